@@ -1,0 +1,37 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ADDRESS ?= 127.0.0.1:8000
+
+.PHONY: run test lint bench clean
+
+run: $(VENV)/installed
+	@$(BIN)/python -m socket2 echo $(ADDRESS)
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+	SOCKET2_CHECK=1 $(BIN)/python -m pytest -q --ignore=tests/contract --ignore=tests/interop/test_thousand.py
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-bench
+	$(BIN)/python -m bench echo
+	$(BIN)/python -m bench idle
+
+clean:
+	rm -rf $(VENV) build bench/build *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/installed-%: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	touch $@

@@ -1,0 +1,145 @@
+"""The machine: which cores and how many connections a run may use, and the facts a reader of results needs.
+
+Knows /proc, /sys and resource limits; nothing of servers. Whatever had to be given up (no second
+core, fewer connections than asked for, a busy machine) comes back as a note to print: a silent
+fallback would make two runs look comparable that are not.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.build import compiler_version
+from bench.programs import BenchError
+
+__all__ = ["Placement", "busy_note", "describe", "place", "spare_connections"]
+
+# Beyond the connections a server holds its listener, poller and imports, the load generator its pipes.
+FDS_RESERVED = 200
+PORTS_RESERVED = 1000
+BUSY_SHARE = 0.05
+WATCH_S = 0.5
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where programs run: core numbers, None when they are not pinned; `note` says it in words."""
+
+    server_core: int | None
+    load_core: int | None
+    note: str
+
+
+def place(share: bool) -> Placement:
+    """Choose a core for the server and one for the load generator.
+
+    Args:
+        share: the same core for both; otherwise another one, not a hyperthread sibling if possible.
+    """
+    # The last core serves: interrupts and the rest of the system tend to live on the first ones.
+    cores = sorted(os.sched_getaffinity(0), reverse=True)
+    if len(cores) < 2:
+        return Placement(None, None, "NOT PINNED: one core only, server and load generator share it")
+    server = cores[0]
+    if share:
+        return Placement(server, server, f"server and load generator share core {server}: look at CPU, not at speed")
+    apart = [core for core in cores[1:] if core not in _siblings(server)]
+    load = apart[0] if apart else cores[1]
+    note = f"server on core {server}, load generator on core {load}"
+    return Placement(server, load, note if apart else note + ", SIBLINGS of one physical core")
+
+
+def _siblings(core: int) -> set[int]:
+    path = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
+    try:
+        text = path.read_text()
+    except OSError:
+        return {core}
+    found: set[int] = set()
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return found
+
+
+def spare_connections(wanted: int) -> tuple[int, str | None]:
+    """Raise the descriptor limit and say how many connections fit.
+
+    Args:
+        wanted: number of connections asked for.
+
+    Returns:
+        The number to open, at most `wanted`, and a note if it is less.
+
+    Raises:
+        BenchError: none fits.
+    """
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    limits = {"free local ports": last - first + 1 - PORTS_RESERVED}
+    if hard != resource.RLIM_INFINITY:
+        limits[f"the descriptor limit of {hard}"] = hard - FDS_RESERVED
+    reason = min(limits, key=lambda name: limits[name])
+    if limits[reason] < 1:
+        raise BenchError(f"no room for connections: {reason}")
+    if wanted <= limits[reason]:
+        return wanted, None
+    return limits[reason], f"{limits[reason]} connections, not {wanted}: {reason}"
+
+
+def busy_note() -> str | None:
+    """A warning when others use the machine; watches it for a moment, so nothing of ours may run meanwhile."""
+    # Not the load average: it remembers the run before this one.
+    used, total = _cpu_ticks()
+    time.sleep(WATCH_S)
+    used_later, total_later = _cpu_ticks()
+    share = (used_later - used) / max(1, total_later - total)
+    return f"BUSY MACHINE: others used {share:.0%} of it before the run" if share > BUSY_SHARE else None
+
+
+def _cpu_ticks() -> tuple[int, int]:
+    """Ticks that all cores have used, and all ticks."""
+    user, nice, system, idle, iowait, *others = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
+    used = user + nice + system + sum(others)
+    return used, used + idle + iowait
+
+
+def describe() -> dict[str, object]:
+    """Facts about this run that a later reader cannot find out: time, machine, versions, command, environment."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": ["python", "-m", "bench", *sys.argv[1:]],
+        "commit": _commit(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpu": _cpu_model(),
+        "compiler": compiler_version(),
+        "cores": sorted(os.sched_getaffinity(0)),
+        "load_average_1min": os.getloadavg()[0],
+        "environment": {k: v for k, v in sorted(os.environ.items()) if k.startswith(("PYTHON", "SOCKET2"))},
+    }
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "Model", "cpu model"):
+            return value.strip()
+    return platform.processor() or "unknown"
+
+
+def _commit() -> str | None:
+    """The commit measured, "+" when the tree has changes; None outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

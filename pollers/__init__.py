@@ -1,0 +1,101 @@
+"""Pollers: who wait for the operations of many sockets at once, one class per way an operating system has for it.
+
+Knows which of them this machine has and which one to take. Stands on its own: nothing here knows socket2.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+
+from .operation import (
+    CHECKING,
+    Address,
+    Busy,
+    Cancelled,
+    Closed,
+    Direction,
+    Exhausted,
+    Handle,
+    Operation,
+    Poller,
+    Stats,
+    operation,
+)
+from .options import prepare_listener
+
+__all__ = [
+    "CHECKING",
+    "Address",
+    "Busy",
+    "Cancelled",
+    "Closed",
+    "Direction",
+    "Exhausted",
+    "Handle",
+    "Operation",
+    "Poller",
+    "Stats",
+    "available",
+    "choose",
+    "operation",
+    "prepare_listener",
+    "register",
+]
+
+_factories: dict[str, Callable[[], Poller]] = {}
+
+
+def register(name: str, factory: Callable[[], Poller]) -> None:
+    """Make a poller known under `name`, behind the ones that are known. `factory()` makes a new one, or raises OSError.
+
+    ValueError when the name is taken.
+    """
+    if name in _factories:
+        raise ValueError(f"there is a poller {name!r} already")
+    _factories[name] = factory
+
+
+def available() -> list[str]:
+    """Return the names of the pollers that this system has, the preferred one first."""
+    return list(_factories)
+
+
+def choose(name: str | None = None, *, checked: bool | None = None) -> Poller:
+    """Make a poller: the one called `name`, else the one that SOCKET2_POLLER names, else the first that works.
+
+    `checked` wraps it in the checking poller, which reports misuse with its place and is slower; by default
+    SOCKET2_CHECK=1 in the environment asks for that. ValueError for a name that this system does not have; OSError
+    when the kernel refuses (descriptors, memory).
+    """
+    poller = _make(name or os.environ.get("SOCKET2_POLLER") or None)
+    if checked if checked is not None else CHECKING:
+        from .checking import Checked
+
+        return Checked(poller)
+    return poller
+
+
+def _make(name: str | None) -> Poller:
+    if name is not None:
+        if name not in _factories:
+            raise ValueError(f"no poller {name!r} on this system: it has {', '.join(_factories)}")
+        return _factories[name]()
+    refused: OSError | None = None
+    for factory in _factories.values():
+        try:
+            return factory()
+        except OSError as error:
+            refused = refused or error
+    raise refused or OSError("no poller is registered")
+
+
+def _probe() -> None:
+    for name, needs, attribute in (("epoll", "epoll", "Epoll"), ("select", "select", "Select")):
+        if hasattr(importlib.import_module("select"), needs):
+            module = importlib.import_module(f".{name}", __name__)
+            register(name, getattr(module, attribute))
+
+
+_probe()

@@ -1,0 +1,140 @@
+"""The system calls behind the operations, on non-blocking sockets, and what their errors mean.
+
+An attempt is a function of the handle and one argument. It returns the result, raises BlockingIOError when it is to
+be made again after the next event, or raises the operation's error. It is the same function before and after the
+wait: an event is never taken for a result, so a stale or spurious one is harmless.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import socket
+from typing import TYPE_CHECKING, Any
+
+from .operation import Address, Exhausted, system_error
+
+if TYPE_CHECKING:
+    from .readiness import Handle
+
+# A bit of Handle.armed, beside those that are watched: a receive of less than was asked for has emptied the socket, so
+# the next one need not be attempted before there is an event. True of TCP, as long as the peer has neither finished nor
+# sent urgent data.
+DRAINS = 0x002
+
+# A writer whose peer has gone gets EPIPE, whatever the program made of SIGPIPE. Where there is no such flag
+# (macOS, Windows) the poller of that system sees to it.
+NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
+
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+# The file is no regular one, or the system wants to read it itself.
+_NO_SENDFILE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+
+# What accept(2) reports of the one connection it was about to return: a client that left early, or an error that was
+# pending on it. The listener is well; take the next.
+_THIS_CONNECTION_NAMES = (
+    "ECONNABORTED ECONNRESET EPROTO EPERM ENETDOWN ENETUNREACH EHOSTDOWN EHOSTUNREACH ENONET ENOPROTOOPT ETIMEDOUT"
+)
+_THIS_CONNECTION = {getattr(errno, name, None) for name in _THIS_CONNECTION_NAMES.split()} - {None}
+_ACCEPTS_MAX = 64
+
+# Where EWOULDBLOCK and EAGAIN are one number, EAGAIN has been dealt with before this is asked.
+_IN_PROGRESS = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR, errno.EWOULDBLOCK}
+
+
+def recv(handle: Handle, n: int) -> bytes:
+    data = handle.sock.recv(n)
+    if len(data) < n and handle.armed & DRAINS:
+        handle.reading.ready = False
+    return data
+
+
+def recv_into(handle: Handle, argument: tuple[Any, int]) -> int:
+    buffer, n = argument
+    count = handle.sock.recv_into(buffer, n)
+    if count < n and handle.armed & DRAINS:
+        handle.reading.ready = False
+    return count
+
+
+def recvfrom(handle: Handle, n: int) -> tuple[bytes, Address]:
+    return handle.sock.recvfrom(n)
+
+
+def recvfrom_into(handle: Handle, argument: tuple[Any, int]) -> tuple[int, Address]:
+    return handle.sock.recvfrom_into(*argument)
+
+
+def accept(handle: Handle, _: None) -> tuple[Handle, Address]:
+    kept = handle.poller.kept
+    if kept and kept.get(handle):
+        return kept[handle].pop(0)
+    for _try in range(_ACCEPTS_MAX):
+        try:
+            sock, address = handle.sock.accept()
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise Exhausted(error.errno, error.strerror) from None
+            if error.errno not in _THIS_CONNECTION:
+                raise
+        else:
+            return handle.poller.admit(sock, bool(handle.armed & DRAINS)), address
+    raise BlockingIOError(errno.EAGAIN, f"{_ACCEPTS_MAX} connections in a row were lost before they were accepted")
+
+
+def send(handle: Handle, data: Any) -> int:
+    return handle.sock.send(data, NOSIGNAL)
+
+
+def sendto(handle: Handle, argument: tuple[Any, Address]) -> int:
+    return handle.sock.sendto(argument[0], NOSIGNAL, argument[1])
+
+
+def sendfile(handle: Handle, argument: tuple[int, int, int]) -> int:
+    try:
+        return os.sendfile(handle.fd, *argument)
+    except OSError as error:
+        if error.errno in _NO_SENDFILE:
+            raise io.UnsupportedOperation(f"no sendfile from this file: {error.strerror}") from None
+        raise
+
+
+def connect(handle: Handle, progress: list[Any]) -> None:
+    """`progress` is [address, begun]: once begun, connect(2) is asked again how it stands."""
+    address, begun = progress
+    sock = handle.sock
+    if begun and (failure := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
+        raise system_error(failure)
+    number = sock.connect_ex(address)
+    if number == 0 or (begun and number == errno.EISCONN):
+        return
+    if number == errno.EAGAIN:
+        # A UNIX listener's queue is full. Nothing is under way and no event will come of it.
+        raise Exhausted(number, os.strerror(number))
+    progress[1] = True
+    if number in _IN_PROGRESS:
+        raise BlockingIOError(number, os.strerror(number))
+    raise system_error(number)
+
+
+def wait_readable(handle: Handle, _: None) -> None:
+    if not handle.poller.kept.get(handle) and not _is_ready(handle.fd, reading=True):
+        raise BlockingIOError(errno.EAGAIN, "not readable")
+
+
+def wait_writable(handle: Handle, _: None) -> None:
+    if not _is_ready(handle.fd, reading=False):
+        raise BlockingIOError(errno.EAGAIN, "not writable")
+
+
+def _is_ready(fd: int, *, reading: bool) -> bool:
+    if not hasattr(select, "poll"):
+        return any(select.select([fd] if reading else [], [] if reading else [fd], [], 0))
+    look = select.poll()
+    look.register(fd, select.POLLIN if reading else select.POLLOUT)
+    return bool(look.poll(0))

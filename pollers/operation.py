@@ -1,0 +1,240 @@
+"""What every poller offers: operations on sockets, the two directions they run in, and how they end.
+
+An operation is lazy and belongs to one direction of one handle. Its first step attempts it; where it would block it
+yields the Direction, whoever drives it parks a waiter there, and poll() returns that Direction when it is finished.
+Nothing here knows an operating system, and nothing here knows what a waiter is: it is handed back as it was given.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import types
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar, cast
+
+if TYPE_CHECKING:
+    import socket
+
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+# A direction's states. CLOSED and FORKED are bits that stay, FAILED goes with FINISHED; the others replace each other:
+#     IDLE -> OFFERED -> PARKED -> FINISHED -> IDLE        IDLE -> FINISHED -> IDLE (finished at once, fairness)
+#     PARKED -> CANCELLING -> FINISHED                     (where the kernel owns the operation: IOCP, io_uring)
+IDLE: Final = 0
+OFFERED: Final = 1
+PARKED: Final = 2
+CANCELLING: Final = 4
+FINISHED: Final = 8
+CLOSED: Final = 16
+FORKED: Final = 32
+FAILED: Final = 64
+
+# How many operations may finish at once, one after the other, before the thread that makes them is sent round by the
+# ready queue. 64 costs nothing measurable and bounds what one thread can take from the others.
+STREAK_MAX: Final = 64
+
+Address = Any
+"""A socket address as the standard library has it: (host, port), (host, port, flow, scope), or a path."""
+
+
+class Closed(OSError):
+    """The socket was closed on this side. Not the peer's doing: that is an end of stream or a ConnectionResetError."""
+
+    def __init__(self, message: str = "the socket is closed") -> None:
+        super().__init__(errno.EBADF, message)
+
+
+class Busy(OSError):
+    """Another operation is in flight in this direction of the socket. That one goes on; this one did nothing."""
+
+    def __init__(self, message: str = "another thread is using this direction of the socket") -> None:
+        super().__init__(errno.EBUSY, message)
+
+
+class Exhausted(OSError):
+    """The system had no room for it just now: descriptors, memory, or a UNIX listener's queue (errno says which).
+
+    Nothing was lost: the connection still waits, the same call may succeed later. Raised by accept and connect.
+    """
+
+
+class Cancelled(BaseException):
+    """The wait was given up because somebody asked for it. No Exception, so that no `except Exception` swallows it."""
+
+    meant_for: object = None
+    """The waiter that was asked to end. Found in anybody else's hands, it is an error like others."""
+
+
+def system_error(number: int) -> OSError:
+    """Return the OSError subclass that belongs to the errno `number`, with the system's text."""
+    return OSError(number, os.strerror(number))
+
+
+class Operation(Protocol[T_co]):
+    """One attempt at something on a socket; `yield from` it in a generator, `await` it in an async def."""
+
+    def __iter__(self) -> Generator[Any, None, T_co]: ...
+    def __await__(self) -> Generator[Any, None, T_co]: ...
+
+
+CHECKING: Final = os.environ.get("SOCKET2_CHECK", "") not in ("", "0")
+
+
+def unwatched(func: Callable[P, Generator[Any, None, T]]) -> Callable[P, Operation[T]]:
+    """Make a generator function one whose generators `yield from` and `await` both take."""
+    return cast(Callable[P, Operation[T]], types.coroutine(cast(Callable[P, Awaitable[T]], func)))
+
+
+def operation(func: Callable[P, Generator[Any, None, T]]) -> Callable[P, Operation[T]]:
+    """As unwatched(); and with SOCKET2_CHECK=1 an operation that is dropped before its first step is reported."""
+    made = unwatched(func)
+    if CHECKING:
+        from .watched import watched
+
+        return watched(made)
+    return made
+
+
+class Direction(Protocol):
+    """The reading or the writing half of a handle, and the record of the one operation that may run in it."""
+
+    waiter: Any
+    """Who waits, as given to park(); None when nobody does."""
+
+    @property
+    def error(self) -> BaseException | None:
+        """What a finished operation will raise, or None."""
+
+    def park(self, waiter: Any, /) -> bool:
+        """Wait for the operation just yielded. True: it is finished, resume now; False: poll() will return it, once."""
+
+    def cancel(self, error: BaseException, /) -> bool:
+        """Give up the wait. True: it has ended with `error`, nothing was consumed, and the caller resumes the waiter.
+
+        False: too late, or asked only: poll() returns (or has returned) it with its true outcome, or with `error`.
+        """
+
+    def describe(self) -> str:
+        """Return what is going on here, for people: 'recv on fd 7'."""
+
+
+class Handle(Protocol):
+    """A socket as its poller knows it. Every operation raises Closed, Busy, or an OSError with a POSIX errno.
+
+    `owner` is kept alive for as long as the operation is: it is how a socket object survives its own last receive.
+    A cancelled receive, accept or wait has consumed nothing; a cancelled send has sent nothing; a cancelled connect
+    goes on in the kernel, and all that can be relied on is close().
+    """
+
+    @property
+    def reading(self) -> Direction: ...
+    @property
+    def writing(self) -> Direction: ...
+    @property
+    def sock(self) -> socket.socket:
+        """The standard library's socket, non-blocking; owned by the handle."""
+
+    def fileno(self) -> int: ...
+
+    def recv(self, n: int, owner: object = None, /) -> Operation[bytes]:
+        """Receive 1 to `n` bytes; b'' at the end of the stream. recv(2)."""
+
+    def recv_into(self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /) -> Operation[int]:
+        """Receive into `buffer`, `n` bytes at the most (0: its length); return how many. 0 is the end of the stream."""
+
+    def recvfrom(self, n: int, owner: object = None, /) -> Operation[tuple[bytes, Address]]:
+        """Receive a datagram, cut at `n` bytes, and its sender. recvfrom(2)."""
+
+    def recvfrom_into(
+        self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /
+    ) -> Operation[tuple[int, Address]]:
+        """Receive a datagram into `buffer`; return its length there and its sender."""
+
+    def accept(self, owner: object = None, /) -> Operation[tuple[Handle, Address]]:
+        """Take a connection: its handle, attached to the same poller, and the peer's address. accept(2).
+
+        Raises Exhausted when the system has no descriptor or memory for it; the connection still waits.
+        """
+
+    def wait_readable(self, owner: object = None, /) -> Operation[None]:
+        """Wait until a receive or an accept would not block. Consumes nothing."""
+
+    def send(self, data: ReadableBuffer, owner: object = None, /) -> Operation[int]:
+        """Send some of `data`; return how many bytes the kernel took. send(2), never SIGPIPE."""
+
+    def sendall(self, data: ReadableBuffer, owner: object = None, /) -> Operation[None]:
+        """Send all of `data`. Whatever ends it early carries `bytes_sent`: what the kernel had taken by then."""
+
+    def sendto(self, data: ReadableBuffer, address: Address, owner: object = None, /) -> Operation[int]:
+        """Send one datagram to a numeric `address`; return its length. sendto(2)."""
+
+    def sendfile(self, fd: int, offset: int, count: int, owner: object = None, /) -> Operation[int]:
+        """Send up to `count` bytes of the file `fd` from `offset` on; return how many, 0 at its end. sendfile(2).
+
+        Raises io.UnsupportedOperation where the system cannot send from such a file.
+        """
+
+    def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
+        """Connect to a numeric `address`. connect(2). Raises Exhausted when a UNIX listener's queue is full."""
+
+    def wait_writable(self, owner: object = None, /) -> Operation[None]:
+        """Wait until a send would not block."""
+
+    def close(self) -> None:
+        """End both operations with Closed, unregister, close. In this order; a second call does nothing."""
+
+    def detach(self) -> socket.socket:
+        """End both operations with Closed, unregister, and give the open socket back (still non-blocking)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """A poller's counters: handles attached now, operations parked now, poll() calls, events seen, wake-ups sent."""
+
+    attached: int
+    parked: int
+    polls: int
+    events: int
+    wakeups: int
+
+
+class Poller(Protocol):
+    """Waits for operations. Made in one process; after a fork every method in the child but shutdown() raises."""
+
+    @property
+    def name(self) -> str: ...
+
+    streak: int
+    """Operations that finished at once, in a row. Whoever resumes a waiter sets it to 0 first."""
+
+    def attach(self, sock: socket.socket, /) -> Handle:
+        """Take over `sock` for good: make it non-blocking and return its handle. Once per socket."""
+
+    def poll(self, timeout_s: float | None = None, limit: int = 256, /) -> list[Any]:
+        """Return the directions that have finished, each once; wait for the first up to `timeout_s` (None: for ever).
+
+        Runs no code of the waiters. May return early with nothing. Raises only when the poller itself is broken.
+        """
+
+    def wakeup(self) -> None:
+        """Make poll() return soon. From any OS thread or signal handler; no system call when nobody waits."""
+
+    def wakeup_fileno(self) -> int:
+        """A descriptor that signal.set_wakeup_fd takes, so that a signal ends the wait."""
+
+    def fileno(self) -> int:
+        """The kernel's descriptor (epoll, kqueue). OSError where there is none."""
+
+    def stats(self) -> Stats: ...
+
+    def shutdown(self) -> list[Any]:
+        """Close what is still attached, free the kernel's object; return the directions that this has ended.
+
+        Nobody else will: what they wait for has ended with Closed. Twice is fine.
+        """

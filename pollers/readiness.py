@@ -1,0 +1,324 @@
+"""Handles and directions of every poller that reports readiness: attempt, park, attempt again.
+
+An operation's first step attempts it. Would it block, the direction keeps the attempt, and every event makes the same
+attempt again: so events that are stale, spurious, or meant for a predecessor with the same descriptor number change
+nothing, and a wait that is given up has consumed nothing. Knows sockets; knows neither waiting nor time.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from . import attempts
+from .attempts import DRAINS
+from .operation import (
+    CLOSED,
+    FAILED,
+    FINISHED,
+    FORKED,
+    IDLE,
+    OFFERED,
+    PARKED,
+    STREAK_MAX,
+    Address,
+    Busy,
+    Closed,
+    Operation,
+    unwatched,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+    from .engine import Engine
+
+# What a back end reports, in the numbers that poll(2) and epoll(7) have on Linux. Any other bit means that the
+# connection, or the peer's half of it, has come to an end, or that urgent data cuts the stream.
+READABLE = 0x001
+WRITABLE = 0x004
+
+
+class Direction:
+    """One half of a handle: the record of the operation in it, made once and used by each in turn."""
+
+    __slots__ = ("attempt", "handle", "ready", "state", "value", "waiter")
+
+    bit = 0
+    kind = ""
+
+    def __init__(self, handle: Handle) -> None:
+        self.handle = handle
+        self.state = IDLE
+        self.ready = True  # False: known to block until the next event
+        self.attempt: Callable[[Any, Any], Any] | None = None
+        self.value: Any = None  # the attempt's argument, then its result, or with FAILED the error
+        self.waiter: Any = None
+
+    @property
+    def error(self) -> BaseException | None:
+        return self.value if self.state & FAILED else None
+
+    @unwatched
+    def operate(self, attempt: Callable[[Handle, Any], Any], value: Any, owner: object) -> Any:
+        # Few locals: they are most of what an idle connection costs.
+        if self.state:
+            raise self.refusal()
+        if self.ready:
+            try:
+                value = attempt(self.handle, value)
+            except BlockingIOError:
+                self.ready = False
+                self.state = OFFERED
+            else:
+                self.handle.poller.streak += 1
+                if self.handle.poller.streak < STREAK_MAX:
+                    return value
+                self.state = FINISHED
+        else:
+            self.state = OFFERED
+        self.attempt = attempt
+        self.value = value
+        try:
+            yield self
+        except BaseException:
+            self.abandon()
+            raise
+        value = self.value
+        self.waiter = self.value = None
+        if self.state == FINISHED:
+            self.state = IDLE
+            return value
+        return self.outcome(value)
+
+    def park(self, waiter: Any, /) -> bool:
+        if self.state != OFFERED:
+            return self._park_late()
+        self.waiter = waiter
+        handle = self.handle
+        if not handle.armed & self.bit:
+            try:
+                handle.poller.arm(handle, self.bit)
+            except OSError as error:
+                self.end(error)
+                return True
+            handle.armed |= self.bit
+        self.state = PARKED
+        return False
+
+    def _park_late(self) -> bool:
+        if not self.state & FINISHED:
+            if not self.state & OFFERED:
+                raise RuntimeError(f"nothing to wait for: {self.describe()}")
+            self.end(self.refusal())  # closed in between
+        return True
+
+    def cancel(self, error: BaseException, /) -> bool:
+        if not self.state & (OFFERED | PARKED):
+            return False
+        self.end(error)
+        return True
+
+    @property
+    def parked(self) -> bool:
+        return self.state == PARKED
+
+    def close(self) -> None:
+        """From now on Closed; an operation in flight ends so, and the next poll() returns it."""
+        parked = self.parked
+        self.state |= CLOSED
+        if parked:
+            self.end(self.refusal())
+            self.handle.poller.finish(self)
+
+    def outcome(self, value: Any) -> Any:
+        """The end of an operation that failed, or that finished before its handle was closed or forked."""
+        failed = self.state & FAILED
+        self.state &= CLOSED | FORKED
+        if failed:
+            raise value
+        return value
+
+    def try_again(self) -> bool:
+        """After an event: True when the operation parked here has finished."""
+        self.ready = True
+        if self.state != PARKED:
+            return False
+        assert self.attempt is not None
+        try:
+            self.value = self.attempt(self.handle, self.value)
+        except BlockingIOError:
+            self.ready = False
+            return False
+        except Exception as error:
+            self.end(error)
+        else:
+            self.state = FINISHED
+        return True
+
+    def abandon(self) -> None:
+        """The operation was thrown into where it waited: it ends here, and an accepted connection is kept."""
+        if self.state & FINISHED and self.attempt is attempts.accept and self.error is None:
+            self.handle.keep(self.value)
+        self.waiter = self.value = None
+        self.state &= CLOSED | FORKED
+
+    def refusal(self) -> Exception:
+        """Why no operation can start here now."""
+        if self.state & FORKED:
+            return RuntimeError(self.handle.poller.forked_message())
+        if self.state & CLOSED:
+            return Closed()
+        return Busy(f"another thread is {self.kind} this socket already: {self.describe()}")
+
+    def describe(self) -> str:
+        name = self.attempt.__name__ if self.attempt is not None and self.state else self.kind
+        return f"{name} on fd {self.handle.fd}"
+
+    def end(self, error: BaseException) -> None:
+        self.value = error
+        self.state = FINISHED | FAILED | (self.state & (CLOSED | FORKED))
+
+    def __repr__(self) -> str:
+        return f"<{self.describe()}, state {self.state}>"
+
+
+class Reading(Direction):
+    __slots__ = ()
+    bit = READABLE
+    kind = "reading"
+
+
+class Writing(Direction):
+    __slots__ = ()
+    bit = WRITABLE
+    kind = "writing"
+
+
+class Handle:
+    """A socket and its two directions."""
+
+    __slots__ = ("armed", "fd", "poller", "reading", "sock", "writing")
+
+    def __init__(self, poller: Engine, sock: socket.socket, drains: bool) -> None:
+        self.poller = poller
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.reading = Reading(self)
+        self.writing = Writing(self)
+        self.armed = DRAINS if drains else 0  # the bits that the back end watches, and DRAINS
+
+    def fileno(self) -> int:
+        return self.fd
+
+    def recv(self, n: int, owner: object = None, /) -> Operation[bytes]:
+        if n < 1:
+            return self.reading.operate(_nothing, _length(n, b""), owner)
+        return self.reading.operate(attempts.recv, n, owner)
+
+    def recv_into(self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /) -> Operation[int]:
+        n = _room(buffer, n)
+        if not n:
+            return self.reading.operate(_nothing, 0, owner)
+        return self.reading.operate(attempts.recv_into, (buffer, n), owner)
+
+    def recvfrom(self, n: int, owner: object = None, /) -> Operation[tuple[bytes, Address]]:
+        _length(n, b"")
+        return self.reading.operate(attempts.recvfrom, n, owner)
+
+    def recvfrom_into(
+        self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /
+    ) -> Operation[tuple[int, Address]]:
+        return self.reading.operate(attempts.recvfrom_into, (buffer, _room(buffer, n)), owner)
+
+    def accept(self, owner: object = None, /) -> Operation[tuple[Handle, Address]]:
+        return self.reading.operate(attempts.accept, None, owner)
+
+    def wait_readable(self, owner: object = None, /) -> Operation[None]:
+        return self.reading.operate(attempts.wait_readable, None, owner)
+
+    def send(self, data: ReadableBuffer, owner: object = None, /) -> Operation[int]:
+        return self.writing.operate(attempts.send, data, owner)
+
+    @unwatched
+    def sendall(self, data: ReadableBuffer, owner: object = None, /) -> Generator[Any, None, None]:
+        sent = 0
+        side = self.writing
+        try:
+            if side.ready and not side.state and type(data) is bytes:
+                # Nearly always the kernel takes it all, and there is nothing to wait for.
+                try:
+                    sent = self.sock.send(data, attempts.NOSIGNAL)
+                except BlockingIOError:
+                    side.ready = False
+                self.poller.streak += 1
+                if sent == len(data) and self.poller.streak < STREAK_MAX:
+                    return
+            with memoryview(data) as view, view.cast("B") as octets:
+                while True:
+                    sent += yield from side.operate(attempts.send, octets[sent:], owner)
+                    if sent == len(octets):
+                        return
+        except BaseException as error:
+            error.bytes_sent = sent  # type: ignore[attr-defined]
+            raise
+
+    def sendto(self, data: ReadableBuffer, address: Address, owner: object = None, /) -> Operation[int]:
+        return self.writing.operate(attempts.sendto, (data, address), owner)
+
+    def sendfile(self, fd: int, offset: int, count: int, owner: object = None, /) -> Operation[int]:
+        return self.writing.operate(attempts.sendfile, (fd, offset, count), owner)
+
+    def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
+        self.writing.ready = True  # what an earlier attempt saw says nothing about this one
+        return self.writing.operate(attempts.connect, [address, False], owner)
+
+    def wait_writable(self, owner: object = None, /) -> Operation[None]:
+        return self.writing.operate(attempts.wait_writable, None, owner)
+
+    def keep(self, accepted: tuple[Handle, Address]) -> None:
+        """Put a connection that nobody took back, for the next accept."""
+        self.poller.kept.setdefault(self, []).append(accepted)
+        self.reading.ready = True
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            self._leave().close()
+
+    def detach(self) -> socket.socket:
+        if self.fd < 0:
+            raise Closed()
+        return self._leave()
+
+    def _leave(self) -> socket.socket:
+        self.reading.close()
+        self.writing.close()
+        self.poller.forget(self)
+        self.fd = -1
+        for handle, _ in self.poller.kept.pop(self, ()):
+            handle.close()
+        return self.sock
+
+
+def _nothing(_: Handle, result: Any) -> Any:
+    return result
+
+
+def _length(n: int, nothing: bytes) -> bytes:
+    if n < 0:
+        raise ValueError(f"the number of bytes to receive must not be negative, not {n}")
+    return nothing
+
+
+def _room(buffer: WriteableBuffer, n: int) -> int:
+    """How many bytes to receive into `buffer`, as the standard library counts: 0 is all of it."""
+    with memoryview(buffer) as view:
+        if view.readonly:
+            raise TypeError("a writable buffer is needed")
+        size = view.nbytes
+    if n < 0:
+        raise ValueError(f"the number of bytes to receive must not be negative, not {n}")
+    if n > size:
+        raise ValueError(f"the buffer has {size} bytes, not {n}")
+    return n or size

@@ -1,0 +1,72 @@
+"""Operations that know where they were made, and say so when nobody ever takes their first step.
+
+A forgotten `yield from` is silent in Python. Used only when checking is on: it costs an object and a look at the stack.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import warnings
+from collections.abc import Callable, Generator
+from typing import Any, ParamSpec, TypeVar
+
+from .operation import Operation
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_OURS = ("pollers", "socket2")
+
+_reporting = False
+
+
+def place() -> str:
+    """Return 'file:line' of the innermost caller that is neither this package nor socket2."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).split(".")[0] in _OURS:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+class Watched:
+    """Stands before an operation; `yield from` and `await` take it as they take the operation."""
+
+    def __init__(self, inner: Any, name: str, made_at: str) -> None:
+        self._inner = inner
+        self._started = False
+        self.name = name
+        self.made_at = made_at
+
+    def __iter__(self) -> Generator[Any, None, Any]:
+        self._started = True
+        return (yield from self._inner)
+
+    __await__ = __iter__
+
+    def __del__(self) -> None:
+        global _reporting
+        if not self._started and not _reporting:
+            _reporting = True  # what this operation would have used was not awaited either: one report will do
+            try:
+                if hasattr(self._inner, "close"):
+                    self._inner.close()
+                del self._inner
+            finally:
+                _reporting = False
+            warnings.warn(
+                f"{self.name} made at {self.made_at} was never awaited: is a `yield from` or an `await` missing?",
+                RuntimeWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+
+def watched(make: Callable[P, Operation[T]]) -> Callable[P, Operation[T]]:
+    """Wrap a function that makes operations so that it makes watched ones."""
+
+    @functools.wraps(make)
+    def made(*args: P.args, **kwargs: P.kwargs) -> Operation[T]:
+        return Watched(make(*args, **kwargs), make.__name__.lstrip("_"), place())
+
+    return made

@@ -1,0 +1,239 @@
+"""Addresses: from a host and a port to what the kernel takes, and back to text.
+
+A literal address is answered at once. A name is looked up by getaddrinfo(3) in an OS thread, since that may block for
+as long as it likes; "localhost" is the loopback address and not a name (RFC 6761, 6.3). Knows nothing of sockets.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any, TypeAlias, overload
+
+from pollers import Operation, operation
+
+from . import names
+from .osthreads import lookups
+
+Host: TypeAlias = "str | bytes | bool | AddressList | Address | None"
+Port: TypeAlias = "int | str | None"
+
+_ANY = {"inet": "0.0.0.0", "inet6": "::"}
+_LOOPBACK = {"inet": "127.0.0.1", "inet6": "::1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address: `sockaddr` is what the standard library and the kernel take."""
+
+    family: str | int
+    type: str | int
+    protocol: str | int
+    name: str | None
+    """The canonical name, if the look-up was asked for it."""
+    sockaddr: Any
+
+    @property
+    def host(self) -> str:
+        return text_of(self.sockaddr) if self.family == "unix" else str(self.sockaddr[0])
+
+    @property
+    def port(self) -> int:
+        return 0 if self.family == "unix" else int(self.sockaddr[1])
+
+    def __str__(self) -> str:
+        return text_of(self.sockaddr)
+
+
+def text_of(sockaddr: Any) -> str:
+    """Return 'ip:port', '[ip]:port', or without the port where it is 0; a UNIX path, '@name' for an abstract one."""
+    if isinstance(sockaddr, bytes):
+        sockaddr = sockaddr.decode(errors="surrogateescape")
+    if isinstance(sockaddr, str):
+        return "@" + sockaddr[1:] if sockaddr.startswith("\0") else sockaddr
+    host, port = sockaddr[0], sockaddr[1]
+    if not port:
+        return str(host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class AddressList(Sequence[Address]):
+    """The addresses that a look-up gave, in the order to try them; its attributes are those of the first."""
+
+    __slots__ = ("_addresses",)
+
+    def __init__(self, addresses: Iterable[Address]) -> None:
+        self._addresses = tuple(addresses)
+
+    @property
+    def type(self) -> str | int:
+        return self[0].type
+
+    @property
+    def family(self) -> str | int:
+        return self[0].family
+
+    @property
+    def protocol(self) -> str | int:
+        return self[0].protocol
+
+    @property
+    def name(self) -> str | None:
+        return self[0].name
+
+    def next(self, current: Address | None = None) -> Address | None:
+        """Return the address after `current`, or None; without `current`, the first."""
+        if current is None:
+            return self._addresses[0] if self._addresses else None
+        at = self._addresses.index(current) + 1
+        return self._addresses[at] if at < len(self._addresses) else None
+
+    def addrs(self) -> Iterator[Address]:
+        """Iterate over the addresses."""
+        return iter(self._addresses)
+
+    def free(self) -> None:
+        """Forget the addresses: the list is empty then. Needless in Python, and may be done twice."""
+        self._addresses = ()
+
+    @overload
+    def __getitem__(self, index: int) -> Address: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Address]: ...
+    def __getitem__(self, index: int | slice) -> Address | Sequence[Address]:
+        return self._addresses[index]
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def __str__(self) -> str:
+        return str(self._addresses[0]) if self._addresses else ""
+
+    def __repr__(self) -> str:
+        return f"AddressList({', '.join(map(str, self._addresses))})"
+
+
+class Query:
+    """What is asked: checked when it is made, answered without waiting if it can be."""
+
+    def __init__(
+        self,
+        host: Host,
+        port: Port,
+        type: str,
+        family: str | None,
+        protocol: str | int | None,
+        flags: str | Iterable[str],
+    ) -> None:
+        self.family = family
+        self.type = type
+        if family == "unix":
+            type = {"stream": "tcp", "dgram": "udp"}.get(type, type)
+        self._family = 0 if family is None else names.number(names.FAMILIES, family, "family")
+        self._type = names.number(names.TYPES, type, "type")
+        self._protocol = names.protocol_number(protocol, type, family)
+        self._flags = names.flag_bits(flags)
+        self.port = _checked_port(port)
+        self.host = host
+        if not isinstance(host, (str, bytes, NoneType, AddressList, Address)) and host is not False:
+            raise TypeError(f"a host is a string, None, False or an AddressList, not {host!r}")
+        if family != "unix" and isinstance(host, (str, bytes)) and 0 in _octets(host):
+            raise ValueError("a host name has no NUL in it")
+
+    def at_once(self) -> AddressList | None:
+        """Return the answer if nothing has to be looked up, else None."""
+        host = self.host
+        if isinstance(host, AddressList):
+            return host
+        if isinstance(host, Address):
+            return AddressList([host])
+        if self.family == "unix":
+            if host is None or host is False:
+                raise ValueError("a UNIX socket's address is a path")
+            return AddressList([Address("unix", self.type, 0, None, host)])
+        literal = self._literal(host)
+        try:
+            return self._ask(literal, socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
+        except socket.gaierror:
+            if self._flags & socket.AI_NUMERICHOST and isinstance(self.port, int):
+                raise
+            return None
+
+    def look_up(self) -> AddressList:
+        """Return the answer, however long that takes: getaddrinfo(3). Raises socket.gaierror."""
+        return self._ask(self._literal(self.host), 0)
+
+    def _literal(self, host: Any) -> Any:
+        family = self.family or "inet"
+        if host is None or host in ("*", "", b"*", b""):
+            return _ANY[family]
+        if host is False or (host in ("localhost", b"localhost") and not self._flags & socket.AI_CANONNAME):
+            return _LOOPBACK[family]
+        return host
+
+    def _ask(self, host: Any, flags: int) -> AddressList:
+        found = socket.getaddrinfo(host, self.port, self._family, self._type, self._protocol, self._flags | flags)
+        kinds = names.TYPES
+        return AddressList(
+            Address(
+                names.name_of(names.FAMILIES, family),
+                names.name_of(kinds, kind),
+                names.name_of(names.PROTOCOLS, protocol),
+                name or None,
+                sockaddr,
+            )
+            for family, kind, protocol, name, sockaddr in found
+        )
+
+
+def _octets(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode(errors="surrogateescape")
+
+
+def _checked_port(port: Port) -> int | str:
+    if port is None:
+        return 0
+    if isinstance(port, str):
+        if not port.isdecimal():
+            return port
+        port = int(port)
+    if not isinstance(port, int):
+        raise TypeError(f"a port is a number or a service name, not {port!r}")
+    if not 0 <= port <= 65535:
+        raise OverflowError(f"a port is from 0 to 65535, not {port}")
+    return port
+
+
+def addr(
+    host: Host = None,
+    port: Port = 0,
+    type: str = "tcp",
+    family: str | None = "inet",
+    protocol: str | int | None = None,
+    flags: str | Iterable[str] = (),
+) -> Operation[AddressList]:
+    """Find the addresses of a host and a port: `addresses = yield from addr("example.org", "http")`.
+
+    `host`: None or "*" for any interface, False for loopback, a name, a literal address, a path for family "unix"; an
+    AddressList is returned as it is. `port`: a number, a service name, or None for 0. `type`: "tcp", "udp", "raw".
+    `family`: "inet", "inet6", "unix", or None for whatever the name has. `flags`: names from passive, cannonname,
+    numerichost, numericserv, all, v4mapped, addrconfig (getaddrinfo(3)).
+
+    A literal takes no time; a name is looked up in an OS thread, of which there are at most 16. Cancelled or out of
+    time: the wait ends at once and the OS thread's answer is dropped. Raises socket.gaierror when there is no answer;
+    TypeError, ValueError and OverflowError (a port) before anything is looked up. (luapower's addr)
+    """
+    return resolve(Query(host, port, type, family, protocol, flags))
+
+
+@operation
+def resolve(query: Query) -> Generator[Any, None, AddressList]:
+    """Answer a query, in an OS thread if it takes one."""
+    found = query.at_once()
+    if found is not None:
+        return found
+    purpose = f"look-up of {query.host!r}"
+    result: AddressList = yield from lookups.call(purpose, query.look_up, ())
+    return result

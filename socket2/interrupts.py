@@ -1,0 +1,57 @@
+"""What a signal does to a running loop: it ends the poller's wait, and a first Ctrl-C is delivered between two turns.
+
+KeyboardInterrupt raised wherever the interpreter happens to be could fall between a kernel event and the thread it is
+for. So while a loop runs in the main OS thread the first SIGINT is only noted; a second one, before the first has been
+delivered, means that some thread does not come to a wait, and is raised on the spot. Handlers that others have
+installed are left alone, and so is a wake-up descriptor of theirs.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pollers import Poller
+
+
+class Interrupts:
+    """A context: signals end the wait of `poller`, and `noted` counts the Ctrl-Cs that are yet to be delivered."""
+
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
+        self._handler: Any = None
+        self._wakeup_fd: int | None = None
+        self.noted = 0
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        previous = signal.set_wakeup_fd(self._poller.wakeup_fileno(), warn_on_full_buffer=False)
+        if previous == -1:
+            self._wakeup_fd = self._poller.wakeup_fileno()
+        else:
+            signal.set_wakeup_fd(previous)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._handler = self._interrupted
+            signal.signal(signal.SIGINT, self._handler)
+
+    def __exit__(self, *_: object) -> None:
+        if self._handler is not None:
+            if signal.getsignal(signal.SIGINT) == self._handler:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._handler = None
+        if self._wakeup_fd is not None:
+            current = signal.set_wakeup_fd(-1)
+            if current not in (-1, self._wakeup_fd):
+                signal.set_wakeup_fd(current)
+            self._wakeup_fd = None
+
+    def _interrupted(self, signum: int, frame: FrameType | None) -> None:
+        self.noted += 1
+        if self.noted > 1:
+            self.noted = 0
+            raise KeyboardInterrupt
+        self._poller.wakeup()

@@ -1,0 +1,134 @@
+"""Blocking calls, made in OS threads so that the loop goes on: a pool with a cap, whose threads end when idle.
+
+The threads are daemons and are not waited for when the interpreter exits: a look-up that hangs must not hang the
+program, which is what concurrent.futures' pools do. A call whose waiter has left is dropped if it has not begun, and
+its outcome is if it has.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any, TypeVar
+
+from pollers import Operation, operation
+
+from .scheduler import Scheduler
+from .thread import currentthread
+from .waits import Wait
+
+T = TypeVar("T")
+
+LOOKUPS_MAX = 16
+CALLS_MAX = 32
+IDLE_S = 5.0
+
+
+class _Call:
+    __slots__ = ("args", "func", "scheduler", "wait")
+
+    def __init__(self, scheduler: Scheduler, wait: Wait, func: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.scheduler = scheduler
+        self.wait = wait
+        self.func = func
+        self.args = args
+
+    def make(self) -> None:
+        try:
+            ended = partial(self.wait.finish, self.func(*self.args))
+        except BaseException as error:
+            ended = partial(self.wait.fail, error)
+        if not self.wait.done:
+            try:
+                self.scheduler.post(ended)
+            except RuntimeError:
+                pass  # the loop has been shut down since
+
+
+class Pool:
+    """OS threads that make blocking calls: at most `size` of them, started as they are needed."""
+
+    def __init__(self, size: int, name: str) -> None:
+        self.size = size
+        self._name = name
+        self.reset()
+
+    def reset(self) -> None:
+        """Start from nothing: in a forked child none of the OS threads exists."""
+        self._calls: deque[_Call] = deque()
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._changed = threading.Condition(threading.Lock())
+
+    @operation
+    def call(self, purpose: str, func: Callable[..., Any], args: tuple[Any, ...]) -> Generator[Any, None, Any]:
+        """Make the call in an OS thread; return what it returns, or raise what it raises."""
+        wait = Wait(purpose)
+        self._submit(_Call(currentthread().scheduler, wait, func, args))
+        return (yield from wait.wait())
+
+    def end(self) -> None:
+        """End the threads that are idle now, and wait for those."""
+        with self._changed:
+            idle, self.size, size = self._idle, 0, self.size
+            ending = list(self._threads) if idle else []
+            self._changed.notify_all()
+        for thread in ending:
+            thread.join(IDLE_S)
+        self.size = size
+
+    def _submit(self, call: _Call) -> None:
+        with self._changed:
+            self._calls.append(call)
+            if self._idle >= len(self._calls) or len(self._threads) >= self.size:
+                self._changed.notify()
+                return
+            thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self._threads.add(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        while (call := self._next()) is not None:
+            if not call.wait.done:
+                call.make()
+            del call
+
+    def _next(self) -> _Call | None:
+        with self._changed:
+            if not self._calls and self.size:
+                self._idle += 1
+                self._changed.wait(IDLE_S)
+                self._idle -= 1
+            if self._calls:
+                return self._calls.popleft()
+            self._threads.discard(threading.current_thread())
+            return None
+
+
+calls = Pool(CALLS_MAX, "socket2 call")
+lookups = Pool(LOOKUPS_MAX, "socket2 look-up")
+
+
+def call_in_thread(func: Callable[..., T], *args: Any) -> Operation[T]:
+    """Make a blocking call in an OS thread while other threads run; return or raise its outcome.
+
+    At most 32 such calls run at a time; more wait in line. Cancelled or out of time: the wait ends at once; the call,
+    if it had begun, goes on and its outcome is dropped. RuntimeError outside a thread; TypeError if `func` cannot be
+    called.
+    """
+    currentthread()
+    if not callable(func):
+        raise TypeError(f"a function is needed, not {func!r}")
+    return calls.call(f"call of {getattr(func, '__qualname__', func)} in an OS thread", func, args)
+
+
+def _after_fork_in_child() -> None:
+    calls.reset()
+    lookups.reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

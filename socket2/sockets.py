@@ -1,0 +1,266 @@
+"""What all sockets have in common: a name, options, timeouts, and an end.
+
+A socket is attached to the poller of the OS thread that first does an operation on it; until then it can be bound, set
+up, and inherited by a forked child. Timeouts and turns are here, the operations themselves are the poller's.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+
+from pollers import Closed, Handle, Operation
+
+from . import names
+from .addr import Host, Port, Query, text_of
+from .scheduler import current_scheduler, duration
+from .thread import local
+from .waiting import Patience
+from .waits import Turns
+
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
+    from typing import Self
+
+    from _typeshed import ReadableBuffer
+
+T = TypeVar("T")
+Side: TypeAlias = Literal["read", "write"]
+
+_places: dict[tuple[CodeType, int], str] = {}
+
+
+def place_of(frame: FrameType) -> str:
+    """Return 'file:line' of a frame. There are as many such strings as lines that make sockets."""
+    key = (frame.f_code, frame.f_lineno)
+    place = _places.get(key)
+    if place is None:
+        place = _places[key] = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return place
+
+
+class Setup:
+    """What few sockets have, so that the others need not have the room for it."""
+
+    __slots__ = ("options", "reading", "receivers", "senders", "writing")
+
+    def __init__(self) -> None:
+        self.options: list[tuple[Any, ...]] = []  # those set before it was attached
+        self.reading: Patience | None = None
+        self.writing: Patience | None = None
+        self.receivers = Turns()
+        self.senders = Turns()
+
+
+class Socket:
+    """The base of TCP, UDP and RAW. Closed by `with`, by close(), or, with a ResourceWarning, by being forgotten."""
+
+    __slots__ = ("__weakref__", "_handle", "_made_at", "_setup", "_sock")
+
+    _types = names.TYPES
+
+    def __init__(self, sock: socket.socket | None, handle: Handle | None, made_at: str) -> None:
+        self._sock = sock  # until it is attached
+        self._handle = handle
+        self._made_at = made_at
+        self._setup: Setup | None = None
+
+    def _attach(self) -> Handle:
+        if self._sock is None:
+            raise Closed()
+        self._handle = current_scheduler().poller.attach(self._sock)
+        self._sock = None
+        return self._handle
+
+    @property
+    def _std(self) -> socket.socket:
+        """The standard library's socket, while this one is open."""
+        sock = self._sock if self._handle is None else self._handle.sock
+        if sock is None or self.fileno() < 0:
+            raise Closed()
+        return sock
+
+    def _set_up(self) -> Setup:
+        if self._setup is None:
+            self._setup = Setup()
+        return self._setup
+
+    def _read(self, op: Operation[T]) -> Operation[T]:
+        patience = self._setup.reading if self._setup is not None else None
+        return op if patience is None else patience.limit(op)
+
+    def _write(self, op: Operation[T]) -> Operation[T]:
+        patience = self._setup.writing if self._setup is not None else None
+        return op if patience is None else patience.limit(op)
+
+    # What it is.
+
+    @property
+    def type(self) -> str | int:
+        """ "tcp", "udp", "raw"; "stream" or "dgram" for a UNIX socket."""
+        kinds = names.UNIX_TYPES if self.family == "unix" else names.TYPES
+        return names.name_of(kinds, self._std.type)
+
+    @property
+    def family(self) -> str | int:
+        """ "inet", "inet6", "unix"."""
+        return names.name_of(names.FAMILIES, self._std.family)
+
+    @property
+    def protocol(self) -> str | int:
+        """A protocol's name: "tcp", "icmp"; its number if it has no name here."""
+        return names.name_of(names.PROTOCOLS, self._std.proto)
+
+    @property
+    def closed(self) -> bool:
+        return self.fileno() < 0
+
+    def fileno(self) -> int:
+        """The descriptor, -1 when closed."""
+        if self._handle is not None:
+            return self._handle.fileno()
+        return self._sock.fileno() if self._sock is not None else -1
+
+    def getsockname(self) -> Any:
+        return self._std.getsockname()
+
+    def getpeername(self) -> Any:
+        """OSError (ENOTCONN) when it is not connected."""
+        return self._std.getpeername()
+
+    # Options.
+
+    def setsockopt(
+        self, level: int, option: int, value: int | ReadableBuffer | None, length: int | None = None
+    ) -> None:
+        """As socket.setsockopt(). An option that is set before the first operation outlives a connect that failed."""
+        args: tuple[Any, ...] = (level, option, value) if length is None else (level, option, value, length)
+        self._std.setsockopt(*args)
+        if self._handle is None:
+            self._set_up().options.append(args)
+
+    def getsockopt(self, level: int, option: int, length: int = 0) -> int | bytes:
+        """As socket.getsockopt()."""
+        return self._std.getsockopt(level, option, length) if length else self._std.getsockopt(level, option)
+
+    def settimeout(self, seconds: float | None, direction: Side | None = None) -> None:
+        """Let every operation take `seconds` at the most, then raise TimeoutError; None: as long as it takes.
+
+        `direction`: "read" (accept, recv...), "write" (connect, send...), None both. What has finished by then is
+        delivered, and a receive or accept that ran out of time has taken nothing: the socket can be used on. 0: the
+        time is over as soon as the operation would have to wait. ValueError for a negative number.
+        """
+        if direction not in ("read", "write", None):
+            raise ValueError(f"a direction is 'read', 'write' or None, not {direction!r}")
+        limited = seconds is not None and duration(seconds) <= 2**31 - 1
+        setup = self._set_up()
+        if direction != "write":
+            setup.reading = Patience(seconds) if limited and seconds is not None else None
+        if direction != "read":
+            setup.writing = Patience(seconds) if limited and seconds is not None else None
+
+    def gettimeout(self, direction: Side = "read") -> float | None:
+        """Return the timeout of a direction in seconds, None when there is none."""
+        setup = self._set_up()
+        patience = setup.reading if direction == "read" else setup.writing
+        return None if patience is None else patience.seconds
+
+    # Addresses.
+
+    def _query(self, host: Host, port: Port) -> Query:
+        family = self.family
+        kind = str(self.type)
+        return Query(host, port, kind, str(family), self._std.proto if kind == "raw" else None, ())
+
+    def bind(self, host: Host = None, port: Port = 0) -> None:
+        """Bind to an address: see addr() for `host` and `port`, or give an AddressList. bind(2).
+
+        Does not wait, so a name cannot be looked up inside a thread: bind to what addr() found. OSError when the
+        address is in use, not ours, or the socket is bound already; of several addresses the first that works is taken.
+        """
+        query = self._query(host, port)
+        self._bind(query)
+
+    def _bind(self, query: Query) -> None:
+        addresses = query.at_once()
+        if addresses is None:
+            if local.scheduler is not None and local.scheduler.current is not None:
+                raise ValueError(
+                    f"{query.host!r} has to be looked up, which takes a wait: bind to what `yield from addr(...)` found"
+                )
+            addresses = query.look_up()
+        sock = self._std
+        for at, address in enumerate(addresses, 1):
+            try:
+                sock.bind(address.sockaddr)
+            except OSError as error:
+                if at == len(addresses):
+                    error.add_note(f"binding to {address}")
+                    raise
+            else:
+                return
+
+    def _is_bound(self) -> bool:
+        name = self._std.getsockname()
+        return bool(name[1]) if isinstance(name, tuple) else bool(name)
+
+    # The end.
+
+    def shutdown(self, how: int) -> None:
+        """As socket.shutdown(), with socket.SHUT_RD, SHUT_WR or SHUT_RDWR. A receiver gets what is left, then b''."""
+        self._std.shutdown(how)
+
+    def close(self) -> None:
+        """Close the socket. Whoever waits on it gets Closed; a second close does nothing."""
+        if self._handle is not None:
+            self._handle.close()
+        elif self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    def detach(self) -> int:
+        """Close this object but not the descriptor; return that, non-blocking if it was used. Waiters get Closed."""
+        sock = self._std
+        if self._handle is not None:
+            sock = self._handle.detach()
+        self._sock = None
+        return sock.detach()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing() and not self.closed:
+            warnings.warn(f"unclosed {self!r}, made at {self._made_at}", ResourceWarning, stacklevel=2, source=self)
+            self.close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return f"<{type(self).__name__} closed>"
+        there = ""
+        try:
+            here = text_of(self._std.getsockname())
+            there = " to " + text_of(self._std.getpeername())
+        except OSError:
+            here = here if "here" in locals() else ""
+        return f"<{type(self).__name__} fd {self.fileno()}, {self.family} {here}{there}>"
+
+
+def make(family: str, kind: str, protocol: str | int | None, fileno: int | None) -> socket.socket:
+    """Make the standard library's socket, or take over a descriptor that has to be of the right kind."""
+    if fileno is not None:
+        sock = socket.socket(fileno=fileno)
+        if sock.type != names.number(names.TYPES, kind, "type"):
+            sock.detach()
+            raise ValueError(f"descriptor {fileno} is no {kind} socket")
+        return sock
+    return socket.socket(
+        names.number(names.FAMILIES, family, "family"),
+        names.number(names.TYPES, kind, "type"),
+        names.protocol_number(protocol, kind, family),
+    )

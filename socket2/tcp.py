@@ -1,0 +1,271 @@
+"""Stream sockets: TCP, and UNIX stream sockets under the same class."""
+
+from __future__ import annotations
+
+import io
+import logging
+import socket
+import sys
+from collections.abc import Generator
+from typing import IO, TYPE_CHECKING, Any
+
+import pollers
+from pollers import Exhausted, Handle, Operation, operation
+
+from .addr import Address, Host, Port, Query, resolve
+from .sockets import Socket, make, place_of
+from .waiting import sleep
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+log = logging.getLogger("socket2")
+
+# When the system has no descriptor left for a connection, nothing tells when it has one again.
+_ACCEPT_AGAIN_S = 0.1
+# When a UNIX listener's queue is full, nothing tells either, but it moves faster.
+_CONNECT_AGAIN_S = 0.001
+_CONNECT_AGAIN_MAX_S = 0.05
+
+_SENDFILE_MAX = 1 << 30
+_READ_BLOCK = 1 << 16
+
+
+class TCP(Socket):
+    """A stream socket. Made by tcp(), unix() and accept().
+
+    One thread may receive while another sends; a second one in the same direction gets Busy, but for accept(), where
+    threads take turns.
+    """
+
+    __slots__ = ("_remote",)
+
+    def __init__(
+        self, sock: socket.socket | None, handle: Handle | None = None, made_at: str = "", remote: Any = None
+    ) -> None:
+        super().__init__(sock, handle, made_at)
+        self._remote = remote
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's address as the standard library has it. OSError (ENOTCONN) when there is no peer."""
+        if self._remote is None:
+            self._remote = self._std.getpeername()
+        return self._remote
+
+    @property
+    def local_address(self) -> Any:
+        """This side's address as the standard library has it."""
+        return self._std.getsockname()
+
+    # Listening.
+
+    def listen(self, host: Host | int = None, port: Port | Host = 0, backlog: Any = None) -> None:
+        """Bind, unless it is bound, and listen. listen(2).
+
+        `host` and `port` as in addr(); `backlog`: how many connections may wait to be accepted, by default what the
+        system allows. luapower's listen(backlog, host, port) is taken as well. An address that old connections still
+        linger on can be taken, one in use cannot. Raises as bind() does.
+        """
+        if isinstance(host, int) and not isinstance(host, bool):
+            if port == 0 and backlog is None:
+                raise TypeError("listen(backlog) needs a host: listen(None, 0, backlog) for any")
+            host, port, backlog = port, backlog or 0, host
+        if backlog is not None and not isinstance(backlog, int):
+            raise TypeError(f"a backlog is a number, not {backlog!r}")
+        if not self._is_bound():
+            query = self._query(host, port)  # type: ignore[arg-type]
+            pollers.prepare_listener(self._std)
+            self._bind(query)
+        self._std.listen(socket.SOMAXCONN if backlog is None else backlog)
+
+    def accept(self) -> Operation[TCP]:
+        """Take the next connection.
+
+        Clients that leave early are passed over. When descriptors or memory run out, it is tried again every 0.1 s (and
+        logged once): the connection waits meanwhile. Several threads may accept, and get connections in the order they
+        came. Cancelled or out of time: no connection is lost. Raises Closed, TimeoutError.
+        """
+        return self._read(self._accept(place_of(sys._getframe(1))))
+
+    @operation
+    def _accept(self, made_at: str) -> Generator[Any, None, TCP]:
+        handle = self._handle or self._attach()
+        turns = self._set_up().receivers
+        yield from turns.take("turn to accept")
+        told = False
+        try:
+            while True:
+                try:
+                    connection, address = yield from handle.accept(self)
+                except Exhausted as error:
+                    if not told:
+                        log.warning("accept on %r: %s; trying again every %g s", self, error, _ACCEPT_AGAIN_S)
+                    told = True
+                    yield from sleep(_ACCEPT_AGAIN_S)
+                else:
+                    return TCP(None, connection, made_at, address)
+        finally:
+            turns.give()
+
+    # Connecting.
+
+    def connect(self, host: Host, port: Port = 0) -> Operation[None]:
+        """Connect to `host` and `port` (see addr()), or to an AddressList: to each address in turn until one answers.
+
+        When all fail the last error is raised, with a note for each. Cancelled, out of time, or between two addresses
+        the socket is replaced by a fresh one with the same options and binding (and another descriptor), so it can be
+        used on. Raises OSError, socket.gaierror, TimeoutError, Closed.
+        """
+        return self._write(self._connect(self._query(host, port)))
+
+    @operation
+    def _connect(self, query: Query) -> Generator[Any, None, None]:
+        addresses = yield from resolve(query)
+        bound = self._std.getsockname() if self._is_bound() else None
+        failures: list[tuple[Address, OSError]] = []
+        for address in addresses:
+            if failures:
+                self._renew(bound)
+            try:
+                yield from self._connect_to(address.sockaddr)
+            except pollers.Closed:
+                raise
+            except OSError as error:
+                failures.append((address, error))
+            except BaseException:
+                self._renew(bound)
+                raise
+            else:
+                return
+        last = failures[-1][1]
+        for address, failure in failures:
+            last.add_note(f"connecting to {address}: {failure}")
+        raise last
+
+    @operation
+    def _connect_to(self, sockaddr: Any) -> Generator[Any, None, None]:
+        again_s = _CONNECT_AGAIN_S
+        while True:
+            try:
+                return (yield from (self._handle or self._attach()).connect(sockaddr, self))
+            except Exhausted:
+                yield from sleep(again_s)
+                again_s = min(again_s * 2, _CONNECT_AGAIN_MAX_S)
+
+    def _renew(self, bound: Any) -> None:
+        """Replace the kernel's socket, whose state after a connect that did not succeed POSIX leaves open."""
+        old = self._std
+        family, kind, protocol = old.family, old.type, old.proto
+        self.close()
+        self._handle = None
+        self._sock = sock = socket.socket(family, kind, protocol)
+        for option in self._set_up().options:
+            sock.setsockopt(*option)
+        if bound is not None:
+            sock.bind(bound)
+
+    # Receiving.
+
+    def recv(self, n: int) -> Operation[bytes]:
+        """Receive 1 to `n` bytes, b'' at the end of the stream. recv(2).
+
+        Cancelled or out of time: nothing was taken. Raises Busy when another thread is receiving, Closed,
+        ConnectionResetError, TimeoutError.
+        """
+        op = (self._handle or self._attach()).recv(n, self)
+        return op if self._setup is None else self._read(op)
+
+    def recv_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[int]:
+        """Receive into `buffer`, up to `n` bytes or all it holds; return how many, 0 at the end of the stream.
+
+        Cancelled or out of time: nothing was taken, the buffer is as it was. Raises as recv() does.
+        """
+        return self._read((self._handle or self._attach()).recv_into(buffer, n or 0, self))
+
+    # Sending.
+
+    def send(self, data: ReadableBuffer) -> Operation[int]:
+        """Send some of `data`, as much as the kernel takes at once; return how many bytes. send(2).
+
+        Cancelled or out of time: nothing was sent. Raises Busy when another thread is sending, Closed, BrokenPipeError,
+        ConnectionResetError, TimeoutError; never SIGPIPE.
+        """
+        op = (self._handle or self._attach()).send(data, self)
+        return op if self._setup is None else self._write(op)
+
+    def sendall(self, data: ReadableBuffer) -> Operation[None]:
+        """Send all of `data`. The timeout is for all of it.
+
+        Whatever ends it early carries `bytes_sent`, the number of bytes that the kernel had taken by then. Raises as
+        send() does.
+        """
+        op = (self._handle or self._attach()).sendall(data, self)
+        return op if self._setup is None else self._write(op)
+
+    def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> Operation[int]:
+        """Send a file opened in binary mode from `offset` on, to its end or `count` bytes; return how many were sent.
+
+        The kernel copies where it can: sendfile(2). Afterwards, also after an error, the file's position is behind what
+        was sent; an error carries `bytes_sent`. TypeError and ValueError as in socket.sendfile().
+        """
+        if "b" not in getattr(file, "mode", "b"):
+            raise ValueError("the file must be opened in binary mode")
+        if count is not None and not isinstance(count, int):
+            raise TypeError(f"a count is a positive number, not {count!r}")
+        if count is not None and count <= 0:
+            raise ValueError(f"a count is a positive number, not {count!r}")
+        if offset < 0:
+            raise ValueError(f"an offset must not be negative, not {offset!r}")
+        return self._write(self._sendfile(file, offset, count))
+
+    @operation
+    def _sendfile(self, file: IO[bytes], offset: int, count: int | None) -> Generator[Any, None, int]:
+        handle = self._handle or self._attach()
+        sent = 0
+        try:
+            fd = file.fileno()
+            while count is None or sent < count:
+                most = _SENDFILE_MAX if count is None else min(count - sent, _SENDFILE_MAX)
+                n = yield from handle.sendfile(fd, offset + sent, most, self)
+                if n == 0:
+                    break
+                sent += n
+        except (AttributeError, io.UnsupportedOperation):
+            return (yield from self._send_blocks(file, offset, count))
+        except BaseException as error:
+            error.bytes_sent = sent  # type: ignore[attr-defined]
+            raise
+        finally:
+            if sent:
+                file.seek(offset + sent)
+        return sent
+
+    @operation
+    def _send_blocks(self, file: IO[bytes], offset: int, count: int | None) -> Generator[Any, None, int]:
+        if offset:
+            file.seek(offset)
+        sent = 0
+        try:
+            while count is None or sent < count:
+                block = file.read(_READ_BLOCK if count is None else min(count - sent, _READ_BLOCK))
+                if not block:
+                    break
+                yield from (self._handle or self._attach()).sendall(block, self)
+                sent += len(block)
+        except BaseException as error:
+            sent += getattr(error, "bytes_sent", 0)
+            error.bytes_sent = sent  # type: ignore[attr-defined]
+            raise
+        finally:
+            if hasattr(file, "seek"):
+                file.seek(offset + sent)
+        return sent
+
+
+def tcp(family: str = "inet", protocol: str | int | None = None, *, fileno: int | None = None) -> TCP:
+    """Make a TCP socket of the family "inet" or "inet6"; or take over the open descriptor `fileno`.
+
+    ValueError for an unknown family or protocol, or a descriptor of another type; OSError from socket(2).
+    """
+    return TCP(make(family, "tcp", protocol, fileno), None, place_of(sys._getframe(1)))

@@ -1,0 +1,127 @@
+"""A coroutine thread: its name, its outcome, and how to wait for it or end it.
+
+Knows how a thread ends, not how it runs: that is the scheduler's. `local` leads from an OS thread to its scheduler.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import sys
+import threading
+import traceback
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from pollers import Cancelled, operation
+
+from .waits import Join
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+
+
+class _Local(threading.local):
+    scheduler: Scheduler | None = None
+
+
+local = _Local()
+
+
+def currentthread() -> Thread:
+    """Return the thread that is running. RuntimeError outside one."""
+    scheduler = local.scheduler
+    if scheduler is None or scheduler.current is None:
+        raise RuntimeError("this works inside a thread only: one made by newthread() or run()")
+    return scheduler.current
+
+
+class Thread:
+    """A coroutine thread. Made by newthread()."""
+
+    __slots__ = (
+        "__weakref__",
+        "_context",
+        "_coro",
+        "_error",
+        "_joiners",
+        "_name",
+        "_result",
+        "scheduler",
+        "waiting_on",
+    )
+
+    def __init__(self, scheduler: Scheduler, coro: Any, name: str | None) -> None:
+        self.scheduler = scheduler
+        self.waiting_on: Any = None
+        """What it waits for, with a repr for people; None while it runs and when it has ended."""
+        self._coro = coro
+        self._context = contextvars.copy_context()
+        self._name = name
+        self._error: BaseException | None = None  # to be raised at its next wait; in the end, what it ended with
+        self._joiners: list[Join] | None = None
+        self._result: Any = None
+
+    @property
+    def name(self) -> str:
+        return self._name if self._name is not None else "thread"
+
+    @property
+    def done(self) -> bool:
+        return self._coro is None
+
+    def result(self) -> Any:
+        """Return what the thread returned, or raise what it raised. RuntimeError while it has not ended."""
+        if self._coro is not None:
+            raise RuntimeError(f"{self!r} has not ended")
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    @operation
+    def join(self) -> Generator[Any, None, Any]:
+        """Wait for the thread's end; return or raise what result() does: Cancelled, too, if it was cancelled.
+
+        A timeout or cancel ends the wait and leaves the thread alone. RuntimeError for joining oneself, or a thread of
+        another OS thread's scheduler.
+        """
+        if self._coro is not None:
+            joiner = currentthread()
+            if joiner is self:
+                raise RuntimeError(f"{self!r} cannot join itself")
+            if joiner.scheduler is not self.scheduler:
+                raise RuntimeError(f"{self!r} belongs to another OS thread's scheduler and cannot be joined from here")
+            join = Join(f"join of {self!r}")
+            self._joiners = [*(self._joiners or ()), join]
+            try:
+                yield from join.wait()
+            finally:
+                if self._joiners is not None:
+                    self._joiners.remove(join)
+        return self.result()
+
+    def cancel(self) -> bool:
+        """Raise Cancelled in the thread at the wait it is in, or at its next one; return False if it had ended.
+
+        An operation that has finished already is delivered first, never thrown away. May be called from any OS thread.
+        """
+        if self._coro is None:
+            return False
+        error = Cancelled(f"{self.name} was cancelled")
+        error.meant_for = self
+        if local.scheduler is self.scheduler:
+            self.scheduler.interrupt(self, error)
+        else:
+            self.scheduler.post(functools.partial(self.scheduler.interrupt, self, error))
+        return True
+
+    def __repr__(self) -> str:
+        state = "ended" if self.done else f"waiting: {self.waiting_on!r}" if self.waiting_on else "running"
+        return f"<thread {self.name!r}, {state}>"
+
+
+def crashhook(thread: Thread, error: BaseException) -> None:
+    """Report an exception that nobody joins, with its traceback, on stderr. Assign another function to change that."""
+    if sys.stderr is not None:
+        print(f"exception in thread {thread.name!r}, which nobody joins:", file=sys.stderr)
+        traceback.print_exception(error, file=sys.stderr)

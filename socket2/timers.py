@@ -1,0 +1,105 @@
+"""The heap of timers: one for sleeps, deadlines and socket timeouts alike.
+
+Most timers are moved or disarmed before they are due, many of them once per operation, so both only note the new
+time: an entry that comes up too early goes back into the heap, one that is not wanted any more is dropped there.
+Entries that have become useless are counted, and swept out when they are the larger half. Knows no thread.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+# Below this many useless entries a sweep costs more than it frees.
+_SWEEP_MIN = 64
+
+
+class Timers:
+    """Timers by the time they are due, in seconds of time.monotonic()."""
+
+    def __init__(self) -> None:
+        self.heap: list[tuple[float, int, Timer]] = []
+        self.useless = 0
+        self._serial = itertools.count()
+
+    def next_due(self) -> float | None:
+        """When the first entry comes up, None when there is none. It may turn out to be useless: look again then."""
+        return self.heap[0][0] if self.heap else None
+
+    def fire(self) -> int:
+        """Call back the timers that are due now, none early; return how many that were."""
+        now = monotonic()
+        heap = self.heap
+        fired = 0
+        while heap and heap[0][0] <= now:
+            when, _, timer = heapq.heappop(heap)
+            if timer.queued != when:
+                self.useless -= 1
+                continue
+            timer.queued = None
+            if timer.due is None:
+                self.useless -= 1
+            elif timer.due > now:
+                self.push(timer, timer.due)
+            else:
+                timer.due = None
+                fired += 1
+                timer.callback()
+        return fired
+
+    def push(self, timer: Timer, when: float) -> None:
+        timer.queued = when
+        heapq.heappush(self.heap, (when, next(self._serial), timer))
+
+    def useless_entry(self) -> None:
+        """Another entry will never fire; sweep when they are the larger half."""
+        self.useless += 1
+        if self.useless < _SWEEP_MIN or self.useless * 2 < len(self.heap):
+            return
+        kept = []
+        for entry in self.heap:
+            when, _, timer = entry
+            if timer.queued == when:
+                if timer.due is not None:
+                    kept.append(entry)
+                else:
+                    timer.queued = None
+        heapq.heapify(kept)
+        self.heap[:] = kept
+        self.useless = 0
+
+
+class Timer:
+    """Calls `callback()` once when it is due. Armed, moved and disarmed in constant time, as a rule."""
+
+    __slots__ = ("callback", "due", "queued", "timers")
+
+    def __init__(self, timers: Timers, callback: Callable[[], Any]) -> None:
+        self.timers = timers
+        self.callback = callback
+        self.due: float | None = None
+        self.queued: float | None = None  # the time of its entry in the heap
+
+    def arm(self, when: float) -> None:
+        """Be due at `when` instead of whenever it was."""
+        queued = self.queued
+        if queued is None:
+            self.due = when
+            self.timers.push(self, when)
+            return
+        if self.due is None:
+            self.timers.useless -= 1
+        self.due = when
+        if when < queued:
+            self.timers.push(self, when)
+            self.timers.useless_entry()
+
+    def disarm(self) -> None:
+        """Not be due at all, until it is armed again."""
+        if self.due is not None:
+            self.due = None
+            if self.queued is not None:
+                self.timers.useless_entry()

@@ -1,0 +1,171 @@
+"""Waiting on purpose: sleep, suspend and resume, and deadlines on blocks and on operations.
+
+A deadline interrupts the thread it was set in at its wait, or at the next one inside its reach. What has finished by
+then is delivered: a receive that ends a moment after the deadline is a receive.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Generator
+from time import monotonic
+from types import TracebackType
+from typing import Any, TypeVar
+
+from pollers import Cancelled, Operation, operation
+
+from .scheduler import duration
+from .thread import Thread, currentthread, local
+from .timers import Timer
+from .waits import Suspension, Wait
+
+T = TypeVar("T")
+
+
+def sleep(seconds: float) -> Operation[None]:
+    """Wait for `seconds`, never less. 0 lets every thread that is ready run first.
+
+    ValueError for a negative number, RuntimeError outside a thread. Cancelled: ends at once.
+    """
+    currentthread()
+    return _sleep(duration(seconds))
+
+
+@operation
+def _sleep(seconds: float) -> Generator[Any, None, None]:
+    wait = Wait(f"sleep of {seconds:g} s")
+    if seconds == 0:
+        wait.finish()
+        yield from wait.wait()
+        return
+    timer = Timer(currentthread().scheduler.timers, wait.finish)
+    timer.arm(monotonic() + seconds)
+    try:
+        yield from wait.wait()
+    finally:
+        timer.disarm()
+
+
+def suspend() -> Operation[Any]:
+    """Wait until another thread calls resume() for this one; return the value given there.
+
+    RuntimeError outside a thread. Cancelled, or out of time: a resume() that comes later raises.
+    """
+    currentthread()
+    return Suspension("suspended").wait()
+
+
+def resume(thread: Thread, value: Any = None) -> None:
+    """Make `thread`'s suspend() return `value` when the ready queue comes to it. From any OS thread.
+
+    RuntimeError when it is not suspended, or was resumed already (from another OS thread this cannot be told: then a
+    resume that comes too early or too late is without effect).
+    """
+    scheduler = thread.scheduler
+    if local.scheduler is not scheduler:
+        scheduler.post(functools.partial(_resume, thread, value))
+    elif not _resume(thread, value):
+        raise RuntimeError(f"{thread!r} is not suspended")
+
+
+def _resume(thread: Thread, value: Any) -> bool:
+    wait = thread.waiting_on
+    return isinstance(wait, Suspension) and wait.finish(value)
+
+
+class Deadline:
+    """Interrupts one thread when its time comes; used over and over, by one thread at a time."""
+
+    __slots__ = ("_error", "_thread", "_timer")
+
+    def __init__(self) -> None:
+        self._timer: Timer | None = None
+        self._thread: Thread | None = None
+        self._error: Cancelled | None = None
+
+    @property
+    def in_use(self) -> bool:
+        return self._thread is not None
+
+    def enter(self, thread: Thread, when: float | None) -> None:
+        """Interrupt `thread` at `when`, in seconds of time.monotonic(); None: never."""
+        self._thread = thread
+        self._error = None
+        if self._timer is None or self._timer.timers is not thread.scheduler.timers:
+            self._timer = Timer(thread.scheduler.timers, self._expire)
+        if when is not None:
+            self._timer.arm(when)
+
+    def leave(self) -> None:
+        """The time does not matter any more; an interruption that has not been delivered is taken back."""
+        assert self._timer is not None
+        assert self._thread is not None
+        self._timer.disarm()
+        if self._error is not None and self._thread._error is self._error and not self._thread.done:
+            self._thread._error = None
+        self._thread = None
+
+    def _expire(self) -> None:
+        assert self._thread is not None
+        self._error = Cancelled("timed out")
+        self._error.meant_for = self
+        self._thread.scheduler.interrupt(self._thread, self._error)
+
+
+class Patience(Deadline):
+    """One direction's timeout: the same deadline, moved on by each operation."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    @operation
+    def limit(self, inner: Operation[T]) -> Generator[Any, None, T]:
+        """Do `inner`, or raise TimeoutError after `seconds`."""
+        if self.in_use:  # several threads wait in this direction: each has its own time
+            return (yield from Patience(self.seconds).limit(inner))
+        self.enter(currentthread(), monotonic() + self.seconds)
+        try:
+            return (yield from inner)
+        except Cancelled as error:
+            if error is not self._error:
+                raise
+            late = TimeoutError("timed out")
+            late.__dict__.update(error.__dict__)  # how far it had come
+            raise late from None
+        finally:
+            self.leave()
+
+
+class timeout(Deadline):
+    """A block that raises TimeoutError when it takes longer: `with timeout(5): ...`. None: no limit.
+
+    Inside the block the wait that the time ran out in raises Cancelled, which becomes TimeoutError at the block's end;
+    code in between can clean up, and `except TimeoutError` of an inner timeout does not take it for its own. A block
+    that comes to its end is left in peace, however late. `expired` tells whether the time was over. Blocks nest.
+    ValueError for a negative number, RuntimeError outside a thread.
+    """
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self, seconds: float | None) -> None:
+        super().__init__()
+        self._seconds = None if seconds is None else duration(seconds)
+
+    @property
+    def expired(self) -> bool:
+        return self._error is not None
+
+    def __enter__(self) -> timeout:
+        thread = currentthread()
+        if self.in_use:
+            raise RuntimeError("this timeout block has been entered already")
+        self.enter(thread, monotonic() + self._seconds if self._seconds is not None else None)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.leave()
+        if error is not None and error is self._error:
+            raise TimeoutError(f"the block took longer than {self._seconds:g} s") from None

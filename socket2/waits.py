@@ -1,0 +1,137 @@
+"""Waits that code ends rather than the kernel: sleeps, suspensions, joins, places in a queue, calls in OS threads.
+
+To the scheduler they are what a poller's Direction is: something a thread parks on, which can be cancelled and may
+have finished first. A wait ends once; who comes too late to end it is told so, and hands its wake-up to the next.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pollers import Operation, operation
+
+if TYPE_CHECKING:
+    from .thread import Thread
+
+T = TypeVar("T")
+
+
+class Wait:
+    """One thread's wait for one thing. A `hopeless` one can be ended by other threads only, not by time or a kernel."""
+
+    __slots__ = ("done", "error", "purpose", "result", "waiter")
+
+    hopeless = False
+
+    def __init__(self, purpose: str) -> None:
+        self.purpose = purpose
+        self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.waiter: Thread | None = None
+
+    def park(self, waiter: Thread, /) -> bool:
+        if not self.done:
+            self.waiter = waiter
+            waiter.scheduler.hopeless += self.hopeless
+        return self.done
+
+    def cancel(self, error: BaseException, /) -> bool:
+        if self.done:
+            return False
+        self._end()
+        self.error = error
+        return True
+
+    def finish(self, result: Any = None) -> bool:
+        """End the wait with `result` and put its thread into the ready queue. False: it had ended before."""
+        if self.done:
+            return False
+        waiter = self._end()
+        self.result = result
+        if waiter is not None:
+            waiter.scheduler.ready.append(waiter)
+        return True
+
+    def fail(self, error: BaseException) -> bool:
+        """End the wait by raising `error` in its thread. False: it had ended before."""
+        self.error = error if not self.done else self.error
+        return self.finish()
+
+    @operation
+    def wait(self) -> Generator[Any, None, Any]:
+        try:
+            yield self
+        except BaseException:
+            if not self.done:
+                self._end()
+            raise
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    def describe(self) -> str:
+        return self.purpose
+
+    def _end(self) -> Thread | None:
+        waiter, self.waiter = self.waiter, None
+        self.done = True
+        if waiter is not None:
+            waiter.scheduler.hopeless -= self.hopeless
+        return waiter
+
+    def __repr__(self) -> str:
+        return f"<{self.purpose}>"
+
+
+class Suspension(Wait):
+    __slots__ = ()
+    hopeless = True
+
+
+class Join(Wait):
+    __slots__ = ()
+    hopeless = True
+
+
+class Turns:
+    """Threads that take turns at something, in the order they came: accepting, or receiving datagrams."""
+
+    __slots__ = ("_line", "_taken")
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._line: deque[Wait] = deque()
+
+    @operation
+    def take(self, purpose: str) -> Generator[Any, None, None]:
+        """Wait for the turn. Cancelled: the place in the line is given up."""
+        if not self._taken:
+            self._taken = True
+            return
+        wait = Wait(purpose)
+        self._line.append(wait)
+        try:
+            yield from wait.wait()
+        except BaseException:
+            if wait.done and wait.error is None:
+                self.give()  # the turn came, and the thread was thrown out of its wait all the same
+            raise
+
+    def give(self) -> None:
+        """Hand the turn to the next in line who still waits for it."""
+        while self._line:
+            if self._line.popleft().finish():
+                return
+        self._taken = False
+
+    @operation
+    def through(self, purpose: str, inner: Operation[T]) -> Generator[Any, None, T]:
+        """Wait for the turn, do `inner`, hand the turn on."""
+        yield from self.take(purpose)
+        try:
+            return (yield from inner)
+        finally:
+            self.give()
