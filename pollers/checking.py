@@ -6,6 +6,7 @@ poll() twice, used from another OS thread than the one that polls, or left witho
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import warnings
@@ -211,6 +212,7 @@ class Checked:
         self.offered: set[CheckedDirection] = set()
         self.unjoined: set[CheckedDirection] = set()
         self._os_thread = threading.get_ident()
+        self._pid = os.getpid()
 
     @property
     def name(self) -> str:
@@ -252,8 +254,9 @@ class Checked:
         return self.inner.stats()  # type: ignore[no-any-return]
 
     def shutdown(self) -> list[CheckedDirection]:
-        for direction in self.unjoined:
-            direction.never_joined()
+        if os.getpid() == self._pid:  # else the threads that wait are another process's
+            for direction in self.unjoined:
+                direction.never_joined()
         self.unjoined.clear()
         return [direction.waiter.finished() for direction in self.inner.shutdown()]
 

@@ -212,7 +212,7 @@ class Scheduler:
         ready = self.ready
         timers = self.timers
         wait_s: float | None
-        if ready or self._inbox or self._interrupts.noted:
+        if ready or self._inbox or self._interrupts.noted or self._escaping is not None:
             wait_s = 0
         else:
             due = timers.next_due()

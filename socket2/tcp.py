@@ -113,9 +113,9 @@ class TCP(Socket):
     def connect(self, host: Host, port: Port = 0) -> Operation[None]:
         """Connect to `host` and `port` (see addr()), or to an AddressList: to each address in turn until one answers.
 
-        When all fail the last error is raised, with a note for each. Cancelled, out of time, or between two addresses
-        the socket is replaced by a fresh one with the same options and binding (and another descriptor), so it can be
-        used on. Raises OSError, socket.gaierror, TimeoutError, Closed.
+        When all fail the last error is raised, with a note for each. After an attempt that failed, was cancelled or ran
+        out of time the socket is replaced by a fresh one with the same options and binding (and another descriptor), so
+        it can be used on. Raises OSError, socket.gaierror, TimeoutError, Closed.
         """
         return self._write(self._connect(self._query(host, port)))
 
@@ -125,14 +125,13 @@ class TCP(Socket):
         bound = self._std.getsockname() if self._is_bound() else None
         failures: list[tuple[Address, OSError]] = []
         for address in addresses:
-            if failures:
-                self._renew(bound)
             try:
                 yield from self._connect_to(address.sockaddr)
             except pollers.Closed:
                 raise
             except OSError as error:
                 failures.append((address, error))
+                self._renew(bound)
             except BaseException:
                 self._renew(bound)
                 raise

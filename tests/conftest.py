@@ -1,0 +1,50 @@
+"""Every test starts with a fresh scheduler and leaves nothing: no descriptor, no OS thread, no thread, no timer."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from socket2 import osthreads
+from socket2.thread import local
+
+_DESCRIPTORS = Path("/proc/self/fd")
+
+
+def descriptors() -> dict[str, str]:
+    """What is open in this process, by descriptor; empty where the system does not tell."""
+    found = {}
+    for entry in _DESCRIPTORS.iterdir() if _DESCRIPTORS.is_dir() else ():
+        try:
+            found[entry.name] = os.readlink(entry)
+        except FileNotFoundError:
+            pass  # the listing's own
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    assert local.scheduler is None
+    gc.collect()
+    open_before = descriptors()
+    os_threads_before = set(threading.enumerate())
+    yield
+    left: list[str] = []
+    scheduler = local.scheduler
+    if scheduler is not None:
+        left += [f"thread {thread!r}" for thread in scheduler.threads]
+        left += [f"timer {timer.callback}" for _, _, timer in scheduler.timers.heap if timer.due is not None]
+        scheduler.close()
+        local.scheduler = None
+    del scheduler
+    osthreads.calls.end()
+    osthreads.lookups.end()
+    gc.collect()
+    left += [f"fd {fd}: {what}" for fd, what in descriptors().items() if fd not in open_before]
+    left += [f"OS thread {thread.name}" for thread in set(threading.enumerate()) - os_threads_before]
+    assert not left, f"left behind: {', '.join(left)}"

@@ -1,0 +1,153 @@
+"""The smallest thing that can drive a poller: generators, a ready list, no timers. So the contract needs no socket2."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+from pollers import Cancelled, Handle, Poller
+
+T = TypeVar("T")
+Steps = Generator[Any, None, T]
+
+PATIENCE_S = 20.0
+
+
+class Task:
+    """A generator on its way: what it waits on, and in the end its result or error."""
+
+    def __init__(self, steps: Steps[Any]) -> None:
+        self.steps = steps
+        self.waiting_on: Any = None
+        self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.resumptions = 0
+
+    def outcome(self) -> Any:
+        assert self.done, f"still waiting on {self.waiting_on!r}"
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+class Driver:
+    """Steps tasks over one poller."""
+
+    def __init__(self, poller: Poller) -> None:
+        self.poller = poller
+        self.ready: list[Task] = []
+        self.handles: list[Handle] = []
+
+    def spawn(self, steps: Steps[Any]) -> Task:
+        task = Task(steps)
+        self.step(task)
+        return task
+
+    def step(self, task: Task) -> None:
+        assert not task.done, "resumed after its end"
+        task.waiting_on = None
+        task.resumptions += 1
+        self.poller.streak = 0
+        try:
+            direction = task.steps.send(None)
+        except StopIteration as stop:
+            task.done, task.result = True, stop.value
+        except (OSError, ValueError, TypeError, MemoryError, Cancelled, RuntimeError) as error:
+            task.done, task.error = True, error
+        else:
+            if direction.park(task):
+                self.ready.append(task)
+            task.waiting_on = direction
+
+    def cancel(self, task: Task, error: BaseException | None = None) -> bool:
+        """As a scheduler does: True means that the task is resumed by us."""
+        ended: bool = task.waiting_on.cancel(error or Cancelled("by the test"))
+        if ended:
+            self.ready.append(task)
+        return ended
+
+    def turn(self, timeout_s: float = 0) -> int:
+        """One poll and all that it makes ready; return how many tasks were stepped."""
+        ready, self.ready = self.ready, []
+        ready += [direction.waiter for direction in self.poller.poll(0 if ready else timeout_s)]
+        for task in ready:
+            self.step(task)
+        return len(ready)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        give_up = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < give_up, "nothing came of it"
+            self.turn(0.1)
+
+    def finish(self, *tasks: Task) -> list[Any]:
+        """Go on until these tasks are done; return their results, or raise the first error."""
+        self.until(lambda: all(task.done for task in tasks))
+        return [task.outcome() for task in tasks]
+
+    def run(self, steps: Steps[T]) -> T:
+        result: T = self.finish(self.spawn(steps))[0]
+        return result
+
+    # Sockets that are closed when the test ends.
+
+    def attach(self, sock: socket.socket) -> Handle:
+        handle = self.poller.attach(sock)
+        self.handles.append(handle)
+        return handle
+
+    def pair(self, family: str = "inet") -> tuple[Handle, Handle]:
+        """Two connected stream handles."""
+        if family == "unix":
+            one, other = socket.socketpair()
+        else:
+            one, other = tcp_pair()
+        return self.attach(one), self.attach(other)
+
+    def half(self, family: str = "inet") -> tuple[Handle, socket.socket]:
+        """A handle, and its peer as a blocking socket of the standard library."""
+        one, other = socket.socketpair() if family == "unix" else tcp_pair()
+        other.settimeout(PATIENCE_S)
+        return self.attach(one), other
+
+    def listener(self, backlog: int = 128) -> tuple[Handle, tuple[str, int]]:
+        sock = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+        return self.attach(sock), sock.getsockname()
+
+    def close(self) -> None:
+        for handle in self.handles:
+            handle.close()
+        while self.turn(0):
+            pass
+        self.poller.shutdown()
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        one = socket.create_connection(listener.getsockname())
+        other, _ = listener.accept()
+    return one, other
+
+
+def does(operation: Any) -> Steps[Any]:
+    """The task that is one operation."""
+    return (yield from operation)
+
+
+def fill(handle: Handle) -> Steps[int]:
+    """Send until the kernel takes no more; return how many bytes it took. Never parks."""
+    sent = 0
+    block = bytes(1 << 16)
+    while True:
+        steps = iter(handle.send(block))
+        try:
+            next(steps)
+        except StopIteration as stop:
+            sent += stop.value
+            continue
+        steps.close()
+        return sent
+        yield

@@ -1,0 +1,167 @@
+"""Accepting: clients that wait, come later, leave early, or find no descriptor left for them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import socket
+import struct
+from collections.abc import Iterator
+from unittest import mock
+
+import pytest
+
+from pollers import Busy, Cancelled, Exhausted
+
+from .driver import Driver, Steps, does
+
+
+def test_a_client_that_waits_and_one_that_comes_later(driver: Driver) -> None:
+    listener, address = driver.listener()
+    with socket.create_connection(address) as early:
+        handle, peer = driver.run(does(listener.accept()))
+        assert peer == early.getsockname()
+        handle.close()
+    task = driver.spawn(does(listener.accept()))
+    assert not task.done
+    with socket.create_connection(address) as late:
+        handle, peer = driver.finish(task)[0]
+        assert peer == late.getsockname()
+        assert not handle.sock.getblocking()
+        late.sendall(b"hello")
+        assert driver.run(does(handle.recv(10))) == b"hello"
+        handle.close()
+
+
+def test_many_clients_at_once_are_all_taken(driver: Driver) -> None:
+    listener, address = driver.listener(backlog=200)
+    clients = [socket.create_connection(address) for _ in range(150)]
+
+    def server() -> Steps[set[object]]:
+        peers = set()
+        for _ in clients:
+            handle, peer = yield from listener.accept()
+            peers.add(peer)
+            handle.close()
+        return peers
+
+    assert driver.run(server()) == {client.getsockname() for client in clients}
+    for client in clients:
+        client.close()
+
+
+def test_a_client_that_left_early(driver: Driver) -> None:
+    listener, address = driver.listener()
+    client = socket.create_connection(address)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    with socket.create_connection(address) as second:
+
+        def server() -> Steps[object]:
+            while True:
+                handle, peer = yield from listener.accept()
+                handle.close()
+                if peer == second.getsockname():
+                    return peer
+
+        driver.run(server())
+
+
+def test_an_error_of_one_connection_is_not_the_listeners(driver: Driver) -> None:
+    """The kernel reports what was pending on the connection; the next one is taken."""
+    listener, address = driver.listener()
+    real = listener.sock.accept
+    failures = [OSError(errno.ECONNABORTED, "aborted"), OSError(errno.EPROTO, "protocol"), OSError(errno.EPERM, "no")]
+
+    def accept() -> tuple[socket.socket, object]:
+        if failures:
+            raise failures.pop()
+        return real()
+
+    with socket.create_connection(address), mock.patch.object(type(listener.sock), "accept", side_effect=accept):
+        handle, _ = driver.run(does(listener.accept()))
+        handle.close()
+    assert not failures
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("waits_first", [False, True])
+def test_no_descriptor_left(driver: Driver, waits_first: bool) -> None:
+    """Exhausted; the connection waits, and the next accept takes it."""
+    listener, address = driver.listener()
+    task = driver.spawn(does(listener.accept())) if waits_first else None
+    with socket.create_connection(address) as client:
+        with no_descriptor_left():
+            task = task or driver.spawn(does(listener.accept()))
+            driver.until(lambda: task.done)
+            assert isinstance(task.error, Exhausted)
+            assert task.error.errno == errno.EMFILE
+        handle, peer = driver.run(does(listener.accept()))
+        assert peer == client.getsockname()
+        handle.close()
+
+
+def test_a_cancelled_accept_takes_nothing(driver: Driver) -> None:
+    listener, address = driver.listener()
+    task = driver.spawn(does(listener.accept()))
+    assert driver.cancel(task)
+    driver.turn(0)
+    assert isinstance(task.error, Cancelled)
+    with socket.create_connection(address) as client:
+        handle, peer = driver.run(does(listener.accept()))
+        assert peer == client.getsockname()
+        handle.close()
+
+
+def test_an_accept_that_finished_is_kept_when_its_thread_is_thrown_out(driver: Driver) -> None:
+    """Finished, not yet resumed, and then closed from outside: the next accept gets the connection."""
+    listener, address = driver.listener()
+    task = driver.spawn(does(listener.accept()))
+    with socket.create_connection(address) as client:
+        finished: list[object] = []
+        while not finished:
+            finished = driver.poller.poll(5)
+        task.steps.close()
+        handle, peer = driver.run(does(listener.accept()))
+        assert peer == client.getsockname()
+        handle.close()
+
+
+def test_a_kept_connection_goes_with_its_listener(driver: Driver) -> None:
+    listener, address = driver.listener()
+    task = driver.spawn(does(listener.accept()))
+    with socket.create_connection(address) as client:
+        while not driver.poller.poll(5):
+            pass
+        task.steps.close()
+        listener.close()
+        client.settimeout(5)
+        assert client.recv(1) == b""
+
+
+def test_one_accept_at_a_time(driver: Driver) -> None:
+    listener, address = driver.listener()
+    first = driver.spawn(does(listener.accept()))
+    assert isinstance(driver.spawn(does(listener.accept())).error, Busy)
+    with socket.create_connection(address):
+        handle, _ = driver.finish(first)[0]
+        handle.close()
+
+
+def test_accept_on_what_does_not_listen(driver: Driver) -> None:
+    handle = driver.attach(socket.socket())
+    with pytest.raises(OSError, match="Invalid argument"):
+        driver.run(does(handle.accept()))

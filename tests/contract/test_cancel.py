@@ -1,0 +1,205 @@
+"""Cancelling: two-valued, and nothing is ever lost to it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from pollers import Cancelled
+
+from .driver import Driver, Steps, Task, does
+
+
+def test_a_wait_that_is_given_up_ends_with_the_error_given(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.recv(10)))
+        error = TimeoutError("late")
+        assert driver.cancel(task, error) is True
+        driver.turn(0)
+        assert task.error is error
+
+
+def test_the_direction_is_free_afterwards(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        for round_ in range(5):
+            task = driver.spawn(does(handle.recv(10)))
+            assert driver.cancel(task)
+            driver.turn(0)
+            peer.sendall(b"%d" % round_)
+            assert driver.run(does(handle.recv(10))) == b"%d" % round_
+
+
+def test_a_finished_operation_cannot_be_cancelled(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.recv(10)))
+        peer.sendall(b"won")
+        finished: list[object] = []
+        while not finished:
+            finished = driver.poller.poll(5)
+        assert task.waiting_on.cancel(Cancelled()) is False
+        driver.step(task)
+        assert task.result == b"won"
+
+
+def test_twice_is_once(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.recv(10)))
+        assert driver.cancel(task) is True
+        assert task.waiting_on.cancel(Cancelled()) is False
+        driver.turn(0)
+        assert task.done
+
+
+def test_poll_does_not_return_what_was_cancelled(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.recv(10)))
+        assert task.waiting_on.cancel(Cancelled()) is True
+        peer.sendall(b"too late")
+        assert driver.poller.poll(0.05) == []
+        driver.step(task)
+        assert isinstance(task.error, Cancelled)
+        assert driver.run(does(handle.recv(10))) == b"too late"
+
+
+def test_thrown_into_while_it_waits(driver: Driver) -> None:
+    """Not the scheduler's way, but a generator can always be closed: the direction must be free again."""
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.recv(10)))
+        task.steps.close()
+        peer.sendall(b"next")
+        assert driver.run(does(handle.recv(10))) == b"next"
+
+
+@pytest.mark.parametrize("rounds", [3000])
+def test_cancel_against_data(driver: Driver, rounds: int) -> None:
+    handle, peer = driver.half()
+    produced = b"".join(b"%07d\n" % number for number in range(rounds))
+
+    def produce() -> None:
+        for at in range(0, len(produced), 8):
+            peer.sendall(produced[at : at + 8])
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    got = bytearray()
+    cancelled = delivered = 0
+    try:
+        while len(got) < len(produced):
+            task = driver.spawn(does(handle.recv(16)))
+            if not task.done:
+                driver.turn(0)
+            if not task.done and driver.cancel(task):
+                driver.turn(0)
+            driver.until(lambda task=task: task.done)  # type: ignore[misc]
+            if isinstance(task.error, Cancelled):
+                cancelled += 1
+            else:
+                got += task.outcome()
+                delivered += 1
+    finally:
+        producer.join()
+        peer.close()
+    assert bytes(got) == produced
+    assert delivered > 0
+
+
+def test_cancel_against_connections(driver: Driver) -> None:
+    listener, address = driver.listener(backlog=1000)
+    rounds = 1000
+    clients: list[socket.socket] = []
+
+    def produce() -> None:
+        clients.extend(socket.create_connection(address) for _ in range(rounds))
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    accepted: set[object] = set()
+    try:
+        while len(accepted) < rounds:
+            task = driver.spawn(does(listener.accept()))
+            if not task.done:
+                driver.turn(0)
+            if not task.done and driver.cancel(task):
+                driver.turn(0)
+            driver.until(lambda task=task: task.done)  # type: ignore[misc]
+            if not isinstance(task.error, Cancelled):
+                handle, peer = task.outcome()
+                accepted.add(peer)
+                handle.close()
+    finally:
+        producer.join()
+    assert accepted == {client.getsockname() for client in clients}
+    for client in clients:
+        client.close()
+
+
+def test_cancel_against_datagrams(driver: Driver) -> None:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    handle = driver.attach(sock)
+    rounds = 1000
+    got = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number in range(rounds):
+            task = driver.spawn(does(handle.recvfrom(100)))
+            if number % 3 == 0:
+                driver.cancel(task)
+            sender.sendto(b"%d" % number, handle.sock.getsockname())
+            if number % 3 == 1 and not driver.turn(0) and driver.cancel(task):
+                driver.turn(0)
+            driver.until(lambda task=task: task.done)  # type: ignore[misc]
+            if isinstance(task.error, Cancelled):
+                task = driver.spawn(does(handle.recvfrom(100)))
+            got.append(int(driver.finish(task)[0][0]))
+    assert got == list(range(rounds))
+
+
+def test_a_send_that_is_cancelled_at_random(driver: Driver) -> None:
+    """What arrives is what the operations said was sent, in order."""
+    handle, peer = driver.half()
+    total = 4 << 20
+    data = bytes(range(251)) * (total // 251)
+    got = bytearray()
+
+    def consume() -> None:
+        while block := peer.recv(30000):
+            got.extend(block)
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    sent = 0
+    while sent < len(data):
+        task: Task = driver.spawn(does(handle.sendall(data[sent : sent + 100000])))
+        if not task.done and driver.cancel(task):
+            driver.turn(0)
+        driver.until(lambda task=task: task.done)  # type: ignore[misc]
+        if task.error is None:
+            sent += len(data[sent : sent + 100000])
+        else:
+            sent += task.error.bytes_sent  # type: ignore[attr-defined]
+    handle.close()
+    consumer.join()
+    peer.close()
+    assert bytes(got) == data
+
+
+def test_reader_goes_on_while_the_writer_is_cancelled(driver: Driver) -> None:
+    one, other = driver.pair()
+
+    def writer() -> Steps[None]:
+        yield from one.sendall(bytes(1 << 24))
+
+    reading = driver.spawn(does(one.recv(10)))
+    writing = driver.spawn(writer())
+    assert driver.cancel(writing)
+    driver.turn(0)
+    driver.run(does(other.send(b"hello")))
+    assert driver.finish(reading) == [b"hello"]

@@ -1,0 +1,105 @@
+"""Connecting: to somebody, to nobody, to a queue that is full."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+
+import pytest
+
+from pollers import Cancelled, Exhausted
+
+from .driver import Driver, does
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def test_connect_and_talk(driver: Driver) -> None:
+    listener, address = driver.listener()
+    client = driver.attach(socket.socket())
+    accepting = driver.spawn(does(listener.accept()))
+    driver.run(does(client.connect(address)))
+    server, peer = driver.finish(accepting)[0]
+    assert peer == client.sock.getsockname()
+    driver.run(does(client.sendall(b"hello")))
+    assert driver.run(does(server.recv(10))) == b"hello"
+    server.close()
+
+
+def test_nobody_listens(driver: Driver) -> None:
+    client = driver.attach(socket.socket())
+    with pytest.raises(ConnectionRefusedError):
+        driver.run(does(client.connect(("127.0.0.1", free_port()))))
+
+
+def test_connected_already(driver: Driver) -> None:
+    _, address = driver.listener()
+    client = driver.attach(socket.socket())
+    driver.run(does(client.connect(address)))
+    with pytest.raises(OSError, match=r".") as failure:
+        driver.run(does(client.connect(address)))
+    assert failure.value.errno == errno.EISCONN
+
+
+def test_reader_and_connect_at_once(driver: Driver) -> None:
+    """Both directions of a socket that is connecting: each gets its own."""
+    listener, address = driver.listener()
+    client = driver.attach(socket.socket())
+    driver.run(does(client.connect(address)))
+    reading = driver.spawn(does(client.recv(10)))
+    server, _ = driver.run(does(listener.accept()))
+    driver.run(does(server.sendall(b"hello")))
+    assert driver.finish(reading) == [b"hello"]
+    server.close()
+
+
+def full_listener(driver: Driver) -> tuple[socket.socket, list[socket.socket]]:
+    """A TCP listener whose queue is full, so that the next connect has to wait."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    fillers = []
+    for _ in range(4):
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+        fillers.append(filler)
+    return listener, fillers
+
+
+def test_a_connect_that_has_to_wait_can_be_cancelled(driver: Driver) -> None:
+    listener, fillers = full_listener(driver)
+    with listener:
+        client = driver.attach(socket.socket())
+        task = driver.spawn(does(client.connect(listener.getsockname())))
+        assert not task.done
+        assert driver.turn(0) == 0
+        assert driver.cancel(task)
+        driver.turn(0)
+        assert isinstance(task.error, Cancelled)
+        client.close()
+        for filler in fillers:
+            filler.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no UNIX sockets on this system")
+def test_unix_path_and_a_queue_that_is_full(driver: Driver, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(0)
+        clients = [driver.attach(socket.socket(socket.AF_UNIX)) for _ in range(2)]
+        driver.run(does(clients[0].connect(path)))
+        with pytest.raises(Exhausted):
+            driver.run(does(clients[1].connect(path)))
+        listener.accept()[0].close()
+        driver.run(does(clients[1].connect(path)))
+
+
+def test_unix_path_where_nobody_is(driver: Driver, tmp_path: Path) -> None:
+    client = driver.attach(socket.socket(socket.AF_UNIX))
+    with pytest.raises(FileNotFoundError):
+        driver.run(does(client.connect(str(tmp_path / "nobody"))))

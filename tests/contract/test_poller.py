@@ -1,0 +1,300 @@
+"""The poller itself: waiting, waking, fairness, forks, many sockets."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+import pollers
+
+from .driver import Driver, Steps, Task, does
+
+
+def test_nothing_to_return(driver: Driver) -> None:
+    begun = time.monotonic()
+    assert driver.poller.poll(0) == []
+    assert driver.poller.poll(0.02) == []
+    assert time.monotonic() - begun < 5
+
+
+def test_a_wait_is_never_shorter_than_asked_for(driver: Driver) -> None:
+    """Rounded up: a timer must not find that its time has not come, and spin."""
+    for wait_s in (0.0001, 0.001, 0.0015, 0.0101):
+        begun = time.monotonic()
+        driver.poller.poll(wait_s)
+        assert time.monotonic() - begun >= wait_s
+
+
+def test_limit_leaves_the_rest_for_the_next_call(driver: Driver) -> None:
+    pairs = [driver.half() for _ in range(10)]
+    tasks = [driver.spawn(does(handle.recv(10))) for handle, _ in pairs]
+    for _, peer in pairs:
+        peer.sendall(b"x")
+    seen: list[Task] = []
+    give_up = time.monotonic() + 20
+    while len(seen) < 10 and time.monotonic() < give_up:
+        found = driver.poller.poll(1, 3)
+        assert len(found) <= 3
+        seen += [direction.waiter for direction in found]
+    assert len(seen) == 10
+    assert set(seen) == set(tasks)
+    for task in seen:
+        driver.step(task)
+    for _, peer in pairs:
+        peer.close()
+
+
+def test_wakeup_from_another_os_thread(driver: Driver) -> None:
+    waker = soon(driver.poller.wakeup)
+    begun = time.monotonic()
+    waker.start()
+    driver.poller.poll(20)
+    assert time.monotonic() - begun < 10
+    waker.join()
+
+
+def soon(act: Callable[[], None]) -> threading.Thread:
+    """An OS thread that acts when this one has had a fair chance to get into poll(); the tests hold in either case."""
+
+    def wait_a_little() -> None:
+        for _ in range(1000):
+            os.sched_yield()
+        act()
+
+    return threading.Thread(target=wait_a_little)
+
+
+def test_a_wakeup_that_came_before_counts_once(driver: Driver) -> None:
+    driver.poller.wakeup()
+    driver.poller.wakeup()
+    begun = time.monotonic()
+    driver.poller.poll(20)
+    assert time.monotonic() - begun < 10
+    begun = time.monotonic()
+    driver.poller.poll(0.05)
+    assert time.monotonic() - begun >= 0.05
+
+
+def test_wakeups_are_no_system_calls_while_nobody_waits(driver: Driver) -> None:
+    for _ in range(10000):
+        driver.poller.wakeup()
+    assert driver.poller.stats().wakeups == 0
+    driver.poller.poll(0)
+
+
+def test_wakeups_race(driver: Driver) -> None:
+    """Every wake-up that comes while nothing else does ends a wait."""
+    rounds = 500
+    go = threading.Semaphore(0)
+
+    def wake() -> None:
+        for _ in range(rounds):
+            go.acquire()
+            driver.poller.wakeup()
+
+    waker = threading.Thread(target=wake)
+    waker.start()
+    for _ in range(rounds):
+        go.release()
+        begun = time.monotonic()
+        driver.poller.poll(20)
+        assert time.monotonic() - begun < 10
+    waker.join()
+
+
+def test_a_signal_ends_the_wait(driver: Driver) -> None:
+    seen: list[int] = []
+    previous = signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))
+    previous_fd = signal.set_wakeup_fd(driver.poller.wakeup_fileno(), warn_on_full_buffer=False)
+    try:
+        killer = soon(lambda: os.kill(os.getpid(), signal.SIGUSR1))
+        begun = time.monotonic()
+        killer.start()
+        while not seen:
+            driver.poller.poll(20)
+        assert time.monotonic() - begun < 10
+        killer.join()
+    finally:
+        signal.set_wakeup_fd(previous_fd)
+        signal.signal(signal.SIGUSR1, previous)
+
+
+def test_a_handler_that_raises_loses_no_event(driver: Driver) -> None:
+    handle, peer = driver.half()
+    task = driver.spawn(does(handle.recv(10)))
+    with peer:
+
+        class Stop(Exception):
+            pass
+
+        def stop(number: int, frame: object) -> None:
+            raise Stop
+
+        previous = signal.signal(signal.SIGUSR1, stop)
+        try:
+            killer = soon(lambda: os.kill(os.getpid(), signal.SIGUSR1))
+            try:
+                killer.start()
+                while True:
+                    driver.poller.poll(20)
+            except Stop:
+                pass
+            killer.join()
+        finally:
+            signal.signal(signal.SIGUSR1, previous)
+        peer.sendall(b"hello")
+        assert driver.finish(task) == [b"hello"]
+
+
+def test_a_thread_that_never_has_to_wait_lets_others_run(driver: Driver) -> None:
+    greedy, peer = driver.half()
+    other, other_peer = driver.half()
+    with peer, other_peer:
+        peer.sendall(b"x" * 10000)
+        driver.run(does(greedy.wait_readable()))
+        counts = {"greedy": 0, "when the other ran": -1}
+
+        def reader() -> Steps[None]:
+            while counts["greedy"] < 5000:
+                assert (yield from greedy.recv(1)) == b"x"
+                counts["greedy"] += 1
+
+        def waiter() -> Steps[None]:
+            yield from other.recv(1)
+            counts["when the other ran"] = counts["greedy"]
+
+        waiting = driver.spawn(waiter())
+        other_peer.sendall(b"y")
+        reading = driver.spawn(reader())
+        driver.finish(reading, waiting)
+        assert 0 <= counts["when the other ran"] <= 200
+
+
+def test_what_is_sent_round_for_fairness_cannot_be_cancelled(driver: Driver) -> None:
+    """It has finished: the result is delivered."""
+    handle, peer = driver.half()
+    with peer:
+        peer.sendall(b"0123456789" * 20)
+        driver.run(does(handle.wait_readable()))
+        driver.poller.streak = 1_000_000
+        steps = iter(handle.recv(10))
+        direction = next(steps)
+        assert direction.cancel(pollers.Cancelled()) is False
+        assert direction.park(object()) is True
+        with pytest.raises(StopIteration) as stop:
+            next(steps)
+        assert stop.value.value == b"0123456789"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_after_a_fork_the_child_is_refused_and_the_parent_goes_on(driver: Driver) -> None:
+    handle, peer = driver.half()
+    idle, idle_peer = driver.half()
+    task = driver.spawn(does(handle.recv(10)))
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        answers = []
+        for refused in (
+            lambda: driver.poller.poll(0),
+            lambda: driver.poller.attach(socket.socket()),
+            lambda: driver.poller.wakeup(),
+            lambda: next(iter(idle.recv(1))),
+            lambda: next(iter(idle.send(b"from the child"))),
+        ):
+            try:
+                refused()
+                answers.append("done")
+            except RuntimeError as error:
+                answers.append("refused" if f"process {os.getppid()}" in str(error) else str(error))
+            except BaseException as error:
+                answers.append(repr(error))
+        try:
+            for one in (handle, idle):
+                one.close()
+            driver.poller.shutdown()
+            answers.append("closed")
+        except BaseException as error:
+            answers.append(repr(error))
+        os.write(writer, " ".join(answers).encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(pid, 0)
+    with os.fdopen(reader) as pipe:
+        assert pipe.read().split() == ["refused"] * 5 + ["closed"]
+    with peer, idle_peer:
+        peer.sendall(b"still here")
+        assert driver.finish(task) == [b"still here"]
+        idle_peer.sendall(b"this one, too")
+        assert driver.run(does(idle.recv(100))) == b"this one, too"
+
+
+def test_a_new_poller_works_in_the_child(driver: Driver) -> None:
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            fresh = Driver(pollers.choose(driver.poller.name))
+            handle, peer = fresh.half()
+            peer.sendall(b"x")
+            status = 0 if fresh.run(does(handle.recv(1))) == b"x" else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_more_descriptors_than_1024(driver: Driver) -> None:
+    if getattr(getattr(driver.poller, "inner", driver.poller), "_set", None).__class__.__name__ == "_SelectSet":
+        pytest.skip("select(2) takes no descriptor over 1023; poll(2) is what the select poller uses where it can")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2600:
+        pytest.skip(f"only {hard} descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2600), hard))
+    pairs = [driver.half("unix") for _ in range(1200)]
+    tasks = [driver.spawn(does(handle.recv(10))) for handle, _ in pairs]
+    assert driver.poller.stats().parked == 1200
+    for number, (_, peer) in enumerate(pairs):
+        peer.sendall(b"%d" % number)
+    assert [int(data) for data in driver.finish(*tasks)] == list(range(1200))
+    for _, peer in pairs:
+        peer.close()
+
+
+def test_stats(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.recv(10)))
+        stats = driver.poller.stats()
+        assert (stats.attached, stats.parked) == (1, 1)
+        peer.sendall(b"x")
+        driver.finish(task)
+        after = driver.poller.stats()
+        assert after.parked == 0
+        assert after.polls > stats.polls
+        assert after.events > stats.events
+
+
+def test_names_and_descriptor(driver: Driver) -> None:
+    assert driver.poller.name in repr(driver.poller)
+    if driver.poller.name == "select":
+        with pytest.raises(OSError, match="no descriptor"):
+            driver.poller.fileno()
+    else:
+        assert driver.poller.fileno() >= 0
+
+
+def test_describe_says_what_goes_on(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.recv(10)))
+        assert f"recv on fd {handle.fileno()}" in task.waiting_on.describe()
+        assert "recv" in repr(task.waiting_on)

@@ -1,0 +1,217 @@
+"""Receiving: what comes, when nothing comes, when the stream ends."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import pytest
+
+from pollers import Busy
+
+from .driver import Driver, Steps, does
+
+FAMILIES = pytest.mark.parametrize("family", ["inet", "unix"])
+
+
+@FAMILIES
+def test_data_that_is_there_already(driver: Driver, family: str) -> None:
+    handle, peer = driver.half(family)
+    with peer:
+        peer.sendall(b"hello")
+        driver.run(does(handle.wait_readable()))
+        task = driver.spawn(does(handle.recv(100)))
+        assert task.done, "no wait is needed"
+        assert task.result == b"hello"
+
+
+@FAMILIES
+def test_data_that_comes_later(driver: Driver, family: str) -> None:
+    handle, peer = driver.half(family)
+    with peer:
+        task = driver.spawn(does(handle.recv(100)))
+        assert not task.done
+        assert driver.turn(0) == 0
+        peer.sendall(b"hello")
+        assert driver.finish(task) == [b"hello"]
+        assert task.resumptions == 2, "poll() returned it once"
+
+
+@FAMILIES
+def test_no_more_than_asked_for_and_the_rest_stays(driver: Driver, family: str) -> None:
+    handle, peer = driver.half(family)
+    with peer:
+        peer.sendall(b"0123456789")
+        assert driver.run(does(handle.recv(4))) == b"0123"
+        assert driver.run(does(handle.recv(4))) == b"4567"
+        assert driver.run(does(handle.recv(4))) == b"89"
+
+
+@FAMILIES
+def test_end_of_stream_is_empty_again_and_again(driver: Driver, family: str) -> None:
+    handle, peer = driver.half(family)
+    peer.close()
+    for _ in range(3):
+        assert driver.run(does(handle.recv(10))) == b""
+
+
+@FAMILIES
+def test_end_of_stream_wakes_a_waiter(driver: Driver, family: str) -> None:
+    handle, peer = driver.half(family)
+    task = driver.spawn(does(handle.recv(10)))
+    peer.close()
+    assert driver.finish(task) == [b""]
+
+
+@FAMILIES
+@pytest.mark.parametrize("waits_first", [False, True])
+def test_data_and_end_in_one_event(driver: Driver, family: str, waits_first: bool) -> None:
+    handle, peer = driver.half(family)
+
+    def reader() -> Steps[list[bytes]]:
+        got = []
+        while data := (yield from handle.recv(100)):
+            got.append(data)
+        return got
+
+    if waits_first:
+        task = driver.spawn(reader())
+    with peer:
+        peer.sendall(b"last words")
+        peer.shutdown(socket.SHUT_WR)
+        if not waits_first:
+            task = driver.spawn(reader())
+        assert driver.finish(task) == [[b"last words"]]
+
+
+def test_end_that_comes_just_after_the_data(driver: Driver) -> None:
+    """The race between a short receive, which says "empty", and the FIN behind it."""
+    for _ in range(300):
+        handle, peer = driver.half()
+        task = driver.spawn(does(handle.recv(100)))
+        peer.sendall(b"x")
+        driver.finish(task)
+        task = driver.spawn(does(handle.recv(100)))
+        peer.close()
+        assert driver.finish(task) == [b""]
+        handle.close()
+
+
+def test_urgent_data_does_not_hide_what_follows(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+
+        def reader() -> Steps[bytes]:
+            got = b""
+            while not got.endswith(b"after"):
+                got += yield from handle.recv(100)
+            return got
+
+        task = driver.spawn(reader())
+        peer.sendall(b"before")
+        peer.send(b"!", socket.MSG_OOB)
+        peer.sendall(b"after")
+        assert driver.finish(task) == [b"beforeafter"]
+
+
+def test_reset_by_the_peer(driver: Driver) -> None:
+    handle, peer = driver.half()
+    task = driver.spawn(does(handle.recv(10)))
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+    with pytest.raises(ConnectionResetError):
+        driver.finish(task)
+
+
+@FAMILIES
+def test_recv_into(driver: Driver, family: str) -> None:
+    handle, peer = driver.half(family)
+    with peer:
+        buffer = bytearray(b"..........")
+        task = driver.spawn(does(handle.recv_into(buffer)))
+        assert not task.done
+        peer.sendall(b"abc")
+        assert driver.finish(task) == [3]
+        assert buffer == b"abc......."
+        peer.sendall(b"defghi")
+        assert driver.run(does(handle.recv_into(memoryview(buffer)[3:], 2))) == 2
+        assert buffer == b"abcde....."
+        assert driver.run(does(handle.recv_into(bytearray(0)))) == 0
+
+
+def test_nothing_asked_for_is_nothing_at_once(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.recv(0)))
+        assert task.done
+        assert task.result == b""
+
+
+def test_bad_arguments_are_refused_before_anything_happens(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        with pytest.raises(ValueError, match="negative"):
+            handle.recv(-1)
+        with pytest.raises(TypeError):
+            handle.recv("10")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="negative"):
+            handle.recv_into(bytearray(5), -1)
+        with pytest.raises(ValueError, match="5 bytes"):
+            handle.recv_into(bytearray(5), 6)
+        with pytest.raises(TypeError):
+            handle.recv_into(b"constant")
+        peer.sendall(b"still here")
+        assert driver.run(does(handle.recv(100))) == b"still here"
+
+
+def test_more_than_memory_is_an_error_of_the_operation(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.recv(1 << 62)))
+        peer.sendall(b"x")
+        with pytest.raises((MemoryError, OverflowError)):
+            driver.finish(task)
+        assert driver.run(does(handle.recv(10))) == b"x"
+
+
+def test_second_reader_is_refused_and_the_first_lives(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        first = driver.spawn(does(handle.recv(10)))
+        for operation in (handle.recv(10), handle.recv_into(bytearray(3)), handle.wait_readable(), handle.recvfrom(5)):
+            second = driver.spawn(does(operation))
+            assert isinstance(second.error, Busy)
+        peer.sendall(b"for the first")
+        assert driver.finish(first) == [b"for the fi"]
+        assert driver.run(does(handle.recv(10))) == b"rst"
+
+
+def test_reader_and_writer_at_once(driver: Driver) -> None:
+    one, other = driver.pair()
+    reader = driver.spawn(does(one.recv(10)))
+    assert driver.run(does(one.send(b"ping"))) == 4
+    assert driver.run(does(other.recv(10))) == b"ping"
+    driver.run(does(other.send(b"pong")))
+    assert driver.finish(reader) == [b"pong"]
+
+
+def test_wait_readable_consumes_nothing(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.wait_readable()))
+        assert not task.done
+        peer.sendall(b"x")
+        assert driver.finish(task) == [None]
+        assert driver.run(does(handle.recv(10))) == b"x"
+        task = driver.spawn(does(handle.wait_readable()))
+        assert not task.done, "what was received is not announced again"
+        peer.close()
+        assert driver.finish(task) == [None]
+
+
+def test_own_shutdown_ends_the_receive(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.recv(10)))
+        handle.sock.shutdown(socket.SHUT_RD)
+        assert driver.finish(task) == [b""]

@@ -1,0 +1,84 @@
+"""Datagrams: each whole or cut, empty ones too, and several that wait."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import pytest
+
+from pollers import Handle
+
+from .driver import Driver, does
+
+
+def two(driver: Driver) -> tuple[Handle, Handle]:
+    found = []
+    for _ in range(2):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("127.0.0.1", 0))
+        found.append(driver.attach(sock))
+    return found[0], found[1]
+
+
+def test_there_and_back(driver: Driver) -> None:
+    one, other = two(driver)
+    waiting = driver.spawn(does(other.recvfrom(100)))
+    assert not waiting.done
+    assert driver.run(does(one.sendto(b"ping", other.sock.getsockname()))) == 4
+    data, sender = driver.finish(waiting)[0]
+    assert (data, sender) == (b"ping", one.sock.getsockname())
+    driver.run(does(other.sendto(b"pong", sender)))
+    assert driver.run(does(one.recvfrom(100))) == (b"pong", other.sock.getsockname())
+
+
+def test_each_datagram_is_one_receive_however_short(driver: Driver) -> None:
+    """A short receive says nothing about what else is queued."""
+    one, other = two(driver)
+    waiting = driver.spawn(does(other.recvfrom(100)))
+    for data in (b"a", b"", b"bb", b"ccc"):
+        driver.run(does(one.sendto(data, other.sock.getsockname())))
+    got = [driver.finish(waiting)[0][0]] + [driver.run(does(other.recvfrom(100)))[0] for _ in range(3)]
+    assert got == [b"a", b"", b"bb", b"ccc"]
+
+
+def test_too_long_for_the_receiver_is_cut(driver: Driver) -> None:
+    one, other = two(driver)
+    driver.run(does(one.sendto(b"0123456789", other.sock.getsockname())))
+    driver.run(does(one.sendto(b"next", other.sock.getsockname())))
+    assert driver.run(does(other.recvfrom(4)))[0] == b"0123"
+    buffer = bytearray(10)
+    assert driver.run(does(other.recvfrom_into(buffer)))[0] == 4
+    assert buffer[:4] == b"next"
+
+
+def test_too_long_for_the_sender(driver: Driver) -> None:
+    one, other = two(driver)
+    with pytest.raises(OSError, match=r".") as failure:
+        driver.run(does(one.sendto(bytes(70000), other.sock.getsockname())))
+    assert failure.value.errno == errno.EMSGSIZE
+
+
+def test_connected(driver: Driver) -> None:
+    one, other = two(driver)
+    driver.run(does(one.connect(other.sock.getsockname())))
+    assert driver.run(does(one.send(b"x"))) == 1
+    assert driver.run(does(other.recv(10))) == b"x"
+
+
+def test_refused_is_told_once_and_the_socket_is_well(driver: Driver) -> None:
+    one, other = two(driver)
+    address = other.sock.getsockname()
+    driver.run(does(one.connect(address)))
+    other.close()
+    waiting = driver.spawn(does(one.recv(10)))
+    driver.run(does(one.send(b"anybody?")))
+    with pytest.raises(ConnectionRefusedError):
+        driver.finish(waiting)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
+        late.bind(address)
+        driver.run(does(one.send(b"again")))
+        late.settimeout(5)
+        assert late.recv(10) == b"again"
+        late.sendto(b"yes", one.sock.getsockname())
+        assert driver.run(does(one.recv(10))) == b"yes"

@@ -1,0 +1,249 @@
+"""Ctrl-C and other signals, in programs of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="POSIX signals")
+
+PRELUDE = """
+import os, signal, socket2, sys, threading, time
+from socket2 import Cancelled, newthread, run, sleep, start, suspend
+def say(*words): print(*words, flush=True)
+"""
+
+
+class Program:
+    """A Python program that says what it is at, line by line."""
+
+    def __init__(self, text: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-X", "dev", "-c", PRELUDE + text],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a CI may ignore it
+        )
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def kill(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def end(self) -> tuple[int, list[str], str]:
+        out, err = self.process.communicate(timeout=20)
+        return self.process.returncode, out.split("\n")[:-1], err
+
+
+@pytest.fixture
+def programs() -> Iterator[list[Program]]:
+    made: list[Program] = []
+    yield made
+    for program in made:
+        program.process.kill()
+        program.process.communicate()
+
+
+def begin(programs: list[Program], text: str) -> Program:
+    program = Program(text)
+    programs.append(program)
+    assert program.line() == "ready"
+    return program
+
+
+IDLE = """
+def main():
+    say("ready")
+    try:
+        with socket2.tcp() as listener:
+            listener.listen("127.0.0.1", 0)
+            yield from listener.accept()
+    except Cancelled:
+        say("main may clean up", "and wait")
+        yield from sleep(0.001)
+        raise
+try:
+    run(main)
+except KeyboardInterrupt:
+    say("interrupted")
+"""
+
+
+def test_ctrl_c_while_idle_is_prompt(programs: list[Program]) -> None:
+    program = begin(programs, IDLE)
+    begun = time.monotonic()
+    program.kill(signal.SIGINT)
+    assert program.line() == "main may clean up and wait"
+    assert program.line() == "interrupted"
+    took = time.monotonic() - begun
+    assert program.end() == (0, [], "")
+    assert took < 0.2
+
+
+def test_ctrl_c_in_start_leaves_the_threads_as_they_were(programs: list[Program]) -> None:
+    program = begin(
+        programs,
+        """
+def worker():
+    say("ready")
+    yield from sleep(0.5)
+    say("went on")
+newthread(worker)
+try:
+    start()
+except KeyboardInterrupt:
+    say("interrupted")
+start()
+""",
+    )
+    program.kill(signal.SIGINT)
+    assert program.end() == (0, ["interrupted", "went on"], "")
+
+
+def test_a_second_ctrl_c_interrupts_a_thread_that_never_waits(programs: list[Program]) -> None:
+    program = begin(
+        programs,
+        """
+def main():
+    say("ready")
+    while True:
+        pass
+    yield
+try:
+    run(main)
+except KeyboardInterrupt:
+    say("interrupted")
+""",
+    )
+    deadline = time.monotonic() + 20
+    while program.process.poll() is None and time.monotonic() < deadline:
+        program.kill(signal.SIGINT)
+        try:
+            program.process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            pass
+    assert program.end() == (0, ["interrupted"], "")
+
+
+def test_ctrl_c_interrupts_the_program_outside_the_loop_as_ever(programs: list[Program]) -> None:
+    program = begin(
+        programs,
+        """
+run(lambda: None)
+try:
+    say("ready")
+    time.sleep(20)
+except KeyboardInterrupt:
+    say("interrupted")
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+assert signal.set_wakeup_fd(-1) == -1
+""",
+    )
+    program.kill(signal.SIGINT)
+    assert program.end() == (0, ["interrupted"], "")
+
+
+def test_a_handler_of_ones_own_is_called_and_may_stop_the_loop(programs: list[Program]) -> None:
+    for name in ("SIGTERM", "SIGINT"):
+        program = begin(
+            programs,
+            f"""
+signal.signal(signal.{name}, lambda number, frame: (say("handler"), socket2.stop()))
+def worker():
+    say("ready")
+    yield from sleep(1000)
+newthread(worker)
+say("stopped", start())
+assert signal.getsignal(signal.{name}) is not signal.default_int_handler
+""",
+        )
+        program.kill(getattr(signal, name))
+        assert program.end() == (0, ["handler", "stopped True"], "")
+
+
+def test_a_signal_may_resume_a_thread(programs: list[Program]) -> None:
+    program = begin(
+        programs,
+        """
+def ticker():
+    while True:
+        yield from sleep(1000)
+def main():
+    me = socket2.currentthread()
+    signal.signal(signal.SIGUSR1, lambda number, frame: socket2.resume(me, number))
+    ticking = newthread(ticker)
+    waiting = suspend()
+    say("ready")
+    assert (yield from waiting) == signal.SIGUSR1
+    ticking.cancel()
+    say("resumed")
+run(main)
+""",
+    )
+    program.kill(signal.SIGUSR1)
+    assert program.end() == (0, ["resumed"], "")
+
+
+def test_no_signal_is_lost_that_comes_just_before_the_wait(programs: list[Program]) -> None:
+    """A hundred signals, each awaited before the next: one that slipped between look and wait would hang this."""
+    program = begin(
+        programs,
+        """
+count = 0
+def handler(number, frame):
+    global count
+    count += 1
+    say(count)
+signal.signal(signal.SIGUSR1, handler)
+def main():
+    say("ready")
+    while count < 100:
+        yield from sleep(1000 if count % 2 else 0)
+        time.sleep(0)
+def watcher():
+    while count < 100:
+        yield from sleep(0.002)
+thread = newthread(main)
+newthread(watcher)
+while count < 100:
+    socket2.poll(0.5)
+thread.cancel()
+start()
+""",
+    )
+    for number in range(1, 101):
+        program.kill(signal.SIGUSR1)
+        assert program.line() == str(number)
+    assert program.end() == (0, [], "")
+
+
+def test_the_loop_in_another_os_thread_leaves_signals_alone(programs: list[Program]) -> None:
+    program = begin(
+        programs,
+        """
+def other():
+    def main():
+        yield from sleep(0.3)
+    run(main)
+    socket2.scheduler.current_scheduler().close()
+thread = threading.Thread(target=other)
+thread.start()
+try:
+    say("ready")
+    time.sleep(20)
+except KeyboardInterrupt:
+    say("interrupted")
+thread.join()
+""",
+    )
+    program.kill(signal.SIGINT)
+    assert program.end() == (0, ["interrupted"], "")

@@ -1,0 +1,84 @@
+"""Choosing a poller: by argument, by the environment, by what works."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+import pollers
+
+
+def test_the_first_that_works_is_taken() -> None:
+    poller = pollers.choose(pollers.available()[0], checked=False)
+    assert poller.name == pollers.available()[0]
+    poller.shutdown()
+
+
+def test_by_argument() -> None:
+    for name in pollers.available():
+        poller = pollers.choose(name, checked=False)
+        assert poller.name == name
+        assert poller.shutdown() == []
+        assert poller.shutdown() == []
+
+
+def test_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOCKET2_POLLER", "select")
+    poller = pollers.choose(checked=False)
+    assert poller.name == "select"
+    poller.shutdown()
+
+
+def test_unknown_names_are_told_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="no poller 'kpoll' on this system: it has .*select"):
+        pollers.choose("kpoll")
+    monkeypatch.setenv("SOCKET2_POLLER", "kpoll")
+    with pytest.raises(ValueError, match="kpoll"):
+        pollers.choose()
+
+
+def test_a_poller_that_the_kernel_refuses_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> pollers.Poller:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.delenv("SOCKET2_POLLER", raising=False)
+    monkeypatch.setattr(pollers, "_factories", {"broken": refused, **pollers._factories})
+    poller = pollers.choose(checked=False)
+    assert poller.name == pollers.available()[1]
+    poller.shutdown()
+    monkeypatch.setattr(pollers, "_factories", {"broken": refused})
+    with pytest.raises(OSError, match="Too many open files"):
+        pollers.choose()
+
+
+def test_register(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pollers, "_factories", dict(pollers._factories))
+    pollers.register("mine", pollers._factories["select"])
+    poller = pollers.choose("mine", checked=False)
+    poller.shutdown()
+    with pytest.raises(ValueError, match="already"):
+        pollers.register("mine", pollers._factories["select"])
+
+
+def test_checked_by_environment() -> None:
+    program = "import pollers; print(type(pollers.choose()).__name__)"
+    for value, expected in (("1", "Checked"), ("0", "Epoll"), ("", "Epoll")):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={"SOCKET2_CHECK": value, "SOCKET2_POLLER": "epoll"},
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        assert done.stdout.strip() == expected, done.stderr
+
+
+def test_a_listener_may_take_an_address_that_lingers() -> None:
+    with socket.socket() as sock:
+        pollers.prepare_listener(sock)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+    with socket.socket(socket.AF_UNIX) as sock:
+        pollers.prepare_listener(sock)
