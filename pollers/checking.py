@@ -185,6 +185,9 @@ class _drive:
     ) -> None:
         self._arguments = (direction, name, inner, made_at, convert)
 
+    def close(self) -> None:
+        self._arguments[2].close()
+
     def __iter__(self) -> Generator[Any, None, Any]:
         direction, name, inner, made_at, convert = self._arguments
         direction._checked.same_os_thread(made_at)

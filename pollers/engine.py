@@ -41,6 +41,8 @@ class Engine:
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
+        # An OS thread may end without a word, and its poller with it: no reason for a ResourceWarning.
+        self._close_wakers = weakref.finalize(self, _close_all, self._wake_receiver, self._wake_sender)
         _engines.add(self)
 
     # What a back end does.
@@ -66,8 +68,8 @@ class Engine:
     # What pollers are to others.
 
     def attach(self, sock: socket.socket, /) -> Handle:
-        drains = sock.type == socket.SOCK_STREAM and sock.family in (socket.AF_INET, socket.AF_INET6)
-        return self.admit(sock, drains)
+        inet = sock.family in (socket.AF_INET, socket.AF_INET6)
+        return self.admit(sock, inet and sock.type == socket.SOCK_STREAM and sock.proto in (0, socket.IPPROTO_TCP))
 
     def admit(self, sock: socket.socket, drains: bool) -> Handle:
         """Attach a socket of which it is known whether a short receive empties it (true of TCP alone)."""
@@ -179,8 +181,7 @@ class Engine:
             for handle in list(self._handles.values()):
                 handle.close()
             self._shut = True
-            self._wake_receiver.close()
-            self._wake_sender.close()
+            self._close_wakers()
             self.release()
         finished, self._finished = self._finished, []
         return finished
@@ -212,6 +213,11 @@ class Engine:
 
     def __repr__(self) -> str:
         return f"<{self.name} poller, {len(self._handles)} handles>"
+
+
+def _close_all(*socks: socket.socket) -> None:
+    for sock in socks:
+        sock.close()
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()

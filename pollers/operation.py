@@ -81,6 +81,8 @@ class Operation(Protocol[T_co]):
 
     def __iter__(self) -> Generator[Any, None, T_co]: ...
     def __await__(self) -> Generator[Any, None, T_co]: ...
+    def close(self) -> None:
+        """Drop it before its first step, on purpose."""
 
 
 CHECKING: Final = os.environ.get("SOCKET2_CHECK", "") not in ("", "0")

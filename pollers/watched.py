@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 _OURS = ("pollers", "socket2")
 
-_reporting = False
+_dropping = False
 
 
 def place() -> str:
@@ -44,16 +44,25 @@ class Watched:
 
     __await__ = __iter__
 
+    def close(self) -> None:
+        """Drop it on purpose."""
+        self._started = True
+        self._drop()
+
+    def _drop(self) -> None:
+        """Drop what is inside, which was not awaited either: that is not worth a report of its own."""
+        global _dropping
+        outermost, _dropping = not _dropping, True
+        try:
+            inner, self._inner = self._inner, None
+            if inner is not None:
+                inner.close()
+        finally:
+            _dropping = not outermost
+
     def __del__(self) -> None:
-        global _reporting
-        if not self._started and not _reporting:
-            _reporting = True  # what this operation would have used was not awaited either: one report will do
-            try:
-                if hasattr(self._inner, "close"):
-                    self._inner.close()
-                del self._inner
-            finally:
-                _reporting = False
+        if not self._started and not _dropping:
+            self._drop()
             warnings.warn(
                 f"{self.name} made at {self.made_at} was never awaited: is a `yield from` or an `await` missing?",
                 RuntimeWarning,

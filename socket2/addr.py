@@ -6,6 +6,7 @@ as long as it likes; "localhost" is the loopback address and not a name (RFC 676
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pollers import Operation, operation
 from . import names
 from .osthreads import lookups
 
-Host: TypeAlias = "str | bytes | bool | AddressList | Address | None"
+Host: TypeAlias = "str | bytes | bool | os.PathLike[str] | AddressList | Address | None"
 Port: TypeAlias = "int | str | None"
 
 _ANY = {"inet": "0.0.0.0", "inet6": "::"}
@@ -136,7 +137,7 @@ class Query:
         self._protocol = names.protocol_number(protocol, type, family)
         self._flags = names.flag_bits(flags)
         self.port = _checked_port(port)
-        self.host = host
+        self.host = host = os.fspath(host) if family == "unix" and isinstance(host, os.PathLike) else host
         if not isinstance(host, (str, bytes, NoneType, AddressList, Address)) and host is not False:
             raise TypeError(f"a host is a string, None, False or an AddressList, not {host!r}")
         if family != "unix" and isinstance(host, (str, bytes)) and 0 in _octets(host):

@@ -130,7 +130,11 @@ class Turns:
     @operation
     def through(self, purpose: str, inner: Operation[T]) -> Generator[Any, None, T]:
         """Wait for the turn, do `inner`, hand the turn on."""
-        yield from self.take(purpose)
+        try:
+            yield from self.take(purpose)
+        except BaseException:
+            inner.close()
+            raise
         try:
             return (yield from inner)
         finally:

@@ -714,6 +714,27 @@ def test_each_os_thread_has_its_own() -> None:
     assert found[1] == "other"
 
 
+def test_an_os_thread_may_end_without_closing_anything() -> None:
+    """With warnings as errors: its poller goes quietly, and its threads are closed."""
+    trail = []
+
+    def worker() -> Steps:
+        try:
+            yield from sleep(1000)
+        finally:
+            trail.append("closed")
+
+    def other() -> None:
+        newthread(worker)
+        run(pause)
+
+    os_thread = threading.Thread(target=other)
+    os_thread.start()
+    os_thread.join()
+    gc.collect()
+    assert trail == ["closed"]
+
+
 def test_contextvars_belong_to_the_thread() -> None:
     var = contextvars.ContextVar("var", default="unset")
 
