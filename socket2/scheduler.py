@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import os
+import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,34 +100,35 @@ class Scheduler:
             self._escape()
         return thread
 
-    def _step(self, thread: Thread, thrown: BaseException | None = None) -> None:
+    def _step(self, thread: Thread) -> None:
         """Run `thread` to its next wait, or to its end."""
         self.current = thread
         self.poller.streak = 0
         if thread._error is not None and getattr(thread.waiting_on, "error", None) is thread._error:
             thread._error = None  # the poller was asked to cancel, and did: it is delivered now
         thread.waiting_on = None
-        try:
-            if thrown is None:
-                waiting: _Waitable = thread._context.run(thread._coro.send, None)
-            else:
-                waiting = thread._context.run(thread._coro.throw, thrown)
-        except StopIteration as stop:
-            self._end(thread, stop.value, None)
-        except BaseException as error:
-            self._end(thread, None, error)
-        else:
+        resume, argument = thread._coro.send, None
+        while True:
+            try:
+                waiting: _Waitable = thread._context.run(resume, argument)
+            except StopIteration as stop:
+                self._end(thread, stop.value, None)
+                return
+            except BaseException as error:
+                self._end(thread, None, error)
+                return
             try:
                 finished = waiting.park(thread)
             except Exception as error:
-                self._step(thread, _no_wait(thread, waiting, error))
-                return
-            thread.waiting_on = waiting
-            if finished:
-                self.ready.append(thread)
-            elif thread._error is not None:
-                pending, thread._error = thread._error, None
-                self.interrupt(thread, pending)
+                resume, argument = thread._coro.throw, _no_wait(thread, waiting, error)
+            else:
+                break
+        thread.waiting_on = waiting
+        if finished:
+            self.ready.append(thread)
+        elif thread._error is not None:
+            pending, thread._error = thread._error, None
+            self.interrupt(thread, pending)
 
     def interrupt(self, thread: Thread, error: BaseException) -> None:
         """Raise `error` in `thread` at the wait it is in, or at its next one if that has finished."""
@@ -148,7 +151,10 @@ class Scheduler:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._escaping = error
         elif not joiners and not (isinstance(error, Cancelled) and error.meant_for is thread):
-            threads.crashhook(thread, error)
+            try:
+                threads.crashhook(thread, error)
+            except Exception:
+                traceback.print_exc()
 
     # The loop.
 
@@ -189,7 +195,8 @@ class Scheduler:
             while not thread.done:
                 if self._stopping:
                     raise RuntimeError(f"stop() was called before {thread!r} had ended")
-                if not self._anything_to_wait_for():
+                # With other OS threads about, one of them may yet resume it.
+                if not self._anything_to_wait_for() and threading.active_count() == 1:
                     raise RuntimeError(f"deadlock: nothing is left that could wake {thread!r}")
                 try:
                     self._turn(None)
@@ -232,7 +239,7 @@ class Scheduler:
             self.current = None
         if timers.heap and timers.fire():
             happened = True
-        while self._inbox:
+        for _ in range(len(self._inbox)):
             self._inbox.popleft()()
         if ready:
             happened = True
@@ -359,7 +366,7 @@ def run(main: Any, *args: Any) -> Any:
 
     Other threads that are still alive stay as they are: a later run() or start() carries them on. Ctrl-C cancels the
     main thread, and KeyboardInterrupt is raised once it has ended; a second one is raised at once. RuntimeError on
-    stop(), in a thread, and on a deadlock: when nothing is left that could wake the main thread.
+    stop(), in a thread, and on a deadlock: when nothing is left, not even another OS thread, to wake the main thread.
     """
     return current_scheduler().run(main, *args)
 
