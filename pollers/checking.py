@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from .operation import Address, Operation, Poller, Stats
-from .watched import Watched, place
+from .watched import Watched, name_and_place, place
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -45,7 +45,9 @@ class CheckedDirection:
         self._checked.offered.add(self)
 
     def resumed(self) -> None:
-        self._checked.offered.discard(self)
+        if self in self._checked.offered:
+            self._checked.offered.discard(self)
+            self._checked.never_parked.append(self.never_parked())
         self._checked.unjoined.discard(self)
         self._parked = False
         self.waiter = None
@@ -76,12 +78,10 @@ class CheckedDirection:
         self._parked = False
         return self
 
-    def never_parked(self) -> None:
-        warnings.warn(
+    def never_parked(self) -> str:
+        return (
             f"{self.operation_name} made at {self.made_at} was stepped at {self._stepped_at} by something that is no"
-            " thread: nobody waits for it, and it will never finish",
-            RuntimeWarning,
-            stacklevel=3,
+            " thread: nobody waited for it"
         )
 
     def never_joined(self) -> None:
@@ -119,45 +119,45 @@ class CheckedHandle:
         return self.inner.fileno()  # type: ignore[no-any-return]
 
     def recv(self, n: int, owner: object = None, /) -> Operation[bytes]:
-        return self._watch(self.reading, "recv", self.inner.recv(n, owner))
+        return self._watch(self.reading, self.inner.recv(n, owner))
 
     def recv_into(self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /) -> Operation[int]:
-        return self._watch(self.reading, "recv_into", self.inner.recv_into(buffer, n, owner))
+        return self._watch(self.reading, self.inner.recv_into(buffer, n, owner))
 
     def recvfrom(self, n: int, owner: object = None, /) -> Operation[tuple[bytes, Address]]:
-        return self._watch(self.reading, "recvfrom", self.inner.recvfrom(n, owner))
+        return self._watch(self.reading, self.inner.recvfrom(n, owner))
 
     def recvfrom_into(
         self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /
     ) -> Operation[tuple[int, Address]]:
-        return self._watch(self.reading, "recvfrom_into", self.inner.recvfrom_into(buffer, n, owner))
+        return self._watch(self.reading, self.inner.recvfrom_into(buffer, n, owner))
 
     def accept(self, owner: object = None, /) -> Operation[tuple[CheckedHandle, Address]]:
         def checked(accepted: tuple[Any, Address]) -> tuple[CheckedHandle, Address]:
             return CheckedHandle(self._checked, accepted[0]), accepted[1]
 
-        return self._watch(self.reading, "accept", self.inner.accept(owner), checked)
+        return self._watch(self.reading, self.inner.accept(owner), checked)
 
     def wait_readable(self, owner: object = None, /) -> Operation[None]:
-        return self._watch(self.reading, "wait_readable", self.inner.wait_readable(owner))
+        return self._watch(self.reading, self.inner.wait_readable(owner))
 
     def send(self, data: ReadableBuffer, owner: object = None, /) -> Operation[int]:
-        return self._watch(self.writing, "send", self.inner.send(data, owner))
+        return self._watch(self.writing, self.inner.send(data, owner))
 
     def sendall(self, data: ReadableBuffer, owner: object = None, /) -> Operation[None]:
-        return self._watch(self.writing, "sendall", self.inner.sendall(data, owner))
+        return self._watch(self.writing, self.inner.sendall(data, owner))
 
     def sendto(self, data: ReadableBuffer, address: Address, owner: object = None, /) -> Operation[int]:
-        return self._watch(self.writing, "sendto", self.inner.sendto(data, address, owner))
+        return self._watch(self.writing, self.inner.sendto(data, address, owner))
 
     def sendfile(self, fd: int, offset: int, count: int, owner: object = None, /) -> Operation[int]:
-        return self._watch(self.writing, "sendfile", self.inner.sendfile(fd, offset, count, owner))
+        return self._watch(self.writing, self.inner.sendfile(fd, offset, count, owner))
 
     def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
-        return self._watch(self.writing, "connect", self.inner.connect(address, owner))
+        return self._watch(self.writing, self.inner.connect(address, owner))
 
     def wait_writable(self, owner: object = None, /) -> Operation[None]:
-        return self._watch(self.writing, "wait_writable", self.inner.wait_writable(owner))
+        return self._watch(self.writing, self.inner.wait_writable(owner))
 
     def close(self) -> None:
         self.inner.close()
@@ -166,9 +166,9 @@ class CheckedHandle:
         return self.inner.detach()  # type: ignore[no-any-return]
 
     def _watch(
-        self, direction: CheckedDirection, name: str, inner: Any, convert: Callable[[Any], Any] | None = None
+        self, direction: CheckedDirection, inner: Any, convert: Callable[[Any], Any] | None = None
     ) -> Operation[Any]:
-        made_at = place()
+        name, made_at = name_and_place()
         return Watched(_drive(direction, name, inner, made_at, convert), name, made_at)
 
 
@@ -214,6 +214,7 @@ class Checked:
         self.inner: Any = inner
         self.offered: set[CheckedDirection] = set()
         self.unjoined: set[CheckedDirection] = set()
+        self.never_parked: list[str] = []  # told at the next poll, not from inside a generator that is being dropped
         self._os_thread = threading.get_ident()
         self._pid = os.getpid()
 
@@ -241,7 +242,9 @@ class Checked:
     def poll(self, timeout_s: float | None = None, limit: int = 256, /) -> list[CheckedDirection]:
         self.same_os_thread("")
         while self.offered:
-            self.offered.pop().never_parked()
+            self.never_parked.append(self.offered.pop().never_parked())
+        while self.never_parked:
+            warnings.warn(self.never_parked.pop(), RuntimeWarning, stacklevel=2)
         return [direction.waiter.finished() for direction in self.inner.poll(timeout_s, limit)]
 
     def wakeup(self) -> None:

@@ -134,9 +134,11 @@ class Direction:
 
     def outcome(self, value: Any) -> Any:
         """The end of an operation that failed, or that finished before its handle was closed or forked."""
-        failed = self.state & FAILED
+        state = self.state
         self.state &= CLOSED | FORKED
-        if failed:
+        if not state & FINISHED:
+            raise RuntimeError(f"resumed before it has finished: {self.describe()}")
+        if state & FAILED:
             raise value
         return value
 
@@ -253,7 +255,9 @@ class Handle:
                 except BlockingIOError:
                     side.ready = False
                 self.poller.streak += 1
-                if sent == len(data) and self.poller.streak < STREAK_MAX:
+                if sent == len(data):
+                    if self.poller.streak >= STREAK_MAX:
+                        yield from side.operate(_nothing, None, owner)  # only to let others run
                     return
             with memoryview(data) as view, view.cast("B") as octets:
                 while True:

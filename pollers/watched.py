@@ -23,10 +23,17 @@ _dropping = False
 
 def place() -> str:
     """Return 'file:line' of the innermost caller that is neither this package nor socket2."""
+    return name_and_place()[1]
+
+
+def name_and_place() -> tuple[str, str]:
+    """Return the name of the function of ours that the innermost stranger has called, and the place of the call."""
     frame = sys._getframe(1)
+    name = ""
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).split(".")[0] in _OURS:
+        name = frame.f_code.co_name
         frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return name, f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 class Watched:
@@ -76,6 +83,7 @@ def watched(make: Callable[P, Operation[T]]) -> Callable[P, Operation[T]]:
 
     @functools.wraps(make)
     def made(*args: P.args, **kwargs: P.kwargs) -> Operation[T]:
-        return Watched(make(*args, **kwargs), make.__name__.lstrip("_"), place())
+        name, made_at = name_and_place()
+        return Watched(make(*args, **kwargs), make.__name__ if name == "made" else name, made_at)
 
     return made

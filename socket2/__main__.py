@@ -9,7 +9,7 @@ from typing import Any
 
 import pollers
 
-from . import TCP, __version__, newthread, run, tcp
+from . import TCP, __version__, addr, newthread, run, tcp
 from .addr import text_of
 from .scheduler import current_scheduler
 
@@ -27,8 +27,9 @@ def echo(conn: TCP) -> Generator[Any, None, None]:
 
 
 def serve_echo(host: str, port: int) -> Generator[Any, None, None]:
-    with tcp("inet6" if ":" in host else "inet") as listener:
-        listener.listen(host, port)
+    addresses = yield from addr(host, port, family=None)
+    with tcp(addresses.family) as listener:
+        listener.listen(addresses[0])
         where = text_of(listener.getsockname())
         print(f"echo server on {where}, poller {current_scheduler().poller.name}", flush=True)
         print(f"try it:  nc {' '.join(map(str, listener.getsockname()[:2]))}   (Ctrl-C ends it)", flush=True)

@@ -18,7 +18,7 @@ from pollers import Operation, operation
 from . import names
 from .osthreads import lookups
 
-Host: TypeAlias = "str | bytes | bool | os.PathLike[str] | AddressList | Address | None"
+Host: TypeAlias = "str | bytes | bool | os.PathLike[str] | tuple[Any, ...] | AddressList | Address | None"
 Port: TypeAlias = "int | str | None"
 
 _ANY = {"inet": "0.0.0.0", "inet6": "::"}
@@ -29,8 +29,8 @@ _LOOPBACK = {"inet": "127.0.0.1", "inet6": "::1"}
 class Address:
     """One address: `sockaddr` is what the standard library and the kernel take."""
 
-    family: str | int
-    type: str | int
+    family: str
+    type: str
     protocol: str | int
     name: str | None
     """The canonical name, if the look-up was asked for it."""
@@ -69,11 +69,11 @@ class AddressList(Sequence[Address]):
         self._addresses = tuple(addresses)
 
     @property
-    def type(self) -> str | int:
+    def type(self) -> str:
         return self[0].type
 
     @property
-    def family(self) -> str | int:
+    def family(self) -> str:
         return self[0].family
 
     @property
@@ -136,6 +136,8 @@ class Query:
         self._type = names.number(names.TYPES, type, "type")
         self._protocol = names.protocol_number(protocol, type, family)
         self._flags = names.flag_bits(flags)
+        if isinstance(host, tuple):
+            host, port = _of_sockaddr(host)
         self.port = _checked_port(port)
         self.host = host = os.fspath(host) if family == "unix" and isinstance(host, os.PathLike) else host
         if not isinstance(host, (str, bytes, NoneType, AddressList, Address)) and host is not False:
@@ -170,23 +172,37 @@ class Query:
         family = self.family or "inet"
         if host is None or host in ("*", "", b"*", b""):
             return _ANY[family]
-        if host is False or (host in ("localhost", b"localhost") and not self._flags & socket.AI_CANONNAME):
+        if host == "<broadcast>" and family == "inet":  # as the standard library has it
+            return "255.255.255.255"
+        local = host is False or host.lower() in ("localhost", b"localhost")
+        if local and not (host and self._flags & socket.AI_CANONNAME):
             return _LOOPBACK[family]
         return host
 
     def _ask(self, host: Any, flags: int) -> AddressList:
-        found = socket.getaddrinfo(host, self.port, self._family, self._type, self._protocol, self._flags | flags)
+        port = None if self._type == socket.SOCK_RAW else self.port  # there are none below UDP and TCP
+        found = socket.getaddrinfo(host, port, self._family, self._type, self._protocol, self._flags | flags)
         kinds = names.TYPES
         return AddressList(
             Address(
-                names.name_of(names.FAMILIES, family),
-                names.name_of(kinds, kind),
+                str(names.name_of(names.FAMILIES, family)),
+                str(names.name_of(kinds, kind)),
                 names.name_of(names.PROTOCOLS, protocol),
                 name or None,
                 sockaddr,
             )
             for family, kind, protocol, name, sockaddr in found
         )
+
+
+def _of_sockaddr(address: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Split an address as the standard library has it: (host, port), or (host, port, flow, scope)."""
+    if len(address) not in (2, 4):
+        raise TypeError(f"an address is (host, port) or (host, port, flow, scope), not {address!r}")
+    host, port = address[:2]
+    if len(address) == 4 and address[3] and "%" not in host:
+        host = f"{host}%{address[3]}"
+    return host, port
 
 
 def _octets(text: str | bytes) -> bytes:
@@ -218,7 +234,7 @@ def addr(
     """Find the addresses of a host and a port: `addresses = yield from addr("example.org", "http")`.
 
     `host`: None or "*" for any interface, False for loopback, a name, a literal address, a path for family "unix"; an
-    AddressList is returned as it is. `port`: a number, a service name, or None for 0. `type`: "tcp", "udp", "raw".
+    AddressList is returned as it is, and an address as the standard library has it will do. `port`: a number, a service name, or None for 0. `type`: "tcp", "udp", "raw".
     `family`: "inet", "inet6", "unix", or None for whatever the name has. `flags`: names from passive, cannonname,
     numerichost, numericserv, all, v4mapped, addrconfig (getaddrinfo(3)).
 

@@ -36,14 +36,17 @@ class _Call:
         self.func = func
         self.args = args
 
-    def make(self) -> None:
+    def make(self) -> Callable[[], bool]:
+        """Make the call; return what ends the wait, to be posted to the scheduler."""
         try:
-            ended = partial(self.wait.finish, self.func(*self.args))
+            return partial(self.wait.finish, self.func(*self.args))
         except BaseException as error:
-            ended = partial(self.wait.fail, error)
+            return partial(self.wait.fail, error)
+
+    def deliver(self, outcome: Callable[[], bool]) -> None:
         if not self.wait.done:
             try:
-                self.scheduler.post(ended)
+                self.scheduler.post(outcome)
             except RuntimeError:
                 pass  # the loop has been shut down since
 
@@ -60,7 +63,8 @@ class Pool:
         """Start from nothing: in a forked child none of the OS threads exists."""
         self._calls: deque[_Call] = deque()
         self._threads: set[threading.Thread] = set()
-        self._idle = 0
+        self._busy: set[threading.Thread] = set()
+        self._ending: set[threading.Thread] = set()
         self._changed = threading.Condition(threading.Lock())
 
     @operation
@@ -71,40 +75,51 @@ class Pool:
         return (yield from wait.wait())
 
     def end(self) -> None:
-        """End the threads that are idle now, and wait for those."""
+        """End the threads that are making no call now, and wait for those."""
         with self._changed:
-            idle, self.size, size = self._idle, 0, self.size
-            ending = list(self._threads) if idle else []
+            ending = self._threads - self._busy
+            self._ending |= ending
             self._changed.notify_all()
         for thread in ending:
-            thread.join(IDLE_S)
-        self.size = size
+            thread.join()
 
     def _submit(self, call: _Call) -> None:
         with self._changed:
             self._calls.append(call)
-            if self._idle >= len(self._calls) or len(self._threads) >= self.size:
+            idle = len(self._threads) - len(self._busy) - len(self._ending)
+            if idle >= len(self._calls) or len(self._threads) >= self.size:
                 self._changed.notify()
                 return
             thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._threads.add(thread)
-        thread.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system gives no more: then the others make the call, if there are any.
+                if not self._threads:
+                    self._calls.remove(call)
+                    raise
+            else:
+                self._threads.add(thread)
 
     def _work(self) -> None:
-        while (call := self._next()) is not None:
-            if not call.wait.done:
-                call.make()
-            del call
+        me = threading.current_thread()
+        while (call := self._next(me)) is not None:
+            outcome = None if call.wait.done else call.make()
+            with self._changed:
+                self._busy.discard(me)
+            if outcome is not None:
+                call.deliver(outcome)
+            del call, outcome
 
-    def _next(self) -> _Call | None:
+    def _next(self, me: threading.Thread) -> _Call | None:
         with self._changed:
-            if not self._calls and self.size:
-                self._idle += 1
-                self._changed.wait(IDLE_S)
-                self._idle -= 1
+            self._changed.wait_for(lambda: self._calls or me in self._ending, IDLE_S)
             if self._calls:
+                self._busy.add(me)
+                self._ending.discard(me)
                 return self._calls.popleft()
-            self._threads.discard(threading.current_thread())
+            self._threads.discard(me)
+            self._ending.discard(me)
             return None
 
 

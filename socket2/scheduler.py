@@ -63,10 +63,10 @@ class Scheduler:
         if join is not None:
             thread._joiners = [join]
         creator = self.current
-        if isinstance(func, (GeneratorType, CoroutineType)):
+        if isinstance(func, (GeneratorType, CoroutineType)) or hasattr(func, "__await__"):
             if args:
                 raise TypeError("arguments go with a function, not with a generator or coroutine that exists already")
-            coro = func
+            coro = func.__await__() if hasattr(func, "__await__") else func
         else:
             if not callable(func):
                 raise TypeError(f"a thread needs a function, a generator or a coroutine, not {func!r}")
@@ -80,11 +80,13 @@ class Scheduler:
                 return thread
             finally:
                 self.current = creator
+            if hasattr(coro, "__anext__"):
+                raise TypeError(f"{func!r} is an async generator, which is no thread")
             if not isinstance(coro, (GeneratorType, CoroutineType)):
-                if hasattr(coro, "__anext__"):
-                    raise TypeError(f"{func!r} is an async generator, which is no thread")
-                self._end(thread, coro, None)
-                return thread
+                if not hasattr(coro, "__await__"):
+                    self._end(thread, coro, None)
+                    return thread
+                coro = coro.__await__()
         thread._coro = coro
         self.threads.add(thread)
         if self._nested >= _NESTED_STARTS_MAX:

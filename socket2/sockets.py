@@ -98,15 +98,15 @@ class Socket:
     # What it is.
 
     @property
-    def type(self) -> str | int:
+    def type(self) -> str:
         """ "tcp", "udp", "raw"; "stream" or "dgram" for a UNIX socket."""
         kinds = names.UNIX_TYPES if self.family == "unix" else names.TYPES
-        return names.name_of(kinds, self._std.type)
+        return str(names.name_of(kinds, self._std.type))
 
     @property
-    def family(self) -> str | int:
+    def family(self) -> str:
         """ "inet", "inet6", "unix"."""
-        return names.name_of(names.FAMILIES, self._std.family)
+        return str(names.name_of(names.FAMILIES, self._std.family))
 
     @property
     def protocol(self) -> str | int:
@@ -128,6 +128,16 @@ class Socket:
 
     def getpeername(self) -> Any:
         """OSError (ENOTCONN) when it is not connected."""
+        return self._std.getpeername()
+
+    @property
+    def local_address(self) -> Any:
+        """This side's address as the standard library has it."""
+        return self._std.getsockname()
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's address as the standard library has it. OSError (ENOTCONN) when it is not connected."""
         return self._std.getpeername()
 
     # Options.
@@ -170,9 +180,8 @@ class Socket:
     # Addresses.
 
     def _query(self, host: Host, port: Port) -> Query:
-        family = self.family
-        kind = str(self.type)
-        return Query(host, port, kind, str(family), self._std.proto if kind == "raw" else None, ())
+        kind = self.type
+        return Query(host, port, kind, self.family, self._std.proto if kind == "raw" else None, ())
 
     def bind(self, host: Host = None, port: Port = 0) -> None:
         """Bind to an address: see addr() for `host` and `port`, or give an AddressList. bind(2).

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from typing import IO, TYPE_CHECKING, Any
 
 import pollers
-from pollers import Exhausted, Handle, Operation, operation
+from pollers import Busy, Closed, Exhausted, Handle, Operation, operation
 
 from .addr import Address, Host, Port, Query, resolve
 from .sockets import Socket, make, place_of
@@ -48,15 +48,10 @@ class TCP(Socket):
 
     @property
     def remote_address(self) -> Any:
-        """The peer's address as the standard library has it. OSError (ENOTCONN) when there is no peer."""
+        """The peer's address as the standard library has it, also when it has gone. OSError (ENOTCONN) without a peer."""
         if self._remote is None:
             self._remote = self._std.getpeername()
         return self._remote
-
-    @property
-    def local_address(self) -> Any:
-        """This side's address as the standard library has it."""
-        return self._std.getsockname()
 
     # Listening.
 
@@ -122,12 +117,14 @@ class TCP(Socket):
     @operation
     def _connect(self, query: Query) -> Generator[Any, None, None]:
         addresses = yield from resolve(query)
+        if self._is_connected():
+            return (yield from self._connect_to(addresses[0].sockaddr))  # EISCONN, and the connection stays
         bound = self._std.getsockname() if self._is_bound() else None
         failures: list[tuple[Address, OSError]] = []
         for address in addresses:
             try:
                 yield from self._connect_to(address.sockaddr)
-            except pollers.Closed:
+            except (Busy, Closed):
                 raise
             except OSError as error:
                 failures.append((address, error))
@@ -141,6 +138,14 @@ class TCP(Socket):
         for address, failure in failures:
             last.add_note(f"connecting to {address}: {failure}")
         raise last
+
+    def _is_connected(self) -> bool:
+        """Whether there is a connection to lose, or a listener."""
+        try:
+            self._std.getpeername()
+        except OSError:
+            return bool(self._std.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        return True
 
     @operation
     def _connect_to(self, sockaddr: Any) -> Generator[Any, None, None]:

@@ -35,15 +35,15 @@ class Timers:
         heap = self.heap
         fired = 0
         while heap and heap[0][0] <= now:
-            when, _, timer = heapq.heappop(heap)
-            if timer.queued != when:
+            when, serial, timer = heapq.heappop(heap)
+            if timer.queued is None or timer.serial != serial:
                 self.useless -= 1
                 continue
             timer.queued = None
             if timer.due is None:
                 self.useless -= 1
-            elif timer.due > now:
-                self.push(timer, timer.due)
+            elif timer.due > when:
+                self.push(timer, timer.due)  # late or not: it keeps its place among those due in between
             else:
                 timer.due = None
                 fired += 1
@@ -52,7 +52,8 @@ class Timers:
 
     def push(self, timer: Timer, when: float) -> None:
         timer.queued = when
-        heapq.heappush(self.heap, (when, next(self._serial), timer))
+        timer.serial = next(self._serial)
+        heapq.heappush(self.heap, (when, timer.serial, timer))
 
     def useless_entry(self) -> None:
         """Another entry will never fire; sweep when they are the larger half."""
@@ -61,8 +62,8 @@ class Timers:
             return
         kept = []
         for entry in self.heap:
-            when, _, timer = entry
-            if timer.queued == when:
+            _, serial, timer = entry
+            if timer.queued is not None and timer.serial == serial:
                 if timer.due is not None:
                     kept.append(entry)
                 else:
@@ -75,13 +76,14 @@ class Timers:
 class Timer:
     """Calls `callback()` once when it is due. Armed, moved and disarmed in constant time, as a rule."""
 
-    __slots__ = ("callback", "due", "queued", "timers")
+    __slots__ = ("callback", "due", "queued", "serial", "timers")
 
     def __init__(self, timers: Timers, callback: Callable[[], Any]) -> None:
         self.timers = timers
         self.callback = callback
         self.due: float | None = None
-        self.queued: float | None = None  # the time of its entry in the heap
+        self.queued: float | None = None  # the time of its entry in the heap, and the entry's serial number
+        self.serial = -1
 
     def arm(self, when: float) -> None:
         """Be due at `when` instead of whenever it was."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pollers import Operation, operation
 
@@ -57,10 +57,10 @@ class UDP(Socket):
         """Receive a datagram into `buffer`; return its length there and its sender's address. As recv()."""
         return self._receive((self._handle or self._attach()).recvfrom_into(buffer, n or 0, self))
 
-    def send(self, data: ReadableBuffer, host: Host | tuple[Any, ...] = None, port: Port = 0) -> Operation[int]:
+    def send(self, data: ReadableBuffer, host: Host = None, port: Port = 0) -> Operation[int]:
         """Send a datagram, on a connected socket to its peer, else to `host` and `port`; return its length. sendto(2).
 
-        `host`: see addr(); an address as recvfrom() returns it will do. Cancelled or out of time: nothing was sent.
+        `host`: see addr(); an address as recvfrom() returns it is the quickest. Cancelled or out of time: nothing was sent.
         Raises OSError (too long: EMSGSIZE; no peer: EDESTADDRREQ), socket.gaierror, Closed, TimeoutError.
         """
         if host is None:
@@ -68,15 +68,12 @@ class UDP(Socket):
             return self._write(self._set_up().senders.through("turn to send", handle.send(data, self)))
         return self.sendto(data, host, port)
 
-    def sendto(self, data: ReadableBuffer, host: Host | tuple[Any, ...], port: Port = 0) -> Operation[int]:
+    def sendto(self, data: ReadableBuffer, host: Host, port: Port = 0) -> Operation[int]:
         """Send a datagram to an address: send() with somewhere to go."""
-        handle = self._handle or self._attach()
-        if not isinstance(host, tuple):
-            op = self._sendto(data, self._query(host, port))
-        elif self._is_numeric(host):
-            op = handle.sendto(data, host, self)
+        if isinstance(host, tuple) and self._is_numeric(host):
+            op = (self._handle or self._attach()).sendto(data, host, self)
         else:
-            op = self._sendto(data, self._query(host[0], host[1]))
+            op = self._sendto(data, self._query(host, port))
         return self._write(self._set_up().senders.through("turn to send", op))
 
     @operation
@@ -89,9 +86,9 @@ class UDP(Socket):
         """Whether the kernel takes this address as it is: given a name, sendto() would look it up, and block."""
         try:
             socket.inet_pton(self._std.family, address[0].partition("%")[0])
-        except (OSError, AttributeError, TypeError):
+        except (OSError, AttributeError, TypeError, IndexError):
             return False
-        return True
+        return len(address) > 1
 
     def connect(self, host: Host, port: Port = 0) -> Operation[None]:
         """Fix the peer: send() goes there, and only its datagrams are received. May be done again. connect(2).
@@ -128,6 +125,10 @@ def raw(family: str = "inet", protocol: str | int | None = None, *, fileno: int 
     return RAW(make(family, "raw", protocol, fileno), place_of(sys._getframe(1)))
 
 
+@overload
+def unix(type: Literal["stream"] = "stream", *, fileno: int | None = None) -> TCP: ...
+@overload
+def unix(type: Literal["dgram"], *, fileno: int | None = None) -> UDP: ...
 def unix(type: str = "stream", *, fileno: int | None = None) -> TCP | UDP:
     """Make a UNIX socket, "stream" (a TCP object) or "dgram" (a UDP object). unix(7).
 

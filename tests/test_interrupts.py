@@ -94,6 +94,7 @@ def test_ctrl_c_in_start_leaves_the_threads_as_they_were(programs: list[Program]
         programs,
         """
 def worker():
+    yield from sleep(0)  # until the loop runs
     say("ready")
     yield from sleep(0.5)
     say("went on")

@@ -343,6 +343,25 @@ def test_when_all_addresses_fail_each_is_named() -> None:
     run(main)
 
 
+def test_a_second_connect_is_refused_and_the_connection_lives() -> None:
+    def main() -> Steps:
+        with tcp() as listener:
+            listener.listen("127.0.0.1")
+            address = listener.getsockname()
+            client = tcp()
+            yield from client.connect(address)
+            server = yield from listener.accept()
+            for sock in (client, listener):
+                with pytest.raises(OSError, match=r".") as failure:
+                    yield from sock.connect(address)
+                assert failure.value.errno == errno.EISCONN
+            with client, server:
+                yield from client.sendall(b"alive")
+                assert (yield from server.recv(10)) == b"alive"
+
+    run(main)
+
+
 def test_connect_refused_then_again_on_the_same_socket() -> None:
     def main() -> Steps:
         with tcp() as listener, tcp() as client:

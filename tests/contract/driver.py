@@ -144,10 +144,13 @@ def fill(handle: Handle) -> Steps[int]:
     while True:
         steps = iter(handle.send(block))
         try:
+            direction = next(steps)
+            if not direction.park(None):
+                direction.cancel(Cancelled("full"))
             next(steps)
         except StopIteration as stop:
             sent += stop.value
-            continue
-        steps.close()
-        return sent
-        yield
+        except Cancelled:
+            return sent
+        if False:
+            yield

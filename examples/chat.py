@@ -1,0 +1,145 @@
+"""A chat server: what one says all others get to read. The first line that you send is your name.
+
+Shows two threads per connection, a reader and a writer, with a queue between them that is made of suspend() and
+resume(). A client that does not read what is sent to it delays nobody: the writer waits for it alone, and when too
+much has piled up it is dropped.
+
+    $ python examples/chat.py --port 7003
+    listening on 127.0.0.1:7003
+    $ nc 127.0.0.1 7003
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from collections.abc import Generator
+from contextlib import suppress
+from typing import Any
+
+import socket2
+
+NAME_MAX = 20  # characters
+LINE_MAX = 4096  # bytes
+BACKLOG_MAX = 256 * 1024  # bytes that wait for a client
+FAREWELL_S = 5  # to send the rest to a client that has left
+
+
+class Client:
+    """A connection, and what waits to be sent to it."""
+
+    def __init__(self, conn: socket2.TCP) -> None:
+        self.conn = conn
+        self._backlog: list[bytes] = []
+        self._unsent = 0  # bytes in the backlog, and on their way
+        self._leaving = False
+        self._suspended: socket2.Thread | None = None  # the writer, when it has nothing to do
+
+    def tell(self, line: str) -> None:
+        """Have the writer send a line. Does not wait."""
+        data = f"{line}\n".encode()
+        if self._unsent + len(data) > BACKLOG_MAX:
+            self.conn.close()  # the reader and the writer get Closed
+            return
+        self._backlog.append(data)
+        self._unsent += len(data)
+        self._wake_writer()
+
+    def leave(self) -> None:
+        """Have the writer end when it has sent everything."""
+        self._leaving = True
+        self._wake_writer()
+
+    def _wake_writer(self) -> None:
+        if self._suspended is not None:
+            writer, self._suspended = self._suspended, None
+            socket2.resume(writer)
+
+    def write(self) -> Generator[Any, Any, None]:
+        with suppress(OSError):  # the reader gets to know as well
+            while not self._leaving or self._backlog:
+                if not self._backlog:
+                    self._suspended = socket2.currentthread()
+                    yield from socket2.suspend()
+                    continue
+                data = b"".join(self._backlog)
+                self._backlog.clear()
+                yield from self.conn.sendall(data)
+                self._unsent -= len(data)
+
+
+class Room:
+    """Those who can hear each other."""
+
+    def __init__(self) -> None:
+        self.clients: set[Client] = set()
+
+    def say(self, line: str, by: Client) -> None:
+        for client in self.clients:
+            if client is not by:
+                client.tell(line)
+
+    def read(self, client: Client) -> Generator[Any, Any, None]:
+        """Hear a client to the end of its stream."""
+        name = ""
+        unfinished = b""
+        try:
+            while data := (yield from client.conn.recv(LINE_MAX)):
+                *lines, unfinished = (unfinished + data).split(b"\n")
+                for line in map(printable, lines):
+                    if name:
+                        self.say(f"{name}: {line}", client)
+                    elif name := line[:NAME_MAX]:
+                        self.clients.add(client)
+                        self.say(f"* {name} is here", client)
+                if len(unfinished) > LINE_MAX:
+                    return
+                yield from socket2.sleep(0)  # let the writers go first: nobody is to be dropped for having no turn
+        finally:
+            self.clients.discard(client)
+            client.leave()
+            if name:
+                self.say(f"* {name} has left", client)
+
+    def serve(self, conn: socket2.TCP) -> Generator[Any, Any, None]:
+        """Be the reader of a connection, and start its writer."""
+        with conn, suppress(OSError):
+            conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a line is not to wait for the one before it
+            client = Client(conn)
+            writer = socket2.newthread(client.write)
+            yield from self.read(client)
+            with socket2.timeout(FAREWELL_S):
+                yield from writer.join()
+
+
+def printable(line: bytes) -> str:
+    """Make text of a line, without what would play tricks on the others' terminals."""
+    return "".join(filter(str.isprintable, line.decode(errors="replace")))
+
+
+def accept(listener: socket2.TCP) -> Generator[Any, Any, None]:
+    host, port = listener.local_address
+    print(f"listening on {host}:{port}", flush=True)
+    room = Room()
+    while True:
+        conn = yield from listener.accept()
+        socket2.newthread(room.serve, conn)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Let people talk to each other.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", default=7003, type=int, help="0: a free one")
+    args = parser.parse_args()
+    with socket2.tcp() as listener:
+        try:
+            listener.listen(args.host, args.port)
+        except (OSError, OverflowError) as error:
+            sys.exit(f"cannot listen on {args.host}:{args.port}: {error}")
+        with suppress(KeyboardInterrupt):
+            socket2.run(accept, listener)
+
+
+if __name__ == "__main__":
+    main()

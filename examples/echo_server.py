@@ -1,0 +1,51 @@
+"""An echo server: whoever connects gets back what they send. Threads are generators.
+
+Shows one thread per connection, started by the thread that accepts, and how what goes wrong with a connection ends
+that connection and nothing else.
+
+    $ python examples/echo_server.py --port 7000
+    listening on 127.0.0.1:7000
+    $ nc 127.0.0.1 7000
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Generator
+from contextlib import suppress
+from typing import Any
+
+import socket2
+
+
+def echo(conn: socket2.TCP) -> Generator[Any, Any, None]:
+    with conn, suppress(OSError):  # reset, timed out, unreachable: it is over, whatever it was
+        while data := (yield from conn.recv(65536)):
+            yield from conn.sendall(data)
+
+
+def serve(listener: socket2.TCP) -> Generator[Any, Any, None]:
+    host, port = listener.local_address
+    print(f"listening on {host}:{port}", flush=True)
+    while True:
+        conn = yield from listener.accept()
+        socket2.newthread(echo, conn)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Send back what is received.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", default=7000, type=int, help="0: a free one")
+    args = parser.parse_args()
+    with socket2.tcp() as listener:
+        try:
+            listener.listen(args.host, args.port)
+        except (OSError, OverflowError) as error:
+            sys.exit(f"cannot listen on {args.host}:{args.port}: {error}")
+        with suppress(KeyboardInterrupt):
+            socket2.run(serve, listener)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""A TCP proxy: every connection that comes in is carried on to one other address, in both directions.
+
+Shows two threads on one socket, one that receives and one that sends, and that the two directions of a connection end
+separately: when one side has finished sending, the other one is told so (SHUT_WR) and may still answer. What breaks
+off is broken off on the other side too, with a reset, so that a stream cut short is not taken for a whole one.
+
+    $ python examples/tcp_proxy.py --port 7002 example.org:80
+    listening on 127.0.0.1:7002
+    $ printf 'HEAD / HTTP/1.0\r\nHost: example.org\r\n\r\n' | nc 127.0.0.1 7002
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import struct
+import sys
+from collections.abc import Generator
+from contextlib import suppress
+from typing import Any
+
+import socket2
+
+CONNECT_S = 10
+
+
+def reset(conn: socket2.TCP) -> None:
+    """Close at once; the peer gets ConnectionResetError where it would have got the end of the stream."""
+    if not conn.closed:
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        conn.close()
+
+
+def carry(source: socket2.TCP, sink: socket2.TCP) -> Generator[Any, Any, None]:
+    """Carry one direction to its end; if it breaks, the connection is over in both."""
+    try:
+        while data := (yield from source.recv(65536)):
+            yield from sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        reset(source)
+        reset(sink)
+
+
+def relay(client: socket2.TCP, host: str, port: str) -> Generator[Any, Any, None]:
+    with client:
+        try:
+            with socket2.tcp() as server:
+                with socket2.timeout(CONNECT_S):
+                    yield from server.connect(host, port)
+                for conn in (client, server):
+                    conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # how to pack it is up to the two ends
+                up = socket2.newthread(carry, client, server)
+                yield from carry(server, client)
+                yield from up.join()
+        except (OSError, OverflowError) as error:
+            print(f"{host}:{port}: {error}", file=sys.stderr)
+            reset(client)
+
+
+def serve(listener: socket2.TCP, host: str, port: str) -> Generator[Any, Any, None]:
+    print("listening on {}:{}".format(*listener.local_address), flush=True)
+    while True:
+        client = yield from listener.accept()
+        socket2.newthread(relay, client, host, port)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Carry TCP connections on to another address.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", default=7002, type=int, help="0: a free one")
+    parser.add_argument("target", metavar="HOST:PORT", help="where to")
+    args = parser.parse_args()
+    target_host, colon, target_port = args.target.rpartition(":")
+    if not colon:
+        parser.error(f"{args.target!r} is not HOST:PORT")
+    with socket2.tcp() as listener:
+        try:
+            listener.listen(args.host, args.port)
+        except (OSError, OverflowError) as error:
+            sys.exit(f"cannot listen on {args.host}:{args.port}: {error}")
+        with suppress(KeyboardInterrupt):
+            socket2.run(serve, listener, target_host, target_port)
+
+
+if __name__ == "__main__":
+    main()

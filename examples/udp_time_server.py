@@ -1,0 +1,51 @@
+"""A time server over UDP: a datagram that says "time" is answered with the time.
+
+Shows a datagram socket, and what a public one has to mind: it answers nothing that could itself be an answer, or a
+forged sender could make two such servers talk to each other for ever; and a sender that cannot be answered is no
+reason to stop.
+
+    $ python examples/udp_time_server.py --port 7001
+    listening on 127.0.0.1:7001
+    $ echo time | nc -u -W 1 127.0.0.1 7001
+    2026-01-31 12:00:00.000000+00:00
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Generator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import socket2
+
+
+def serve(sock: socket2.UDP) -> Generator[Any, Any, None]:
+    host, port = sock.getsockname()
+    print(f"listening on {host}:{port}", flush=True)
+    while True:
+        request, sender = yield from sock.recvfrom(512)
+        if request.strip() == b"time":
+            answer = f"{datetime.now(UTC).isoformat(' ')}\n".encode()
+            with suppress(OSError):  # unreachable, forbidden, port 0
+                yield from sock.sendto(answer, sender)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Tell the time over UDP.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", default=7001, type=int, help="0: a free one")
+    args = parser.parse_args()
+    with socket2.udp() as sock:
+        try:
+            sock.bind(args.host, args.port)
+        except (OSError, OverflowError) as error:
+            sys.exit(f"cannot listen on {args.host}:{args.port}: {error}")
+        with suppress(KeyboardInterrupt):
+            socket2.run(serve, sock)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,295 @@
+"""What the tests need to have somebody to talk to: programs, OS threads, blocking sockets.
+
+Whoever is started here is ended and waited for, whatever happens in the block that it was started for.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
+
+import pytest
+
+import socket2
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+ROOT = Path(__file__).parents[2]
+
+LIMIT_S = 30.0
+"""How long a test waits for anything before it fails. Nothing takes that long."""
+
+_PACKAGES = {"nc": "netcat-openbsd"}
+
+
+def needs(program: str) -> str:
+    """Return the path of a program, or skip the test."""
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"{program} is not installed (Debian: {_PACKAGES.get(program, program)})")
+    return path
+
+
+def pattern(seed: int, size: int) -> bytes:
+    """Return bytes that are the same for the same seed, and in which nothing can be lost or moved unnoticed."""
+    return random.Random(seed).randbytes(size)
+
+
+def run(main: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a main thread of socket2, for LIMIT_S at the longest."""
+
+    async def limited() -> T:
+        with socket2.timeout(LIMIT_S):
+            return await main(*args, **kwargs)
+
+    result: T = socket2.run(limited)
+    return result
+
+
+class OSThread(threading.Thread, Generic[T]):
+    """An OS thread whose outcome can be had."""
+
+    def __init__(self, func: Callable[..., T], *args: Any) -> None:
+        super().__init__(name=f"test {func.__qualname__}", daemon=True)
+        self._call = (func, args)
+        self._value: list[T] = []
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        func, args = self._call
+        try:
+            self._value.append(func(*args))
+        except BaseException as error:
+            self._error = error
+
+    def outcome(self) -> T:
+        """Wait for its end; return or raise what the function did."""
+        self.join(LIMIT_S)
+        if self.is_alive():
+            pytest.fail(f"OS thread {self.name!r} does not end")
+        if self._error is not None:
+            raise self._error
+        return self._value[0]
+
+
+@contextmanager
+def beside(func: Callable[..., T], *args: Any) -> Iterator[OSThread[T]]:
+    """Run a function in an OS thread beside the block; wait for it at the block's end, and raise what it raised.
+
+    What the block itself raises goes first.
+    """
+    thread = OSThread(func, *args)
+    thread.start()
+    try:
+        yield thread
+    except BaseException:
+        thread.join(LIMIT_S)
+        raise
+    thread.outcome()
+
+
+class Program:
+    """A program that runs beside the test: `with Program(["nc", ...]) as nc:`.
+
+    It says on `announces`, which is a pipe, when it is ready; its other output goes to a file, however long that is.
+    When the block ends it is killed, with its children, if it has not ended by itself.
+    """
+
+    def __init__(
+        self,
+        command: list[str],
+        *,
+        stdin: bytes = b"",
+        announces: Literal["stdout", "stderr"] = "stdout",
+        env: dict[str, str] | None = None,
+    ) -> None:
+        self.command = command
+        self._announces = announces
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        self._text = bytearray()  # read from the pipe so far
+        with tempfile.TemporaryFile() as given:
+            given.write(stdin)
+            given.seek(0)
+            with _sigint_not_ignored():
+                self.process = subprocess.Popen(
+                    command,
+                    bufsize=0,
+                    stdin=given,
+                    stdout=subprocess.PIPE if announces == "stdout" else self._file,
+                    stderr=subprocess.PIPE if announces == "stderr" else self._file,
+                    env=os.environ | (env or {}),
+                    start_new_session=True,
+                )
+        pipe = self.process.stdout or self.process.stderr
+        assert pipe is not None
+        self._pipe = pipe
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def announced(self, what: str) -> re.Match[bytes]:
+        """Read its announcements until one matches, and return the match."""
+        deadline = monotonic() + LIMIT_S
+        at = 0
+        while True:
+            end = self._text.find(b"\n", at)
+            while end >= 0:
+                if match := re.search(what.encode(), bytes(self._text[at:end])):
+                    return match
+                at = end + 1
+                end = self._text.find(b"\n", at)
+            readable, _, _ = select.select([self._pipe], [], [], max(deadline - monotonic(), 0))
+            block = os.read(self._pipe.fileno(), 65536) if readable else b""
+            if not block:
+                pytest.fail(f"{self.command[0]} has not said {what!r}, but: {self.stdout()!r} {self.stderr()!r}")
+            self._text += block
+
+    def port(self, what: str = r"[Ll]istening on \S+:(\d+)$") -> int:
+        return int(self.announced(what)[1])
+
+    def send_signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, within_s: float = LIMIT_S) -> int:
+        """Wait for its end by itself and return its exit status; fail when that takes too long."""
+        try:
+            return self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{self.command} has not ended within {within_s:g} s; stderr: {self.stderr().decode()}")
+
+    def stdout(self) -> bytes:
+        return self._output("stdout")
+
+    def stderr(self) -> bytes:
+        return self._output("stderr")
+
+    def _output(self, which: str) -> bytes:
+        """All of it when the program has ended, else what there is."""
+        if which != self._announces:
+            size = os.fstat(self._file.fileno()).st_size
+            return os.pread(self._file.fileno(), size, 0)
+        while not self._pipe.closed and select.select([self._pipe], [], [], 0)[0]:
+            block = os.read(self._pipe.fileno(), 65536)
+            if not block:
+                break
+            self._text += block
+        return bytes(self._text)
+
+    def open_files(self) -> int:
+        """How many descriptors it has open; skips the test where the system does not tell."""
+        directory = Path(f"/proc/{self.pid}/fd")
+        if not directory.exists():
+            pytest.skip("this system has no /proc")
+        return len(list(directory.iterdir()))
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.returncode is None:  # nobody has waited for it: the number is still its own
+            os.killpg(self.pid, signal.SIGKILL)  # its session, so its children too
+            self.process.wait(LIMIT_S)
+        self._pipe.close()
+        self._file.close()
+
+
+def python(path: Path, *args: str, **env: str) -> Program:
+    """Run a Python program of the repository with every warning an error."""
+    here = str(ROOT)
+    path_before = os.environ.get("PYTHONPATH")
+    search = here if not path_before else os.pathsep.join([here, path_before])
+    return Program([sys.executable, "-W", "error", str(path), *args], env={"PYTHONPATH": search} | env)
+
+
+@contextmanager
+def _sigint_not_ignored() -> Iterator[None]:
+    """Let a program that is started here get SIGINT: a shell's background job has it ignored, and hands that down."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+# Blocking sockets of the standard library, for OS threads.
+
+
+def connect(host: str, port: int) -> socket.socket:
+    """Connect a blocking socket, which gives up after LIMIT_S."""
+    sock = socket.create_connection((host, port), LIMIT_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def receive_all(sock: socket.socket) -> bytes:
+    """Receive to the end of the stream."""
+    parts = []
+    while part := sock.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def receive_exactly(sock: socket.socket, size: int) -> bytes:
+    """Receive `size` bytes, or what there is to the end of the stream."""
+    data = bytearray()
+    while len(data) < size and (part := sock.recv(size - len(data))):
+        data += part
+    return bytes(data)
+
+
+def call(command: list[str], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end, blocking; for OS threads. Fails on an exit status that is not 0."""
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == 0, f"{command} has failed: {done.stderr.decode(errors='replace')}"
+    return done
+
+
+# Threads of socket2.
+
+
+async def take_all(conn: socket2.TCP) -> bytes:
+    """Receive to the end of the stream."""
+    parts = []
+    while part := await conn.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def take_exactly(conn: socket2.TCP, size: int) -> bytes:
+    """Receive `size` bytes, or what there is to the end of the stream."""
+    data = bytearray()
+    while len(data) < size and (part := await conn.recv(size - len(data))):
+        data += part
+    return bytes(data)
+
+
+async def give_all(conn: socket2.TCP, data: bytes) -> None:
+    """Send, and end the stream in this direction."""
+    await conn.sendall(data)
+    conn.shutdown(socket.SHUT_WR)
+
+
+async def echo_all(conn: socket2.TCP) -> None:
+    """Send back what comes, to its end, and close."""
+    with conn:
+        while data := await conn.recv(65536):
+            await conn.sendall(data)
