@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from .operation import (
     CHECKING,
+    STREAK_MAX,
     Address,
     Busy,
     Cancelled,
@@ -27,6 +28,7 @@ from .options import prepare_listener
 
 __all__ = [
     "CHECKING",
+    "STREAK_MAX",
     "Address",
     "Busy",
     "Cancelled",

@@ -84,7 +84,7 @@ def accept(handle: Handle, _: None) -> tuple[Handle, Address]:
                 raise
         else:
             return handle.poller.admit(sock, bool(handle.armed & DRAINS)), address
-    raise BlockingIOError(errno.EAGAIN, f"{_ACCEPTS_MAX} connections in a row were lost before they were accepted")
+    raise Exhausted(errno.ECONNABORTED, f"{_ACCEPTS_MAX} connections in a row were lost before they were accepted")
 
 
 def send(handle: Handle, data: Any) -> int:
@@ -92,7 +92,13 @@ def send(handle: Handle, data: Any) -> int:
 
 
 def sendto(handle: Handle, argument: tuple[Any, Address]) -> int:
-    return handle.sock.sendto(argument[0], NOSIGNAL, argument[1])
+    try:
+        return handle.sock.sendto(argument[0], NOSIGNAL, argument[1])
+    except BlockingIOError as error:
+        if handle.sock.family != getattr(socket, "AF_UNIX", None):
+            raise
+        # It is the receiver's queue that is full. Events tell of our own buffer only, which is not.
+        raise Exhausted(error.errno, error.strerror) from None
 
 
 def sendfile(handle: Handle, argument: tuple[int, int, int]) -> int:

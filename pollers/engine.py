@@ -153,8 +153,8 @@ class Engine:
                 self._wakeups += 1
                 try:
                     self._wake_sender.send(b"\0")
-                except BlockingIOError:
-                    pass  # full of wake-ups that were not read yet
+                except OSError:
+                    pass  # full of wake-ups that were not read yet, or shut down by another OS thread just now
 
     def wakeup_fileno(self) -> int:
         return self._wake_sender.fileno()

@@ -24,7 +24,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 # A direction's states. CLOSED and FORKED are bits that stay, FAILED goes with FINISHED; the others replace each other:
-#     IDLE -> OFFERED -> PARKED -> FINISHED -> IDLE        IDLE -> FINISHED -> IDLE (finished at once, fairness)
+#     IDLE -> OFFERED -> PARKED -> FINISHED -> IDLE        IDLE -> PASSING -> IDLE (not attempted yet: others first)
 #     PARKED -> CANCELLING -> FINISHED                     (where the kernel owns the operation: IOCP, io_uring)
 IDLE: Final = 0
 OFFERED: Final = 1
@@ -34,9 +34,10 @@ FINISHED: Final = 8
 CLOSED: Final = 16
 FORKED: Final = 32
 FAILED: Final = 64
+PASSING: Final = 128
 
-# How many operations may finish at once, one after the other, before the thread that makes them is sent round by the
-# ready queue. 64 costs nothing measurable and bounds what one thread can take from the others.
+# How many operations may finish at once, one after the other, before the next one lets other threads run first. 64
+# costs nothing measurable and bounds what one thread can take from the others.
 STREAK_MAX: Final = 64
 
 Address = Any
@@ -58,9 +59,9 @@ class Busy(OSError):
 
 
 class Exhausted(OSError):
-    """The system had no room for it just now: descriptors, memory, or a UNIX listener's queue (errno says which).
+    """The system had no room for it just now: descriptors, memory, a UNIX listener's or receiver's queue (errno tells).
 
-    Nothing was lost: the connection still waits, the same call may succeed later. Raised by accept and connect.
+    Nothing was lost, and no event will tell when there is room: try again later. Raised by accept, connect and sendto.
     """
 
 
@@ -174,7 +175,10 @@ class Handle(Protocol):
         """Send all of `data`. Whatever ends it early carries `bytes_sent`: what the kernel had taken by then."""
 
     def sendto(self, data: ReadableBuffer, address: Address, owner: object = None, /) -> Operation[int]:
-        """Send one datagram to a numeric `address`; return its length. sendto(2)."""
+        """Send one datagram to a numeric `address`; return its length. sendto(2).
+
+        Raises Exhausted when a UNIX receiver's queue is full.
+        """
 
     def sendfile(self, fd: int, offset: int, count: int, owner: object = None, /) -> Operation[int]:
         """Send up to `count` bytes of the file `fd` from `offset` on; return how many, 0 at its end. sendfile(2).
@@ -213,7 +217,8 @@ class Poller(Protocol):
     def name(self) -> str: ...
 
     streak: int
-    """Operations that finished at once, in a row. Whoever resumes a waiter sets it to 0 first."""
+    """Operations that finished at once, in a row. Whoever resumes a waiter sets it to 0 first; or to STREAK_MAX, so
+    that its next operation yields before anything is attempted, and can be cancelled there with nothing consumed."""
 
     def attach(self, sock: socket.socket, /) -> Handle:
         """Take over `sock` for good: make it non-blocking and return its handle. Once per socket."""

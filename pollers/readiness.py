@@ -21,6 +21,7 @@ from .operation import (
     IDLE,
     OFFERED,
     PARKED,
+    PASSING,
     STREAK_MAX,
     Address,
     Busy,
@@ -65,32 +66,60 @@ class Direction:
         # Few locals: they are most of what an idle connection costs.
         if self.state:
             raise self.refusal()
+        if self.handle.poller.streak >= STREAK_MAX:
+            yield from self.let_others_run(attempt)
         if self.ready:
             try:
                 value = attempt(self.handle, value)
             except BlockingIOError:
                 self.ready = False
-                self.state = OFFERED
             else:
                 self.handle.poller.streak += 1
-                if self.handle.poller.streak < STREAK_MAX:
-                    return value
-                self.state = FINISHED
-        else:
-            self.state = OFFERED
+                return value
         self.attempt = attempt
         self.value = value
+        self.state = OFFERED
         try:
             yield self
         except BaseException:
             self.abandon()
             raise
+        if self.state != FINISHED:
+            return self.outcome()
         value = self.value
         self.waiter = self.value = None
-        if self.state == FINISHED:
-            self.state = IDLE
+        self.state = IDLE
+        return value
+
+    @unwatched
+    def let_others_run(self, attempt: Callable[[Handle, Any], Any]) -> Generator[Any, None, None]:
+        """Yield once without having attempted anything. park() says: resume it when the others have had their turn."""
+        self.attempt = attempt
+        self.state = PASSING
+        try:
+            yield self
+        except BaseException:
+            self.abandon()
+            raise
+        if self.state != PASSING:
+            self.outcome()
+        self.state = IDLE
+
+    def outcome(self) -> Any:
+        """The end of an operation that failed, or whose handle was closed or forked before it was resumed."""
+        value, state = self.value, self.state
+        self.waiter = self.value = None
+        self.state &= CLOSED | FORKED
+        if state & FINISHED and not state & FAILED:
             return value
-        return self.outcome(value)
+        if state & PASSING:
+            value = self.refusal()
+        elif not state & FINISHED:
+            value = RuntimeError(f"resumed before it has finished: {self.describe()}")
+        try:
+            raise value
+        finally:
+            del value  # which has this frame in its traceback
 
     def park(self, waiter: Any, /) -> bool:
         if self.state != OFFERED:
@@ -108,17 +137,18 @@ class Direction:
         return False
 
     def _park_late(self) -> bool:
-        if not self.state & FINISHED:
+        if not self.state & (FINISHED | PASSING):
             if not self.state & OFFERED:
                 raise RuntimeError(f"nothing to wait for: {self.describe()}")
             self.end(self.refusal())  # closed in between
         return True
 
     def cancel(self, error: BaseException, /) -> bool:
-        if not self.state & (OFFERED | PARKED):
+        if not self.state & (OFFERED | PARKED | PASSING):
             return False
+        resumed_anyway = self.state & PASSING
         self.end(error)
-        return True
+        return not resumed_anyway
 
     @property
     def parked(self) -> bool:
@@ -131,16 +161,6 @@ class Direction:
         if parked:
             self.end(self.refusal())
             self.handle.poller.finish(self)
-
-    def outcome(self, value: Any) -> Any:
-        """The end of an operation that failed, or that finished before its handle was closed or forked."""
-        state = self.state
-        self.state &= CLOSED | FORKED
-        if not state & FINISHED:
-            raise RuntimeError(f"resumed before it has finished: {self.describe()}")
-        if state & FAILED:
-            raise value
-        return value
 
     def try_again(self) -> bool:
         """After an event: True when the operation parked here has finished."""
@@ -248,7 +268,7 @@ class Handle:
         sent = 0
         side = self.writing
         try:
-            if side.ready and not side.state and type(data) is bytes:
+            if side.ready and not side.state and type(data) is bytes and self.poller.streak < STREAK_MAX:
                 # Nearly always the kernel takes it all, and there is nothing to wait for.
                 try:
                     sent = self.sock.send(data, attempts.NOSIGNAL)
@@ -256,8 +276,6 @@ class Handle:
                     side.ready = False
                 self.poller.streak += 1
                 if sent == len(data):
-                    if self.poller.streak >= STREAK_MAX:
-                        yield from side.operate(_nothing, None, owner)  # only to let others run
                     return
             with memoryview(data) as view, view.cast("B") as octets:
                 while True:
@@ -283,6 +301,9 @@ class Handle:
 
     def keep(self, accepted: tuple[Handle, Address]) -> None:
         """Put a connection that nobody took back, for the next accept."""
+        if self.fd < 0:
+            accepted[0].close()
+            return
         self.poller.kept.setdefault(self, []).append(accepted)
         self.reading.ready = True
 

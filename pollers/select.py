@@ -6,13 +6,18 @@ been reported is taken out of the set, and put back before the next wait if an o
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import select
 
 from .engine import Engine
 from .readiness import READABLE, WRITABLE, Handle
 
 _BOTH = READABLE | WRITABLE
+
+# FD_SETSIZE where it limits the number of a descriptor; on Windows it limits how many there are.
+_DESCRIPTORS_MAX = 1024
 
 
 class Select(Engine):
@@ -68,8 +73,9 @@ class _PollSet:
             except KeyError:
                 pass
             return
-        mask = select.POLLIN * bool(bits & READABLE) | select.POLLOUT * bool(bits & WRITABLE) | select.POLLPRI
-        self._poll.register(fd, mask | self._hang_up)
+        # A hang-up is the reader's business: it stays true, and a writer that waits would be woken by it for ever.
+        mask = select.POLLIN | select.POLLPRI | self._hang_up if bits & READABLE else 0
+        self._poll.register(fd, mask | (select.POLLOUT if bits & WRITABLE else 0))
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, int]]:
         timeout_ms = None if timeout_s is None else math.ceil(timeout_s * 1000)
@@ -86,16 +92,24 @@ class _SelectSet:
         self._bits: dict[int, int] = {}
 
     def watch(self, fd: int, bits: int) -> None:
-        if bits:
-            self._bits[fd] = bits
-        else:
+        if not bits:
             self._bits.pop(fd, None)
+        elif fd >= _DESCRIPTORS_MAX and os.name != "nt":
+            raise OSError(errno.EMFILE, f"select(2) takes no descriptor over {_DESCRIPTORS_MAX - 1}")
+        else:
+            self._bits[fd] = bits
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, int]]:
-        readers = [fd for fd, bits in self._bits.items() if bits & READABLE]
-        writers = [fd for fd, bits in self._bits.items() if bits & WRITABLE]
+        watched = list(self._bits.items())
+        readers = [fd for fd, bits in watched if bits & READABLE]
+        writers = [fd for fd, bits in watched if bits & WRITABLE]
         # Winsock reports a refused connect as an exception only.
-        readable, writable, failed = select.select(readers, writers, writers, timeout_s)
+        try:
+            readable, writable, failed = select.select(readers, writers, writers, timeout_s)
+        except OSError as error:
+            if error.errno == errno.EBADF and len(watched) != len(self._bits):
+                return []  # another OS thread's garbage collection closed one just now
+            raise
         found = dict.fromkeys(readable, READABLE)
         for fd in writable:
             found[fd] = found.get(fd, 0) | WRITABLE

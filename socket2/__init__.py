@@ -8,8 +8,8 @@ from __future__ import annotations
 from pollers import Busy, Cancelled, Closed, Operation
 
 from .addr import Address, AddressList, addr
+from .loop import epoll_fd, newthread, poll, run, start, stop
 from .osthreads import call_in_thread
-from .scheduler import epoll_fd, newthread, poll, run, start, stop
 from .sockets import Socket
 from .tcp import TCP, tcp
 from .thread import Thread, currentthread

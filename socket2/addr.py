@@ -136,6 +136,8 @@ class Query:
         self._type = names.number(names.TYPES, type, "type")
         self._protocol = names.protocol_number(protocol, type, family)
         self._flags = names.flag_bits(flags)
+        if isinstance(host, AddressList) and not host:
+            raise ValueError("the list of addresses is empty")
         if isinstance(host, tuple):
             host, port = _of_sockaddr(host)
         self.port = _checked_port(port)
@@ -234,13 +236,14 @@ def addr(
     """Find the addresses of a host and a port: `addresses = yield from addr("example.org", "http")`.
 
     `host`: None or "*" for any interface, False for loopback, a name, a literal address, a path for family "unix"; an
-    AddressList is returned as it is, and an address as the standard library has it will do. `port`: a number, a service name, or None for 0. `type`: "tcp", "udp", "raw".
-    `family`: "inet", "inet6", "unix", or None for whatever the name has. `flags`: names from passive, cannonname,
-    numerichost, numericserv, all, v4mapped, addrconfig (getaddrinfo(3)).
+    AddressList is returned as it is, and an address as the standard library has it will do. `port`: a number, a service
+    name, or None for 0. `type`: "tcp", "udp", "raw". `family`: "inet", "inet6", "unix", or None for whatever the name
+    has. `flags`: names from passive, cannonname, numerichost, numericserv, all, v4mapped, addrconfig (getaddrinfo(3)).
 
     A literal takes no time; a name is looked up in an OS thread, of which there are at most 16. Cancelled or out of
     time: the wait ends at once and the OS thread's answer is dropped. Raises socket.gaierror when there is no answer;
-    TypeError, ValueError and OverflowError (a port) before anything is looked up. (luapower's addr)
+    TypeError, ValueError (also for what cannot be a name) and OverflowError (a port) before anything is looked up.
+    (luapower's addr)
     """
     return resolve(Query(host, port, type, family, protocol, flags))
 

@@ -8,13 +8,18 @@ installed are left alone, and so is a wake-up descriptor of theirs.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pollers import Poller
+
+
+_active: Interrupts | None = None  # the one of the main OS thread, while its loop runs
 
 
 class Interrupts:
@@ -27,8 +32,10 @@ class Interrupts:
         self.noted = 0
 
     def __enter__(self) -> None:
+        global _active
         if threading.current_thread() is not threading.main_thread():
             return
+        _active = self
         previous = signal.set_wakeup_fd(self._poller.wakeup_fileno(), warn_on_full_buffer=False)
         if previous == -1:
             self._wakeup_fd = self._poller.wakeup_fileno()
@@ -39,6 +46,9 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._handler)
 
     def __exit__(self, *_: object) -> None:
+        global _active
+        if _active is self:
+            _active = None
         if self._handler is not None:
             if signal.getsignal(signal.SIGINT) == self._handler:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -46,7 +56,8 @@ class Interrupts:
         if self._wakeup_fd is not None:
             current = signal.set_wakeup_fd(-1)
             if current not in (-1, self._wakeup_fd):
-                signal.set_wakeup_fd(current)
+                with suppress(OSError, ValueError):  # somebody else's, and he may have closed it
+                    signal.set_wakeup_fd(current)
             self._wakeup_fd = None
 
     def _interrupted(self, signum: int, frame: FrameType | None) -> None:
@@ -55,3 +66,13 @@ class Interrupts:
             self.noted = 0
             raise KeyboardInterrupt
         self._poller.wakeup()
+
+
+def _after_fork_in_child() -> None:
+    """The handler and the wake-up descriptor are the parent's loop's, whichever OS thread has forked."""
+    if _active is not None:
+        _active.__exit__()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

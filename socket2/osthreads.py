@@ -7,6 +7,7 @@ its outcome is if it has.
 
 from __future__ import annotations
 
+import contextvars
 import os
 import threading
 from collections import deque
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 from pollers import Operation, operation
 
 from .scheduler import Scheduler
-from .thread import currentthread
+from .thread import PoolThread, currentthread
 from .waits import Wait
 
 T = TypeVar("T")
@@ -28,18 +29,19 @@ IDLE_S = 5.0
 
 
 class _Call:
-    __slots__ = ("args", "func", "scheduler", "wait")
+    __slots__ = ("args", "context", "func", "scheduler", "wait")
 
     def __init__(self, scheduler: Scheduler, wait: Wait, func: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self.scheduler = scheduler
         self.wait = wait
         self.func = func
         self.args = args
+        self.context = contextvars.copy_context()
 
     def make(self) -> Callable[[], bool]:
         """Make the call; return what ends the wait, to be posted to the scheduler."""
         try:
-            return partial(self.wait.finish, self.func(*self.args))
+            return partial(self.wait.finish, self.context.run(self.func, *self.args))
         except BaseException as error:
             return partial(self.wait.fail, error)
 
@@ -90,7 +92,7 @@ class Pool:
             if idle >= len(self._calls) or len(self._threads) >= self.size:
                 self._changed.notify()
                 return
-            thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            thread = PoolThread(target=self._work, name=self._name, daemon=True)
             try:
                 thread.start()
             except RuntimeError:
@@ -131,8 +133,8 @@ def call_in_thread(func: Callable[..., T], *args: Any) -> Operation[T]:
     """Make a blocking call in an OS thread while other threads run; return or raise its outcome.
 
     At most 32 such calls run at a time; more wait in line. Cancelled or out of time: the wait ends at once; the call,
-    if it had begun, goes on and its outcome is dropped. RuntimeError outside a thread; TypeError if `func` cannot be
-    called.
+    if it had begun, goes on and its outcome is dropped. The function sees the caller's contextvars. RuntimeError
+    outside a thread; TypeError if `func` cannot be called.
     """
     currentthread()
     if not callable(func):

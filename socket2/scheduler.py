@@ -7,28 +7,30 @@ An exception that nobody joins is reported where it happens and the loop goes on
 
 from __future__ import annotations
 
-import math
+import functools
 import os
 import threading
-import traceback
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
-from types import CoroutineType, GeneratorType
 from typing import Any, Protocol
 
 import pollers
-from pollers import Cancelled, Poller
+from pollers import STREAK_MAX, Cancelled, Poller
 
-from . import thread as threads
+from .coroutines import is_bad_call, is_coroutine, no_wait, steps_of
 from .interrupts import Interrupts
-from .thread import Thread, local
-from .timers import Timers
+from .thread import PoolThread, Thread, local, report
+from .timers import Timers, deadline_after
 from .waits import Join
 
 # newthread starts a thread inside the call. Deeper than this, one inside the other, it is left to the next turn.
 _NESTED_STARTS_MAX = 64
+
+# While only another OS thread could wake run()'s thread: how often to see whether there is one.
+_LOOK_AGAIN_S = 0.5
 
 
 class _Waitable(Protocol):
@@ -54,6 +56,7 @@ class Scheduler:
         self._stopping = False
         self._nested = 0
         self._escaping: BaseException | None = None
+        _schedulers.add(self)
 
     # Threads.
 
@@ -62,52 +65,60 @@ class Scheduler:
         thread = Thread(self, func, name if name is not None else getattr(func, "__qualname__", None))
         if join is not None:
             thread._joiners = [join]
-        creator = self.current
-        if isinstance(func, (GeneratorType, CoroutineType)) or hasattr(func, "__await__"):
+        creator, streak = self.current, self.poller.streak
+        try:
+            if self._begin(thread, func, args):
+                self._start(thread)
+        finally:
+            self.current = creator
+            self.poller.streak += streak  # what the new thread did counts as the creator's
+        if creator is None and not self.running:
+            self._escape()
+        return thread
+
+    def _begin(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> bool:
+        """Call `func`. False: that was all, and the thread has ended. An error of the call itself is the caller's."""
+        if is_coroutine(func):
             if args:
                 raise TypeError("arguments go with a function, not with a generator or coroutine that exists already")
-            coro = func.__await__() if hasattr(func, "__await__") else func
-        else:
-            if not callable(func):
-                raise TypeError(f"a thread needs a function, a generator or a coroutine, not {func!r}")
-            self.current = thread
-            try:
-                coro = thread._context.run(func, *args)
-            except BaseException as error:
-                if _is_bad_call(error):
-                    raise
-                self._end(thread, None, error)
-                return thread
-            finally:
-                self.current = creator
-            if hasattr(coro, "__anext__"):
-                raise TypeError(f"{func!r} is an async generator, which is no thread")
-            if not isinstance(coro, (GeneratorType, CoroutineType)):
-                if not hasattr(coro, "__await__"):
-                    self._end(thread, coro, None)
-                    return thread
-                coro = coro.__await__()
-        thread._coro = coro
+            thread._coro = steps_of(func)
+            return True
+        if not callable(func):
+            raise TypeError(f"a thread needs a function, a generator or a coroutine, not {func!r}")
+        self.current = thread
+        try:
+            made = thread._context.run(func, *args)
+        except BaseException as error:
+            if is_bad_call(error):
+                raise
+            self._end(thread, None, error)
+            return False
+        if hasattr(made, "__anext__"):
+            raise TypeError(f"{func!r} is an async generator, which is no thread")
+        if not is_coroutine(made):
+            self._end(thread, made, None)
+            return False
+        thread._coro = steps_of(made)
+        return True
+
+    def _start(self, thread: Thread) -> None:
         self.threads.add(thread)
         if self._nested >= _NESTED_STARTS_MAX:
             self.ready.append(thread)
-            return thread
+            return
         self._nested += 1
         try:
             self._step(thread)
         finally:
             self._nested -= 1
-            self.current = creator
-        if not self.running:
-            self._escape()
-        return thread
 
     def _step(self, thread: Thread) -> None:
         """Run `thread` to its next wait, or to its end."""
         self.current = thread
-        self.poller.streak = 0
-        if thread._error is not None and getattr(thread.waiting_on, "error", None) is thread._error:
-            thread._error = None  # the poller was asked to cancel, and did: it is delivered now
+        if thread._pending is None:
+            self.poller.streak = 0
+        else:
+            self._before_interruption(thread)
         thread.waiting_on = None
         resume, argument = thread._coro.send, None
         while True:
@@ -122,41 +133,61 @@ class Scheduler:
             try:
                 finished = waiting.park(thread)
             except Exception as error:
-                resume, argument = thread._coro.throw, _no_wait(thread, waiting, error)
+                resume, argument = thread._coro.throw, no_wait(thread.name, waiting, error)
             else:
                 break
         thread.waiting_on = waiting
         if finished:
             self.ready.append(thread)
-        elif thread._error is not None:
-            pending, thread._error = thread._error, None
-            self.interrupt(thread, pending)
+        if thread._pending is not None and waiting.cancel(thread._pending[0]):
+            self._delivered(thread)
+            self.ready.append(thread)
+
+    def _before_interruption(self, thread: Thread) -> None:
+        """`thread` is about to run, and something is to be raised in it: now, if its wait was given up for that."""
+        pending = thread._pending
+        if pending is not None and getattr(thread.waiting_on, "error", None) is pending[0]:
+            self._delivered(thread)
+        # Else the outcome of its wait comes first, and its next operation yields before it attempts anything.
+        self.poller.streak = 0 if thread._pending is None else STREAK_MAX
+
+    def _delivered(self, thread: Thread) -> None:
+        assert thread._pending is not None
+        thread._pending = thread._pending[1:] or None
 
     def interrupt(self, thread: Thread, error: BaseException) -> None:
         """Raise `error` in `thread` at the wait it is in, or at its next one if that has finished."""
+        if thread._coro is None:
+            return
         waiting = thread.waiting_on
-        if waiting is not None and waiting.cancel(error):
+        if thread._pending is None and waiting is not None and waiting.cancel(error):
             self.ready.append(thread)
-        elif thread._coro is not None and thread._error is None:
-            thread._error = error
+        else:
+            thread._pending = [*(thread._pending or ()), error]
+
+    def forgive(self, thread: Thread, error: BaseException) -> None:
+        """Take back an interruption that has not been delivered yet."""
+        if thread._pending is not None:
+            thread._pending = [pending for pending in thread._pending if pending is not error] or None
 
     def _end(self, thread: Thread, result: Any, error: BaseException | None) -> None:
-        thread._coro = thread._context = thread.waiting_on = None  # type: ignore[assignment]
+        thread._coro = thread._context = thread.waiting_on = thread._pending = None  # type: ignore[assignment]
         thread._result = result
-        thread._error = error
+        if error is not None:
+            # Without the scheduler's own frame, which holds the thread, which holds the error.
+            thread._result = error.__traceback__.tb_next if error.__traceback__ is not None else None
+            thread._error = error.with_traceback(thread._result)
         self.threads.discard(thread)
         joiners, thread._joiners = thread._joiners, None
-        for join in joiners or ():
-            join.finish()
+        joined = [join.finish() for join in joiners or ()]
         if error is None:
             return
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._escaping = error
-        elif not joiners and not (isinstance(error, Cancelled) and error.meant_for is thread):
-            try:
-                threads.crashhook(thread, error)
-            except Exception:
-                traceback.print_exc()
+        elif isinstance(error, Cancelled) and error.meant_for is thread:
+            error.meant_for = None  # as it was meant; and no cycle of the thread and its error
+        elif not any(joined):
+            report(thread, error)
 
     # The loop.
 
@@ -170,7 +201,7 @@ class Scheduler:
         self.poller.wakeup()
 
     def poll(self, timeout_s: float | None) -> bool:
-        deadline = _deadline(timeout_s)
+        deadline = deadline_after(timeout_s)
         with self._loop():
             while not self._stopping and self._anything_to_wait_for():
                 if self._turn(deadline):
@@ -180,37 +211,50 @@ class Scheduler:
         return False
 
     def start(self, timeout_s: float | None) -> bool:
-        deadline = _deadline(timeout_s)
+        deadline = deadline_after(timeout_s)
         with self._loop():
             while not self._stopping and self._anything_to_wait_for():
                 if self._turn(deadline):
                     if deadline is not None:
-                        deadline = _deadline(timeout_s)
+                        deadline = deadline_after(timeout_s)
                 elif deadline is not None and monotonic() >= deadline:
                     return False
         return True
 
     def run(self, main: Any, *args: Any) -> Any:
         with self._loop():
-            thread = self.newthread(main, args, join=Join("run"))
-            interrupted = False
-            while not thread.done:
-                if self._stopping:
-                    raise RuntimeError(f"stop() was called before {thread!r} had ended")
-                # With other OS threads about, one of them may yet resume it.
-                if not self._anything_to_wait_for() and threading.active_count() == 1:
-                    raise RuntimeError(f"deadlock: nothing is left that could wake {thread!r}")
-                try:
-                    self._turn(None)
-                except KeyboardInterrupt:
-                    if interrupted or thread.done:
-                        raise
-                    interrupted = thread.cancel()
+            join = Join("run")
+            thread = self.newthread(main, args, join=join)
+            try:
+                interrupted = self._run(thread)
+            finally:
+                if thread._joiners is not None:
+                    thread._joiners.remove(join)
             if self._escaping is thread._error:
                 self._escaping = None
-        if interrupted and isinstance(thread._error, Cancelled) and thread._error.meant_for is thread:
+            self._escape()
+        if interrupted and isinstance(thread._error, Cancelled):
             raise KeyboardInterrupt
         return thread.result()
+
+    def _run(self, thread: Thread) -> bool:
+        """Loop until `thread` has ended; return whether a Ctrl-C has cancelled it."""
+        interrupted = False
+        while not thread.done:
+            if self._stopping:
+                raise RuntimeError(f"stop() was called before {thread!r} had ended")
+            look_again = None
+            if not self._anything_to_wait_for():
+                if not _other_os_threads():
+                    raise RuntimeError(f"deadlock: nothing is left that could wake {thread!r}")
+                look_again = monotonic() + _LOOK_AGAIN_S
+            try:
+                self._turn(look_again)
+            except KeyboardInterrupt:
+                if interrupted or thread.done:
+                    raise
+                interrupted = thread.cancel()
+        return interrupted
 
     def _anything_to_wait_for(self) -> bool:
         return len(self.threads) > self.hopeless or bool(self.ready or self._inbox or self._escaping)
@@ -233,7 +277,11 @@ class Scheduler:
         rest = iter(finished)
         try:
             for direction in rest:
-                step(direction.waiter)
+                thread = direction.waiter
+                if thread is not None and thread.scheduler is self:
+                    step(thread)
+                else:
+                    self._misled(thread)
         except BaseException:
             ready.extend(direction.waiter for direction in rest)
             raise
@@ -255,6 +303,13 @@ class Scheduler:
             raise KeyboardInterrupt
         self._escape()
         return happened
+
+    def _misled(self, thread: Thread | None) -> None:
+        """An operation has finished, and its generator was closed meanwhile, or its thread belongs to another loop."""
+        if thread is not None:
+            error = RuntimeError(f"{thread.name} waits on a socket that belongs to the loop of another OS thread")
+            thread.scheduler.post(functools.partial(thread.scheduler.interrupt, thread, error))
+            thread.scheduler.post(functools.partial(thread.scheduler.ready.append, thread))
 
     def _escape(self) -> None:
         """Let a KeyboardInterrupt or SystemExit that ended a thread out of the loop."""
@@ -288,37 +343,10 @@ class Scheduler:
                 self._turn(0)
         self.poller.shutdown()
 
-    def after_fork_in_child(self) -> None:
-        self._interrupts.__exit__()
 
-
-def _no_wait(thread: Thread, yielded: object, error: Exception) -> Exception:
-    """What to throw into a thread that cannot be parked on what it has yielded."""
-    if hasattr(yielded, "park"):
-        return error
-    missing = " (is it `yield` where `yield from` was meant?)" if isinstance(yielded, GeneratorType) else ""
-    return TypeError(f"{thread.name} waits for {yielded!r}, which is no operation of socket2{missing}")
-
-
-def _is_bad_call(error: BaseException) -> bool:
-    """Whether a call failed for its arguments, before any code of the function ran."""
-    return isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None
-
-
-def duration(seconds: float) -> float:
-    """Return `seconds` when it is a length of time; raise TypeError or ValueError when it is not."""
-    if math.isnan(seconds) or seconds < 0:
-        raise ValueError(f"a time to wait must not be negative or NaN, not {seconds!r}")
-    return seconds
-
-
-def _deadline(timeout_s: float | None) -> float | None:
-    """The point in time `timeout_s` from now; None for ever, which more than 2^31 - 1 seconds is taken for."""
-    if timeout_s is None:
-        return None
-    if math.isnan(timeout_s):
-        raise ValueError("a timeout must not be NaN")
-    return None if timeout_s > 2**31 - 1 else monotonic() + max(timeout_s, 0)
+def _other_os_threads() -> bool:
+    """Whether an OS thread is alive that could resume one of ours. A pool's own could not."""
+    return sum(not isinstance(thread, PoolThread) for thread in threading.enumerate()) > 1
 
 
 def current_scheduler() -> Scheduler:
@@ -329,66 +357,20 @@ def current_scheduler() -> Scheduler:
     return scheduler
 
 
-def newthread(func: Any, *args: Any, name: str | None = None) -> Thread:
-    """Start a thread now and return it at its first wait, or at its end if it never waits.
-
-    `func` is a generator function, an `async def` function or a plain one, called with `args`; or a generator or
-    coroutine that exists already. The thread has a copy of the caller's contextvars. An exception that it ends with is
-    kept for join(); when nobody joins at that moment it is also reported to crashhook(), and the loop goes on.
-    TypeError when `func` cannot be called, or not with these arguments. (luapower's newthread)
-    """
-    return current_scheduler().newthread(func, args, name)
+# A forked child must not end the parent's threads: their `finally` blocks are about the parent's affairs. The
+# schedulers are held while the fork takes the other OS threads away, and in the child for good.
+_schedulers: weakref.WeakSet[Scheduler] = weakref.WeakSet()
+_held: list[Scheduler] = []
 
 
-def poll(timeout: float | None = None) -> bool:
-    """Wait up to `timeout` seconds (None: for ever; negative: 0) for something to happen; resume who waits for it.
-
-    Return False when the time is over, when nothing is left to wait for, or on stop(). Raises KeyboardInterrupt, and
-    what a thread raises as SystemExit or KeyboardInterrupt; RuntimeError inside a thread. (luapower's poll)
-    """
-    return current_scheduler().poll(timeout)
-
-
-def start(timeout: float | None = None) -> bool:
-    """Poll until stop(), or until nothing is left to wait for; return True then.
-
-    Return False when nothing has happened for `timeout` seconds: an idle timeout, not a deadline. May be called again.
-    A stop() that came before counts, once. Raises as poll() does. (luapower's start)
-    """
-    return current_scheduler().start(timeout)
-
-
-def stop() -> None:
-    """Make the loop of this OS thread end after its present turn, or the next one that is started end at once."""
-    current_scheduler().stop()
-
-
-def run(main: Any, *args: Any) -> Any:
-    """Start a thread (as newthread does), run the loop until it ends, and return or raise its outcome.
-
-    Other threads that are still alive stay as they are: a later run() or start() carries them on. Ctrl-C cancels the
-    main thread, and KeyboardInterrupt is raised once it has ended; a second one is raised at once. RuntimeError on
-    stop(), in a thread, and on a deadlock: when nothing is left, not even another OS thread, to wake the main thread.
-    """
-    return current_scheduler().run(main, *args)
-
-
-def epoll_fd() -> int:
-    """Return the descriptor of the epoll instance that this OS thread's scheduler waits on.
-
-    OSError when its poller is another one. The descriptor is the poller's: do not close it.
-    """
-    scheduler = current_scheduler()
-    if scheduler.poller.name != "epoll":
-        raise OSError(f"the poller of this OS thread is {scheduler.poller.name!r}, not 'epoll'")
-    return scheduler.poller.fileno()
+def _before_fork() -> None:
+    _held.extend(_schedulers)
 
 
 def _after_fork_in_child() -> None:
-    if local.scheduler is not None:
-        local.scheduler.after_fork_in_child()
-        local.scheduler = None
+    local.scheduler = None
+    _schedulers.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_held.clear, after_in_child=_after_fork_in_child)

@@ -6,6 +6,7 @@ up, and inherited by a forked child. Timeouts and turns are here, the operations
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 import warnings
@@ -14,14 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from pollers import Closed, Handle, Operation
 
 from . import names
-from .addr import Host, Port, Query, text_of
-from .scheduler import current_scheduler, duration
+from .addr import Address, Host, Port, Query, text_of
+from .scheduler import current_scheduler
 from .thread import local
+from .timers import duration
 from .waiting import Patience
 from .waits import Turns
 
 if TYPE_CHECKING:
-    from types import CodeType, FrameType
+    from types import FrameType
     from typing import Self
 
     from _typeshed import ReadableBuffer
@@ -29,15 +31,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Side: TypeAlias = Literal["read", "write"]
 
-_places: dict[tuple[CodeType, int], str] = {}
+# When the queue of a UNIX listener or receiver is full, nothing tells when it has room again.
+AGAIN_S = 0.001
+AGAIN_MAX_S = 0.05
+
+_places: dict[tuple[str, int], str] = {}
 
 
 def place_of(frame: FrameType) -> str:
     """Return 'file:line' of a frame. There are as many such strings as lines that make sockets."""
-    key = (frame.f_code, frame.f_lineno)
+    key = (frame.f_code.co_filename, frame.f_lineno)
     place = _places.get(key)
     if place is None:
-        place = _places[key] = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        place = _places[key] = f"{key[0]}:{key[1]}"
     return place
 
 
@@ -203,13 +209,19 @@ class Socket:
         sock = self._std
         for at, address in enumerate(addresses, 1):
             try:
-                sock.bind(address.sockaddr)
+                sock.bind(self._sockaddr(address))
             except OSError as error:
                 if at == len(addresses):
                     error.add_note(f"binding to {address}")
                     raise
             else:
                 return
+
+    def _sockaddr(self, address: Address) -> Any:
+        """What the kernel takes. OSError when the address is of another family."""
+        if address.family != self.family:
+            raise OSError(errno.EAFNOSUPPORT, f"{address} is no address for an {self.family} socket")
+        return address.sockaddr
 
     def _is_bound(self) -> bool:
         name = self._std.getsockname()
@@ -245,8 +257,10 @@ class Socket:
 
     def __del__(self) -> None:
         if not sys.is_finalizing() and not self.closed:
-            warnings.warn(f"unclosed {self!r}, made at {self._made_at}", ResourceWarning, stacklevel=2, source=self)
-            self.close()
+            try:
+                warnings.warn(f"unclosed {self!r}, made at {self._made_at}", ResourceWarning, stacklevel=2, source=self)
+            finally:
+                self.close()
 
     def __repr__(self) -> str:
         if self.closed:

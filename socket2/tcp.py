@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import socket
 import sys
 from collections.abc import Generator
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 import pollers
 from pollers import Busy, Closed, Exhausted, Handle, Operation, operation
 
 from .addr import Address, Host, Port, Query, resolve
-from .sockets import Socket, make, place_of
-from .waiting import sleep
+from .sockets import AGAIN_MAX_S, AGAIN_S, Socket, make, place_of
+from .waiting import persist
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -23,9 +25,6 @@ log = logging.getLogger("socket2")
 
 # When the system has no descriptor left for a connection, nothing tells when it has one again.
 _ACCEPT_AGAIN_S = 0.1
-# When a UNIX listener's queue is full, nothing tells either, but it moves faster.
-_CONNECT_AGAIN_S = 0.001
-_CONNECT_AGAIN_MAX_S = 0.05
 
 _SENDFILE_MAX = 1 << 30
 _READ_BLOCK = 1 << 16
@@ -48,7 +47,7 @@ class TCP(Socket):
 
     @property
     def remote_address(self) -> Any:
-        """The peer's address as the standard library has it, also when it has gone. OSError (ENOTCONN) without a peer."""
+        """The peer's address as the standard library has it, also of one that has gone. OSError (ENOTCONN) without."""
         if self._remote is None:
             self._remote = self._std.getpeername()
         return self._remote
@@ -87,21 +86,12 @@ class TCP(Socket):
     def _accept(self, made_at: str) -> Generator[Any, None, TCP]:
         handle = self._handle or self._attach()
         turns = self._set_up().receivers
-        yield from turns.take("turn to accept")
-        told = False
-        try:
-            while True:
-                try:
-                    connection, address = yield from handle.accept(self)
-                except Exhausted as error:
-                    if not told:
-                        log.warning("accept on %r: %s; trying again every %g s", self, error, _ACCEPT_AGAIN_S)
-                    told = True
-                    yield from sleep(_ACCEPT_AGAIN_S)
-                else:
-                    return TCP(None, connection, made_at, address)
-        finally:
-            turns.give()
+        accepting = persist(functools.partial(handle.accept, self), _ACCEPT_AGAIN_S, _ACCEPT_AGAIN_S, self._tell)
+        connection, address = yield from turns.through("turn to accept", accepting)
+        return TCP(None, connection, made_at, address)
+
+    def _tell(self, error: Exhausted) -> None:
+        log.warning("accept on %r: %s; trying again every %g s", self, error, _ACCEPT_AGAIN_S)
 
     # Connecting.
 
@@ -118,26 +108,28 @@ class TCP(Socket):
     def _connect(self, query: Query) -> Generator[Any, None, None]:
         addresses = yield from resolve(query)
         if self._is_connected():
-            return (yield from self._connect_to(addresses[0].sockaddr))  # EISCONN, and the connection stays
+            return (yield from self._connect_to(addresses[0]))  # EISCONN, and the connection stays
         bound = self._std.getsockname() if self._is_bound() else None
         failures: list[tuple[Address, OSError]] = []
         for address in addresses:
             try:
-                yield from self._connect_to(address.sockaddr)
+                yield from self._connect_to(address)
             except (Busy, Closed):
                 raise
             except OSError as error:
                 failures.append((address, error))
-                self._renew(bound)
             except BaseException:
-                self._renew(bound)
+                with suppress(OSError):  # what ends the wait comes first
+                    self._renew(bound)
                 raise
             else:
                 return
-        last = failures[-1][1]
-        for address, failure in failures:
-            last.add_note(f"connecting to {address}: {failure}")
-        raise last
+            try:
+                self._renew(bound)
+            except OSError as error:
+                failures[-1][1].add_note(f"and there was no fresh socket to try on with: {error}")
+                break
+        _raise_last(failures)
 
     def _is_connected(self) -> bool:
         """Whether there is a connection to lose, or a listener."""
@@ -147,25 +139,24 @@ class TCP(Socket):
             return bool(self._std.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
         return True
 
-    @operation
-    def _connect_to(self, sockaddr: Any) -> Generator[Any, None, None]:
-        again_s = _CONNECT_AGAIN_S
-        while True:
-            try:
-                return (yield from (self._handle or self._attach()).connect(sockaddr, self))
-            except Exhausted:
-                yield from sleep(again_s)
-                again_s = min(again_s * 2, _CONNECT_AGAIN_MAX_S)
+    def _connect_to(self, address: Address) -> Operation[None]:
+        handle = self._handle or self._attach()
+        return persist(functools.partial(handle.connect, self._sockaddr(address), self), AGAIN_S, AGAIN_MAX_S)
 
     def _renew(self, bound: Any) -> None:
-        """Replace the kernel's socket, whose state after a connect that did not succeed POSIX leaves open."""
+        """Replace the kernel's socket, whose state after a connect that did not succeed POSIX leaves open.
+
+        A UNIX socket is as it was, and could not be bound to its path again.
+        """
+        if self.family == "unix":
+            return
         old = self._std
-        family, kind, protocol = old.family, old.type, old.proto
-        self.close()
-        self._handle = None
-        self._sock = sock = socket.socket(family, kind, protocol)
+        sock = socket.socket(old.family, old.type, old.proto)
         for option in self._set_up().options:
             sock.setsockopt(*option)
+        self.close()  # now that there is another; before it can have the same address
+        self._handle = None
+        self._sock = sock
         if bound is not None:
             sock.bind(bound)
 
@@ -236,7 +227,8 @@ class TCP(Socket):
                     break
                 sent += n
         except (AttributeError, io.UnsupportedOperation):
-            return (yield from self._send_blocks(file, offset, count))
+            rest = None if count is None else count - sent
+            return sent + (yield from self._send_blocks(file, offset + sent, rest))
         except BaseException as error:
             error.bytes_sent = sent  # type: ignore[attr-defined]
             raise
@@ -262,9 +254,25 @@ class TCP(Socket):
             error.bytes_sent = sent  # type: ignore[attr-defined]
             raise
         finally:
-            if hasattr(file, "seek"):
+            if _can_seek(file):
                 file.seek(offset + sent)
         return sent
+
+
+def _can_seek(file: IO[bytes]) -> bool:
+    return hasattr(file, "seek") and (not hasattr(file, "seekable") or file.seekable())
+
+
+def _raise_last(failures: list[tuple[Address, OSError]]) -> None:
+    """Raise the last failure, which tells of the others."""
+    last = failures[-1][1]
+    for address, failure in failures:
+        last.add_note(f"connecting to {address}: {failure}")
+    try:
+        raise last
+    finally:
+        failures.clear()
+        del last, failure
 
 
 def tcp(family: str = "inet", protocol: str | int | None = None, *, fileno: int | None = None) -> TCP:

@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pollers import Cancelled, operation
@@ -19,6 +20,10 @@ from .waits import Join
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
+
+
+class PoolThread(threading.Thread):
+    """An OS thread that makes blocking calls for threads that wait for them, and does nothing of its own."""
 
 
 class _Local(threading.local):
@@ -46,6 +51,7 @@ class Thread:
         "_error",
         "_joiners",
         "_name",
+        "_pending",
         "_result",
         "scheduler",
         "waiting_on",
@@ -58,9 +64,10 @@ class Thread:
         self._coro = coro
         self._context = contextvars.copy_context()
         self._name = name
-        self._error: BaseException | None = None  # to be raised at its next wait; in the end, what it ended with
+        self._pending: list[BaseException] | None = None  # to be raised, one at a wait
         self._joiners: list[Join] | None = None
-        self._result: Any = None
+        self._error: BaseException | None = None
+        self._result: Any = None  # or, with an error, the traceback it ended with
 
     @property
     def name(self) -> str:
@@ -74,9 +81,13 @@ class Thread:
         """Return what the thread returned, or raise what it raised. RuntimeError while it has not ended."""
         if self._coro is not None:
             raise RuntimeError(f"{self!r} has not ended")
-        if self._error is not None:
-            raise self._error
-        return self._result
+        if self._error is None:
+            return self._result
+        error, traceback = self._error, self._result
+        try:
+            raise error.with_traceback(traceback)
+        finally:
+            del self, error, traceback  # the error's traceback has this frame: no cycle
 
     @operation
     def join(self) -> Generator[Any, None, Any]:
@@ -91,14 +102,18 @@ class Thread:
                 raise RuntimeError(f"{self!r} cannot join itself")
             if joiner.scheduler is not self.scheduler:
                 raise RuntimeError(f"{self!r} belongs to another OS thread's scheduler and cannot be joined from here")
-            join = Join(f"join of {self!r}")
-            self._joiners = [*(self._joiners or ()), join]
+            join = Join(f"join of {self.name!r}")
+            self._joiners = self._joiners if self._joiners is not None else []
+            self._joiners.append(join)
             try:
                 yield from join.wait()
             finally:
                 if self._joiners is not None:
                     self._joiners.remove(join)
-        return self.result()
+        try:
+            return self.result()
+        finally:
+            del self
 
     def cancel(self) -> bool:
         """Raise Cancelled in the thread at the wait it is in, or at its next one; return False if it had ended.
@@ -107,6 +122,8 @@ class Thread:
         """
         if self._coro is None:
             return False
+        if any(isinstance(error, Cancelled) and error.meant_for is self for error in self._pending or ()):
+            return True
         error = Cancelled(f"{self.name} was cancelled")
         error.meant_for = self
         if local.scheduler is self.scheduler:
@@ -125,3 +142,12 @@ def crashhook(thread: Thread, error: BaseException) -> None:
     if sys.stderr is not None:
         print(f"exception in thread {thread.name!r}, which nobody joins:", file=sys.stderr)
         traceback.print_exception(error, file=sys.stderr)
+
+
+def report(thread: Thread, error: BaseException) -> None:
+    """Call crashhook(), whatever becomes of it."""
+    with suppress(Exception):  # with stderr broken there is nobody left to tell
+        try:
+            crashhook(thread, error)
+        except Exception:
+            traceback.print_exc()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -105,3 +106,30 @@ class Timer:
             self.due = None
             if self.queued is not None:
                 self.timers.useless_entry()
+
+
+def duration(seconds: float) -> float:
+    """Return a length of time as a float; raise TypeError or ValueError when it is none."""
+    value = _number(seconds)
+    if math.isnan(value) or value < 0:
+        raise ValueError(f"a time to wait must not be negative or NaN, not {seconds!r}")
+    return value
+
+
+def _number(value: float) -> float:
+    if isinstance(value, (str, bytes, bytearray)):
+        raise TypeError(f"a number of seconds is needed, not {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def deadline_after(timeout_s: float | None) -> float | None:
+    """The point in time `timeout_s` from now; None for ever, which more than 2^31 - 1 seconds is taken for."""
+    if timeout_s is None:
+        return None
+    seconds = _number(timeout_s)
+    if math.isnan(seconds):
+        raise ValueError("a timeout must not be NaN")
+    return None if seconds > 2**31 - 1 else monotonic() + max(seconds, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import sys
 from collections.abc import Generator
@@ -11,8 +12,9 @@ from pollers import Operation, operation
 
 from . import names
 from .addr import AddressList, Host, Port, Query, resolve
-from .sockets import Socket, make, place_of
+from .sockets import AGAIN_MAX_S, AGAIN_S, Socket, make, place_of
 from .tcp import TCP
+from .waiting import persist
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -60,8 +62,8 @@ class UDP(Socket):
     def send(self, data: ReadableBuffer, host: Host = None, port: Port = 0) -> Operation[int]:
         """Send a datagram, on a connected socket to its peer, else to `host` and `port`; return its length. sendto(2).
 
-        `host`: see addr(); an address as recvfrom() returns it is the quickest. Cancelled or out of time: nothing was sent.
-        Raises OSError (too long: EMSGSIZE; no peer: EDESTADDRREQ), socket.gaierror, Closed, TimeoutError.
+        `host`: see addr(); an address as recvfrom() returns it is the quickest. Cancelled or out of time: nothing was
+        sent. Raises OSError (too long: EMSGSIZE; no peer: EDESTADDRREQ), socket.gaierror, Closed, TimeoutError.
         """
         if host is None:
             handle = self._handle or self._attach()
@@ -80,7 +82,8 @@ class UDP(Socket):
     def _sendto(self, data: ReadableBuffer, query: Query) -> Generator[Any, None, int]:
         addresses = yield from resolve(query)
         handle = self._handle or self._attach()
-        return (yield from handle.sendto(data, addresses[0].sockaddr, self))
+        sending = functools.partial(handle.sendto, data, self._sockaddr(addresses[0]), self)
+        return (yield from persist(sending, AGAIN_S, AGAIN_MAX_S))
 
     def _is_numeric(self, address: tuple[Any, ...]) -> bool:
         """Whether the kernel takes this address as it is: given a name, sendto() would look it up, and block."""
@@ -103,7 +106,7 @@ class UDP(Socket):
         handle = self._handle or self._attach()
         for at, address in enumerate(addresses, 1):
             try:
-                return (yield from handle.connect(address.sockaddr, self))
+                return (yield from handle.connect(self._sockaddr(address), self))
             except OSError:
                 if at == len(addresses):
                     raise

@@ -7,17 +7,16 @@ then is delivered: a receive that ends a moment after the deadline is a receive.
 from __future__ import annotations
 
 import functools
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from time import monotonic
 from types import TracebackType
 from typing import Any, TypeVar
 
-from pollers import Cancelled, Operation, operation
+from pollers import Cancelled, Exhausted, Operation, operation
 
-from .scheduler import duration
 from .thread import Thread, currentthread, local
-from .timers import Timer
-from .waits import Suspension, Wait
+from .timers import Timer, duration
+from .waits import Pass, Suspension, Wait
 
 T = TypeVar("T")
 
@@ -33,11 +32,10 @@ def sleep(seconds: float) -> Operation[None]:
 
 @operation
 def _sleep(seconds: float) -> Generator[Any, None, None]:
-    wait = Wait(f"sleep of {seconds:g} s")
     if seconds == 0:
-        wait.finish()
-        yield from wait.wait()
+        yield from Pass("sleep of 0 s").wait()
         return
+    wait = Wait(f"sleep of {seconds:g} s")
     timer = Timer(currentthread().scheduler.timers, wait.finish)
     timer.arm(monotonic() + seconds)
     try:
@@ -76,12 +74,13 @@ def _resume(thread: Thread, value: Any) -> bool:
 class Deadline:
     """Interrupts one thread when its time comes; used over and over, by one thread at a time."""
 
-    __slots__ = ("_error", "_thread", "_timer")
+    __slots__ = ("_error", "_thread", "_timer", "expired")
 
     def __init__(self) -> None:
         self._timer: Timer | None = None
         self._thread: Thread | None = None
-        self._error: Cancelled | None = None
+        self._error: Cancelled | None = None  # what it was interrupted with
+        self.expired = False
 
     @property
     def in_use(self) -> bool:
@@ -90,7 +89,7 @@ class Deadline:
     def enter(self, thread: Thread, when: float | None) -> None:
         """Interrupt `thread` at `when`, in seconds of time.monotonic(); None: never."""
         self._thread = thread
-        self._error = None
+        self.expired = False
         if self._timer is None or self._timer.timers is not thread.scheduler.timers:
             self._timer = Timer(thread.scheduler.timers, self._expire)
         if when is not None:
@@ -101,15 +100,25 @@ class Deadline:
         assert self._timer is not None
         assert self._thread is not None
         self._timer.disarm()
-        if self._error is not None and self._thread._error is self._error and not self._thread.done:
-            self._thread._error = None
+        if self._error is not None:
+            self._thread.scheduler.forgive(self._thread, self._error)
         self._thread = None
+        self._error = None
 
     def _expire(self) -> None:
         assert self._thread is not None
+        self.expired = True
         self._error = Cancelled("timed out")
         self._error.meant_for = self
         self._thread.scheduler.interrupt(self._thread, self._error)
+
+
+def _timeout_error(message: str, cancelled: BaseException | None) -> TimeoutError:
+    """The TimeoutError to raise instead, which tells how far the operation had come, if that did."""
+    error = TimeoutError(message)
+    if hasattr(cancelled, "bytes_sent"):
+        error.bytes_sent = cancelled.bytes_sent  # type: ignore[union-attr, attr-defined]
+    return error
 
 
 class Patience(Deadline):
@@ -132,11 +141,31 @@ class Patience(Deadline):
         except Cancelled as error:
             if error is not self._error:
                 raise
-            late = TimeoutError("timed out")
-            late.__dict__.update(error.__dict__)  # how far it had come
-            raise late from None
+            raise _timeout_error("timed out", error) from None
         finally:
             self.leave()
+
+
+@operation
+def persist(
+    make: Callable[[], Operation[T]],
+    again_s: float,
+    again_max_s: float,
+    tell: Callable[[Exhausted], None] | None = None,
+) -> Generator[Any, None, T]:
+    """Do what `make()` makes, again and again while the system has no room for it, at longer and longer intervals.
+
+    `tell` is called the first time it has none.
+    """
+    while True:
+        try:
+            return (yield from make())
+        except Exhausted as error:
+            if tell is not None:
+                tell(error)
+                tell = None
+        yield from sleep(again_s)
+        again_s = min(again_s * 2, again_max_s)
 
 
 class timeout(Deadline):
@@ -154,10 +183,6 @@ class timeout(Deadline):
         super().__init__()
         self._seconds = None if seconds is None else duration(seconds)
 
-    @property
-    def expired(self) -> bool:
-        return self._error is not None
-
     def __enter__(self) -> timeout:
         thread = currentthread()
         if self.in_use:
@@ -166,6 +191,7 @@ class timeout(Deadline):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        ours = error is not None and error is self._error
         self.leave()
-        if error is not None and error is self._error:
-            raise TimeoutError(f"the block took longer than {self._seconds:g} s") from None
+        if ours:
+            raise _timeout_error(f"the block took longer than {self._seconds:g} s", error) from None

@@ -21,13 +21,14 @@ T = TypeVar("T")
 class Wait:
     """One thread's wait for one thing. A `hopeless` one can be ended by other threads only, not by time or a kernel."""
 
-    __slots__ = ("done", "error", "purpose", "result", "waiter")
+    __slots__ = ("done", "error", "finished", "purpose", "result", "waiter")
 
     hopeless = False
 
     def __init__(self, purpose: str) -> None:
         self.purpose = purpose
-        self.done = False
+        self.done = False  # over, in whatever way
+        self.finished = False  # by finish() or fail()
         self.result: Any = None
         self.error: BaseException | None = None
         self.waiter: Thread | None = None
@@ -50,9 +51,13 @@ class Wait:
         if self.done:
             return False
         waiter = self._end()
+        self.finished = True
         self.result = result
         if waiter is not None:
-            waiter.scheduler.ready.append(waiter)
+            scheduler = waiter.scheduler
+            scheduler.ready.append(waiter)
+            if scheduler.current is None:  # then this may be a signal handler, and the loop asleep
+                scheduler.poller.wakeup()
         return True
 
     def fail(self, error: BaseException) -> bool:
@@ -68,9 +73,13 @@ class Wait:
             if not self.done:
                 self._end()
             raise
-        if self.error is not None:
-            raise self.error
-        return self.result
+        if self.error is None:
+            return self.result
+        error, self.error = self.error, None
+        try:
+            raise error
+        finally:
+            del error  # whose traceback has this frame: no cycle
 
     def describe(self) -> str:
         return self.purpose
@@ -84,6 +93,20 @@ class Wait:
 
     def __repr__(self) -> str:
         return f"<{self.purpose}>"
+
+
+class Pass(Wait):
+    """Not a wait at all: the others in the ready queue come first. Can be cancelled as long as it lasts."""
+
+    __slots__ = ()
+
+    def park(self, waiter: Thread, /) -> bool:
+        return True
+
+    def cancel(self, error: BaseException, /) -> bool:
+        if not self.done:
+            self.done, self.error = True, error
+        return False  # it is in the ready queue as it is
 
 
 class Suspension(Wait):
@@ -116,7 +139,9 @@ class Turns:
         try:
             yield from wait.wait()
         except BaseException:
-            if wait.done and wait.error is None:
+            if wait in self._line:
+                self._line.remove(wait)
+            elif wait.finished:
                 self.give()  # the turn came, and the thread was thrown out of its wait all the same
             raise
 

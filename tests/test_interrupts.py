@@ -176,15 +176,15 @@ def test_a_signal_may_resume_a_thread(programs: list[Program]) -> None:
         programs,
         """
 def ticker():
+    yield from sleep(0)  # until main is suspended
+    say("ready")
     while True:
         yield from sleep(1000)
 def main():
     me = socket2.currentthread()
     signal.signal(signal.SIGUSR1, lambda number, frame: socket2.resume(me, number))
     ticking = newthread(ticker)
-    waiting = suspend()
-    say("ready")
-    assert (yield from waiting) == signal.SIGUSR1
+    assert (yield from suspend()) == signal.SIGUSR1
     ticking.cancel()
     say("resumed")
 run(main)

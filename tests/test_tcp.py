@@ -83,7 +83,7 @@ def test_unknown_names() -> None:
         with pytest.raises(ValueError, match="unknown"):
             tcp(**wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="unknown"):
-        unix("raw")
+        unix("raw")  # type: ignore[call-overload]
     with pytest.raises(TypeError):
         tcp(4)  # type: ignore[arg-type]
 
@@ -169,7 +169,7 @@ def test_listen_forms(tmp_path: Path) -> None:
         sock.listen("8.8.8.8", 1)  # bound already: where to is decided
         assert sock.getsockname() == bound
     with unix() as sock:
-        sock.listen(str(tmp_path / "s"))  # type: ignore[union-attr]
+        sock.listen(str(tmp_path / "s"))
         assert sock.getsockname() == str(tmp_path / "s")
 
 

@@ -555,16 +555,10 @@ def test_an_unconnected_socket_is_not_told_of_refusals(a: UDP, b: UDP) -> None:
 # UNIX datagram sockets.
 
 
-def unix_dgram() -> UDP:
-    sock = unix("dgram")
-    assert isinstance(sock, UDP)
-    return sock
-
-
 @needs_unix
 def test_unix_datagrams_between_paths(tmp_path: Path) -> None:
     async def main() -> None:
-        with unix_dgram() as a, unix_dgram() as b:
+        with unix("dgram") as a, unix("dgram") as b:
             a.bind(str(tmp_path / "a"))
             b.bind(bytes(tmp_path / "b"))
             await a.sendto(b"hello", str(tmp_path / "b"))
@@ -581,7 +575,7 @@ def test_unix_datagrams_between_paths(tmp_path: Path) -> None:
 @needs_abstract
 def test_unix_datagrams_between_abstract_addresses() -> None:
     async def main() -> None:
-        with unix_dgram() as a, unix_dgram() as b:
+        with unix("dgram") as a, unix("dgram") as b:
             name = f"\0socket2 test {os.getpid()}"
             a.bind(name)
             await b.sendto(b"hello", name)
@@ -596,11 +590,11 @@ def test_unix_datagrams_between_abstract_addresses() -> None:
 @needs_unix
 def test_a_unix_datagram_to_nowhere_is_an_error_of_that_datagram(tmp_path: Path) -> None:
     async def main() -> None:
-        with unix_dgram() as a:
+        with unix("dgram") as a:
             with pytest.raises(FileNotFoundError):
                 await a.sendto(b"hello", str(tmp_path / "nowhere"))
             left = str(tmp_path / "left")
-            with unix_dgram() as gone:
+            with unix("dgram") as gone:
                 gone.bind(left)
             with pytest.raises(ConnectionRefusedError):
                 await a.sendto(b"hello", left)
@@ -617,7 +611,7 @@ def test_senders_to_a_full_unix_socket_wait_their_turn_and_lose_nothing(tmp_path
         sent.append(n)
 
     async def main() -> None:
-        with unix_dgram() as a, unix_dgram() as b:
+        with unix("dgram") as a, unix("dgram") as b:
             b.bind(str(tmp_path / "b"))
             await a.connect(str(tmp_path / "b"))
             senders = [newthread(send, a, n) for n in range(2000)]
@@ -640,7 +634,7 @@ def test_a_sender_to_a_full_unix_socket_can_be_cancelled_and_its_datagram_is_not
         await a.send(b"last")
 
     async def main() -> None:
-        with unix_dgram() as a, unix_dgram() as b:
+        with unix("dgram") as a, unix("dgram") as b:
             b.bind(str(tmp_path / "b"))
             await a.connect(str(tmp_path / "b"))
             flooding = newthread(flood, a)
@@ -785,9 +779,11 @@ def test_a_port_out_of_range_is_an_overflow(b: UDP, port: int) -> None:
 
 
 def test_an_unknown_kind_of_socket_is_a_value_error() -> None:
-    for make in (udp, raw, unix):
+    for make in (udp, raw):
         with pytest.raises(ValueError, match="it is one of"):
             make("ipx")
+    with pytest.raises(ValueError, match="it is one of"):
+        unix("ipx")  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="it is one of"):
         udp("inet", "nope")
 

@@ -144,10 +144,10 @@ def fill(handle: Handle) -> Steps[int]:
     while True:
         steps = iter(handle.send(block))
         try:
-            direction = next(steps)
-            if not direction.park(None):
-                direction.cancel(Cancelled("full"))
-            next(steps)
+            while True:
+                direction = next(steps)
+                if not direction.park(None):
+                    direction.cancel(Cancelled("full"))
         except StopIteration as stop:
             sent += stop.value
         except Cancelled:

@@ -114,6 +114,25 @@ def test_no_descriptor_left(driver: Driver, waits_first: bool) -> None:
         handle.close()
 
 
+def test_a_crowd_that_has_left_does_not_stop_the_listener(driver: Driver) -> None:
+    """However many in a row: it is told as something to try again, and the next client is taken."""
+    listener, address = driver.listener()
+    real = listener.sock.accept
+    failures = [OSError(errno.ECONNABORTED, "aborted")] * 100
+
+    def accept() -> tuple[socket.socket, object]:
+        if failures:
+            raise failures.pop()
+        return real()
+
+    with socket.create_connection(address), mock.patch.object(type(listener.sock), "accept", side_effect=accept):
+        with pytest.raises(Exhausted):
+            driver.run(does(listener.accept()))
+        handle, _ = driver.run(does(listener.accept()))
+        handle.close()
+    assert not failures
+
+
 def test_a_cancelled_accept_takes_nothing(driver: Driver) -> None:
     listener, address = driver.listener()
     task = driver.spawn(does(listener.accept()))

@@ -177,20 +177,40 @@ def test_a_thread_that_never_has_to_wait_lets_others_run(driver: Driver) -> None
         assert 0 <= counts["when the other ran"] <= 200
 
 
-def test_what_is_sent_round_for_fairness_cannot_be_cancelled(driver: Driver) -> None:
-    """It has finished: the result is delivered."""
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_what_lets_others_run_has_consumed_nothing_and_can_be_cancelled(driver: Driver, cancelled: bool) -> None:
     handle, peer = driver.half()
     with peer:
-        peer.sendall(b"0123456789" * 20)
+        peer.sendall(b"0123456789")
         driver.run(does(handle.wait_readable()))
-        driver.poller.streak = 1_000_000
+        driver.poller.streak = pollers.STREAK_MAX
         steps = iter(handle.recv(10))
         direction = next(steps)
-        assert direction.cancel(pollers.Cancelled()) is False
-        assert direction.park(object()) is True
-        with pytest.raises(StopIteration) as stop:
+        assert direction.park(object()) is True, "to be resumed after the others"
+        driver.poller.streak = 0
+        if cancelled:
+            error = pollers.Cancelled()
+            assert direction.cancel(error) is False, "it is resumed anyway"
+            assert direction.error is error
+            with pytest.raises(pollers.Cancelled):
+                next(steps)
+            assert driver.run(does(handle.recv(10))) == b"0123456789"
+        else:
+            with pytest.raises(StopIteration) as stop:
+                next(steps)
+            assert stop.value.value == b"0123456789"
+
+
+def test_closed_while_others_run(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        driver.poller.streak = pollers.STREAK_MAX
+        steps = iter(handle.sendall(b"x"))
+        assert next(steps).park(object()) is True
+        handle.close()
+        driver.poller.streak = 0
+        with pytest.raises(pollers.Closed):
             next(steps)
-        assert stop.value.value == b"0123456789"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -252,15 +272,30 @@ def test_a_new_poller_works_in_the_child(driver: Driver) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
+def is_select_2(poller: pollers.Poller) -> bool:
+    return type(getattr(getattr(poller, "inner", poller), "_set", None)).__name__ == "_SelectSet"
+
+
 def test_more_descriptors_than_1024(driver: Driver) -> None:
-    if getattr(getattr(driver.poller, "inner", driver.poller), "_set", None).__class__.__name__ == "_SelectSet":
-        pytest.skip("select(2) takes no descriptor over 1023; poll(2) is what the select poller uses where it can")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 2600:
         pytest.skip(f"only {hard} descriptors")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2600), hard))
     pairs = [driver.half("unix") for _ in range(1200)]
     tasks = [driver.spawn(does(handle.recv(10))) for handle, _ in pairs]
+    if is_select_2(driver.poller):
+        # Beyond what select(2) can do an operation is refused, and the others and the poller live.
+        refused = [task for task in tasks if task.done or task in driver.ready]
+        assert refused
+        for (_, peer), task in zip(pairs, tasks, strict=True):
+            peer.sendall(b"x" if task not in refused else b"")
+        for task in refused:
+            with pytest.raises(OSError, match="select"):
+                driver.finish(task)
+        assert driver.finish(*(task for task in tasks if task not in refused))
+        for _, peer in pairs:
+            peer.close()
+        return
     assert driver.poller.stats().parked == 1200
     for number, (_, peer) in enumerate(pairs):
         peer.sendall(b"%d" % number)

@@ -157,6 +157,23 @@ def test_a_reset_wakes_a_writer(driver: Driver) -> None:
         driver.finish(task)
 
 
+def test_a_writer_that_waits_costs_nothing_while_the_peer_has_shut_down(driver: Driver) -> None:
+    """The peer's end of stream stays true for ever, and is no reason to wake a writer."""
+    handle, peer = driver.half()
+    with peer:
+        driver.run(fill(handle))
+        task = driver.spawn(does(handle.send(b"more")))
+        peer.shutdown(socket.SHUT_WR)
+        driver.turn(0.05)
+        before = driver.poller.stats().events
+        for _ in range(20):
+            driver.turn(0.002)
+        assert driver.poller.stats().events - before <= 1
+        if not task.done:  # the kernel may have found more room for it
+            driver.cancel(task)
+            driver.turn(0)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="no SIGPIPE on this system")
 def test_never_sigpipe(driver: Driver) -> None:
     """Not even in a program that has put SIGPIPE back to where C has it."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import socket
+from pathlib import Path
 
 import pytest
 
-from pollers import Handle
+from pollers import Exhausted, Handle
 
 from .driver import Driver, does
 
@@ -64,6 +65,21 @@ def test_connected(driver: Driver) -> None:
     driver.run(does(one.connect(other.sock.getsockname())))
     assert driver.run(does(one.send(b"x"))) == 1
     assert driver.run(does(other.recv(10))) == b"x"
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no UNIX sockets on this system")
+def test_a_unix_receiver_whose_queue_is_full(driver: Driver, tmp_path: Path) -> None:
+    """No event tells when it has room: so it is told at once, and nothing spins."""
+    path = str(tmp_path / "receiver")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(path)
+        sender = driver.attach(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        sent = 0
+        with pytest.raises(Exhausted):
+            for sent in range(10_000):
+                driver.run(does(sender.sendto(b"%d" % sent, path)))
+        assert receiver.recv(100) == b"0"
+        assert driver.run(does(sender.sendto(b"again", path))) == 5
 
 
 def test_refused_is_told_once_and_the_socket_is_well(driver: Driver) -> None:

@@ -1,0 +1,601 @@
+"""Cancels and deadlines where they meet: each other, results, and threads that never have to wait."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import time
+import weakref
+from collections.abc import Generator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pollers
+import socket2
+from socket2 import (
+    Cancelled,
+    Thread,
+    call_in_thread,
+    currentthread,
+    newthread,
+    run,
+    sleep,
+    start,
+    tcp,
+    timeout,
+    udp,
+    unix,
+)
+from socket2.scheduler import current_scheduler
+
+Steps = Generator[Any, Any, Any]
+
+
+def pause(seconds: float = 0) -> Steps:
+    yield from sleep(seconds)
+
+
+def stall(seconds: float) -> None:
+    """Keep the whole loop from running."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
+def pair() -> Steps:
+    with tcp() as listener:
+        listener.listen(False)
+        client = tcp()
+        yield from client.connect(listener.getsockname())
+        return client, (yield from listener.accept())
+
+
+def ended(thread: Thread) -> Steps:
+    with pytest.raises(Cancelled):
+        yield from thread.join()
+
+
+# Threads that never have to wait.
+
+
+def test_a_deadline_reaches_a_thread_whose_peer_floods_it() -> None:
+    def flood(conn: socket2.TCP) -> Steps:
+        while True:
+            yield from conn.sendall(bytes(1 << 16))
+
+    def main() -> Steps:
+        client, server = yield from pair()
+        with client, server:
+            flooding = newthread(flood, client)
+            begun = time.monotonic()
+            with pytest.raises(TimeoutError), timeout(0.1):
+                while time.monotonic() - begun < 10:
+                    yield from server.recv(256)
+            assert time.monotonic() - begun < 5
+            flooding.cancel()
+            yield from ended(flooding)
+
+    run(main)
+
+
+def test_a_cancel_reaches_a_thread_that_only_lets_others_run() -> None:
+    def looper() -> Steps:
+        while True:
+            yield from sleep(0)
+
+    def main() -> Steps:
+        thread = newthread(looper)
+        yield from sleep(0.01)
+        assert thread.cancel()
+        yield from ended(thread)
+
+    run(main)
+
+
+def test_a_cancelled_flood_loses_nothing() -> None:
+    """The receive that is interrupted has taken nothing: what comes next is what came next."""
+
+    def writer(conn: socket2.TCP, data: bytes) -> Steps:
+        yield from conn.sendall(data)
+        conn.shutdown(socket.SHUT_WR)
+
+    def main() -> Steps:
+        data = b"".join(b"%07d\n" % number for number in range(20000))
+        client, server = yield from pair()
+        with client, server:
+            writing = newthread(writer, client, data)
+            got = bytearray()
+            ends = False
+            while not ends:
+                try:
+                    with timeout(0.0001):
+                        while block := (yield from server.recv(100)):
+                            got += block
+                        ends = True
+                except TimeoutError:
+                    pass
+            yield from writing.join()
+            assert bytes(got) == data
+
+    run(main)
+
+
+def test_an_accept_loop_with_a_full_queue_lets_others_run() -> None:
+    def main() -> Steps:
+        with tcp() as listener:
+            listener.listen("127.0.0.1", 0, 1000)
+            clients = [socket.create_connection(listener.getsockname()) for _ in range(300)]
+            turns = []
+
+            def ticker() -> Steps:
+                while True:
+                    turns.append(len(accepted))
+                    yield from sleep(0)
+
+            def handler(conn: socket2.TCP) -> Steps:
+                with conn:
+                    yield from conn.recv(1)
+
+            accepted: list[Thread] = []
+            ticking = newthread(ticker)
+            while len(accepted) < len(clients):
+                accepted.append(newthread(handler, (yield from listener.accept())))
+            assert max(b - a for a, b in pairwise(turns)) <= 64
+            for client in clients:
+                client.close()
+            for thread in accepted:
+                yield from thread.join()
+            ticking.cancel()
+            yield from ended(ticking)
+
+    run(main)
+
+
+# Several at once.
+
+
+def test_two_deadlines_that_are_due_in_one_turn_are_both_delivered() -> None:
+    def main() -> Steps:
+        newthread(staller)
+        with pytest.raises(TimeoutError, match=r"0\.03"), timeout(0.03):
+            with pytest.raises(TimeoutError, match=r"0\.02"), timeout(0.02):
+                yield from sleep(0.01)
+                yield from sleep(1000)
+            yield from sleep(1000)
+
+    def staller() -> Steps:
+        yield from sleep(0.005)
+        stall(0.05)
+
+    run(main)
+
+
+def test_a_cancel_is_not_lost_to_a_deadline_that_was_first() -> None:
+    def victim() -> Steps:
+        with timeout(0.02):
+            yield from sleep(0.01)  # is over, as is the deadline, before it runs again
+        yield from sleep(1000)
+
+    def main() -> Steps:
+        thread = newthread(victim)
+        yield from sleep(0.001)
+        stall(0.05)
+        yield from sleep(0)
+        thread.cancel()
+        yield from ended(thread)
+
+    run(main)
+
+
+def test_cancelling_twice_before_it_is_delivered_is_once() -> None:
+    trail = []
+
+    def victim() -> Steps:
+        try:
+            yield from sleep(1000)
+        except Cancelled:
+            trail.append("cancelled")
+        yield from sleep(0.001)
+        trail.append("done")
+
+    def main() -> Steps:
+        thread = newthread(lambda: victim())
+        me = newthread(canceller, thread)
+        yield from me.join()
+        yield from thread.join()
+
+    def canceller(thread: Thread) -> Steps:
+        thread.cancel()
+        yield from sleep(0)
+
+    run(main)
+    assert trail == ["cancelled", "done"]
+
+
+# Joins.
+
+
+def test_an_exception_is_reported_when_its_joiner_gave_up_in_the_same_turn(capsys: pytest.CaptureFixture[str]) -> None:
+    def child() -> Steps:
+        yield from sleep(0.02)
+        raise LookupError("seen somewhere")
+
+    def main() -> Steps:
+        thread = newthread(child)
+        newthread(staller)
+        try:
+            with timeout(0.015):
+                yield from thread.join()
+        except (TimeoutError, LookupError) as error:
+            return error
+
+    def staller() -> Steps:
+        yield from sleep(0.005)
+        stall(0.05)
+
+    outcome = run(main)
+    start()
+    assert isinstance(outcome, LookupError) or "seen somewhere" in capsys.readouterr().err
+
+
+def test_what_main_raises_after_run_was_left_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> Steps:
+        socket2.stop()
+        yield from sleep(0.001)
+        raise LookupError("later")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        run(main)
+    start()
+    assert "LookupError: later" in capsys.readouterr().err
+
+
+def test_joining_again_does_not_grow_the_traceback() -> None:
+    def child() -> Steps:
+        raise LookupError
+        yield
+
+    def length(error: BaseException) -> int:
+        at, count = error.__traceback__, 0
+        while at is not None:
+            at, count = at.tb_next, count + 1
+        return count
+
+    def main(thread: Thread) -> Steps:
+        lengths = set()
+        for _ in range(10):
+            try:
+                yield from thread.join()
+            except LookupError as error:
+                lengths.add(length(error))
+        return lengths
+
+    assert len(run(main, newthread(child))) == 1
+
+
+def test_long_chains_of_joins_are_cheap() -> None:
+    def link(previous: Thread | None) -> Steps:
+        if previous is None:
+            yield from sleep(0)
+        else:
+            yield from previous.join()
+
+    thread: Thread | None = None
+    for _ in range(2000):
+        thread = newthread(link, thread)
+    assert len(repr(thread)) < 500
+    start()
+
+
+# What errors hold on to.
+
+
+class Held:
+    """Something that a handler has in its frame."""
+
+
+def holds(kept: list[weakref.ref[Held]], inner: Any) -> Steps:
+    held = Held()
+    kept.append(weakref.ref(held))
+    with pytest.raises((OSError, Cancelled)):
+        yield from inner()
+    return held is None
+
+
+def test_errors_leave_no_cycles_that_hold_the_handlers_frame() -> None:
+    kept: list[weakref.ref[Held]] = []
+
+    def times_out(conn: socket2.TCP) -> Steps:
+        conn.settimeout(0.001)
+        yield from conn.recv(1)
+
+    def in_a_block(conn: socket2.TCP) -> Steps:
+        with timeout(0.001):
+            yield from conn.recv(1)
+
+    def is_closed(conn: socket2.TCP) -> Steps:
+        conn.close()
+        yield from conn.recv(1)
+
+    def handler(conn: socket2.TCP, inner: Any) -> Steps:
+        held = Held()
+        kept.append(weakref.ref(held))
+        try:
+            yield from inner(conn)
+        except OSError:
+            pass
+
+    def main() -> Steps:
+        for inner in (times_out, in_a_block, is_closed):
+            for _ in range(5):
+                client, server = yield from pair()
+                with client, server:
+                    yield from newthread(handler, server, inner).join()
+        thread = newthread(sleeper)
+        thread.cancel()
+        yield from sleep(0)
+
+    def sleeper() -> Steps:
+        held = Held()
+        kept.append(weakref.ref(held))
+        yield from sleep(1000)
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(main)
+        assert len(kept) == 16
+        assert [one for one in kept if one() is not None] == []
+    finally:
+        gc.enable()
+
+
+def test_a_timeout_block_passes_on_how_far_a_send_had_come() -> None:
+    def main() -> Steps:
+        client, server = yield from pair()
+        with client, server:
+            with pytest.raises(TimeoutError) as failure, timeout(0.02):
+                yield from client.sendall(bytes(1 << 25))
+            assert failure.value.bytes_sent > 0  # type: ignore[attr-defined]
+
+    run(main)
+
+
+# Turns.
+
+
+def test_places_in_the_line_that_were_given_up_are_gone() -> None:
+    def main() -> Steps:
+        with tcp() as listener:
+            listener.listen("127.0.0.1", 0)
+            first = newthread(listener.accept())
+            listener.settimeout(0)
+            for _ in range(20):
+                with pytest.raises(TimeoutError):
+                    yield from listener.accept()
+            assert listener._set_up().receivers._line == type(listener._set_up().receivers._line)()
+            first.cancel()
+            yield from ended(first)
+
+    run(main)
+
+
+# Connecting.
+
+
+def test_a_cancel_wins_over_a_close_during_connect() -> None:
+    def connects(sock: socket2.TCP, address: Any) -> Steps:
+        yield from sock.connect(address)
+
+    def main() -> Steps:
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+            fillers = [socket.socket() for _ in range(4)]
+            for filler in fillers:
+                filler.setblocking(False)
+                filler.connect_ex(full.getsockname())
+            sock = tcp()
+            thread = newthread(connects, sock, full.getsockname())
+            thread.cancel()
+            sock.close()
+            yield from ended(thread)
+            for filler in fillers:
+                filler.close()
+
+    run(main)
+
+
+def test_a_bound_unix_socket_survives_a_connect_that_failed(tmp_path: Path) -> None:
+    def main() -> Steps:
+        with unix() as sock, unix() as listener:
+            sock.bind(str(tmp_path / "own"))
+            with pytest.raises(FileNotFoundError):
+                yield from sock.connect(tmp_path / "nobody")
+            listener.listen(tmp_path / "listener")
+            yield from sock.connect(tmp_path / "listener")
+            with (yield from listener.accept()) as conn:
+                assert conn.remote_address == str(tmp_path / "own")
+
+    run(main)
+
+
+def test_addresses_of_another_family_are_passed_over() -> None:
+    def main() -> Steps:
+        with tcp() as listener, tcp() as client, udp() as datagrams:
+            listener.listen("127.0.0.1", 0)
+            six = socket2.AddressList((yield from socket2.addr("::1", 9, family="inet6")))
+            four = yield from socket2.addr(listener.getsockname())
+            yield from client.connect(socket2.AddressList([*six, *four]))
+            (yield from listener.accept()).close()
+            with pytest.raises(OSError, match="no address for an inet socket"):
+                yield from datagrams.sendto(b"x", six)
+            with pytest.raises(ValueError, match="empty"):
+                client.connect(socket2.AddressList([]))
+
+    run(main)
+
+
+def test_a_unix_sender_waits_while_the_receivers_queue_is_full(tmp_path: Path) -> None:
+    count = 300
+
+    def sender(path: Path) -> Steps:
+        with unix("dgram") as sock:
+            for number in range(count):
+                yield from sock.sendto(b"%d" % number, path)
+
+    def main() -> Steps:
+        path = tmp_path / "receiver"
+        with unix("dgram") as receiver:
+            receiver.bind(path)
+            sending = newthread(sender, path)
+            yield from sleep(0.02)
+            polls = current_scheduler().poller.stats().polls
+            assert polls < 200, "it does not spin"
+            for number in range(count):
+                assert (yield from receiver.recv(10)) == b"%d" % number
+            yield from sending.join()
+
+    run(main)
+
+
+# Ends of programs.
+
+
+def test_system_exit_of_another_thread_is_not_put_off() -> None:
+    def main() -> Steps:
+        newthread(lambda: os.sys.exit(4))  # type: ignore[attr-defined]
+        return 5
+        yield
+
+    with pytest.raises(SystemExit):
+        run(main)
+    with pytest.raises(SystemExit):
+        newthread(lambda: os.sys.exit(4))  # type: ignore[attr-defined]
+    assert run(lambda: 1) == 1
+
+
+def test_a_deadlock_is_told_though_the_pool_has_os_threads() -> None:
+    def main() -> Steps:
+        yield from call_in_thread(int)
+        yield from socket2.suspend()
+
+    with pytest.raises(RuntimeError, match="deadlock"):
+        run(main)
+    for thread in list(current_scheduler().threads):
+        thread.cancel()
+    start()
+
+
+def test_whatever_can_be_awaited_can_be_a_thread() -> None:
+    class Bare:
+        def __await__(self) -> Any:
+            return iter(())
+
+    class Waits:
+        def __await__(self) -> Any:
+            return pause(0.001)
+
+    def main() -> Steps:
+        yield from newthread(Bare()).join()
+        yield from newthread(Waits()).join()
+        yield from newthread(Waits).join()
+        client, server = yield from pair()
+        with client, server:
+            receiving = newthread(server.recv, 10)
+            yield from newthread(client.sendall, b"hello").join()
+            assert (yield from receiving.join()) == b"hello"
+
+    run(main)
+
+
+@pytest.mark.parametrize("wrong", ["1", b"1"])
+def test_lengths_of_time(wrong: Any) -> None:
+    from decimal import Decimal
+    from fractions import Fraction
+
+    def main() -> Steps:
+        for seconds in (Decimal("0.001"), Fraction(1, 1000), 0, 0.001):
+            yield from sleep(seconds)  # type: ignore[arg-type]
+        with timeout(10**400):
+            yield from sleep(0)
+        with pytest.raises(TypeError):
+            sleep(wrong)
+        with pytest.raises(TypeError):
+            timeout(wrong)
+
+    run(main)
+
+
+def test_a_socket_of_another_loop_is_told() -> None:
+    """Its loop resumes nobody else's thread."""
+    import threading
+
+    found: list[BaseException | None] = []
+
+    def borrower(conn: socket2.TCP) -> Steps:
+        try:
+            yield from conn.recv(10)
+            yield from sleep(1000)
+        except RuntimeError as error:
+            found.append(error)
+
+    def other(conn: socket2.TCP) -> None:
+        run(borrower, conn)
+        current_scheduler().close()
+
+    def main() -> Steps:
+        client, server = yield from pair()
+        with client, server:
+            os_thread = threading.Thread(target=other, args=(server,))
+            os_thread.start()
+            while not current_scheduler().poller.stats().parked:
+                yield from sleep(0.001)
+            yield from client.sendall(b"x")
+            yield from call_in_thread(os_thread.join)
+
+    if not pollers.CHECKING:  # which refuses this at once
+        run(main)
+        assert "another OS thread" in str(found[0])
+
+
+def test_the_child_of_a_fork_leaves_the_parents_threads_alone(tmp_path: Path) -> None:
+    trail = tmp_path / "trail"
+
+    def worker() -> Steps:
+        try:
+            yield from sleep(1000)
+        finally:
+            with trail.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+
+    thread = newthread(worker)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            gc.collect()
+            run(pause)
+            gc.collect()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert not trail.exists()
+    thread.cancel()
+    start()
+    assert trail.read_text() == f"{os.getpid()}\n"
+
+
+def test_a_thread_in_the_middle_is_currentthread_again_after_a_nested_start() -> None:
+    def main() -> Steps:
+        me = currentthread()
+        newthread(lambda: None)
+        newthread(pause)
+        assert currentthread() is me
+        yield from sleep(0)
+
+    run(main)
+    start()
