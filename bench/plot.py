@@ -1,0 +1,89 @@
+"""Results as a picture: bars of the headline metrics, or a line for each row where a scenario has an axis.
+
+Knows matplotlib, which is needed for this only. Bars are medians, whiskers the least and the greatest
+round; the baseline is grey. The title has the command, the subtitle the machine.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.programs import BenchError
+from bench.results import Results
+from bench.rounds import Trial, value
+from bench.scenario import Column
+
+__all__ = ["check_plotting", "write_png"]
+
+PANEL_WIDTH_IN, ROW_HEIGHT_IN, PANEL_EDGE_IN = 5.0, 0.26, 1.0
+BASELINE_COLOUR, OWN_COLOUR, OTHER_COLOUR = "#888888", "#c8442e", "#4878a8"
+
+
+def check_plotting() -> None:
+    """Say now, and not after a long run, that there will be no picture.
+
+    Raises:
+        BenchError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise BenchError("plots need matplotlib: pip install matplotlib (or pip install -e '.[bench]')")
+
+
+def write_png(results: Results, path: Path) -> None:
+    """Draw a run into a file, which is replaced."""
+    from matplotlib import use
+    from matplotlib.figure import Figure
+
+    use("Agg")
+    if results.plan.line:
+        figure = Figure(figsize=(9.0, 5.5), layout="constrained")
+        _lines(figure.subplots(), results)
+    else:
+        headlines = [column for column in results.plan.columns if column.spread]
+        rows = max(len(trial.outcomes) for trial in results.trials)
+        height = rows * ROW_HEIGHT_IN + PANEL_EDGE_IN
+        size = (PANEL_WIDTH_IN * len(headlines) + 1, height * len(results.trials) + 0.5)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(len(results.trials), len(headlines), squeeze=False)
+        for trial, line in zip(results.trials, panels, strict=True):
+            for column, panel in zip(headlines, line, strict=True):
+                _bars(panel, trial, column)
+    command = " ".join(map(str, results.machine["command"]))  # type: ignore[call-overload]
+    facts = "{python}, {kernel}, {cpu}, {started}".format(**results.machine)
+    figure.suptitle(f"{command}\n{facts}", fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def _bars(panel: Any, trial: Trial, column: Column) -> None:
+    shown = [(outcome.row.name, value(outcome, column.metric)) for outcome in trial.outcomes]
+    rows = [(name, spread) for name, spread in shown if spread is not None]
+    names = [name for name, _ in rows]
+    medians = [spread.median for _, spread in rows]
+    below = [spread.median - spread.least for _, spread in rows]
+    above = [spread.most - spread.median for _, spread in rows]
+    colours = [OWN_COLOUR if name.startswith("socket2") else OTHER_COLOUR for name in names]
+    if names and names[0] == trial.outcomes[0].row.name:
+        colours[0] = BASELINE_COLOUR
+    bars = panel.barh(names, medians, xerr=[below, above], color=colours, error_kw={"elinewidth": 1, "capsize": 2})
+    panel.bar_label(bars, fmt=f"%.{column.decimals}f", padding=3, fontsize=7)
+    panel.invert_yaxis()
+    panel.margins(x=0.15)
+    panel.tick_params(labelsize=8)
+    panel.set_title(f"{trial.case.name}  {column.heading}".strip(), fontsize=9)
+
+
+def _lines(panel: Any, results: Results) -> None:
+    for outcome in results.trials[0].outcomes:
+        spreads = [(place, value(outcome, metric)) for place, metric in results.plan.line.items()]
+        points = [(place, spread.median) for place, spread in spreads if spread is not None]
+        if points:
+            own = outcome.row.name.startswith("socket2")
+            panel.plot(*zip(*points, strict=True), marker="o", label=outcome.row.name, linewidth=2.5 if own else 1.2)
+    panel.set_xscale("log")
+    panel.set_ylim(bottom=0)
+    panel.set_xlabel(results.plan.axis)
+    panel.set_ylabel(next(column.heading for column in results.plan.columns if column.spread))
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize=8)

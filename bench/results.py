@@ -1,0 +1,81 @@
+"""Results as a document: everything that is known about a run, in JSON.
+
+Knows outcomes and files, no scenario. It holds every sample of every round, so that other statistics
+can be made of it later, and the command that made it. `--save` puts it, with a plot, under bench/results.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.rounds import Outcome, Spread, Trial, ratio, value
+from bench.scenario import Plan, Scenario
+
+__all__ = ["Results", "saved_path", "write_json"]
+
+SAVED = Path(__file__).resolve().parent / "results"
+
+
+@dataclass(frozen=True)
+class Results:
+    """A whole run.
+
+    Args:
+        scenario: what was measured.
+        plan: how it is to be shown.
+        parameters: its command line options by name.
+        machine: facts from `machine.describe`.
+        notes: what a reader must know before comparing.
+        trials: one per case.
+    """
+
+    scenario: Scenario
+    plan: Plan
+    parameters: dict[str, object]
+    machine: dict[str, object]
+    notes: tuple[str, ...]
+    trials: Sequence[Trial]
+
+
+def saved_path(results: Results) -> Path:
+    """Where `--save` puts the document of a run: by scenario and day; a second run of a day replaces the first."""
+    SAVED.mkdir(exist_ok=True)
+    return SAVED / f"{results.scenario.name}-{str(results.machine['started'])[:10]}.json"
+
+
+def write_json(results: Results, path: Path) -> None:
+    """Write a run to a file, which is replaced."""
+    document = {
+        "scenario": results.scenario.name,
+        "parameters": results.parameters,
+        "machine": results.machine,
+        "notes": results.notes,
+        "cases": [
+            {"name": trial.case.name, "rows": [_record(outcome, trial.outcomes[0]) for outcome in trial.outcomes]}
+            for trial in results.trials
+        ],
+    }
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _record(outcome: Outcome, baseline: Outcome) -> dict[str, object]:
+    record: dict[str, object] = {
+        "name": outcome.row.name,
+        "version": outcome.row.version(),
+        "environment": dict(outcome.row.env),
+        "state": outcome.state,
+        "trouble": outcome.trouble,
+        "samples": outcome.samples,
+    }
+    if outcome.state == "measured":
+        metrics = list(outcome.samples[0])
+        record["values"] = {metric: _spread(value(outcome, metric)) for metric in metrics}
+        record["ratios"] = {metric: _spread(ratio(outcome, baseline, metric)) for metric in metrics}
+    return record
+
+
+def _spread(spread: Spread | None) -> dict[str, float] | None:
+    return {"median": spread.median, "min": spread.least, "max": spread.most} if spread else None
