@@ -1,23 +1,28 @@
 """Results as a picture: bars of the headline metrics, or a line for each row where a scenario has an axis.
 
 Knows matplotlib, which is needed for this only. Bars are medians, whiskers the least and the greatest
-round; the baseline is grey. The title has the command, the subtitle the machine.
+round; the baseline is grey. The title has the command and the machine.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from bench.programs import BenchError
 from bench.results import Results
 from bench.rounds import Trial, value
-from bench.scenario import Column
+from bench.scenario import Column, Line
 
 __all__ = ["check_plotting", "write_png"]
 
-PANEL_WIDTH_IN, ROW_HEIGHT_IN, PANEL_EDGE_IN = 5.0, 0.26, 1.0
+PANEL_WIDTH_IN, ROW_HEIGHT_IN, PANEL_EDGE_IN = 4.6, 0.26, 1.0
+PANELS_ABREAST = 3
+TITLE_CHARACTERS_PER_IN = 13
 BASELINE_COLOUR, OWN_COLOUR, OTHER_COLOUR = "#888888", "#c8442e", "#4878a8"
 
 
@@ -39,21 +44,27 @@ def write_png(results: Results, path: Path) -> None:
     use("Agg")
     if results.plan.line:
         figure = Figure(figsize=(9.0, 5.5), layout="constrained")
-        _lines(figure.subplots(), results)
+        _lines(figure.subplots(), results.trials[0], results.plan.line)
     else:
-        headlines = [column for column in results.plan.columns if column.spread]
-        rows = max(len(trial.outcomes) for trial in results.trials)
-        height = rows * ROW_HEIGHT_IN + PANEL_EDGE_IN
-        size = (PANEL_WIDTH_IN * len(headlines) + 1, height * len(results.trials) + 0.5)
-        figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(len(results.trials), len(headlines), squeeze=False)
-        for trial, line in zip(results.trials, panels, strict=True):
-            for column, panel in zip(headlines, line, strict=True):
-                _bars(panel, trial, column)
-    command = " ".join(map(str, results.machine["command"]))  # type: ignore[call-overload]
-    facts = "{python}, {kernel}, {cpu}, {started}".format(**results.machine)
-    figure.suptitle(f"{command}\n{facts}", fontsize=8)
+        panels = [(t, column) for t in results.trials for column in results.plan.columns if column.spread]
+        across = min(PANELS_ABREAST, len(panels))
+        down = math.ceil(len(panels) / across)
+        height = max(len(trial.outcomes) for trial in results.trials) * ROW_HEIGHT_IN + PANEL_EDGE_IN
+        figure = Figure(figsize=(PANEL_WIDTH_IN * across, height * down + 0.5), layout="constrained")
+        grid = figure.subplots(down, across, squeeze=False).flat
+        for place, (trial, column) in zip(grid, panels, strict=False):
+            _bars(place, trial, column)
+        for place in list(grid)[len(panels) :]:
+            place.set_axis_off()
+    figure.suptitle(_title(results.machine, int(figure.get_figwidth() * TITLE_CHARACTERS_PER_IN)), fontsize=8)
     figure.savefig(path, dpi=110)
+
+
+def _title(machine: Mapping[str, object], width: int) -> str:
+    command = machine["command"]
+    assert isinstance(command, list)
+    facts = "{python}, {kernel}, {cpu}, {started}".format(**machine)
+    return "\n".join(line for text in (" ".join(command), facts) for line in wrap(text, width))
 
 
 def _bars(panel: Any, trial: Trial, column: Column) -> None:
@@ -74,16 +85,18 @@ def _bars(panel: Any, trial: Trial, column: Column) -> None:
     panel.set_title(f"{trial.case.name}  {column.heading}".strip(), fontsize=9)
 
 
-def _lines(panel: Any, results: Results) -> None:
-    for outcome in results.trials[0].outcomes:
-        spreads = [(place, value(outcome, metric)) for place, metric in results.plan.line.items()]
+def _lines(panel: Any, trial: Trial, line: Line) -> None:
+    for outcome in trial.outcomes:
+        spreads = [(place, value(outcome, metric)) for place, metric in line.metrics.items()]
         points = [(place, spread.median) for place, spread in spreads if spread is not None]
         if points:
-            own = outcome.row.name.startswith("socket2")
-            panel.plot(*zip(*points, strict=True), marker="o", label=outcome.row.name, linewidth=2.5 if own else 1.2)
+            style: dict[str, Any] = {"linewidth": 2.5} if outcome.row.name.startswith("socket2") else {"linewidth": 1.2}
+            if outcome is trial.outcomes[0]:
+                style = {"color": BASELINE_COLOUR, "linewidth": 2.5}
+            panel.plot(*zip(*points, strict=True), marker="o", label=outcome.row.name, **style)
     panel.set_xscale("log")
     panel.set_ylim(bottom=0)
-    panel.set_xlabel(results.plan.axis)
-    panel.set_ylabel(next(column.heading for column in results.plan.columns if column.spread))
+    panel.set_xlabel(line.axis)
+    panel.set_ylabel(line.quantity)
     panel.grid(alpha=0.3)
     panel.legend(fontsize=8)

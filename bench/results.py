@@ -47,35 +47,43 @@ def saved_path(results: Results) -> Path:
 
 
 def write_json(results: Results, path: Path) -> None:
-    """Write a run to a file, which is replaced."""
-    document = {
+    """Write a run to a file, which is replaced: one line per row measured, so that people can read it, too."""
+    facts = {
         "scenario": results.scenario.name,
         "parameters": results.parameters,
         "machine": results.machine,
         "notes": results.notes,
-        "cases": [
-            {"name": trial.case.name, "rows": [_record(outcome, trial.outcomes[0]) for outcome in trial.outcomes]}
-            for trial in results.trials
-        ],
     }
-    path.write_text(json.dumps(document, indent=1) + "\n")
+    lines = [f" {json.dumps(name)}: {json.dumps(fact, default=str)}," for name, fact in facts.items()]
+    cases = ",\n".join(_case(trial, results.plan) for trial in results.trials)
+    path.write_text("\n".join(["{", *lines, f' "cases": [\n{cases}\n ]', "}", ""]))
 
 
-def _record(outcome: Outcome, baseline: Outcome) -> dict[str, object]:
-    record: dict[str, object] = {
+def _case(trial: Trial, plan: Plan) -> str:
+    metrics = [column.metric for column in plan.columns]
+    rows = ",\n".join(f"   {json.dumps(_record(outcome, trial.outcomes[0], metrics))}" for outcome in trial.outcomes)
+    return f'  {{"name": {json.dumps(trial.case.name)}, "rows": [\n{rows}\n  ]}}'
+
+
+def _record(outcome: Outcome, baseline: Outcome, metrics: Sequence[str]) -> dict[str, object]:
+    return {
         "name": outcome.row.name,
         "version": outcome.row.version(),
         "environment": dict(outcome.row.env),
         "state": outcome.state,
         "trouble": outcome.trouble,
-        "samples": outcome.samples,
+        "values": {metric: _spread(value(outcome, metric)) for metric in metrics},
+        "ratios": {metric: _spread(ratio(outcome, baseline, metric)) for metric in metrics},
+        "samples": [{name: _short(number) for name, number in sample.items()} for sample in outcome.samples],
     }
-    if outcome.state == "measured":
-        metrics = list(outcome.samples[0])
-        record["values"] = {metric: _spread(value(outcome, metric)) for metric in metrics}
-        record["ratios"] = {metric: _spread(ratio(outcome, baseline, metric)) for metric in metrics}
-    return record
 
 
 def _spread(spread: Spread | None) -> dict[str, float] | None:
-    return {"median": spread.median, "min": spread.least, "max": spread.most} if spread else None
+    if spread is None:
+        return None
+    return {"median": _short(spread.median), "min": _short(spread.least), "max": _short(spread.most)}
+
+
+def _short(number: float) -> float:
+    """No measurement is good to more than six digits."""
+    return float(f"{number:.6g}")

@@ -137,7 +137,9 @@ STACKS: Roster = (
 
 
 def _import(module: str, distribution: str | None = None) -> Contender:
-    return Contender(module, (sys.executable, "-m", "bench.importing", module), distribution)
+    # Without compiled files it would be the compiler that is measured, and of a source tree only.
+    compiled = {"PYTHONDONTWRITEBYTECODE": ""}
+    return Contender(module, (sys.executable, "-m", "bench.importing", module), distribution, compiled)
 
 
 IMPORTS: Roster = (

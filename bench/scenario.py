@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bench.machine import Placement
 from bench.roster import Contender, Roster
 
-__all__ = ["Case", "Column", "Plan", "Sample", "Scenario"]
+__all__ = ["Case", "Column", "Line", "Plan", "Sample", "Scenario"]
 
 Sample = Mapping[str, float]
 
@@ -48,6 +48,15 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Line:
+    """Metrics that are one quantity at several places of an axis: plotted as a line for each row, not as bars."""
+
+    metrics: Mapping[float, str]
+    axis: str
+    quantity: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """A scenario made ready.
 
@@ -55,16 +64,14 @@ class Plan:
         cases: at least one.
         columns: the table, after the row's name.
         notes: to print beside the results.
-        line: metrics that are one quantity at several places of an axis, plotted as a line for each row.
-        axis: what that axis is called.
+        line: how to plot it, when not as bars of the metrics with a spread.
         where: where programs run, in words, when that is not the placement it was given.
     """
 
     cases: tuple[Case, ...]
     columns: tuple[Column, ...]
     notes: tuple[str, ...] = ()
-    line: Mapping[float, str] = field(default_factory=dict)
-    axis: str = ""
+    line: Line | None = None
     where: str = ""
 
 

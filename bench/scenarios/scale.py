@@ -13,7 +13,7 @@ from bench.loaded import add_times, measure_loaded, settings_of
 from bench.machine import Placement, spare_connections
 from bench.programs import BenchError
 from bench.roster import ECHO_SERVERS, Contender
-from bench.scenario import Case, Column, Plan, Sample, Scenario
+from bench.scenario import Case, Column, Line, Plan, Sample, Scenario
 
 __all__ = ["SCENARIO"]
 
@@ -51,8 +51,8 @@ def _plan(options: Namespace, placement: Placement) -> Plan:
 
     columns = [Column(_cost(number), f"us/req at {number}", 2, ratio=True, spread=True) for number in numbers]
     columns += [Column(_growth(number), f"{number} : {numbers[0]}", 2) for number in numbers[1:]]
-    line = {float(number): _cost(number) for number in numbers}
-    return Plan((Case("", sample),), tuple(columns), (note,) if note else (), line, "busy connections")
+    line = Line({number: _cost(number) for number in numbers}, "busy connections", "server CPU, us per request")
+    return Plan((Case("", sample),), tuple(columns), (note,) if note else (), line)
 
 
 def _cost(number: int) -> str:
