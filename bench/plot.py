@@ -47,14 +47,15 @@ def write_png(results: Results, path: Path) -> None:
         _lines(figure.subplots(), results.trials[0], results.plan.line)
     else:
         panels = [(t, column) for t in results.trials for column in results.plan.columns if column.spread]
-        across = min(PANELS_ABREAST, len(panels))
+        headlines = len(panels) // len(results.trials)
+        across = headlines if headlines > 1 else min(PANELS_ABREAST, len(panels))
         down = math.ceil(len(panels) / across)
         height = max(len(trial.outcomes) for trial in results.trials) * ROW_HEIGHT_IN + PANEL_EDGE_IN
         figure = Figure(figsize=(PANEL_WIDTH_IN * across, height * down + 0.5), layout="constrained")
-        grid = figure.subplots(down, across, squeeze=False).flat
+        grid = list(figure.subplots(down, across, squeeze=False).flat)
         for place, (trial, column) in zip(grid, panels, strict=False):
             _bars(place, trial, column)
-        for place in list(grid)[len(panels) :]:
+        for place in grid[len(panels) :]:
             place.set_axis_off()
     figure.suptitle(_title(results.machine, int(figure.get_figwidth() * TITLE_CHARACTERS_PER_IN)), fontsize=8)
     figure.savefig(path, dpi=110)
