@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ADDRESS ?= 127.0.0.1:8000
-SCENARIOS ?= echo connections idle scale bulk udp spawn switch timers lookup import micro
+SCENARIOS ?= echo connections idle scale bulk bulk-send udp spawn switch timers lookup import micro
 # Options for all of them, for instance: make bench BENCH="--rounds 3 --share-core"
 BENCH ?=
 

@@ -15,14 +15,27 @@ from bench.build import build_all
 from bench.machine import busy_note, describe, place
 from bench.plot import check_plotting, write_png
 from bench.programs import BenchError
-from bench.results import Results, saved_path, write_json
+from bench.results import Results, command_of, saved_path, write_json
 from bench.roster import Roster, chosen
 from bench.rounds import interleave, moved_note
 from bench.scenario import Scenario
 from bench.scenarios import bulk, connections, echo, idle, imports, lookup, micro, scale, spawn, switch, timers, udp
 
-MODULES = (echo, connections, idle, scale, bulk, udp, spawn, switch, timers, lookup, imports, micro)
-SCENARIOS: tuple[Scenario, ...] = tuple(module.SCENARIO for module in MODULES)
+SCENARIOS: tuple[Scenario, ...] = (
+    echo.SCENARIO,
+    connections.SCENARIO,
+    idle.SCENARIO,
+    scale.SCENARIO,
+    bulk.RECEIVE,
+    bulk.SEND,
+    udp.SCENARIO,
+    spawn.SCENARIO,
+    switch.SCENARIO,
+    timers.SCENARIO,
+    lookup.SCENARIO,
+    imports.SCENARIO,
+    micro.SCENARIO,
+)
 OUTPUT_OPTIONS = ("scenario", "chosen_scenario", "only", "json", "plot", "save")
 
 
@@ -67,7 +80,7 @@ def _add_common(command: ArgumentParser, roster: Roster) -> None:
     )
     command.add_argument("--json", type=Path, metavar="FILE", help="write all samples and facts there")
     command.add_argument("--plot", type=Path, metavar="FILE", help="draw a PNG there; needs matplotlib")
-    command.add_argument("--save", action="store_true", help="write both, JSON and PNG, to bench/results")
+    command.add_argument("--save", action="store_true", help="write both and the tables as text to bench/results")
 
 
 def _run(options: Namespace) -> Results:
@@ -92,15 +105,24 @@ def _run(options: Namespace) -> Results:
 def _deliver(results: Results, options: Namespace) -> None:
     from bench.report import print_results
 
-    print_results(results)
+    print_results(results, sys.stdout)
     if options.json is not None:
         write_json(results, options.json)
     if options.plot is not None:
         write_png(results, options.plot)
     if options.save:
-        path = saved_path(results)
-        write_json(results, path)
-        write_png(results, path.with_suffix(".png"))
+        _save(results)
+
+
+def _save(results: Results) -> None:
+    from bench.report import print_results
+
+    path = saved_path(results)
+    write_json(results, path)
+    write_png(results, path.with_suffix(".png"))
+    with path.with_suffix(".txt").open("w") as file:
+        print("$", *command_of(results), file=file)
+        print_results(results, file)
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ HOST = "127.0.0.1"
 OPEN_TIMEOUT_S = 120.0
 # On top of the time that the load itself takes; it gives up by itself after 10 s without an answer.
 GRACE_S = 30.0
-PROGRAMS = {"echo": "load", "udp": "load", "idle": "load", "connections": "churn", "bulk": "pour"}
+PROGRAMS = {"echo": "load", "udp": "load", "idle": "load", "connections": "churn", "bulk": "pour", "bulk-send": "fetch"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class LoadSettings:
     """What a load consists of.
 
     Args:
-        mode: what is done: echo, udp, connections or bulk.
+        mode: what is done: echo, udp, connections, bulk or bulk-send.
         connections: how many at a time.
         size: bytes per request, or per send.
         warmup_s: how long to run before the measurement, in seconds.

@@ -7,14 +7,13 @@ round; the baseline is grey. The title has the command and the machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from bench.programs import BenchError
-from bench.results import Results
+from bench.results import Results, command_of
 from bench.rounds import Trial, value
 from bench.scenario import Column, Line
 
@@ -57,15 +56,13 @@ def write_png(results: Results, path: Path) -> None:
             _bars(place, trial, column)
         for place in grid[len(panels) :]:
             place.set_axis_off()
-    figure.suptitle(_title(results.machine, int(figure.get_figwidth() * TITLE_CHARACTERS_PER_IN)), fontsize=8)
+    figure.suptitle(_title(results, int(figure.get_figwidth() * TITLE_CHARACTERS_PER_IN)), fontsize=8)
     figure.savefig(path, dpi=110)
 
 
-def _title(machine: Mapping[str, object], width: int) -> str:
-    command = machine["command"]
-    assert isinstance(command, list)
-    facts = "{python}, {kernel}, {cpu}, {started}".format(**machine)
-    return "\n".join(line for text in (" ".join(command), facts) for line in wrap(text, width))
+def _title(results: Results, width: int) -> str:
+    facts = "{python}, {kernel}, {cpu}, {started}".format(**results.machine)
+    return "\n".join(line for text in (" ".join(command_of(results)), facts) for line in wrap(text, width))
 
 
 def _bars(panel: Any, trial: Trial, column: Column) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -54,9 +55,9 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
         yield step
 
 
-def print_results(results: Results) -> None:
-    """Print tables and notes to stdout."""
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_UNLIMITED, highlight=False)
+def print_results(results: Results, file: TextIO) -> None:
+    """Print tables and notes to a file or a terminal, as wide as that is."""
+    console = Console(file=file, width=None if file.isatty() else WIDTH_UNLIMITED, highlight=False)
     for trial in results.trials:
         console.print(_table(trial, results.plan.columns))
     troubles = {

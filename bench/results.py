@@ -1,7 +1,8 @@
 """Results as a document: everything that is known about a run, in JSON.
 
 Knows outcomes and files, no scenario. It holds every sample of every round, so that other statistics
-can be made of it later, and the command that made it. `--save` puts it, with a plot, under bench/results.
+can be made of it later, and the command that made it. `--save` puts it, with a plot and the tables,
+under bench/results.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from bench.rounds import Outcome, Spread, Trial, ratio, value
 from bench.scenario import Plan, Scenario
 
-__all__ = ["Results", "saved_path", "write_json"]
+__all__ = ["Results", "command_of", "saved_path", "write_json"]
 
 SAVED = Path(__file__).resolve().parent / "results"
 
@@ -38,6 +39,13 @@ class Results:
     machine: dict[str, object]
     notes: tuple[str, ...]
     trials: Sequence[Trial]
+
+
+def command_of(results: Results) -> list[str]:
+    """The command that made them, as it was typed."""
+    command = results.machine["command"]
+    assert isinstance(command, list)
+    return command
 
 
 def saved_path(results: Results) -> Path:

@@ -21,6 +21,7 @@ __all__ = [
     "IMPORTS",
     "MICRO",
     "SINK_SERVERS",
+    "SOURCE_SERVERS",
     "STACKS",
     "UDP_SERVERS",
     "Contender",
@@ -118,6 +119,20 @@ SINK_SERVERS: Roster = (
     _python("gevent-sockets", "servers.sink.gevent_sockets", "gevent"),
     _python("curio-sockets", "servers.sink.curio_sockets", "curio"),
     _python("trio-sockets", "servers.sink.trio_sockets", "trio"),
+)
+
+SOURCE_SERVERS: Roster = (
+    Contender("c", (str(BUILD / "source_server"),)),
+    *_socket2("servers.source.socket2_{style}", "generator"),
+    *_socket2("servers.source.socket2_{style}", "async"),
+    _python("uvloop-protocol", "servers.source.uvloop_protocol", "uvloop"),
+    _python("uvloop-streams", "servers.source.uvloop_streams", "uvloop"),
+    _python("asyncio-protocol", "servers.source.asyncio_protocol"),
+    _python("asyncio-streams", "servers.source.asyncio_streams"),
+    _python("asyncio-sockets", "servers.source.asyncio_sockets"),
+    _python("gevent-sockets", "servers.source.gevent_sockets", "gevent"),
+    _python("curio-sockets", "servers.source.curio_sockets", "curio"),
+    _python("trio-streams", "servers.source.trio_streams", "trio"),
 )
 
 

@@ -47,9 +47,8 @@ def _plan(options: Namespace, placement: Placement) -> Plan:
     sizes = MATRIX_SIZES if options.matrix else options.size
     numbers = MATRIX_CONNECTIONS if options.matrix else options.connections
     most, note = spare_connections(max(numbers))
-    cases = [
-        _case(size, connections, options, placement) for size in sizes for connections in numbers if connections <= most
-    ]
+    numbers = dict.fromkeys(min(number, most) for number in numbers)
+    cases = [_case(size, connections, options, placement) for size in sizes for connections in numbers]
     return Plan(tuple(cases), COLUMNS, (note,) if note else ())
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from argparse import ArgumentParser, Namespace
 
-from bench.inprocess import alone_on, metrics_of
+from bench.inprocess import add_count, alone_on, metrics_of
 from bench.machine import Placement
 from bench.programs import BenchError
 from bench.roster import STACKS, Contender
@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--count", type=int, default=3000, metavar="N", help="look-ups (default: %(default)s)")
+    add_count(parser, 3000, "look-ups")
     parser.add_argument("--host", default=socket.gethostname(), metavar="NAME", help="name (default: this host's)")
     parser.add_argument(
         "--one-core", action="store_true", help="pin to one core after all: no contention between OS threads"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from bench.inprocess import alone_on, metrics_of
+from bench.inprocess import add_count, alone_on, metrics_of
 from bench.machine import Placement, spare_connections
 from bench.roster import MICRO, Contender
 from bench.scenario import Case, Column, Plan, Sample, Scenario
@@ -27,7 +27,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--handles", type=int, default=100, metavar="N", help="connections that park and wake (default: %(default)s)"
     )
-    parser.add_argument("--count", type=int, default=200_000, metavar="N", help="of each (default: %(default)s)")
+    add_count(parser, 200_000, "of each")
 
 
 def _plan(options: Namespace, placement: Placement) -> Plan:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from bench.inprocess import alone_on, metrics_of
+from bench.inprocess import add_count, alone_on, metrics_of
 from bench.machine import Placement
 from bench.roster import STACKS, Contender
 from bench.scenario import Case, Column, Plan, Sample, Scenario
@@ -24,7 +24,7 @@ COLUMNS = (
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--count", type=int, default=1_000_000, metavar="N", help="timers (default: %(default)s)")
+    add_count(parser, 1_000_000, "timers")
 
 
 def _plan(options: Namespace, placement: Placement) -> Plan:
