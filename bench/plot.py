@@ -1,7 +1,7 @@
 """Results as a picture: bars of the headline metrics, or a line for each row where a scenario has an axis.
 
 Knows matplotlib, which is needed for this only. Bars are medians, whiskers the least and the greatest
-round; the baseline is grey. The title has the command and the machine.
+round; the baseline is grey, or black. The title has the command and the machine.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _lines(panel: Any, trial: Trial, line: Line) -> None:
         if points:
             style: dict[str, Any] = {"linewidth": 2.5} if outcome.row.name.startswith("socket2") else {"linewidth": 1.2}
             if outcome is trial.outcomes[0]:
-                style = {"color": BASELINE_COLOUR, "linewidth": 2.5}
+                style = {"color": "black", "linewidth": 2.5}
             panel.plot(*zip(*points, strict=True), marker="o", label=outcome.row.name, **style)
     panel.set_xscale("log")
     panel.set_ylim(bottom=0)
