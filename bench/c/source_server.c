@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 
-enum { BLOCK_BYTES = 262144, EVENTS_MAX = 1024 };
+enum { BLOCK_BYTES = 262144, EVENTS_MAX = 1024, TURN_CALLS_MAX = 16 };
 
 struct connection {
     int fd;
@@ -70,13 +70,21 @@ static void hear(struct connection *connection)
 
 static void speak(struct connection *connection)
 {
-    size_t most = connection->left < sizeof block ? (size_t)connection->left : sizeof block;
-    ssize_t sent = send(connection->fd, block, most, MSG_NOSIGNAL);
+    /* Until the socket is full, but bounded: a client that keeps up must not keep the others waiting. */
+    for (int i = 0; i < TURN_CALLS_MAX && connection->left; i++) {
+        size_t most = connection->left < sizeof block ? (size_t)connection->left : sizeof block;
+        ssize_t sent = send(connection->fd, block, most, MSG_NOSIGNAL);
 
-    if (sent < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    connection->left -= sent > 0 ? (uint64_t)sent : 0;
-    if (sent < 0 || connection->left == 0)
+        if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (sent < 0)
+            connection->left = 0; /* the client is gone */
+        else
+            connection->left -= (uint64_t)sent;
+        if (sent >= 0 && (size_t)sent < most)
+            return;
+    }
+    if (connection->left == 0)
         end(connection);
 }
 
