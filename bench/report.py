@@ -23,8 +23,8 @@ from bench.scenario import Column
 
 __all__ = ["print_results", "progress"]
 
-# In a file or a pipe there is no width to fit into, and cut figures are none.
-WIDTH_UNLIMITED = 240
+# Wider than any table: a terminal that is narrower wraps the lines, and figures that are cut are none.
+WIDTH = 240
 
 
 @contextmanager
@@ -56,8 +56,8 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
 
 
 def print_results(results: Results, file: TextIO) -> None:
-    """Print tables and notes to a file or a terminal, as wide as that is."""
-    console = Console(file=file, width=None if file.isatty() else WIDTH_UNLIMITED, highlight=False)
+    """Print tables and notes to a file or a terminal."""
+    console = Console(file=file, width=WIDTH, highlight=False)
     for trial in results.trials:
         console.print(_table(trial, results.plan.columns))
     troubles = {
