@@ -2,6 +2,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ADDRESS ?= 127.0.0.1:8000
+SCENARIOS ?= echo connections idle scale bulk bulk-send udp spawn switch timers lookup import micro
+# Options for all of them, for instance: make bench BENCH="--rounds 3 --share-core"
+BENCH ?=
 
 .PHONY: run test lint bench clean
 
@@ -18,8 +21,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/mypy
 
 bench: $(VENV)/installed-bench
-	$(BIN)/python -m bench echo
-	$(BIN)/python -m bench idle
+	for scenario in $(SCENARIOS); do $(BIN)/python -m bench $$scenario $(BENCH) || exit; done
 
 clean:
 	rm -rf $(VENV) build bench/build *.egg-info

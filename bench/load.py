@@ -1,7 +1,7 @@
-"""The load generator, from this side: its command lines and its answers.
+"""The load generators, from this side: their command lines and their answers.
 
-Knows the protocol of bench/c/load.c. The server's accounts are read by the caller between the stages,
-while nothing is in flight.
+Knows the protocol of the C programs (bench/c/client.h). The server's accounts are read by the caller
+between the stages, while nothing is in flight.
 """
 
 from __future__ import annotations
@@ -9,49 +9,63 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from bench.build import BUILD
 from bench.programs import BenchError, Program
 
-__all__ = ["EchoLoad", "holding"]
+__all__ = ["Load", "LoadSettings", "holding"]
 
 HOST = "127.0.0.1"
-LOAD = str(BUILD / "load")
 OPEN_TIMEOUT_S = 120.0
 # On top of the time that the load itself takes; it gives up by itself after 10 s without an answer.
 GRACE_S = 30.0
+PROGRAMS = {"echo": "load", "udp": "load", "idle": "load", "connections": "churn", "bulk": "pour", "bulk-send": "fetch"}
 
 
-class EchoLoad:
-    """A load generator that keeps connections busy with one request each.
+@dataclass(frozen=True)
+class LoadSettings:
+    """What a load consists of.
 
     Args:
-        port: where the server listens.
-        core: the core to pin it to, None for any.
-        connections: how many.
-        size: bytes per request.
+        mode: what is done: echo, udp, connections, bulk or bulk-send.
+        connections: how many at a time.
+        size: bytes per request, or per send.
         warmup_s: how long to run before the measurement, in seconds.
         duration_s: how long to measure, in seconds.
     """
 
-    def __init__(
-        self, port: int, core: int | None, connections: int, size: int, warmup_s: float, duration_s: float
-    ) -> None:
-        command = [LOAD, "echo", HOST, str(port)]
-        command += ["--connections", str(connections), "--size", str(size)]
-        command += ["--warmup-s", str(warmup_s), "--duration-s", str(duration_s)]
-        self._warmup_s = warmup_s
-        self._duration_s = duration_s
+    mode: str
+    connections: int
+    size: int
+    warmup_s: float
+    duration_s: float
+
+
+class Load:
+    """A load generator at work on a server.
+
+    Args:
+        settings: what it does.
+        port: where the server listens.
+        core: the core to pin it to, None for any.
+    """
+
+    def __init__(self, settings: LoadSettings, port: int, core: int | None) -> None:
+        command = [str(BUILD / PROGRAMS[settings.mode]), settings.mode, HOST, str(port)]
+        command += ["--connections", str(settings.connections), "--size", str(settings.size)]
+        command += ["--warmup-s", str(settings.warmup_s), "--duration-s", str(settings.duration_s)]
+        self._settings = settings
         self.program = Program("load", command, core)
 
     def warm_up(self) -> None:
-        """Returns when all connections are open, warm and at rest."""
-        self.program.expect("warm", OPEN_TIMEOUT_S + self._warmup_s)
+        """Returns when the load has run for a while and is at rest."""
+        self.program.expect("warm", OPEN_TIMEOUT_S + self._settings.warmup_s)
 
     def measure(self) -> dict[str, float]:
-        """Load the server; returns the generator's account of it when all connections are at rest again."""
+        """Load the server; returns the generator's account of it when it is at rest again."""
         self.program.tell("go")
-        text = self.program.expect("", self._duration_s + GRACE_S)
+        text = self.program.expect("", self._settings.duration_s + GRACE_S)
         try:
             answer: dict[str, float] = json.loads(text)
         except ValueError as error:
@@ -68,7 +82,7 @@ def holding(port: int, core: int | None, connections: int) -> Iterator[None]:
         core: the core to pin the generator to, None for any.
         connections: how many.
     """
-    command = [LOAD, "idle", HOST, str(port), "--connections", str(connections)]
+    command = [str(BUILD / PROGRAMS["idle"]), "idle", HOST, str(port), "--connections", str(connections)]
     with Program("load", command, core) as program:
         program.expect("open", OPEN_TIMEOUT_S)
         yield

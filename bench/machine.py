@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import socket2
 from bench.build import compiler_version
 from bench.programs import BenchError
 
@@ -115,6 +116,7 @@ def _cpu_ticks() -> tuple[int, int]:
 def describe() -> dict[str, object]:
     """Facts about this run that a later reader cannot find out: time, machine, versions, command, environment."""
     return {
+        "socket2": socket2.__version__,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": ["python", "-m", "bench", *sys.argv[1:]],
         "commit": _commit(),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.programs import BenchError, Program
-from bench.roster import Server
+from bench.roster import Contender
 
 __all__ = ["Cpu", "Memory", "cpu_used", "memory_used", "serving"]
 
@@ -72,7 +72,7 @@ def memory_used(pid: int) -> Memory:
 
 
 @contextmanager
-def serving(server: Server, core: int | None) -> Iterator[tuple[Program, int]]:
+def serving(server: Contender, core: int | None) -> Iterator[tuple[Program, int]]:
     """Have a server running; gives its program and port.
 
     Args:

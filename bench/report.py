@@ -1,126 +1,109 @@
-"""Results: a plain table for people, JSON for everything else.
+"""Results for people: a table for each case, and a line of progress while it runs.
 
-Knows outcomes and columns, no scenario. Medians of the rounds; "x c" is the median ratio to the C
-baseline, "min-max" the range of that ratio. The JSON holds every sample of every round, so that other
-statistics can be made of it later.
+Knows rich, outcomes and columns, no scenario. Medians of the rounds; "x c" is the median ratio to the
+baseline named c, "min-max" the range of that ratio. Progress is shown on a terminal only.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
 
-from bench.rounds import Outcome, Spread, ratio, value
-from bench.scenario import Column, Scenario
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
-__all__ = ["Results", "table", "write_json"]
+from bench.results import Results
+from bench.rounds import Outcome, Trial, ratio, value
+from bench.scenario import Column
+
+__all__ = ["print_results", "progress"]
+
+# Wider than any table: a terminal that is narrower wraps the lines, and figures that are cut are none.
+WIDTH = 240
 
 
-@dataclass(frozen=True)
-class Results:
-    """A whole run.
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[str], None]]:
+    """Have a progress bar on stderr; gives what to call once per step, with what is being done.
 
     Args:
-        scenario: what was measured.
-        parameters: its command line options by name.
-        machine: facts from `machine.describe`.
-        notes: what a reader must know before comparing.
-        outcomes: one per server, the baseline first.
+        total: number of steps.
     """
+    bar = Progress(
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task("", total=total)
+        begun = 0
 
-    scenario: Scenario
-    parameters: dict[str, object]
-    machine: dict[str, object]
-    notes: tuple[str, ...]
-    outcomes: Sequence[Outcome]
+        def step(text: str) -> None:
+            nonlocal begun
+            bar.update(task, completed=begun, description=escape(text))
+            begun += 1
 
-
-def table(results: Results) -> str:
-    """The results as lines of text."""
-    columns, baseline = results.scenario.columns, results.outcomes[0]
-    measured = [outcome for outcome in results.outcomes if outcome.state == "measured"]
-    unmeasured = [outcome for outcome in results.outcomes if outcome.state != "measured"]
-    rows = [_headings(columns)]
-    rows += [[outcome.server.name, *_cells(outcome, baseline, columns)] for outcome in measured]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = [_line(row, widths) for row in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    lines += [f"{outcome.server.name}: {outcome.state}: {outcome.trouble}" for outcome in unmeasured]
-    lines.append("")
-    lines.append("{python}, {kernel}, {cpu}".format(**results.machine))
-    lines += results.notes
-    return "\n".join(lines)
+        yield step
 
 
-def _headings(columns: Sequence[Column]) -> list[str]:
-    cells = ["server"]
+def print_results(results: Results, file: TextIO) -> None:
+    """Print tables and notes to a file or a terminal."""
+    console = Console(file=file, width=WIDTH, highlight=False)
+    for trial in results.trials:
+        console.print(_table(trial, results.plan.columns))
+    troubles = {
+        f"{outcome.row.name}: {outcome.state}: {outcome.trouble}"
+        for trial in results.trials
+        for outcome in trial.outcomes
+        if outcome.trouble is not None
+    }
+    facts = "{python}, {kernel}, {cpu}, socket2 {socket2}".format(**results.machine)
+    for line in (*sorted(troubles), facts, *results.notes):
+        console.print(escape(line), soft_wrap=True)
+
+
+def _table(trial: Trial, columns: Sequence[Column]) -> Table:
+    baseline = trial.outcomes[0]
+    table = Table(box=SIMPLE_HEAD, title=trial.case.name or None, title_justify="left")
+    table.add_column("", no_wrap=True)
+    for heading in _headings(columns, baseline.row.name):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for outcome in trial.outcomes:
+        if outcome.state == "measured":
+            table.add_row(outcome.row.name, *_cells(outcome, baseline, columns))
+        else:
+            table.add_row(outcome.row.name, outcome.state, style="dim")
+    return table
+
+
+def _headings(columns: Sequence[Column], baseline: str) -> Iterator[str]:
     for column in columns:
-        cells.append(column.heading)
+        yield column.heading
         if column.ratio:
-            cells.append("x c")
+            yield f"x {baseline}"
         if column.spread:
-            cells.append("min-max")
-    return cells
+            yield "min-max"
 
 
-def _cells(outcome: Outcome, baseline: Outcome, columns: Sequence[Column]) -> list[str]:
-    cells: list[str] = []
+def _cells(outcome: Outcome, baseline: Outcome, columns: Sequence[Column]) -> Iterator[str]:
     for column in columns:
-        cells.append(f"{value(outcome, column.metric).median:.{column.decimals}f}")
+        own = value(outcome, column.metric)
         against = ratio(outcome, baseline, column.metric)
+        yield f"{own.median:.{column.decimals}f}" if own else "-"
         if column.ratio:
-            cells.append(_short(against.median) if against else "-")
+            yield _short(against.median) if against else "-"
         if column.spread:
-            cells.append(f"{_short(against.least)}-{_short(against.most)}" if against else "-")
-    return cells
+            yield f"{_short(against.least)}-{_short(against.most)}" if against else "-"
 
 
 def _short(number: float) -> str:
     return f"{number:.2f}" if number < 100 else f"{number:.0f}"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = (
-        cell.ljust(width) if index == 0 else cell.rjust(width)
-        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join([first, *others]).rstrip()
-
-
-def write_json(results: Results, path: Path) -> None:
-    """Write everything that is known about a run.
-
-    Args:
-        results: the run.
-        path: the file; it is replaced.
-    """
-    document = {
-        "scenario": results.scenario.name,
-        "parameters": results.parameters,
-        "machine": results.machine,
-        "notes": results.notes,
-        "servers": [_record(outcome, results.outcomes[0]) for outcome in results.outcomes],
-    }
-    path.write_text(json.dumps(document, indent=2) + "\n")
-
-
-def _record(outcome: Outcome, baseline: Outcome) -> dict[str, object]:
-    record: dict[str, object] = {
-        "name": outcome.server.name,
-        "version": outcome.server.version(),
-        "environment": dict(outcome.server.env),
-        "state": outcome.state,
-        "trouble": outcome.trouble,
-        "samples": outcome.samples,
-    }
-    if outcome.state == "measured":
-        metrics = list(outcome.samples[0])
-        record["values"] = {metric: _spread(value(outcome, metric)) for metric in metrics}
-        record["ratios"] = {metric: _spread(ratio(outcome, baseline, metric)) for metric in metrics}
-    return record
-
-
-def _spread(spread: Spread | None) -> dict[str, float] | None:
-    return {"median": spread.median, "min": spread.least, "max": spread.most} if spread else None

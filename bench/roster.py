@@ -1,9 +1,8 @@
-"""The roster: every server that can be measured, one row each.
+"""The roster: everything that can be measured, one row each, by the part it plays.
 
-Knows names, commands and which module has to be there; not how anything is measured. A server is a
-program that listens on port 0 of 127.0.0.1, sets TCP_NODELAY, prints "ready PORT" and serves until
-killed. A row whose module is not installed is reported as absent. To compare with one more server,
-add a row and a file in bench/servers.
+Knows names, commands and what has to be there; not how anything is measured. A server is a program of
+bench/servers, a stack one of bench/stacks; see there what each has to do. What is not there is reported
+as absent. To compare with one more, add a row and a file. The first row of each list is the baseline.
 """
 
 from __future__ import annotations
@@ -14,19 +13,31 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+import pollers
 from bench.build import BUILD
 
-__all__ = ["BASELINE", "SERVERS", "Server", "chosen"]
+__all__ = [
+    "ECHO_SERVERS",
+    "IMPORTS",
+    "MICRO",
+    "SINK_SERVERS",
+    "SOURCE_SERVERS",
+    "STACKS",
+    "UDP_SERVERS",
+    "Contender",
+    "Roster",
+    "chosen",
+]
 
-EPOLL = {"SOCKET2_POLLER": "epoll"}
+POLLER = "SOCKET2_POLLER"
 
 
 @dataclass(frozen=True)
-class Server:
+class Contender:
     """One row of the roster.
 
     Args:
-        name: what tables and `--servers` call it.
+        name: what tables and `--only` call it.
         command: the program and its arguments; it runs in the root of the repository.
         module: the top-level module it cannot run without, None if it needs none.
         env: environment variables it runs with.
@@ -37,9 +48,14 @@ class Server:
     module: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
 
-    def present(self) -> bool:
-        """Whether its module can be imported."""
-        return self.module is None or find_spec(self.module) is not None
+    def missing(self) -> str | None:
+        """Why it cannot be measured here, None when it can."""
+        if self.module is not None and find_spec(self.module) is None:
+            return f"module {self.module} is not installed"
+        poller = self.env.get(POLLER)
+        if poller is not None and poller not in pollers.available():
+            return f"socket2 has no poller {poller!r} here"
+        return None
 
     def version(self) -> str | None:
         """The version of the distribution it measures; None for the standard library, C, or a source tree."""
@@ -49,39 +65,133 @@ class Server:
             return None
 
 
-def _python(stem: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", f"bench.servers.{stem}")
+Roster = tuple[Contender, ...]
 
 
-BASELINE = Server("c", (str(BUILD / "echo_server"),))
+def _python(name: str, program: str, module: str | None = None) -> Contender:
+    return Contender(name, (sys.executable, "-m", f"bench.{program}"), module)
 
-SERVERS: tuple[Server, ...] = (
-    BASELINE,
-    Server("socket2-generator", _python("socket2_generator"), "socket2", EPOLL),
-    Server("socket2-async", _python("socket2_async"), "socket2", EPOLL),
-    Server("uvloop-protocol", _python("uvloop_protocol"), "uvloop"),
-    Server("uvloop-streams", _python("uvloop_streams"), "uvloop"),
-    Server("asyncio-protocol", _python("asyncio_protocol")),
-    Server("asyncio-streams", _python("asyncio_streams")),
-    Server("gevent-sockets", _python("gevent_sockets"), "gevent"),
-    Server("curio-sockets", _python("curio_sockets"), "curio"),
-    Server("trio-streams", _python("trio_streams"), "trio"),
+
+def _socket2(program: str, style: str) -> Roster:
+    """socket2 in pure Python and with the native poller, for threads of a style: generator or async."""
+    command = (sys.executable, "-m", *f"bench.{program}".format(style=style).split())
+    return (
+        Contender(f"socket2-{style}", command, "socket2", {POLLER: "epoll"}),
+        Contender(f"socket2-native-{style}", command, "socket2", {POLLER: "native"}),
+    )
+
+
+ECHO_SERVERS: Roster = (
+    Contender("c", (str(BUILD / "echo_server"),)),
+    *_socket2("servers.echo.socket2_{style}", "generator"),
+    *_socket2("servers.echo.socket2_{style}", "async"),
+    _python("uvloop-protocol", "servers.echo.uvloop_protocol", "uvloop"),
+    _python("uvloop-streams", "servers.echo.uvloop_streams", "uvloop"),
+    _python("asyncio-protocol", "servers.echo.asyncio_protocol"),
+    _python("asyncio-streams", "servers.echo.asyncio_streams"),
+    _python("asyncio-sockets", "servers.echo.asyncio_sockets"),
+    _python("gevent-sockets", "servers.echo.gevent_sockets", "gevent"),
+    _python("curio-sockets", "servers.echo.curio_sockets", "curio"),
+    _python("trio-streams", "servers.echo.trio_streams", "trio"),
+)
+
+UDP_SERVERS: Roster = (
+    Contender("c", (str(BUILD / "udp_server"),)),
+    *_socket2("servers.udp.socket2_{style}", "generator"),
+    *_socket2("servers.udp.socket2_{style}", "async"),
+    _python("uvloop-protocol", "servers.udp.uvloop_protocol", "uvloop"),
+    _python("asyncio-protocol", "servers.udp.asyncio_protocol"),
+    _python("asyncio-sockets", "servers.udp.asyncio_sockets"),
+    _python("gevent-sockets", "servers.udp.gevent_sockets", "gevent"),
+    _python("curio-sockets", "servers.udp.curio_sockets", "curio"),
+    _python("trio-sockets", "servers.udp.trio_sockets", "trio"),
+)
+
+SINK_SERVERS: Roster = (
+    Contender("c", (str(BUILD / "sink_server"),)),
+    *_socket2("servers.sink.socket2_{style}", "generator"),
+    *_socket2("servers.sink.socket2_{style}", "async"),
+    _python("uvloop-protocol", "servers.sink.uvloop_protocol", "uvloop"),
+    _python("uvloop-streams", "servers.sink.uvloop_streams", "uvloop"),
+    _python("asyncio-protocol", "servers.sink.asyncio_protocol"),
+    _python("asyncio-streams", "servers.sink.asyncio_streams"),
+    _python("asyncio-sockets", "servers.sink.asyncio_sockets"),
+    _python("gevent-sockets", "servers.sink.gevent_sockets", "gevent"),
+    _python("curio-sockets", "servers.sink.curio_sockets", "curio"),
+    _python("trio-sockets", "servers.sink.trio_sockets", "trio"),
+)
+
+SOURCE_SERVERS: Roster = (
+    Contender("c", (str(BUILD / "source_server"),)),
+    *_socket2("servers.source.socket2_{style}", "generator"),
+    *_socket2("servers.source.socket2_{style}", "async"),
+    _python("uvloop-protocol", "servers.source.uvloop_protocol", "uvloop"),
+    _python("uvloop-streams", "servers.source.uvloop_streams", "uvloop"),
+    _python("asyncio-protocol", "servers.source.asyncio_protocol"),
+    _python("asyncio-streams", "servers.source.asyncio_streams"),
+    _python("asyncio-sockets", "servers.source.asyncio_sockets"),
+    _python("gevent-sockets", "servers.source.gevent_sockets", "gevent"),
+    _python("curio-sockets", "servers.source.curio_sockets", "curio"),
+    _python("trio-streams", "servers.source.trio_streams", "trio"),
 )
 
 
-def chosen(names: Sequence[str] | None) -> list[Server]:
+def _stack(name: str, module: str | None = None) -> Contender:
+    return Contender(name, (sys.executable, "-m", "bench.stacks", name), module)
+
+
+STACKS: Roster = (
+    _stack("asyncio"),
+    _stack("uvloop", "uvloop"),
+    *_socket2("stacks socket2_{style}", "generator"),
+    *_socket2("stacks socket2_{style}", "async"),
+    _stack("trio", "trio"),
+    _stack("curio", "curio"),
+    _stack("gevent", "gevent"),
+)
+
+
+def _import(module: str, distribution: str | None = None) -> Contender:
+    # Without compiled files it would be the compiler that is measured, and of a source tree only.
+    compiled = {"PYTHONDONTWRITEBYTECODE": ""}
+    return Contender(module, (sys.executable, "-m", "bench.importing", module), distribution, compiled)
+
+
+IMPORTS: Roster = (
+    _import("asyncio"),
+    _import("socket"),
+    _import("socket2", "socket2"),
+    _import("uvloop", "uvloop"),
+    _import("trio", "trio"),
+    _import("curio", "curio"),
+    _import("gevent", "gevent"),
+)
+
+
+def _poller(name: str) -> Contender:
+    return Contender(name, (sys.executable, "-m", "bench.micro", name), "pollers", {POLLER: name})
+
+
+MICRO: Roster = (
+    Contender("bare", (sys.executable, "-m", "bench.micro", "bare")),
+    *(_poller(name) for name in dict.fromkeys([*pollers.available(), "native"])),
+)
+
+
+def chosen(roster: Roster, names: Sequence[str] | None) -> Roster:
     """The rows to measure, the baseline first: ratios need it.
 
     Args:
-        names: names from the roster, None for all of it.
+        roster: where to choose from.
+        names: names of rows, None for all of them.
 
     Raises:
         ValueError: a name is not in the roster.
     """
     if names is None:
-        return list(SERVERS)
-    known = {server.name: server for server in SERVERS}
+        return roster
+    known = {row.name: row for row in roster}
     for name in names:
         if name not in known:
-            raise ValueError(f"no server {name!r}; there are {', '.join(known)}")
-    return [BASELINE, *(known[name] for name in dict.fromkeys(names) if name != BASELINE.name)]
+            raise ValueError(f"no {name!r}; there are {', '.join(known)}")
+    return (roster[0], *(known[name] for name in dict.fromkeys(names) if name != roster[0].name))

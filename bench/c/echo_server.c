@@ -7,17 +7,12 @@
  * echo_server [PORT]    listens on 127.0.0.1; prints "ready PORT"; serves until killed
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "listening.h"
+
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-enum { BUFFER_BYTES = 262144, EVENTS_MAX = 1024, BACKLOG_MAX = 4096 };
+enum { BUFFER_BYTES = 262144, EVENTS_MAX = 1024 };
 
 static const uint32_t WATCHED = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
@@ -29,34 +24,6 @@ struct connection {
 
 static char buffer[BUFFER_BYTES];
 static int poller;
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static int listen_on(int port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    socklen_t length = sizeof address;
-    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0)
-        die("socket");
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
-        die("SO_REUSEADDR");
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
-        die("bind");
-    if (listen(fd, BACKLOG_MAX) < 0)
-        die("listen");
-    if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
-        die("getsockname");
-    printf("ready %d\n", ntohs(address.sin_port));
-    fflush(stdout);
-    return fd;
-}
 
 static void add(int fd, uint32_t events, void *owner)
 {
@@ -197,7 +164,7 @@ static void serve(struct connection *connection, uint32_t events)
 int main(int argc, char **argv)
 {
     static struct epoll_event events[EVENTS_MAX];
-    int listener = listen_on(argc > 1 ? atoi(argv[1]) : 0);
+    int listener = open_on(SOCK_STREAM, argc > 1 ? atoi(argv[1]) : 0);
 
     poller = epoll_create1(EPOLL_CLOEXEC);
     if (poller < 0)

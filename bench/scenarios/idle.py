@@ -13,8 +13,8 @@ from argparse import ArgumentParser, Namespace
 from bench.load import holding
 from bench.machine import Placement, spare_connections
 from bench.measure import memory_used, serving
-from bench.roster import Server
-from bench.scenario import Column, Plan, Sample, Scenario
+from bench.roster import ECHO_SERVERS, Contender
+from bench.scenario import Case, Column, Plan, Sample, Scenario
 
 __all__ = ["SCENARIO"]
 
@@ -41,7 +41,7 @@ def _plan(options: Namespace, placement: Placement) -> Plan:
     spare, note = spare_connections(options.connections + FIRST_CONNECTIONS)
     connections = spare - FIRST_CONNECTIONS
 
-    def sample(server: Server) -> Sample:
+    def sample(server: Contender) -> Sample:
         core = placement.load_core
         with serving(server, placement.server_core) as (program, port), holding(port, core, FIRST_CONNECTIONS):
             time.sleep(SETTLE_S)
@@ -62,7 +62,7 @@ def _plan(options: Namespace, placement: Placement) -> Plan:
             "open_s": open_s,
         }
 
-    return Plan(sample, (note,) if note else ())
+    return Plan((Case("", sample),), COLUMNS, (note,) if note else ())
 
 
-SCENARIO = Scenario("idle", "private memory per idle connection", COLUMNS, _add_arguments, _plan)
+SCENARIO = Scenario("idle", "private memory per idle connection", ECHO_SERVERS, _add_arguments, _plan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uvloop
 
-from bench.servers.asyncio_streams import main
+from bench.servers.echo.asyncio_streams import main
 
 if __name__ == "__main__":
     uvloop.run(main())

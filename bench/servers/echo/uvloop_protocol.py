@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uvloop
 
-from bench.servers.asyncio_protocol import main
+from bench.servers.echo.asyncio_protocol import main
 
 if __name__ == "__main__":
     uvloop.run(main())

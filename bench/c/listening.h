@@ -1,0 +1,39 @@
+/* What the C servers share: a socket on a free port of the loopback address, and the line that says so. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BACKLOG_MAX = 4096 };
+
+static inline _Noreturn void die(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+/* A bound, non-blocking socket of the type SOCK_STREAM, listening, or SOCK_DGRAM. Prints "ready PORT". */
+static inline int open_on(int type, int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    socklen_t length = sizeof address;
+    int on = 1, fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0)
+        die("socket");
+    if (type == SOCK_STREAM && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
+        die("SO_REUSEADDR");
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
+        die("bind");
+    if (type == SOCK_STREAM && listen(fd, BACKLOG_MAX) < 0)
+        die("listen");
+    if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+        die("getsockname");
+    printf("ready %d\n", ntohs(address.sin_port));
+    fflush(stdout);
+    return fd;
+}

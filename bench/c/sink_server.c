@@ -1,0 +1,75 @@
+/* The baseline for bulk: reads everything and keeps nothing, closes when the client has.
+ *
+ * Knows epoll and sockets. The bytes are copied out of the kernel (no MSG_TRUNC): the others have to, too.
+ *
+ * sink_server [PORT]    listens on 127.0.0.1; prints "ready PORT"; serves until killed
+ */
+#define _GNU_SOURCE
+#include "listening.h"
+
+#include <sys/epoll.h>
+
+enum { BUFFER_BYTES = 262144, EVENTS_MAX = 1024, TURN_CALLS_MAX = 16 };
+
+static char buffer[BUFFER_BYTES];
+static int poller;
+
+static void add(int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.fd = fd};
+
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) < 0)
+        die("epoll_ctl");
+}
+
+static void accept_one(int listener)
+{
+    int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
+        return;
+    if (fd < 0)
+        die("accept4");
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
+        die("TCP_NODELAY");
+    add(fd, EPOLLIN);
+}
+
+static void drain(int fd)
+{
+    /* Until a short read has drained the socket, but bounded: a client that never stops must not starve the others. */
+    for (int i = 0; i < TURN_CALLS_MAX; i++) {
+        ssize_t received = recv(fd, buffer, sizeof buffer, 0);
+
+        if (received < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (received <= 0) {
+            close(fd);
+            return;
+        }
+        if ((size_t)received < sizeof buffer)
+            return; /* a FIN behind it is reported again */
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct epoll_event events[EVENTS_MAX];
+    int listener = open_on(SOCK_STREAM, argc > 1 ? atoi(argv[1]) : 0);
+
+    poller = epoll_create1(EPOLL_CLOEXEC);
+    if (poller < 0)
+        die("epoll_create1");
+    add(listener, EPOLLIN);
+    for (;;) {
+        int count = epoll_wait(poller, events, EVENTS_MAX, -1);
+        if (count < 0 && errno != EINTR)
+            die("epoll_wait");
+        for (int i = 0; i < count; i++) {
+            if (events[i].data.fd == listener)
+                accept_one(listener);
+            else
+                drain(events[i].data.fd);
+        }
+    }
+}

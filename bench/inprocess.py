@@ -1,0 +1,60 @@
+"""A measurement that a program makes of itself: start it fresh on its core, and hear its metrics.
+
+Knows the line "result JSON", which programs of this kind end with.
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, ArgumentTypeError
+
+from bench.programs import BenchError, Program
+from bench.roster import Contender
+from bench.stacks import BATCH
+
+__all__ = ["add_count", "alone_on", "metrics_of"]
+
+TIMEOUT_S = 180.0
+
+
+def metrics_of(row: Contender, core: int | None, *args: object) -> dict[str, float]:
+    """Run a row's program once.
+
+    Args:
+        row: whose command to run.
+        core: the core to pin it to, None for any.
+        args: what to append to the command.
+
+    Raises:
+        BenchError: it failed, or took too long.
+    """
+    with Program(row.name, [*row.command, *map(str, args)], core, row.env) as program:
+        text = program.expect("result", TIMEOUT_S)
+    try:
+        metrics: dict[str, float] = json.loads(text)
+    except ValueError as error:
+        raise BenchError(f"{row.name}: not JSON: {text!r}") from error
+    return metrics
+
+
+def alone_on(core: int | None) -> str:
+    """Where such a program runs, in words."""
+    return "NOT PINNED: one core only" if core is None else f"each on core {core}"
+
+
+def add_count(parser: ArgumentParser, default: int, what: str) -> None:
+    """Declare --count, which is done in whole batches.
+
+    Args:
+        parser: of the scenario.
+        default: the number unless it is given.
+        what: is counted.
+    """
+    parser.add_argument("--count", type=_batches, default=default, metavar="N", help=f"{what} (default: %(default)s)")
+
+
+def _batches(text: str) -> int:
+    count = int(text)
+    if count < BATCH or count % BATCH:
+        raise ArgumentTypeError(f"a multiple of {BATCH}")
+    return count

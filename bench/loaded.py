@@ -1,0 +1,92 @@
+"""A server under load, measured once: what every scenario with a load generator has in common.
+
+Knows the order: start, warm up, read the CPU clock at rest, load, read it again. And it repeats a
+sample during which the host has moved the cores.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.distance import METRIC, alike, core_distance_ns
+from bench.load import Load, LoadSettings
+from bench.machine import Placement
+from bench.measure import Cpu, Memory, cpu_used, memory_used, serving
+from bench.roster import Contender
+
+__all__ = ["Loaded", "add_times", "measure_loaded", "settings_of"]
+
+ATTEMPTS_MAX = 3
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What came of it: the load generator's account, the server's CPU use meanwhile and its memory after."""
+
+    answer: Mapping[str, float]
+    used: Cpu
+    memory: Memory
+    core_distance_ns: float
+
+    def per(self, unit: str, name: str) -> dict[str, float]:
+        """The metrics of every scenario.
+
+        Args:
+            unit: the key of the answer that counts the work done.
+            name: what one unit is called in the names of metrics.
+        """
+        count, seconds = self.answer[unit], self.answer["seconds"]
+        cpu_us = self.used.total_s / count * 1e6
+        return {
+            f"cpu_us_per_{name}": cpu_us,
+            f"user_us_per_{name}": cpu_us * self.used.user_share,
+            f"system_us_per_{name}": cpu_us * (1 - self.used.user_share),
+            f"{unit}_per_s": count / seconds,
+            "busy_percent": self.used.total_s / seconds * 100,
+            "load_busy_percent": self.answer["load_cpu_s"] / seconds * 100,
+            **self.answer,
+            "rss_bytes": self.memory.rss,
+            "pss_bytes": self.memory.pss,
+            "uss_bytes": self.memory.uss,
+            METRIC: self.core_distance_ns,
+        }
+
+
+def measure_loaded(server: Contender, settings: LoadSettings, placement: Placement) -> Loaded:
+    """One measurement of a fresh server during which the cores stayed where they were, if that can be had."""
+    for _ in range(ATTEMPTS_MAX):
+        before_ns = core_distance_ns(placement)
+        answer, used, memory = _measure(server, settings, placement)
+        after_ns = core_distance_ns(placement)
+        if alike(before_ns, after_ns):
+            break
+    return Loaded(answer, used, memory, (before_ns + after_ns) / 2)
+
+
+def _measure(server: Contender, settings: LoadSettings, placement: Placement) -> tuple[dict[str, float], Cpu, Memory]:
+    with serving(server, placement.server_core) as (program, port):
+        load = Load(settings, port, placement.load_core)
+        with load.program:
+            load.warm_up()
+            before = cpu_used(program.pid)
+            answer = load.measure()
+            used = cpu_used(program.pid).since(before)
+            memory = memory_used(program.pid)
+    return answer, used, memory
+
+
+def add_times(parser: ArgumentParser, duration_s: float = 2.0, warmup_s: float = 0.5) -> None:
+    """Declare the options that every load has."""
+    parser.add_argument(
+        "--duration-s", type=float, default=duration_s, metavar="S", help="length of a sample (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--warmup-s", type=float, default=warmup_s, metavar="S", help="load before it (default: %(default)s)"
+    )
+
+
+def settings_of(mode: str, connections: int, size: int, options: Namespace) -> LoadSettings:
+    """Settings with the times from the command line."""
+    return LoadSettings(mode, connections, size, options.warmup_s, options.duration_s)

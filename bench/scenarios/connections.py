@@ -1,0 +1,47 @@
+"""Scenario connections: what a short life costs: accept, one small echo, close.
+
+Knows what to read and when. `--connections` clients each live one life after the other; CPU per
+connection is the headline, for the reasons given in `echo`.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from bench.loaded import add_times, measure_loaded, settings_of
+from bench.machine import Placement, spare_connections
+from bench.roster import ECHO_SERVERS, Contender
+from bench.scenario import Case, Column, Plan, Sample, Scenario
+
+__all__ = ["SCENARIO"]
+
+COLUMNS = (
+    Column("cpu_us_per_connection", "cpu us/conn", 2, ratio=True, spread=True),
+    Column("user_us_per_connection", "user", 2),
+    Column("system_us_per_connection", "sys", 2),
+    Column("busy_percent", "busy %"),
+    Column("connections_per_s", "conn/s", ratio=True),
+    Column("p50_us", "p50 us", ratio=True),
+    Column("p99_us", "p99 us", ratio=True),
+)
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--connections", type=int, default=50, metavar="N", help="clients at a time (default: %(default)s)"
+    )
+    parser.add_argument("--size", type=int, default=64, metavar="B", help="bytes per request (default: %(default)s)")
+    add_times(parser)
+
+
+def _plan(options: Namespace, placement: Placement) -> Plan:
+    connections, note = spare_connections(options.connections)
+    settings = settings_of("connections", connections, options.size, options)
+
+    def sample(server: Contender) -> Sample:
+        return measure_loaded(server, settings, placement).per("connections", "connection")
+
+    return Plan((Case("", sample),), COLUMNS, (note,) if note else ())
+
+
+SCENARIO = Scenario("connections", "server CPU per accept + echo + close", ECHO_SERVERS, _add_arguments, _plan)

@@ -1,0 +1,64 @@
+"""Scenario echo: what a request and its answer cost a server, over many busy connections.
+
+Knows what to read and when. CPU per request is the headline: unlike throughput it does not depend on
+how fast the load generator is, and unlike latency not on how long the queue is. `busy` tells whether
+the server was saturated (100 %) during the measurement. `--matrix` takes the usual sizes and numbers.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from bench.loaded import add_times, measure_loaded, settings_of
+from bench.machine import Placement, spare_connections
+from bench.roster import ECHO_SERVERS, Contender
+from bench.scenario import Case, Column, Plan, Sample, Scenario
+
+__all__ = ["SCENARIO"]
+
+COLUMNS = (
+    Column("cpu_us_per_request", "cpu us/req", 2, ratio=True, spread=True),
+    Column("user_us_per_request", "user", 2),
+    Column("system_us_per_request", "sys", 2),
+    Column("busy_percent", "busy %"),
+    Column("requests_per_s", "req/s", ratio=True),
+    Column("p50_us", "p50 us", ratio=True),
+    Column("p99_us", "p99 us", ratio=True),
+    Column("p99_9_us", "p99.9 us", ratio=True),
+)
+MATRIX_SIZES = (64, 1024, 65536)
+MATRIX_CONNECTIONS = (1, 100, 1000)
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--size", type=int, nargs="+", default=[64], metavar="B", help="bytes per request (default: 64)"
+    )
+    parser.add_argument(
+        "--connections", type=int, nargs="+", default=[100], metavar="N", help="busy connections (default: 100)"
+    )
+    parser.add_argument(
+        "--matrix", action="store_true", help=f"all of the sizes {MATRIX_SIZES} with all of {MATRIX_CONNECTIONS}"
+    )
+    add_times(parser)
+
+
+def _plan(options: Namespace, placement: Placement) -> Plan:
+    sizes = MATRIX_SIZES if options.matrix else options.size
+    numbers = MATRIX_CONNECTIONS if options.matrix else options.connections
+    most, note = spare_connections(max(numbers))
+    numbers = dict.fromkeys(min(number, most) for number in numbers)
+    cases = [_case(size, connections, options, placement) for size in sizes for connections in numbers]
+    return Plan(tuple(cases), COLUMNS, (note,) if note else ())
+
+
+def _case(size: int, connections: int, options: Namespace, placement: Placement) -> Case:
+    settings = settings_of("echo", connections, size, options)
+
+    def sample(server: Contender) -> Sample:
+        return measure_loaded(server, settings, placement).per("requests", "request")
+
+    return Case(f"{size} B x {connections}", sample)
+
+
+SCENARIO = Scenario("echo", "server CPU per request, throughput and latency", ECHO_SERVERS, _add_arguments, _plan)

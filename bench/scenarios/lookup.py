@@ -1,0 +1,50 @@
+"""Scenario lookup: names looked up by many tasks at once, through getaddrinfo in OS threads.
+
+Knows counts and columns; the programs are in bench/stacks. By default the host's own name, which is in
+/etc/hosts as a rule: so what is measured is the way there and back, not a name server. Not pinned, as
+the OS threads are the point; each stack has its own default number of them.
+"""
+
+from __future__ import annotations
+
+import socket
+from argparse import ArgumentParser, Namespace
+
+from bench.inprocess import add_count, alone_on, metrics_of
+from bench.machine import Placement
+from bench.programs import BenchError
+from bench.roster import STACKS, Contender
+from bench.scenario import Case, Column, Plan, Sample, Scenario
+from bench.stacks import LOOKUP_PORT, LOOKUP_TASKS
+
+__all__ = ["SCENARIO"]
+
+COLUMNS = (
+    Column("lookup_ns", "cpu ns/look-up", ratio=True, spread=True),
+    Column("lookup_per_s", "look-ups/s", ratio=True, spread=True),
+)
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    add_count(parser, 3000, "look-ups")
+    parser.add_argument("--host", default=socket.gethostname(), metavar="NAME", help="name (default: this host's)")
+    parser.add_argument(
+        "--one-core", action="store_true", help="pin to one core after all: no contention between OS threads"
+    )
+
+
+def _plan(options: Namespace, placement: Placement) -> Plan:
+    try:
+        socket.getaddrinfo(options.host, LOOKUP_PORT, socket.AF_INET)
+    except socket.gaierror as error:
+        raise BenchError(f"{options.host} cannot be looked up here: {error.strerror}; see --host") from error
+    core = placement.server_core if options.one_core else None
+
+    def sample(row: Contender) -> Sample:
+        return metrics_of(row, core, "lookup", options.count, options.host)
+
+    where = alone_on(core) if core is not None else "NOT PINNED: look-ups use OS threads"
+    return Plan((Case(f"{LOOKUP_TASKS} tasks", sample),), COLUMNS, where=where)
+
+
+SCENARIO = Scenario("lookup", "concurrent look-ups of a name", STACKS, _add_arguments, _plan, compiled=False)

@@ -1,0 +1,63 @@
+"""Scenario scale: how the cost of a request grows with the number of busy connections.
+
+Knows what to read and when. One sample measures a row at all numbers of connections, one right after
+the other with a fresh server each, and takes the growth within that sample, so drift cancels.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from bench.distance import METRIC
+from bench.loaded import add_times, measure_loaded, settings_of
+from bench.machine import Placement, spare_connections
+from bench.roster import ECHO_SERVERS, Contender
+from bench.scenario import Case, Column, Line, Plan, Sample, Scenario
+
+__all__ = ["SCENARIO"]
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--connections",
+        type=int,
+        nargs="+",
+        default=[100, 1000, 10_000],
+        metavar="N",
+        help="busy connections; growth is against the first (default: 100 1000 10000)",
+    )
+    parser.add_argument("--size", type=int, default=64, metavar="B", help="bytes per request (default: %(default)s)")
+    add_times(parser)
+
+
+def _plan(options: Namespace, placement: Placement) -> Plan:
+    most, note = spare_connections(max(options.connections))
+    numbers = list(dict.fromkeys(min(number, most) for number in options.connections))
+
+    def sample(server: Contender) -> Sample:
+        metrics: dict[str, float] = {}
+        for number in numbers:
+            loaded = measure_loaded(server, settings_of("echo", number, options.size, options), placement)
+            figures = loaded.per("requests", "request")
+            metrics[_cost(number)] = figures["cpu_us_per_request"]
+            metrics[f"requests_per_s_at_{number}"] = figures["requests_per_s"]
+            metrics[f"p99_us_at_{number}"] = figures["p99_us"]
+            metrics[_growth(number)] = metrics[_cost(number)] / metrics[_cost(numbers[0])]
+            metrics.setdefault(METRIC, figures[METRIC])
+        return metrics
+
+    columns = [Column(_cost(number), f"us/req at {number}", 2, ratio=True, spread=True) for number in numbers]
+    columns += [Column(_growth(number), f"{number} : {numbers[0]}", 2) for number in numbers[1:]]
+    line = Line({number: _cost(number) for number in numbers}, "busy connections", "server CPU, us per request")
+    return Plan((Case("", sample),), tuple(columns), (note,) if note else (), line)
+
+
+def _cost(number: int) -> str:
+    return f"cpu_us_per_request_at_{number}"
+
+
+def _growth(number: int) -> str:
+    return f"growth_at_{number}"
+
+
+SCENARIO = Scenario("scale", "server CPU per request as connections become many", ECHO_SERVERS, _add_arguments, _plan)

@@ -1,0 +1,38 @@
+"""Scenario spawn: what a small task costs, from its start to its end being noticed.
+
+Knows counts and columns; the programs are in bench/stacks. In batches of 1000: start all, then wait for
+each. "return" ends without waiting, which a stack that starts tasks inside the call has an advantage
+at; "wait" gives way once, so that every stack has to suspend and resume it.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from bench.inprocess import add_count, alone_on, metrics_of
+from bench.machine import Placement
+from bench.roster import STACKS, Contender
+from bench.scenario import Case, Column, Plan, Sample, Scenario
+
+__all__ = ["SCENARIO"]
+
+COLUMNS = (
+    Column("return_ns", "return: cpu ns", ratio=True, spread=True),
+    Column("return_per_s", "tasks/s"),
+    Column("wait_ns", "wait: cpu ns", ratio=True, spread=True),
+    Column("wait_per_s", "tasks/s"),
+)
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    add_count(parser, 100_000, "tasks")
+
+
+def _plan(options: Namespace, placement: Placement) -> Plan:
+    def sample(row: Contender) -> Sample:
+        return metrics_of(row, placement.server_core, "spawn", options.count)
+
+    return Plan((Case("", sample),), COLUMNS, where=alone_on(placement.server_core))
+
+
+SCENARIO = Scenario("spawn", "tasks per second, start to end", STACKS, _add_arguments, _plan, compiled=False)

@@ -1,0 +1,35 @@
+"""Scenario switch: what handing a token from one task to another costs, suspend and resume.
+
+Knows counts and columns; the programs are in bench/stacks: suspend/resume in socket2, Event in asyncio,
+curio and gevent, wait_task_rescheduled/reschedule in Trio: each stack's cheapest public way.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from bench.inprocess import add_count, alone_on, metrics_of
+from bench.machine import Placement
+from bench.roster import STACKS, Contender
+from bench.scenario import Case, Column, Plan, Sample, Scenario
+
+__all__ = ["SCENARIO"]
+
+COLUMNS = (
+    Column("switch_ns", "cpu ns/switch", ratio=True, spread=True),
+    Column("switch_per_s", "switches/s"),
+)
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    add_count(parser, 300_000, "switches")
+
+
+def _plan(options: Namespace, placement: Placement) -> Plan:
+    def sample(row: Contender) -> Sample:
+        return metrics_of(row, placement.server_core, "switch", options.count)
+
+    return Plan((Case("", sample),), COLUMNS, where=alone_on(placement.server_core))
+
+
+SCENARIO = Scenario("switch", "two tasks passing a token", STACKS, _add_arguments, _plan, compiled=False)

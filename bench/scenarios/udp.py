@@ -1,0 +1,53 @@
+"""Scenario udp: what a datagram and its answer cost a server with one socket.
+
+Knows what to read and when. Each client has one datagram in flight. Lost ones are counted: with more
+clients than the server's receive buffer holds datagrams (some 200), the kernel drops the rest.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from bench.loaded import add_times, measure_loaded, settings_of
+from bench.machine import Placement, spare_connections
+from bench.roster import UDP_SERVERS, Contender
+from bench.scenario import Case, Column, Plan, Sample, Scenario
+
+__all__ = ["SCENARIO"]
+
+COLUMNS = (
+    Column("cpu_us_per_request", "cpu us/dgram", 2, ratio=True, spread=True),
+    Column("user_us_per_request", "user", 2),
+    Column("system_us_per_request", "sys", 2),
+    Column("busy_percent", "busy %"),
+    Column("requests_per_s", "dgram/s", ratio=True),
+    Column("p50_us", "p50 us", ratio=True),
+    Column("p99_us", "p99 us", ratio=True),
+    Column("lost", "lost"),
+)
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--connections", type=int, default=50, metavar="N", help="clients (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=int, nargs="+", default=[64, 1024], metavar="B", help="bytes per datagram (default: 64 1024)"
+    )
+    add_times(parser)
+
+
+def _plan(options: Namespace, placement: Placement) -> Plan:
+    connections, note = spare_connections(options.connections)
+    cases = tuple(_case(size, connections, options, placement) for size in options.size)
+    return Plan(cases, COLUMNS, (note,) if note else ())
+
+
+def _case(size: int, connections: int, options: Namespace, placement: Placement) -> Case:
+    settings = settings_of("udp", connections, size, options)
+
+    def sample(server: Contender) -> Sample:
+        return measure_loaded(server, settings, placement).per("requests", "request")
+
+    return Case(f"{size} B x {connections}", sample)
+
+
+SCENARIO = Scenario("udp", "server CPU per datagram echoed", UDP_SERVERS, _add_arguments, _plan)

@@ -1,0 +1,25 @@
+"""asyncio, streams: StreamReader.read in a loop."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+
+async def sink(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    # The transport sets TCP_NODELAY itself.
+    with suppress(ConnectionError):
+        while await reader.read(262144):
+            pass
+    writer.close()
+
+
+async def main() -> None:
+    # The limit is the size of the buffer that read() takes from; the default would cut it to a quarter.
+    server = await asyncio.start_server(sink, "127.0.0.1", 0, backlog=4096, limit=262144)
+    print("ready", server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

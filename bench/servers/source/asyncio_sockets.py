@@ -1,0 +1,33 @@
+"""asyncio, sockets: loop.sock_sendall, a task for each connection."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from bench.servers.source import BLOCK
+
+
+async def source(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
+    with connection:
+        for _ in range(int.from_bytes(await loop.sock_recv(connection, 8))):
+            await loop.sock_sendall(connection, BLOCK)
+
+
+async def main() -> None:
+    loop = asyncio.get_running_loop()
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listener.setblocking(False)
+    print("ready", listener.getsockname()[1], flush=True)
+    tasks = set()
+    while True:
+        connection, _ = await loop.sock_accept(listener)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # The loop keeps weak references only.
+        task = loop.create_task(source(loop, connection))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,26 @@
+"""asyncio, callbacks: a DatagramProtocol on the default event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+
+class Echo(asyncio.DatagramProtocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # No isinstance: uvloop's transports are of no such class.
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, address: tuple[str | Any, int]) -> None:
+        self.transport.sendto(data, address)
+
+
+async def main() -> None:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Echo, ("127.0.0.1", 0))
+    print("ready", transport.get_extra_info("sockname")[1], flush=True)
+    await loop.create_future()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,18 @@
+"""socket2, a thread as a coroutine."""
+
+from __future__ import annotations
+
+import socket2
+
+
+async def main() -> None:
+    sock = socket2.udp()
+    sock.bind("127.0.0.1", 0)
+    print("ready", sock.getsockname()[1], flush=True)
+    while True:
+        data, address = await sock.recvfrom(65536)
+        await sock.sendto(data, address)
+
+
+if __name__ == "__main__":
+    socket2.run(main)

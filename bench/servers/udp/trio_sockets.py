@@ -1,0 +1,18 @@
+"""Trio: trio.socket; it has no streams for datagrams."""
+
+from __future__ import annotations
+
+import trio
+
+
+async def main() -> None:
+    with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock:
+        await sock.bind(("127.0.0.1", 0))
+        print("ready", sock.getsockname()[1], flush=True)
+        while True:
+            data, address = await sock.recvfrom(65536)
+            await sock.sendto(data, address)
+
+
+if __name__ == "__main__":
+    trio.run(main)
