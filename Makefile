@@ -5,6 +5,7 @@ ADDRESS ?= 127.0.0.1:8000
 SCENARIOS ?= echo connections idle scale bulk bulk-send udp spawn switch timers lookup import micro
 # Options for all of them, for instance: make bench BENCH="--rounds 3 --share-core"
 BENCH ?=
+CODE := pollers socket2 tests bench examples
 
 .PHONY: run test lint bench clean
 
@@ -16,8 +17,8 @@ test: $(VENV)/installed-test
 	SOCKET2_CHECK=1 $(BIN)/python -m pytest -q --ignore=tests/contract --ignore=tests/interop/test_thousand.py
 
 lint: $(VENV)/installed-test
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 
 bench: $(VENV)/installed-bench
