@@ -140,11 +140,13 @@ class Query:
             raise ValueError("the list of addresses is empty")
         if isinstance(host, tuple):
             host, port = _of_sockaddr(host)
+        if isinstance(host, bytes) and family != "unix":
+            host = host.decode("ascii")
         self.port = _checked_port(port)
         self.host = host = os.fspath(host) if family == "unix" and isinstance(host, os.PathLike) else host
         if not isinstance(host, (str, bytes, NoneType, AddressList, Address)) and host is not False:
             raise TypeError(f"a host is a string, None, False or an AddressList, not {host!r}")
-        if family != "unix" and isinstance(host, (str, bytes)) and 0 in _octets(host):
+        if family != "unix" and isinstance(host, str) and "\0" in host:
             raise ValueError("a host name has no NUL in it")
 
     def at_once(self) -> AddressList | None:
@@ -172,11 +174,11 @@ class Query:
 
     def _literal(self, host: Any) -> Any:
         family = self.family or "inet"
-        if host is None or host in ("*", "", b"*", b""):
+        if host is None or host in ("*", ""):
             return _ANY[family]
         if host == "<broadcast>" and family == "inet":  # as the standard library has it
             return "255.255.255.255"
-        local = host is False or host.lower() in ("localhost", b"localhost")
+        local = host is False or host.lower() == "localhost"
         if local and not (host and self._flags & socket.AI_CANONNAME):
             return _LOOPBACK[family]
         return host
@@ -205,10 +207,6 @@ def _of_sockaddr(address: tuple[Any, ...]) -> tuple[Any, Any]:
     if len(address) == 4 and address[3] and "%" not in host:
         host = f"{host}%{address[3]}"
     return host, port
-
-
-def _octets(text: str | bytes) -> bytes:
-    return text if isinstance(text, bytes) else text.encode(errors="surrogateescape")
 
 
 def _checked_port(port: Port) -> int | str:
