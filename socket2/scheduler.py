@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Protocol
@@ -324,15 +325,22 @@ class Scheduler:
         if self.current is not None:
             raise RuntimeError("called inside a thread: only an OS thread that is no coroutine thread runs the loop")
         self.running = True
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(finalizer=self._close_generator)
         try:
             with self._interrupts:
                 yield
         finally:
+            sys.set_asyncgen_hooks(*hooks)
             self.running = False
             self._stopping = False
         if self._interrupts.noted:
             self._interrupts.noted = 0
             raise KeyboardInterrupt
+
+    def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """An async generator was dropped before its end: what it has to clean up may have to wait."""
+        self.post(functools.partial(self.newthread, generator.aclose, ()))
 
     def close(self) -> None:
         """Cancel all threads, give them a turn to end, shut the poller down. For OS threads that are done with it."""

@@ -750,6 +750,30 @@ def test_an_os_thread_may_end_without_closing_anything() -> None:
     assert trail == ["closed"]
 
 
+def test_an_async_generator_that_is_dropped_may_wait_in_its_clean_up() -> None:
+    trail = []
+
+    async def numbers() -> Any:
+        try:
+            for number in range(10):
+                await sleep(0)
+                yield number
+        finally:
+            await sleep(0.001)
+            trail.append("cleaned up")
+
+    async def main() -> None:
+        async for number in numbers():
+            if number == 2:
+                break
+        gc.collect()
+        await sleep(0.01)
+
+    run(main)
+    start()
+    assert trail == ["cleaned up"]
+
+
 def test_contextvars_belong_to_the_thread() -> None:
     var = contextvars.ContextVar("var", default="unset")
 
