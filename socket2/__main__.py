@@ -67,7 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         pass
     except (OSError, ValueError) as error:
-        print(f"python -m socket2: {error}", file=sys.stderr)
+        where = f"{text_of(options.address)}: " if options.command else ""
+        print(f"python -m socket2: {where}{getattr(error, 'strerror', None) or error}", file=sys.stderr)
         return 1
     return 0
 
