@@ -203,7 +203,7 @@ count = 0
 def handler(number, frame):
     global count
     count += 1
-    say(count)
+    os.write(1, b"%d\\n" % count)  # print() is not to be entered twice
 signal.signal(signal.SIGUSR1, handler)
 def main():
     say("ready")
