@@ -304,7 +304,7 @@ def test_a_live_thread_is_held_by_the_scheduler() -> None:
 def test_a_yield_without_from_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     def forgot_from() -> Steps:
         try:
-            yield sleep(0).__iter__()
+            yield pause()
         except TypeError as error:
             return str(error)
 
