@@ -92,6 +92,14 @@ class Direction:
         return value
 
     @unwatched
+    def answer(self, value: Any) -> Generator[Any, None, Any]:
+        """Nothing was asked for: that needs no system call and no wait."""
+        if self.state:
+            raise self.refusal()
+        return value
+        yield
+
+    @unwatched
     def let_others_run(self, attempt: Callable[[Handle, Any], Any]) -> Generator[Any, None, None]:
         """Yield once without having attempted anything. park() says: resume it when the others have had their turn."""
         self.attempt = attempt
@@ -236,13 +244,13 @@ class Handle:
 
     def recv(self, n: int, owner: object = None, /) -> Operation[bytes]:
         if n < 1:
-            return self.reading.operate(_nothing, _length(n, b""), owner)
+            return self.reading.answer(_length(n, b""))
         return self.reading.operate(attempts.recv, n, owner)
 
     def recv_into(self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /) -> Operation[int]:
         n = _room(buffer, n)
         if not n:
-            return self.reading.operate(_nothing, 0, owner)
+            return self.reading.answer(0)
         return self.reading.operate(attempts.recv_into, (buffer, n), owner)
 
     def recvfrom(self, n: int, owner: object = None, /) -> Operation[tuple[bytes, Address]]:
@@ -324,10 +332,6 @@ class Handle:
         for handle, _ in self.poller.kept.pop(self, ()):
             handle.close()
         return self.sock
-
-
-def _nothing(_: Handle, result: Any) -> Any:
-    return result
 
 
 def _length(n: int, nothing: bytes) -> bytes:
