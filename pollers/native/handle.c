@@ -34,10 +34,83 @@ handle_new(Poller *poller, int fd, PyObject *sock, int family, bool drains)
     handle->generation = ++poller->generation;
     handle->armed = drains ? DRAINS : 0;
     handle->finished = 0;
-    handle->family = (uint16_t)family & 0x7fff;
+    handle->family = (uint16_t)family & 0x1fff;
     handle->queued = 0;
+    handle->made_sock = 0;
+    handle->first_sock = 0;
     PyObject_GC_Track(handle);
     return handle;
+}
+
+/* The standard library's socket. */
+
+/* Make the standard library's socket for our descriptor. */
+static PyObject *
+wrap(Handle *handle)
+{
+    PyObject *fd = PyLong_FromLong(handle->fd);
+    PyObject *keywords = fd != NULL ? Py_BuildValue("(s)", "fileno") : NULL;
+    PyObject *sock = keywords != NULL ? PyObject_Vectorcall(handle->poller->state->socket_class, &fd, 0, keywords) : NULL;
+    Py_XDECREF(keywords);
+    Py_XDECREF(fd);
+    return sock;
+}
+
+/* Take the descriptor out of a socket object, which would otherwise close it. */
+static void
+unwrap(PyObject *sock)
+{
+    PyObject *error = error_take();
+    PyObject *fd = PyObject_CallMethod(sock, "detach", NULL);
+    if (fd == NULL) {
+        PyErr_WriteUnraisable(sock);
+    }
+    Py_XDECREF(fd);
+    Py_DECREF(sock);
+    error_put(error);
+}
+
+PyObject *
+handle_sock(Handle *handle)
+{
+    if (handle->sock == NULL) {
+        int fd = handle->fd;
+        if (fd < 0) {
+            PyErr_SetNone(handle->poller->state->closed_error);
+            return NULL;
+        }
+        PyObject *sock = wrap(handle);
+        if (sock == NULL) {
+            return NULL;
+        }
+        PyObject *done = PyObject_CallMethod(sock, "setblocking", "i", 0);
+        if (done == NULL) {
+            unwrap(sock);
+            return NULL;
+        }
+        Py_DECREF(done);
+        if (handle->fd != fd || handle->sock != NULL) { /* a signal handler was here */
+            unwrap(sock);
+            return handle_sock(handle);
+        }
+        handle->sock = sock;
+        handle->first_sock = !handle->made_sock;
+        handle->made_sock = 1;
+    }
+    return Py_NewRef(handle->sock);
+}
+
+/* A connection that begins to wait gives up the socket object that was made to set it up, so that an idle one has not
+   to pay for a setsockopt() at its start. Only the first, and only when nobody else holds it. */
+static void
+give_up_first_sock(Handle *handle)
+{
+    if (handle->sock != NULL && Py_REFCNT(handle->sock) == 1) {
+        PyObject *sock = handle->sock;
+        handle->sock = NULL;
+        handle->first_sock = 0;
+        unwrap(sock);
+    }
 }
 
 /* What the ways do. */
@@ -157,6 +230,9 @@ handle_try_again(Handle *handle, int way, bool *broken)
 static PyObject *
 park(Handle *handle, int way, PyObject *waiter)
 {
+    if (handle->first_sock) {
+        give_up_first_sock(handle);
+    }
     uint8_t state = handle->state[way];
     if (state & FINISHED) {
         Py_RETURN_TRUE;
@@ -340,61 +416,7 @@ PyType_Spec writing_spec = {
     .slots = writing_slots,
 };
 
-/* The end, and the standard library's socket. */
-
-/* Make the standard library's socket for our descriptor. */
-static PyObject *
-wrap(Handle *handle)
-{
-    PyObject *fd = PyLong_FromLong(handle->fd);
-    PyObject *keywords = fd != NULL ? Py_BuildValue("(s)", "fileno") : NULL;
-    PyObject *sock = keywords != NULL ? PyObject_Vectorcall(handle->poller->state->socket_class, &fd, 0, keywords) : NULL;
-    Py_XDECREF(keywords);
-    Py_XDECREF(fd);
-    return sock;
-}
-
-/* Take the descriptor out of a socket object, which would otherwise close it. */
-static void
-unwrap(PyObject *sock)
-{
-    PyObject *error = error_take();
-    PyObject *fd = PyObject_CallMethod(sock, "detach", NULL);
-    if (fd == NULL) {
-        PyErr_WriteUnraisable(sock);
-    }
-    Py_XDECREF(fd);
-    Py_DECREF(sock);
-    error_put(error);
-}
-
-PyObject *
-handle_sock(Handle *handle)
-{
-    if (handle->sock == NULL) {
-        int fd = handle->fd;
-        if (fd < 0) {
-            PyErr_SetNone(handle->poller->state->closed_error);
-            return NULL;
-        }
-        PyObject *sock = wrap(handle);
-        if (sock == NULL) {
-            return NULL;
-        }
-        PyObject *done = PyObject_CallMethod(sock, "setblocking", "i", 0);
-        if (done == NULL) {
-            unwrap(sock);
-            return NULL;
-        }
-        Py_DECREF(done);
-        if (handle->fd != fd || handle->sock != NULL) { /* a signal handler was here */
-            unwrap(sock);
-            return handle_sock(handle);
-        }
-        handle->sock = sock;
-    }
-    return Py_NewRef(handle->sock);
-}
+/* The end. */
 
 /* Put a connection that nobody took back, for the next accept. Called where errors cannot be raised. */
 void

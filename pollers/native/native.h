@@ -113,8 +113,10 @@ struct Handle {
     bool ready[WAYS];        /* false: known to block until the next event */
     uint8_t armed;
     uint8_t finished;        /* bits 1 << way: poll() is to return it */
-    uint16_t family : 15;
+    uint16_t family : 13;
     uint16_t queued : 1;     /* in the poller's list of finished ones */
+    uint16_t made_sock : 1;  /* we have made a socket object once */
+    uint16_t first_sock : 1; /* and that is the one here */
 };
 
 struct Writing {
