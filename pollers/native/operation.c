@@ -236,15 +236,20 @@ operation_am_send(PyObject *self, PyObject *sent, PyObject **result)
     return PYGEN_RETURN;
 }
 
-static void
-stop_with(PyObject *value)
+/* Raise StopIteration with the result. Steals the reference. */
+static PyObject *
+stop_with(Operation *op, PyObject *result)
 {
     /* Called explicitly: a tuple or an exception as the value would be taken apart. */
-    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
+    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
     if (stop != NULL) {
         PyErr_SetObject(PyExc_StopIteration, stop);
         Py_DECREF(stop);
+    } else if (op->kind == ACCEPT && result != Py_None) {
+        handle_keep(op->handle, result);
     }
+    Py_DECREF(result);
+    return NULL;
 }
 
 static PyObject *
@@ -255,11 +260,11 @@ operation_iternext(PyObject *self)
     if (status != PYGEN_RETURN) {
         return result;
     }
-    if (result != Py_None) { /* None needs no exception here, and in an iternext it needs no telling */
-        stop_with(result);
+    if (result == Py_None) { /* which needs no exception: an iterator just ends */
+        Py_DECREF(result);
+        return NULL;
     }
-    Py_DECREF(result);
-    return NULL;
+    return stop_with((Operation *)self, result);
 }
 
 static PyObject *
@@ -267,12 +272,7 @@ operation_send(PyObject *self, PyObject *sent)
 {
     PyObject *result;
     PySendResult status = operation_am_send(self, sent, &result);
-    if (status != PYGEN_RETURN) {
-        return result;
-    }
-    stop_with(result);
-    Py_DECREF(result);
-    return NULL;
+    return status == PYGEN_RETURN ? stop_with((Operation *)self, result) : result;
 }
 
 /* Make what throw() was given the current exception: (error), or (type, value, traceback) as Python calls it. */
