@@ -71,13 +71,14 @@ outcome_of_call(PyObject *returned, PyObject **result)
     return done(returned, result);
 }
 
-/* Call a method of the socket with arguments in the style of Py_BuildValue. */
-#define CALL(handle, result, ...)                                                                                     \
-    do {                                                                                                              \
-        PyObject *sock_ = handle_sock(handle);                                                                        \
-        (result) = sock_ != NULL ? PyObject_CallMethod(sock_, __VA_ARGS__) : NULL;                                    \
-        Py_XDECREF(sock_);                                                                                            \
-    } while (0)
+static PyObject *
+call_sock(Handle *handle, Name name, PyObject *first, PyObject *second, PyObject *third)
+{
+    PyObject *sock = handle_sock(handle);
+    PyObject *returned = sock != NULL ? call(handle->poller->state, sock, name, first, second, third) : NULL;
+    Py_XDECREF(sock);
+    return returned;
+}
 
 /* Receiving. */
 
@@ -193,8 +194,9 @@ attempt_recvfrom(Operation *op, PyObject **result)
     socklen_t length = sizeof from;
     PyObject *data = NULL;
     if (!family_is_known(op->handle->family)) {
-        PyObject *returned;
-        CALL(op->handle, returned, "recvfrom", "n", (Py_ssize_t)op->count);
+        PyObject *n = PyLong_FromUnsignedLongLong(op->count);
+        PyObject *returned = n != NULL ? call_sock(op->handle, NAME_RECVFROM, n, NULL, NULL) : NULL;
+        Py_XDECREF(n);
         return outcome_of_call(returned, result);
     }
     Outcome outcome = receive(op->handle, (Py_ssize_t)op->count, &from, &length, &data);
@@ -216,8 +218,9 @@ attempt_recvfrom_into(Operation *op, PyObject **result)
     socklen_t length = sizeof from;
     Py_ssize_t received;
     if (!family_is_known(op->handle->family)) {
-        PyObject *returned;
-        CALL(op->handle, returned, "recvfrom_into", "On", op->argument, (Py_ssize_t)op->count);
+        PyObject *n = PyLong_FromUnsignedLongLong(op->count);
+        PyObject *returned = n != NULL ? call_sock(op->handle, NAME_RECVFROM_INTO, op->argument, n, NULL) : NULL;
+        Py_XDECREF(n);
         return outcome_of_call(returned, result);
     }
     Outcome outcome = receive_into(op, &from, &length, &received);
@@ -304,14 +307,14 @@ admit(Handle *listener, int fd, PyObject *address, PyObject **result)
 static Outcome
 accept_through_sock(Handle *listener, PyObject **result)
 {
-    PyObject *pair, *handle = NULL;
-    CALL(listener, pair, "accept", NULL);
+    PyObject *handle = NULL;
+    PyObject *pair = call_sock(listener, NAME_ACCEPT, NULL, NULL, NULL);
     if (pair == NULL) {
         return outcome_of_call(NULL, result);
     }
     PyObject *sock, *address;
     if (PyArg_ParseTuple(pair, "OO", &sock, &address)) {
-        handle = PyObject_CallMethod((PyObject *)listener->poller, "attach", "(O)", sock);
+        handle = call(listener->poller->state, (PyObject *)listener->poller, NAME_ATTACH, sock, NULL, NULL);
     }
     PyObject *accepted = handle != NULL ? PyTuple_Pack(2, handle, address) : NULL;
     Py_XDECREF(handle);
@@ -428,9 +431,11 @@ attempt_sendall(Operation *op, PyObject **result)
 static Outcome
 attempt_sendto(Operation *op, PyObject **result)
 {
-    PyObject *returned;
-    CALL(op->handle, returned, "sendto", "OiO", PyTuple_GET_ITEM(op->argument, 0), MSG_NOSIGNAL,
-         PyTuple_GET_ITEM(op->argument, 1));
+    PyObject *data = PyTuple_GET_ITEM(op->argument, 0);
+    PyObject *address = PyTuple_GET_ITEM(op->argument, 1);
+    PyObject *flags = PyLong_FromLong(MSG_NOSIGNAL);
+    PyObject *returned = flags != NULL ? call_sock(op->handle, NAME_SENDTO, data, flags, address) : NULL;
+    Py_XDECREF(flags);
     return outcome_of_call(returned, result);
 }
 
@@ -483,11 +488,10 @@ pending_error(Handle *handle)
 static Outcome
 attempt_connect(Operation *op, PyObject **result)
 {
-    PyObject *returned;
     if (op->begun && pending_error(op->handle) == FAILURE) {
         return FAILURE;
     }
-    CALL(op->handle, returned, "connect_ex", "(O)", op->argument);
+    PyObject *returned = call_sock(op->handle, NAME_CONNECT_EX, op->argument, NULL, NULL);
     if (returned == NULL) {
         return FAILURE;
     }

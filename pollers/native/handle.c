@@ -48,20 +48,19 @@ handle_new(Poller *poller, int fd, PyObject *sock, int family, bool drains)
 static PyObject *
 wrap(Handle *handle)
 {
+    State *state = handle->poller->state;
     PyObject *fd = PyLong_FromLong(handle->fd);
-    PyObject *keywords = fd != NULL ? Py_BuildValue("(s)", "fileno") : NULL;
-    PyObject *sock = keywords != NULL ? PyObject_Vectorcall(handle->poller->state->socket_class, &fd, 0, keywords) : NULL;
-    Py_XDECREF(keywords);
+    PyObject *sock = fd != NULL ? PyObject_Vectorcall(state->socket_class, &fd, 0, state->fileno_only) : NULL;
     Py_XDECREF(fd);
     return sock;
 }
 
 /* Take the descriptor out of a socket object, which would otherwise close it. */
 static void
-unwrap(PyObject *sock)
+unwrap(State *state, PyObject *sock)
 {
     PyObject *error = error_take();
-    PyObject *fd = PyObject_CallMethod(sock, "detach", NULL);
+    PyObject *fd = call(state, sock, NAME_DETACH, NULL, NULL, NULL);
     if (fd == NULL) {
         PyErr_WriteUnraisable(sock);
     }
@@ -74,23 +73,24 @@ PyObject *
 handle_sock(Handle *handle)
 {
     if (handle->sock == NULL) {
+        State *state = handle->poller->state;
         int fd = handle->fd;
         if (fd < 0) {
-            PyErr_SetNone(handle->poller->state->closed_error);
+            PyErr_SetNone(state->closed_error);
             return NULL;
         }
         PyObject *sock = wrap(handle);
         if (sock == NULL) {
             return NULL;
         }
-        PyObject *done = PyObject_CallMethod(sock, "setblocking", "i", 0);
+        PyObject *done = call(state, sock, NAME_SETBLOCKING, Py_False, NULL, NULL);
         if (done == NULL) {
-            unwrap(sock);
+            unwrap(state, sock);
             return NULL;
         }
         Py_DECREF(done);
         if (handle->fd != fd || handle->sock != NULL) { /* a signal handler was here */
-            unwrap(sock);
+            unwrap(state, sock);
             return handle_sock(handle);
         }
         handle->sock = sock;
@@ -109,7 +109,7 @@ give_up_first_sock(Handle *handle)
         PyObject *sock = handle->sock;
         handle->sock = NULL;
         handle->first_sock = 0;
-        unwrap(sock);
+        unwrap(handle->poller->state, sock);
     }
 }
 
@@ -493,7 +493,7 @@ handle_close(Handle *handle)
     Py_INCREF(handle); /* the poller may hold the last reference */
     int status, fd = leave(handle);
     if (handle->sock != NULL) {
-        PyObject *done = PyObject_CallMethod(handle->sock, "close", NULL);
+        PyObject *done = call(handle->poller->state, handle->sock, NAME_CLOSE, NULL, NULL, NULL);
         status = done != NULL ? 0 : -1;
         Py_XDECREF(done);
     } else {

@@ -42,6 +42,35 @@ error_put(PyObject *error)
 #endif
 }
 
+static const char *const name_texts[NAMES] = {
+    [NAME_ACCEPT] = "accept",
+    [NAME_ATTACH] = "attach",
+    [NAME_BYTES_SENT] = "bytes_sent",
+    [NAME_CLOSE] = "close",
+    [NAME_CONNECT_EX] = "connect_ex",
+    [NAME_DETACH] = "detach",
+    [NAME_FAMILY] = "family",
+    [NAME_FILENO] = "fileno",
+    [NAME_PROTO] = "proto",
+    [NAME_RECVFROM] = "recvfrom",
+    [NAME_RECVFROM_INTO] = "recvfrom_into",
+    [NAME_SENDTO] = "sendto",
+    [NAME_SETBLOCKING] = "setblocking",
+    [NAME_TYPE] = "type",
+};
+
+/* Call a method with the arguments before the first NULL. */
+PyObject *
+call(State *state, PyObject *object, Name name, PyObject *first, PyObject *second, PyObject *third)
+{
+    PyObject *args[] = {object, first, second, third};
+    size_t count = 1;
+    while (count < Py_ARRAY_LENGTH(args) && args[count] != NULL) {
+        count++;
+    }
+    return PyObject_VectorcallMethod(state->names[name], args, count, NULL);
+}
+
 int
 argument_count(const char *name, Py_ssize_t given, Py_ssize_t least, Py_ssize_t most)
 {
@@ -154,6 +183,16 @@ execute(PyObject *module)
             return -1;
         }
     }
+    for (int name = 0; name < NAMES; name++) {
+        state->names[name] = PyUnicode_InternFromString(name_texts[name]);
+        if (state->names[name] == NULL) {
+            return -1;
+        }
+    }
+    state->fileno_only = PyTuple_Pack(1, state->names[NAME_FILENO]);
+    if (state->fileno_only == NULL) {
+        return -1;
+    }
     return make_types(module, state) < 0 ? -1 : register_fork_hook(module);
 }
 
@@ -171,6 +210,7 @@ traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->unsupported_error);
     Py_VISIT(state->stats_class);
     Py_VISIT(state->socket_class);
+    Py_VISIT(state->fileno_only);
     return 0;
 }
 
@@ -191,6 +231,10 @@ clear(PyObject *module)
     Py_CLEAR(state->unsupported_error);
     Py_CLEAR(state->stats_class);
     Py_CLEAR(state->socket_class);
+    Py_CLEAR(state->fileno_only);
+    for (int name = 0; name < NAMES; name++) {
+        Py_CLEAR(state->names[name]);
+    }
     return 0;
 }
 

@@ -52,6 +52,25 @@ typedef struct Handle Handle;
 typedef struct Writing Writing;
 typedef struct Operation Operation;
 
+/* Names of attributes, made once: the interpreter finds methods by the identity of their names. */
+typedef enum {
+    NAME_ACCEPT,
+    NAME_ATTACH,
+    NAME_BYTES_SENT,
+    NAME_CLOSE,
+    NAME_CONNECT_EX,
+    NAME_DETACH,
+    NAME_FAMILY,
+    NAME_FILENO,
+    NAME_PROTO,
+    NAME_RECVFROM,
+    NAME_RECVFROM_INTO,
+    NAME_SENDTO,
+    NAME_SETBLOCKING,
+    NAME_TYPE,
+    NAMES,
+} Name;
+
 /* The module's state. No C global holds an object: there may be several interpreters. */
 typedef struct {
     PyTypeObject *poller_type;
@@ -64,6 +83,8 @@ typedef struct {
     PyObject *unsupported_error;
     PyObject *stats_class;
     PyObject *socket_class;
+    PyObject *fileno_only;   /* ("fileno",): the keywords for it */
+    PyObject *names[NAMES];
     Poller *pollers;         /* all there are, for the fork hook; they leave when they die */
     Operation *free;         /* dead operations, to be used again; linked by `owner` */
     int free_count;
@@ -200,6 +221,7 @@ void poller_forked_error(Poller *poller);
 void pollers_after_fork(State *state);
 
 /* module.c */
+PyObject *call(State *state, PyObject *object, Name name, PyObject *first, PyObject *second, PyObject *third);
 PyObject *error_take(void);
 void error_put(PyObject *error);
 int argument_count(const char *name, Py_ssize_t given, Py_ssize_t least, Py_ssize_t most);

@@ -99,7 +99,7 @@ static void
 tell_bytes_sent(Operation *op, PyObject *error)
 {
     PyObject *sent = PyLong_FromUnsignedLongLong(op->count);
-    if (sent == NULL || PyObject_SetAttrString(error, "bytes_sent", sent) < 0) {
+    if (sent == NULL || PyObject_SetAttr(error, op->handle->poller->state->names[NAME_BYTES_SENT], sent) < 0) {
         PyErr_Clear(); /* an exception class of somebody's that refuses: the error itself matters more */
     }
     Py_XDECREF(sent);

@@ -154,9 +154,9 @@ poller_forget(Poller *poller, Handle *handle)
 
 /* Read a number of the standard library's socket: -1 and an exception on failure. */
 static int
-number_of(PyObject *sock, const char *attribute, int *number)
+number_of(State *state, PyObject *sock, Name attribute, int *number)
 {
-    PyObject *value = PyObject_GetAttrString(sock, attribute);
+    PyObject *value = PyObject_GetAttr(sock, state->names[attribute]);
     long found = value != NULL ? PyLong_AsLong(value) : -1;
     Py_XDECREF(value);
     *number = (int)found;
@@ -164,9 +164,9 @@ number_of(PyObject *sock, const char *attribute, int *number)
 }
 
 static int
-descriptor_of(PyObject *sock, int *fd)
+descriptor_of(State *state, PyObject *sock, int *fd)
 {
-    PyObject *value = PyObject_CallMethod(sock, "fileno", NULL);
+    PyObject *value = call(state, sock, NAME_FILENO, NULL, NULL, NULL);
     long found = value != NULL ? PyLong_AsLong(value) : -1;
     Py_XDECREF(value);
     *fd = found > INT_MAX ? -1 : (int)found;
@@ -177,19 +177,20 @@ static PyObject *
 poller_attach(PyObject *self, PyObject *sock)
 {
     Poller *poller = (Poller *)self;
+    State *state = poller->state;
     int family, type, proto, fd;
-    if (number_of(sock, "family", &family) < 0 || number_of(sock, "type", &type) < 0 ||
-        number_of(sock, "proto", &proto) < 0 || check(poller) < 0 || descriptor_of(sock, &fd) < 0) {
+    if (number_of(state, sock, NAME_FAMILY, &family) < 0 || number_of(state, sock, NAME_TYPE, &type) < 0 ||
+        number_of(state, sock, NAME_PROTO, &proto) < 0 || check(poller) < 0 || descriptor_of(state, sock, &fd) < 0) {
         return NULL;
     }
     if (fd < 0) {
-        PyErr_SetNone(poller->state->closed_error);
+        PyErr_SetNone(state->closed_error);
         return NULL;
     }
     if (handle_at(poller, fd) != NULL) {
         return PyErr_Format(PyExc_ValueError, "fd %d is attached already", fd);
     }
-    PyObject *done = PyObject_CallMethod(sock, "setblocking", "i", 0);
+    PyObject *done = call(state, sock, NAME_SETBLOCKING, Py_False, NULL, NULL);
     if (done == NULL) {
         return NULL;
     }
