@@ -81,6 +81,21 @@ def test_checked_by_environment() -> None:
         assert done.stdout.strip() == expected, done.stderr
 
 
+def test_the_native_poller_can_be_switched_off() -> None:
+    program = "import pollers; print(*pollers.available(), '|', pollers.native_status())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={"SOCKET2_NATIVE": "0"}, capture_output=True, text=True, timeout=20
+    )
+    names, status = done.stdout.split(" | ")
+    assert "native" not in names.split()
+    assert status.strip() == "no (switched off by SOCKET2_NATIVE=0)"
+
+
+def test_the_native_poller_says_why_it_is_not_there() -> None:
+    assert (pollers.native_status() == "yes") == ("native" in pollers.available())
+    assert pollers.native_status() == "yes" or pollers.native_status().startswith("no (")
+
+
 def test_a_listener_may_take_an_address_that_lingers() -> None:
     with socket.socket() as sock:
         pollers.prepare_listener(sock)

@@ -173,7 +173,7 @@ def test_what_was_dropped_after_it_was_closed_is_not_returned(driver: Driver) ->
         steps = iter(handle.recv(10))
         next(steps).park("waiter")
         handle.close()
-        steps.close()  # type: ignore[attr-defined]
+        steps.close()
         assert driver.poller.poll(0) == []
 
 
@@ -298,7 +298,7 @@ class Evil(socket.socket):
     __slots__ = ("act",)
     act: Callable[[], None]
 
-    def connect_ex(self, address: Any) -> int:  # type: ignore[override]
+    def connect_ex(self, address: Any) -> int:
         self.act()
         return super().connect_ex(address)
 
@@ -319,7 +319,7 @@ def test_closed_in_the_middle_of_the_first_attempt(driver: Driver) -> None:
 
 def test_ended_or_stepped_in_the_middle_of_the_first_attempt(driver: Driver) -> None:
     _, address = driver.listener()
-    seen = []
+    seen: list[bool] = []
 
     def act() -> None:
         for meddle in (op.close, lambda: next(op), lambda: op.throw(KeyError)):
@@ -491,7 +491,8 @@ def test_every_size_is_exact(driver: Driver, size: int) -> None:
 def test_bad_arguments(driver: Driver) -> None:
     poller: Any = driver.poller
     handle: Any = driver.attach(socket.socket())
-    for call in (
+    wrong: Any
+    for wrong in (
         lambda: poller.poll("soon"),
         lambda: poller.poll(0, "all"),
         lambda: poller.poll(0, 1, 2),
@@ -504,10 +505,10 @@ def test_bad_arguments(driver: Driver) -> None:
         lambda: type(handle.recv(1))(),
     ):
         with pytest.raises(TypeError):
-            call()
-    for call in (lambda: poller.poll(float("nan")), lambda: poller.poll(0, 0)):
+            wrong()
+    for wrong in (lambda: poller.poll(float("nan")), lambda: poller.poll(0, 0)):
         with pytest.raises(ValueError, match="."):
-            call()
+            wrong()
     with pytest.raises(AttributeError):
         del poller.streak
 
