@@ -15,7 +15,7 @@
    without a second allocation, and a wait for more than there is costs no memory. */
 #define SPARE_SIZE ((Py_ssize_t)1 << 16)
 
-/* So many connections in a row may have been lost before they were accepted; then others have a turn. */
+/* So many connections in a row may have been lost before they were accepted; then it is told. */
 #define ACCEPTS_MAX 64
 
 /* So many pieces of one sendall may go in one turn. */
@@ -263,10 +263,11 @@ is_of_this_connection(int number)
     }
 }
 
+/* The system has no room for it, and no event will tell when it has. */
 static Outcome
-no_room(Handle *handle, int number)
+exhausted(Handle *handle, int number, const char *text)
 {
-    PyObject *error = PyObject_CallFunction(handle->poller->state->exhausted_error, "is", number, strerror(number));
+    PyObject *error = PyObject_CallFunction(handle->poller->state->exhausted_error, "is", number, text);
     if (error != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
         Py_DECREF(error);
@@ -346,14 +347,13 @@ attempt_accept(Operation *op, PyObject **result)
             return BLOCKED;
         }
         if (number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM) {
-            return no_room(listener, number);
+            return exhausted(listener, number, strerror(number));
         }
         if (!is_of_this_connection(number)) {
             return system_error();
         }
     }
-    poller_arm_again(listener->poller, listener); /* more may wait, and no edge would tell */
-    return BLOCKED;
+    return exhausted(listener, ECONNABORTED, "64 connections in a row were lost before they were accepted");
 }
 
 /* Sending. */
@@ -436,7 +436,12 @@ attempt_sendto(Operation *op, PyObject **result)
     PyObject *flags = PyLong_FromLong(MSG_NOSIGNAL);
     PyObject *returned = flags != NULL ? call_sock(op->handle, NAME_SENDTO, data, flags, address) : NULL;
     Py_XDECREF(flags);
-    return outcome_of_call(returned, result);
+    Outcome outcome = outcome_of_call(returned, result);
+    if (outcome == BLOCKED && op->handle->family == AF_UNIX) {
+        /* It is the receiver's queue that is full. Events tell of our own buffer only, which is not. */
+        return exhausted(op->handle, EAGAIN, strerror(EAGAIN));
+    }
+    return outcome;
 }
 
 static Outcome
@@ -504,7 +509,7 @@ attempt_connect(Operation *op, PyObject **result)
         return done_none(result);
     }
     if (number == EAGAIN) { /* a UNIX listener's queue is full: nothing is under way and no event will come of it */
-        return no_room(op->handle, number);
+        return exhausted(op->handle, number, strerror(number));
     }
     op->begun = 1;
     if (number == EINPROGRESS || number == EALREADY || number == EINTR) {

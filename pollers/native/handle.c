@@ -205,9 +205,8 @@ handle_try_again(Handle *handle, int way, bool *broken)
         handle->state[way] = FINISHED | (handle->state[way] & FOR_GOOD);
         Py_XSETREF(op->argument, value);
         break;
-    case AGAIN:
-        handle->state[way] = FINISHED | (handle->state[way] & FOR_GOOD);
-        op->unfinished = 1;
+    case AGAIN: /* the waiter's next step goes on with it */
+        handle->state[way] = PASSING | (handle->state[way] & FOR_GOOD);
         break;
     case FAILURE:
         if (PyErr_ExceptionMatches(PyExc_Exception)) {
@@ -234,7 +233,7 @@ park(Handle *handle, int way, PyObject *waiter)
         give_up_first_sock(handle);
     }
     uint8_t state = handle->state[way];
-    if (state & FINISHED) {
+    if (state & (FINISHED | PASSING)) {
         Py_RETURN_TRUE;
     }
     if (!(state & OFFERED)) {
@@ -265,11 +264,12 @@ cancel(Handle *handle, int way, PyObject *error)
         PyErr_Format(PyExc_TypeError, "an operation is cancelled with an exception, not %R", error);
         return NULL;
     }
-    if (!(handle->state[way] & (OFFERED | PARKED)) || is_running(handle, way)) {
+    uint8_t state = handle->state[way];
+    if (!(state & (OFFERED | PARKED | PASSING)) || is_running(handle, way)) {
         Py_RETURN_FALSE;
     }
     handle_end(handle, way, Py_NewRef(error));
-    Py_RETURN_TRUE;
+    return PyBool_FromLong(!(state & PASSING)); /* which is resumed anyway */
 }
 
 static PyObject *

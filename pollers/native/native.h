@@ -30,6 +30,7 @@ enum {
     CLOSED = 16,
     FORKED = 32,
     FAILED = 64,
+    PASSING = 128, /* not attempted yet: others first */
     FOR_GOOD = CLOSED | FORKED, /* what an operation's end leaves */
 };
 
@@ -41,7 +42,7 @@ enum {
     DRAINS = 2,
 };
 
-/* Operations that may finish at once, one after the other, before their thread is sent round by the ready queue. */
+/* Operations that may finish at once, one after the other, before the next one lets other threads run first. */
 #define STREAK_MAX 64
 
 /* Room for one event per connection that is ready, on the stack of poll(). */
@@ -176,14 +177,13 @@ struct Operation {
     uint64_t kind : 4;
     uint64_t phase : 2;
     uint64_t begun : 1;      /* CONNECT: connect(2) was called; SENDALL: `argument` is a view of our own */
-    uint64_t unfinished : 1; /* SENDALL: finished only for this turn */
 };
 
 typedef enum { SUCCESS, BLOCKED, FAILURE, AGAIN } Outcome;
 
 static inline int way_of(Kind kind) { return kind >= SEND ? WRITING : READING; }
 
-/* attempts.c: SUCCESS sets *result, FAILURE an exception; AGAIN: it is time for others to have a turn. */
+/* attempts.c: SUCCESS sets *result, FAILURE an exception; AGAIN: a part of it is done, and others should run. */
 Outcome attempt(Operation *op, PyObject **result);
 
 /* addresses.c */

@@ -52,7 +52,6 @@ operation_new(Handle *handle, Kind kind, PyObject *argument, Py_ssize_t count, P
     op->kind = kind;
     op->phase = NEW;
     op->begun = 0;
-    op->unfinished = 0;
     PyObject_GC_Track(op);
     return (PyObject *)op;
 }
@@ -126,16 +125,45 @@ succeed(Operation *op, PyObject *value, PyObject **result)
     return PYGEN_RETURN;
 }
 
-/* It has its result, and yet has to wait for its turn. */
-static void
-finish_later(Operation *op, uint8_t *state, PyObject *value)
+/* Yield the direction: whoever drives us parks there. */
+static PySendResult
+suspend(Operation *op, PyObject **result)
 {
-    *state = FINISHED | (*state & FOR_GOOD);
-    if (value == NULL) {
-        op->unfinished = 1;
-    } else {
-        Py_XSETREF(op->argument, value);
+    int way = way_of(op->kind);
+    *result = handle_direction(op->handle, way);
+    if (*result == NULL) {
+        handle_release(op->handle, way);
+        return fail(op);
     }
+    op->phase = SUSPENDED;
+    return PYGEN_NEXT;
+}
+
+/* Attempt it, on a way that is ours. */
+static PySendResult
+go(Operation *op, PyObject **result)
+{
+    Handle *handle = op->handle;
+    int way = way_of(op->kind);
+    if (handle->ready[way] || op->kind == CONNECT || op->kind == NOTHING) {
+        PyObject *value = NULL;
+        switch (attempt(op, &value)) {
+        case SUCCESS:
+            handle->poller->streak++;
+            handle_release(handle, way);
+            return succeed(op, value, result);
+        case FAILURE:
+            handle_release(handle, way);
+            return fail(op);
+        case BLOCKED:
+            handle->ready[way] = false;
+            break;
+        case AGAIN:
+            handle->state[way] = PASSING | (handle->state[way] & FOR_GOOD);
+            break;
+        }
+    }
+    return suspend(op, result);
 }
 
 static PySendResult
@@ -143,44 +171,36 @@ start(Operation *op, PyObject **result)
 {
     Handle *handle = op->handle;
     int way = way_of(op->kind);
-    uint8_t *state = &handle->state[way];
-    if (*state != IDLE) {
+    if (handle->state[way] != IDLE) {
         handle_refuse(handle, way);
         return fail(op);
     }
     /* The way is ours during the attempt already, since an attempt can run code of others. */
     op->phase = RUNNING;
-    *state = OFFERED;
     handle->operation[way] = op;
-    if (handle->ready[way] || op->kind == CONNECT || op->kind == NOTHING) {
-        PyObject *value = NULL;
-        switch (attempt(op, &value)) {
-        case SUCCESS:
-            handle->poller->streak++;
-            if (handle->poller->streak < STREAK_MAX) {
-                handle_release(handle, way);
-                return succeed(op, value, result);
-            }
-            finish_later(op, state, value);
-            break;
-        case AGAIN:
-            finish_later(op, state, NULL);
-            break;
-        case BLOCKED:
-            handle->ready[way] = false;
-            break;
-        case FAILURE:
-            handle_release(handle, way);
-            return fail(op);
+    if (handle->poller->streak >= STREAK_MAX) {
+        handle->state[way] = PASSING;
+        return suspend(op, result);
+    }
+    handle->state[way] = OFFERED;
+    return go(op, result);
+}
+
+/* It was resumed without having finished. */
+static PySendResult
+refused(Operation *op, int way, uint8_t state)
+{
+    if (state & PASSING) { /* closed or forked while others ran */
+        handle_refuse(op->handle, way);
+    } else {
+        PyObject *what = handle_describe(op->handle, way);
+        if (what != NULL) {
+            PyErr_Format(PyExc_RuntimeError, "resumed before it has finished: %U", what);
+            Py_DECREF(what);
         }
     }
-    *result = handle_direction(handle, way);
-    if (*result == NULL) {
-        handle_release(handle, way);
-        return fail(op);
-    }
-    op->phase = SUSPENDED;
-    return PYGEN_NEXT;
+    handle_release(op->handle, way);
+    return fail(op);
 }
 
 static PySendResult
@@ -189,21 +209,19 @@ resume(Operation *op, PyObject **result)
     Handle *handle = op->handle;
     int way = way_of(op->kind);
     uint8_t state = handle->state[way];
-    PyObject *value = op->argument;
     op->phase = RUNNING; /* from here on code of others may run, and must not end it a second time */
+    if (state == PASSING) {
+        handle->state[way] = OFFERED;
+        handle->finished &= (uint8_t)~(1 << way);
+        Py_CLEAR(handle->waiter[way]);
+        return go(op, result);
+    }
     if (!(state & FINISHED)) {
-        PyErr_Format(PyExc_RuntimeError, "%s was resumed before it had finished", operation_name(op->kind));
-        handle_release(handle, way);
-        return fail(op);
+        return refused(op, way, state);
     }
-    handle_release(handle, way);
-    if (op->unfinished) {
-        op->unfinished = 0;
-        if (!(state & FAILED)) {
-            return start(op, result);
-        }
-    }
+    PyObject *value = op->argument;
     op->argument = NULL;
+    handle_release(handle, way);
     if (state & FAILED) {
         PyErr_SetObject((PyObject *)Py_TYPE(value), value);
         Py_DECREF(value);

@@ -141,7 +141,7 @@ def does(operation: Any) -> Steps[Any]:
 def fill(handle: Handle) -> Steps[int]:
     """Send until the kernel takes no more; return how many bytes it took. Never parks."""
     sent = 0
-    block = bytes(1 << 20)  # so that it is full before STREAK_MAX sends
+    block = bytes(1 << 16)
     while True:
         steps = iter(handle.send(block))
         try:

@@ -111,7 +111,7 @@ def test_resumed_before_it_has_finished(driver: Driver) -> None:
     with peer:
         steps = iter(handle.recv(10))
         assert next(steps).park("waiter") is False
-        with pytest.raises(RuntimeError, match="before it had finished"):
+        with pytest.raises(RuntimeError, match="before it has finished: recv on fd"):
             next(steps)
         peer.sendall(b"free")
         assert driver.run(does(handle.recv(10))) == b"free"
