@@ -181,6 +181,7 @@ def test_the_writing_direction_is_one_while_somebody_looks(driver: Driver) -> No
     handle, peer = driver.half()
     with peer:
         driver.run(fill(handle))
+        driver.poller.streak = 0
         steps = iter(handle.send(b"x"))
         direction = next(steps)
         assert direction is handle.writing
