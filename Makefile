@@ -7,7 +7,7 @@ SCENARIOS ?= echo connections idle scale bulk bulk-send udp spawn switch timers 
 BENCH ?=
 CODE := pollers socket2 tests bench examples
 
-.PHONY: run test lint bench clean
+.PHONY: run test test-native lint bench clean
 
 run: $(VENV)/installed
 	@$(BIN)/python -m socket2 echo $(ADDRESS)
@@ -15,6 +15,9 @@ run: $(VENV)/installed
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest
 	SOCKET2_CHECK=1 $(BIN)/python -m pytest -q --ignore=tests/contract --ignore=tests/interop/test_thousand.py
+
+test-native: $(VENV)/installed-test
+	tools/test_native.sh $(BIN)/python
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check $(CODE)

@@ -41,6 +41,7 @@ __all__ = [
     "Stats",
     "available",
     "choose",
+    "native_status",
     "operation",
     "prepare_listener",
     "register",
@@ -93,6 +94,26 @@ def _make(name: str | None) -> Poller:
     raise refused or OSError("no poller is registered")
 
 
+def native_status() -> str:
+    """Return "yes" when the native poller is here, else "no" and why, for people."""
+    return _native_status
+
+
+def _probe_native() -> str:
+    if os.environ.get("SOCKET2_NATIVE") == "0":
+        return "no (switched off by SOCKET2_NATIVE=0)"
+    if not hasattr(importlib.import_module("select"), "epoll"):
+        return "no (it is for systems with epoll)"
+    try:
+        native = importlib.import_module("._native", __name__)
+    except ModuleNotFoundError:
+        return "no (not built: that takes a C compiler and Python's headers when this package is installed)"
+    except ImportError as error:
+        return f"no (it cannot be loaded: {error})"
+    register("native", native.Native)
+    return "yes"
+
+
 def _probe() -> None:
     for name, needs, attribute in (("epoll", "epoll", "Epoll"), ("select", "select", "Select")):
         if hasattr(importlib.import_module("select"), needs):
@@ -100,4 +121,5 @@ def _probe() -> None:
             register(name, getattr(module, attribute))
 
 
+_native_status = _probe_native()
 _probe()

@@ -50,7 +50,7 @@ def describe() -> None:
     poller.shutdown()
     print(f"socket2 {__version__}, Python {sys.version.split()[0]}")
     print(f"pollers: {', '.join(pollers.available())}; chosen: {poller.name}{' (checked)' * pollers.CHECKING}")
-    print("native: no (pure Python)")
+    print(f"native: {pollers.native_status()}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,17 +10,21 @@ import pytest
 
 import pollers
 
+# The native poller is the same to its users, and has the same name.
+NAMES = {"native": "epoll"}
+
 
 def test_the_first_that_works_is_taken() -> None:
     poller = pollers.choose(pollers.available()[0], checked=False)
-    assert poller.name == pollers.available()[0]
+    name = pollers.available()[0]
+    assert poller.name == NAMES.get(name, name)
     poller.shutdown()
 
 
 def test_by_argument() -> None:
     for name in pollers.available():
         poller = pollers.choose(name, checked=False)
-        assert poller.name == name
+        assert poller.name == NAMES.get(name, name)
         assert poller.shutdown() == []
         assert poller.shutdown() == []
 
@@ -47,7 +51,8 @@ def test_a_poller_that_the_kernel_refuses_is_passed_over(monkeypatch: pytest.Mon
     monkeypatch.delenv("SOCKET2_POLLER", raising=False)
     monkeypatch.setattr(pollers, "_factories", {"broken": refused, **pollers._factories})
     poller = pollers.choose(checked=False)
-    assert poller.name == pollers.available()[1]
+    name = pollers.available()[1]
+    assert poller.name == NAMES.get(name, name)
     poller.shutdown()
     monkeypatch.setattr(pollers, "_factories", {"broken": refused})
     with pytest.raises(OSError, match="Too many open files"):
@@ -74,6 +79,21 @@ def test_checked_by_environment() -> None:
             timeout=20,
         )
         assert done.stdout.strip() == expected, done.stderr
+
+
+def test_the_native_poller_can_be_switched_off() -> None:
+    program = "import pollers; print(*pollers.available(), '|', pollers.native_status())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={"SOCKET2_NATIVE": "0"}, capture_output=True, text=True, timeout=20
+    )
+    names, status = done.stdout.split(" | ")
+    assert "native" not in names.split()
+    assert status.strip() == "no (switched off by SOCKET2_NATIVE=0)"
+
+
+def test_the_native_poller_says_why_it_is_not_there() -> None:
+    assert (pollers.native_status() == "yes") == ("native" in pollers.available())
+    assert pollers.native_status() == "yes" or pollers.native_status().startswith("no (")
 
 
 def test_a_listener_may_take_an_address_that_lingers() -> None:

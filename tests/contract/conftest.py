@@ -37,7 +37,8 @@ def make(kind: str, checked: bool) -> pollers.Poller:
 
 @pytest.fixture(params=[(kind, checked) for kind in kinds() for checked in (False, True)], ids=lambda p: _name(*p))
 def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
-    driver = Driver(make(*request.param))
+    kind, checked = request.param
+    driver = Driver(make(kind, checked), kind.removesuffix("(2)"))
     yield driver
     driver.close()
 

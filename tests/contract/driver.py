@@ -36,8 +36,9 @@ class Task:
 class Driver:
     """Steps tasks over one poller."""
 
-    def __init__(self, poller: Poller) -> None:
+    def __init__(self, poller: Poller, kind: str) -> None:
         self.poller = poller
+        self.kind = kind  # what pollers.choose() calls it
         self.ready: list[Task] = []
         self.handles: list[Handle] = []
 

@@ -1,0 +1,576 @@
+/* The system calls behind the operations, on non-blocking sockets, and what their errors mean: attempts.py in C.
+
+   They keep the GIL, since they do not wait; sendfile(2) may wait for a disk and lets it go. What needs an address
+   made or understood that is not in addresses.c goes through the standard library's socket. */
+
+#include "native.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/sendfile.h>
+
+/* Receives of no more than this go through the poller's spare bytes object, so that their result has its exact size
+   without a second allocation, and a wait for more than there is costs no memory. */
+#define SPARE_SIZE ((Py_ssize_t)1 << 16)
+
+/* So many connections in a row may have been lost before they were accepted; then it is told. */
+#define ACCEPTS_MAX 64
+
+/* So many pieces of one sendall may go in one turn. */
+#define PIECES_MAX 16
+
+#define RETRY_ON_EINTR(result, call)                                                                                  \
+    do {                                                                                                              \
+        (result) = (call);                                                                                            \
+    } while ((result) < 0 && errno == EINTR)
+
+static bool
+would_block(int number)
+{
+    return number == EAGAIN || number == EWOULDBLOCK;
+}
+
+static Outcome
+system_error(void)
+{
+    PyErr_SetFromErrno(PyExc_OSError);
+    return FAILURE;
+}
+
+/* SUCCESS with a result that may have failed to be made. */
+static Outcome
+done(PyObject *made, PyObject **result)
+{
+    *result = made;
+    return made != NULL ? SUCCESS : FAILURE;
+}
+
+static Outcome
+done_count(Py_ssize_t count, PyObject **result)
+{
+    return done(PyLong_FromSsize_t(count), result);
+}
+
+static Outcome
+done_none(PyObject **result)
+{
+    return done(Py_NewRef(Py_None), result);
+}
+
+/* Calls of the standard library's socket. */
+
+static Outcome
+outcome_of_call(PyObject *returned, PyObject **result)
+{
+    if (returned == NULL && PyErr_ExceptionMatches(PyExc_BlockingIOError)) {
+        PyErr_Clear();
+        return BLOCKED;
+    }
+    return done(returned, result);
+}
+
+static PyObject *
+call_sock(Handle *handle, Name name, PyObject *first, PyObject *second, PyObject *third)
+{
+    PyObject *sock = handle_sock(handle);
+    PyObject *returned = sock != NULL ? call(handle->poller->state, sock, name, first, second, third) : NULL;
+    Py_XDECREF(sock);
+    return returned;
+}
+
+/* Receiving. */
+
+/* A receive of less than was asked for has emptied a TCP socket; at the end of a stream there is always more. */
+static void
+note_drained(Handle *handle, Py_ssize_t received, Py_ssize_t asked)
+{
+    if (received < asked && received > 0 && handle->armed & DRAINS) {
+        handle->ready[READING] = false;
+    }
+}
+
+/* Make the result of a receive through the spare. What was received is never lost: without memory for a copy, the
+   spare itself is handed out. */
+static PyObject *
+from_spare(Poller *poller, Py_ssize_t received)
+{
+    if (received <= SPARE_SIZE / 2) {
+        PyObject *copy = PyBytes_FromStringAndSize(PyBytes_AS_STRING(poller->spare), received);
+        if (copy != NULL) {
+            return copy;
+        }
+        PyErr_Clear();
+    }
+    PyObject *data = poller->spare;
+    poller->spare = NULL;
+    _PyBytes_Resize(&data, received);
+    return data;
+}
+
+/* Receive up to `n` bytes, and the sender's address when `from` is given. */
+static Outcome
+receive(Handle *handle, Py_ssize_t n, struct sockaddr_storage *from, socklen_t *from_length, PyObject **result)
+{
+    Poller *poller = handle->poller;
+    PyObject *data = NULL;
+    if (n > SPARE_SIZE) {
+        data = PyBytes_FromStringAndSize(NULL, n);
+        if (data == NULL) {
+            return FAILURE;
+        }
+    } else if (poller->spare == NULL) {
+        poller->spare = PyBytes_FromStringAndSize(NULL, SPARE_SIZE);
+        if (poller->spare == NULL) {
+            return FAILURE;
+        }
+    }
+    char *buffer = PyBytes_AS_STRING(data != NULL ? data : poller->spare);
+    Py_ssize_t received;
+    RETRY_ON_EINTR(received, recvfrom(handle->fd, buffer, (size_t)n, 0, (struct sockaddr *)from, from_length));
+    if (received < 0) {
+        int number = errno;
+        Py_XDECREF(data);
+        errno = number;
+        return would_block(number) ? BLOCKED : system_error();
+    }
+    note_drained(handle, received, n);
+    if (data == NULL) {
+        return done(from_spare(poller, received), result);
+    }
+    if (received < n) {
+        _PyBytes_Resize(&data, received);
+    }
+    return done(data, result);
+}
+
+static Outcome
+attempt_recv(Operation *op, PyObject **result)
+{
+    return receive(op->handle, (Py_ssize_t)op->count, NULL, NULL, result);
+}
+
+/* Receive into the operation's buffer; *received is set on SUCCESS. */
+static Outcome
+receive_into(Operation *op, struct sockaddr_storage *from, socklen_t *from_length, Py_ssize_t *received)
+{
+    Py_buffer view;
+    Py_ssize_t n = (Py_ssize_t)op->count;
+    if (PyObject_GetBuffer(op->argument, &view, PyBUF_WRITABLE) < 0) {
+        return FAILURE;
+    }
+    if (view.len < n) {
+        PyErr_Format(PyExc_ValueError, "the buffer has shrunk to %zd bytes, which has no room for %zd", view.len, n);
+        PyBuffer_Release(&view);
+        return FAILURE;
+    }
+    RETRY_ON_EINTR(*received, recvfrom(op->handle->fd, view.buf, (size_t)n, 0, (struct sockaddr *)from, from_length));
+    int number = errno;
+    PyBuffer_Release(&view);
+    if (*received >= 0) {
+        return SUCCESS;
+    }
+    errno = number;
+    return would_block(number) ? BLOCKED : system_error();
+}
+
+static Outcome
+attempt_recv_into(Operation *op, PyObject **result)
+{
+    Py_ssize_t received;
+    Outcome outcome = receive_into(op, NULL, NULL, &received);
+    if (outcome != SUCCESS) {
+        return outcome;
+    }
+    note_drained(op->handle, received, (Py_ssize_t)op->count);
+    return done_count(received, result);
+}
+
+static Outcome
+attempt_recvfrom(Operation *op, PyObject **result)
+{
+    struct sockaddr_storage from;
+    socklen_t length = sizeof from;
+    PyObject *data = NULL;
+    if (!family_is_known(op->handle->family)) {
+        PyObject *n = PyLong_FromUnsignedLongLong(op->count);
+        PyObject *returned = n != NULL ? call_sock(op->handle, NAME_RECVFROM, n, NULL, NULL) : NULL;
+        Py_XDECREF(n);
+        return outcome_of_call(returned, result);
+    }
+    Outcome outcome = receive(op->handle, (Py_ssize_t)op->count, &from, &length, &data);
+    if (outcome != SUCCESS) {
+        return outcome;
+    }
+    PyObject *sender = make_address(op->handle->poller, &from, length);
+    if (sender == NULL) {
+        Py_DECREF(data);
+        return FAILURE;
+    }
+    return done(Py_BuildValue("NN", data, sender), result);
+}
+
+static Outcome
+attempt_recvfrom_into(Operation *op, PyObject **result)
+{
+    struct sockaddr_storage from;
+    socklen_t length = sizeof from;
+    Py_ssize_t received;
+    if (!family_is_known(op->handle->family)) {
+        PyObject *n = PyLong_FromUnsignedLongLong(op->count);
+        PyObject *returned = n != NULL ? call_sock(op->handle, NAME_RECVFROM_INTO, op->argument, n, NULL) : NULL;
+        Py_XDECREF(n);
+        return outcome_of_call(returned, result);
+    }
+    Outcome outcome = receive_into(op, &from, &length, &received);
+    if (outcome != SUCCESS) {
+        return outcome;
+    }
+    PyObject *sender = make_address(op->handle->poller, &from, length);
+    return done(sender != NULL ? Py_BuildValue("nN", received, sender) : NULL, result);
+}
+
+/* Accepting. */
+
+/* Return a connection that was accepted for somebody who did not take it; NULL without an exception when none was. */
+static PyObject *
+take_kept(Handle *handle)
+{
+    PyObject *kept = handle->poller->kept;
+    PyObject *list = kept != NULL ? PyDict_GetItemWithError(kept, (PyObject *)handle) : NULL;
+    if (list == NULL || PyList_GET_SIZE(list) == 0) {
+        return NULL;
+    }
+    PyObject *accepted = Py_NewRef(PyList_GET_ITEM(list, 0));
+    if (PyList_SetSlice(list, 0, 1, NULL) < 0) {
+        Py_CLEAR(accepted);
+    }
+    return accepted;
+}
+
+/* What accept(2) reports of the one connection it was about to return: a client that left early, or an error that was
+   pending on it. The listener is well; take the next. */
+static bool
+is_of_this_connection(int number)
+{
+    switch (number) {
+    case ECONNABORTED: case ECONNRESET: case EPROTO: case EPERM: case ENETDOWN: case ENETUNREACH: case EHOSTDOWN:
+    case EHOSTUNREACH: case ENONET: case ENOPROTOOPT: case ETIMEDOUT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* The system has no room for it, and no event will tell when it has. */
+static Outcome
+exhausted(Handle *handle, int number, const char *text)
+{
+    PyObject *error = PyObject_CallFunction(handle->poller->state->exhausted_error, "is", number, text);
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+    return FAILURE;
+}
+
+/* Attach an accepted descriptor, which is ours to close should that fail. */
+static Outcome
+admit(Handle *listener, int fd, PyObject *address, PyObject **result)
+{
+    Handle *handle = NULL;
+    if (address != NULL) {
+        handle = poller_admit(listener->poller, fd, NULL, listener->family, listener->armed & DRAINS);
+    }
+    if (handle == NULL) {
+        PyObject *error = error_take();
+        Py_XDECREF(address);
+        if (close_descriptor(fd) < 0) {
+            PyErr_Clear();
+        }
+        error_put(error);
+        return FAILURE;
+    }
+    PyObject *accepted = PyTuple_Pack(2, handle, address);
+    if (accepted == NULL) {
+        PyObject *error = error_take();
+        if (handle_close(handle) < 0) {
+            PyErr_Clear();
+        }
+        error_put(error);
+    }
+    Py_DECREF(handle);
+    Py_DECREF(address);
+    return done(accepted, result);
+}
+
+static Outcome
+accept_through_sock(Handle *listener, PyObject **result)
+{
+    PyObject *handle = NULL;
+    PyObject *pair = call_sock(listener, NAME_ACCEPT, NULL, NULL, NULL);
+    if (pair == NULL) {
+        return outcome_of_call(NULL, result);
+    }
+    PyObject *sock, *address;
+    if (PyArg_ParseTuple(pair, "OO", &sock, &address)) {
+        handle = call(listener->poller->state, (PyObject *)listener->poller, NAME_ATTACH, sock, NULL, NULL);
+    }
+    PyObject *accepted = handle != NULL ? PyTuple_Pack(2, handle, address) : NULL;
+    Py_XDECREF(handle);
+    Py_DECREF(pair);
+    return done(accepted, result);
+}
+
+static Outcome
+attempt_accept(Operation *op, PyObject **result)
+{
+    Handle *listener = op->handle;
+    PyObject *accepted = take_kept(listener);
+    if (accepted != NULL || PyErr_Occurred()) {
+        return done(accepted, result);
+    }
+    if (!family_is_known(listener->family)) {
+        return accept_through_sock(listener, result);
+    }
+    for (int tried = 0; tried < ACCEPTS_MAX; tried++) {
+        struct sockaddr_storage peer;
+        socklen_t length = sizeof peer;
+        int fd;
+        RETRY_ON_EINTR(fd, accept4(listener->fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        if (fd >= 0) {
+            return admit(listener, fd, make_address(listener->poller, &peer, length), result);
+        }
+        int number = errno;
+        if (would_block(number)) {
+            return BLOCKED;
+        }
+        if (number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM) {
+            return exhausted(listener, number, strerror(number));
+        }
+        if (!is_of_this_connection(number)) {
+            return system_error();
+        }
+    }
+    return exhausted(listener, ECONNABORTED, "64 connections in a row were lost before they were accepted");
+}
+
+/* Sending. */
+
+static Outcome
+send_piece(Handle *handle, const char *data, size_t size, Py_ssize_t *sent)
+{
+    RETRY_ON_EINTR(*sent, send(handle->fd, data, size, MSG_NOSIGNAL));
+    if (*sent >= 0) {
+        return SUCCESS;
+    }
+    return would_block(errno) ? BLOCKED : system_error();
+}
+
+static Outcome
+attempt_send(Operation *op, PyObject **result)
+{
+    Py_buffer view;
+    Py_ssize_t sent;
+    if (PyObject_GetBuffer(op->argument, &view, PyBUF_SIMPLE) < 0) {
+        return FAILURE;
+    }
+    Outcome outcome = send_piece(op->handle, view.buf, (size_t)view.len, &sent);
+    PyBuffer_Release(&view);
+    return outcome == SUCCESS ? done_count(sent, result) : outcome;
+}
+
+/* Have the bytes of a sendall stay where they are until it ends: a memoryview keeps its object from being resized. */
+static int
+hold_buffer(Operation *op)
+{
+    if (op->begun || PyBytes_CheckExact(op->argument)) {
+        return 0;
+    }
+    PyObject *view = PyMemoryView_FromObject(op->argument);
+    if (view == NULL) {
+        return -1;
+    }
+    if (!PyBuffer_IsContiguous(PyMemoryView_GET_BUFFER(view), 'C')) {
+        PyErr_SetString(PyExc_TypeError, "sendall() needs a C-contiguous buffer");
+        Py_DECREF(view);
+        return -1;
+    }
+    op->begun = 1;
+    Py_SETREF(op->argument, view);
+    return 0;
+}
+
+static Outcome
+attempt_sendall(Operation *op, PyObject **result)
+{
+    Py_buffer view;
+    if (hold_buffer(op) < 0 || PyObject_GetBuffer(op->argument, &view, PyBUF_SIMPLE) < 0) {
+        return FAILURE;
+    }
+    Poller *poller = op->handle->poller;
+    Outcome outcome;
+    int pieces = 0;
+    do {
+        Py_ssize_t sent;
+        outcome = send_piece(op->handle, (char *)view.buf + op->count, (size_t)view.len - op->count, &sent);
+        if (outcome != SUCCESS) {
+            break;
+        }
+        op->count += (uint64_t)sent;
+        if ((Py_ssize_t)op->count == view.len) {
+            break;
+        }
+        outcome = AGAIN;
+    } while (++pieces < PIECES_MAX && ++poller->streak < STREAK_MAX);
+    PyBuffer_Release(&view);
+    return outcome == SUCCESS ? done_none(result) : outcome;
+}
+
+static Outcome
+attempt_sendto(Operation *op, PyObject **result)
+{
+    PyObject *data = PyTuple_GET_ITEM(op->argument, 0);
+    PyObject *address = PyTuple_GET_ITEM(op->argument, 1);
+    PyObject *flags = PyLong_FromLong(MSG_NOSIGNAL);
+    PyObject *returned = flags != NULL ? call_sock(op->handle, NAME_SENDTO, data, flags, address) : NULL;
+    Py_XDECREF(flags);
+    Outcome outcome = outcome_of_call(returned, result);
+    if (outcome == BLOCKED && op->handle->family == AF_UNIX) {
+        /* It is the receiver's queue that is full. Events tell of our own buffer only, which is not. */
+        return exhausted(op->handle, EAGAIN, strerror(EAGAIN));
+    }
+    return outcome;
+}
+
+static Outcome
+attempt_sendfile(Operation *op, PyObject **result)
+{
+    int from, number;
+    long long at;
+    Py_ssize_t count, sent;
+    if (!PyArg_ParseTuple(op->argument, "iLn:sendfile", &from, &at, &count)) {
+        return FAILURE;
+    }
+    int to = op->handle->fd;
+    off_t offset = (off_t)at;
+    Py_BEGIN_ALLOW_THREADS
+    RETRY_ON_EINTR(sent, sendfile(to, from, &offset, (size_t)count));
+    number = errno;
+    Py_END_ALLOW_THREADS
+    if (sent >= 0) {
+        return done_count(sent, result);
+    }
+    if (would_block(number)) {
+        return BLOCKED;
+    }
+    errno = number;
+    if (number == EINVAL || number == ESPIPE || number == ENOSYS || number == EOPNOTSUPP) {
+        PyErr_Format(op->handle->poller->state->unsupported_error, "no sendfile from this file: %s", strerror(number));
+        return FAILURE;
+    }
+    return system_error();
+}
+
+/* Connecting, and waiting for what is to come. */
+
+static Outcome
+pending_error(Handle *handle)
+{
+    int pending = 0;
+    socklen_t size = sizeof pending;
+    if (getsockopt(handle->fd, SOL_SOCKET, SO_ERROR, &pending, &size) < 0) {
+        return system_error();
+    }
+    if (pending == 0) {
+        return SUCCESS;
+    }
+    errno = pending;
+    return system_error();
+}
+
+static Outcome
+attempt_connect(Operation *op, PyObject **result)
+{
+    if (op->begun && pending_error(op->handle) == FAILURE) {
+        return FAILURE;
+    }
+    PyObject *returned = call_sock(op->handle, NAME_CONNECT_EX, op->argument, NULL, NULL);
+    if (returned == NULL) {
+        return FAILURE;
+    }
+    int number = (int)PyLong_AsLong(returned);
+    Py_DECREF(returned);
+    if (number == -1 && PyErr_Occurred()) {
+        return FAILURE;
+    }
+    if (number == 0 || (op->begun && number == EISCONN)) {
+        return done_none(result);
+    }
+    if (number == EAGAIN) { /* a UNIX listener's queue is full: nothing is under way and no event will come of it */
+        return exhausted(op->handle, number, strerror(number));
+    }
+    op->begun = 1;
+    if (number == EINPROGRESS || number == EALREADY || number == EINTR) {
+        return BLOCKED;
+    }
+    errno = number;
+    return system_error();
+}
+
+static Outcome
+wait_for(Handle *handle, short events, PyObject **result)
+{
+    struct pollfd look = {.fd = handle->fd, .events = events};
+    int found;
+    RETRY_ON_EINTR(found, poll(&look, 1, 0));
+    if (found < 0) {
+        return system_error();
+    }
+    return found == 0 ? BLOCKED : done_none(result);
+}
+
+static Outcome
+attempt_wait_readable(Operation *op, PyObject **result)
+{
+    PyObject *kept = op->handle->poller->kept;
+    PyObject *list = kept != NULL ? PyDict_GetItemWithError(kept, (PyObject *)op->handle) : NULL;
+    if (list != NULL && PyList_GET_SIZE(list) > 0) {
+        return done_none(result);
+    }
+    return PyErr_Occurred() ? FAILURE : wait_for(op->handle, POLLIN, result);
+}
+
+static Outcome
+attempt_wait_writable(Operation *op, PyObject **result)
+{
+    return wait_for(op->handle, POLLOUT, result);
+}
+
+static Outcome
+attempt_nothing(Operation *op, PyObject **result)
+{
+    return done(Py_NewRef(op->argument), result);
+}
+
+Outcome
+attempt(Operation *op, PyObject **result)
+{
+    static Outcome (*const attempts[])(Operation *, PyObject **) = {
+        [RECV] = attempt_recv,
+        [RECV_INTO] = attempt_recv_into,
+        [RECVFROM] = attempt_recvfrom,
+        [RECVFROM_INTO] = attempt_recvfrom_into,
+        [ACCEPT] = attempt_accept,
+        [WAIT_READABLE] = attempt_wait_readable,
+        [NOTHING] = attempt_nothing,
+        [SEND] = attempt_send,
+        [SENDALL] = attempt_sendall,
+        [SENDTO] = attempt_sendto,
+        [SENDFILE] = attempt_sendfile,
+        [CONNECT] = attempt_connect,
+        [WAIT_WRITABLE] = attempt_wait_writable,
+    };
+    return attempts[op->kind](op, result);
+}

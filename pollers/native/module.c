@@ -1,0 +1,275 @@
+/* The module: its types, what it takes from Python, and exceptions in hand. */
+
+#include "native.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* Exceptions as objects: CPython's own way since 3.12. */
+
+PyObject *
+error_take(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    if (type == NULL) {
+        return NULL;
+    }
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(error, traceback);
+        Py_DECREF(traceback);
+    }
+    Py_DECREF(type);
+    return error;
+#endif
+}
+
+void
+error_put(PyObject *error)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(error);
+#else
+    if (error == NULL) {
+        PyErr_Clear();
+        return;
+    }
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(error)), error, PyException_GetTraceback(error));
+#endif
+}
+
+static const char *const name_texts[NAMES] = {
+    [NAME_ACCEPT] = "accept",
+    [NAME_ATTACH] = "attach",
+    [NAME_BYTES_SENT] = "bytes_sent",
+    [NAME_CLOSE] = "close",
+    [NAME_CONNECT_EX] = "connect_ex",
+    [NAME_DETACH] = "detach",
+    [NAME_FAMILY] = "family",
+    [NAME_FILENO] = "fileno",
+    [NAME_PROTO] = "proto",
+    [NAME_RECVFROM] = "recvfrom",
+    [NAME_RECVFROM_INTO] = "recvfrom_into",
+    [NAME_SENDTO] = "sendto",
+    [NAME_SETBLOCKING] = "setblocking",
+    [NAME_TYPE] = "type",
+};
+
+/* Call a method with the arguments before the first NULL. */
+PyObject *
+call(State *state, PyObject *object, Name name, PyObject *first, PyObject *second, PyObject *third)
+{
+    PyObject *args[] = {object, first, second, third};
+    size_t count = 1;
+    while (count < Py_ARRAY_LENGTH(args) && args[count] != NULL) {
+        count++;
+    }
+    return PyObject_VectorcallMethod(state->names[name], args, count, NULL);
+}
+
+int
+argument_count(const char *name, Py_ssize_t given, Py_ssize_t least, Py_ssize_t most)
+{
+    if (given >= least && given <= most) {
+        return 0;
+    }
+    PyErr_Format(PyExc_TypeError, "%s() takes from %zd to %zd positional arguments, not %zd", name, least, most, given);
+    return -1;
+}
+
+/* Close a descriptor, which may take a while (SO_LINGER). Like socket.close(), passes over ECONNRESET. */
+int
+close_descriptor(int fd)
+{
+    int failure;
+    Py_BEGIN_ALLOW_THREADS
+    failure = close(fd) < 0 ? errno : 0;
+    Py_END_ALLOW_THREADS
+    if (failure != 0 && failure != ECONNRESET) {
+        errno = failure;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    pollers_after_fork(PyModule_GetState(module));
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"_after_fork_in_child", after_fork_in_child, METH_NOARGS, PyDoc_STR("Refuse the pollers of the parent.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *
+taken_from(const char *module, const char *name)
+{
+    PyObject *found = NULL;
+    PyObject *imported = PyImport_ImportModule(module);
+    if (imported != NULL) {
+        found = PyObject_GetAttrString(imported, name);
+        Py_DECREF(imported);
+    }
+    return found;
+}
+
+static int
+register_fork_hook(PyObject *module)
+{
+    int status = -1;
+    PyObject *registers = taken_from("os", "register_at_fork");
+    PyObject *hook = PyObject_GetAttrString(module, "_after_fork_in_child");
+    PyObject *nothing = PyTuple_New(0);
+    PyObject *keywords = hook != NULL ? Py_BuildValue("{sO}", "after_in_child", hook) : NULL;
+    if (registers != NULL && keywords != NULL && nothing != NULL) {
+        PyObject *done = PyObject_Call(registers, nothing, keywords);
+        status = done != NULL ? 0 : -1;
+        Py_XDECREF(done);
+    }
+    Py_XDECREF(keywords);
+    Py_XDECREF(nothing);
+    Py_XDECREF(hook);
+    Py_XDECREF(registers);
+    return status;
+}
+
+static int
+make_types(PyObject *module, State *state)
+{
+    struct {
+        PyTypeObject **type;
+        PyType_Spec *spec;
+    } wanted[] = {
+        {&state->poller_type, &poller_spec},
+        {&state->handle_type, &handle_spec},
+        {&state->writing_type, &writing_spec},
+        {&state->operation_type, &operation_spec},
+    };
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(wanted); i++) {
+        *wanted[i].type = (PyTypeObject *)PyType_FromModuleAndSpec(module, wanted[i].spec, NULL);
+        if (*wanted[i].type == NULL) {
+            return -1;
+        }
+    }
+    return PyModule_AddType(module, state->poller_type);
+}
+
+static int
+execute(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    struct {
+        PyObject **object;
+        const char *module, *name;
+    } wanted[] = {
+        {&state->closed_error, "pollers.operation", "Closed"},
+        {&state->busy_error, "pollers.operation", "Busy"},
+        {&state->exhausted_error, "pollers.operation", "Exhausted"},
+        {&state->stats_class, "pollers.operation", "Stats"},
+        {&state->unsupported_error, "io", "UnsupportedOperation"},
+        {&state->socket_class, "socket", "socket"},
+    };
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(wanted); i++) {
+        *wanted[i].object = taken_from(wanted[i].module, wanted[i].name);
+        if (*wanted[i].object == NULL) {
+            return -1;
+        }
+    }
+    for (int name = 0; name < NAMES; name++) {
+        state->names[name] = PyUnicode_InternFromString(name_texts[name]);
+        if (state->names[name] == NULL) {
+            return -1;
+        }
+    }
+    state->fileno_only = PyTuple_Pack(1, state->names[NAME_FILENO]);
+    if (state->fileno_only == NULL) {
+        return -1;
+    }
+    return make_types(module, state) < 0 ? -1 : register_fork_hook(module);
+}
+
+static int
+traverse(PyObject *module, visitproc visit, void *arg)
+{
+    State *state = PyModule_GetState(module);
+    Py_VISIT(state->poller_type);
+    Py_VISIT(state->handle_type);
+    Py_VISIT(state->writing_type);
+    Py_VISIT(state->operation_type);
+    Py_VISIT(state->closed_error);
+    Py_VISIT(state->busy_error);
+    Py_VISIT(state->exhausted_error);
+    Py_VISIT(state->unsupported_error);
+    Py_VISIT(state->stats_class);
+    Py_VISIT(state->socket_class);
+    Py_VISIT(state->fileno_only);
+    return 0;
+}
+
+static int
+clear(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    if (state->pollers != NULL) {
+        return 0; /* they hold the module, use its state until they die, and break the cycle themselves */
+    }
+    Py_CLEAR(state->poller_type);
+    Py_CLEAR(state->handle_type);
+    Py_CLEAR(state->writing_type);
+    Py_CLEAR(state->operation_type);
+    Py_CLEAR(state->closed_error);
+    Py_CLEAR(state->busy_error);
+    Py_CLEAR(state->exhausted_error);
+    Py_CLEAR(state->unsupported_error);
+    Py_CLEAR(state->stats_class);
+    Py_CLEAR(state->socket_class);
+    Py_CLEAR(state->fileno_only);
+    for (int name = 0; name < NAMES; name++) {
+        Py_CLEAR(state->names[name]);
+    }
+    return 0;
+}
+
+static void
+release(void *module)
+{
+    clear(module);
+    operations_free(PyModule_GetState(module));
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, execute},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED}, /* under one GIL */
+#endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_USED}, /* the GIL is our lock: nothing here is safe without it */
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "pollers._native",
+    .m_doc = PyDoc_STR("The epoll poller in C: the contract of pollers/operation.py, faster."),
+    .m_size = sizeof(State),
+    .m_methods = methods,
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+    .m_free = release,
+};
+
+PyMODINIT_FUNC
+PyInit__native(void)
+{
+    return PyModuleDef_Init(&definition);
+}

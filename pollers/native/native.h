@@ -1,0 +1,230 @@
+/* What the parts of the native poller know of each other.
+
+   A poller leads from descriptors to handles; a handle has two ways, reading and writing, and each way at most one
+   operation; an operation is the awaitable that a waiter steps. attempts.c makes the system calls, addresses.c makes
+   addresses. Everything here runs with the GIL held, unless it says otherwise. */
+
+#ifndef POLLERS_NATIVE_H
+#define POLLERS_NATIVE_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+/* The two ways of a handle; they index its arrays. */
+enum { READING, WRITING, WAYS };
+
+/* The states of a way, as pollers/operation.py has them. */
+enum {
+    IDLE = 0,
+    OFFERED = 1,
+    PARKED = 2,
+    FINISHED = 8,
+    CLOSED = 16,
+    FORKED = 32,
+    FAILED = 64,
+    PASSING = 128, /* not attempted yet: others first */
+    FOR_GOOD = CLOSED | FORKED, /* what an operation's end leaves */
+};
+
+/* Bits of Handle.armed: what epoll watches, and DRAINS: a short receive has emptied the socket (attempts.py). */
+enum {
+    WATCHED_IN = EPOLLIN,
+    WATCHED_OUT = EPOLLOUT,
+    WATCHED = EPOLLIN | EPOLLOUT,
+    DRAINS = 2,
+};
+
+/* Operations that may finish at once, one after the other, before the next one lets other threads run first. */
+#define STREAK_MAX 64
+
+/* Room for one event per connection that is ready, on the stack of poll(). */
+#define EVENTS_MAX 256
+
+typedef struct Poller Poller;
+typedef struct Handle Handle;
+typedef struct Writing Writing;
+typedef struct Operation Operation;
+
+/* Names of attributes, made once: the interpreter finds methods by the identity of their names. */
+typedef enum {
+    NAME_ACCEPT,
+    NAME_ATTACH,
+    NAME_BYTES_SENT,
+    NAME_CLOSE,
+    NAME_CONNECT_EX,
+    NAME_DETACH,
+    NAME_FAMILY,
+    NAME_FILENO,
+    NAME_PROTO,
+    NAME_RECVFROM,
+    NAME_RECVFROM_INTO,
+    NAME_SENDTO,
+    NAME_SETBLOCKING,
+    NAME_TYPE,
+    NAMES,
+} Name;
+
+/* The module's state. No C global holds an object: there may be several interpreters. */
+typedef struct {
+    PyTypeObject *poller_type;
+    PyTypeObject *handle_type;
+    PyTypeObject *writing_type;
+    PyTypeObject *operation_type;
+    PyObject *closed_error;
+    PyObject *busy_error;
+    PyObject *exhausted_error;
+    PyObject *unsupported_error;
+    PyObject *stats_class;
+    PyObject *socket_class;
+    PyObject *fileno_only;   /* ("fileno",): the keywords for it */
+    PyObject *names[NAMES];
+    Poller *pollers;         /* all there are, for the fork hook; they leave when they die */
+    Operation *free;         /* dead operations, to be used again; linked by `owner` */
+    int free_count;
+} State;
+
+struct Poller {
+    PyObject_HEAD
+    PyObject *module;        /* whose state is `state`; kept to the end */
+    State *state;
+    PyObject *weakrefs;
+    Poller *next, *previous; /* in State.pollers */
+
+    Handle **handles;        /* by descriptor; strong, NULL where nothing is attached */
+    int handles_size;
+    int attached;
+    uint32_t generation;     /* of the handle that was attached last */
+    Handle *finished_first;  /* handles with a way that poll() is to return; each is a strong reference */
+    Handle *finished_last;
+    PyObject *kept;          /* {handle: [(handle, address)]}: accepted, and taken by nobody yet; or NULL */
+
+    PyObject *spare;         /* a bytes object that small receives go through; ours alone, or NULL */
+    PyObject *host;          /* the text of host_address: many connections come from few addresses; or NULL */
+    unsigned char host_address[16];
+    int host_family;
+
+    Py_ssize_t streak;
+    Py_ssize_t polls, events, wakeups;
+    int epoll_fd, wake_receiver, wake_sender;
+    pid_t pid;
+    int waiting;             /* how many are in epoll_wait, without the GIL */
+    bool woken, shut, forked;
+};
+
+/* A socket. It is its own reading direction, so an idle connection needs no object for that: handle.reading is the
+   handle. The writing direction is a small object that is there while somebody looks at it. */
+struct Handle {
+    PyObject_HEAD
+    Poller *poller;          /* strong; never NULL, not even when garbage is cleared: operations rely on it */
+    PyObject *sock;          /* the standard library's socket, made when it is asked for; or NULL */
+    Writing *writing;        /* borrowed; it takes itself away when it dies; or NULL */
+    Handle *next_finished;
+    PyObject *waiter[WAYS];  /* who waits, or NULL */
+    Operation *operation[WAYS]; /* borrowed; it takes itself away when it dies; NULL when the way is free */
+    int fd;                  /* -1: closed or detached */
+    uint32_t generation;     /* tells it from those that had the same descriptor before */
+    uint8_t state[WAYS];
+    bool ready[WAYS];        /* false: known to block until the next event */
+    uint8_t armed;
+    uint8_t finished;        /* bits 1 << way: poll() is to return it */
+    uint16_t family : 13;
+    uint16_t queued : 1;     /* in the poller's list of finished ones */
+    uint16_t made_sock : 1;  /* we have made a socket object once */
+    uint16_t first_sock : 1; /* and that is the one here */
+};
+
+struct Writing {
+    PyObject_HEAD
+    Handle *handle;
+};
+
+typedef enum {
+    RECV,
+    RECV_INTO,
+    RECVFROM,
+    RECVFROM_INTO,
+    ACCEPT,
+    WAIT_READABLE,
+    NOTHING,                 /* a receive of no bytes: `argument` is its result */
+    SEND,
+    SENDALL,
+    SENDTO,
+    SENDFILE,
+    CONNECT,
+    WAIT_WRITABLE,
+} Kind;
+
+typedef enum { NEW, RUNNING, SUSPENDED, DONE } Phase;
+
+/* More than any memory holds; a larger number of bytes is taken for it. */
+#define BYTES_MAX (((Py_ssize_t)1 << 52) - 1)
+
+/* What `yield from` and `await` take. It is most of what a parked thread costs, hence the bits. */
+struct Operation {
+    PyObject_HEAD
+    Handle *handle;          /* strong, until it dies */
+    PyObject *owner;         /* kept alive until the end */
+    PyObject *argument;      /* then its result, or with FAILED the error */
+    uint64_t count : 52;     /* bytes to receive; SENDALL: bytes sent */
+    uint64_t kind : 4;
+    uint64_t phase : 2;
+    uint64_t begun : 1;      /* CONNECT: connect(2) was called; SENDALL: `argument` is a view of our own */
+};
+
+typedef enum { SUCCESS, BLOCKED, FAILURE, AGAIN } Outcome;
+
+static inline int way_of(Kind kind) { return kind >= SEND ? WRITING : READING; }
+
+/* attempts.c: SUCCESS sets *result, FAILURE an exception; AGAIN: a part of it is done, and others should run. */
+Outcome attempt(Operation *op, PyObject **result);
+
+/* addresses.c */
+bool family_is_known(int family);
+PyObject *make_address(Poller *poller, const struct sockaddr_storage *address, socklen_t length);
+
+/* operation.c */
+extern PyType_Spec operation_spec;
+PyObject *operation_new(Handle *handle, Kind kind, PyObject *argument, Py_ssize_t count, PyObject *owner);
+const char *operation_name(Kind kind);
+void operations_free(State *state);
+
+/* handle.c */
+extern PyType_Spec handle_spec, writing_spec;
+Handle *handle_new(Poller *poller, int fd, PyObject *sock, int family, bool drains);
+PyObject *handle_sock(Handle *handle);
+PyObject *handle_direction(Handle *handle, int way);
+PyObject *handle_describe(Handle *handle, int way);
+int handle_close(Handle *handle);
+void handle_refuse(Handle *handle, int way);
+void handle_release(Handle *handle, int way);
+void handle_end(Handle *handle, int way, PyObject *error);
+bool handle_try_again(Handle *handle, int way, bool *broken);
+void handle_keep(Handle *handle, PyObject *accepted);
+
+/* poller.c */
+extern PyType_Spec poller_spec;
+Handle *poller_admit(Poller *poller, int fd, PyObject *sock, int family, bool drains);
+int poller_arm(Poller *poller, Handle *handle, int bit);
+void poller_arm_again(Poller *poller, Handle *handle);
+void poller_forget(Poller *poller, Handle *handle);
+void poller_queue(Poller *poller, Handle *handle, int way);
+void poller_finish(Poller *poller, Handle *handle, int way);
+void poller_forked_error(Poller *poller);
+void pollers_after_fork(State *state);
+
+/* module.c */
+PyObject *call(State *state, PyObject *object, Name name, PyObject *first, PyObject *second, PyObject *third);
+PyObject *error_take(void);
+void error_put(PyObject *error);
+int argument_count(const char *name, Py_ssize_t given, Py_ssize_t least, Py_ssize_t most);
+int close_descriptor(int fd);
+
+#endif

@@ -1,0 +1,135 @@
+"""A million operations of every kind: afterwards there is as much as before. `python -m tests.native.leaks [ROUNDS]`.
+
+Compared are memory blocks, objects the garbage collector knows, references to None, descriptors and resident memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import resource
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pollers
+from pollers import Cancelled
+from tests.contract.driver import Driver, does, fill
+
+OPERATIONS_PER_ROUND = 20
+RSS_GROWTH_MAX = 1 << 20
+
+
+def account() -> dict[str, int]:
+    gc.collect()
+    return {
+        "blocks": sys.getallocatedblocks(),
+        "objects": len(gc.get_objects()),
+        "references to None": sys.getrefcount(None),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+    }
+
+
+def resident() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def round_of(driver: Driver) -> Callable[[], None]:
+    """Return what does about 20 operations: on a stream, a full one, datagrams, and sockets that come and go."""
+    one, other = driver.pair("unix")
+    full, _ = driver.pair("unix")
+    driver.run(fill(full))
+    datagrams = driver.attach(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    datagrams.sock.bind(("127.0.0.1", 0))
+    here = datagrams.sock.getsockname()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(b"\0socket2-leaks-%d" % os.getpid())
+    listener.listen()
+    accepting = driver.attach(listener)
+    buffer = bytearray(100)
+    count = 0
+
+    def act() -> None:
+        nonlocal count
+        waiting = driver.spawn(does(other.recv(100)))
+        driver.run(does(one.send(b"x")))
+        driver.finish(waiting)
+        driver.run(does(one.sendall(buffer)))
+        driver.run(does(other.recv_into(buffer)))
+        driver.run(does(datagrams.sendto(b"x", here)))
+        driver.run(does(datagrams.recvfrom(10)))
+        driver.run(does(datagrams.sendto(b"x", here)))
+        driver.run(does(datagrams.recvfrom_into(buffer)))
+        driver.run(does(other.recv(0)))
+        driver.run(does(other.wait_writable()))
+        for op in (full.sendall(b"x"), other.recv(1), other.wait_readable(), full.send(b"x")):
+            task = driver.spawn(does(op))
+            driver.cancel(task, Cancelled("c"))
+            driver.turn()
+        steps: Any = iter(other.recv(1))
+        next(steps).park("waiter")
+        with contextlib.suppress(KeyError):
+            steps.throw(KeyError("k"))
+        dropped: Any = iter(other.recv(1))
+        next(dropped).park("waiter")
+        del dropped
+        other.recv(1).close()
+        for operation in (other.recvfrom_into(buffer, 1), one.send("text")):  # type: ignore[arg-type]
+            task = driver.spawn(does(operation))
+            if not task.done:
+                assert isinstance(driver.spawn(does(other.recv(1))).error, OSError)
+                driver.cancel(task)
+                driver.turn()
+        count += 1
+        if count % 20 == 0:
+            come_and_go(driver, accepting, listener.getsockname())
+
+    return act
+
+
+def come_and_go(driver: Driver, accepting: Any, address: Any) -> None:
+    task = driver.spawn(does(accepting.accept()))
+    client = driver.poller.attach(socket.socket(socket.AF_UNIX))
+    driver.run(does(client.connect(address)))
+    handle = driver.finish(task)[0][0]
+    handle.sock.getpeername()
+    waiting = driver.spawn(does(handle.recv(1)))
+    handle.close()
+    driver.turn(1)
+    assert waiting.error is not None
+    client.detach().close()
+    poller = pollers.choose("native", checked=False)
+    poller.wakeup()
+    poller.poll(0)
+    poller.shutdown()
+
+
+def main() -> int:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000 // OPERATIONS_PER_ROUND
+    driver = Driver(pollers.choose("native", checked=False), "native")
+    act = round_of(driver)
+    for _ in range(200):
+        act()
+    dropped = [driver.handles[0].recv(1) for _ in range(300)]  # as many as are kept for later
+    del dropped
+    before, resident_before = account(), resident()
+    for _ in range(rounds):
+        act()
+    after, resident_after = account(), resident()
+    print(f"{rounds * OPERATIONS_PER_ROUND} operations: {before} before, {after} after")
+    print(f"resident memory: {resident_before >> 10} KiB before, {resident_after >> 10} KiB after")
+    # A handful comes and goes with the interpreter's own caches.
+    grown = [what for what in before if after[what] > before[what] + 20]
+    if resident_after > resident_before + RSS_GROWTH_MAX:
+        grown.append("resident memory")
+    if grown:
+        print(f"LEAK: {', '.join(grown)} grew")
+    driver.close()
+    return bool(grown)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,527 @@
+"""A native operation behaves as a generator does, and its handle survives whatever is done to it."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import signal
+import socket
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import pollers
+from pollers import Busy, Cancelled, Closed
+from tests.contract.driver import Driver, Steps, does, fill
+
+
+class Waiter:
+    """Something that a weak reference can be made to."""
+
+
+# As a generator.
+
+
+def test_nothing_happens_before_the_first_step(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        handle.send(b"never")
+        handle.recv(1).close()
+        dropped = handle.sendall(b"never, too")
+        del dropped
+        first, second = handle.send(b"one"), handle.send(b"two")
+        driver.run(does(second))
+        driver.run(does(first))
+        assert peer.recv(100) == b"twoone"
+
+
+def test_of_two_the_one_that_steps_first_has_the_direction(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        first, second = handle.recv(10), handle.recv(10)
+        task = driver.spawn(does(second))
+        with pytest.raises(Busy, match="reading this socket already: recv on fd"):
+            next(iter(first))
+        peer.sendall(b"x")
+        assert driver.finish(task) == [b"x"]
+
+
+def test_await_and_yield_from_take_it(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+
+        async def main() -> bytes:
+            return await handle.recv(10) + await handle.recv(10)
+
+        task = driver.spawn(main())  # type: ignore[arg-type]
+        peer.sendall(b"a")
+        driver.until(lambda: driver.poller.stats().events > 0)
+        peer.sendall(b"b")
+        assert driver.finish(task) == [b"ab"]
+
+
+def test_send_throw_and_close(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        op: Any = handle.recv(10)
+        with pytest.raises(TypeError, match="not begun"):
+            op.send("something")
+        direction = op.send(None)
+        assert direction.park("waiter") is False
+        with pytest.raises(KeyError):
+            op.throw(KeyError("k"))
+        with pytest.raises(StopIteration) as stop:
+            op.send(None)
+        assert stop.value.value is None
+        assert next(op, "ended") == "ended"
+        with pytest.raises(ValueError, match="v"):
+            op.throw(ValueError, ValueError("v"), None)
+        with pytest.raises(ZeroDivisionError):
+            op.throw(ZeroDivisionError)
+        with pytest.raises(TypeError, match="exceptions must be"):
+            op.throw("text")
+        with pytest.raises(TypeError, match="traceback"):
+            op.throw(KeyError, None, "text")
+        op.close()
+        fresh: Any = handle.recv(10)
+        with pytest.raises(KeyError):
+            fresh.throw(KeyError)
+        assert next(fresh, "ended") == "ended"
+        peer.sendall(b"well")
+        assert driver.run(does(handle.recv(10))) == b"well"
+
+
+def test_a_result_that_is_a_tuple_or_an_exception_is_not_taken_apart(driver: Driver) -> None:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    handle = driver.attach(sock)
+    driver.run(does(handle.sendto(b"x", sock.getsockname())))
+    steps = iter(handle.recvfrom(10))
+    driver.run(does(handle.wait_readable()))
+    with pytest.raises(StopIteration) as stop:
+        next(steps)
+    assert stop.value.value == (b"x", sock.getsockname())
+
+
+def test_resumed_before_it_has_finished(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        steps = iter(handle.recv(10))
+        assert next(steps).park("waiter") is False
+        with pytest.raises(RuntimeError, match="before it has finished: recv on fd"):
+            next(steps)
+        peer.sendall(b"free")
+        assert driver.run(does(handle.recv(10))) == b"free"
+
+
+def test_dropped_while_it_waits(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        steps = iter(handle.recv(10))
+        assert next(steps).park("waiter") is False
+        del steps
+        peer.sendall(b"free")
+        assert driver.poller.poll(0.05) == []
+        assert driver.run(does(handle.recv(10))) == b"free"
+
+
+def test_the_owner_lives_as_long_as_the_operation(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        owner = Waiter()
+        alive = weakref.ref(owner)
+        task = driver.spawn(does(handle.recv(10, owner)))
+        del owner
+        gc.collect()
+        assert alive() is not None
+        peer.sendall(b"x")
+        driver.finish(task)
+        assert alive() is None
+
+
+# The waiter and the directions.
+
+
+def test_the_waiter_is_let_go_with_the_wait(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        waiter = Waiter()
+        alive = weakref.ref(waiter)
+        steps = iter(handle.recv(10))
+        direction = next(steps)
+        assert direction is handle.reading
+        direction.park(waiter)
+        assert direction.waiter is waiter
+        del waiter
+        peer.sendall(b"x")
+        finished: list[Any] = []
+        while not finished:
+            finished = driver.poller.poll(5)
+        assert finished[0].waiter is alive()
+        with pytest.raises(StopIteration):
+            next(steps)
+        assert direction.waiter is None
+        assert alive() is None
+
+
+def test_what_was_dropped_after_it_was_closed_is_not_returned(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        steps = iter(handle.recv(10))
+        next(steps).park("waiter")
+        handle.close()
+        steps.close()
+        assert driver.poller.poll(0) == []
+
+
+def test_the_writing_direction_is_one_while_somebody_looks(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        driver.run(fill(handle))
+        driver.poller.streak = 0
+        steps = iter(handle.send(b"x"))
+        direction = next(steps)
+        assert direction is handle.writing
+        assert direction.park("waiter") is False
+        assert direction.describe() == f"send on fd {handle.fileno()}"
+        assert "send" in repr(direction)
+        assert direction.cancel(Cancelled("c")) is True
+        assert isinstance(direction.error, Cancelled)
+        with pytest.raises(Cancelled):
+            next(steps)
+        assert direction.error is None
+        with pytest.raises(RuntimeError, match="nothing to wait for: writing on fd"):
+            direction.park("waiter")
+
+
+def test_cancel_wants_an_exception(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.recv(10)))
+        with pytest.raises(TypeError, match="with an exception"):
+            task.waiting_on.cancel("reason")
+        assert driver.cancel(task)
+        driver.turn()
+
+
+# The standard library's socket.
+
+
+def test_the_socket_object_of_a_connection_is_made_when_asked_for(driver: Driver) -> None:
+    listener, address = driver.listener()
+    with socket.create_connection(address) as client:
+        handle, _ = driver.run(does(listener.accept()))
+        sock = handle.sock
+        assert sock is handle.sock
+        assert (sock.fileno(), sock.family, sock.type) == (handle.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+        assert not sock.getblocking()
+        number = id(sock)
+        task = driver.spawn(does(handle.recv(10)))
+        assert id(handle.sock) == number, "somebody holds it"
+        del sock
+        assert driver.cancel(task)
+        driver.turn()
+        task = driver.spawn(does(handle.recv(10)))
+        assert not any(isinstance(found, socket.socket) for found in gc.get_referents(handle))
+        client.sendall(b"open still")
+        assert driver.finish(task) == [b"open still"]
+        assert handle.sock.getpeername() == client.getsockname()
+        handle.close()
+        assert handle.sock.fileno() == -1
+
+
+def test_a_closed_handle_makes_no_socket_object(driver: Driver) -> None:
+    listener, address = driver.listener()
+    with socket.create_connection(address):
+        handle, _ = driver.run(does(listener.accept()))
+        handle.close()
+        with pytest.raises(Closed):
+            handle.sock.fileno()
+
+
+def test_detach_gives_the_descriptor_away(driver: Driver) -> None:
+    listener, address = driver.listener()
+    with socket.create_connection(address) as client:
+        handle, _ = driver.run(does(listener.accept()))
+        number = handle.fileno()
+        sock = handle.detach()
+        del handle
+        gc.collect()
+        assert sock.fileno() == number
+        client.sendall(b"x")
+        sock.settimeout(5)
+        assert sock.recv(1) == b"x"
+        sock.close()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_poller_that_is_garbage_closes_everything() -> None:
+    if "native" not in pollers.available():
+        pytest.skip("no native poller")
+    driver = Driver(pollers.choose("native", checked=False), "native")
+    listener, address = driver.listener()
+    with socket.create_connection(address) as client:
+        handle, _ = driver.run(does(listener.accept()))
+        waiter = Waiter()
+        waiter.steps = iter(handle.recv(1))  # type: ignore[attr-defined]
+        next(waiter.steps).park(waiter)  # type: ignore[attr-defined]
+        alive = weakref.ref(driver.poller), weakref.ref(waiter)
+        del driver, listener, handle, waiter
+        gc.collect()
+        assert [ref() for ref in alive] == [None, None]
+        client.settimeout(5)
+        assert client.recv(1) == b""
+
+
+def test_an_unclosed_connection_is_told(recwarn: pytest.WarningsRecorder) -> None:
+    if "native" not in pollers.available():
+        pytest.skip("no native poller")
+    driver = Driver(pollers.choose("native", checked=False), "native")
+    listener, address = driver.listener()
+    with socket.create_connection(address):
+        driver.run(does(listener.accept()))
+        listener.close()
+        del driver, listener
+        gc.collect()
+    assert [str(warning.message) for warning in recwarn if "unclosed socket: <reading" in str(warning.message)]
+    recwarn.clear()
+
+
+# Code of others in the middle of an attempt.
+
+
+class Evil(socket.socket):
+    """Its connect_ex, which a native connect calls, does something first."""
+
+    __slots__ = ("act",)
+    act: Callable[[], None]
+
+    def connect_ex(self, address: Any) -> int:
+        self.act()
+        return super().connect_ex(address)
+
+
+def evil(driver: Driver, act: Callable[[], None]) -> Any:
+    sock = Evil()
+    sock.act = act
+    return driver.attach(sock)
+
+
+def test_closed_in_the_middle_of_the_first_attempt(driver: Driver) -> None:
+    _, address = driver.listener()
+    handle = evil(driver, lambda: handle.close())
+    with pytest.raises(OSError, match=r".") as failure:
+        driver.run(does(handle.connect(address)))
+    assert isinstance(failure.value, Closed) or failure.value.errno == 9
+
+
+def test_ended_or_stepped_in_the_middle_of_the_first_attempt(driver: Driver) -> None:
+    _, address = driver.listener()
+    seen: list[bool] = []
+
+    def act() -> None:
+        for meddle in (op.close, lambda: next(op), lambda: op.throw(KeyError)):
+            with pytest.raises(ValueError, match="already executing"):
+                meddle()
+        with pytest.raises(Busy):
+            next(iter(handle.wait_writable()))
+        seen.append(handle.writing.cancel(Cancelled()))
+
+    handle = evil(driver, act)
+    op = handle.connect(address)
+    driver.run(does(op))
+    assert set(seen) == {False}
+
+
+def waiting_connect(driver: Driver, act: Callable[[], None]) -> tuple[Any, Any, socket.socket, list[socket.socket]]:
+    """A connect that waits for room in a queue, and acts when it is tried again."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    fillers = []
+    for _ in range(4):
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+        fillers.append(filler)
+    handle = evil(driver, lambda: None)
+    task = driver.spawn(does(handle.connect(listener.getsockname())))
+    assert not task.done
+    handle.sock.act = act
+    listener.settimeout(20)
+    return handle, task, listener, fillers
+
+
+def test_closed_in_the_middle_of_a_later_attempt(driver: Driver) -> None:
+    acted = []
+
+    def act() -> None:
+        acted.append(handle.close())
+
+    handle, task, listener, fillers = waiting_connect(driver, act)
+    with listener:
+        while not acted and not task.done:
+            listener.accept()[0].close()
+            driver.turn(0.05)
+        driver.until(lambda: task.done)
+        assert isinstance(task.error, OSError)
+    for filler in fillers:
+        filler.close()
+
+
+def test_an_interrupt_in_the_middle_of_an_attempt_loses_nothing(driver: Driver) -> None:
+    handle, peer = driver.half()
+
+    def act() -> None:
+        evil_handle.sock.act = lambda: None
+        raise KeyboardInterrupt
+
+    evil_handle, task, listener, fillers = waiting_connect(driver, act)
+    with listener, peer:
+        other = driver.spawn(does(handle.recv(10)))
+        peer.sendall(b"not lost")
+        with pytest.raises(KeyboardInterrupt):
+            while True:
+                listener.accept()[0].close()
+                driver.turn(0.05)
+        driver.finish(task)
+        assert driver.finish(other) == [b"not lost"]
+    for filler in fillers:
+        filler.close()
+
+
+class Replaced(socket.socket):
+    """Its connect_ex is what one puts there: C code, so that no bytecode runs handlers of signals too early."""
+
+    __slots__ = ("connect_ex",)
+
+
+def test_a_signal_whose_handler_raises_loses_nothing_that_has_finished(driver: Driver) -> None:
+    ctypes = pytest.importorskip("ctypes")
+
+    class Stop(Exception):
+        pass
+
+    def stop(number: int, frame: object) -> None:
+        raise Stop
+
+    sock: Any = Replaced()
+    sock.connect_ex = lambda address: errno.EINPROGRESS
+    handle = driver.attach(sock)
+    previous = signal.signal(signal.SIGUSR1, stop)
+    try:
+        task = driver.spawn(does(handle.connect(int(signal.SIGUSR1))))
+        sock.connect_ex = ctypes.PyDLL(None)["raise"]  # returns 0, and the signal is pending then
+        with pytest.raises(Stop):
+            driver.poller.poll(5)
+        assert [direction.waiter for direction in driver.poller.poll(0)] == [task]
+        driver.step(task)
+        assert task.done
+        assert task.error is None
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+
+
+# Buffers.
+
+
+def test_a_buffer_that_is_being_sent_cannot_be_resized(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        data = bytearray(1 << 24)
+        task = driver.spawn(does(handle.sendall(data)))
+        assert not task.done
+        with pytest.raises(BufferError):
+            data.append(1)
+        assert driver.cancel(task)
+        driver.turn()
+        assert isinstance(task.error, Cancelled)
+        task.error = None
+        data.append(1)
+
+
+def test_a_view_that_is_released_meanwhile_is_sent_all_the_same(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        data = bytes(1 << 23)
+        view = memoryview(data)
+        task = driver.spawn(does(handle.sendall(view)))
+        view.release()
+        got = 0
+        peer.setblocking(False)
+        while got < len(data):
+            try:
+                got += len(peer.recv(1 << 20))
+            except BlockingIOError:
+                driver.turn(0.01)
+        assert driver.finish(task) == [None]
+
+
+def test_what_is_not_contiguous_is_refused(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        with pytest.raises(TypeError):
+            driver.run(does(handle.sendall(memoryview(b"0123456789")[::2])))
+        driver.run(does(handle.sendall(memoryview(b"0123456789")[2:4])))
+        assert peer.recv(10) == b"23"
+
+
+@pytest.mark.parametrize("size", [1, 100, 32768, 32769, 65536, 65537, 200000])
+def test_every_size_is_exact(driver: Driver, size: int) -> None:
+    one, other = driver.pair("unix")
+    data = bytes(number % 251 for number in range(size))
+
+    def reader(most: int) -> Steps[bytes]:
+        got = b""
+        while len(got) < size:
+            piece = yield from other.recv(most)
+            assert sys.getsizeof(piece) == sys.getsizeof(b"") + len(piece)
+            got += piece
+        return got
+
+    for most in (size, 65536, 1 << 20):
+        reading = driver.spawn(reader(most))
+        sending = driver.spawn(does(one.sendall(data)))
+        assert driver.finish(reading, sending)[0] == data
+
+
+# The poller.
+
+
+def test_bad_arguments(driver: Driver) -> None:
+    poller: Any = driver.poller
+    handle: Any = driver.attach(socket.socket())
+    wrong: Any
+    for wrong in (
+        lambda: poller.poll("soon"),
+        lambda: poller.poll(0, "all"),
+        lambda: poller.poll(0, 1, 2),
+        lambda: handle.recv(),
+        lambda: handle.recv(1, 2, 3),
+        lambda: handle.recv(1.5),
+        lambda: handle.send(),
+        lambda: type(poller)("argument"),
+        lambda: type(handle)(),
+        lambda: type(handle.recv(1))(),
+    ):
+        with pytest.raises(TypeError):
+            wrong()
+    for wrong in (lambda: poller.poll(float("nan")), lambda: poller.poll(0, 0)):
+        with pytest.raises(ValueError, match="."):
+            wrong()
+    with pytest.raises(AttributeError):
+        del poller.streak
+
+
+def test_weak_references_and_text(driver: Driver) -> None:
+    assert weakref.ref(driver.poller)() is driver.poller
+    assert repr(driver.poller) == "<native epoll poller, 0 handles>"
+    handle, peer = driver.half()
+    with peer:
+        number = handle.fileno()
+        op = handle.recv(1)
+        assert repr(op) == f"<operation recv on fd {number}, not begun>"
+        op.close()
+        assert repr(op) == f"<operation recv on fd {number}, ended>"
+        assert repr(handle) == f"<reading on fd {number}, state 0>"
