@@ -6,10 +6,12 @@ poll() twice, used from another OS thread than the one that polls, or left witho
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +25,13 @@ if TYPE_CHECKING:
 class CheckedDirection:
     """A direction, with the place where the operation in it was made. Parks itself on the real one."""
 
-    __slots__ = ("_checked", "_parked", "_stepped_at", "inner", "made_at", "operation_name", "waiter")
+    __slots__ = ("_checked", "_parked", "_stepped_at", "closed", "inner", "made_at", "operation_name", "waiter")
 
     def __init__(self, checked: Checked, inner: Any) -> None:
         self._checked = checked
         self._parked = False
         self._stepped_at: str | None = None
+        self.closed = False  # with its operation in flight
         self.inner = inner
         self.made_at = ""
         self.operation_name = ""
@@ -49,7 +52,7 @@ class CheckedDirection:
             self._checked.offered.discard(self)
             self._checked.never_parked.append(self.never_parked())
         self._checked.unjoined.discard(self)
-        self._parked = False
+        self._parked = self.closed = False
         self.waiter = None
 
     def park(self, waiter: Any, /) -> bool:
@@ -85,9 +88,9 @@ class CheckedDirection:
         )
 
     def never_joined(self) -> None:
+        what = "socket was closed" if self.closed else "poller was shut down"
         warnings.warn(
-            f"{self.operation_name} made at {self.made_at} was in flight when its poller was shut down: nobody has"
-            " joined it",
+            f"{self.operation_name} made at {self.made_at} was in flight when its {what}: nobody has joined it",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -160,9 +163,15 @@ class CheckedHandle:
         return self._watch(self.writing, self.inner.wait_writable(owner))
 
     def close(self) -> None:
+        self._closing()
         self.inner.close()
 
+    def _closing(self) -> None:
+        for direction in (self.reading, self.writing):
+            direction.closed = direction in self._checked.unjoined
+
     def detach(self) -> socket.socket:
+        self._closing()
         return self.inner.detach()  # type: ignore[no-any-return]
 
     def _watch(
@@ -217,6 +226,7 @@ class Checked:
         self.never_parked: list[str] = []  # told at the next poll, not from inside a generator that is being dropped
         self._os_thread = threading.get_ident()
         self._pid = os.getpid()
+        atexit.register(_at_exit, weakref.ref(self))
 
     @property
     def name(self) -> str:
@@ -268,3 +278,12 @@ class Checked:
 
     def __repr__(self) -> str:
         return f"<checked {self.inner!r}>"
+
+
+def _at_exit(poller: weakref.ref[Checked]) -> None:
+    """A loop may end with threads that wait, but not with some that were never told that their socket was closed."""
+    checked = poller()
+    if checked is not None and os.getpid() == checked._pid:
+        for direction in checked.unjoined:
+            if direction.closed:
+                direction.never_joined()

@@ -202,6 +202,28 @@ def test_an_operation_that_no_thread_drives_is_told_at_the_next_poll(tmp_path: P
     assert script.stdout == "polled\n"
 
 
+def test_a_thread_that_was_never_told_of_a_close_is_told_at_the_end_of_the_program(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        def waits(conn):
+            yield from conn.recv(1)  # HERE
+
+        def main():
+            listener, conn, peer = yield from connected()
+            newthread(waits, conn)
+            newthread(waits, peer)
+            conn.close()
+            close(listener)
+            globals()["kept"] = peer  # open, and waited on: that is no misuse
+
+        run(main)
+        """,
+    )
+    (told,) = script.warnings
+    assert f" recv made at {script.here[0]} was in flight when its socket was closed: nobody has joined it" in told
+
+
 # What is no misuse.
 
 
