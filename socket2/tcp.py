@@ -100,7 +100,7 @@ class TCP(Socket):
 
         When all fail the last error is raised, with a note for each. After an attempt that failed, was cancelled or ran
         out of time the socket is replaced by a fresh one with the same options and binding (and another descriptor), so
-        it can be used on. Raises OSError, socket.gaierror, TimeoutError, Closed.
+        it can be used on; a UNIX socket stays as it was. Raises OSError, socket.gaierror, TimeoutError, Closed.
         """
         return self._write(self._connect(self._query(host, port)))
 

@@ -81,9 +81,6 @@ class Wait:
         finally:
             del error  # whose traceback has this frame: no cycle
 
-    def describe(self) -> str:
-        return self.purpose
-
     def _end(self) -> Thread | None:
         waiter, self.waiter = self.waiter, None
         self.done = True

@@ -298,14 +298,6 @@ class Held:
     """Something that a handler has in its frame."""
 
 
-def holds(kept: list[weakref.ref[Held]], inner: Any) -> Steps:
-    held = Held()
-    kept.append(weakref.ref(held))
-    with pytest.raises((OSError, Cancelled)):
-        yield from inner()
-    return held is None
-
-
 def test_errors_leave_no_cycles_that_hold_the_handlers_frame() -> None:
     kept: list[weakref.ref[Held]] = []
 
