@@ -13,8 +13,8 @@ run: $(VENV)/installed
 	@$(BIN)/python -m socket2 echo $(ADDRESS)
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
-	SOCKET2_CHECK=1 $(BIN)/python -m pytest -q --ignore=tests/contract --ignore=tests/interop/test_thousand.py
+	$(BIN)/python -m pytest -q -n auto
+	SOCKET2_CHECK=1 $(BIN)/python -m pytest -q -n auto --ignore=tests/contract --ignore=tests/interop/test_thousand.py
 
 test-native: $(VENV)/installed-test
 	tools/test_native.sh $(BIN)/python

@@ -296,7 +296,7 @@ def test_a_flag_is_its_bit(resolver: Resolver, flag: str, bit: int) -> None:
         ("all", "passive", "all"),
         iter(["all", "passive"]),
     ],
-    ids=str,
+    ids=lambda flags: type(flags).__name__,
 )
 def test_flags_are_a_string_or_any_collection(resolver: Resolver, flags: Any) -> None:
     resolver.answers.set()
