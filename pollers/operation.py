@@ -217,8 +217,8 @@ class Poller(Protocol):
     def name(self) -> str: ...
 
     streak: int
-    """Operations that finished at once, in a row. Whoever resumes a waiter sets it to 0 first; or to STREAK_MAX, so
-    that its next operation yields before anything is attempted, and can be cancelled there with nothing consumed."""
+    """Operations that finished at once, in a row; park() sets it to 0. When it is set to STREAK_MAX before a waiter is
+    resumed, its next operation yields before anything is attempted, and can be cancelled with nothing consumed."""
 
     def attach(self, sock: socket.socket, /) -> Handle:
         """Take over `sock` for good: make it non-blocking and return its handle. Once per socket."""

@@ -130,10 +130,11 @@ class Direction:
             del value  # which has this frame in its traceback
 
     def park(self, waiter: Any, /) -> bool:
+        handle = self.handle
+        handle.poller.streak = 0
         if self.state != OFFERED:
             return self._park_late()
         self.waiter = waiter
-        handle = self.handle
         if not handle.armed & self.bit:
             try:
                 handle.poller.arm(handle, self.bit)

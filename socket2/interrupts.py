@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,14 @@ _active: Interrupts | None = None  # the one of the main OS thread, while its lo
 
 
 class Interrupts:
-    """A context: signals end the wait of `poller`, and `noted` counts the Ctrl-Cs that are yet to be delivered."""
+    """A context: signals end the wait of `poller`, and `noted` counts the Ctrl-Cs that are yet to be delivered.
 
-    def __init__(self, poller: Poller) -> None:
+    `wake()` makes the loop look at it.
+    """
+
+    def __init__(self, poller: Poller, wake: Callable[[], None]) -> None:
         self._poller = poller
+        self._wake = wake
         self._handler: Any = None
         self._wakeup_fd: int | None = None
         self.noted = 0
@@ -65,7 +70,7 @@ class Interrupts:
         if self.noted > 1:
             self.noted = 0
             raise KeyboardInterrupt
-        self._poller.wakeup()
+        self._wake()
 
 
 def _after_fork_in_child() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .scheduler import current_scheduler
+from .member import current_member
 from .thread import Thread
 
 
@@ -19,7 +19,7 @@ def newthread(func: Any, *args: Any, name: str | None = None) -> Thread:
     kept for join(); when nobody joins at that moment it is also reported to crashhook(), and the loop goes on.
     TypeError when `func` cannot be called, or not with these arguments. (luapower's newthread)
     """
-    return current_scheduler().newthread(func, args, name)
+    return current_member().newthread(func, args, name)
 
 
 def poll(timeout: float | None = None) -> bool:
@@ -28,7 +28,7 @@ def poll(timeout: float | None = None) -> bool:
     Return False when the time is over, when nothing is left to wait for, or on stop(). Raises KeyboardInterrupt, and
     what a thread raises as SystemExit or KeyboardInterrupt; RuntimeError inside a thread. (luapower's poll)
     """
-    return current_scheduler().poll(timeout)
+    return current_member().poll(timeout)
 
 
 def start(timeout: float | None = None) -> bool:
@@ -37,12 +37,12 @@ def start(timeout: float | None = None) -> bool:
     Return False when nothing has happened for `timeout` seconds: an idle timeout, not a deadline. May be called again.
     A stop() that came before counts, once. Raises as poll() does. (luapower's start)
     """
-    return current_scheduler().start(timeout)
+    return current_member().start(timeout)
 
 
 def stop() -> None:
     """Make the loop of this OS thread end after its present turn, or the next one that is started end at once."""
-    current_scheduler().stop()
+    current_member().stop()
 
 
 def run(main: Any, *args: Any) -> Any:
@@ -52,7 +52,7 @@ def run(main: Any, *args: Any) -> Any:
     main thread, and KeyboardInterrupt is raised once it has ended; a second one is raised at once. RuntimeError on
     stop(), in a thread, and on a deadlock: when nothing is left, not even another OS thread, to wake the main thread.
     """
-    return current_scheduler().run(main, *args)
+    return current_member().run(main, *args)
 
 
 def epoll_fd() -> int:
@@ -60,7 +60,7 @@ def epoll_fd() -> int:
 
     OSError when its poller is another one. The descriptor is the poller's: do not close it.
     """
-    scheduler = current_scheduler()
+    scheduler = current_member().scheduler
     if scheduler.poller.name != "epoll":
         raise OSError(f"the poller of this OS thread is {scheduler.poller.name!r}, not 'epoll'")
     return scheduler.poller.fileno()

@@ -201,7 +201,7 @@ class Socket:
     def _bind(self, query: Query) -> None:
         addresses = query.at_once()
         if addresses is None:
-            if local.scheduler is not None and local.scheduler.current is not None:
+            if local.member is not None and local.member.current is not None:
                 raise ValueError(
                     f"{query.host!r} has to be looked up, which takes a wait: bind to what `yield from addr(...)` found"
                 )

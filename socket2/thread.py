@@ -1,6 +1,6 @@
 """A coroutine thread: its name, its outcome, and how to wait for it or end it.
 
-Knows how a thread ends, not how it runs: that is the scheduler's. `local` leads from an OS thread to its scheduler.
+Knows how a thread ends, not how it runs: that is a member's. `local` leads from an OS thread to its scheduler.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pollers import Cancelled, operation
 from .waits import Join
 
 if TYPE_CHECKING:
+    from .member import Member
     from .scheduler import Scheduler
 
 
@@ -28,6 +29,7 @@ class PoolThread(threading.Thread):
 
 class _Local(threading.local):
     scheduler: Scheduler | None = None
+    member: Member | None = None
 
 
 local = _Local()
@@ -35,10 +37,10 @@ local = _Local()
 
 def currentthread() -> Thread:
     """Return the thread that is running. RuntimeError outside one."""
-    scheduler = local.scheduler
-    if scheduler is None or scheduler.current is None:
+    member = local.member
+    if member is None or member.current is None:
         raise RuntimeError("this works inside a thread only: one made by newthread() or run()")
-    return scheduler.current
+    return member.current
 
 
 class Thread:
@@ -48,11 +50,9 @@ class Thread:
         "__weakref__",
         "_context",
         "_coro",
-        "_error",
-        "_joiners",
+        "_errors",
         "_name",
-        "_pending",
-        "_result",
+        "_outcome",
         "scheduler",
         "waiting_on",
     )
@@ -64,10 +64,9 @@ class Thread:
         self._coro = coro
         self._context = contextvars.copy_context()
         self._name = name
-        self._pending: list[BaseException] | None = None  # to be raised, one at a wait
-        self._joiners: list[Join] | None = None
-        self._error: BaseException | None = None
-        self._result: Any = None  # or, with an error, the traceback it ended with
+        # An idle connection pays for every slot, so two of them have a second use after the thread's end.
+        self._errors: list[BaseException] | None = None  # to be raised, one at a wait; then the one it has ended with
+        self._outcome: Any = None  # the list of its joins, if any; then its result, or the traceback of its error
 
     @property
     def name(self) -> str:
@@ -81,9 +80,9 @@ class Thread:
         """Return what the thread returned, or raise what it raised. RuntimeError while it has not ended."""
         if self._coro is not None:
             raise RuntimeError(f"{self!r} has not ended")
-        if self._error is None:
-            return self._result
-        error, traceback = self._error, self._result
+        if self._errors is None:
+            return self._outcome
+        error, traceback = self._errors[0], self._outcome
         try:
             raise error.with_traceback(traceback)
         finally:
@@ -103,17 +102,25 @@ class Thread:
             if joiner.scheduler is not self.scheduler:
                 raise RuntimeError(f"{self!r} belongs to another OS thread's scheduler and cannot be joined from here")
             join = Join(f"join of {self.name!r}")
-            self._joiners = self._joiners if self._joiners is not None else []
-            self._joiners.append(join)
+            self._add_join(join)
             try:
                 yield from join.wait()
             finally:
-                if self._joiners is not None:
-                    self._joiners.remove(join)
+                self._drop_join(join)
         try:
             return self.result()
         finally:
             del self
+
+    def _add_join(self, join: Join) -> None:
+        """Have `join` finished when the thread ends."""
+        if self._outcome is None:
+            self._outcome = []
+        self._outcome.append(join)
+
+    def _drop_join(self, join: Join) -> None:
+        if self._coro is not None:
+            self._outcome.remove(join)
 
     def cancel(self) -> bool:
         """Raise Cancelled in the thread at the wait it is in, or at its next one; return False if it had ended.
@@ -122,7 +129,7 @@ class Thread:
         """
         if self._coro is None:
             return False
-        if any(isinstance(error, Cancelled) and error.meant_for is self for error in self._pending or ()):
+        if any(isinstance(error, Cancelled) and error.meant_for is self for error in self._errors or ()):
             return True
         error = Cancelled(f"{self.name} was cancelled")
         error.meant_for = self

@@ -54,10 +54,7 @@ class Wait:
         self.finished = True
         self.result = result
         if waiter is not None:
-            scheduler = waiter.scheduler
-            scheduler.ready.append(waiter)
-            if scheduler.current is None:  # then this may be a signal handler, and the loop asleep
-                scheduler.poller.wakeup()
+            waiter.scheduler.enqueue(waiter)
         return True
 
     def fail(self, error: BaseException) -> bool:

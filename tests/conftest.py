@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from socket2 import osthreads
+from socket2.member import current_member
 from socket2.thread import local
 
 _DESCRIPTORS = Path("/proc/self/fd")
@@ -39,8 +40,8 @@ def nothing_left_behind() -> Iterator[None]:
     if scheduler is not None:
         left += [f"thread {thread!r}" for thread in scheduler.threads]
         left += [f"timer {timer.callback}" for _, _, timer in scheduler.timers.heap if timer.due is not None]
-        scheduler.close()
-        local.scheduler = None
+        current_member().close()
+        local.scheduler = local.member = None
     del scheduler
     osthreads.calls.end()
     osthreads.lookups.end()

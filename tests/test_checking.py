@@ -351,7 +351,7 @@ CORRECT = {
         run(main)
         """,
     "a loop that is closed": """
-        from socket2.scheduler import current_scheduler
+        from socket2.member import current_member
 
         def main():
             listener, conn, peer = yield from connected()
@@ -365,7 +365,7 @@ CORRECT = {
                 yield from conn.recv(1)
 
         run(main)
-        current_scheduler().close()
+        current_member().close()
         """,
     "an operation as a thread": """
         def main():

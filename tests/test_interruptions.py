@@ -30,6 +30,7 @@ from socket2 import (
     udp,
     unix,
 )
+from socket2.member import current_member
 from socket2.scheduler import current_scheduler
 
 Steps = Generator[Any, Any, Any]
@@ -536,7 +537,7 @@ def test_a_socket_of_another_loop_is_told() -> None:
 
     def other(conn: socket2.TCP) -> None:
         run(borrower, conn)
-        current_scheduler().close()
+        current_member().close()
 
     def main() -> Steps:
         client, server = yield from pair()

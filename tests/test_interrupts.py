@@ -235,7 +235,7 @@ def other():
     def main():
         yield from sleep(0.3)
     run(main)
-    socket2.scheduler.current_scheduler().close()
+    socket2.member.current_member().close()
 thread = threading.Thread(target=other)
 thread.start()
 try:

@@ -209,7 +209,7 @@ def test_two_loops_in_two_os_threads_share_the_pool_and_each_gets_its_own_outcom
         try:
             return run(main)
         finally:
-            socket2.scheduler.current_scheduler().close()
+            socket2.member.current_member().close()
 
     loops = [OSThread(serve, base) for base in (100, 200)]
     for loop in loops:

@@ -15,6 +15,7 @@ import pytest
 
 import socket2
 from socket2 import Cancelled, Thread, currentthread, newthread, poll, resume, run, sleep, start, stop, suspend
+from socket2.member import current_member
 from socket2.scheduler import current_scheduler
 
 Steps = Generator[Any, Any, Any]
@@ -268,7 +269,7 @@ def test_joining_oneself_and_strangers() -> None:
         go.wait()
         elsewhere[0].cancel()
         start()
-        current_scheduler().close()
+        current_member().close()
 
     def suspender() -> Steps:
         yield from suspend()
@@ -692,9 +693,8 @@ def test_stop_in_run_is_told() -> None:
 
 
 def test_stop_from_another_os_thread() -> None:
-    scheduler = current_scheduler()
     thread = newthread(pause, 1000)
-    stopper = threading.Thread(target=scheduler.stop)
+    stopper = threading.Thread(target=current_member().stop)
     stopper.start()
     assert start() is True
     stopper.join()
@@ -720,7 +720,7 @@ def test_each_os_thread_has_its_own() -> None:
     def other() -> None:
         found.append(current_scheduler())
         found.append(run(lambda: "other"))
-        found[0].close()
+        current_member().close()
 
     os_thread = threading.Thread(target=other)
     os_thread.start()
@@ -867,8 +867,8 @@ def test_close_cancels_what_is_left() -> None:
 
     newthread(worker)
     scheduler = current_scheduler()
-    scheduler.close()
+    current_member().close()
     assert trail == ["cleaned up"]
     with pytest.raises(RuntimeError, match="shut down"):
         scheduler.poller.poll(0)
-    socket2.thread.local.scheduler = None
+    socket2.thread.local.scheduler = socket2.thread.local.member = None

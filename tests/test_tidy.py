@@ -31,6 +31,7 @@ LAYERS = [
     "waits",
     "thread",
     "scheduler",
+    "member",
     "loop",
     "waiting",
     "osthreads",

@@ -232,6 +232,7 @@ park(Handle *handle, int way, PyObject *waiter)
     if (handle->first_sock) {
         give_up_first_sock(handle);
     }
+    handle->poller->streak = 0;
     uint8_t state = handle->state[way];
     if (state & (FINISHED | PASSING)) {
         Py_RETURN_TRUE;
