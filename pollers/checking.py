@@ -74,12 +74,12 @@ class CheckedDirection:
             self._parked = False
         return ended
 
-    def finished(self) -> CheckedDirection:
-        """poll() returned the real one."""
+    def finished(self) -> Any:
+        """poll() returned this as the waiter on the real one; return who waits here."""
         if not self._parked:
             raise RuntimeError(f"finished twice, or without being parked: {self.describe()}")
         self._parked = False
-        return self
+        return self.waiter
 
     def never_parked(self) -> str:
         return (
@@ -249,13 +249,13 @@ class Checked:
         self.same_os_thread("")
         return CheckedHandle(self, self.inner.attach(sock))
 
-    def poll(self, timeout_s: float | None = None, limit: int = 256, /) -> list[CheckedDirection]:
+    def poll(self, timeout_s: float | None = None, limit: int = 256, /) -> list[Any]:
         self.same_os_thread("")
         while self.offered:
             self.never_parked.append(self.offered.pop().never_parked())
         while self.never_parked:
             warnings.warn(self.never_parked.pop(), RuntimeWarning, stacklevel=2)
-        return [direction.waiter.finished() for direction in self.inner.poll(timeout_s, limit)]
+        return [direction.finished() for direction in self.inner.poll(timeout_s, limit)]
 
     def wakeup(self) -> None:
         self.inner.wakeup()
@@ -269,12 +269,12 @@ class Checked:
     def stats(self) -> Stats:
         return self.inner.stats()  # type: ignore[no-any-return]
 
-    def shutdown(self) -> list[CheckedDirection]:
+    def shutdown(self) -> list[Any]:
         if os.getpid() == self._pid:  # else the threads that wait are another process's
             for direction in self.unjoined:
                 direction.never_joined()
         self.unjoined.clear()
-        return [direction.waiter.finished() for direction in self.inner.shutdown()]
+        return [direction.finished() for direction in self.inner.shutdown()]
 
     def __repr__(self) -> str:
         return f"<checked {self.inner!r}>"

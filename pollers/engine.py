@@ -108,10 +108,15 @@ class Engine:
             raise
         if self._unread:
             self._unread = []
+        return self._take_finished()
+
+    def _take_finished(self) -> list[Any]:
         finished = self._finished
-        if finished:
-            self._finished = []
-        return finished
+        if not finished:
+            return []
+        self._finished = []
+        # One may have been dropped since it ended: then there is nobody to tell.
+        return [waiter for side in finished if (waiter := side.waiter) is not None]
 
     def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
         handles = self._handles
@@ -160,7 +165,7 @@ class Engine:
         return self._wake_sender.fileno()
 
     def finish(self, direction: Direction) -> None:
-        """poll() will return `direction` next, as if an event had ended it."""
+        """poll() will return who waits for `direction` next, as if an event had ended it."""
         self._finished.append(direction)
         self.wakeup()
 
@@ -183,8 +188,7 @@ class Engine:
             self._shut = True
             self._close_wakers()
             self.release()
-        finished, self._finished = self._finished, []
-        return finished
+        return self._take_finished()
 
     def forked_message(self) -> str:
         return (

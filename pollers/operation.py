@@ -1,7 +1,7 @@
 """What every poller offers: operations on sockets, the two directions they run in, and how they end.
 
 An operation is lazy and belongs to one direction of one handle. Its first step attempts it; where it would block it
-yields the Direction, whoever drives it parks a waiter there, and poll() returns that Direction when it is finished.
+yields the Direction, whoever drives it parks a waiter there, and poll() returns that waiter when it is finished.
 Nothing here knows an operating system, and nothing here knows what a waiter is: it is handed back as it was given.
 """
 
@@ -115,12 +115,13 @@ class Direction(Protocol):
         """What a finished operation will raise, or None."""
 
     def park(self, waiter: Any, /) -> bool:
-        """Wait for the operation just yielded. True: it is finished, resume now; False: poll() will return it, once."""
+        """Wait for the operation just yielded. True: it is finished, resume now; False: poll() will return the waiter."""
 
     def cancel(self, error: BaseException, /) -> bool:
         """Give up the wait. True: it has ended with `error`, nothing was consumed, and the caller resumes the waiter.
 
-        False: too late, or asked only: poll() returns (or has returned) it with its true outcome, or with `error`.
+        False: too late, or asked only: poll() returns (or has returned) the waiter, and the outcome is the true one
+        or `error`.
         """
 
     def describe(self) -> str:
@@ -224,7 +225,7 @@ class Poller(Protocol):
         """Take over `sock` for good: make it non-blocking and return its handle. Once per socket."""
 
     def poll(self, timeout_s: float | None = None, limit: int = 256, /) -> list[Any]:
-        """Return the directions that have finished, each once; wait for the first up to `timeout_s` (None: for ever).
+        """Return the waiters that are done, each once; wait for the first up to `timeout_s` (None: for ever).
 
         Runs no code of the waiters. May return early with nothing. Raises only when the poller itself is broken.
         """
@@ -241,7 +242,7 @@ class Poller(Protocol):
     def stats(self) -> Stats: ...
 
     def shutdown(self) -> list[Any]:
-        """Close what is still attached, free the kernel's object; return the directions that this has ended.
+        """Close what is still attached, free the kernel's object; return whose operations this has ended, with Closed.
 
-        Nobody else will: what they wait for has ended with Closed. Twice is fine.
+        Nobody else will tell them. Twice is fine.
         """

@@ -11,7 +11,6 @@ import functools
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from operator import attrgetter
 from time import monotonic
 from typing import Any, Protocol
 
@@ -29,8 +28,6 @@ _NESTED_STARTS_MAX = 64
 
 # While only another OS thread could wake run()'s thread: how often to see whether there is one.
 _LOOK_AGAIN_S = 0.5
-
-_waiter_of = attrgetter("waiter")
 
 
 class _Waitable(Protocol):
@@ -105,11 +102,11 @@ class Member:
         finally:
             self._nested -= 1
 
-    def _step(self, threads: Iterable[Thread | None]) -> None:
+    def _step(self, threads: Iterable[Thread]) -> None:
         """Run each thread to its next wait, or to its end. Every request comes through here: hence in one frame."""
         scheduler = self.scheduler
         for thread in threads:
-            if thread is None or thread.scheduler is not scheduler:
+            if thread.scheduler is not scheduler:
                 _misled(thread)
                 continue
             self.current = thread
@@ -117,7 +114,7 @@ class Member:
                 scheduler.before_interruption(thread)
             thread.waiting_on = None
             resume, argument = thread._coro.send, None
-            while True:
+            while True:  # until it has yielded something that it can be parked on
                 try:
                     waiting: _Waitable = thread._context.run(resume, argument)
                 except StopIteration as stop:
@@ -230,7 +227,7 @@ class Member:
         finished = scheduler.poller.poll(self._wait_s(deadline))
         happened = bool(finished)
         if finished:
-            self._step_all(map(_waiter_of, finished))
+            self._step_all(iter(finished))
         if scheduler.timers.heap and scheduler.timers.fire():
             happened = True
         for _ in range(len(scheduler.inbox)):
@@ -310,12 +307,11 @@ def _newthread(func: Callable[[], Any]) -> None:
     current_member().newthread(func, ())
 
 
-def _misled(thread: Thread | None) -> None:
-    """An operation has finished, and its generator was closed meanwhile, or its thread belongs to another loop."""
-    if thread is not None:
-        error = RuntimeError(f"{thread.name} waits on a socket that belongs to the loop of another OS thread")
-        thread.scheduler.post(functools.partial(thread.scheduler.interrupt, thread, error))
-        thread.scheduler.post(functools.partial(thread.scheduler.ready.append, thread))
+def _misled(thread: Thread) -> None:
+    """An operation has finished whose thread belongs to the loop of another OS thread."""
+    error = RuntimeError(f"{thread.name} waits on a socket that belongs to the loop of another OS thread")
+    thread.scheduler.post(functools.partial(thread.scheduler.interrupt, thread, error))
+    thread.scheduler.post(functools.partial(thread.scheduler.ready.append, thread))
 
 
 def current_member() -> Member:

@@ -439,7 +439,7 @@ def test_a_checked_operation_ends_as_a_bare_one_does(poller: Poller, pair: tuple
     assert direction.waiter == "waiter"
     assert poller.poll(0) == []
     pair[1].send(b"hello")
-    assert poller.poll(LIMIT_S) == [direction]
+    assert poller.poll(LIMIT_S) == ["waiter"]
     with pytest.raises(StopIteration) as stopped:
         next(receiving)
     assert stopped.value.value == b"hello"
@@ -538,7 +538,7 @@ def test_an_operation_in_flight_at_shutdown_is_told_with_its_place(
     direction = next(receiving)
     direction.park("waiter")
     with pytest.warns(RuntimeWarning, match="recv made at .* was in flight when its poller was shut down") as told:
-        assert poller.shutdown() == [direction]
+        assert poller.shutdown() == ["waiter"]
     assert [place(made_at) in str(warning.message) for warning in told] == [True]
     with pytest.raises(pollers.Closed):
         next(receiving)
@@ -603,7 +603,7 @@ def test_an_accepted_connection_is_checked_too(poller: Poller) -> None:
         with pytest.raises(RuntimeError, match="parked twice"):
             direction.park("second")
         handle.close()
-        assert poller.poll(0) == [direction]
+        assert poller.poll(0) == ["first"]
         with pytest.raises(pollers.Closed):
             next(receiving)
 
@@ -620,7 +620,7 @@ def test_an_error_thrown_into_a_checked_operation_ends_it(
     direction = next(receiving)
     direction.park("waiter")
     pair[1].send(b"hello")
-    assert poller.poll(LIMIT_S) == [direction]
+    assert poller.poll(LIMIT_S) == ["waiter"]
     with pytest.raises(StopIteration) as stopped:
         next(receiving)
     assert stopped.value.value == b"hello"

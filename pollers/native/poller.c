@@ -276,50 +276,37 @@ unqueue_first(Poller *poller)
     Py_DECREF(handle);
 }
 
-static void
-queue_again(Poller *poller, PyObject *directions)
-{
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(directions); i++) {
-        PyObject *direction = PyList_GET_ITEM(directions, i);
-        bool writing = Py_IS_TYPE(direction, poller->state->writing_type);
-        poller_queue(poller, writing ? ((Writing *)direction)->handle : (Handle *)direction, writing ? WRITING : READING);
-    }
-}
-
-/* Return the directions that have finished, and forget them. An operation that was dropped since is not among them. */
+/* Return the waiters of what has finished, and forget them. Those of operations that were dropped since are not among
+   them. Lists are made before anything is taken, so that nothing is lost without memory. */
 static PyObject *
 take_finished(Poller *poller)
 {
-    PyObject *directions = PyList_New(0);
-    if (directions == NULL) {
+    Py_ssize_t count = 0, taken = 0;
+    for (Handle *handle = poller->finished_first; handle != NULL; handle = handle->next_finished) {
+        count += (handle->finished & 1 << READING) != 0;
+        count += (handle->finished & 1 << WRITING) != 0;
+    }
+    PyObject *waiters = PyList_New(count);
+    if (waiters == NULL) {
         return NULL;
     }
-    while (poller->finished_first != NULL) {
+    while (taken < count && poller->finished_first != NULL) { /* unqueueing may run code of others, which adds to it */
         Handle *handle = poller->finished_first;
         if (handle->finished == 0) {
             unqueue_first(poller);
             continue;
         }
         int way = handle->finished & 1 << READING ? READING : WRITING;
-        PyObject *direction = handle_direction(handle, way);
-        if (direction == NULL) {
-            break;
-        }
-        if (poller->finished_first == handle && handle->finished & 1 << way) { /* making it may have run code of others */
-            if (PyList_Append(directions, direction) == 0) {
-                handle->finished &= (uint8_t)~(1 << way);
-            }
-        }
-        Py_DECREF(direction);
-        if (PyErr_Occurred()) {
-            break;
+        handle->finished &= (uint8_t)~(1 << way);
+        if (handle->waiter[way] != NULL) {
+            PyList_SET_ITEM(waiters, taken++, Py_NewRef(handle->waiter[way]));
         }
     }
-    if (PyErr_Occurred()) {
-        queue_again(poller, directions);
-        Py_CLEAR(directions);
+    while (poller->finished_first != NULL && poller->finished_first->finished == 0) {
+        unqueue_first(poller);
     }
-    return directions;
+    Py_SET_SIZE(waiters, taken); /* the rest is empty */
+    return waiters;
 }
 
 /* Waiting. */
@@ -706,12 +693,12 @@ poller_dealloc(PyObject *self)
 static PyMethodDef poller_methods[] = {
     {"attach", poller_attach, METH_O, PyDoc_STR("Take over a socket for good; return its handle.")},
     {"poll", (PyCFunction)(void (*)(void))poller_poll, METH_FASTCALL,
-     PyDoc_STR("Return the directions that have finished; wait for the first.")},
+     PyDoc_STR("Return the waiters whose operation has finished; wait for the first.")},
     {"wakeup", poller_wakeup, METH_NOARGS, PyDoc_STR("Make poll() return soon.")},
     {"wakeup_fileno", poller_wakeup_fileno, METH_NOARGS, PyDoc_STR("A descriptor for signal.set_wakeup_fd.")},
     {"fileno", poller_fileno, METH_NOARGS, PyDoc_STR("The epoll descriptor.")},
     {"stats", poller_stats, METH_NOARGS, PyDoc_STR("The poller's counters.")},
-    {"shutdown", poller_shutdown, METH_NOARGS, PyDoc_STR("Close what is attached; return what this has ended.")},
+    {"shutdown", poller_shutdown, METH_NOARGS, PyDoc_STR("Close what is attached; return whose operations this has ended.")},
     {NULL, NULL, 0, NULL},
 };
 

@@ -73,7 +73,7 @@ class Driver:
     def turn(self, timeout_s: float = 0) -> int:
         """One poll and all that it makes ready; return how many tasks were stepped."""
         ready, self.ready = self.ready, []
-        ready += [direction.waiter for direction in self.poller.poll(0 if ready else timeout_s)]
+        ready += self.poller.poll(0 if ready else timeout_s)
         for task in ready:
             self.step(task)
         return len(ready)

@@ -42,7 +42,7 @@ def test_limit_leaves_the_rest_for_the_next_call(driver: Driver) -> None:
     while len(seen) < 10 and time.monotonic() < give_up:
         found = driver.poller.poll(1, 3)
         assert len(found) <= 3
-        seen += [direction.waiter for direction in found]
+        seen += found
     assert len(seen) == 10
     assert set(seen) == set(tasks)
     for task in seen:
