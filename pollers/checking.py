@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 class CheckedDirection:
     """A direction, with the place where the operation in it was made. Parks itself on the real one."""
 
-    __slots__ = ("_checked", "_parked", "_stepped_at", "closed", "inner", "made_at", "operation_name", "waiter")
+    __slots__ = (
+        "_checked",
+        "_parked",
+        "_stepped_at",
+        "closed",
+        "inner",
+        "made_at",
+        "offered_in",
+        "operation_name",
+        "waiter",
+    )
 
     def __init__(self, checked: Checked, inner: Any) -> None:
         self._checked = checked
@@ -34,6 +44,7 @@ class CheckedDirection:
         self.closed = False  # with its operation in flight
         self.inner = inner
         self.made_at = ""
+        self.offered_in = 0  # the OS thread
         self.operation_name = ""
         self.waiter: Any = None
 
@@ -45,6 +56,7 @@ class CheckedDirection:
         """An operation has yielded: somebody must park on it before the next poll()."""
         self.operation_name, self.made_at = name, made_at
         self._stepped_at = place()
+        self.offered_in = threading.get_ident()
         self._checked.offered.add(self)
 
     def resumed(self) -> None:
@@ -60,11 +72,17 @@ class CheckedDirection:
         if self._parked:
             raise RuntimeError(f"parked twice: {self.describe()}")
         self._checked.offered.discard(self)
-        finished: bool = self.inner.park(self)
+        # Before it is: another OS thread may have it returned by poll() before this one goes on.
         self.waiter = waiter
-        self._parked = not finished
-        if self._parked:
-            self._checked.unjoined.add(self)
+        self._parked = True
+        self._checked.unjoined.add(self)
+        finished: bool = True
+        try:
+            finished = self.inner.park(self)
+        finally:
+            if finished:
+                self._parked = False
+                self._checked.unjoined.discard(self)
         return finished
 
     def cancel(self, error: BaseException, /) -> bool:
@@ -224,7 +242,7 @@ class Checked:
         self.offered: set[CheckedDirection] = set()
         self.unjoined: set[CheckedDirection] = set()
         self.never_parked: list[str] = []  # told at the next poll, not from inside a generator that is being dropped
-        self._os_thread = threading.get_ident()
+        self._os_thread: int | None = threading.get_ident()  # None: several share it
         self._pid = os.getpid()
         atexit.register(_at_exit, weakref.ref(self))
 
@@ -241,7 +259,7 @@ class Checked:
         self.inner.streak = value
 
     def same_os_thread(self, made_at: str) -> None:
-        if threading.get_ident() != self._os_thread:
+        if self._os_thread is not None and threading.get_ident() != self._os_thread:
             made = f" (made at {made_at})" if made_at else ""
             raise RuntimeError(f"used at {place()} from another OS thread than the one this poller belongs to{made}")
 
@@ -251,8 +269,10 @@ class Checked:
 
     def poll(self, timeout_s: float | None = None, limit: int = 256, /) -> list[Any]:
         self.same_os_thread("")
-        while self.offered:
-            self.never_parked.append(self.offered.pop().never_parked())
+        here = threading.get_ident()
+        for direction in [direction for direction in list(self.offered) if direction.offered_in == here]:
+            self.offered.discard(direction)
+            self.never_parked.append(direction.never_parked())
         while self.never_parked:
             warnings.warn(self.never_parked.pop(), RuntimeWarning, stacklevel=2)
         return [direction.finished() for direction in self.inner.poll(timeout_s, limit)]
@@ -268,6 +288,10 @@ class Checked:
 
     def stats(self) -> Stats:
         return self.inner.stats()  # type: ignore[no-any-return]
+
+    def share(self) -> None:
+        self.inner.share()
+        self._os_thread = None
 
     def shutdown(self) -> list[Any]:
         if os.getpid() == self._pid:  # else the threads that wait are another process's

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import weakref
 from collections.abc import Iterable
 from typing import Any
@@ -25,9 +26,12 @@ class Engine:
     """A poller over a back end: subclasses say how to arm, to forget and to wait."""
 
     name = ""
+    handle_class = Handle
+    misses_what_is_armed_meanwhile = False  # what is armed while it waits, it sees at its next wait
 
     def __init__(self) -> None:
         self.streak = 0
+        self.lock = threading.RLock()  # who shares it holds that: see sharing.py
         self.kept: dict[Handle, list[tuple[Handle, Address]]] = {}  # accepted, and taken by nobody yet
         self._handles: dict[int, Handle] = {}
         self._finished: list[Any] = []
@@ -79,7 +83,7 @@ class Engine:
         if sock.fileno() in self._handles:
             raise ValueError(f"fd {sock.fileno()} is attached already")
         sock.setblocking(False)
-        handle = Handle(self, sock, drains)
+        handle = self.handle_class(self, sock, drains)
         self._handles[handle.fd] = handle
         return handle
 
@@ -87,18 +91,22 @@ class Engine:
         if self._shut or self._forked:
             self._check()
         self._polls += 1
-        events = self._unread
-        if not events:
-            # The flag goes up before the others are looked at: whoever wakes us later sees it and writes.
-            self._waiting = True
-            if self._woken or self._finished:
-                timeout_s = 0
-            elif timeout_s is None or timeout_s > WAIT_MAX_S:
-                timeout_s = WAIT_MAX_S
-            try:
-                events = self.wait(timeout_s, limit)
-            finally:
-                self._waiting = self._woken = False
+        return self._digest(self._unread or self._await(timeout_s, limit))
+
+    def _await(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
+        # The flag goes up before the others are looked at: whoever wakes us later sees it and writes.
+        self._waiting = True
+        if self._woken or self._finished:
+            timeout_s = 0
+        elif timeout_s is None or timeout_s > WAIT_MAX_S:
+            timeout_s = WAIT_MAX_S
+        try:
+            return self.wait(timeout_s, limit)
+        finally:
+            self._waiting = self._woken = False
+
+    def _digest(self, events: list[tuple[int, int]]) -> list[Any]:
+        """Try again what the events are about; return whose operations this, or whatever came before, has ended."""
         self._events += len(events)
         try:
             self._dispatch(events)
@@ -176,6 +184,14 @@ class Engine:
             if handle.armed & (READABLE | WRITABLE) and not self._forked:
                 self.disown(handle.fd)
 
+    def share(self) -> None:
+        from .sharing import SharedEngine, shared_kind
+
+        self._check()
+        if not isinstance(self, SharedEngine):
+            self.__class__ = shared_kind(type(self))
+            self.begin_sharing()  # type: ignore[attr-defined]
+
     def stats(self) -> Stats:
         sides = [side for handle in list(self._handles.values()) for side in (handle.reading, handle.writing)]
         parked = sum(side.state == PARKED for side in sides)
@@ -198,6 +214,7 @@ class Engine:
 
     def after_fork_in_child(self) -> None:
         self._forked = True
+        self.lock = threading.RLock()  # another OS thread may have held it
         for handle in self._handles.values():
             handle.reading.state |= FORKED
             handle.writing.state |= FORKED

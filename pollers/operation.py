@@ -115,7 +115,7 @@ class Direction(Protocol):
         """What a finished operation will raise, or None."""
 
     def park(self, waiter: Any, /) -> bool:
-        """Wait for the operation just yielded. True: it is finished, resume now; False: poll() will return the waiter."""
+        """Wait for the operation just yielded. True: it is finished, resume now; False: poll() will return `waiter`."""
 
     def cancel(self, error: BaseException, /) -> bool:
         """Give up the wait. True: it has ended with `error`, nothing was consumed, and the caller resumes the waiter.
@@ -240,6 +240,12 @@ class Poller(Protocol):
         """The kernel's descriptor (epoll, kqueue). OSError where there is none."""
 
     def stats(self) -> Stats: ...
+
+    def share(self) -> None:
+        """Let several OS threads use it from now on: all of it from any of them, but poll() from one at a time.
+
+        Each waiter is still returned once. `streak` is each OS thread's own. Called while no other OS thread uses it.
+        """
 
     def shutdown(self) -> list[Any]:
         """Close what is still attached, free the kernel's object; return whose operations this has ended, with Closed.

@@ -232,12 +232,15 @@ class Handle:
 
     __slots__ = ("armed", "fd", "poller", "reading", "sock", "writing")
 
+    directions: tuple[type[Reading], type[Writing]] = (Reading, Writing)
+
     def __init__(self, poller: Engine, sock: socket.socket, drains: bool) -> None:
         self.poller = poller
         self.sock = sock
         self.fd = sock.fileno()
-        self.reading = Reading(self)
-        self.writing = Writing(self)
+        reading, writing = self.directions
+        self.reading = reading(self)
+        self.writing = writing(self)
         self.armed = DRAINS if drains else 0  # the bits that the back end watches, and DRAINS
 
     def fileno(self) -> int:

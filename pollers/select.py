@@ -24,6 +24,7 @@ class Select(Engine):
     """poll(2), or select(2) with its limit on descriptors where the system has no poll(2)."""
 
     name = "select"
+    misses_what_is_armed_meanwhile = True
 
     def __init__(self, *, use_poll: bool = hasattr(select, "poll")) -> None:
         self._set = _PollSet() if use_poll else _SelectSet()
@@ -38,17 +39,19 @@ class Select(Engine):
         self._set.watch(fd, 0)
 
     def wait(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
-        for fd in self._reported:
-            handle = self._handles.get(fd)
-            if handle is not None:
-                self._put_back(handle)
+        with self.lock:
+            for fd in self._reported:
+                handle = self._handles.get(fd)
+                if handle is not None:
+                    self._put_back(handle)
         events = self._set.wait(timeout_s)[:limit]
-        self._reported = [fd for fd, _ in events]
-        for fd in self._reported:
-            handle = self._handles.get(fd)
-            if handle is not None:
-                handle.armed &= ~_BOTH
-                self._set.watch(fd, 0)
+        with self.lock:
+            self._reported = [fd for fd, _ in events]
+            for fd in self._reported:
+                handle = self._handles.get(fd)
+                if handle is not None:
+                    handle.armed &= ~_BOTH
+                    self._set.watch(fd, 0)
         return events
 
     def _put_back(self, handle: Handle) -> None:

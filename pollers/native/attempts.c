@@ -1,7 +1,8 @@
 /* The system calls behind the operations, on non-blocking sockets, and what their errors mean: attempts.py in C.
 
-   They keep the GIL, since they do not wait; sendfile(2) may wait for a disk and lets it go. What needs an address
-   made or understood that is not in addresses.c goes through the standard library's socket. */
+   They keep the GIL, since they do not wait, and taking it back costs more than most of them. It is let go by
+   sendfile(2), which may wait for a disk, and, when several OS threads share the poller, by what copies much. What needs
+   an address made or understood that is not in addresses.c goes through the standard library's socket. */
 
 #include "native.h"
 
@@ -15,6 +16,9 @@
    without a second allocation, and a wait for more than there is costs no memory. */
 #define SPARE_SIZE ((Py_ssize_t)1 << 16)
 
+/* Copying this much takes longer than giving the GIL to another OS thread and getting it back. */
+#define MUCH ((size_t)1 << 16)
+
 /* So many connections in a row may have been lost before they were accepted; then it is told. */
 #define ACCEPTS_MAX 64
 
@@ -25,6 +29,17 @@
     do {                                                                                                              \
         (result) = (call);                                                                                            \
     } while ((result) < 0 && errno == EINTR)
+
+#define WITHOUT_GIL_IF(condition, statement)                                                                          \
+    do {                                                                                                              \
+        PyThreadState *saved = (condition) ? PyEval_SaveThread() : NULL;                                              \
+        statement;                                                                                                    \
+        if (saved != NULL) {                                                                                          \
+            int number = errno;                                                                                       \
+            PyEval_RestoreThread(saved);                                                                              \
+            errno = number;                                                                                           \
+        }                                                                                                             \
+    } while (0)
 
 static bool
 would_block(int number)
@@ -83,12 +98,10 @@ call_sock(Handle *handle, Name name, PyObject *first, PyObject *second, PyObject
 /* Receiving. */
 
 /* A receive of less than was asked for has emptied a TCP socket; at the end of a stream there is always more. */
-static void
-note_drained(Handle *handle, Py_ssize_t received, Py_ssize_t asked)
+static bool
+has_drained(Handle *handle, Py_ssize_t received, Py_ssize_t asked)
 {
-    if (received < asked && received > 0 && handle->armed & DRAINS) {
-        handle->ready[READING] = false;
-    }
+    return received < asked && received > 0 && handle->armed & DRAINS;
 }
 
 /* Make the result of a receive through the spare. What was received is never lost: without memory for a copy, the
@@ -128,21 +141,22 @@ receive(Handle *handle, Py_ssize_t n, struct sockaddr_storage *from, socklen_t *
     }
     char *buffer = PyBytes_AS_STRING(data != NULL ? data : poller->spare);
     Py_ssize_t received;
-    RETRY_ON_EINTR(received, recvfrom(handle->fd, buffer, (size_t)n, 0, (struct sockaddr *)from, from_length));
+    int fd = handle->fd;
+    WITHOUT_GIL_IF(poller->shared && data != NULL,
+                   RETRY_ON_EINTR(received, recvfrom(fd, buffer, (size_t)n, 0, (struct sockaddr *)from, from_length)));
     if (received < 0) {
         int number = errno;
         Py_XDECREF(data);
         errno = number;
         return would_block(number) ? BLOCKED : system_error();
     }
-    note_drained(handle, received, n);
     if (data == NULL) {
-        return done(from_spare(poller, received), result);
-    }
-    if (received < n) {
+        data = from_spare(poller, received);
+    } else if (received < n) {
         _PyBytes_Resize(&data, received);
     }
-    return done(data, result);
+    Outcome outcome = done(data, result);
+    return outcome == SUCCESS && has_drained(handle, received, n) ? DRAINED : outcome;
 }
 
 static Outcome
@@ -165,7 +179,9 @@ receive_into(Operation *op, struct sockaddr_storage *from, socklen_t *from_lengt
         PyBuffer_Release(&view);
         return FAILURE;
     }
-    RETRY_ON_EINTR(*received, recvfrom(op->handle->fd, view.buf, (size_t)n, 0, (struct sockaddr *)from, from_length));
+    int fd = op->handle->fd;
+    WITHOUT_GIL_IF(op->handle->poller->shared && (size_t)n > MUCH,
+                   RETRY_ON_EINTR(*received, recvfrom(fd, view.buf, (size_t)n, 0, (struct sockaddr *)from, from_length)));
     int number = errno;
     PyBuffer_Release(&view);
     if (*received >= 0) {
@@ -183,8 +199,8 @@ attempt_recv_into(Operation *op, PyObject **result)
     if (outcome != SUCCESS) {
         return outcome;
     }
-    note_drained(op->handle, received, (Py_ssize_t)op->count);
-    return done_count(received, result);
+    outcome = done_count(received, result);
+    return outcome == SUCCESS && has_drained(op->handle, received, (Py_ssize_t)op->count) ? DRAINED : outcome;
 }
 
 static Outcome
@@ -200,7 +216,7 @@ attempt_recvfrom(Operation *op, PyObject **result)
         return outcome_of_call(returned, result);
     }
     Outcome outcome = receive(op->handle, (Py_ssize_t)op->count, &from, &length, &data);
-    if (outcome != SUCCESS) {
+    if (outcome != SUCCESS && outcome != DRAINED) {
         return outcome;
     }
     PyObject *sender = make_address(op->handle->poller, &from, length);
@@ -208,7 +224,8 @@ attempt_recvfrom(Operation *op, PyObject **result)
         Py_DECREF(data);
         return FAILURE;
     }
-    return done(Py_BuildValue("NN", data, sender), result);
+    *result = Py_BuildValue("NN", data, sender);
+    return *result != NULL ? outcome : FAILURE;
 }
 
 static Outcome
@@ -361,7 +378,8 @@ attempt_accept(Operation *op, PyObject **result)
 static Outcome
 send_piece(Handle *handle, const char *data, size_t size, Py_ssize_t *sent)
 {
-    RETRY_ON_EINTR(*sent, send(handle->fd, data, size, MSG_NOSIGNAL));
+    int fd = handle->fd;
+    WITHOUT_GIL_IF(handle->poller->shared && size > MUCH, RETRY_ON_EINTR(*sent, send(fd, data, size, MSG_NOSIGNAL)));
     if (*sent >= 0) {
         return SUCCESS;
     }
@@ -409,7 +427,6 @@ attempt_sendall(Operation *op, PyObject **result)
     if (hold_buffer(op) < 0 || PyObject_GetBuffer(op->argument, &view, PyBUF_SIMPLE) < 0) {
         return FAILURE;
     }
-    Poller *poller = op->handle->poller;
     Outcome outcome;
     int pieces = 0;
     do {
@@ -423,7 +440,7 @@ attempt_sendall(Operation *op, PyObject **result)
             break;
         }
         outcome = AGAIN;
-    } while (++pieces < PIECES_MAX && ++poller->streak < STREAK_MAX);
+    } while (++pieces < PIECES_MAX && ++streak < STREAK_MAX);
     PyBuffer_Release(&view);
     return outcome == SUCCESS ? done_none(result) : outcome;
 }

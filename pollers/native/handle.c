@@ -200,8 +200,14 @@ handle_try_again(Handle *handle, int way, bool *broken)
     PyObject *value = NULL;
     bool finished = true;
     op->phase = RUNNING;
-    switch (attempt(op, &value)) {
+    handle->ready[way] = false; /* now, not after it: another event may come while it lets the GIL go */
+    Outcome outcome = attempt(op, &value);
+    if (outcome != BLOCKED && outcome != DRAINED) {
+        handle->ready[way] = true;
+    }
+    switch (outcome) {
     case SUCCESS:
+    case DRAINED:
         handle->state[way] = FINISHED | (handle->state[way] & FOR_GOOD);
         Py_XSETREF(op->argument, value);
         break;
@@ -217,12 +223,14 @@ handle_try_again(Handle *handle, int way, bool *broken)
         }
         break;
     case BLOCKED:
-        handle->ready[way] = false;
         finished = ended_by_close(handle, way);
         break;
     }
     op->phase = SUSPENDED;
     Py_DECREF(op);
+    if (handle->armed & CLOSE_LATE) {
+        handle_close_late(handle);
+    }
     return finished;
 }
 
@@ -232,7 +240,7 @@ park(Handle *handle, int way, PyObject *waiter)
     if (handle->first_sock) {
         give_up_first_sock(handle);
     }
-    handle->poller->streak = 0;
+    streak = 0;
     uint8_t state = handle->state[way];
     if (state & (FINISHED | PASSING)) {
         Py_RETURN_TRUE;
@@ -254,6 +262,16 @@ park(Handle *handle, int way, PyObject *waiter)
         Py_RETURN_TRUE;
     }
     handle->state[way] = PARKED;
+    while (handle->ready[way]) { /* an event has come since the attempt, in another OS thread, and none will again */
+        bool broken = false;
+        bool finished = handle_try_again(handle, way, &broken);
+        if (broken) {
+            return NULL;
+        }
+        if (finished) {
+            Py_RETURN_TRUE;
+        }
+    }
     Py_XSETREF(handle->waiter[way], Py_NewRef(waiter));
     Py_RETURN_FALSE;
 }
@@ -485,23 +503,56 @@ leave(Handle *handle)
     return fd;
 }
 
+static int
+close_socket(Handle *handle, int fd)
+{
+    if (handle->sock == NULL) {
+        return close_descriptor(fd);
+    }
+    PyObject *done = call(handle->poller->state, handle->sock, NAME_CLOSE, NULL, NULL, NULL);
+    Py_XDECREF(done);
+    return done != NULL ? 0 : -1;
+}
+
+/* A descriptor is not closed in the middle of an attempt: the attempt would go on with its successor. */
+static bool
+in_flight(Handle *handle)
+{
+    return is_running(handle, READING) || is_running(handle, WRITING);
+}
+
 int
 handle_close(Handle *handle)
 {
+    int status = 0;
     if (handle->fd < 0) {
         return 0;
     }
     Py_INCREF(handle); /* the poller may hold the last reference */
-    int status, fd = leave(handle);
-    if (handle->sock != NULL) {
-        PyObject *done = call(handle->poller->state, handle->sock, NAME_CLOSE, NULL, NULL, NULL);
-        status = done != NULL ? 0 : -1;
-        Py_XDECREF(done);
+    int fd = leave(handle);
+    if (in_flight(handle)) {
+        handle->generation = (uint32_t)fd;
+        handle->armed |= CLOSE_LATE;
     } else {
-        status = close_descriptor(fd);
+        status = close_socket(handle, fd);
     }
     Py_DECREF(handle);
     return status;
+}
+
+/* An attempt is over: close what was to be closed meanwhile. */
+void
+handle_close_late(Handle *handle)
+{
+    if (in_flight(handle)) {
+        return;
+    }
+    handle->armed &= (uint8_t)~CLOSE_LATE;
+    PyObject *error = error_take();
+    if (close_socket(handle, (int)handle->generation) < 0) {
+        PyErr_WriteUnraisable((PyObject *)handle);
+    }
+    error_put(error);
 }
 
 static PyObject *

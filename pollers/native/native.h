@@ -2,7 +2,9 @@
 
    A poller leads from descriptors to handles; a handle has two ways, reading and writing, and each way at most one
    operation; an operation is the awaitable that a waiter steps. attempts.c makes the system calls, addresses.c makes
-   addresses. Everything here runs with the GIL held, unless it says otherwise. */
+   addresses. Everything here runs with the GIL held, unless it says otherwise, and it is the GIL that protects it: the
+   module does not declare itself safe without. Where an attempt lets the GIL go, for a call that copies much or waits
+   for a disk, its operation is RUNNING: nobody else ends it, and a close of its handle waits until it is over. */
 
 #ifndef POLLERS_NATIVE_H
 #define POLLERS_NATIVE_H
@@ -34,12 +36,14 @@ enum {
     FOR_GOOD = CLOSED | FORKED, /* what an operation's end leaves */
 };
 
-/* Bits of Handle.armed: what epoll watches, and DRAINS: a short receive has emptied the socket (attempts.py). */
+/* Bits of Handle.armed: what epoll watches; DRAINS: a short receive has emptied the socket (attempts.py); CLOSE_LATE: the
+   handle was closed in the middle of an attempt, and its descriptor, now in `generation`, is to be closed after that. */
 enum {
     WATCHED_IN = EPOLLIN,
     WATCHED_OUT = EPOLLOUT,
     WATCHED = EPOLLIN | EPOLLOUT,
     DRAINS = 2,
+    CLOSE_LATE = 8,
 };
 
 /* Operations that may finish at once, one after the other, before the next one lets other threads run first. */
@@ -111,12 +115,11 @@ struct Poller {
     unsigned char host_address[16];
     int host_family;
 
-    Py_ssize_t streak;
     Py_ssize_t polls, events, wakeups;
     int epoll_fd, wake_receiver, wake_sender;
     pid_t pid;
     int waiting;             /* how many are in epoll_wait, without the GIL */
-    bool woken, shut, forked;
+    bool woken, shut, forked, shared;
 };
 
 /* A socket. It is its own reading direction, so an idle connection needs no object for that: handle.reading is the
@@ -179,11 +182,15 @@ struct Operation {
     uint64_t begun : 1;      /* CONNECT: connect(2) was called; SENDALL: `argument` is a view of our own */
 };
 
-typedef enum { SUCCESS, BLOCKED, FAILURE, AGAIN } Outcome;
+/* DRAINED: a success after which there is nothing left. AGAIN: a part of it is done, and others should run. */
+typedef enum { SUCCESS, DRAINED, BLOCKED, FAILURE, AGAIN } Outcome;
+
+/* Operations that finished at once, in a row, in this OS thread: it runs one waiter at a time. */
+extern _Thread_local Py_ssize_t streak __attribute__((tls_model("initial-exec")));
 
 static inline int way_of(Kind kind) { return kind >= SEND ? WRITING : READING; }
 
-/* attempts.c: SUCCESS sets *result, FAILURE an exception; AGAIN: a part of it is done, and others should run. */
+/* attempts.c: a success sets *result, FAILURE an exception. An event that comes meanwhile sets handle->ready again. */
 Outcome attempt(Operation *op, PyObject **result);
 
 /* addresses.c */
@@ -203,6 +210,7 @@ PyObject *handle_sock(Handle *handle);
 PyObject *handle_direction(Handle *handle, int way);
 PyObject *handle_describe(Handle *handle, int way);
 int handle_close(Handle *handle);
+void handle_close_late(Handle *handle);
 void handle_refuse(Handle *handle, int way);
 void handle_release(Handle *handle, int way);
 void handle_end(Handle *handle, int way, PyObject *error);

@@ -8,6 +8,8 @@
 
 #define FREE_MAX 256
 
+_Thread_local Py_ssize_t streak;
+
 static const char *const names[] = {
     [RECV] = "recv",
     [RECV_INTO] = "recv_into",
@@ -136,7 +138,20 @@ suspend(Operation *op, PyObject **result)
         return fail(op);
     }
     op->phase = SUSPENDED;
+    if (op->handle->armed & CLOSE_LATE) {
+        handle_close_late(op->handle);
+    }
     return PYGEN_NEXT;
+}
+
+/* The attempt is over, and with it the operation. */
+static void
+release(Handle *handle, int way)
+{
+    handle_release(handle, way);
+    if (handle->armed & CLOSE_LATE) {
+        handle_close_late(handle);
+    }
 }
 
 /* Attempt it, on a way that is ours. */
@@ -147,18 +162,23 @@ go(Operation *op, PyObject **result)
     int way = way_of(op->kind);
     if (handle->ready[way] || op->kind == CONNECT || op->kind == NOTHING) {
         PyObject *value = NULL;
+        handle->ready[way] = false; /* now, not after it: an event may come while it lets the GIL go */
         switch (attempt(op, &value)) {
         case SUCCESS:
-            handle->poller->streak++;
-            handle_release(handle, way);
+            handle->ready[way] = true;
+            /* fall through */
+        case DRAINED:
+            streak++;
+            release(handle, way);
             return succeed(op, value, result);
         case FAILURE:
-            handle_release(handle, way);
+            handle->ready[way] = true;
+            release(handle, way);
             return fail(op);
         case BLOCKED:
-            handle->ready[way] = false;
             break;
         case AGAIN:
+            handle->ready[way] = true;
             handle->state[way] = PASSING | (handle->state[way] & FOR_GOOD);
             break;
         }
@@ -178,7 +198,7 @@ start(Operation *op, PyObject **result)
     /* The way is ours during the attempt already, since an attempt can run code of others. */
     op->phase = RUNNING;
     handle->operation[way] = op;
-    if (handle->poller->streak >= STREAK_MAX) {
+    if (streak >= STREAK_MAX) {
         handle->state[way] = PASSING;
         return suspend(op, result);
     }

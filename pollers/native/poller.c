@@ -519,6 +519,13 @@ poller_shutdown(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
+poller_share(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    ((Poller *)self)->shared = true;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 poller_repr(PyObject *self)
 {
     return PyUnicode_FromFormat("<native epoll poller, %d handles>", ((Poller *)self)->attached);
@@ -531,23 +538,23 @@ get_name(PyObject *Py_UNUSED(self), void *Py_UNUSED(closure))
 }
 
 static PyObject *
-get_streak(PyObject *self, void *Py_UNUSED(closure))
+get_streak(PyObject *Py_UNUSED(self), void *Py_UNUSED(closure))
 {
-    return PyLong_FromSsize_t(((Poller *)self)->streak);
+    return PyLong_FromSsize_t(streak);
 }
 
 static int
-set_streak(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+set_streak(PyObject *Py_UNUSED(self), PyObject *value, void *Py_UNUSED(closure))
 {
     if (value == NULL) {
         PyErr_SetString(PyExc_AttributeError, "a poller always has a streak");
         return -1;
     }
-    Py_ssize_t streak = PyLong_AsSsize_t(value);
-    if (streak == -1 && PyErr_Occurred()) {
+    Py_ssize_t given = PyLong_AsSsize_t(value);
+    if (given == -1 && PyErr_Occurred()) {
         return -1;
     }
-    ((Poller *)self)->streak = streak;
+    streak = given;
     return 0;
 }
 
@@ -698,6 +705,7 @@ static PyMethodDef poller_methods[] = {
     {"wakeup_fileno", poller_wakeup_fileno, METH_NOARGS, PyDoc_STR("A descriptor for signal.set_wakeup_fd.")},
     {"fileno", poller_fileno, METH_NOARGS, PyDoc_STR("The epoll descriptor.")},
     {"stats", poller_stats, METH_NOARGS, PyDoc_STR("The poller's counters.")},
+    {"share", poller_share, METH_NOARGS, PyDoc_STR("From now on several OS threads use it.")},
     {"shutdown", poller_shutdown, METH_NOARGS, PyDoc_STR("Close what is attached; return whose operations this has ended.")},
     {NULL, NULL, 0, NULL},
 };

@@ -1,4 +1,4 @@
-"""The contract runs over every poller that the machine has, bare and under the checking poller.
+"""The contract runs over every poller that the machine has: bare, under the checking poller, and made to be shared.
 
 SOCKET2_POLLER narrows it to one.
 """
@@ -35,13 +35,13 @@ def make(kind: str, checked: bool) -> pollers.Poller:
     return poller  # type: ignore[no-any-return]
 
 
-@pytest.fixture(params=[(kind, checked) for kind in kinds() for checked in (False, True)], ids=lambda p: _name(*p))
+@pytest.fixture(
+    params=[(kind, manner) for kind in kinds() for manner in ("bare", "checked", "shared")], ids=lambda p: "-".join(p)
+)
 def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
-    kind, checked = request.param
-    driver = Driver(make(kind, checked), kind.removesuffix("(2)"))
+    kind, manner = request.param
+    driver = Driver(make(kind, manner == "checked"), kind.removesuffix("(2)"))
+    if manner == "shared":
+        driver.poller.share()
     yield driver
     driver.close()
-
-
-def _name(kind: str, checked: bool) -> str:
-    return kind + "-checked" * checked

@@ -1,0 +1,158 @@
+"""What changes in a poller that reports readiness when several OS threads use it: the lock.
+
+Each step of an operation, and whatever else changes a handle, is made under the poller's lock. Attempts do not wait, so
+it is never held for long; the wait for events is made without it. So a socket is not closed, nor its descriptor given
+to another, in the middle of an attempt. An event between an attempt and the park() that follows is found by park().
+share() turns the poller and its handles into these kinds: who does not share pays for no lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from .engine import Engine
+from .operation import OFFERED, PARKED, Operation, unwatched
+from .readiness import Direction, Handle, Reading, Writing
+
+if TYPE_CHECKING:
+    import socket
+
+    from _typeshed import ReadableBuffer
+
+    from .operation import Address
+
+
+@unwatched
+def _locked(steps: Any, lock: threading.RLock) -> Generator[Any, Any, Any]:
+    """Make each step of an operation under the lock."""
+    step, argument = steps.send, None
+    while True:
+        with lock:
+            try:
+                direction = step(argument)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                del argument  # an error has this frame in its traceback
+        step, argument = steps.send, None
+        try:
+            yield direction
+        except BaseException as error:
+            step, argument = steps.throw, error
+
+
+class _SharedDirection(Direction):
+    __slots__ = ()
+
+    def operate(self, attempt: Any, value: Any, owner: object) -> Any:
+        return _locked(super().operate(attempt, value, owner), self.handle.poller.lock)
+
+    def park(self, waiter: Any, /) -> bool:
+        with self.handle.poller.lock:
+            if self.state == OFFERED and self.ready:  # an event has come since the attempt
+                self.state = PARKED
+                if self.try_again():
+                    return True
+                self.state = OFFERED
+            return super().park(waiter)
+
+    def cancel(self, error: BaseException, /) -> bool:
+        with self.handle.poller.lock:
+            return super().cancel(error)
+
+
+class SharedReading(_SharedDirection, Reading):
+    __slots__ = ()
+
+
+class SharedWriting(_SharedDirection, Writing):
+    __slots__ = ()
+
+
+class SharedHandle(Handle):
+    """A socket that several OS threads use."""
+
+    __slots__ = ()
+
+    directions = (SharedReading, SharedWriting)
+
+    def sendall(self, data: ReadableBuffer, owner: object = None, /) -> Operation[None]:
+        return _locked(super().sendall(data, owner), self.poller.lock)
+
+    def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
+        with self.poller.lock:
+            return super().connect(address, owner)
+
+    def close(self) -> None:
+        with self.poller.lock:
+            super().close()
+
+    def detach(self) -> socket.socket:
+        with self.poller.lock:
+            return super().detach()
+
+
+class _Count(threading.local):
+    value = 0
+
+
+class SharedEngine(Engine):
+    """A mixin for back ends. poll() is called by one OS thread at a time, the rest from any."""
+
+    handle_class = SharedHandle
+
+    @property
+    def streak(self) -> int:
+        return self._streak.value
+
+    @streak.setter
+    def streak(self, value: int) -> None:
+        self._streak.value = value
+
+    def begin_sharing(self) -> None:
+        """The rest of what share() does: `self` has become one of this class."""
+        self._streak = _Count()  # each OS thread runs one waiter at a time
+        for handle in self._handles.values():
+            handle.__class__ = SharedHandle
+            handle.reading.__class__ = SharedReading
+            handle.writing.__class__ = SharedWriting
+
+    def arm(self, handle: Handle, bit: int) -> None:
+        super().arm(handle, bit)
+        if self.misses_what_is_armed_meanwhile:
+            self.wakeup()
+
+    def admit(self, sock: socket.socket, drains: bool) -> Handle:
+        with self.lock:
+            return super().admit(sock, drains)
+
+    def wakeup(self) -> None:
+        with self.lock:
+            super().wakeup()
+
+    def shutdown(self) -> list[Any]:
+        with self.lock:
+            return super().shutdown()
+
+    def _await(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
+        with self.lock:
+            self._waiting = True
+            if self._woken or self._finished:
+                timeout_s = 0
+        return super()._await(timeout_s, limit)
+
+    def _digest(self, events: list[tuple[int, int]]) -> list[Any]:
+        with self.lock:
+            return super()._digest(events)
+
+
+_kinds: dict[type[Engine], type[Engine]] = {}
+
+
+def shared_kind(kind: type[Engine]) -> type[Engine]:
+    """Return the class that an engine of class `kind` becomes."""
+    if kind not in _kinds:
+        _kinds[kind] = type(f"Shared{kind.__name__}", (SharedEngine, kind), {})
+    return _kinds[kind]
