@@ -8,7 +8,7 @@ from __future__ import annotations
 from pollers import Busy, Cancelled, Closed, Operation
 
 from .addr import Address, AddressList, addr
-from .loop import epoll_fd, newthread, poll, run, start, stop
+from .loop import epoll_fd, newthread, poll, run, serve_threads, start, stop
 from .osthreads import call_in_thread
 from .sockets import Socket
 from .tcp import TCP, tcp
@@ -39,6 +39,7 @@ __all__ = [
     "raw",
     "resume",
     "run",
+    "serve_threads",
     "sleep",
     "start",
     "stop",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import membership
 from .member import current_member
 from .thread import Thread
 
@@ -40,9 +41,15 @@ def start(timeout: float | None = None) -> bool:
     return current_member().start(timeout)
 
 
-def stop() -> None:
-    """Make the loop of this OS thread end after its present turn, or the next one that is started end at once."""
-    current_member().stop()
+def stop(all: bool = False) -> None:
+    """Make the loop of this OS thread end after its present turn, or the next one that is started end at once.
+
+    `all`: the loops of all OS threads that serve the same scheduler now.
+    """
+    member = current_member()
+    if all:
+        membership.stop_all(member.scheduler)
+    member.stop()
 
 
 def run(main: Any, *args: Any) -> Any:
@@ -55,12 +62,26 @@ def run(main: Any, *args: Any) -> Any:
     return current_member().run(main, *args)
 
 
-def epoll_fd() -> int:
-    """Return the descriptor of the epoll instance that this OS thread's scheduler waits on.
+def epoll_fd(fd: int | None = None) -> int:
+    """Return the descriptor of the epoll instance that this OS thread waits on; with `fd`, join the others there.
 
-    OSError when its poller is another one. The descriptor is the poller's: do not close it.
+    `fd` is what epoll_fd() has returned in another OS thread. From then on this OS thread serves the same scheduler:
+    poller, threads, timers and the ready queue are one, any member resumes any thread, each thread runs in one OS
+    thread at a time, and a step that blocks delays nobody else. Call start() then; when that ends, this OS thread is
+    on its own again. If the other's loop is running, it is joined between two steps: that is waited for.
+
+    ValueError when `fd` is no epoll descriptor of a scheduler in this process. RuntimeError when this OS thread has
+    live threads or open sockets of its own. OSError when its poller is another one. The descriptor is the poller's: do
+    not close it. (luapower's epoll_fd)
     """
-    scheduler = current_member().scheduler
-    if scheduler.poller.name != "epoll":
-        raise OSError(f"the poller of this OS thread is {scheduler.poller.name!r}, not 'epoll'")
-    return scheduler.poller.fileno()
+    return membership.descriptor("epoll") if fd is None else membership.join("epoll", fd)
+
+
+def serve_threads(count: int) -> bool:
+    """As start(), with `count` OS threads, this one and new ones, serving its threads together.
+
+    Ends when nothing is left to wait for, when the loop of this OS thread is stopped, or by stop(all=True); the new OS
+    threads have ended then, too, except after an exception: what a member's loop raises ends all, and is raised here.
+    They do not keep the interpreter from its end. ValueError for less than 1; RuntimeError inside a thread or a loop.
+    """
+    return membership.serve(count)

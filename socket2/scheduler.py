@@ -10,13 +10,18 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pollers
 from pollers import STREAK_MAX, Poller
 
+from .locking import lock
 from .thread import PoolThread, Thread, local
 from .timers import Timers
+
+if TYPE_CHECKING:
+    from .member import Member
+    from .sharing import Crew
 
 
 class Scheduler:
@@ -29,29 +34,36 @@ class Scheduler:
         self.ready: deque[Thread] = deque()
         self.hopeless = 0  # live threads that only another thread can wake
         self.inbox: deque[Callable[[], Any]] = deque()
-        _schedulers.add(self)
+        self.loops: list[Member] = []  # whose loops run: one at the most, as long as there is no crew
+        self.entry = threading.RLock()  # held to enter or leave a loop, and while a thread is started outside one
+        self.crew: Crew | None = None  # the OS threads that serve it, once they may be several
+        with lock:
+            _schedulers.add(self)
 
     def enqueue(self, thread: Thread) -> None:
         """`thread` goes on when its turn comes."""
         self.ready.append(thread)
         member = local.member
-        if member is None or member.current is None:  # then this may be a signal handler, and the loop asleep
+        # Outside a thread this may be a signal handler, and the loop asleep; or another member sleeps for all.
+        if member is None or member.current is None or (self.crew is not None and self.crew.leader is not member):
             self.poller.wakeup()
 
     def interrupt(self, thread: Thread, error: BaseException) -> None:
         """Raise `error` in `thread` at the wait it is in, or at its next one if that has finished."""
-        if thread.done:
-            return
-        waiting = thread.waiting_on
-        if thread._errors is None and waiting is not None and waiting.cancel(error):
-            self.ready.append(thread)
-        else:
-            thread._errors = [*(thread._errors or ()), error]
+        with lock:
+            if thread.done:
+                return
+            waiting = thread.waiting_on
+            if thread._errors is None and waiting is not None and waiting.cancel(error):
+                self.enqueue(thread)
+            else:
+                thread._errors = [*(thread._errors or ()), error]
 
     def forgive(self, thread: Thread, error: BaseException) -> None:
         """Take back an interruption that has not been delivered yet."""
-        if not thread.done and thread._errors is not None:
-            thread._errors = [pending for pending in thread._errors if pending is not error] or None
+        with lock:
+            if not thread.done and thread._errors is not None:
+                thread._errors = [pending for pending in thread._errors if pending is not error] or None
 
     def delivered(self, thread: Thread) -> None:
         """The first of what was to be raised in `thread` will be, now."""
@@ -79,6 +91,19 @@ class Scheduler:
 def other_os_threads() -> bool:
     """Whether an OS thread is alive that could resume one of ours. A pool's own could not."""
     return sum(not isinstance(thread, PoolThread) for thread in threading.enumerate()) > 1
+
+
+def find_scheduler(poller_name: str, fd: int) -> Scheduler | None:
+    """Return the scheduler whose poller of that name has this descriptor."""
+    with lock:
+        found = [scheduler for scheduler in _schedulers if scheduler.poller.name == poller_name]
+    for scheduler in found:
+        try:
+            if scheduler.poller.fileno() == fd:
+                return scheduler
+        except (OSError, ValueError):
+            pass  # shut down
+    return None
 
 
 def current_scheduler() -> Scheduler:

@@ -16,6 +16,7 @@ from pollers import Closed, Handle, Operation
 
 from . import names
 from .addr import Address, Host, Port, Query, text_of
+from .locking import lock
 from .scheduler import current_scheduler
 from .thread import local
 from .timers import duration
@@ -74,11 +75,14 @@ class Socket:
         self._setup: Setup | None = None
 
     def _attach(self) -> Handle:
-        if self._sock is None:
-            raise Closed()
-        self._handle = current_scheduler().poller.attach(self._sock)
-        self._sock = None
-        return self._handle
+        with lock:
+            if self._handle is not None:  # another OS thread was faster
+                return self._handle
+            if self._sock is None:
+                raise Closed()
+            self._handle = current_scheduler().poller.attach(self._sock)
+            self._sock = None
+            return self._handle
 
     @property
     def _std(self) -> socket.socket:
@@ -89,9 +93,10 @@ class Socket:
         return sock
 
     def _set_up(self) -> Setup:
-        if self._setup is None:
-            self._setup = Setup()
-        return self._setup
+        with lock:
+            if self._setup is None:
+                self._setup = Setup()
+            return self._setup
 
     def _read(self, op: Operation[T]) -> Operation[T]:
         patience = self._setup.reading if self._setup is not None else None

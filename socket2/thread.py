@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pollers import Cancelled, operation
 
+from .locking import lock
 from .waits import Join
 
 if TYPE_CHECKING:
@@ -102,42 +103,48 @@ class Thread:
             if joiner.scheduler is not self.scheduler:
                 raise RuntimeError(f"{self!r} belongs to another OS thread's scheduler and cannot be joined from here")
             join = Join(f"join of {self.name!r}")
-            self._add_join(join)
-            try:
-                yield from join.wait()
-            finally:
-                self._drop_join(join)
+            if self._add_join(join):
+                try:
+                    yield from join.wait()
+                finally:
+                    self._drop_join(join)
         try:
             return self.result()
         finally:
             del self
 
-    def _add_join(self, join: Join) -> None:
-        """Have `join` finished when the thread ends."""
-        if self._outcome is None:
-            self._outcome = []
-        self._outcome.append(join)
+    def _add_join(self, join: Join) -> bool:
+        """Have `join` finished when the thread ends; False: it has."""
+        with lock:
+            if self._coro is None:
+                return False
+            if self._outcome is None:
+                self._outcome = []
+            self._outcome.append(join)
+            return True
 
     def _drop_join(self, join: Join) -> None:
-        if self._coro is not None:
-            self._outcome.remove(join)
+        with lock:
+            if self._coro is not None:
+                self._outcome.remove(join)
 
     def cancel(self) -> bool:
         """Raise Cancelled in the thread at the wait it is in, or at its next one; return False if it had ended.
 
         An operation that has finished already is delivered first, never thrown away. May be called from any OS thread.
         """
-        if self._coro is None:
-            return False
-        if any(isinstance(error, Cancelled) and error.meant_for is self for error in self._errors or ()):
+        with lock:
+            if self._coro is None:
+                return False
+            if any(isinstance(error, Cancelled) and error.meant_for is self for error in self._errors or ()):
+                return True
+            error = Cancelled(f"{self.name} was cancelled")
+            error.meant_for = self
+            if local.scheduler is self.scheduler:
+                self.scheduler.interrupt(self, error)
+            else:
+                self.scheduler.post(functools.partial(self.scheduler.interrupt, self, error))
             return True
-        error = Cancelled(f"{self.name} was cancelled")
-        error.meant_for = self
-        if local.scheduler is self.scheduler:
-            self.scheduler.interrupt(self, error)
-        else:
-            self.scheduler.post(functools.partial(self.scheduler.interrupt, self, error))
-        return True
 
     def __repr__(self) -> str:
         state = "ended" if self.done else f"waiting: {self.waiting_on!r}" if self.waiting_on else "running"

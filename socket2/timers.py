@@ -14,6 +14,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from .locking import lock
+
 # Below this many useless entries a sweep costs more than it frees.
 _SWEEP_MIN = 64
 
@@ -24,6 +26,7 @@ class Timers:
     def __init__(self) -> None:
         self.heap: list[tuple[float, int, Timer]] = []
         self.useless = 0
+        self.sooner: Callable[[], Any] | None = None  # called when another entry is the first to come up
         self._serial = itertools.count()
 
     def next_due(self) -> float | None:
@@ -31,30 +34,36 @@ class Timers:
         return self.heap[0][0] if self.heap else None
 
     def fire(self) -> int:
-        """Call back the timers that are due now, none early; return how many that were."""
+        """Call back the timers that are due now, none early; return how many that were.
+
+        Callbacks are made under the lock: they change who waits for what, and run nothing of anybody else's.
+        """
         now = monotonic()
         heap = self.heap
         fired = 0
-        while heap and heap[0][0] <= now:
-            when, serial, timer = heapq.heappop(heap)
-            if timer.queued is None or timer.serial != serial:
-                self.useless -= 1
-                continue
-            timer.queued = None
-            if timer.due is None:
-                self.useless -= 1
-            elif timer.due > when:
-                self.push(timer, timer.due)  # late or not: it keeps its place among those due in between
-            else:
-                timer.due = None
-                fired += 1
-                timer.callback()
+        with lock:
+            while heap and heap[0][0] <= now:
+                when, serial, timer = heapq.heappop(heap)
+                if timer.queued is None or timer.serial != serial:
+                    self.useless -= 1
+                    continue
+                timer.queued = None
+                if timer.due is None:
+                    self.useless -= 1
+                elif timer.due > when:
+                    self.push(timer, timer.due)  # late or not: it keeps its place among those due in between
+                else:
+                    timer.due = None
+                    fired += 1
+                    timer.callback()
         return fired
 
     def push(self, timer: Timer, when: float) -> None:
         timer.queued = when
         timer.serial = next(self._serial)
         heapq.heappush(self.heap, (when, timer.serial, timer))
+        if self.sooner is not None and self.heap[0][2] is timer:
+            self.sooner()
 
     def useless_entry(self) -> None:
         """Another entry will never fire; sweep when they are the larger half."""
@@ -88,24 +97,26 @@ class Timer:
 
     def arm(self, when: float) -> None:
         """Be due at `when` instead of whenever it was."""
-        queued = self.queued
-        if queued is None:
+        with lock:
+            queued = self.queued
+            if queued is None:
+                self.due = when
+                self.timers.push(self, when)
+                return
+            if self.due is None:
+                self.timers.useless -= 1
             self.due = when
-            self.timers.push(self, when)
-            return
-        if self.due is None:
-            self.timers.useless -= 1
-        self.due = when
-        if when < queued:
-            self.timers.push(self, when)
-            self.timers.useless_entry()
+            if when < queued:
+                self.timers.push(self, when)
+                self.timers.useless_entry()
 
     def disarm(self) -> None:
         """Not be due at all, until it is armed again."""
-        if self.due is not None:
-            self.due = None
-            if self.queued is not None:
-                self.timers.useless_entry()
+        with lock:
+            if self.due is not None:
+                self.due = None
+                if self.queued is not None:
+                    self.timers.useless_entry()
 
 
 def duration(seconds: float) -> float:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pollers import Cancelled, Exhausted, Operation, operation
 
+from .locking import lock
 from .thread import Thread, currentthread, local
 from .timers import Timer, duration
 from .waits import Pass, Suspension, Wait
@@ -99,11 +100,12 @@ class Deadline:
         """The time does not matter any more; an interruption that has not been delivered is taken back."""
         assert self._timer is not None
         assert self._thread is not None
-        self._timer.disarm()
-        if self._error is not None:
-            self._thread.scheduler.forgive(self._thread, self._error)
-        self._thread = None
-        self._error = None
+        with lock:
+            self._timer.disarm()
+            if self._error is not None:
+                self._thread.scheduler.forgive(self._thread, self._error)
+            self._thread = None
+            self._error = None
 
     def _expire(self) -> None:
         assert self._thread is not None

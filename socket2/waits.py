@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pollers import Operation, operation
 
+from .locking import lock
+
 if TYPE_CHECKING:
     from .thread import Thread
 
@@ -34,41 +36,46 @@ class Wait:
         self.waiter: Thread | None = None
 
     def park(self, waiter: Thread, /) -> bool:
-        if not self.done:
-            self.waiter = waiter
-            waiter.scheduler.hopeless += self.hopeless
-        return self.done
+        with lock:
+            if not self.done:
+                self.waiter = waiter
+                waiter.scheduler.hopeless += self.hopeless
+            return self.done
 
     def cancel(self, error: BaseException, /) -> bool:
-        if self.done:
-            return False
-        self._end()
-        self.error = error
-        return True
+        with lock:
+            if self.done:
+                return False
+            self._end()
+            self.error = error
+            return True
 
     def finish(self, result: Any = None) -> bool:
         """End the wait with `result` and put its thread into the ready queue. False: it had ended before."""
-        if self.done:
-            return False
-        waiter = self._end()
-        self.finished = True
-        self.result = result
-        if waiter is not None:
-            waiter.scheduler.enqueue(waiter)
-        return True
+        with lock:
+            if self.done:
+                return False
+            waiter = self._end()
+            self.finished = True
+            self.result = result
+            if waiter is not None:
+                waiter.scheduler.enqueue(waiter)
+            return True
 
     def fail(self, error: BaseException) -> bool:
         """End the wait by raising `error` in its thread. False: it had ended before."""
-        self.error = error if not self.done else self.error
-        return self.finish()
+        with lock:
+            self.error = error if not self.done else self.error
+            return self.finish()
 
     @operation
     def wait(self) -> Generator[Any, None, Any]:
         try:
             yield self
         except BaseException:
-            if not self.done:
-                self._end()
+            with lock:
+                if not self.done:
+                    self._end()
             raise
         if self.error is None:
             return self.result
@@ -125,26 +132,29 @@ class Turns:
     @operation
     def take(self, purpose: str) -> Generator[Any, None, None]:
         """Wait for the turn. Cancelled: the place in the line is given up."""
-        if not self._taken:
-            self._taken = True
-            return
-        wait = Wait(purpose)
-        self._line.append(wait)
+        with lock:
+            if not self._taken:
+                self._taken = True
+                return
+            wait = Wait(purpose)
+            self._line.append(wait)
         try:
             yield from wait.wait()
         except BaseException:
-            if wait in self._line:
-                self._line.remove(wait)
-            elif wait.finished:
-                self.give()  # the turn came, and the thread was thrown out of its wait all the same
+            with lock:
+                if wait in self._line:
+                    self._line.remove(wait)
+                elif wait.finished:
+                    self.give()  # the turn came, and the thread was thrown out of its wait all the same
             raise
 
     def give(self) -> None:
         """Hand the turn to the next in line who still waits for it."""
-        while self._line:
-            if self._line.popleft().finish():
-                return
-        self._taken = False
+        with lock:
+            while self._line:
+                if self._line.popleft().finish():
+                    return
+            self._taken = False
 
     @operation
     def through(self, purpose: str, inner: Operation[T]) -> Generator[Any, None, T]:

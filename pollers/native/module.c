@@ -221,6 +221,7 @@ clear(PyObject *module)
     if (state->pollers != NULL) {
         return 0; /* they hold the module, use its state until they die, and break the cycle themselves */
     }
+    operations_free(state); /* while their type is there to say where their memory begins */
     Py_CLEAR(state->poller_type);
     Py_CLEAR(state->handle_type);
     Py_CLEAR(state->writing_type);
@@ -242,7 +243,6 @@ static void
 release(void *module)
 {
     clear(module);
-    operations_free(PyModule_GetState(module));
 }
 
 static PyModuleDef_Slot slots[] = {

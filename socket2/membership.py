@@ -1,0 +1,104 @@
+"""OS threads that join a scheduler, and serve it together.
+
+Knows who may join, and what an OS thread leaves behind to do so. What the members do then is the crew's affair.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from .member import Member, current_member
+from .scheduler import Scheduler, find_scheduler
+from .sharing import share
+from .thread import local
+
+
+def descriptor(poller_name: str) -> int:
+    """Return the descriptor of this OS thread's poller, which has to be of that kind."""
+    poller = current_member().scheduler.poller
+    if poller.name != poller_name:
+        raise OSError(f"the poller of this OS thread is {poller.name!r}, not {poller_name!r}")
+    return poller.fileno()
+
+
+def join(poller_name: str, fd: int) -> int:
+    """Make this OS thread a member of the scheduler whose poller has the descriptor `fd`."""
+    scheduler = find_scheduler(poller_name, fd)
+    if scheduler is None:
+        raise ValueError(f"descriptor {fd} belongs to no {poller_name} poller of a scheduler in this process")
+    if local.scheduler is not scheduler:
+        _leave_own()
+        share(scheduler)
+        _enlist(scheduler)
+    return fd
+
+
+def _enlist(scheduler: Scheduler) -> None:
+    local.scheduler = scheduler
+    local.member = Member(scheduler, guest=True)
+
+
+def _leave_own() -> None:
+    """Give up the scheduler that this OS thread has had for itself. RuntimeError when somebody still needs it."""
+    own, member = local.scheduler, local.member
+    if own is None:
+        return
+    if member is not None and (member.running or member.current is not None):
+        raise RuntimeError("this OS thread's loop is running: join from outside it")
+    if own.threads or own.poller.stats().attached:
+        raise RuntimeError(
+            f"this OS thread has {len(own.threads)} threads and {own.poller.stats().attached} sockets of its own: "
+            "join before they are made, or let the threads end (start()) and close the sockets first"
+        )
+    if own.crew is None:
+        own.poller.shutdown()
+    local.scheduler = local.member = None
+
+
+class _Hand(threading.Thread):
+    """An OS thread that serves a scheduler until there is nothing left to do, or it is told to stop."""
+
+    def __init__(self, scheduler: Scheduler, number: int) -> None:
+        # A daemon: one that is blocked for ever must not keep the interpreter from its end.
+        super().__init__(name=f"socket2 member {number}", daemon=True)
+        self._scheduler = scheduler
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        _enlist(self._scheduler)
+        try:
+            current_member().start(None)
+        except BaseException as error:
+            self.error = error
+            stop_all(self._scheduler)
+
+
+def stop_all(scheduler: Scheduler) -> None:
+    """End the loop of every member."""
+    for member in list(scheduler.loops):
+        member.stop()
+
+
+def serve(count: int) -> bool:
+    """See loop.serve_threads()."""
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"a number of OS threads is needed, not {count!r}")
+    if count < 1:
+        raise ValueError(f"at least one OS thread has to serve, not {count}")
+    member = current_member()
+    if member.running or member.current is not None:
+        raise RuntimeError("the loop of this OS thread is running: call this instead of start()")
+    share(member.scheduler)
+    hands = [_Hand(member.scheduler, number) for number in range(2, count + 1)]
+    for hand in hands:
+        hand.start()
+    try:
+        ended = member.start(None)
+    finally:
+        stop_all(member.scheduler)
+    for hand in hands:
+        hand.join()
+    for hand in hands:
+        if hand.error is not None:
+            raise hand.error
+    return ended

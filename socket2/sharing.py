@@ -1,0 +1,274 @@
+"""Several OS threads serving one scheduler: who polls, who stands by, and who is woken when.
+
+One member leads: it polls, and runs what that makes ready, as a member that is alone does. The others stand by, asleep
+on a bell each, and cost nothing. One of them watches: when the leader has been in one step for a whole tick, it takes
+the lead, and the next in line watches. So a step that blocks delays the others for a tick or two, and short steps are
+not paid for with a wake-up of another OS thread each. Everything here is changed under the lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from .locking import lock
+
+if TYPE_CHECKING:
+    from .member import Member
+    from .scheduler import Scheduler
+    from .thread import Thread
+
+# How often the watcher looks whether the leader gets on. A blocking step delays others by one to two of them.
+TICK_S = 0.001
+
+# So many ticks in a row without work, and the watcher sleeps until there is some.
+_QUIET_TICKS = 10
+
+# So many ticks and the leader has not been through the ready queue once: there is work for two.
+_BACKLOG_TICKS = 5
+
+# How often to see whether the loop that is to let others in has ended instead.
+_ENTRY_S = 0.05
+
+# The main OS thread's signal handlers run when it wakes. A signal that another one received does not wake it.
+_MAIN_REST_S = 0.5
+
+
+class Bell:
+    """Wakes one OS thread. Rung while nobody sleeps, it ends the next sleep at once; twice is once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def ring(self) -> None:
+        try:
+            self._lock.release()
+        except RuntimeError:
+            pass  # it has been rung
+
+    def sleep(self, timeout_s: float | None) -> bool:
+        """Sleep until it is rung; False after `timeout_s`."""
+        return self._lock.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
+
+
+class Crew:
+    """The members of one scheduler whose loops run."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._standby: list[Member] = []  # the last to come is the first to be called
+        self._watcher: Member | None = None
+        self._watcher_sleeps = False
+        self._polling = False  # the leader is waiting for events
+        self._polls = 0
+        self._happenings = 0
+        self.members: list[Member] = []
+        self.leader: Member | None = None
+        scheduler.timers.sooner = self._timer_is_sooner
+
+    # Coming and going.
+
+    def enter(self, member: Member) -> None:
+        with lock:
+            self.members.append(member)
+
+    def leave(self, member: Member) -> None:
+        """`member`'s loop has ended. What it leads is handed on; when there is nothing left the others end, too."""
+        with lock:
+            self.members.remove(member)
+            if self.leader is member:
+                self.leader = None
+                self._polling = False
+            if not self._scheduler.anything_to_wait_for():
+                self.wake_all()
+            elif self.leader is None:
+                self._call_one()
+            elif self._scheduler.ready:
+                self._scheduler.poller.wakeup()
+
+    def wake(self, member: Member) -> None:
+        """Have `member` look afresh at what it is there for."""
+        member.bell.ring()
+        if self.leader is member:
+            self._scheduler.poller.wakeup()
+
+    def wake_all(self) -> None:
+        with lock:
+            for member in self.members:
+                self.wake(member)
+
+    def ended(self, thread: Thread) -> None:
+        """`thread` has come to its end; somebody's run() may wait for that."""
+        for member in self.members:
+            if member.waits_for(thread):
+                self.wake(member)
+
+    def _call_one(self) -> None:
+        """One of those who stand by is to lead, or to watch."""
+        if self._watcher is not None:
+            self._watcher.bell.ring()
+        elif self._standby:
+            self._standby[-1].bell.ring()
+
+    def _timer_is_sooner(self) -> None:
+        """Somebody has armed a timer before whose time the leader would not wake."""
+        if self._polling:
+            self._scheduler.poller.wakeup()
+
+    # What a member does.
+
+    def turn(self, member: Member, deadline: float | None) -> bool:
+        """Run a ready thread; or lead, and wait for events; or stand by. Return whether anything happened."""
+        leads = self._leads(member)
+        if not leads or member.allowance > 0:
+            try:
+                thread = self._scheduler.ready.popleft()
+            except IndexError:
+                pass
+            else:
+                member.allowance -= 1
+                member.step_shared(thread)
+                return True
+        if leads:
+            return self._lead(member, deadline)
+        return self._stand_by(member, deadline)
+
+    def _leads(self, member: Member) -> bool:
+        if self.leader is None:
+            with lock:
+                if self.leader is None:
+                    self.leader = member
+        return self.leader is member
+
+    def _lead(self, member: Member, deadline: float | None) -> bool:
+        """Wait for events, timers and calls. What they make ready is for every member to take."""
+        scheduler = self._scheduler
+        with lock:
+            # Up before the queues are looked at: whoever adds to them later sees it, and wakes the poller.
+            self._polling = True
+            wait_s = member.wait_s(deadline)
+        waiters = []
+        try:
+            waiters = scheduler.poller.poll(wait_s)
+        finally:
+            with lock:
+                self._polling = False
+                self._polls += 1
+                scheduler.ready.extend(waiters)
+                if self._watcher_sleeps and self._watcher is not None:
+                    self._watcher.bell.ring()
+        fired = bool(scheduler.timers.heap) and scheduler.timers.fire() > 0
+        called = member.make_posted_calls()
+        member.allowance = len(scheduler.ready)
+        happened = bool(waiters) or fired or called
+        self._happenings += happened
+        return happened
+
+    def _stand_by(self, member: Member, deadline: float | None) -> bool:
+        """Sleep until this member is wanted, or `deadline` is over. Return whether others got on meanwhile."""
+        happenings = self._happenings
+        with lock:
+            self._standby.append(member)
+        try:
+            while not self._is_wanted(member) and (deadline is None or monotonic() < deadline):
+                if self._watches(member):
+                    if self._watch(member, deadline):
+                        break
+                else:
+                    member.bell.sleep(_rest_s(deadline))
+        finally:
+            with lock:
+                self._standby.remove(member)
+                if self._watcher is member:
+                    self._watcher = None
+                    self._call_one()
+        return self._happenings != happenings
+
+    def _is_wanted(self, member: Member) -> bool:
+        return self.leader is None or member.has_reason_to_leave()
+
+    def _watches(self, member: Member) -> bool:
+        with lock:
+            if self._watcher is None:
+                self._watcher = member
+            return self._watcher is member
+
+    def _watch(self, member: Member, deadline: float | None) -> bool:
+        """Look at the leader until there is something for `member` to do, or it was rung for; True: it is to work."""
+        quiet = backlog = 0
+        while deadline is None or monotonic() < deadline:
+            leader, polls = self.leader, self._polls
+            steps = leader.steps if leader is not None else 0
+            awake = quiet < _QUIET_TICKS
+            rung = member.bell.sleep(TICK_S) if awake else self._sleep_deeply(member, polls, deadline)
+            if rung and self._is_wanted(member):
+                return False
+            if self._polls != polls:
+                quiet = backlog = 0
+            elif self._polling:
+                quiet += 1
+            elif self._take_over(member, leader, polls, steps):
+                return True
+            else:
+                quiet, backlog = 0, backlog + 1
+                if backlog >= _BACKLOG_TICKS and self._scheduler.ready:
+                    return True
+        return False
+
+    def _take_over(self, member: Member, leader: Member | None, polls: int, steps: int) -> bool:
+        """Lead from now on if `leader` is where it was a tick ago: in the middle of a step."""
+        with lock:
+            stuck = leader is not None and self.leader is leader and leader.steps == steps
+            if not stuck or self._polling or self._polls != polls:
+                return False
+            self.leader = member
+            return True
+
+    def _sleep_deeply(self, member: Member, polls: int, deadline: float | None) -> bool:
+        """Sleep until the leader has something to do."""
+        with lock:
+            if not self._polling or self._polls != polls:
+                return False
+            self._watcher_sleeps = True
+        try:
+            return member.bell.sleep(_rest_s(deadline))
+        finally:
+            self._watcher_sleeps = False
+
+
+def _rest_s(deadline: float | None) -> float | None:
+    rest_s = None if deadline is None else deadline - monotonic()
+    if threading.current_thread() is threading.main_thread():
+        return _MAIN_REST_S if rest_s is None else min(rest_s, _MAIN_REST_S)
+    return rest_s
+
+
+def share(scheduler: Scheduler) -> None:
+    """Let several OS threads serve `scheduler`. If its loop runs, it does that between two steps: wait for it."""
+    begun = threading.Event()
+
+    def begin() -> None:
+        _begin(scheduler)
+        begun.set()
+
+    with scheduler.entry:
+        if scheduler.crew is not None or not scheduler.loops:
+            begin()
+    if not begun.is_set():
+        scheduler.post(begin)
+    while not begun.wait(_ENTRY_S):
+        with scheduler.entry:
+            if not scheduler.loops:  # it ended before it came to that
+                begin()
+
+
+def _begin(scheduler: Scheduler) -> None:
+    with lock:
+        if scheduler.crew is not None:
+            return
+        scheduler.poller.share()
+        scheduler.crew = Crew(scheduler)
+        for member in scheduler.loops:
+            scheduler.crew.enter(member)

@@ -1,0 +1,207 @@
+"""How a thread runs: started, stepped to its next wait, and ended, one at a time in an OS thread.
+
+A thread yields what it waits for: a poller's Direction, or a Wait. That is asked to `park`, and nobody here knows which
+it was, nor which poller is at work. An exception that nobody joins is reported where it happens, and all else goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from contextlib import nullcontext
+from typing import Any, Protocol
+
+from pollers import Cancelled
+
+from .coroutines import is_bad_call, is_coroutine, no_wait, steps_of
+from .locking import lock
+from .scheduler import Scheduler
+from .thread import Thread, report
+from .waits import Join
+
+# newthread starts a thread inside the call. Deeper than this, one inside the other, it is left to the next turn.
+_NESTED_STARTS_MAX = 64
+
+
+class _Waitable(Protocol):
+    def park(self, waiter: Any, /) -> bool: ...
+    def cancel(self, error: BaseException, /) -> bool: ...
+
+
+class Stepper:
+    """Runs threads of a scheduler in one OS thread."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.current: Thread | None = None
+        self.running = False  # the loop, which steps most of them
+        self.steps = 0  # made for a crew
+        self._nested = 0
+        self._escaping: BaseException | None = None
+
+    def newthread(self, func: Any, args: tuple[Any, ...], name: str | None = None, join: Join | None = None) -> Thread:
+        """See the module's newthread(). `join` joins the thread from its first step on."""
+        poller = self.scheduler.poller
+        thread = Thread(self.scheduler, func, name if name is not None else getattr(func, "__qualname__", None))
+        if join is not None:
+            thread._add_join(join)
+        creator, streak = self.current, poller.streak
+        outside = creator is None and not self.running
+        try:
+            with self.scheduler.entry if outside else nullcontext():
+                if self._begin(thread, func, args):
+                    self._start(thread)
+        finally:
+            self.current = creator
+            poller.streak = max(streak, poller.streak)  # what the new thread did counts as the creator's
+        if outside:
+            self._escape()
+        return thread
+
+    def _begin(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> bool:
+        """Call `func`. False: that was all, and the thread has ended. An error of the call itself is the caller's."""
+        if is_coroutine(func):
+            if args:
+                raise TypeError("arguments go with a function, not with a generator or coroutine that exists already")
+            thread._coro = steps_of(func)
+            return True
+        if not callable(func):
+            raise TypeError(f"a thread needs a function, a generator or a coroutine, not {func!r}")
+        self.current = thread
+        try:
+            made = thread._context.run(func, *args)
+        except BaseException as error:
+            if is_bad_call(error):
+                raise
+            self._end(thread, None, error)
+            return False
+        if hasattr(made, "__anext__"):
+            raise TypeError(f"{func!r} is an async generator, which is no thread")
+        if not is_coroutine(made):
+            self._end(thread, made, None)
+            return False
+        thread._coro = steps_of(made)
+        return True
+
+    def _start(self, thread: Thread) -> None:
+        self.scheduler.threads[thread] = None
+        if self._nested >= _NESTED_STARTS_MAX:
+            self.scheduler.ready.append(thread)
+            return
+        self._nested += 1
+        try:
+            if self.scheduler.crew is None:
+                self._step((thread,))
+            else:
+                self.step_shared(thread)
+        finally:
+            self._nested -= 1
+
+    def _step(self, threads: Iterable[Thread]) -> None:
+        """Run each thread to its next wait, or to its end. Every request comes through here: hence in one frame."""
+        scheduler = self.scheduler
+        for thread in threads:
+            if thread.scheduler is not scheduler:
+                _misled(thread)
+                continue
+            self.current = thread
+            if thread._errors is not None:
+                scheduler.before_interruption(thread)
+            thread.waiting_on = None
+            resume, argument = thread._coro.send, None
+            while True:  # until it has yielded something that it can be parked on
+                try:
+                    waiting: _Waitable = thread._context.run(resume, argument)
+                except StopIteration as stop:
+                    self._end(thread, stop.value, None)
+                    break
+                except BaseException as error:
+                    self._end(thread, None, error)
+                    break
+                try:
+                    finished = waiting.park(thread)
+                except Exception as error:
+                    resume, argument = thread._coro.throw, no_wait(thread.name, waiting, error)
+                    continue
+                thread.waiting_on = waiting
+                if finished:
+                    scheduler.ready.append(thread)
+                if thread._errors is not None and waiting.cancel(thread._errors[0]):
+                    scheduler.delivered(thread)
+                    scheduler.ready.append(thread)
+                break
+
+    def step_shared(self, thread: Thread) -> None:
+        """As _step(), while other OS threads are at work: parked, the thread may go on in any of them at once."""
+        scheduler = self.scheduler
+        if thread.scheduler is not scheduler:
+            _misled(thread)
+            return
+        self.steps += 1
+        with lock:
+            self.current = thread
+            if thread._errors is not None:
+                scheduler.before_interruption(thread)
+            thread.waiting_on = None
+        try:
+            resume, argument = thread._coro.send, None
+            while True:
+                try:
+                    waiting: _Waitable = thread._context.run(resume, argument)
+                except StopIteration as stop:
+                    self._end(thread, stop.value, None)
+                    return
+                except BaseException as error:
+                    self._end(thread, None, error)
+                    return
+                try:
+                    self._park_shared(thread, waiting)
+                    return
+                except Exception as error:
+                    resume, argument = thread._coro.throw, no_wait(thread.name, waiting, error)
+        finally:
+            self.current = None
+
+    def _park_shared(self, thread: Thread, waiting: _Waitable) -> None:
+        with lock:
+            finished = waiting.park(thread)
+            thread.waiting_on = waiting
+            if finished:
+                self.scheduler.ready.append(thread)
+            if thread._errors is not None and waiting.cancel(thread._errors[0]):
+                self.scheduler.delivered(thread)
+                self.scheduler.ready.append(thread)
+
+    def _end(self, thread: Thread, result: Any, error: BaseException | None) -> None:
+        with lock:
+            joins = thread._outcome
+            # Without the member's own frame, which holds the thread, which holds the error.
+            at = error.__traceback__.tb_next if error is not None and error.__traceback__ is not None else None
+            thread._outcome = result if error is None else at
+            thread._errors = None if error is None else [error.with_traceback(at)]
+            thread._coro = thread._context = thread.waiting_on = None  # type: ignore[assignment]
+            self.scheduler.threads.pop(thread, None)
+            joined = [join.finish() for join in joins or ()]
+            if self.scheduler.crew is not None:
+                self.scheduler.crew.ended(thread)
+        if error is None:
+            return
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            self._escaping = error
+        elif isinstance(error, Cancelled) and error.meant_for is thread:
+            error.meant_for = None  # as it was meant; and no cycle of the thread and its error
+        elif not any(joined):
+            report(thread, error)
+
+    def _escape(self) -> None:
+        """Let a KeyboardInterrupt or SystemExit that ended a thread out of the loop."""
+        if self._escaping is not None:
+            error, self._escaping = self._escaping, None
+            raise error
+
+
+def _misled(thread: Thread) -> None:
+    """An operation has finished whose thread belongs to the loop of another OS thread."""
+    error = RuntimeError(f"{thread.name} waits on a socket that belongs to the loop of another OS thread")
+    thread.scheduler.post(functools.partial(thread.scheduler.interrupt, thread, error))
+    thread.scheduler.post(functools.partial(thread.scheduler.ready.append, thread))
