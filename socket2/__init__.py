@@ -8,9 +8,11 @@ from __future__ import annotations
 from pollers import Busy, Cancelled, Closed, Operation
 
 from .addr import Address, AddressList, addr
+from .buffer import LimitExceeded
 from .loop import epoll_fd, newthread, poll, run, start, stop
 from .osthreads import call_in_thread
 from .sockets import Socket
+from .stream import IncompleteRead, Stream, stream
 from .tcp import TCP, tcp
 from .thread import Thread, currentthread
 from .udp import RAW, UDP, raw, udp, unix
@@ -26,8 +28,11 @@ __all__ = [
     "Busy",
     "Cancelled",
     "Closed",
+    "IncompleteRead",
+    "LimitExceeded",
     "Operation",
     "Socket",
+    "Stream",
     "Thread",
     "__version__",
     "addr",
@@ -42,6 +47,7 @@ __all__ = [
     "sleep",
     "start",
     "stop",
+    "stream",
     "suspend",
     "tcp",
     "timeout",

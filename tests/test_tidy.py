@@ -39,6 +39,8 @@ LAYERS = [
     "sockets",
     "tcp",
     "udp",
+    "buffer",
+    "stream",
     "__init__",
     "__main__",
 ]
