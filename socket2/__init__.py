@@ -9,6 +9,8 @@ from pollers import Busy, Cancelled, Closed, Operation
 
 from .addr import Address, AddressList, addr
 from .buffer import LimitExceeded
+from .descriptors import recv_fds, send_fds
+from .endpoint import bind, connect, listen
 from .loop import epoll_fd, newthread, poll, run, start, stop
 from .osthreads import call_in_thread
 from .sockets import Socket
@@ -36,14 +38,19 @@ __all__ = [
     "Thread",
     "__version__",
     "addr",
+    "bind",
     "call_in_thread",
+    "connect",
     "currentthread",
     "epoll_fd",
+    "listen",
     "newthread",
     "poll",
     "raw",
+    "recv_fds",
     "resume",
     "run",
+    "send_fds",
     "sleep",
     "start",
     "stop",

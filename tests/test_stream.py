@@ -709,10 +709,10 @@ def test_close_wakes_who_waits_and_drops_the_buffer(pair: Pair) -> None:
         ours.close()
         with pytest.raises(Closed):
             await waiting.join()
-        ours.close()
         for operation in (ours.recv(1), ours.recvline(), ours.sendall(b"x"), ours.peek()):
             with pytest.raises(Closed):
                 await operation
+        ours.close()
         assert "closed" in repr(ours)
 
     run(main)

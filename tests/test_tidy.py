@@ -41,6 +41,9 @@ LAYERS = [
     "udp",
     "buffer",
     "stream",
+    "eyeballs",
+    "endpoint",
+    "descriptors",
     "__init__",
     "__main__",
 ]
