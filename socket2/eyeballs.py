@@ -96,14 +96,12 @@ class _Race:
         """Return the first connection. The other sockets are closed then, and the other threads have ended."""
         try:
             first = yield from self._first()
-            self._drop(but=first)
-            yield from self._joined()
+            yield from self._end(but=first)
         except GeneratorExit:  # after which there is no waiting
-            self._drop()
+            self._close()
             raise
         except BaseException:
-            self._drop()
-            yield from self._joined()
+            yield from self._end()
             raise
         finally:
             self._ended.clear()  # whose errors have tracebacks that lead here: no cycle
@@ -139,8 +137,6 @@ class _Race:
         outcome: TCP | Exception | None = None
         try:
             outcome = yield from _connect_to(address, self._options, self._made_at, self._opened)
-        except Cancelled:
-            pass  # another one was first
         except Exception as error:
             outcome = error
         finally:
@@ -148,17 +144,24 @@ class _Race:
             self._news.finish()
             del outcome  # an error's traceback has this frame: no cycle
 
-    def _drop(self, but: TCP | None = None) -> None:
-        for thread in self._threads:
-            thread.cancel()
+    def _close(self, but: TCP | None = None) -> None:
         for sock in self._opened:
             if sock is not but:
                 sock.close()
 
     @operation
-    def _joined(self) -> Generator[Any, None, None]:
+    def _end(self, but: TCP | None = None) -> Generator[Any, None, None]:
+        """End all attempts, those that have no socket yet, too; leave one connection open."""
         for thread in self._threads:
-            yield from thread.join()
+            thread.cancel()
+        self._close(but)
+        for thread in self._threads:
+            try:
+                yield from thread.join()
+            except Cancelled as error:
+                if error.meant_for is not None:  # not the thread's end, but our own
+                    raise
+        self._close(but)
 
 
 def _failure(ended: Sequence[tuple[Address, TCP | Exception | None]]) -> Exception:

@@ -481,17 +481,37 @@ def test_losers_are_closed_when_there_is_a_winner(alive: Address, holes: Address
 
 
 def test_a_connect_that_is_closed_cannot_wait_and_closes_its_sockets(holes: AddressList) -> None:
-    async def main() -> None:
+    def main() -> Any:
         before = sockets()
-        connecting = newthread(connect(holes, delay_s=0))
-        while sockets() < before + len(holes):
-            await sleep(0)
-        current_scheduler().interrupt(connecting, GeneratorExit())
-        with pytest.raises(GeneratorExit):
-            await connecting.join()
+        steps: Any = iter(connect(holes))
+        next(steps)
+        assert sockets() == before + 1
+        steps.close()
         assert sockets() == before
         while len(current_scheduler().threads) > 1:
-            await sleep(0)
+            yield from sleep(0)
+
+    socket2.run(main)
+
+
+@pytest.mark.parametrize("depth", range(61, 67))
+def test_attempts_that_have_not_begun_are_given_up_too(alive: Address, holes: AddressList, depth: int) -> None:
+    """A thread that is started deep inside the starts of others begins at the next turn only."""
+
+    def nested(depth: int, where: Any) -> Any:
+        if depth:
+            return newthread(nested, depth - 1, where).result()
+        return newthread(connected_to(where, delay_s=0))
+
+    async def main() -> None:
+        before = sockets()
+        connecting = nested(depth, holes)
+        connecting.cancel()
+        with pytest.raises(Cancelled):
+            await connecting.join()
+        assert await nested(depth, AddressList([alive, *holes])).join() == alive.sockaddr
+        assert sockets() == before
+        assert len(current_scheduler().threads) == 1
 
     run(main)
 
