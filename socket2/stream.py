@@ -59,7 +59,8 @@ class _Claim:
             first = self._thread
             who = f"thread {first.name!r}" if first is not None else "another thread"
             raise Busy(f"{who} is {self._doing} this stream already")
-        self._thread = local.scheduler.current if local.scheduler is not None else None
+        member = local.member
+        self._thread = member.current if member is not None else None
 
     def __exit__(self, *_: object) -> None:
         self._thread = None
