@@ -8,13 +8,13 @@ from __future__ import annotations
 from pollers import Busy, Cancelled, Closed, Operation
 
 from .addr import Address, AddressList, addr
-from .buffer import LimitExceeded
+from .buffer import IncompleteRead, LimitExceeded
 from .descriptors import recv_fds, send_fds
 from .endpoint import bind, connect, listen
 from .loop import epoll_fd, newthread, poll, run, start, stop
 from .osthreads import call_in_thread
 from .sockets import Socket
-from .stream import IncompleteRead, Stream, stream
+from .stream import Stream, stream
 from .tcp import TCP, tcp
 from .thread import Thread, currentthread
 from .udp import RAW, UDP, raw, udp, unix

@@ -1,7 +1,8 @@
 """Bytes on their way: what has come and was not taken yet, and small pieces joined before they leave.
 
-Linear in the bytes that go through, whatever their pieces: a search goes on where the last one ended, and what is taken
-from the front moves nothing, since a bytearray has room before its start. Knows nothing of sockets and waiting.
+Linear in the bytes that go through, whatever their pieces: one that comes into an empty buffer is kept as it is and
+taken from by a moving index, more than one grow together, and a search goes on where the last one ended. An empty
+buffer owns nothing. Knows no socket and no waiting.
 """
 
 from __future__ import annotations
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 16
 """What is asked of the kernel at a time, and what small pieces are joined to."""
+
+
+class IncompleteRead(EOFError):
+    """The stream ended in the middle of what was asked for. `partial` is what had come; the stream still has it."""
+
+    def __init__(self, what: str, partial: bytes) -> None:
+        super().__init__(f"the stream ended after {len(partial)} bytes of {what}")
+        self.what = what
+        self.partial = partial
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.what, self.partial)
 
 
 class LimitExceeded(OSError):
@@ -32,52 +45,106 @@ class LimitExceeded(OSError):
 class Buffer:
     """Bytes to be taken from the front. Used by one thread at a time."""
 
-    __slots__ = ("_bytes", "_searched", "_sought")
+    __slots__ = ("_at", "_held", "_searched", "_sought")
 
     def __init__(self) -> None:
-        self._bytes = bytearray()
+        self._held: bytes | bytearray = b""
+        self._at = 0  # where in it the bytes begin that have not been taken
         self._sought = b""  # the separator that was looked for last,
-        self._searched = 0  # and how far
+        self._searched = 0  # and in how many of them it is not
 
     def __len__(self) -> int:
-        return len(self._bytes)
+        return len(self._held) - self._at
 
     def add(self, data: bytes) -> None:
-        self._bytes += data
+        if not self._held:
+            self._held = data
+            return
+        if not isinstance(self._held, bytearray):
+            self._held = bytearray(self._held[self._at :])
+        else:
+            del self._held[: self._at]  # which moves nothing: a bytearray has room before its start
+        self._at = 0
+        self._held += data
+
+    def take(self, n: int, drop: int = 0) -> bytes:
+        """Take out `n` bytes, or as many as there are; and `drop` more, which nobody wants."""
+        held, at = self._held, self._at
+        end = at + n
+        data = bytes(held[at:end])
+        end += drop
+        if end < len(held):
+            self._at = end
+            self._searched = 0
+        else:
+            self.clear()
+        return data
+
+    def clear(self) -> None:
+        self._held = b""
+        self._at = self._searched = 0
+
+    # What has come, or None as long as it has not. The end of the stream is the last that comes.
+
+    def some(self, ended: bool, n: int) -> bytes | None:
+        return self.take(n) if self._held or ended or not n else None
+
+    def exactly(self, ended: bool, n: int) -> bytes | None:
+        if len(self) >= n:
+            return self.take(n)
+        if ended:
+            raise self._incomplete(str(n))
+        return None
+
+    def ahead(self, ended: bool, n: int) -> bytes | None:
+        return bytes(self._held[self._at : self._at + n]) if ended or len(self) >= n else None
+
+    def everything(self, ended: bool, max_bytes: int) -> bytes | None:
+        if len(self) > max_bytes:
+            raise LimitExceeded("the stream", max_bytes)
+        return self.take(len(self)) if ended else None
+
+    def until(self, ended: bool, separator: bytes, max_bytes: int, keep_end: bool) -> bytes | None:
+        what = f"what ends in {separator!r}"
+        at = self.find(separator, max_bytes, what)
+        if at >= 0:
+            return self.take(at + len(separator)) if keep_end else self.take(at, len(separator))
+        if ended:
+            raise self._incomplete(what)
+        return None
+
+    def line(self, ended: bool, max_bytes: int, keep_end: bool) -> bytes | None:
+        at = self.find(b"\n", max_bytes, "a line", b"\r")
+        if at >= 0:
+            return self.take(at + 1) if keep_end else self.take(at, 1).removesuffix(b"\r")
+        if ended and self._held:
+            raise self._incomplete("a line")
+        return None
 
     def find(self, separator: bytes, max_bytes: int, what: str, optional: bytes = b"") -> int:
         """Return where the separator is, -1 if it has not come yet; an `optional` byte before it belongs to it.
 
         LimitExceeded, which says `what` was looked for, as soon as it is certain that more than `max_bytes` come first.
         """
-        held = self._bytes
-        if separator != self._sought:
-            self._sought, self._searched = separator, 0
-        start = max(self._searched - len(separator) + 1, 0)
-        at = held.find(separator, start, max_bytes + len(optional) + len(separator))
-        if at > max_bytes or (at < 0 and len(held) >= max_bytes + len(separator)):
-            one_more = at > max_bytes or len(held) == max_bytes + len(separator)
-            if not (optional and one_more and held[max_bytes : max_bytes + 1] == optional):
-                raise LimitExceeded(what, max_bytes)
-        if at < 0:
-            self._searched = len(held)
-        return at
+        held, begin = self._held, self._at
+        start = begin
+        if self._searched and separator == self._sought:
+            start += max(self._searched - len(separator) + 1, 0)
+        most = max_bytes + len(separator)
+        at = held.find(separator, start, begin + most + len(optional))
+        if at >= 0:
+            at -= begin
+            if at <= max_bytes or (optional and held[begin + max_bytes] == optional[0]):
+                return at
+            raise LimitExceeded(what, max_bytes)
+        come = len(held) - begin
+        if come < most or (come == most and optional and held[begin + max_bytes] == optional[0]):
+            self._sought, self._searched = separator, come
+            return -1
+        raise LimitExceeded(what, max_bytes)
 
-    def head(self, n: int) -> bytes:
-        """The first `n` bytes, which stay."""
-        with memoryview(self._bytes) as view, view[:n] as part:
-            return bytes(part)
-
-    def take(self, n: int, drop: int = 0) -> bytes:
-        """Take `n` bytes out, and `drop` more that nobody wants."""
-        data = self.head(n)
-        del self._bytes[: n + drop]
-        self._searched = 0
-        return data
-
-    def clear(self) -> None:
-        self._bytes.clear()
-        self._searched = 0
+    def _incomplete(self, what: str) -> IncompleteRead:
+        return IncompleteRead(what, bytes(self._held[self._at :]))
 
 
 def joined(pieces: Iterable[ReadableBuffer]) -> Iterator[bytearray | memoryview]:

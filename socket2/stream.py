@@ -7,6 +7,7 @@ nothing of the kernel and of addresses.
 
 from __future__ import annotations
 
+import operator
 import socket
 import sys
 import threading
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pollers import Busy, Closed, Operation, operation
 
-from .buffer import BLOCK, Buffer, LimitExceeded, joined
+from .buffer import BLOCK, Buffer, joined
 from .tcp import TCP
-from .thread import Thread, local
+from .thread import Thread, currentthread
+from .timers import duration
 from .waiting import timeout
 
 if TYPE_CHECKING:
@@ -31,40 +33,31 @@ PieceT = TypeVar("PieceT", bound=bytes | None)
 LINE_MAX = 1 << 16
 """How many bytes of a line or piece are received, when nothing else is said."""
 
-
-class IncompleteRead(EOFError):
-    """The stream ended in the middle of what was asked for. `partial` is what had come; the stream still has it."""
-
-    def __init__(self, what: str, partial: bytes) -> None:
-        super().__init__(f"the stream ended after {len(partial)} bytes of {what}")
-        self.what = what
-        self.partial = partial
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.what, self.partial)
+# A receive of many bytes asks for more of them at a time, but not for what a peer only says it will send.
+_BLOCK_MAX = 1 << 20
 
 
 class _Claim:
     """One thread's right to one direction of a stream, for all the steps of an operation."""
 
-    __slots__ = ("_doing", "_lock", "_thread")
+    __slots__ = ("_doing", "lock", "thread")
 
     def __init__(self, doing: str) -> None:
         self._doing = doing
-        self._lock = threading.Lock()  # never waited for
-        self._thread: Thread | None = None
+        self.lock = threading.Lock()  # never waited for
+        self.thread: Thread | None = None  # who holds it, while it waits
+
+    def refusal(self) -> Busy:
+        holder = self.thread
+        who = f"thread {holder.name!r}" if holder is not None else "another thread"
+        return Busy(f"{who} is {self._doing} this stream already")
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            first = self._thread
-            who = f"thread {first.name!r}" if first is not None else "another thread"
-            raise Busy(f"{who} is {self._doing} this stream already")
-        member = local.member
-        self._thread = member.current if member is not None else None
+        if not self.lock.acquire(False):
+            raise self.refusal()
 
     def __exit__(self, *_: object) -> None:
-        self._thread = None
-        self._lock.release()
+        self.lock.release()
 
 
 class Stream:
@@ -83,7 +76,7 @@ class Stream:
             raise TypeError(f"a stream is made of a TCP or UNIX stream socket, not of {sock!r}")
         self.sock = sock
         """The socket: for its options, timeouts, addresses. Do not receive from it."""
-        self._buffer = Buffer()
+        self._buffer = Buffer()  # belongs to whoever has claimed reading
         self._reading = _Claim("receiving from")
         self._writing = _Claim("sending to")
 
@@ -99,18 +92,8 @@ class Stream:
 
         Cancelled or out of time: nothing was taken. Raises Busy, Closed, ConnectionResetError, TimeoutError.
         """
-        return self.sock._read(self._recv(_count(n, "n")))
-
-    @operation
-    def _recv(self, n: int) -> Generator[Any, None, bytes]:
-        with self._reading:
-            if self._buffer or not n:
-                return self._buffer.take(min(n, len(self._buffer)))
-            data = yield from self.sock.recv(max(n, BLOCK))
-            if len(data) <= n:
-                return data
-            self._buffer.add(data)
-            return self._buffer.take(n)
+        n = _count(n)
+        return self._receive(Buffer.some, max(n, BLOCK), n)
 
     def recvn(self, n: int) -> Operation[bytes]:
         """Receive exactly `n` bytes.
@@ -118,15 +101,8 @@ class Stream:
         Cancelled or out of time: what has come stays for the next receive. Raises IncompleteRead when the stream ends
         before; Busy, Closed, ConnectionResetError, TimeoutError.
         """
-        return self.sock._read(self._recvn(_count(n, "n")))
-
-    @operation
-    def _recvn(self, n: int) -> Generator[Any, None, bytes]:
-        with self._reading:
-            while len(self._buffer) < n:
-                if not (yield from self._receive()):
-                    raise self._incomplete(str(n))
-            return self._buffer.take(n)
+        n = _count(n)
+        return self._receive(Buffer.exactly, min(max(n, BLOCK), _BLOCK_MAX), n)
 
     def recvuntil(
         self, separator: ReadableBuffer, max_bytes: int | None = LINE_MAX, keep_end: bool = False
@@ -140,17 +116,7 @@ class Stream:
         separator = bytes(memoryview(separator))
         if not separator:
             raise ValueError("a separator has at least one byte")
-        return self.sock._read(self._recvuntil(separator, _count(max_bytes, "max_bytes"), keep_end))
-
-    @operation
-    def _recvuntil(self, separator: bytes, max_bytes: int, keep_end: bool) -> Generator[Any, None, bytes]:
-        with self._reading:
-            what = f"what ends in {separator!r}"
-            while (at := self._buffer.find(separator, max_bytes, what)) < 0:
-                if not (yield from self._receive()):
-                    raise self._incomplete(what)
-            end = at + len(separator)
-            return self._buffer.take(end) if keep_end else self._buffer.take(at, drop=len(separator))
+        return self._receive(Buffer.until, BLOCK, separator, _count(max_bytes), keep_end)
 
     def recvline(self, max_bytes: int | None = LINE_MAX, keep_end: bool = False) -> Operation[bytes | None]:
         r"""Receive a line and return it without its end, "\n" or "\r\n"; None at the end of the stream.
@@ -160,19 +126,7 @@ class Stream:
 
             while (line := (yield from stream.recvline())) is not None:
         """
-        return self.sock._read(self._recvline(_count(max_bytes, "max_bytes"), keep_end))
-
-    @operation
-    def _recvline(self, max_bytes: int, keep_end: bool) -> Generator[Any, None, bytes | None]:
-        with self._reading:
-            while (at := self._buffer.find(b"\n", max_bytes, "a line", b"\r")) < 0:
-                if not (yield from self._receive()):
-                    if not self._buffer:
-                        return None
-                    raise self._incomplete("a line")
-            if keep_end:
-                return self._buffer.take(at + 1)
-            return self._buffer.take(at, drop=1).removesuffix(b"\r")
+        return self._receive(Buffer.line, BLOCK, _count(max_bytes), keep_end)
 
     def recvall(self, max_bytes: int | None = None) -> Operation[bytes]:
         """Receive everything to the end of the stream.
@@ -181,30 +135,44 @@ class Stream:
         Cancelled, out of time or too much: what has come stays for the next receive. Raises LimitExceeded, Busy,
         Closed, ConnectionResetError, TimeoutError.
         """
-        return self.sock._read(self._recvall(_count(max_bytes, "max_bytes")))
-
-    @operation
-    def _recvall(self, max_bytes: int) -> Generator[Any, None, bytes]:
-        with self._reading:
-            while len(self._buffer) <= max_bytes:
-                if not (yield from self._receive()):
-                    return self._buffer.take(len(self._buffer))
-            raise LimitExceeded("the stream", max_bytes)
+        return self._receive(Buffer.everything, BLOCK, _count(max_bytes))
 
     def peek(self, n: int = 1) -> Operation[bytes]:
         """Return the next `n` bytes, which the next receive returns again; fewer only where the stream ends.
 
         Waits until they are there. Raises Busy, Closed, ConnectionResetError, TimeoutError.
         """
-        return self.sock._read(self._peek(_count(n, "n")))
+        return self._receive(Buffer.ahead, BLOCK, _count(n))
 
     @operation
-    def _peek(self, n: int) -> Generator[Any, None, bytes]:
-        with self._reading:
-            while len(self._buffer) < n:
-                if not (yield from self._receive()):
-                    break
-            return self._buffer.head(n)
+    def _receive(self, find: Callable[..., bytes | None], size: int, *args: Any) -> Generator[Any, None, Any]:
+        """Return what `find` finds in the buffer, receiving up to `size` bytes at a time until it does."""
+        claim = self._reading
+        if not claim.lock.acquire(False):
+            raise claim.refusal()
+        try:
+            found = find(self._buffer, False, *args)
+            if found is None:
+                found = yield from self.sock._read(self._fill(find, size, args))
+            return found
+        finally:
+            claim.lock.release()
+
+    @operation
+    def _fill(self, find: Callable[..., bytes | None], size: int, args: tuple[Any, ...]) -> Generator[Any, None, Any]:
+        self._reading.thread = currentthread()
+        try:
+            while data := (yield from self.sock.recv(size)):
+                self._buffer.add(data)
+                found = find(self._buffer, False, *args)
+                if found is not None:
+                    return found
+        except Closed:
+            self._buffer.clear()
+            raise
+        finally:
+            self._reading.thread = None
+        return find(self._buffer, True, *args)
 
     # Iteration.
 
@@ -228,12 +196,7 @@ class Stream:
         taken by then: `data[error.bytes_sent:]` is what is left. Raises Busy, Closed, BrokenPipeError,
         ConnectionResetError, TimeoutError.
         """
-        return self.sock._write(self._sendall(data))
-
-    @operation
-    def _sendall(self, data: ReadableBuffer) -> Generator[Any, None, None]:
-        with self._writing:
-            yield from self.sock.sendall(data)
+        return self._send(self.sock.sendall(data))
 
     def sendv(self, pieces: Iterable[ReadableBuffer]) -> Operation[None]:
         """Send all of many pieces, in order, as if they were one. writev(2).
@@ -242,19 +205,31 @@ class Stream:
         in it; one of 64 KB or more is sent as it is. The pieces are asked for as they are sent. `bytes_sent` of an
         error counts over all of them. Raises as sendall() does.
         """
-        return self.sock._write(self._sendv(pieces))
+        return self._send(self.sock._write(self._send_blocks(joined(pieces))))
 
     @operation
-    def _sendv(self, pieces: Iterable[ReadableBuffer]) -> Generator[Any, None, None]:
-        with self._writing:
-            sent = 0
-            try:
-                for block in joined(pieces):
-                    yield from self.sock.sendall(block)
-                    sent += len(block)
-            except BaseException as error:
-                error.bytes_sent = sent + getattr(error, "bytes_sent", 0)  # type: ignore[attr-defined]
-                raise
+    def _send_blocks(self, blocks: Iterable[bytearray | memoryview]) -> Generator[Any, None, None]:
+        sent = 0
+        try:
+            for block in blocks:
+                yield from self.sock.sendall(block)
+                sent += len(block)
+        except BaseException as error:
+            error.bytes_sent = sent + getattr(error, "bytes_sent", 0)  # type: ignore[attr-defined]
+            raise
+
+    @operation
+    def _send(self, sending: Operation[None]) -> Generator[Any, None, None]:
+        claim = self._writing
+        if not claim.lock.acquire(False):
+            sending.close()
+            raise claim.refusal()
+        claim.thread = currentthread()
+        try:
+            yield from sending
+        finally:
+            claim.thread = None
+            claim.lock.release()
 
     # The end.
 
@@ -277,7 +252,7 @@ class Stream:
         seconds, or when cancelled, the socket is closed all the same. Raises Busy while another thread sends or
         receives, and does not close then.
         """
-        return self._finish(grace_s)
+        return self._finish(duration(grace_s))
 
     @operation
     def _finish(self, grace_s: float) -> Generator[Any, None, None]:
@@ -309,22 +284,6 @@ class Stream:
     def __repr__(self) -> str:
         return f"<Stream, {len(self._buffer)} bytes buffered, of {self.sock!r}>"
 
-    # The buffer is whose who has claimed reading.
-
-    @operation
-    def _receive(self) -> Generator[Any, None, bool]:
-        """Add to the buffer what comes; False: the stream has ended."""
-        try:
-            data = yield from self.sock.recv(BLOCK)
-        except Closed:
-            self._buffer.clear()
-            raise
-        self._buffer.add(data)
-        return bool(data)
-
-    def _incomplete(self, what: str) -> IncompleteRead:
-        return IncompleteRead(what, self._buffer.head(len(self._buffer)))
-
 
 class Pieces(Generic[PieceT]):
     """What a stream gives, one by one, for `async for`."""
@@ -346,14 +305,13 @@ class Pieces(Generic[PieceT]):
         return piece
 
 
-def _count(n: int | None, name: str) -> int:
+def _count(n: int | None) -> int:
     """Check a number of bytes; None is more than there can be."""
     if n is None:
         return sys.maxsize
-    if not isinstance(n, int):
-        raise TypeError(f"{name} is a number of bytes, not {n!r}")
+    n = operator.index(n)
     if n < 0:
-        raise ValueError(f"{name} must not be negative, not {n}")
+        raise ValueError(f"a number of bytes must not be negative, not {n}")
     return n
 
 
