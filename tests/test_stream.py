@@ -10,7 +10,7 @@ import random
 import socket
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -594,6 +594,29 @@ def test_sendv_counts_over_all_pieces(pair: Pair) -> None:
     run(main)
 
 
+def test_the_timeout_is_for_all_pieces(pair: Pair) -> None:
+    """A peer that takes a little now and then does not keep it alive."""
+    ours, peer = pair
+    peer.setblocking(False)
+
+    async def take_a_little() -> None:
+        while True:
+            with suppress(BlockingIOError):
+                peer.recv(1 << 18)
+            await sleep(0.005)
+
+    async def main() -> None:
+        ours.sock.settimeout(0.1, "write")
+        taking = newthread(take_a_little())
+        with pytest.raises(TimeoutError):
+            await ours.sendv(iter(lambda: bytes(1 << 16), None))
+        taking.cancel()
+        with pytest.raises(Cancelled):
+            await taking.join()
+
+    run(main)
+
+
 def test_sendv_of_pieces_that_fail(pair: Pair) -> None:
     ours, _ = pair
 
@@ -687,11 +710,28 @@ def test_a_second_writer_is_refused_by_name(pair: Pair) -> None:
             await refused(second, "thread 'the first' is sending to this stream already")
         with pytest.raises(Busy):
             ours.shutdown()
+        ours.shutdown(socket.SHUT_RD)
         await refused(ours.finish(), "the first")
         with beside(receive_all, peer) as receiving:
             await first.join()
             ours.shutdown()
         assert receiving.outcome() == data
+
+    run(main)
+
+
+def test_a_stream_keeps_no_thread_alive(pair: Pair) -> None:
+    ours, peer = pair
+
+    async def main() -> None:
+        for operation in (ours.recvline(), ours.sendall(b"x")):
+            waiting = newthread(operation)
+            peer.sendall(b"line\n")
+            await waiting.join()
+            gone = weakref.ref(waiting)
+            del waiting, operation
+            await sleep(0)
+            assert gone() is None
 
     run(main)
 
@@ -758,8 +798,11 @@ def test_finish_does_not_wait_for_ever(pair: Pair) -> None:
     ours, peer = pair
 
     async def main() -> None:
-        peer.sendall(b"and I shall not end")
+        peer.sendall(b"one\nand I shall not end")
+        assert await ours.recvline() == b"one"
         await ours.finish(0.01)
+        with pytest.raises(Closed):
+            await ours.recv()
         assert ours.sock.closed
         await ours.finish(0.01)
 
