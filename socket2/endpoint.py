@@ -70,7 +70,7 @@ def connect(
 def _queries(host: Host, port: Port, family: str | None) -> list[Query]:
     """What to look up. The loopback interface has an address in both families, and servers may listen on either."""
     both = family is None and (host is False or (isinstance(host, str) and host.lower() == "localhost"))
-    families = ["inet6", "inet"] if both else [family]
+    families = ["inet6", "inet"] if both and socket.has_ipv6 else [family]
     return [Query(host, port, "stream" if family == "unix" else "tcp", family, None, ()) for family in families]
 
 

@@ -224,8 +224,8 @@ class Stream:
         if not claim.lock.acquire(False):
             sending.close()
             raise claim.refusal()
-        claim.thread = currentthread()
         try:
+            claim.thread = currentthread()
             yield from sending
         finally:
             claim.thread = None
