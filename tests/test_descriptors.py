@@ -289,3 +289,28 @@ def test_a_message_of_several_sets_of_rights() -> None:
         assert len(fds) == 2
         for fd in fds:
             os.close(fd)
+
+
+def test_a_receive_stops_where_descriptors_begin_and_the_next_one_goes_on() -> None:
+    """A receive of less than was asked for does not mean that there is no more."""
+
+    async def main() -> None:
+        with pair() as (ours, theirs), files(1) as sent:
+            waiting = newthread(theirs.recv(1))  # so that the poller watches it
+            await ours.sendall(b"0")
+            await waiting.join()
+            await ours.sendall(b"one")
+            await send_fds(ours, b"two", sent)
+            await ours.sendall(b"three")
+            await send_fds(ours, b"four", sent)
+            data, fds = await recv_fds(theirs, 100, 1)
+            assert data in (b"onetwo", b"one")
+            if not fds:
+                data, fds = await recv_fds(theirs, 100, 1)
+            os.close(*fds)
+            received = data[data.index(b"two") :]
+            while len(received) < len(b"twothreefour"):
+                received += await theirs.recv(100)  # and the second descriptor is lost
+            assert received == b"twothreefour"
+
+    run(main)
