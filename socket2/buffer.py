@@ -130,16 +130,17 @@ class Buffer:
         start = begin
         if self._searched and separator == self._sought:
             start += max(self._searched - len(separator) + 1, 0)
-        most = max_bytes + len(separator)
-        at = held.find(separator, start, begin + most + len(optional))
-        if at >= 0:
-            at -= begin
-            if at <= max_bytes or (optional and held[begin + max_bytes] == optional[0]):
-                return at
-            raise LimitExceeded(what, max_bytes)
-        come = len(held) - begin
-        if come < most or (come == most and optional and held[begin + max_bytes] == optional[0]):
-            self._sought, self._searched = separator, come
+        at = held.find(separator, start, begin + max_bytes + len(separator))
+        return at - begin if at >= 0 else self._not_found(separator, max_bytes, what, optional)
+
+    def _not_found(self, separator: bytes, max_bytes: int, what: str, optional: bytes) -> int:
+        """As find(), when the separator is not among the first `max_bytes`: it comes later, or too late."""
+        held, limit = self._held, self._at + max_bytes
+        is_optional = optional != b"" and held[limit : limit + 1] == optional
+        if is_optional and held.startswith(separator, limit + 1):
+            return max_bytes + 1
+        if len(held) < limit + len(separator) + is_optional:
+            self._sought, self._searched = separator, len(self)
             return -1
         raise LimitExceeded(what, max_bytes)
 

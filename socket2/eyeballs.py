@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
-from errno import EADDRNOTAVAIL, EAFNOSUPPORT, ENETUNREACH
+from errno import EADDRNOTAVAIL, EAFNOSUPPORT, ECANCELED, ENETUNREACH
 from time import monotonic
 from typing import Any
 
@@ -85,7 +85,7 @@ class _Race:
         self._made_at = made_at
         self._opened: list[TCP] = []
         self._threads: list[Thread] = []
-        self._ended: list[tuple[Address, TCP | Exception | None]] = []
+        self._ended: list[tuple[Address, TCP | Exception]] = []
         self._news = self._wait()
 
     def _wait(self) -> Wait:
@@ -134,7 +134,7 @@ class _Race:
 
     @operation
     def _attempt(self, address: Address) -> Generator[Any, None, None]:
-        outcome: TCP | Exception | None = None
+        outcome: TCP | Exception = OSError(ECANCELED, "the attempt was cancelled")
         try:
             outcome = yield from _connect_to(address, self._options, self._made_at, self._opened)
         except Exception as error:
@@ -164,7 +164,7 @@ class _Race:
         self._close(but)
 
 
-def _failure(ended: Sequence[tuple[Address, TCP | Exception | None]]) -> Exception:
+def _failure(ended: Sequence[tuple[Address, TCP | Exception]]) -> Exception:
     """The one error to raise for all of them."""
     failures = [(address, error) for address, error in ended if isinstance(error, OSError)]
     for _, error in ended:

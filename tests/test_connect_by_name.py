@@ -447,6 +447,21 @@ def test_a_cancel_leaves_no_socket_and_no_thread(holes: AddressList, turns: int)
     run(main)
 
 
+def test_attempts_that_somebody_else_cancels_are_an_error(holes: AddressList) -> None:
+    async def main() -> None:
+        before = set(current_scheduler().threads)
+        connecting = newthread(connect(holes, delay_s=0))
+        while len(current_scheduler().threads) < len(before) + 1 + len(holes):
+            await sleep(0)
+        for thread in set(current_scheduler().threads) - before - {connecting}:
+            thread.cancel()
+        with pytest.raises(OSError, match="the attempt was cancelled") as failure:
+            await connecting.join()
+        assert failure.value.errno == errno.ECANCELED
+
+    run(main)
+
+
 @pytest.mark.parametrize("turns", range(8))
 def test_a_cancel_about_the_time_of_success_leaks_nothing(alive: Address, turns: int) -> None:
     """The connection is delivered, or it is closed; in no case is it lost."""
