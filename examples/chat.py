@@ -12,7 +12,6 @@ much has piled up it is dropped.
 from __future__ import annotations
 
 import argparse
-import socket
 import sys
 from collections.abc import Generator
 from contextlib import suppress
@@ -30,7 +29,7 @@ class Client:
     """A connection, and what waits to be sent to it."""
 
     def __init__(self, conn: socket2.TCP) -> None:
-        self.conn = conn
+        self.stream = socket2.stream(conn)
         self._backlog: list[bytes] = []
         self._unsent = 0  # bytes in the backlog, and on their way
         self._leaving = False
@@ -40,7 +39,7 @@ class Client:
         """Have the writer send a line. Does not wait."""
         data = f"{line}\n".encode()
         if self._unsent + len(data) > BACKLOG_MAX:
-            self.conn.close()  # the reader and the writer get Closed
+            self.stream.close()  # the reader and the writer get Closed
             return
         self._backlog.append(data)
         self._unsent += len(data)
@@ -63,10 +62,9 @@ class Client:
                     self._suspended = socket2.currentthread()
                     yield from socket2.suspend()
                     continue
-                data = b"".join(self._backlog)
-                self._backlog.clear()
-                yield from self.conn.sendall(data)
-                self._unsent -= len(data)
+                lines, self._backlog = self._backlog, []
+                yield from self.stream.sendv(lines)
+                self._unsent -= sum(map(len, lines))
 
 
 class Room:
@@ -83,19 +81,17 @@ class Room:
     def read(self, client: Client) -> Generator[Any, Any, None]:
         """Hear a client to the end of its stream."""
         name = ""
-        unfinished = b""
         try:
-            while data := (yield from client.conn.recv(LINE_MAX)):
-                *lines, unfinished = (unfinished + data).split(b"\n")
-                for line in map(printable, lines):
-                    if name:
-                        self.say(f"{name}: {line}", client)
-                    elif name := line[:NAME_MAX]:
-                        self.clients.add(client)
-                        self.say(f"* {name} is here", client)
-                if len(unfinished) > LINE_MAX:
-                    return
+            while (line := (yield from client.stream.recvline(LINE_MAX))) is not None:
+                text = printable(line)
+                if name:
+                    self.say(f"{name}: {text}", client)
+                elif name := text[:NAME_MAX]:
+                    self.clients.add(client)
+                    self.say(f"* {name} is here", client)
                 yield from socket2.sleep(0)  # let the writers go first: nobody is to be dropped for having no turn
+        except (socket2.IncompleteRead, socket2.LimitExceeded):
+            pass  # what is no line is not said
         finally:
             self.clients.discard(client)
             client.leave()
@@ -105,7 +101,7 @@ class Room:
     def serve(self, conn: socket2.TCP) -> Generator[Any, Any, None]:
         """Be the reader of a connection, and start its writer."""
         with conn, suppress(OSError):
-            conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a line is not to wait for the one before it
+            conn.setopt("nodelay", True)  # a line is not to wait for the one before it
             client = Client(conn)
             writer = socket2.newthread(client.write)
             yield from self.read(client)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import socket
-import struct
 import sys
 from collections.abc import Generator
 from contextlib import suppress
@@ -27,7 +26,7 @@ CONNECT_S = 10
 def reset(conn: socket2.TCP) -> None:
     """Close at once; the peer gets ConnectionResetError where it would have got the end of the stream."""
     if not conn.closed:
-        conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        conn.setopt("linger", 0)
         conn.close()
 
 
@@ -45,11 +44,10 @@ def carry(source: socket2.TCP, sink: socket2.TCP) -> Generator[Any, Any, None]:
 def relay(client: socket2.TCP, host: str, port: str) -> Generator[Any, Any, None]:
     with client:
         try:
-            with socket2.tcp() as server:
-                with socket2.timeout(CONNECT_S):
-                    yield from server.connect(host, port)
-                for conn in (client, server):
-                    conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # how to pack it is up to the two ends
+            client.setopt("nodelay", True)  # how to pack it is up to the two ends
+            with socket2.timeout(CONNECT_S):
+                server = yield from socket2.connect(host, port, nodelay=True)
+            with server:
                 up = socket2.newthread(carry, client, server)
                 yield from carry(server, client)
                 yield from up.join()

@@ -24,10 +24,12 @@ from .operation import (
     Stats,
     operation,
 )
-from .options import prepare_listener
+from .options import OPTIONS, get_option, option_call, prepare_listener
+from .passing import receive_descriptors, send_descriptors
 
 __all__ = [
     "CHECKING",
+    "OPTIONS",
     "STREAK_MAX",
     "Address",
     "Busy",
@@ -41,10 +43,14 @@ __all__ = [
     "Stats",
     "available",
     "choose",
+    "get_option",
     "native_status",
     "operation",
+    "option_call",
     "prepare_listener",
+    "receive_descriptors",
     "register",
+    "send_descriptors",
 ]
 
 _factories: dict[str, Callable[[], Poller]] = {}

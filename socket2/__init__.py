@@ -8,9 +8,13 @@ from __future__ import annotations
 from pollers import Busy, Cancelled, Closed, Operation
 
 from .addr import Address, AddressList, addr
+from .buffer import IncompleteRead, LimitExceeded
+from .descriptors import recv_fds, send_fds
+from .endpoint import bind, connect, listen
 from .loop import epoll_fd, newthread, poll, run, serve_threads, start, stop
 from .osthreads import call_in_thread
 from .sockets import Socket
+from .stream import Stream, stream
 from .tcp import TCP, tcp
 from .thread import Thread, currentthread
 from .udp import RAW, UDP, raw, udp, unix
@@ -26,23 +30,32 @@ __all__ = [
     "Busy",
     "Cancelled",
     "Closed",
+    "IncompleteRead",
+    "LimitExceeded",
     "Operation",
     "Socket",
+    "Stream",
     "Thread",
     "__version__",
     "addr",
+    "bind",
     "call_in_thread",
+    "connect",
     "currentthread",
     "epoll_fd",
+    "listen",
     "newthread",
     "poll",
     "raw",
+    "recv_fds",
     "resume",
     "run",
+    "send_fds",
     "serve_threads",
     "sleep",
     "start",
     "stop",
+    "stream",
     "suspend",
     "tcp",
     "timeout",

@@ -12,6 +12,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
+import pollers
 from pollers import Closed, Handle, Operation
 
 from . import names
@@ -165,6 +166,21 @@ class Socket:
     def getsockopt(self, level: int, option: int, length: int = 0) -> int | bytes:
         """As socket.getsockopt()."""
         return self._std.getsockopt(level, option, length) if length else self._std.getsockopt(level, option)
+
+    def setopt(self, name: str, value: Any) -> None:
+        """Set an option by its name: `sock.setopt("nodelay", True)`. setsockopt(2), socket(7), tcp(7), ipv6(7).
+
+        True or False: nodelay, keepalive, broadcast, reuseaddr, reuseport, v6only, dontroute. A number: keepalive_idle
+        and keepalive_interval (seconds), keepalive_count, sndbuf and rcvbuf (bytes; Linux doubles them). linger: how
+        many seconds close() keeps data that is under way, 0 to reset the connection, None for as long as it takes.
+        Outlives a failed connect as setsockopt() does. ValueError for an unknown name, TypeError for a wrong value,
+        OSError (ENOPROTOOPT) where the system or the socket has no such option.
+        """
+        self.setsockopt(*pollers.option_call(name, value))
+
+    def getopt(self, name: str) -> Any:
+        """Return an option's value by its name: a bool, a number; of linger None when it is off. As setopt()."""
+        return pollers.get_option(self._std, name)
 
     def settimeout(self, seconds: float | None, direction: Side | None = None) -> None:
         """Let every operation take `seconds` at the most, then raise TimeoutError; None: as long as it takes.

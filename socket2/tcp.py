@@ -98,9 +98,10 @@ class TCP(Socket):
     def connect(self, host: Host, port: Port = 0) -> Operation[None]:
         """Connect to `host` and `port` (see addr()), or to an AddressList: to each address in turn until one answers.
 
-        When all fail the last error is raised, with a note for each. After an attempt that failed, was cancelled or ran
-        out of time the socket is replaced by a fresh one with the same options and binding (and another descriptor), so
-        it can be used on; a UNIX socket stays as it was. Raises OSError, socket.gaierror, TimeoutError, Closed.
+        One that does not answer is waited for: socket2.connect() is better at many. When all fail the last error is
+        raised, with a note for each. After an attempt that failed, was cancelled or ran out of time the socket is
+        replaced by a fresh one with the same options and binding (and another descriptor), so it can be used on; a UNIX
+        socket stays as it was. Raises OSError, socket.gaierror, TimeoutError, Closed.
         """
         return self._write(self._connect(self._query(host, port)))
 

@@ -43,6 +43,11 @@ LAYERS = [
     "sockets",
     "tcp",
     "udp",
+    "buffer",
+    "stream",
+    "eyeballs",
+    "endpoint",
+    "descriptors",
     "__init__",
     "__main__",
 ]
