@@ -26,6 +26,9 @@ from .waits import Join
 # newthread starts a thread inside the call. Deeper than this, one inside the other, it is left to the next turn.
 _NESTED_STARTS_MAX = 64
 
+# Called, while debugging is on, with each thread that is about to take its first step, and with who starts it.
+starthook: Callable[[Thread, Thread | None], Any] | None = None
+
 # While only another OS thread could wake run()'s thread: how often to see whether there is one.
 _LOOK_AGAIN_S = 0.5
 
@@ -58,6 +61,8 @@ class Member:
         creator, streak = self.current, poller.streak
         try:
             if self._begin(thread, func, args):
+                if starthook is not None:
+                    starthook(thread, creator)
                 self._start(thread)
         finally:
             self.current = creator

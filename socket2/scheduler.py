@@ -89,6 +89,11 @@ def current_scheduler() -> Scheduler:
     return scheduler
 
 
+def schedulers() -> list[Scheduler]:
+    """Return those of all OS threads of this process."""
+    return list(_schedulers)
+
+
 # A forked child must not end the parent's threads: their `finally` blocks are about the parent's affairs. The
 # schedulers are held while the fork takes the other OS threads away, and in the child for good.
 _schedulers: weakref.WeakSet[Scheduler] = weakref.WeakSet()
