@@ -9,6 +9,7 @@ import importlib
 import os
 from collections.abc import Callable
 
+from .credentials import peer_uid
 from .operation import (
     CHECKING,
     STREAK_MAX,
@@ -43,6 +44,7 @@ __all__ = [
     "choose",
     "native_status",
     "operation",
+    "peer_uid",
     "prepare_listener",
     "register",
 ]
