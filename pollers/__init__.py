@@ -9,6 +9,7 @@ import importlib
 import os
 from collections.abc import Callable
 
+from .credentials import peer_uid
 from .operation import (
     CHECKING,
     STREAK_MAX,
@@ -47,6 +48,7 @@ __all__ = [
     "native_status",
     "operation",
     "option_call",
+    "peer_uid",
     "prepare_listener",
     "receive_descriptors",
     "register",

@@ -117,6 +117,9 @@ class CheckedDirection:
         made = f", made at {self.made_at}" if self.made_at else ""
         return f"{self.inner.describe()}{made}"
 
+    def fileno(self) -> int:
+        return self.inner.fileno()  # type: ignore[no-any-return]
+
     def __repr__(self) -> str:
         return f"<checked {self.describe()}>"
 

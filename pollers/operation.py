@@ -127,6 +127,9 @@ class Direction(Protocol):
     def describe(self) -> str:
         """Return what is going on here, for people: 'recv on fd 7'."""
 
+    def fileno(self) -> int:
+        """The handle's descriptor, -1 when that is closed."""
+
 
 class Handle(Protocol):
     """A socket as its poller knows it. Every operation raises Closed, Busy, or an OSError with a POSIX errno.

@@ -207,6 +207,9 @@ class Direction:
         name = self.attempt.__name__ if self.attempt is not None and self.state else self.kind
         return f"{name} on fd {self.handle.fd}"
 
+    def fileno(self) -> int:
+        return self.handle.fd
+
     def end(self, error: BaseException) -> None:
         self.value = error
         self.state = FINISHED | FAILED | (self.state & (CLOSED | FORKED))

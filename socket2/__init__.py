@@ -5,6 +5,8 @@ The public names, and nothing else.
 
 from __future__ import annotations
 
+import os as _os
+
 from pollers import Busy, Cancelled, Closed, Operation
 
 from .addr import Address, AddressList, addr
@@ -62,3 +64,8 @@ __all__ = [
     "udp",
     "unix",
 ]
+
+if _os.environ.get("SOCKET2_DEBUG", "") not in ("", "0"):
+    from .debug import enable as _enable
+
+    _enable()

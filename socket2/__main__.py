@@ -1,4 +1,4 @@
-"""The command line: `python -m socket2` says what is here, `python -m socket2 echo HOST:PORT` serves."""
+"""The command line: `python -m socket2` says what is here, `echo HOST:PORT` serves, `ps PID` asks what is going on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 import pollers
 
-from . import TCP, __version__, addr, newthread, run, tcp
+from . import TCP, __version__, addr, debug, newthread, run, tcp
 from .addr import text_of
+from .inquiry import Unanswered, ask
 from .scheduler import current_scheduler
 
 _BLOCK = 1 << 16
@@ -53,21 +54,47 @@ def describe() -> None:
     print(f"native: {pollers.native_status()}")
 
 
-def main(arguments: list[str] | None = None) -> int:
+def process_id(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 31:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a process")
+    return int(text)
+
+
+def echo_until_interrupted(host: str, port: int) -> None:
+    debug.enable()
+    run(serve_echo, host, port)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m socket2", description="A coroutine socket stack.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     command = commands.add_parser("echo", help="run an echo server")
     command.add_argument("address", type=host_and_port, metavar="HOST:PORT")
-    options = parser.parse_args(arguments)
+    command = commands.add_parser("ps", help="tell what the threads of a process wait for")
+    command.add_argument("pid", type=process_id, metavar="PID", help="a process of yours, run with SOCKET2_DEBUG=1")
+    kinds = command.add_mutually_exclusive_group()
+    for kind, help in (
+        ("tree", "each thread below the one that has started it"),
+        ("stacks", "where each thread is: its chain of `yield from` and `await`"),
+        ("stats", "the counters of each loop"),
+    ):
+        kinds.add_argument(f"--{kind}", dest="kind", action="store_const", const=kind, default="ps", help=help)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
     try:
         if options.command is None:
             describe()
+        elif options.command == "ps":
+            print(ask(options.pid, options.kind), end="")
         else:
-            run(serve_echo, *options.address)
+            echo_until_interrupted(*options.address)
     except KeyboardInterrupt:
         pass
-    except (OSError, ValueError) as error:
-        where = f"{text_of(options.address)}: " if options.command else ""
+    except (OSError, ValueError, Unanswered) as error:
+        where = f"{text_of(options.address)}: " if options.command == "echo" else ""
         print(f"python -m socket2: {where}{getattr(error, 'strerror', None) or error}", file=sys.stderr)
         return 1
     return 0

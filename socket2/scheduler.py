@@ -95,11 +95,9 @@ def other_os_threads() -> bool:
 
 def find_scheduler(poller_name: str, fd: int) -> Scheduler | None:
     """Return the scheduler whose poller of that name has this descriptor."""
-    with lock:
-        found = [scheduler for scheduler in _schedulers if scheduler.poller.name == poller_name]
-    for scheduler in found:
+    for scheduler in schedulers():
         try:
-            if scheduler.poller.fileno() == fd:
+            if scheduler.poller.name == poller_name and scheduler.poller.fileno() == fd:
                 return scheduler
         except (OSError, ValueError):
             pass  # shut down
@@ -112,6 +110,12 @@ def current_scheduler() -> Scheduler:
     if scheduler is None:
         scheduler = local.scheduler = Scheduler()
     return scheduler
+
+
+def schedulers() -> list[Scheduler]:
+    """Return those of all OS threads of this process."""
+    with lock:
+        return list(_schedulers)
 
 
 # A forked child must not end the parent's threads: their `finally` blocks are about the parent's affairs. The

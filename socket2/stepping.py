@@ -7,7 +7,7 @@ it was, nor which poller is at work. An exception that nobody joins is reported 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any, Protocol
 
@@ -21,6 +21,9 @@ from .waits import Join
 
 # newthread starts a thread inside the call. Deeper than this, one inside the other, it is left to the next turn.
 _NESTED_STARTS_MAX = 64
+
+# Called, while debugging is on, with each thread that is about to take its first step, and with who starts it.
+starthook: Callable[[Thread, Thread | None], Any] | None = None
 
 
 class _Waitable(Protocol):
@@ -50,6 +53,8 @@ class Stepper:
         try:
             with self.scheduler.entry if outside else nullcontext():
                 if self._begin(thread, func, args):
+                    if starthook is not None:
+                        starthook(thread, creator)
                     self._start(thread)
         finally:
             self.current = creator

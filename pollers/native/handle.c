@@ -336,6 +336,10 @@ close_way(Handle *handle, int way)
     {                                                                                                                 \
         return handle_describe(handle_of(self), way);                                                                 \
     }                                                                                                                 \
+    static PyObject *face##_fileno(PyObject *self, PyObject *Py_UNUSED(ignored))                                      \
+    {                                                                                                                 \
+        return PyLong_FromLong(handle_of(self)->fd);                                                                  \
+    }                                                                                                                 \
     static PyObject *face##_repr(PyObject *self) { return represent(handle_of(self), way); }                          \
     static PyObject *face##_waiter(PyObject *self, void *Py_UNUSED(closure)) { return waiter_of(handle_of(self), way); } \
     static PyObject *face##_error(PyObject *self, void *Py_UNUSED(closure)) { return error_of(handle_of(self), way); }
@@ -343,7 +347,8 @@ close_way(Handle *handle, int way)
 #define FACE_METHODS(face)                                                                                            \
     {"park", face##_park, METH_O, PyDoc_STR("Wait for the operation just yielded; True: it is finished.")},           \
         {"cancel", face##_cancel, METH_O, PyDoc_STR("Give up the wait; True: it has ended with the error.")},         \
-        {"describe", face##_describe, METH_NOARGS, PyDoc_STR("Return what is going on here, for people.")}
+        {"describe", face##_describe, METH_NOARGS, PyDoc_STR("Return what is going on here, for people.")},           \
+        {"fileno", face##_fileno, METH_NOARGS, PyDoc_STR("The descriptor, -1 when closed.")}
 
 #define FACE_ATTRIBUTES(face)                                                                                         \
     {"waiter", face##_waiter, NULL, PyDoc_STR("Who waits, as given to park(); None when nobody does."), NULL},        \
@@ -576,12 +581,6 @@ detach_method(PyObject *self, PyObject *Py_UNUSED(ignored))
         Py_CLEAR(handle->sock);
     }
     return sock;
-}
-
-static PyObject *
-fileno_method(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return PyLong_FromLong(((Handle *)self)->fd);
 }
 
 /* The operations: check the arguments, make an awaitable. */
@@ -871,7 +870,6 @@ static PyMethodDef handle_methods[] = {
     OPERATION(sendfile, "Send up to count bytes of a file from an offset on."),
     OPERATION(connect, "Connect to a numeric address."),
     OPERATION(wait_writable, "Wait until a send would not block."),
-    {"fileno", fileno_method, METH_NOARGS, PyDoc_STR("The descriptor, -1 when closed.")},
     {"close", close_method, METH_NOARGS, PyDoc_STR("End both operations with Closed, unregister, close.")},
     {"detach", detach_method, METH_NOARGS, PyDoc_STR("As close, but give the open socket back.")},
     FACE_METHODS(reading),

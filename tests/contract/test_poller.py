@@ -32,6 +32,15 @@ def test_a_wait_is_never_shorter_than_asked_for(driver: Driver) -> None:
         assert time.monotonic() - begun >= wait_s
 
 
+def test_a_direction_tells_its_descriptor(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        reading, writing = handle.reading, handle.writing
+        assert reading.fileno() == writing.fileno() == handle.fileno() >= 0
+        handle.close()
+        assert reading.fileno() == writing.fileno() == -1
+
+
 def test_limit_leaves_the_rest_for_the_next_call(driver: Driver) -> None:
     pairs = [driver.half() for _ in range(10)]
     tasks = [driver.spawn(does(handle.recv(10))) for handle, _ in pairs]
