@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from bench.distance import METRIC, alike, core_distance_ns
-from bench.load import Load, LoadSettings
+from bench.load import Load, LoadSettings, holding
 from bench.machine import Placement
 from bench.measure import Cpu, Memory, cpu_used, memory_used, serving
 from bench.roster import Contender
@@ -54,19 +55,27 @@ class Loaded:
         }
 
 
-def measure_loaded(server: Contender, settings: LoadSettings, placement: Placement) -> Loaded:
-    """One measurement of a fresh server during which the cores stayed where they were, if that can be had."""
+def measure_loaded(server: Contender, settings: LoadSettings, placement: Placement, idle: int = 0) -> Loaded:
+    """One measurement of a fresh server during which the cores stayed where they were, if that can be had.
+
+    `idle` more connections are open meanwhile, and nothing comes on them.
+    """
     for _ in range(ATTEMPTS_MAX):
         before_ns = core_distance_ns(placement)
-        answer, used, memory = _measure(server, settings, placement)
+        answer, used, memory = _measure(server, settings, placement, idle)
         after_ns = core_distance_ns(placement)
         if alike(before_ns, after_ns):
             break
     return Loaded(answer, used, memory, (before_ns + after_ns) / 2)
 
 
-def _measure(server: Contender, settings: LoadSettings, placement: Placement) -> tuple[dict[str, float], Cpu, Memory]:
-    with serving(server, placement.server_core) as (program, port):
+def _measure(
+    server: Contender, settings: LoadSettings, placement: Placement, idle: int
+) -> tuple[dict[str, float], Cpu, Memory]:
+    with (
+        serving(server, placement.server_core) as (program, port),
+        holding(port, placement.load_core, idle) if idle else nullcontext(),
+    ):
         load = Load(settings, port, placement.load_core)
         with load.program:
             load.warm_up()

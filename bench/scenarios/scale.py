@@ -1,7 +1,9 @@
-"""Scenario scale: how the cost of a request grows with the number of busy connections.
+"""Scenario scale: how the cost of a request grows with the number of connections.
 
-Knows what to read and when. One sample measures a row at all numbers of connections, one right after
-the other with a fresh server each, and takes the growth within that sample, so drift cancels.
+Twice: with all of them busy, where the kernel's own cost grows, too (look at the C server), and with a
+constant number of busy ones among more and more that are idle, which is what a server's day is like.
+One sample measures a row at all numbers of connections, one right after the other with a fresh server
+each, and takes the growth within that sample, so drift cancels.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         default=[100, 1000, 10_000],
         metavar="N",
-        help="busy connections; growth is against the first (default: 100 1000 10000)",
+        help="open connections; growth is against the first (default: 100 1000 10000)",
     )
     parser.add_argument("--size", type=int, default=64, metavar="B", help="bytes per request (default: %(default)s)")
     add_times(parser)
@@ -34,10 +36,12 @@ def _plan(options: Namespace, placement: Placement) -> Plan:
     most, note = spare_connections(max(options.connections))
     numbers = list(dict.fromkeys(min(number, most) for number in options.connections))
 
-    def sample(server: Contender) -> Sample:
+    def sample(server: Contender, all_busy: bool) -> Sample:
         metrics: dict[str, float] = {}
         for number in numbers:
-            loaded = measure_loaded(server, settings_of("echo", number, options.size, options), placement)
+            busy = number if all_busy else numbers[0]
+            settings = settings_of("echo", busy, options.size, options)
+            loaded = measure_loaded(server, settings, placement, number - busy)
             figures = loaded.per("requests", "request")
             metrics[_cost(number)] = figures["cpu_us_per_request"]
             metrics[f"requests_per_s_at_{number}"] = figures["requests_per_s"]
@@ -48,8 +52,12 @@ def _plan(options: Namespace, placement: Placement) -> Plan:
 
     columns = [Column(_cost(number), f"us/req at {number}", 2, ratio=True, spread=True) for number in numbers]
     columns += [Column(_growth(number), f"{number} : {numbers[0]}", 2) for number in numbers[1:]]
-    line = Line({number: _cost(number) for number in numbers}, "busy connections", "server CPU, us per request")
-    return Plan((Case("", sample),), tuple(columns), (note,) if note else (), line)
+    line = Line({number: _cost(number) for number in numbers}, "connections", "server CPU, us per request")
+    cases = (
+        Case("all of them busy", lambda server: sample(server, True)),
+        Case(f"{numbers[0]} of them busy", lambda server: sample(server, False)),
+    )
+    return Plan(cases, tuple(columns), (note,) if note else (), line)
 
 
 def _cost(number: int) -> str:
