@@ -85,7 +85,9 @@ class Scheduler:
         self.poller.wakeup()
 
     def anything_to_wait_for(self) -> bool:
-        return len(self.threads) > self.hopeless or bool(self.ready or self.inbox)
+        if len(self.threads) > self.hopeless or self.ready or self.inbox:
+            return True
+        return self.timers.armed > 0  # a deadline, on what only another thread could end
 
 
 def other_os_threads() -> bool:

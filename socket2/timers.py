@@ -29,6 +29,11 @@ class Timers:
         self.sooner: Callable[[], Any] | None = None  # called when another entry is the first to come up
         self._serial = itertools.count()
 
+    @property
+    def armed(self) -> int:
+        """How many timers are going to fire."""
+        return len(self.heap) - self.useless
+
     def next_due(self) -> float | None:
         """When the first entry comes up, None when there is none. It may turn out to be useless: look again then."""
         return self.heap[0][0] if self.heap else None

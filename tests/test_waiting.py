@@ -227,3 +227,16 @@ def test_100_000_idle_timeouts_leave_the_heap_small() -> None:
             assert largest < 1000
 
     run(main)
+
+
+def test_a_deadline_is_something_to_wait_for() -> None:
+    """Nobody is left to resume the thread, but its time will be over."""
+
+    def main() -> Steps:
+        with pytest.raises(TimeoutError), timeout(0.01):
+            yield from suspend()
+
+    run(main)
+    thread = newthread(main)
+    assert start()
+    assert thread.done
