@@ -51,13 +51,19 @@ class Scheduler:
     def interrupt(self, thread: Thread, error: BaseException) -> None:
         """Raise `error` in `thread` at the wait it is in, or at its next one if that has finished."""
         with lock:
+            if self.end_wait(thread, error):
+                self.enqueue(thread)
+
+    def end_wait(self, thread: Thread, error: BaseException) -> bool:
+        """End the wait that `thread` is in with `error`; False: that will be raised at its next one, if it has one."""
+        with lock:
             if thread.done:
-                return
+                return False
             waiting = thread.waiting_on
             if thread._errors is None and waiting is not None and waiting.cancel(error):
-                self.enqueue(thread)
-            else:
-                thread._errors = [*(thread._errors or ()), error]
+                return True
+            thread._errors = [*(thread._errors or ()), error]
+            return False
 
     def forgive(self, thread: Thread, error: BaseException) -> None:
         """Take back an interruption that has not been delivered yet."""

@@ -16,7 +16,7 @@ from pollers import Cancelled
 from .coroutines import is_bad_call, is_coroutine, no_wait, steps_of
 from .locking import lock
 from .scheduler import Scheduler
-from .thread import Thread, report
+from .thread import Thread, outlast, report
 from .waits import Join
 
 # newthread starts a thread inside the call. Deeper than this, one inside the other, it is left to the next turn.
@@ -102,6 +102,17 @@ class Stepper:
         finally:
             self._nested -= 1
 
+    def interrupt(self, thread: Thread, error: BaseException) -> None:
+        """As Scheduler.interrupt(), and what the thread does then it does inside this call, as a new thread does."""
+        if self.scheduler.end_wait(thread, error):
+            poller = self.scheduler.poller
+            caller, streak = self.current, poller.streak
+            try:
+                self._start(thread)
+            finally:
+                self.current = caller
+                poller.streak = max(streak, poller.streak)
+
     def _step(self, threads: Iterable[Thread]) -> None:
         """Run each thread to its next wait, or to its end. Every request comes through here: hence in one frame."""
         scheduler = self.scheduler
@@ -180,6 +191,11 @@ class Stepper:
     def _end(self, thread: Thread, result: Any, error: BaseException | None) -> None:
         with lock:
             joins = thread._outcome
+            if joins is not None and (rest := outlast(joins, result, error)) is not None:
+                thread._coro = rest
+                self.scheduler.threads[thread] = None
+                self.scheduler.enqueue(thread)
+                return
             # Without the member's own frame, which holds the thread, which holds the error.
             at = error.__traceback__.tb_next if error is not None and error.__traceback__ is not None else None
             thread._outcome = result if error is None else at

@@ -10,11 +10,11 @@ import functools
 import sys
 import threading
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from pollers import Cancelled, operation
+from pollers import Cancelled, Operation, operation
 
 from .locking import lock
 from .waits import Join
@@ -76,6 +76,11 @@ class Thread:
     @property
     def done(self) -> bool:
         return self._coro is None
+
+    @property
+    def _error(self) -> BaseException | None:
+        """What it has ended with, if that was an exception."""
+        return self._errors[0] if self.done and self._errors is not None else None
 
     def result(self) -> Any:
         """Return what the thread returned, or raise what it raised. RuntimeError while it has not ended."""
@@ -156,6 +161,37 @@ def crashhook(thread: Thread, error: BaseException) -> None:
     if sys.stderr is not None:
         print(f"exception in thread {thread.name!r}, which nobody joins:", file=sys.stderr)
         traceback.print_exception(error, file=sys.stderr)
+
+
+class Outlasting(Join):
+    """Has a thread wait for `end()` before it ends: a join of it, but for what is done with it."""
+
+    __slots__ = ("end",)
+
+    def __init__(self, end: Callable[[], Operation[Any]]) -> None:
+        super().__init__("end of a thread")
+        self.end = end
+
+
+def outlast(joins: list[Join], result: Any, error: BaseException | None) -> Generator[Any, None, Any] | None:
+    """What a thread still has to do when its function has ended: wait for others. It keeps its outcome."""
+    waiting = [join for join in joins if isinstance(join, Outlasting)]
+    if not waiting:
+        return None
+    for join in waiting:
+        joins.remove(join)
+    return _outlast(waiting, result, error)
+
+
+def _outlast(waiting: list[Outlasting], result: Any, error: BaseException | None) -> Generator[Any, None, Any]:
+    try:
+        for join in waiting:
+            yield from join.end()
+        if error is not None:
+            raise error
+        return result
+    finally:
+        del error
 
 
 def report(thread: Thread, error: BaseException) -> None:
