@@ -13,12 +13,15 @@ from .addr import Address, AddressList, addr
 from .buffer import IncompleteRead, LimitExceeded
 from .descriptors import recv_fds, send_fds
 from .endpoint import bind, connect, listen
+from .jobs import runafter, runat, runevery
 from .loop import epoll_fd, newthread, poll, run, serve_threads, start, stop
 from .osthreads import call_in_thread
 from .sockets import Socket
 from .stream import Stream, stream
+from .sync import Event, Lock, Queue, Semaphore
 from .tcp import TCP, tcp
 from .thread import Thread, currentthread
+from .threadset import threadset
 from .udp import RAW, UDP, raw, udp, unix
 from .version import __version__
 from .waiting import resume, sleep, suspend, timeout
@@ -32,9 +35,13 @@ __all__ = [
     "Busy",
     "Cancelled",
     "Closed",
+    "Event",
     "IncompleteRead",
     "LimitExceeded",
+    "Lock",
     "Operation",
+    "Queue",
+    "Semaphore",
     "Socket",
     "Stream",
     "Thread",
@@ -52,6 +59,9 @@ __all__ = [
     "recv_fds",
     "resume",
     "run",
+    "runafter",
+    "runat",
+    "runevery",
     "send_fds",
     "serve_threads",
     "sleep",
@@ -60,6 +70,7 @@ __all__ = [
     "stream",
     "suspend",
     "tcp",
+    "threadset",
     "timeout",
     "udp",
     "unix",

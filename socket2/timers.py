@@ -132,6 +132,14 @@ def duration(seconds: float) -> float:
     return value
 
 
+def moment(when: float) -> float:
+    """Return a point in time as a float; raise TypeError or ValueError when it is none."""
+    value = _number(when)
+    if math.isnan(value):
+        raise ValueError("a point in time must not be NaN")
+    return value
+
+
 def _number(value: float) -> float:
     if isinstance(value, (str, bytes, bytearray)):
         raise TypeError(f"a number of seconds is needed, not {value!r}")

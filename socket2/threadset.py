@@ -1,0 +1,248 @@
+"""Threads that belong together: one waits for all of them, and when one fails the others are cancelled.
+
+Knows who is alive and what has failed; a thread tells its set of its end through the Join it was started with. State
+changes in short functions without a wait only (_admit, _ended, _cancel, _close).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any
+
+from pollers import Cancelled, Operation, operation
+
+from .member import current_member
+from .thread import Outlasting, Thread, currentthread, report
+from .waits import Join
+
+
+class _Member(Join):
+    """One thread's place in a set: how the set learns of its end."""
+
+    __slots__ = ("cancelled", "group", "thread")
+
+    def __init__(self, group: threadset) -> None:
+        super().__init__("threadset")
+        self.group = group
+        self.thread: Thread | None = None
+        self.cancelled = False
+
+    def finish(self, result: Any = None) -> bool:
+        """The thread has ended. False: nobody is there any more to raise its error."""
+        return self.group._ended(self)
+
+
+class threadset:
+    """Threads that end together: `async with threadset() as ts: ts.newthread(func); await ts.join()`.
+
+    The first thread that fails has the others cancelled, and the block interrupted at its wait. The error is raised by
+    join(), or by the block; an ExceptionGroup when several failed. Leaving the block, in whatever way, cancels the
+    threads that are left: join() first to let them finish. Errors that come with a cancel or timeout of the block are
+    reported to crashhook(), since that has to go its way. A thread that was cancelled by itself is no failure.
+
+    `async with` also waits until all have ended. A plain `with`, for generators, cannot wait and promises less: threads
+    that need no wait for their cleanup have ended when the block is left. Others go on cleaning up, what fails there is
+    reported, and the thread that made the set ends after them. What a generator waits for inside join() has the full
+    promise: join() waits for all, also when it is itself cancelled.
+
+    RuntimeError outside a thread. (curio's TaskGroup, luapower's threadset)
+    """
+
+    __slots__ = (
+        "_alive",
+        "_cancelled",
+        "_errors",
+        "_interruption",
+        "_joining",
+        "_open",
+        "_owner",
+        "_started",
+        "_threads",
+    )
+
+    def __init__(self) -> None:
+        self._owner = currentthread()
+        self._started = 0
+        self._threads: dict[int, Thread] = {}  # by the number of their start
+        self._alive: dict[_Member, None] = {}  # in order
+        self._errors: list[tuple[Thread, BaseException]] = []
+        self._open = False
+        self._cancelled = False
+        self._joining: Join | None = None
+        self._interruption: Cancelled | None = None  # of the block
+
+    def newthread(self, func: Any, *args: Any, name: str | None = None) -> Thread:
+        """Start a thread as newthread() does, as one of this set. Any thread may, as long as the block lasts.
+
+        If the set has been cancelled the new thread is cancelled, too. RuntimeError when the block has been left.
+        """
+        if not self._open:
+            raise RuntimeError("threads are started inside the block of a threadset only, not before and not after")
+        self._started += 1
+        number, member = self._started, _Member(self)
+        thread = current_member().newthread(func, args, name, member)
+        self._threads[number] = thread
+        self._admit(member, thread)
+        return thread
+
+    def join(self) -> Operation[list[Any]]:
+        """Wait until all threads have ended; return what they returned, in the order they were started.
+
+        None stands for a thread that was cancelled. When one fails the others are cancelled; when they have ended its
+        error is raised, an ExceptionGroup when several failed. Cancelled or out of time: cancels the threads and ends
+        when they have ended. RuntimeError in another thread than the one that made the set.
+        """
+        if currentthread() is not self._owner:
+            raise RuntimeError(f"only {self._owner.name!r}, which made this threadset, can join it")
+        return self._join()
+
+    @operation
+    def _join(self) -> Generator[Any, None, list[Any]]:
+        interruption = yield from self._all_ended()
+        self._raise(interruption)
+        threads = [
+            self._threads[number] for number in sorted(self._threads)
+        ]  # one may have been started inside another
+        return [thread.result() if thread._error is None else None for thread in threads]
+
+    def cancel(self) -> None:
+        """Cancel all threads of the set, and those that are started in it from now on. The block goes on."""
+        self._cancel(now=False)
+
+    # The block.
+
+    def __enter__(self) -> threadset:
+        if self._open or self._started:
+            raise RuntimeError("this threadset has been entered already")
+        self._open = True
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._cancel(now=kind is not GeneratorExit)
+        self._close()
+        if self._alive:
+            self._owner._add_join(Outlasting(self._all_ended))
+        self._raise_after(error)
+
+    @operation
+    def __aenter__(self) -> Generator[Any, None, threadset]:
+        yield from ()
+        return self.__enter__()
+
+    @operation
+    def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> Generator[Any, None, None]:
+        self._cancel(now=False)
+        interruption = yield from self._all_ended()
+        self._close()
+        if interruption is not None:
+            if not isinstance(error, Cancelled) or error is self._interruption:
+                self._raise(interruption)
+            self._owner.scheduler.interrupt(self._owner, interruption)  # one at a time
+        self._raise_after(error)
+
+    @operation
+    def _all_ended(self) -> Generator[Any, None, BaseException | None]:
+        """Wait until no thread is left, whatever comes; return what was to interrupt that. Takes `_interruption` in."""
+        interruptions: list[BaseException] = []
+        while self._alive:
+            self._joining = Join(f"end of {len(self._alive)} threads of a threadset")
+            try:
+                yield from self._joining.wait()
+            except Cancelled as error:
+                if error is not self._interruption:
+                    interruptions.append(error)
+                self._cancel(now=False)
+            finally:
+                self._joining = None
+        self._forgive()
+        for later in interruptions[1:]:
+            self._owner.scheduler.interrupt(self._owner, later)
+        return interruptions[0] if interruptions else None
+
+    def _raise_after(self, error: BaseException | None) -> None:
+        """The block ended with `error`: raise what is to be raised instead, if anything is."""
+        if error is None or error is self._interruption:
+            self._raise(None)
+        elif isinstance(error, Exception):
+            if self._errors:
+                self._raise(None, error)
+        else:
+            self._report()
+
+    def _raise(self, interruption: BaseException | None, *others: Exception) -> None:
+        """Raise the interruption; else the error, or all the errors, that there are."""
+        if interruption is not None:
+            self._report()
+        errors = [*others, *(error for _, error in self._errors)]
+        self._errors.clear()
+        if interruption is None and not errors:
+            return
+        error = interruption
+        if error is None:
+            error = BaseExceptionGroup(f"{len(errors)} errors in a threadset", errors) if errors[1:] else errors[0]
+        context = error.__context__
+        try:
+            raise error
+        finally:
+            error.__context__ = context  # and not the interruption of the block
+            del error, errors, context, interruption, others  # no cycle of an error and its own traceback
+
+    def _report(self) -> None:
+        """Something else goes first, but no error goes unseen."""
+        for thread, error in self._errors:
+            report(thread, error)
+        self._errors.clear()
+
+    # State, changed without a wait.
+
+    def _admit(self, member: _Member, thread: Thread) -> None:
+        member.thread = thread
+        self._alive[member] = None
+        if thread.done:
+            self._ended(member)
+        elif self._cancelled:
+            self._cancel(now=False)
+
+    def _ended(self, member: _Member) -> bool:
+        thread = member.thread
+        if thread is None:
+            return True  # in its first step: _admit() will see to it
+        self._alive.pop(member, None)
+        if self._joining is not None and not self._alive:
+            self._joining.finish()
+        error = thread._error
+        if error is None or (isinstance(error, Cancelled) and error.meant_for is thread):
+            return True
+        if not self._open:
+            return False
+        self._errors.append((thread, error))
+        self._cancel(now=False)
+        if self._interruption is None:
+            self._interruption = Cancelled(f"{thread.name} failed, a thread of a threadset of {self._owner.name}")
+            self._interruption.meant_for = self
+            if self._joining is None:
+                self._owner.scheduler.interrupt(self._owner, self._interruption)
+        return True
+
+    def _cancel(self, now: bool) -> None:
+        """Cancel each thread once: a second time would interrupt its cleanup."""
+        self._cancelled = True
+        for member in list(self._alive):
+            thread = member.thread
+            if thread is not None and not member.cancelled:
+                member.cancelled = True
+                error = Cancelled(f"{thread.name} was cancelled with its threadset")
+                error.meant_for = thread
+                (current_member() if now else thread.scheduler).interrupt(thread, error)
+
+    def _close(self) -> None:
+        self._open = False
+        self._threads.clear()  # and their errors, whose tracebacks may lead here
+        self._forgive()
+
+    def _forgive(self) -> None:
+        if self._interruption is not None:
+            self._owner.scheduler.forgive(self._owner, self._interruption)

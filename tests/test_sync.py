@@ -1,0 +1,453 @@
+"""Events, locks, semaphores, queues: first come, first served, and no cancel ever eats a wake-up or an item."""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+import signal
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+from socket2 import (
+    Cancelled,
+    Closed,
+    Event,
+    Lock,
+    Operation,
+    Queue,
+    Semaphore,
+    Thread,
+    newthread,
+    run,
+    runafter,
+    sleep,
+    threadset,
+    timeout,
+)
+
+Steps = Generator[Any, Any, Any]
+
+
+def noting(trail: list[Any], name: Any, make: Callable[[], Operation[Any]]) -> Steps:
+    """Wait, and note the name, or the name and what came."""
+    got = yield from make()
+    trail.append(name if got is None else (name, got))
+
+
+def line_of(trail: list[Any], count: int, make: Callable[[], Operation[Any]]) -> list[Thread]:
+    return [newthread(noting, trail, at, make) for at in range(count)]
+
+
+def ends(*threads: Thread) -> Steps:
+    for thread in threads:
+        try:
+            yield from thread.join()
+        except Cancelled:
+            pass
+
+
+# Events.
+
+
+def test_an_event_wakes_all_in_order_and_stays_set() -> None:
+    def main() -> Steps:
+        event, trail = Event(), list[Any]()
+        threads = line_of(trail, 3, event.wait)
+        yield from sleep(0)
+        assert not trail
+        assert not event.is_set()
+        event.set()
+        event.set()
+        yield from ends(*threads)
+        assert trail == [0, 1, 2]
+        yield from event.wait()
+        event.clear()
+        with pytest.raises(TimeoutError):
+            yield from event.wait(0.001)
+
+    run(main)
+
+
+def test_an_event_set_and_cleared_at_once_wakes_who_waited() -> None:
+    def main() -> Steps:
+        event, trail = Event(), list[Any]()
+        threads = line_of(trail, 2, event.wait)
+        event.set()
+        event.clear()
+        yield from ends(*threads)
+        assert trail == [0, 1]
+
+    run(main)
+
+
+def test_a_signal_handler_may_set_an_event() -> None:
+    event = Event()
+    previous = signal.signal(signal.SIGUSR2, lambda *_: event.set())
+
+    def main() -> Steps:
+        runafter(0.005, os.kill, os.getpid(), signal.SIGUSR2)
+        yield from event.wait(20)
+
+    try:
+        run(main)
+    finally:
+        signal.signal(signal.SIGUSR2, previous)
+
+
+# Locks and semaphores.
+
+
+def test_a_lock_is_held_by_one_at_a_time_in_the_order_they_came() -> None:
+    def main() -> Steps:
+        lock, trail = Lock(), list[Any]()
+
+        def generator(name: int) -> Steps:
+            with (yield from lock.acquire()):
+                trail.append(name)
+                yield from sleep(0.001)
+                trail.append(name)
+
+        async def coroutine(name: int) -> None:
+            async with lock:
+                trail.append(name)
+                await sleep(0.001)
+                trail.append(name)
+
+        with threadset() as ts:
+            for name in range(6):
+                ts.newthread(coroutine if name % 2 else generator, name)
+            assert lock.locked()
+            yield from ts.join()
+        assert trail == [name for name in range(6) for _ in range(2)]
+        assert not lock.locked()
+
+    run(main)
+
+
+def test_a_lock_is_its_holders() -> None:
+    def main() -> Steps:
+        lock = Lock()
+        with pytest.raises(RuntimeError, match="only the thread that holds"):
+            lock.release()
+        yield from lock.acquire()
+        with pytest.raises(RuntimeError, match="holds this lock already"):
+            yield from lock.acquire()
+        with pytest.raises(RuntimeError, match="only the thread that holds"):
+            yield from newthread(lock.release).join()
+        lock.release()
+
+    run(main)
+
+
+def test_a_lock_is_released_when_the_block_fails_or_is_cancelled() -> None:
+    def main() -> Steps:
+        lock = Lock()
+
+        def holder(make: Callable[[], Operation[Any]]) -> Steps:
+            with (yield from lock.acquire()):
+                yield from make()
+
+        thread = newthread(holder, lambda: sleep(1000))
+        thread.cancel()
+        yield from ends(thread)
+        assert not lock.locked()
+        with pytest.raises(ZeroDivisionError):
+            yield from newthread(holder, lambda: 1 / 0).join()
+        assert not lock.locked()
+
+    run(main)
+
+
+def test_a_semaphore_lets_so_many_in() -> None:
+    def main() -> Steps:
+        semaphore = Semaphore(3)
+        inside = most = 0
+
+        def worker() -> Steps:
+            nonlocal inside, most
+            with (yield from semaphore.acquire()):
+                inside += 1
+                most = max(most, inside)
+                yield from sleep(0.001)
+                inside -= 1
+
+        with threadset() as ts:
+            for _ in range(10):
+                ts.newthread(worker)
+            yield from ts.join()
+        assert most == 3
+
+    run(main)
+    with pytest.raises(ValueError, match="0 permits or more"):
+        Semaphore(-1)
+
+
+def test_a_permit_is_not_taken_by_who_comes_later() -> None:
+    """The first in the line has it from the moment it is released, though it has not run yet."""
+
+    def main() -> Steps:
+        semaphore, trail = Semaphore(0), list[Any]()
+        first = newthread(noting, trail, "first", lambda: semaphore.acquire())
+        semaphore.release()
+        with pytest.raises(TimeoutError):
+            yield from semaphore.acquire(0)
+        yield from ends(first)
+        assert [name for name, _ in trail] == ["first"]
+
+    run(main)
+
+
+@pytest.mark.parametrize("end", ["cancel", "timeout"])
+def test_a_cancelled_waiter_leaves_the_line(end: str) -> None:
+    def main() -> Steps:
+        lock, trail = Lock(), list[Any]()
+        yield from lock.acquire()
+
+        def waiter(name: int, seconds: float | None) -> Steps:
+            with (yield from lock.acquire(seconds)):
+                trail.append(name)
+
+        threads = [newthread(waiter, at, 0.005 if at == 1 and end == "timeout" else None) for at in range(3)]
+        if end == "cancel":
+            threads[1].cancel()
+            lock.release()  # while the cancelled one is still in its place
+            yield from ends(*threads)
+        else:
+            with pytest.raises(TimeoutError):
+                yield from threads[1].join()
+            lock.release()
+            yield from ends(threads[0], threads[2])
+        assert trail == [0, 2]
+        assert not lock.locked()
+
+    run(main)
+
+
+def test_who_was_woken_and_is_cancelled_then_has_it_all_the_same() -> None:
+    def main() -> Steps:
+        semaphore, trail = Semaphore(0), list[Any]()
+
+        def waiter() -> Steps:
+            with (yield from semaphore.acquire()):
+                trail.append("inside")
+                yield from sleep(1000)
+
+        thread = newthread(waiter)
+        semaphore.release()
+        thread.cancel()
+        yield from ends(thread)
+        assert trail == ["inside"]
+        yield from semaphore.acquire(0)  # and it was given back
+
+    run(main)
+
+
+def test_a_wake_up_is_passed_on_when_the_generator_is_closed() -> None:
+    def main() -> Steps:
+        semaphore, trail = Semaphore(0), list[Any]()
+        dropped = semaphore.acquire().__iter__()
+        wait = next(dropped)
+        second = newthread(noting, trail, "second", lambda: semaphore.acquire())
+        semaphore.release()
+        assert wait.done
+        dropped.close()
+        yield from ends(second)
+        assert [name for name, _ in trail] == ["second"]
+
+    run(main)
+
+
+# Queues.
+
+
+@pytest.mark.parametrize("size", [None, 0, 1, 3])
+def test_items_come_in_order(size: int | None) -> None:
+    def main() -> Steps:
+        items = Queue[int](size)
+
+        def producer() -> Steps:
+            for item in range(50):
+                yield from items.put(item)
+                assert size is None or len(items) <= size
+            items.close()
+
+        async def consumer() -> list[int]:
+            return [item async for item in items]
+
+        with threadset() as ts:
+            ts.newthread(producer)
+            ts.newthread(consumer)
+            return (yield from ts.join())
+
+    assert run(main) == [None, list(range(50))]
+
+
+def test_a_full_queue_makes_putters_wait_in_line() -> None:
+    def main() -> Steps:
+        items, trail = Queue[Any](2), list[Any]()
+        putters = [newthread(noting, trail, at, lambda at=at: items.put(at)) for at in range(5)]
+        assert trail == [0, 1]
+        with pytest.raises(queue.Full):
+            items.put_nowait("x")
+        putters[3].cancel()
+        got = []
+        for _ in range(4):
+            got.append((yield from items.get()))
+        yield from ends(*putters)
+        assert got == [0, 1, 2, 4]
+        assert trail == [0, 1, 2, 4]
+        with pytest.raises(queue.Empty):
+            items.get_nowait()
+        items.put_nowait("y")
+        assert items.get_nowait() == "y"
+
+    run(main)
+
+
+def test_getters_are_served_in_the_order_they_came() -> None:
+    def main() -> Steps:
+        items, trail = Queue[str](), list[Any]()
+        getters = line_of(trail, 4, items.get)
+        getters[1].cancel()
+        for item in "abc":
+            yield from items.put(item)
+        yield from ends(*getters)
+        assert trail == [(0, "a"), (2, "b"), (3, "c")]
+
+    run(main)
+
+
+def test_calls_out_of_time_leave_nothing() -> None:
+    def main() -> Steps:
+        items = Queue[str](1)
+        with pytest.raises(TimeoutError):
+            yield from items.get(0.001)
+        with pytest.raises(TimeoutError), timeout(0.001):
+            yield from items.get()
+        yield from items.put("first", 0.001)
+        with pytest.raises(TimeoutError):
+            yield from items.put("never", 0.001)
+        assert (yield from items.get(0)) == "first"
+        assert len(items) == 0
+        for wrong in (lambda: items.get(-1), lambda: items.put("x", -1), lambda: Event().wait(-1)):
+            with pytest.raises(ValueError, match="negative"):
+                wrong()
+
+    run(main)
+
+
+def test_an_item_that_a_closed_generator_had_got_goes_to_the_next_or_back() -> None:
+    def main() -> Steps:
+        for second in (True, False):
+            items, trail = Queue[str](1), list[Any]()
+            dropped = items.get().__iter__()
+            next(dropped)
+            threads = line_of(trail, 1, items.get) if second else []
+            items.put_nowait("item")
+            dropped.close()
+            yield from ends(*threads)
+            assert trail == ([(0, "item")] if second else [])
+            assert len(items) == (0 if second else 1)
+
+    run(main)
+
+
+def test_closing_wakes_all_and_leaves_what_is_in() -> None:
+    def main() -> Steps:
+        items = Queue[int](1)
+        getter = newthread(items.get)
+        items.close()
+        with pytest.raises(Closed, match="queue is closed"):
+            yield from getter.join()
+
+        items = Queue[int](1)
+        items.put_nowait(1)
+        putter = newthread(items.put, 2)
+        items.close()
+        items.close()
+        with pytest.raises(Closed):
+            yield from putter.join()
+        with pytest.raises(Closed):
+            yield from items.put(3)
+        assert (yield from items.get()) == 1
+        with pytest.raises(Closed):
+            yield from items.get()
+        with pytest.raises(Closed):
+            items.get_nowait()
+
+    run(main)
+
+
+def test_sizes() -> None:
+    with pytest.raises(ValueError, match="0 items or more"):
+        Queue(-1)
+
+
+def test_they_say_what_they_are_and_who_waits() -> None:
+    def main() -> Steps:
+        event, lock, items = Event(), Lock(), Queue[int](0)
+        threads = [newthread(event.wait), newthread(items.put, 1)]
+        assert (repr(event), repr(lock)) == ("<Event, 1 waiting>", "<Lock, 1 free, 0 waiting>")
+        assert repr(items) == "<Queue, 0 of 0, 1 putting, 0 getting>"
+        assert "event" in repr(threads[0])
+        assert "queue" in repr(threads[1])
+        for thread in threads:
+            thread.cancel()
+        yield from ends(*threads)
+
+    run(main)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_item_and_no_permit_is_lost_whatever_is_cancelled(seed: int) -> None:
+    """Each producer and consumer holds a permit while it works; cancels and timeouts fall anywhere."""
+    dice = random.Random(seed)
+
+    def main() -> Steps:
+        items, permits = Queue[int](dice.choice([None, 0, 1, 2])), Semaphore(3)
+        put: list[int] = []
+        got: list[int] = []
+
+        def producer(first: int) -> Steps:
+            for item in range(first, first + 10):
+                with (yield from permits.acquire()):
+                    yield from items.put(item, dice.choice([None, 0, 0.001]))
+                    put.append(item)
+
+        def consumer() -> Steps:
+            while True:
+                got.append((yield from items.get(dice.choice([None, None, 0, 0.001]))))
+
+        threads = [newthread(quiet, producer, at * 100) for at in range(5)] + [
+            newthread(quiet, consumer) for _ in range(5)
+        ]
+        for _ in range(20):
+            yield from sleep(dice.choice([0, 0, 0.0005]))
+            dice.choice(threads).cancel()
+            if dice.random() < 0.5:
+                threads.append(newthread(quiet, consumer))
+        for thread in threads[:5]:
+            thread.cancel()
+        yield from ends(*threads[:5])
+        try:
+            while True:
+                got.append((yield from items.get(0)))
+        except TimeoutError:
+            pass
+        for thread in threads:
+            thread.cancel()
+        yield from ends(*threads)
+        assert sorted(got) == sorted(put)
+        for _ in range(3):
+            yield from permits.acquire(0)
+
+    def quiet(work: Callable[..., Steps], *args: Any) -> Steps:
+        try:
+            yield from work(*args)
+        except TimeoutError:
+            pass
+
+    run(main)

@@ -1,0 +1,523 @@
+"""Threads that end together: outcomes in order, first error, cancels, and what a block promises when it is left."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+import socket2
+from socket2 import Cancelled, Event, currentthread, newthread, run, sleep, start, suspend, threadset, timeout
+
+Steps = Generator[Any, Any, Any]
+
+
+def worker(trail: list[Any], name: Any, seconds: float, cleanup_s: float | None = None) -> Steps:
+    try:
+        yield from sleep(seconds)
+        return name
+    finally:
+        if cleanup_s is not None:
+            yield from sleep(cleanup_s)
+        trail.append(name)
+
+
+def failing(error: BaseException, seconds: float = 0) -> Steps:
+    yield from sleep(seconds)
+    raise error
+
+
+@pytest.fixture
+def crashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    reported: list[str] = []
+    monkeypatch.setattr("socket2.thread.crashhook", lambda thread, error: reported.append(repr(error)))
+    return reported
+
+
+def test_outcomes_come_in_the_order_of_the_starts() -> None:
+    def main() -> Steps:
+        trail: list[Any] = []
+        with threadset() as ts:
+            for at, seconds in enumerate((0.02, 0, 0.01)):
+                ts.newthread(worker, trail, at, seconds)
+            ts.newthread(lambda: "a plain function")
+            return trail, (yield from ts.join())
+
+    trail, outcomes = run(main)
+    assert outcomes == [0, 1, 2, "a plain function"]
+    assert trail == [1, 2, 0]
+
+
+def test_a_member_can_start_others_and_is_before_them() -> None:
+    def main() -> Steps:
+        def parent() -> Steps:
+            ts.newthread(child)
+            yield from sleep(0.001)
+            ts.newthread(child)
+            return "parent"
+
+        def child() -> Steps:
+            yield from sleep(0.005)
+            return "child"
+
+        with threadset() as ts:
+            ts.newthread(parent)
+            return (yield from ts.join())
+
+    assert run(main) == ["parent", "child", "child"]
+
+
+def test_join_of_none_and_join_again() -> None:
+    def main() -> Steps:
+        with threadset() as ts:
+            assert (yield from ts.join()) == []
+            ts.newthread(lambda: 1)
+            assert (yield from ts.join()) == [1]
+            ts.newthread(lambda: 2)
+            assert (yield from ts.join()) == [1, 2]
+
+    run(main)
+
+
+@pytest.mark.parametrize("first_step", [True, False])
+def test_the_first_error_cancels_the_others_and_is_raised_by_join(first_step: bool, crashes: list[str]) -> None:
+    trail: list[Any] = []
+    error = ValueError("first")
+
+    def fail_at_once() -> Steps:
+        raise error
+        yield
+
+    def main() -> Steps:
+        with threadset() as ts:
+            ts.newthread(worker, trail, "other", 1000, 0.001)
+            ts.newthread(*(fail_at_once,) if first_step else (failing, error, 0.001))
+            with pytest.raises(ValueError, match="first") as caught:
+                yield from ts.join()
+            assert caught.value is error
+            assert trail == ["other"]
+            assert ts.newthread(worker, trail, "late", 1000)
+            yield from ts.join()
+            assert trail == ["other", "late"]
+
+    run(main)
+    assert not crashes
+
+
+def test_several_errors_are_a_group(crashes: list[str]) -> None:
+    def fails_when_cancelled() -> Steps:
+        try:
+            yield from suspend()
+        finally:
+            raise KeyError("second")
+
+    def main() -> Steps:
+        with threadset() as ts:
+            ts.newthread(fails_when_cancelled)
+            ts.newthread(failing, ValueError("first"))
+            yield from ts.join()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        run(main)
+    assert [repr(error) for error in caught.value.exceptions] == ["ValueError('first')", "KeyError('second')"]
+    assert not crashes
+
+
+def test_the_block_is_interrupted_at_its_wait_and_raises_the_error() -> None:
+    trail: list[Any] = []
+
+    def body(ts: threadset) -> Steps:
+        ts.newthread(worker, trail, "other", 1000)
+        ts.newthread(failing, ValueError("in a member"), 0.001)
+        try:
+            yield from sleep(1000)
+        except Cancelled:
+            trail.append("interrupted")
+            raise
+
+    def generator() -> Steps:
+        with pytest.raises(ValueError, match="in a member"):
+            with threadset() as ts:
+                yield from body(ts)
+        yield from sleep(0.001)  # nothing is left to be raised
+
+    async def coroutine() -> None:
+        with pytest.raises(ValueError, match="in a member"):
+            async with threadset() as ts:
+                await newthread(body, ts).join()
+        await sleep(0.001)
+
+    run(generator)
+    assert trail == ["other", "interrupted"] or trail == ["interrupted", "other"]
+
+
+def test_an_error_of_the_body_cancels_the_members_and_stays_itself() -> None:
+    trail: list[Any] = []
+
+    async def main() -> None:
+        with pytest.raises(LookupError, match="mine"):
+            async with threadset() as ts:
+                ts.newthread(worker, trail, 1, 1000, 0.001)
+                ts.newthread(worker, trail, 2, 1000)
+                raise LookupError("mine")
+        assert sorted(trail) == [1, 2]
+
+    run(main)
+
+
+def test_errors_of_body_and_members_are_a_group() -> None:
+    async def main() -> None:
+        async with threadset() as ts:
+            ts.newthread(failing, ValueError("in a member"))
+            try:
+                await sleep(1000)
+            finally:
+                raise LookupError("mine")
+
+    with pytest.raises(ExceptionGroup) as caught:
+        run(main)
+    assert [repr(error) for error in caught.value.exceptions] == ["LookupError('mine')", "ValueError('in a member')"]
+
+
+def test_leaving_an_async_block_cancels_and_waits() -> None:
+    trail: list[Any] = []
+
+    async def main() -> None:
+        async with threadset() as ts:
+            ts.newthread(worker, trail, 1, 1000, 0.005)
+            ts.newthread(worker, trail, 2, 1000, 0.001)
+        assert trail == [2, 1]
+        with pytest.raises(RuntimeError, match="inside the block"):
+            ts.newthread(worker, trail, 3, 1000)
+
+    run(main)
+
+
+def test_leaving_a_plain_block_ends_those_that_need_no_wait() -> None:
+    trail: list[Any] = []
+
+    def main() -> Steps:
+        me = currentthread()
+        yield from sleep(0)
+        with threadset() as ts:
+            ts.newthread(worker, trail, 1, 1000)
+            threads = [ts.newthread(suspend), ts.newthread(worker, trail, 2, 1000)]
+        assert trail == [1, 2]
+        assert all(thread.done for thread in threads)
+        assert currentthread() is me
+
+    run(main)
+
+
+def test_whoever_left_a_plain_block_ends_after_the_rest(crashes: list[str]) -> None:
+    trail: list[Any] = []
+
+    def owner() -> Steps:
+        yield from sleep(0)
+        with threadset() as ts:
+            ts.newthread(worker, trail, "slow cleanup", 1000, 0.01)
+            ts.newthread(failing_cleanup)
+        assert not trail
+        trail.append("left")
+        return "outcome"
+
+    def failing_cleanup() -> Steps:
+        try:
+            yield from suspend()
+        finally:
+            yield from sleep(0.001)
+            raise KeyError("in the cleanup")
+
+    def main() -> Steps:
+        outcome = yield from newthread(owner).join()
+        assert outcome == "outcome"
+        assert trail == ["left", "slow cleanup"]
+
+    run(main)
+    assert crashes == ["KeyError('in the cleanup')"]
+
+
+@pytest.mark.parametrize("outcome", [ValueError("of the owner"), Cancelled("of the owner"), None])
+def test_an_owner_that_ends_late_keeps_its_outcome(outcome: BaseException | None) -> None:
+    trail: list[Any] = []
+
+    def owner() -> Any:  # a plain function is a thread, too
+        with threadset() as ts:
+            ts.newthread(worker, trail, 1, 1000, 0.001)
+            if outcome is not None:
+                raise outcome
+        return "fine"
+
+    def main() -> Steps:
+        thread = newthread(owner)
+        assert not thread.done
+        thread.cancel()  # too late: its function has ended
+        if outcome is None:
+            assert (yield from thread.join()) == "fine"
+        else:
+            with pytest.raises(type(outcome), match="of the owner"):
+                yield from thread.join()
+        assert trail == [1]
+
+    run(main)
+
+
+@pytest.mark.parametrize("cancels", [1, 3])
+def test_a_cancel_of_join_cancels_all_and_waits_for_them(cancels: int, crashes: list[str]) -> None:
+    trail: list[Any] = []
+
+    def owner() -> Steps:
+        with threadset() as ts:
+            ts.newthread(worker, trail, 1, 1000, 0.01)
+            ts.newthread(worker, trail, 2, 1000)
+            try:
+                yield from ts.join()
+            finally:
+                trail.append("joined")
+
+    def main() -> Steps:
+        thread = newthread(owner)
+        for _ in range(cancels):
+            yield from sleep(0.001)
+            thread.cancel()
+        with pytest.raises(Cancelled):
+            yield from thread.join()
+        assert trail == [2, 1, "joined"]
+
+    run(main)
+    assert not crashes
+
+
+def test_a_timeout_around_join() -> None:
+    trail: list[Any] = []
+
+    def main() -> Steps:
+        with pytest.raises(TimeoutError), timeout(0.01), threadset() as ts:
+            ts.newthread(worker, trail, 1, 1000, 0.001)
+            yield from ts.join()
+        assert trail == [1]
+
+    run(main)
+
+
+def test_two_interruptions_of_join_are_both_delivered() -> None:
+    trail: list[Any] = []
+
+    def owner() -> Steps:
+        with timeout(0.001):
+            with threadset() as ts:
+                ts.newthread(worker, trail, 1, 1000, 0.02)
+                yield from ts.join()
+
+    def caught() -> Steps:
+        with pytest.raises(TimeoutError):
+            yield from owner()
+        trail.append("timed out")
+        yield from sleep(1000)
+
+    def main() -> Steps:
+        thread = newthread(caught)
+        yield from sleep(0.01)
+        thread.cancel()
+        with pytest.raises(Cancelled):
+            yield from thread.join()
+        assert trail == [1, "timed out"]
+
+    run(main)
+
+
+def test_a_cancel_goes_its_way_and_errors_that_come_with_it_are_reported(crashes: list[str]) -> None:
+    def fails_when_cancelled() -> Steps:
+        try:
+            yield from suspend()
+        finally:
+            raise KeyError("in the cleanup")
+
+    async def owner() -> None:
+        async with threadset() as ts:
+            ts.newthread(fails_when_cancelled)
+            await suspend()
+
+    def main() -> Steps:
+        thread = newthread(owner)
+        thread.cancel()
+        with pytest.raises(Cancelled):
+            yield from thread.join()
+
+    run(main)
+    assert crashes == ["KeyError('in the cleanup')"]
+
+
+def test_a_member_cancelled_by_itself_is_no_failure() -> None:
+    def main() -> Steps:
+        with threadset() as ts:
+            thread = ts.newthread(suspend)
+            ts.newthread(sleep, 0.001)
+            ts.newthread(lambda: 3)
+            thread.cancel()
+            return (yield from ts.join())
+
+    assert run(main) == [None, None, 3]
+
+
+def test_somebody_elses_cancel_is_a_failure() -> None:
+    def main() -> Steps:
+        victim = newthread(suspend)
+        with threadset() as ts:
+            ts.newthread(victim.join)
+            victim.cancel()
+            yield from ts.join()
+
+    with pytest.raises(Cancelled):
+        run(main)
+
+
+def test_cancel_of_the_set_lets_the_block_go_on() -> None:
+    def main() -> Steps:
+        with threadset() as ts:
+            ts.newthread(suspend)
+            ts.cancel()
+            ts.newthread(suspend)
+            yield from sleep(0.001)
+            return (yield from ts.join())
+
+    assert run(main) == [None, None]
+
+
+def test_a_cleanup_is_interrupted_once_only() -> None:
+    """Cancelled by a failure, by cancel() and by the end of the block: for the members that is one cancel."""
+    trail: list[Any] = []
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match="of one"):
+            async with threadset() as ts:
+                ts.newthread(worker, trail, 1, 1000, 0.01)
+                ts.newthread(failing, ValueError("of one"))
+                try:
+                    await sleep(1000)
+                finally:
+                    ts.cancel()
+        assert trail == [1]
+
+    run(main)
+
+
+def test_sets_nest_and_an_outer_failure_ends_the_inner_one() -> None:
+    trail: list[Any] = []
+
+    def main() -> Steps:
+        with pytest.raises(ValueError, match="outer"):
+            with threadset() as outer:
+                outer.newthread(failing, ValueError("outer"), 0.005)
+                with threadset() as inner:
+                    inner.newthread(worker, trail, "inner", 1000, 0.001)
+                    yield from inner.join()
+        assert trail == ["inner"]
+
+    run(main)
+
+
+def test_what_needs_a_thread_says_so() -> None:
+    with pytest.raises(RuntimeError, match="inside a thread"):
+        threadset()
+
+    def main() -> Steps:
+        ts = threadset()
+        with pytest.raises(RuntimeError, match="inside the block"):
+            ts.newthread(suspend)
+        with ts:
+            with pytest.raises(RuntimeError, match="entered already"):
+                ts.__enter__()
+            with pytest.raises(RuntimeError, match="main"):
+                yield from newthread(lambda: ts.join()).join()
+            with pytest.raises(TypeError):
+                ts.newthread(suspend, 1, 2, 3)
+            assert (yield from ts.join()) == []
+
+    run(main)
+
+
+def test_a_deadlock_in_a_set_is_told() -> None:
+    def main() -> Steps:
+        with threadset() as ts:
+            ts.newthread(Event().wait)
+            yield from ts.join()
+
+    with pytest.raises(RuntimeError, match="deadlock"):
+        run(main)
+    for thread in socket2.scheduler.current_scheduler().threads:
+        thread.cancel()
+    start()
+
+
+def test_nothing_keeps_an_error_alive() -> None:
+    class Local:
+        pass
+
+    def fails(local: Local) -> Steps:
+        yield from sleep(0)
+        raise ValueError(repr(local))
+
+    def main() -> Steps:
+        local = Local()
+        dead = weakref.ref(local)
+        try:
+            with threadset() as ts:
+                ts.newthread(fails, local)
+                del local
+                yield from ts.join()
+        except ValueError:
+            pass
+        del ts
+        yield from sleep(0)
+        return dead
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert run(main)() is None
+    finally:
+        gc.enable()
+
+
+def test_many_members_in_linear_time() -> None:
+    def main() -> Steps:
+        gone = 0
+
+        def member() -> Steps:
+            nonlocal gone
+            try:
+                yield from suspend()
+            finally:
+                gone += 1
+
+        with threadset() as ts:
+            for _ in range(5000):
+                ts.newthread(member)
+        yield from sleep(0)
+        return gone
+
+    assert run(main) == 5000
+
+
+def test_a_generator_that_is_dropped_in_its_block_cancels_the_members() -> None:
+    trail: list[Any] = []
+
+    def inner() -> Steps:
+        with threadset() as ts:
+            ts.newthread(worker, trail, 1, 1000)
+            yield from sleep(1000)
+
+    def main() -> Steps:
+        steps = inner()
+        next(steps)
+        steps.close()
+        assert not trail  # not inside close(), which a garbage collection may have called
+        yield from sleep(0)
+        yield from sleep(0)
+        assert trail == [1]
+
+    run(main)
