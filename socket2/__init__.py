@@ -14,8 +14,10 @@ from .buffer import IncompleteRead, LimitExceeded
 from .descriptors import recv_fds, send_fds
 from .endpoint import bind, connect, listen
 from .jobs import runafter, runat, runevery
+from .listeners import inherited_listeners
 from .loop import epoll_fd, newthread, poll, run, serve_threads, start, stop
 from .osthreads import call_in_thread
+from .server import Server, between_requests, serve
 from .sockets import Socket
 from .stream import Stream, stream
 from .sync import Event, Lock, Queue, Semaphore
@@ -25,6 +27,7 @@ from .threadset import threadset
 from .udp import RAW, UDP, raw, udp, unix
 from .version import __version__
 from .waiting import resume, sleep, suspend, timeout
+from .workers import serve_workers
 
 __all__ = [
     "RAW",
@@ -42,16 +45,19 @@ __all__ = [
     "Operation",
     "Queue",
     "Semaphore",
+    "Server",
     "Socket",
     "Stream",
     "Thread",
     "__version__",
     "addr",
+    "between_requests",
     "bind",
     "call_in_thread",
     "connect",
     "currentthread",
     "epoll_fd",
+    "inherited_listeners",
     "listen",
     "newthread",
     "poll",
@@ -63,7 +69,9 @@ __all__ = [
     "runat",
     "runevery",
     "send_fds",
+    "serve",
     "serve_threads",
+    "serve_workers",
     "sleep",
     "start",
     "stop",

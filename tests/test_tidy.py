@@ -59,6 +59,10 @@ LAYERS = [
     "inquiry",
     "tracing",
     "debug",
+    "signals",
+    "listeners",
+    "server",
+    "workers",
     "__init__",
     "__main__",
 ]

@@ -1,0 +1,135 @@
+"""Listening sockets for a server: one per address of a host, all on one port; or those that a service manager passed.
+
+An IPv6 socket is kept from taking IPv4 as well (IPV6_V6ONLY), so the two never fight for a port and systems agree.
+Knows nothing of accepting.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pollers
+from pollers import operation
+
+from .addr import Address, AddressList, Host, Port, Query, resolve
+from .tcp import TCP, tcp
+
+_NOT_HERE = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}  # of a family that this system or interface does without
+
+# A free port of one family may be in use in the other: so often another one is tried.
+_PORTS_TRIED = 32
+
+# The first descriptor that is passed: sd_listen_fds(3).
+_LISTEN_FDS_START = 3
+
+
+def queries_of(host: Host, port: Port) -> list[Query]:
+    """What to look up for a server's host: any interface and loopback are addresses of both families."""
+    both = host is None or host is False or (isinstance(host, str) and host.lower() in ("", "*", "localhost"))
+    return [Query(host, port, "tcp", family, None, ()) for family in (("inet", "inet6") if both else (None,))]
+
+
+@operation
+def listen_at(host: Host, port: Port, backlog: int | None, reuse_port: bool) -> Generator[Any, None, list[TCP]]:
+    """Return a listening socket for each address of a host. OSError, socket.gaierror."""
+    answers = []
+    for query in queries_of(host, port):
+        addresses = yield from resolve(query)
+        answers.append(addresses)
+    return listen(bind(answers, reuse_port), backlog)
+
+
+def listen(bound: list[TCP], backlog: int | None) -> list[TCP]:
+    """Make bound sockets listen, or close them all. OSError: also when another one has begun to listen there."""
+    try:
+        for sock in bound:
+            sock.listen(backlog=backlog)
+    except BaseException:
+        for sock in bound:
+            sock.close()
+        raise
+    return bound
+
+
+def bind(answers: Sequence[AddressList], reuse_port: bool) -> list[TCP]:
+    """Make a socket for each address, bound and not listening yet. Port 0 is the same free port for all.
+
+    Of several answers those are left out whose family this machine does without. OSError, and then nothing is bound.
+    """
+    for _ in range(_PORTS_TRIED - 1):
+        try:
+            return _bind(answers, reuse_port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or answers[0][0].port:
+                raise
+    return _bind(answers, reuse_port)
+
+
+def _bind(answers: Sequence[AddressList], reuse_port: bool) -> list[TCP]:
+    bound: dict[Any, TCP] = {}
+    port = answers[0][0].port
+    try:
+        for at, answer in enumerate(answers, 1):
+            try:
+                for address in answer:
+                    if address.sockaddr not in bound:  # a look-up may tell one twice
+                        sock = bound[address.sockaddr] = _bind_to(_at_port(address, port), reuse_port)
+                        port = sock.getsockname()[1]
+            except OSError as error:
+                last = at == len(answers) and not bound
+                if last or len(answers) == 1 or error.errno not in _NOT_HERE:
+                    raise
+    except BaseException:
+        for sock in bound.values():
+            sock.close()
+        raise
+    return list(bound.values())
+
+
+def _bind_to(address: Address, reuse_port: bool) -> TCP:
+    sock = tcp(address.family)
+    try:
+        pollers.prepare_listener(sock._std)
+        if address.family == "inet6":
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _at_port(address: Address, port: int) -> Address:
+    return replace(address, sockaddr=(address.sockaddr[0], port, *address.sockaddr[2:]))
+
+
+def inherited_listeners() -> list[TCP]:
+    """Take over the listening sockets that a service manager passed to this process; [] when there are none.
+
+    The protocol is systemd's: LISTEN_PID names this process, LISTEN_FDS counts the descriptors from 3 on. The variables
+    are taken out of the environment, so a second call finds nothing. ValueError for a descriptor that is no listening
+    stream socket. (sd_listen_fds(3))
+    """
+    count = os.environ.pop("LISTEN_FDS", "")
+    if os.environ.pop("LISTEN_PID", "") != str(os.getpid()) or not count.isdecimal():
+        return []
+    os.environ.pop("LISTEN_FDNAMES", None)
+    listeners: list[TCP] = []
+    try:
+        for fd in range(_LISTEN_FDS_START, _LISTEN_FDS_START + int(count)):
+            os.set_inheritable(fd, False)
+            listeners.append(tcp(fileno=fd))
+            if not listeners[-1].getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                raise ValueError(f"descriptor {fd}, passed in LISTEN_FDS, does not listen")
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
