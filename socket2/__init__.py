@@ -27,7 +27,7 @@ from .threadset import threadset
 from .udp import RAW, UDP, raw, udp, unix
 from .version import __version__
 from .waiting import resume, sleep, suspend, timeout
-from .workers import serve_workers
+from .workers import Workers, serve_workers
 
 __all__ = [
     "RAW",
@@ -49,6 +49,7 @@ __all__ = [
     "Socket",
     "Stream",
     "Thread",
+    "Workers",
     "__version__",
     "addr",
     "between_requests",

@@ -75,7 +75,7 @@ class _Worker:
 
 
 class Workers:
-    """The supervisor. `addresses`: where its workers listen; `pids`: their processes that live now."""
+    """The supervisor, as serve_workers() hands it to `ready`. `addresses`: where the workers listen."""
 
     def __init__(self, work: Callable[[socket.socket], Any], count: int, addresses: list[Any], grace_s: float) -> None:
         self.addresses = addresses
@@ -96,6 +96,7 @@ class Workers:
 
     @property
     def pids(self) -> list[int]:
+        """The process numbers of the workers that live now."""
         return [worker.pid for worker in self._workers.values()]
 
     def run(self, ready: Callable[[Workers], Any] | None) -> int:
@@ -308,6 +309,7 @@ def serve_workers(
     count = workers if workers is not None else _cpus()
     if count < 1:
         raise ValueError(f"one worker at least, not {count!r}")
+    Server(handler, max_connections=max_connections)  # what is wrong with these is said here, not in each worker
     options = {"backlog": backlog, "max_connections": max_connections, "grace_s": duration(grace_s)}
     mine = list(listeners) or bind([query.at_once() or query.look_up() for query in queries_of(host, port)], True)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -21,10 +23,13 @@ from .interop.peers import LIMIT_S, ROOT, Program, beside, connect, pattern, pyt
 EXAMPLES = ROOT / "examples"
 STOP_S = 1.0
 ECHO_SERVERS = ["echo_server.py", "echo_server_async.py"]
-SERVERS = [[name] for name in [*ECHO_SERVERS, "chat.py", "udp_time_server.py"]] + [["tcp_proxy.py", "127.0.0.1:9"]]
+SERVERS = [[name] for name in [*ECHO_SERVERS, "chat.py", "udp_time_server.py", "worker_server.py"]] + [
+    ["tcp_proxy.py", "127.0.0.1:9"]
+]
 ALL = {"echo_server.py", "echo_server_async.py", "chat.py", "udp_time_server.py", "tcp_proxy.py"} | {
     "port_scanner.py",
     "ping.py",
+    "worker_server.py",
 }
 
 
@@ -542,3 +547,134 @@ def test_ping_without_the_right_to() -> None:
         assert program.wait() == 1
         assert program.stdout() == b""
         assert program.stderr() == b"a raw socket needs root, or the capability CAP_NET_RAW\n"
+
+
+# The server of several processes.
+
+
+class Asker:
+    """A client of worker_server.py."""
+
+    def __init__(self, port: int) -> None:
+        self.sock = connect("127.0.0.1", port)
+        self._lines = self.sock.makefile("rb")
+        try:
+            self.worker = int(self.line().removeprefix(b"worker "))
+        except BaseException:
+            self.close()
+            raise
+
+    def line(self) -> bytes:
+        return self._lines.readline()
+
+    def ask(self) -> None:
+        self.sock.sendall(b"a line\n")
+        assert self.line() == b"A LINE\n"
+
+    def close(self) -> None:
+        self._lines.close()
+        self.sock.close()
+
+    def __enter__(self) -> Asker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def askers_at_all(workers: int, port: int, stack: ExitStack) -> list[Asker]:
+    """Connect until each worker has got a connection: the kernel spreads them as it likes."""
+    askers: list[Asker] = []
+    while len({asker.worker for asker in askers}) < workers:
+        assert len(askers) < 200
+        askers.append(stack.enter_context(Asker(port)))
+    return askers
+
+
+def children(pid: int) -> set[int]:
+    listing = Path(f"/proc/{pid}/task/{pid}/children")
+    if not listing.exists():
+        pytest.skip("this system has no /proc that tells of children")
+    return set(map(int, listing.read_text().split()))
+
+
+def replaced(program: Program, before: set[int], port: int) -> None:
+    """Fail unless there is another worker within a second, and it serves."""
+    begun = monotonic()
+    while not (new := children(program.pid) - before):
+        assert monotonic() - begun < LIMIT_S
+    assert monotonic() - begun < 1
+    while True:
+        with Asker(port) as asker:
+            asker.ask()
+            if asker.worker in new:
+                return
+        assert monotonic() - begun < LIMIT_S
+
+
+def test_a_worker_of_four_that_is_killed_takes_its_own_connections_with_it_only() -> None:
+    with python(EXAMPLES / "worker_server.py", "--port", "0", "--workers", "4") as program, ExitStack() as stack:
+        port = program.port(r"^listening on 127\.0\.0\.1:(\d+)$")
+        askers = askers_at_all(4, port, stack)
+        before = children(program.pid)
+        assert before == {asker.worker for asker in askers}
+        killed = askers[0].worker
+        os.kill(killed, signal.SIGKILL)
+        replaced(program, before, port)
+        for asker in askers:
+            if asker.worker == killed:
+                assert asker.line() == b""
+            else:
+                asker.ask()
+        stack.close()
+        stop(program)
+        assert b"(pid %d) was ended by SIGKILL" % killed in program.stderr()
+
+
+def test_a_worker_that_is_told_to_stop_answers_what_it_has_in_hand() -> None:
+    with python(EXAMPLES / "worker_server.py", "--port", "0", "--workers", "2") as program, ExitStack() as stack:
+        port = program.port(r"^listening on 127\.0\.0\.1:(\d+)$")
+        askers = askers_at_all(2, port, stack)
+        before = children(program.pid)
+        ending = askers[0].worker
+        for asker in askers:
+            asker.ask()
+            asker.sock.sendall(b"first\nsecond\n")
+            assert asker.line() == b"FIRST\n"
+        os.kill(ending, signal.SIGTERM)
+        for asker in askers:
+            assert asker.line() == b"SECOND\n"
+            if asker.worker == ending:
+                assert asker.line() == b""
+            else:
+                asker.ask()
+        replaced(program, before, port)
+        stack.close()
+        stop(program)
+        assert b"(pid %d) ended with status 0" % ending in program.stderr()
+
+
+def test_a_stop_under_load_answers_whoever_was_greeted() -> None:
+    def client(port: int) -> int:
+        """Ask on fresh connections until there are none to be had; return how many were greeted."""
+        greeted = 0
+        while True:
+            try:
+                asker = Asker(port)
+            except (ConnectionRefusedError, ConnectionResetError, ValueError):
+                return greeted  # not accepted: nobody had greeted it
+            with asker:
+                asker.ask()
+            greeted += 1
+
+    with python(EXAMPLES / "worker_server.py", "--port", "0", "--workers", "2") as program:
+        port = program.port(r"^listening on 127\.0\.0\.1:(\d+)$")
+        with ExitStack() as stack:
+            clients = [stack.enter_context(beside(client, port)) for _ in range(8)]
+            with Asker(port) as asker:
+                for _ in range(5):
+                    asker.ask()
+            program.send_signal(signal.SIGTERM)
+            assert program.wait() == 0
+            assert all(thread.outcome() for thread in clients)
+        assert program.stderr() == b""

@@ -1,0 +1,69 @@
+"""A server in several processes that can be told to stop, and to replace a worker, without losing a request.
+
+Each worker accepts on the same port; the kernel spreads connections over them. It greets with its process number and
+sends back each line in capitals. SIGTERM or Ctrl-C to the program: no new connections, requests in hand are answered,
+who is idle is let go, the rest is cut off after the grace. SIGTERM to a worker does the same for that one, and another
+takes its place, as it does when one dies. A listening socket from systemd (socket activation) is used if there is one.
+
+    $ python examples/worker_server.py --port 7000 --workers 4
+    listening on 127.0.0.1:7000
+    $ nc 127.0.0.1 7000
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Generator
+from typing import Any
+
+import socket2
+
+WORK_S = 0.02  # what a request takes
+
+
+def answer(conn: socket2.TCP) -> Generator[Any, Any, None]:
+    yield from conn.sendall(b"worker %d\n" % os.getpid())
+    rest = b""
+    while True:
+        with socket2.between_requests():
+            data = yield from conn.recv(65536)
+        if not data:
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            yield from socket2.sleep(WORK_S)
+            yield from conn.sendall(line.upper() + b"\n")
+
+
+def announce(workers: socket2.Workers) -> None:
+    host, port = workers.addresses[0][:2]
+    print(f"listening on {host}:{port}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Send back lines in capitals, from several processes.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", default=7000, type=int, help="0: a free one")
+    parser.add_argument("--workers", default=2, type=int)
+    parser.add_argument("--grace", default=10.0, type=float, metavar="SECONDS")
+    args = parser.parse_args()
+    try:
+        cut = socket2.serve_workers(
+            answer,
+            args.host,
+            args.port,
+            workers=args.workers,
+            listeners=socket2.inherited_listeners(),
+            grace_s=args.grace,
+            ready=announce,
+        )
+    except (OSError, OverflowError) as error:
+        sys.exit(f"cannot listen on {args.host}:{args.port}: {error}")
+    if cut:
+        sys.exit(f"{cut} connections did not end in time")
+
+
+if __name__ == "__main__":
+    main()

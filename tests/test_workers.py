@@ -1,0 +1,307 @@
+"""Worker processes: programs of their own, seen from outside. What examples/worker_server.py shows is tested there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import select
+import signal
+import socket
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+import pytest
+
+import socket2
+from socket2 import run, serve_workers
+from socket2.workers import Workers
+
+from .interop.peers import LIMIT_S, ROOT, Program, beside, connect, receive_all, receive_exactly
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"), reason="needs fork and SO_REUSEPORT"
+)
+
+# A server that greets, and does what the one byte it is sent says.
+SERVER = """
+import os, signal, socket, sys
+import socket2
+
+def handler(conn):
+    yield from conn.sendall(b"%d\\n" % os.getpid())
+    while order := (yield from conn.recv(1)):
+        if order == b"x":
+            os._exit(7)
+        if order == b"e":
+            raise ValueError("of a handler")
+        if order == b"h":
+            try:
+                yield from socket2.suspend()
+            finally:
+                yield from conn.sendall(b"cut")
+        yield from conn.sendall(order)
+
+def ready(workers):
+    print("pids", *workers.pids, flush=True)
+    print("listening on %s:%d" % workers.addresses[0][:2], flush=True)
+
+def serve(**options):
+    print("unflushed", end=" ")
+    before = [signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)]
+    cut = socket2.serve_workers(handler, "127.0.0.1", ready=ready, **options)
+    assert before == [signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)]
+    assert signal.set_wakeup_fd(-1) == -1
+    print("cut", cut, flush=True)
+"""
+
+
+@contextmanager
+def server(options: str, before: str = "") -> Iterator[tuple[Program, list[int], int]]:
+    """Run the server; yields the program, its workers' numbers and the port."""
+    program = f"{before}\n{SERVER}\nserve({options})"
+    with Program([sys.executable, "-W", "error", "-c", program], env={"PYTHONPATH": str(ROOT)}) as running:
+        pids = [int(pid) for pid in running.announced(r"pids ([\d ]+)$")[1].split()]
+        yield running, pids, running.port()
+
+
+def greeted(port: int) -> tuple[socket.socket, int]:
+    """Connect; return the socket and the worker's number."""
+    sock = connect("127.0.0.1", port)
+    try:
+        return sock, int(receive_line(sock))
+    except BaseException:
+        sock.close()
+        raise
+
+
+def receive_line(sock: socket.socket) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = receive_exactly(sock, 1)
+        if not byte:
+            raise ConnectionError(f"closed after {line!r}")
+        line += byte
+    return line
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def ends(program: Program, cut: int) -> None:
+    assert program.wait() == 0, program.stderr().decode()
+    assert re.search(rb"cut (\d+)\n", program.stdout())[1] == b"%d" % cut  # type: ignore[index]
+    assert program.stdout().count(b"unflushed") == 1
+
+
+def test_workers_serve_and_stop_and_leave_nothing() -> None:
+    with server("workers=3") as (program, pids, port):
+        assert len(set(pids)) == 3
+        for _ in range(10):
+            sock, pid = greeted(port)
+            assert pid in pids
+            sock.close()
+        program.send_signal(signal.SIGTERM)
+        ends(program, cut=0)
+        assert program.stderr() == b""
+        assert not any(is_alive(pid) for pid in pids)
+
+
+def test_who_does_not_end_in_the_grace_is_cut_off_and_counted() -> None:
+    with server("workers=2, grace_s=0.05") as (program, _, port):
+        hanging = [greeted(port)[0] for _ in range(5)]
+        for sock in hanging:
+            sock.sendall(b"h")
+        others = [greeted(port)[0] for _ in range(3)]  # which wait for an order
+        program.send_signal(signal.SIGTERM)
+        ends(program, cut=8)
+        for sock in hanging:
+            assert receive_all(sock) == b"cut"
+            sock.close()
+        for sock in others:
+            assert receive_all(sock) == b""
+            sock.close()
+
+
+def test_a_second_signal_cuts_at_once() -> None:
+    with server("workers=2, grace_s=1000") as (program, _, port):
+        socks = [greeted(port)[0] for _ in range(4)]
+        program.send_signal(signal.SIGTERM)
+        while True:
+            try:
+                connect("127.0.0.1", port).close()
+            except ConnectionRefusedError:
+                break
+        program.send_signal(signal.SIGTERM)
+        ends(program, cut=4)
+        for sock in socks:
+            assert receive_all(sock) == b""
+            sock.close()
+
+
+def test_ctrl_c_of_a_terminal_reaches_all_processes_and_is_one_request_to_stop() -> None:
+    with server("workers=2, grace_s=1000") as (program, pids, port):
+        sock, _ = greeted(port)
+        os.killpg(program.pid, signal.SIGINT)
+        while True:
+            try:
+                connect("127.0.0.1", port).close()
+            except ConnectionRefusedError:
+                break
+        sock.sendall(b"a")
+        sock.shutdown(socket.SHUT_WR)
+        assert receive_all(sock) == b"a"
+        sock.close()
+        ends(program, cut=0)
+        assert program.stderr() == b""
+        assert not any(is_alive(pid) for pid in pids)
+
+
+def test_a_worker_that_dies_is_replaced_again_and_again() -> None:
+    with server("workers=1") as (program, pids, port):
+        seen = set(pids)
+        for _ in range(3):
+            sock, pid = until_greeted(port)
+            seen.add(pid)
+            sock.sendall(b"x")
+            assert sock.recv(1) == b""
+            sock.close()
+        sock, pid = until_greeted(port)
+        sock.close()
+        seen.add(pid)
+        program.send_signal(signal.SIGTERM)
+        ends(program, cut=0)
+        assert len(seen) == 4
+        assert program.stderr().count(b"ended with status 7; another starts in") == 3
+
+
+def until_greeted(port: int) -> tuple[socket.socket, int]:
+    """A single worker is dead for a moment, and nobody listens."""
+    begun = monotonic()
+    while monotonic() - begun < LIMIT_S:
+        try:
+            return greeted(port)
+        except ConnectionError:
+            pass
+    pytest.fail("nobody serves any more")
+
+
+def test_a_handler_that_crashes_does_not_take_its_worker_along() -> None:
+    with server("workers=1") as (program, pids, port):
+        sock, pid = greeted(port)
+        sock.sendall(b"e")
+        assert receive_all(sock) == b""
+        sock.close()
+        sock, again = greeted(port)
+        assert again == pid == pids[0]
+        sock.close()
+        program.send_signal(signal.SIGTERM)
+        ends(program, cut=0)
+        assert b"ValueError: of a handler" in program.stderr()
+
+
+def test_workers_end_gracefully_when_their_supervisor_is_killed() -> None:
+    with server("workers=2") as (program, _, port):
+        sock, _ = greeted(port)
+        program.send_signal(signal.SIGKILL)
+        assert program.wait() == -signal.SIGKILL
+        while True:
+            try:
+                connect("127.0.0.1", port).close()
+            except ConnectionRefusedError:
+                break
+        sock.sendall(b"a")
+        assert sock.recv(1) == b"a"
+        sock.close()
+        output = program.process.stdout
+        assert output is not None
+        while select.select([output], [], [], LIMIT_S)[0] and output.read(4096):
+            pass  # the workers hold the other end for as long as they live
+        assert output.read() == b""
+
+
+def test_workers_share_an_inherited_listener() -> None:
+    before = """
+import os, socket
+sock = socket.create_server(("127.0.0.1", 0))
+os.dup2(sock.fileno(), 3)
+if sock.fileno() != 3:
+    sock.close()
+else:
+    sock.detach()
+os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+"""
+    with server("workers=2, listeners=socket2.inherited_listeners()", before) as (program, pids, port):
+        for _ in range(5):
+            sock, pid = greeted(port)
+            assert pid in pids
+            sock.close()
+        program.send_signal(signal.SIGTERM)
+        ends(program, cut=0)
+        assert program.stderr() == b""
+
+
+def test_a_worker_that_cannot_serve_is_tried_again_after_longer_and_longer_pauses(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is the supervisor's arithmetic that is looked at here; nothing is forked."""
+    workers = Workers(lambda its: None, 2, [], 1)
+    try:
+        pauses = [workers._put_off(0) for _ in range(12)]
+        assert pauses[:5] == [0, 0.1, 0.2, 0.4, 0.8]
+        assert pauses[-1] == 30
+        assert workers._put_off(1) == 0
+    finally:
+        workers._wake_receiver.close()
+        workers._wake_sender.close()
+
+
+def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    attempts = 0
+
+    def fork() -> int:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(os, "fork", fork)
+    with caplog.at_level(logging.ERROR, logger="socket2"):
+        assert serve_workers(lambda conn: None, "127.0.0.1", workers=1) == 0
+    assert attempts == 3
+    assert "cannot be started" in caplog.text
+
+
+def test_where_it_cannot_be_called() -> None:
+    def handler(conn: socket2.TCP) -> None: ...
+
+    def main() -> Generator[Any, Any, None]:
+        with pytest.raises(RuntimeError, match="instead of run"):
+            serve_workers(handler, "127.0.0.1")
+        yield from socket2.sleep(0)
+
+    run(main)
+
+    def elsewhere() -> None:
+        with pytest.raises(RuntimeError, match="main OS thread"):
+            serve_workers(handler, "127.0.0.1")
+
+    with beside(elsewhere):
+        pass
+    with pytest.raises(ValueError, match="one worker at least"):
+        serve_workers(handler, "127.0.0.1", workers=0)
+    with pytest.raises(ValueError, match="negative"):
+        serve_workers(handler, "127.0.0.1", grace_s=-1)
+    with pytest.raises(ValueError, match="1 connection or more"):
+        serve_workers(handler, "127.0.0.1", max_connections=0)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        serve_workers(handler, *taken.getsockname())
