@@ -358,7 +358,7 @@ def _serve(
 
     def stop(signum: int) -> None:
         log.info("%s: stopping %r", signal.Signals(signum).name, server)
-        stops.append(newthread(server.stop, 0 if server.stopping else grace_s))
+        stops.append(newthread(server.stop, 0 if stops else grace_s))
 
     with catching(signals, stop):
         try:

@@ -2,7 +2,7 @@
 
 The supervisor runs no loop and has no poller: it forks, and a poller does not survive that. It keeps a socket bound,
 without listening, so the port stays ours whoever dies. Each worker has one end of a socket pair, on which it tells what
-becomes of it and hears of the supervisor's end: end of stream means stop.
+becomes of it, and is told to stop; the end of the stream is the supervisor's, and means the same.
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ _WELL_S = 5.0
 _PAUSE_S = 0.1
 _PAUSE_MAX_S = 30.0
 
+# What a worker tells first, and what it is told.
 _READY = b"+"
+_STOP = b"s"
+_CUT = b"c"
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -70,8 +74,10 @@ class _Worker:
     def cut(self) -> int:
         return int(self._told.removeprefix(_READY) or 0)
 
-    def send_signal(self, signum: int) -> None:
-        os.kill(self.pid, signum)  # it has not been waited for, so the number is still its own
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)  # it has not been waited for, so the number is still its own
+        os.waitpid(self.pid, 0)
+        self.sock.close()
 
 
 class Workers:
@@ -230,20 +236,15 @@ class Workers:
             else:
                 self._kill_at = min(self._kill_at, now + 2 * CLEANUP_S + 1)
             for worker in self._workers.values():
-                if self._heard == 1:
-                    with suppress(OSError):  # it may have ended just now
-                        worker.sock.shutdown(socket.SHUT_WR)
-                else:
-                    worker.send_signal(signal.SIGTERM)
+                with suppress(OSError):  # it may have ended just now
+                    worker.sock.send(_STOP if self._heard == 1 else _CUT)
         if self._kill_at is not None and self._kill_at <= now:
             self._kill()
 
     def _kill(self) -> None:
         for worker in self._workers.values():
             log.error("worker %d (pid %d) does not end and is killed", worker.number, worker.pid)
-            worker.send_signal(signal.SIGKILL)
-            os.waitpid(worker.pid, 0)
-            worker.sock.close()
+            worker.kill()
         self._workers.clear()
 
     @contextmanager
@@ -353,8 +354,20 @@ def _serve(
 
 
 def _obey(line: TCP, server: Server, grace_s: float) -> Generator[Any, None, None]:
-    """Tell that the server listens, and stop it when the other end is closed."""
+    """Tell that the server listens, and stop it when that is asked for, or when nobody is there any more to ask."""
     with suppress(ConnectionError):
         yield from line.sendall(_READY)
-        yield from line.recv(1)
-    yield from server.stop(grace_s)
+    yield from _order(line)
+    with threadset() as ts:
+        ts.newthread(server.stop, grace_s)
+        if (yield from _order(line)) == _CUT:
+            ts.newthread(server.stop, 0)
+        yield from ts.join()
+
+
+def _order(line: TCP) -> Generator[Any, None, bytes]:
+    """Receive the next order, b"" at the supervisor's end."""
+    try:
+        return (yield from line.recv(1))
+    except ConnectionError:
+        return b""
