@@ -147,8 +147,8 @@ def test_an_exception_of_a_single_job_is_reported_unless_it_is_joined(monkeypatc
 
 def test_jobs_run_while_the_loop_does_and_keep_it_running() -> None:
     trail: list[str] = []
-    runafter(0.002, trail.append, "second")
-    runafter(0.001, trail.append, "first")
+    runat(monotonic() + 0.002, trail.append, "second")
+    runat(0, trail.append, "first")
     assert start()
     assert trail == ["first", "second"]
 

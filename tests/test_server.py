@@ -20,6 +20,7 @@ import socket2
 from socket2 import (
     TCP,
     Cancelled,
+    Event,
     Server,
     between_requests,
     call_in_thread,
@@ -405,20 +406,25 @@ def test_a_listener_that_breaks_ends_the_server_when_it_is_the_last(monkeypatch:
 
 
 def test_stop_lets_handlers_finish() -> None:
-    def handler(conn: TCP) -> Steps:
-        data = yield from conn.recv(100)
-        yield from sleep(0.05)
-        yield from conn.sendall(data)
-
     def main() -> Steps:
+        stopping = Event()
+
+        def handler(conn: TCP) -> Steps:
+            data = yield from conn.recv(100)
+            yield from stopping.wait()
+            yield from conn.sendall(data)
+
         server = Server(handler)
         yield from server.listen("127.0.0.1")
         with threadset() as ts:
-            asking = [ts.newthread(ask, server.addresses[0], b"%d" % at) for at in range(5)]
+            for at in range(5):
+                ts.newthread(ask, server.addresses[0], b"%d" % at)
             yield from until(lambda: server.connections == 5)
-            assert (yield from server.stop(LIMIT_S)) == 0
-            assert all(thread.done for thread in asking) or server.connections == 0
-            assert (yield from ts.join()) == [b"%d" % at for at in range(5)]
+            ts.newthread(server.stop, LIMIT_S)
+            assert server.stopping
+            stopping.set()
+            assert (yield from server.wait()) == 0
+            assert (yield from ts.join()) == [*(b"%d" % at for at in range(5)), 0]
         yield from refused(server.addresses[0])
         assert (yield from server.stop()) == 0
         assert (yield from server.wait()) == 0
@@ -517,7 +523,7 @@ def test_a_thread_that_never_ends_does_not_hold_the_server(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("socket2.server.CLEANUP_S", 0.02)
-    let_go = socket2.Event()
+    let_go = Event()
 
     def handler(conn: TCP) -> Steps:
         try:
@@ -643,13 +649,26 @@ def test_a_request_that_has_arrived_when_the_server_stops_is_answered() -> None:
 
 def test_a_request_that_came_while_the_last_one_was_answered_is_answered_too() -> None:
     def main() -> Steps:
-        server = Server(lines)
+        working, go_on = Event(), Event()
+
+        def handler(conn: TCP) -> Steps:
+            while True:
+                with between_requests():
+                    data = yield from conn.recv(100)
+                if not data:
+                    return
+                working.set()
+                yield from go_on.wait()
+                yield from conn.sendall(data)
+
+        server = Server(handler)
         yield from server.listen("127.0.0.1")
         client = yield from connected(server.addresses[0])
         yield from client.sendall(b"first")
-        yield from until(lambda: "sleep" in repr(next(iter(server._connections)).thread))
+        yield from working.wait()
         stopping = newthread(server.stop, LIMIT_S)
         yield from client.sendall(b"second")
+        go_on.set()
         assert (yield from everything(client)) == b"firstsecond"
         assert (yield from stopping.join()) == 0
         client.close()
@@ -683,6 +702,7 @@ def kill(*signals: signal.Signals) -> None:
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_serve_stops_gracefully_at_a_signal(signum: signal.Signals) -> None:
     answers = []
+    gate = Event()
 
     def ready(server: Server) -> None:
         newthread(client, server)
@@ -691,10 +711,12 @@ def test_serve_stops_gracefully_at_a_signal(signum: signal.Signals) -> None:
         asking = newthread(ask, server.addresses[0])
         yield from until(lambda: server.connections == 1)
         kill(signum)
+        yield from until(lambda: server.stopping)
+        gate.set()
         answers.append((yield from asking.join()))
 
     def handler(conn: TCP) -> Steps:
-        yield from sleep(0.02)
+        yield from gate.wait()
         yield from echo(conn)
 
     with handlers_are_put_back(signal.SIGTERM, signal.SIGINT):
