@@ -20,17 +20,23 @@ from .waits import Join
 class _Member(Join):
     """One thread's place in a set: how the set learns of its end."""
 
-    __slots__ = ("cancelled", "group", "thread")
+    __slots__ = ("group", "thread")
 
     def __init__(self, group: threadset) -> None:
         super().__init__("threadset")
         self.group = group
-        self.thread: Thread | None = None
-        self.cancelled = False
+        self.thread: Thread | None = None  # None in its first step
 
     def finish(self, result: Any = None) -> bool:
         """The thread has ended. False: nobody is there any more to raise its error."""
         return self.group._ended(self)
+
+    def cancel_thread(self, now: bool) -> None:
+        """Once only: a second time would interrupt its cleanup."""
+        if self.thread is not None and not self.thread.done:
+            error = Cancelled(f"{self.thread.name} was cancelled with its threadset")
+            error.meant_for = self.thread
+            (current_member() if now else self.thread.scheduler).interrupt(self.thread, error)
 
 
 class threadset:
@@ -41,10 +47,10 @@ class threadset:
     threads that are left: join() first to let them finish. Errors that come with a cancel or timeout of the block are
     reported to crashhook(), since that has to go its way. A thread that was cancelled by itself is no failure.
 
-    `async with` also waits until all have ended. A plain `with`, for generators, cannot wait and promises less: threads
-    that need no wait for their cleanup have ended when the block is left. Others go on cleaning up, what fails there is
-    reported, and the thread that made the set ends after them. What a generator waits for inside join() has the full
-    promise: join() waits for all, also when it is itself cancelled.
+    `async with` also waits until all have ended. A plain `with`, for generators, cannot wait, and promises less: a
+    thread that is cancelled by leaving the block, and needs no wait to clean up, has ended by then. Others go on
+    cleaning up, what fails there is reported, and the thread that made the set ends after them. What a generator waits
+    for inside join() has the full promise: join() waits for all, also when it is itself cancelled.
 
     RuntimeError outside a thread. (curio's TaskGroup, luapower's threadset)
     """
@@ -75,7 +81,8 @@ class threadset:
     def newthread(self, func: Any, *args: Any, name: str | None = None) -> Thread:
         """Start a thread as newthread() does, as one of this set. Any thread may, as long as the block lasts.
 
-        If the set has been cancelled the new thread is cancelled, too. RuntimeError when the block has been left.
+        Its outcome is kept for join() until the block is left. If the set has been cancelled, so is the new thread.
+        RuntimeError outside the block.
         """
         if not self._open:
             raise RuntimeError("threads are started inside the block of a threadset only, not before and not after")
@@ -101,9 +108,8 @@ class threadset:
     def _join(self) -> Generator[Any, None, list[Any]]:
         interruption = yield from self._all_ended()
         self._raise(interruption)
-        threads = [
-            self._threads[number] for number in sorted(self._threads)
-        ]  # one may have been started inside another
+        # By their numbers: one that was started by a member in its first step was entered before that.
+        threads = [thread for _, thread in sorted(self._threads.items())]
         return [thread.result() if thread._error is None else None for thread in threads]
 
     def cancel(self) -> None:
@@ -121,7 +127,7 @@ class threadset:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._cancel(now=kind is not GeneratorExit)
         self._close()
-        if self._alive:
+        if self._alive and not self._owner.done:
             self._owner._add_join(Outlasting(self._all_ended))
         self._raise_after(error)
 
@@ -204,7 +210,7 @@ class threadset:
         if thread.done:
             self._ended(member)
         elif self._cancelled:
-            self._cancel(now=False)
+            member.cancel_thread(now=False)
 
     def _ended(self, member: _Member) -> bool:
         thread = member.thread
@@ -228,15 +234,10 @@ class threadset:
         return True
 
     def _cancel(self, now: bool) -> None:
-        """Cancel each thread once: a second time would interrupt its cleanup."""
-        self._cancelled = True
-        for member in list(self._alive):
-            thread = member.thread
-            if thread is not None and not member.cancelled:
-                member.cancelled = True
-                error = Cancelled(f"{thread.name} was cancelled with its threadset")
-                error.meant_for = thread
-                (current_member() if now else thread.scheduler).interrupt(thread, error)
+        if not self._cancelled:
+            self._cancelled = True
+            for member in list(self._alive):
+                member.cancel_thread(now)
 
     def _close(self) -> None:
         self._open = False
