@@ -1,8 +1,7 @@
 """What threads of one scheduler wait for each other with: events, locks, semaphores, queues. First come, first served.
 
 What a waiter is woken with is its own from then on: cancelled later, it has it all the same; cancelled before, it has
-left the line and nobody passes it anything. State changes in short functions without a wait only (those of _Line, and
-_enter, _release, _take, _offer).
+left the line and nobody passes it anything. State changes in short functions without a wait, under the lock.
 """
 
 from __future__ import annotations
@@ -10,16 +9,30 @@ from __future__ import annotations
 import queue
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar
+from functools import wraps
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from pollers import Closed, Operation, operation
 
+from .locking import lock
 from .thread import Thread, currentthread
 from .timers import duration
 from .waiting import Patience
 from .waits import Wait
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _locked(func: Callable[P, T]) -> Callable[P, T]:
+    """A change of state, which other OS threads see all of or nothing."""
+
+    @wraps(func)
+    def locked(*args: P.args, **kwargs: P.kwargs) -> T:
+        with lock:
+            return func(*args, **kwargs)
+
+    return locked
 
 
 class _Place(Wait):
@@ -44,9 +57,11 @@ class _Line:
     def __len__(self) -> int:
         return sum(not place.done for place in self._places)
 
+    @_locked
     def add(self, place: _Place) -> None:
         self._places[place] = None
 
+    @_locked
     def call(self, result: Any = None) -> _Place | None:
         """Wake the first who still waits; return its place."""
         while self._places:
@@ -55,6 +70,7 @@ class _Line:
                 return place
         return None
 
+    @_locked
     def dissolve(self, error: Callable[[], BaseException]) -> None:
         while self._places:
             self._places.popitem(last=False)[0].fail(error())
@@ -65,9 +81,10 @@ class _Line:
         try:
             return (yield from place.wait())
         except BaseException:
-            self._places.pop(place, None)
-            if place.finished and place.error is None and undo is not None:
-                undo(place.result)
+            with lock:
+                self._places.pop(place, None)
+                if place.finished and place.error is None and undo is not None:
+                    undo(place.result)
             raise
 
 
@@ -91,6 +108,7 @@ class Event:
         """Whether wait() returns at once."""
         return self._set
 
+    @_locked
     def set(self) -> None:
         """Set the flag and wake all who wait. A signal handler may do that, too."""
         self._set = True
@@ -165,6 +183,7 @@ class Semaphore:
         """Give a permit back, or a new one. The first in the line gets it."""
         self._release()
 
+    @_locked
     def _enter(self) -> _Place | None:
         """Take a permit, or else a place in the line."""
         if self._free:
@@ -174,6 +193,7 @@ class Semaphore:
         self._line.add(place)
         return place
 
+    @_locked
     def _release(self) -> None:
         if self._line.call() is None:
             self._free += 1
@@ -264,6 +284,7 @@ class Queue(Generic[T]):
         """Take the first item now. queue.Empty when there is none; Closed when it is closed as well."""
         return self._take(None)
 
+    @_locked
     def close(self) -> None:
         """Put nothing in any more: whoever waits gets Closed. What is in can still be got. May be done twice."""
         self._closed = True
@@ -291,6 +312,7 @@ class Queue(Generic[T]):
         item: T = yield from self._getters.stay(place, self._take_back)
         return item
 
+    @_locked
     def _offer(self, item: T, place: _Place | None) -> None:
         """Give the item to who waits for one, or put it in; else stand in the line, at `place`, and raise Full."""
         if self._closed:
@@ -304,6 +326,7 @@ class Queue(Generic[T]):
             self._putters.add(place)
         raise queue.Full
 
+    @_locked
     def _take(self, place: _Place | None) -> T:
         """Take an item out, which makes room for another; else stand in the line, at `place`, and raise Empty."""
         putter = self._putters.call()
@@ -317,6 +340,7 @@ class Queue(Generic[T]):
             self._getters.add(place)
         raise queue.Empty
 
+    @_locked
     def _take_back(self, item: T) -> None:
         if self._getters.call(item) is None:
             self._items.appendleft(item)
