@@ -146,6 +146,8 @@ class Crew:
         """Wait for events, timers and calls. What they make ready is for every member to take."""
         scheduler = self._scheduler
         with lock:
+            if self.leader is not member:  # between its last step and here, the watcher has taken over
+                return False
             # Up before the queues are looked at: whoever adds to them later sees it, and wakes the poller.
             self._polling = True
             wait_s = member.wait_s(deadline)
