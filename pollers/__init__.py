@@ -123,7 +123,11 @@ def _probe_native() -> str:
 
 
 def _probe() -> None:
-    for name, needs, attribute in (("epoll", "epoll", "Epoll"), ("select", "select", "Select")):
+    for name, needs, attribute in (
+        ("epoll", "epoll", "Epoll"),
+        ("kqueue", "kqueue", "Kqueue"),
+        ("select", "select", "Select"),
+    ):
         if hasattr(importlib.import_module("select"), needs):
             module = importlib.import_module(f".{name}", __name__)
             register(name, getattr(module, attribute))

@@ -77,6 +77,14 @@ def epoll_fd(fd: int | None = None) -> int:
     return membership.descriptor("epoll") if fd is None else membership.join("epoll", fd)
 
 
+def kqueue_fd(fd: int | None = None) -> int:
+    """As epoll_fd(), where the poller is kqueue: return its descriptor; with `fd`, join the others there.
+
+    No forked child inherits it.
+    """
+    return membership.descriptor("kqueue") if fd is None else membership.join("kqueue", fd)
+
+
 def serve_threads(count: int) -> bool:
     """As start(), with `count` OS threads, this one and new ones, serving its threads together.
 

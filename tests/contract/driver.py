@@ -38,7 +38,7 @@ class Driver:
 
     def __init__(self, poller: Poller, kind: str) -> None:
         self.poller = poller
-        self.kind = kind  # what pollers.choose() calls it
+        self.kind = kind  # what kinds.make() calls it
         self.ready: list[Task] = []
         self.handles: list[Handle] = []
 

@@ -14,6 +14,7 @@ import tempfile
 import pytest
 
 from pollers import Busy, Cancelled
+from tests.interop.peers import ROOT
 
 from .driver import Driver, Steps, does, fill
 
@@ -178,11 +179,12 @@ def test_a_writer_that_waits_costs_nothing_while_the_peer_has_shut_down(driver: 
 def test_never_sigpipe(driver: Driver) -> None:
     """Not even in a program that has put SIGPIPE back to where C has it."""
     program = f"""
-import pollers, signal, socket
+import signal, socket
+from tests.contract.kinds import make
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 one, other = socket.socketpair()
 other.close()
-handle = pollers.choose({driver.kind!r}).attach(one)
+handle = make({driver.kind!r}).attach(one)
 for operation in (handle.send(b"x"), handle.sendall(b"x")):
     try:
         next(iter(operation))
@@ -190,7 +192,7 @@ for operation in (handle.send(b"x"), handle.sendall(b"x")):
         print("EPIPE")
 handle.close()
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout.split()) == (0, ["EPIPE", "EPIPE"]), done.stderr
 
 

@@ -1,0 +1,52 @@
+"""The pollers that the contract runs over: this machine's, and kqueue on a simulator where the system has none.
+
+SOCKET2_POLLER narrows it: to that one, and to its variants ("kqueue-macos", and one per fault that can be had).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import select
+from collections.abc import Callable
+from typing import Any
+
+import pollers
+from pollers.kqueue import Kqueue
+from pollers.select import Select
+from tests.kqueue_sim import simulator
+from tests.kqueue_sim.faults import BY_NAME
+
+Factory = Callable[[], Any]
+
+_MACHINE: dict[str, Factory] = {
+    name: functools.partial(pollers.choose, name, checked=False)
+    for name in pollers.available()
+    if hasattr(select, "kqueue") or name != "kqueue"
+}
+_KINDS: dict[str, Factory] = {**_MACHINE, "select(2)": functools.partial(Select, use_poll=False)}
+_FAULTY: dict[str, Factory] = {}
+
+if not hasattr(select, "kqueue") and hasattr(select, "epoll"):
+    _KINDS |= {f"kqueue-{flavor}": functools.partial(Kqueue, simulator(flavor)) for flavor in ("freebsd", "macos")}
+    _FAULTY |= {f"kqueue-{name}": functools.partial(Kqueue, simulator(faults=it)) for name, it in BY_NAME.items()}
+
+
+def names() -> list[tuple[str, str]]:
+    """Every kind to be tested, and in which manner; one with a fault only bare."""
+    every = [(kind, manner) for kind in _KINDS for manner in ("bare", "checked", "shared")]
+    named = os.environ.get("SOCKET2_POLLER")
+    return [
+        (kind, manner)
+        for kind, manner in [*every, *((kind, "bare") for kind in _FAULTY)]
+        if not named or kind == named or kind.startswith(f"{named}-")
+    ]
+
+
+def make(kind: str, *, checked: bool = False) -> pollers.Poller:
+    poller: pollers.Poller = (_KINDS | _FAULTY)[kind]()
+    if checked:
+        from pollers.checking import Checked
+
+        return Checked(poller)
+    return poller

@@ -1,0 +1,59 @@
+"""The numbers of <sys/event.h>, per system; `make test-headers` compares them with the systems' own headers.
+
+CPython's select has only some of them, and so has the simulator: what else a test needs, it takes from here.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+_EVERYWHERE = {
+    "EV_ADD": 0x1,
+    "EV_DELETE": 0x2,
+    "EV_ENABLE": 0x4,
+    "EV_DISABLE": 0x8,
+    "EV_ONESHOT": 0x10,
+    "EV_CLEAR": 0x20,
+    "EV_RECEIPT": 0x40,
+    "EV_DISPATCH": 0x80,
+    "EV_SYSFLAGS": 0xF000,
+    "EV_ERROR": 0x4000,
+    "EV_EOF": 0x8000,
+    "NOTE_LOWAT": 0x1,
+}
+
+_USER = {
+    "NOTE_FFAND": 0x40000000,
+    "NOTE_FFOR": 0x80000000,
+    "NOTE_FFCOPY": 0xC0000000,
+    "NOTE_FFCTRLMASK": 0xC0000000,
+    "NOTE_FFLAGSMASK": 0x00FFFFFF,
+    "NOTE_TRIGGER": 0x01000000,
+}
+
+_FREEBSD = {"EVFILT_READ": -1, "EVFILT_WRITE": -2, "EVFILT_TIMER": -7, "EVFILT_USER": -11}
+_FREEBSD |= {"NOTE_SECONDS": 1, "NOTE_MSECONDS": 2, "NOTE_USECONDS": 4, "NOTE_NSECONDS": 8}
+_MACOS = {"EVFILT_READ": -1, "EVFILT_WRITE": -2, "EVFILT_TIMER": -7, "EVFILT_USER": -10}
+_MACOS |= {"NOTE_SECONDS": 1, "NOTE_USECONDS": 2, "NOTE_NSECONDS": 4}
+_NETBSD = {"EVFILT_READ": 0, "EVFILT_WRITE": 1, "EVFILT_TIMER": 6, "EVFILT_USER": 8}
+_NETBSD |= {"NOTE_SECONDS": 1, "NOTE_MSECONDS": 0, "NOTE_USECONDS": 2, "NOTE_NSECONDS": 3, "EV_SYSFLAGS": 0xF000}
+_OPENBSD = {"EVFILT_READ": -1, "EVFILT_WRITE": -2, "EVFILT_TIMER": -7}
+
+ABI = MappingProxyType(
+    {
+        "freebsd": MappingProxyType(_EVERYWHERE | _USER | _FREEBSD),
+        "macos": MappingProxyType(_EVERYWHERE | _USER | _MACOS),
+        "netbsd": MappingProxyType(_EVERYWHERE | _USER | _NETBSD),
+        "openbsd": MappingProxyType(_EVERYWHERE | _OPENBSD),
+    }
+)
+
+# The names that CPython's select has of these.
+IN_SELECT = (
+    *("EVFILT_READ", "EVFILT_WRITE", "EVFILT_TIMER", "NOTE_LOWAT", "EV_SYSFLAGS", "EV_EOF", "EV_ERROR"),
+    *("EV_ADD", "EV_DELETE", "EV_ENABLE", "EV_DISABLE", "EV_ONESHOT", "EV_CLEAR"),
+)
+
+
+def name_in_select(name: str) -> str:
+    return "KQ_" + name.replace("EVFILT_", "FILTER_")

@@ -1,0 +1,70 @@
+"""Which descriptors to look at again: epoll says it, once per wake-up, for readers and for writers apart.
+
+One epoll holds these two and a bell, and its descriptor stands for the kqueue's: readable while there may be events.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator
+
+_READ = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLPRI | select.EPOLLET
+_WRITE = select.EPOLLOUT | select.EPOLLET
+
+
+class Edges:
+    """Watches descriptors of Linux."""
+
+    def __init__(self) -> None:
+        self._all = select.epoll()
+        try:
+            self._readers, self._writers = select.epoll(), select.epoll()
+            self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        except OSError:
+            self._all.close()
+            raise
+        for fd in (self._readers.fileno(), self._writers.fileno(), self._bell):
+            self._all.register(fd, select.EPOLLIN)
+
+    def fileno(self) -> int:
+        return self._all.fileno()
+
+    def close(self) -> None:
+        os.close(self._bell)
+        for epoll in (self._readers, self._writers, self._all):
+            epoll.close()
+
+    def watch(self, fd: int, *, reading: bool) -> None:
+        epoll = self._readers if reading else self._writers
+        try:
+            epoll.register(fd, _READ if reading else _WRITE)
+        except FileExistsError:
+            pass  # a duplicate of it was closed, which epoll has not noticed
+        except PermissionError:
+            pass  # a regular file, which never has anything new to tell
+
+    def forget(self, fd: int, *, reading: bool) -> None:
+        try:
+            (self._readers if reading else self._writers).unregister(fd)
+        except OSError:
+            pass  # closed, or a regular file
+
+    def take(self) -> Iterator[tuple[int, bool]]:
+        """What was woken since the last call: descriptors, and whether it was a reader's wake-up."""
+        for epoll, reading in ((self._readers, True), (self._writers, False)):
+            for fd, _ in epoll.poll(0):
+                yield fd, reading
+
+    def ring(self, on: bool) -> None:
+        """Keep all sleepers awake, or let them sleep."""
+        try:
+            if on:
+                os.eventfd_write(self._bell, 1)
+            else:
+                os.eventfd_read(self._bell)
+        except BlockingIOError:
+            pass
+
+    def sleep(self, timeout_s: float) -> None:
+        self._all.poll(timeout_s)
