@@ -34,8 +34,8 @@ class Faults:
     no_kqueue: int = 0
     """The errno of kqueue() itself."""
 
-    closed_by_fork: bool = sys.version_info >= (3, 13)
-    """In a forked child the kqueue objects are closed, as since 3.13; before, they keep a descriptor that is gone."""
+    closed_by_fork: bool = sys.version_info >= (3, 12, 1)
+    """In a forked child the kqueue objects are closed, as since 3.12.1; before, they keep a descriptor that is gone."""
 
 
 NONE = Faults()

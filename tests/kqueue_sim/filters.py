@@ -85,7 +85,7 @@ def readable(fd: int, file: File, low_water: int) -> Report | None:
     if stat.S_ISSOCK(file.mode):
         return _socket_readable(fd, file, bits, low_water)
     count = _ioctl(fd, termios.FIONREAD)
-    if bits & select.POLLHUP:
+    if bits & (select.POLLHUP | select.POLLERR):  # the last writer has gone; or, on the end to write to, the reader
         return Report(count, ended=True)
     if stat.S_ISFIFO(file.mode):
         return Report(count) if count >= low_water else None

@@ -254,6 +254,8 @@ class Kernel:
             if knote.is_gone():
                 self._drop(knote)
                 continue
+            if knote.disabled:
+                continue
             report = knote.report()
             if report is None and knote.has("EV_ONESHOT") and not self._is_xnu:
                 report = Report(0)  # the filter is not run again for these

@@ -1,0 +1,58 @@
+"""CPython's own tests of kqueue, selectors and asyncio, over the simulator: another judge of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import select
+import subprocess
+import sys
+
+import pytest
+
+from tests.interop.peers import ROOT
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(select, "epoll"), reason="the simulator runs on Linux"),
+    pytest.mark.skipif(importlib.util.find_spec("test") is None, reason="this Python comes without its `test` package"),
+]
+
+# Those that have kqueue in their names, and those that take the default selector.
+SUITES = {
+    "kqueue": ["test.test_kqueue"],
+    "selectors": ["test.test_selectors.KqueueSelectorTestCase"],
+    "events": ["test.test_asyncio.test_events.KqueueEventLoopTests"],
+    "sockets": [
+        "test.test_asyncio.test_sock_lowlevel.KqueueEventLoopTests",
+        "test.test_asyncio.test_sendfile.KqueueEventLoopTests",
+        "test.test_asyncio.test_streams",
+        "test.test_asyncio.test_server",
+        "test.test_asyncio.test_unix_events",
+    ],
+}
+
+# The names go where `select` has them on a BSD; selectors, which looks for them, is loaded anew.
+PROGRAM = """
+import select, sys, unittest
+from tests.kqueue_sim import simulator
+vars(select).update(vars(simulator(sys.argv.pop(1))))
+sys.modules.pop("selectors", None)
+import selectors
+assert selectors.DefaultSelector is selectors.KqueueSelector
+unittest.main(module=None)
+"""
+
+
+@pytest.mark.parametrize(("suite", "flavor"), [("kqueue", "macos"), *((suite, "freebsd") for suite in SUITES)], ids=str)
+def test_suite(suite: str, flavor: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, flavor, *SUITES[suite]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    ran = re.search(r"Ran (\d+) tests", done.stderr)
+    assert ran is not None
+    assert int(ran[1]) > 5
