@@ -145,6 +145,15 @@ def reset(sock: socket.socket) -> None:
     Kernel.settle()
 
 
+def renumbered(sock: socket.socket, number: int) -> socket.socket:
+    """The same socket with another descriptor, which is free."""
+    if sock.fileno() == number:
+        return sock
+    os.dup2(sock.fileno(), number)
+    sock.close()
+    return socket.socket(fileno=number)
+
+
 def so_error(sock: socket.socket) -> str:
     return _name(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 

@@ -9,20 +9,15 @@ from time import monotonic
 
 import pytest
 
-from .asked import Kernel, answered
+from .asked import Kernel, answered, renumbered
 
 
 def reuse(k: Kernel, number: int) -> tuple[socket.socket, socket.socket]:
     """A new pair whose first socket has a number that was just closed."""
     one, other = socket.socketpair()
-    if one.fileno() != number:
-        if other.fileno() == number:
-            one, other = other, one
-        else:
-            os.dup2(one.fileno(), number)
-            one.close()
-            one = socket.socket(fileno=number)
-    return k.own(one), k.own(other)
+    if other.fileno() == number:
+        one, other = other, one
+    return k.own(renumbered(one, number)), k.own(other)
 
 
 @answered("- R!EBADF", macos="- R!ENOENT")

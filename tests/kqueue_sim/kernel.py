@@ -37,6 +37,8 @@ class Kernel:
         self._timers: set[Knote] = set()
         self._queue: deque[Knote] = deque()
         self._ghosts: list[Knote] = []
+        self._timers_started = 0
+        self._asleep: dict[int, int] = {}  # OS threads, and how many timers had been started when each fell asleep
         self._ringing = self._closed = False
         self._read, self._write = abi["EVFILT_READ"], abi["EVFILT_WRITE"]
         self._user, self._timer = abi["EVFILT_USER"], abi["EVFILT_TIMER"]
@@ -136,7 +138,7 @@ class Kernel:
         if change.filter == self._timer and change.flags & abi["EV_ADD"]:
             knote.start_timer(change)
             self._timers.add(knote)
-            self._wake_sleepers()
+            self._timers_started += 1
         self._activate(knote)
         return 0
 
@@ -194,31 +196,29 @@ class Kernel:
             self._queue.append(knote)
 
     def _ring(self) -> None:
-        """Keep the descriptor readable while something is queued."""
-        if self._ringing != bool(self._queue):
-            self._ringing = bool(self._queue)
-            self._edges.ring(self._ringing)
-
-    def _wake_sleepers(self) -> None:
-        """They have to see that a timer runs."""
-        if not self._ringing:
-            self._ringing = True
-            self._edges.ring(True)
+        """Keep the descriptor readable while something is queued, or a sleeper does not know of a timer."""
+        wanted = bool(self._queue) or any(knew < self._timers_started for knew in self._asleep.values())
+        if self._ringing != wanted:
+            self._ringing = wanted
+            self._edges.ring(wanted)
 
     def scan(self, limit: int, deadline: float | None) -> list[kevent]:
         """Return up to `limit` events; wait for the first one until `deadline` on the monotonic clock."""
         if self._faults.one_event:
             limit = 1
+        me = threading.get_ident()
         while True:
             with self._lock:
                 if self._closed:
                     raise OSError(errno.EBADF, os.strerror(errno.EBADF))
                 self._look_again()
                 events = self._take(limit)
+                now = monotonic()
+                if not events and (deadline is None or now < deadline):
+                    self._asleep[me] = self._timers_started
                 self._ring()
                 due = min((timer.due for timer in self._timers if timer.due is not None), default=None)
-            now = monotonic()
-            if events or (deadline is not None and now >= deadline):
+            if me not in self._asleep:
                 return events
             ends = [end - now for end in (deadline, due) if end is not None]
             self._sleep(max(min(ends, default=_SLEEP_MAX_S), 0))
@@ -228,6 +228,9 @@ class Kernel:
             self._edges.sleep(timeout_s)
         except (OSError, ValueError):
             raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+        finally:
+            with self._lock:
+                del self._asleep[threading.get_ident()]
 
     def _look_again(self) -> None:
         for fd, reading in self._edges.take():

@@ -1,0 +1,416 @@
+"""The traps of kqueue that others fell into, and that the poller keeps clear of: calls, changes, events."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import signal
+import socket
+import tempfile
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pollers import Closed
+from pollers.kqueue import EVENTS_MAX, SO_NOSIGPIPE, Kqueue
+from tests.contract.driver import Driver, Task, does, fill, tcp_pair
+from tests.kqueue_sim import Faults, simulator
+from tests.kqueue_sim.abi import IN_SELECT, name_in_select
+
+from .asked import Kernel, renumbered
+from .spy import Renumbered, Spy, altered
+
+
+def live_a_little(driver: Driver) -> None:
+    """Wait in both directions, be woken, detach, attach, close."""
+    handle, peer = driver.half()
+    with peer:
+        reading = driver.spawn(does(handle.recv(10)))
+        peer.sendall(b"x")
+        driver.finish(reading)
+        driver.run(fill(handle))
+        writing = driver.spawn(does(handle.send(b"more")))
+        driver.cancel(writing)
+        driver.turn(0)
+        again = driver.attach(handle.detach())
+        driver.spawn(does(again.recv(10)))
+        again.close()
+        driver.turn(0)
+
+
+def make_room(driver: Driver, peer: socket.socket, writing: Task) -> None:
+    """Receive until the writer has been woken."""
+    peer.setblocking(False)
+    while not writing.done:
+        with contextlib.suppress(BlockingIOError):
+            peer.recv(1 << 20)
+        driver.turn(0.01)
+
+
+# Python's layer.
+
+
+def test_changes_never_go_with_a_wait(driver: Driver, spy: Spy) -> None:
+    """A signal has them handed in again: EV_DELETE is an error the second time, and hides the events."""
+    live_a_little(driver)
+    assert spy.changes
+    assert all(call.room == 0 for call in spy.calls if call.changes)
+
+
+def test_changes_go_one_by_one(driver: Driver, spy: Spy) -> None:
+    """An error of one drops those behind it."""
+    live_a_little(driver)
+    assert {len(call.changes) for call in spy.calls} == {0, 1}
+
+
+def test_a_wait_always_has_room_for_an_event(driver: Driver, spy: Spy) -> None:
+    """Without, it would not wait. And Python allocates as much as is asked for."""
+    begun = time.monotonic()
+    assert driver.poller.poll(0.05, 0) == []
+    assert time.monotonic() - begun >= 0.05
+    driver.poller.poll(0, 10**6)
+    assert [call.room for call in spy.waits] == [1, EVENTS_MAX]
+
+
+def test_no_timeout_is_refused(driver: Driver, spy: Spy) -> None:
+    """Python refuses negative and infinite ones, some systems long ones."""
+    driver.poller.poll(-0.001)
+    handle, peer = driver.half()
+    with peer:
+        for timeout_s in (None, float("inf"), 1e12):
+            task = driver.spawn(does(handle.recv(10)))
+            peer.sendall(b"x")
+            driver.poller.poll(timeout_s)
+            driver.step(task)
+    assert [call.timeout_s for call in spy.waits] == [0, 86400, 86400, 86400]
+
+
+def test_no_constant_is_used_that_python_has_not(driver: Driver, spy: Spy) -> None:
+    """EVFILT_USER, EV_RECEIPT, EV_DISPATCH and NOTE_TRIGGER would have to be known for each system."""
+    live_a_little(driver)
+    driver.close()
+    driver.handles.clear()
+    driver.turn = lambda timeout_s=0: 0  # type: ignore[method-assign]
+    assert spy.names <= {"kevent"} | {name_in_select(name) for name in IN_SELECT}
+
+
+def test_filters_are_numbers_and_nought_is_one(kernel: Kernel) -> None:
+    """EVFILT_READ of NetBSD. They are no bits either: READ | WRITE is READ."""
+    driver = Driver(Kqueue(Renumbered(kernel.impl)), "kqueue")
+    live_a_little(driver)
+    handle, peer = driver.half()
+    driver.run(fill(handle))
+    writing = driver.spawn(does(handle.wait_writable()))
+    reading = driver.spawn(does(handle.recv(10)))
+    with peer:
+        peer.sendall(b"x")
+        assert driver.finish(reading) == [b"x"]
+        assert not writing.done
+        make_room(driver, peer, writing)
+    driver.close()
+
+
+def test_a_handler_that_raises_among_the_events_loses_none(driver: Driver, spy: Spy) -> None:
+    """They come once."""
+    handle, peer = driver.half()
+
+    class Stop(Exception):
+        pass
+
+    class Interrupting(SimpleNamespace):
+        raised = False
+
+        @property
+        def filter(self) -> int:
+            if not Interrupting.raised:
+                Interrupting.raised = True
+                signal.raise_signal(signal.SIGUSR1)
+            return int(self.number)
+
+    def stop(number: int, frame: object) -> None:
+        raise Stop
+
+    spy.alters = lambda events: [
+        Interrupting(ident=event.ident, number=event.filter, flags=event.flags) for event in events
+    ]
+    previous = signal.signal(signal.SIGUSR1, stop)
+    try:
+        with peer:
+            task = driver.spawn(does(handle.recv(10)))
+            peer.sendall(b"hello")
+            with pytest.raises(Stop):
+                driver.until(lambda: task.done)
+            assert driver.finish(task) == [b"hello"]
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+
+
+def test_no_kqueue_left() -> None:
+    """pollers.choose() goes on to the next poller then."""
+    with pytest.raises(OSError, match="Too many open files"):
+        Kqueue(simulator(faults=Faults(no_kqueue=errno.EMFILE)))
+
+
+def test_no_memory_for_the_first_change() -> None:
+    """Nothing stays open."""
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        Kqueue(simulator(faults=Faults(refused={"EV_ADD": errno.ENOMEM})))
+
+
+# Changes.
+
+
+@pytest.mark.parametrize("name", ["ENOMEM", "EINVAL", "EPIPE", "EPERM", "ENODEV"])
+def test_a_refused_change_is_the_error_of_its_operation(driver: Driver, spy: Spy, name: str) -> None:
+    handle, peer = driver.half()
+    other, other_peer = driver.half()
+    waiting = driver.spawn(does(other.recv(10)))
+    with peer, other_peer:
+        other_peer.sendall(b"not hidden")
+        spy.refuses = lambda change: getattr(errno, name)
+        with pytest.raises(OSError, match=r".") as refused:
+            driver.run(does(handle.recv(10)))
+        assert refused.value.errno == getattr(errno, name)
+        spy.refuses = lambda change: 0
+        assert driver.finish(waiting) == [b"not hidden"]
+        waiting = driver.spawn(does(handle.recv(10)))
+        peer.sendall(b"the next one is tried again")
+        assert driver.finish(waiting) == [b"the next o"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EBADF, errno.EINVAL, errno.EPERM, 93])
+def test_a_delete_may_fail_in_many_ways(driver: Driver, spy: Spy, number: int) -> None:
+    """FreeBSD says EBADF of a closed descriptor, macOS ENOENT; FreeBSD's sandbox 93, ENOTCAPABLE."""
+    handle, peer = driver.half()
+    task = driver.spawn(does(handle.recv(10)))
+    spy.refuses = lambda change: number if change.flags == spy.KQ_EV_DELETE else 0
+    with peer:
+        before = len(spy.changes)
+        sock = handle.detach()
+        deleted = {change.filter for change in spy.changes[before:]}
+        assert deleted == {spy.KQ_FILTER_READ, spy.KQ_FILTER_WRITE}, "the second one in spite of the first"
+        with pytest.raises(Closed):
+            driver.finish(task)
+        again = driver.attach(sock)
+        task = driver.spawn(does(again.recv(10)))
+        peer.sendall(b"hello")
+        assert driver.finish(task) == [b"hello"]
+
+
+def test_a_mode_is_never_changed_by_adding_again(driver: Driver, spy: Spy) -> None:
+    """It would stay as it was, and so would a disabled event. So: one mode, added once, deleted before it is added."""
+    one, peer = driver.half()
+    with peer:
+        before = len(spy.changes)
+        for _ in range(10):
+            task = driver.spawn(does(one.recv(10)))
+            peer.sendall(b"x")
+            driver.finish(task)
+        add = spy.KQ_EV_ADD | spy.KQ_EV_CLEAR
+        assert [change.flags for change in spy.changes[before:]] == [add]
+        two = driver.attach(one.detach())
+        driver.cancel(driver.spawn(does(two.recv(10))))
+        driver.turn(0)
+        assert [change.flags for change in spy.changes[before:]] == [add, spy.KQ_EV_DELETE, spy.KQ_EV_DELETE, add]
+
+
+def test_only_what_works_alike_everywhere_is_used(driver: Driver, spy: Spy) -> None:
+    """No EVFILT_USER, EVFILT_SIGNAL or EVFILT_PROC; no EV_DISPATCH, EV_ONESHOT or EV_RECEIPT; nothing in udata."""
+    live_a_little(driver)
+    assert {change.filter for change in spy.changes} == {spy.KQ_FILTER_READ, spy.KQ_FILTER_WRITE}
+    assert {change.flags for change in spy.changes} == {
+        spy.KQ_EV_ADD,  # who wakes us
+        spy.KQ_EV_ADD | spy.KQ_EV_CLEAR,
+        spy.KQ_EV_DELETE,
+    }
+    assert {(change.fflags, change.data, change.udata) for change in spy.changes} == {(0, 0, 0)}
+
+
+def test_nothing_is_registered_before_it_listens(driver: Driver, spy: Spy) -> None:
+    """NetBSD would never report it."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    listener = driver.attach(sock)
+    before = len(spy.changes)
+    with pytest.raises(OSError, match="Invalid argument"):
+        driver.run(does(listener.accept()))
+    assert len(spy.changes) == before
+    sock.listen()
+    task = driver.spawn(does(listener.accept()))
+    with socket.create_connection(sock.getsockname()):
+        driver.finish(task)[0][0].close()
+
+
+def test_a_file_is_no_socket() -> None:
+    """Regular files are always ready, or never; some devices are refused."""
+    with tempfile.TemporaryFile() as file, pytest.raises(OSError, match="non-socket"):
+        socket.socket(fileno=file.fileno())
+
+
+# Events.
+
+
+def test_data_before_the_end(driver: Driver, spy: Spy) -> None:
+    """EV_EOF comes with bytes unread."""
+    seen: list[Any] = []
+    spy.alters = lambda events: seen.extend(events) or events  # type: ignore[func-returns-value]
+    handle, peer = driver.half()
+    task = driver.spawn(does(handle.recv(3)))
+    peer.sendall(b"abcdef")
+    peer.close()
+    Kernel.settle()
+    assert driver.finish(task) == [b"abc"]
+    assert any(event.flags & spy.KQ_EV_EOF for event in seen)
+    assert driver.run(does(handle.recv(10))) == b"def"
+    assert driver.run(does(handle.recv(10))) == b""
+
+
+def test_an_end_that_stays_true_is_no_event_for_ever(driver: Driver) -> None:
+    handle, peer = driver.half()
+    task = driver.spawn(does(handle.recv(10)))
+    peer.close()
+    assert driver.finish(task) == [b""]
+    driver.turn(0)
+    before = driver.poller.stats().events
+    for _ in range(10):
+        driver.turn(0)
+        assert driver.run(does(handle.recv(10))) == b"", "and it is remembered"
+    assert driver.poller.stats().events == before
+
+
+def test_the_end_of_reading_wakes_a_writer(driver: Driver, spy: Spy) -> None:
+    """Some systems report a reader that has gone as EVFILT_READ only."""
+    handle, peer = driver.half("unix")
+    driver.run(fill(handle))
+    task = driver.spawn(does(handle.send(b"more")))
+    driver.cancel(driver.spawn(does(handle.recv(1))))
+    driver.turn(0)
+    spy.alters = lambda events: [event for event in events if event.filter == spy.KQ_FILTER_READ]
+    peer.close()
+    with pytest.raises(BrokenPipeError):
+        driver.finish(task)
+
+
+def test_the_end_of_writing_is_not_the_peers_end(driver: Driver) -> None:
+    """It comes of our own shutdown, too: the writer fails, the reader goes on."""
+    handle, peer = driver.half()
+    with peer:
+        driver.run(fill(handle))
+        reading = driver.spawn(does(handle.recv(10)))
+        writing = driver.spawn(does(handle.send(b"more")))
+        handle.sock.shutdown(socket.SHUT_WR)
+        with pytest.raises(BrokenPipeError):
+            driver.finish(writing)
+        assert not reading.done
+        peer.sendall(b"still here")
+        assert driver.finish(reading) == [b"still here"]
+
+
+def test_what_events_tell_besides_is_not_believed(driver: Driver, spy: Spy) -> None:
+    """Neither a count, nor an error, nor flags that a system leaves in or adds."""
+    noise = spy.KQ_EV_ADD | spy.KQ_EV_ONESHOT | spy.KQ_EV_ERROR | 0x40
+    spy.alters = lambda events: [
+        altered(event, data=-1, fflags=errno.EPIPE, flags=event.flags | noise) for event in events
+    ]
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.recv(10)))
+        peer.sendall(b"hello")
+        assert driver.finish(task) == [b"hello"]
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        address = nobody.getsockname()
+    with pytest.raises(ConnectionRefusedError):
+        driver.run(does(driver.attach(socket.socket()).connect(address)))
+
+
+def test_a_short_receive_is_not_taken_for_an_empty_socket(driver: Driver) -> None:
+    """It may have stopped at an urgent mark, and no event would tell of what is behind it."""
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.recv(100)))
+        peer.sendall(b"before")
+        peer.send(b"!", socket.MSG_OOB)
+        peer.sendall(b"after")
+        Kernel.settle()
+        assert driver.finish(task) == [b"before"]
+        assert driver.run(does(handle.recv(100))) == b"after"
+
+
+def test_an_event_for_nothing(driver: Driver, spy: Spy) -> None:
+    """Stale, or another OS thread was faster: the wait goes on."""
+    handle, peer = driver.half()
+    with peer:
+        task = driver.spawn(does(handle.recv(10)))
+        spy.alters = lambda events: [*events, spy.event(handle.fileno(), spy.KQ_FILTER_READ)]
+        assert driver.turn(0) == 0
+        spy.alters = lambda events: events
+        peer.sendall(b"x")
+        assert driver.finish(task) == [b"x"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_two_events_of_a_socket_in_any_order(driver: Driver, spy: Spy, turned: bool) -> None:
+    handle, peer = driver.half()
+    driver.run(fill(handle))
+    reading, writing = driver.spawn(does(handle.recv(10))), driver.spawn(does(handle.wait_writable()))
+    spy.alters = lambda events: sorted(events, key=lambda event: event.filter, reverse=turned)
+    with peer:
+        peer.sendall(b"x")
+        make_room(driver, peer, writing)
+        assert driver.finish(reading, writing) == [b"x", None]
+
+
+@pytest.mark.parametrize("operation", ["recv", "accept"])
+def test_an_event_of_a_predecessor_changes_nothing(driver: Driver, spy: Spy, operation: str) -> None:
+    """Fetched together with the one whose waiter closed it, or by another OS thread just before."""
+    old, old_peer = driver.half()
+    driver.spawn(does(old.recv(10)))
+    number = old.fileno()
+    old.close()
+    driver.turn(0)
+    if operation == "accept":
+        new, new_peer = socket.create_server(("127.0.0.1", 0)), old_peer
+    else:
+        new, new_peer = tcp_pair()
+    handle = driver.attach(renumbered(new, number))
+    task = driver.spawn(does(handle.accept() if operation == "accept" else handle.recv(10)))
+    spy.alters = lambda events: [*events, spy.event(number, spy.KQ_FILTER_READ, spy.KQ_EV_EOF)]
+    for _ in range(3):
+        assert driver.turn(0) == 0
+    assert not task.done
+    driver.cancel(task)
+    driver.turn(0)
+    for sock in (old_peer, new_peer):
+        sock.close()
+
+
+def test_more_events_than_were_asked_for(driver: Driver, spy: Spy) -> None:
+    halves = [driver.half() for _ in range(5)]
+    for handle, _ in halves:
+        driver.spawn(does(handle.recv(10)))
+    for _, peer in halves:
+        peer.sendall(b"x")
+    Kernel.settle()
+    assert [len(driver.poller.poll(0, 2)) for _ in range(4)] == [2, 2, 1, 0]
+    for _, peer in halves:
+        peer.close()
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_no_sigpipe_where_it_is_an_option_of_the_socket(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, refuses: bool
+) -> None:
+    """macOS has no MSG_NOSIGNAL; and takes no options of a connection that has ended."""
+    set_: list[tuple[int, ...]] = []
+
+    class Sock(socket.socket):
+        def setsockopt(self, *option: Any) -> None:
+            set_.append(option)
+            if refuses:
+                raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr("pollers.kqueue.sys", SimpleNamespace(platform="darwin"))
+    driver.attach(Sock())
+    assert set_ == [(socket.SOL_SOCKET, SO_NOSIGPIPE, 1)]
