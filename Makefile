@@ -7,7 +7,7 @@ SCENARIOS ?= echo connections idle scale bulk bulk-send udp spawn switch timers 
 BENCH ?=
 CODE := pollers socket2 tests bench examples
 
-.PHONY: run test test-native lint bench clean
+.PHONY: run test test-native test-headers lint bench clean
 
 run: $(VENV)/installed
 	@$(BIN)/python -m socket2 echo $(ADDRESS)
@@ -18,6 +18,9 @@ test: $(VENV)/installed-test
 
 test-native: $(VENV)/installed-test
 	tools/test_native.sh $(BIN)/python
+
+test-headers: $(VENV)/installed-headers
+	$(BIN)/python -m tests.kqueue.headers
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check $(CODE)

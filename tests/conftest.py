@@ -1,4 +1,7 @@
-"""Every test starts with a fresh scheduler and leaves nothing: no descriptor, no OS thread, no thread, no timer."""
+"""Every test starts with a fresh scheduler and leaves nothing: no descriptor, no OS thread, no thread, no timer.
+
+SOCKET2_POLLER=kqueue stands for a simulated one where the system has none: in this process, not in those it starts.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,16 @@ from pathlib import Path
 
 import pytest
 
+import pollers
+from pollers.kqueue import Kqueue
 from socket2 import osthreads
 from socket2.member import current_member
 from socket2.thread import local
+
+from .kqueue_sim import simulator
+
+if os.environ.get("SOCKET2_POLLER") == "kqueue" and "kqueue" not in pollers.available():
+    pollers.register("kqueue", lambda: Kqueue(simulator()))
 
 _DESCRIPTORS = Path("/proc/self/fd")
 

@@ -827,6 +827,16 @@ def test_epoll_fd() -> None:
             socket2.epoll_fd()
 
 
+def test_kqueue_fd() -> None:
+    poller = current_scheduler().poller
+    if poller.name == "kqueue":
+        assert socket2.kqueue_fd() == poller.fileno()
+        assert not os.get_inheritable(socket2.kqueue_fd())
+    else:
+        with pytest.raises(OSError, match="not 'kqueue'"):
+            socket2.kqueue_fd()
+
+
 # Many.
 
 

@@ -13,7 +13,6 @@ ASKED = (test_changes, test_closing, test_modes, test_os_threads, test_readiness
 DIFFERENT = {
     "test_a_kqueue_closed_while_another_os_thread_waits",
     "test_oneshot_whose_condition_has_gone_again",
-    "test_two_receipts_and_room_for_one",
 }
 
 

@@ -20,9 +20,6 @@ _EVERYWHERE = {
     "EV_ERROR": 0x4000,
     "EV_EOF": 0x8000,
     "NOTE_LOWAT": 0x1,
-}
-
-_USER = {
     "NOTE_FFAND": 0x40000000,
     "NOTE_FFOR": 0x80000000,
     "NOTE_FFCOPY": 0xC0000000,
@@ -31,22 +28,31 @@ _USER = {
     "NOTE_TRIGGER": 0x01000000,
 }
 
-_FREEBSD = {"EVFILT_READ": -1, "EVFILT_WRITE": -2, "EVFILT_TIMER": -7, "EVFILT_USER": -11}
-_FREEBSD |= {"NOTE_SECONDS": 1, "NOTE_MSECONDS": 2, "NOTE_USECONDS": 4, "NOTE_NSECONDS": 8}
-_MACOS = {"EVFILT_READ": -1, "EVFILT_WRITE": -2, "EVFILT_TIMER": -7, "EVFILT_USER": -10}
-_MACOS |= {"NOTE_SECONDS": 1, "NOTE_USECONDS": 2, "NOTE_NSECONDS": 4}
-_NETBSD = {"EVFILT_READ": 0, "EVFILT_WRITE": 1, "EVFILT_TIMER": 6, "EVFILT_USER": 8}
-_NETBSD |= {"NOTE_SECONDS": 1, "NOTE_MSECONDS": 0, "NOTE_USECONDS": 2, "NOTE_NSECONDS": 3, "EV_SYSFLAGS": 0xF000}
-_OPENBSD = {"EVFILT_READ": -1, "EVFILT_WRITE": -2, "EVFILT_TIMER": -7}
+# A timer's unit without any of these is the millisecond.
+_SYSTEMS = {
+    "freebsd": (
+        {"EVFILT_READ": -1, "EVFILT_WRITE": -2, "EVFILT_TIMER": -7, "EVFILT_USER": -11}
+        | {"NOTE_SECONDS": 1, "NOTE_MSECONDS": 2, "NOTE_USECONDS": 4, "NOTE_NSECONDS": 8}
+    ),
+    "macos": (
+        {"EVFILT_READ": -1, "EVFILT_WRITE": -2, "EVFILT_TIMER": -7, "EVFILT_USER": -10}
+        | {"NOTE_SECONDS": 1, "NOTE_USECONDS": 2, "NOTE_NSECONDS": 4}
+    ),
+    "netbsd": (
+        {"EVFILT_READ": 0, "EVFILT_WRITE": 1, "EVFILT_TIMER": 6, "EVFILT_USER": 8}
+        | {"NOTE_SECONDS": 1, "NOTE_MSECONDS": 0, "NOTE_USECONDS": 2, "NOTE_NSECONDS": 3}
+    ),
+    "openbsd": (
+        {"EVFILT_READ": -1, "EVFILT_WRITE": -2, "EVFILT_TIMER": -7, "EVFILT_USER": -10}
+        | {"NOTE_SECONDS": 1, "NOTE_MSECONDS": 0, "NOTE_USECONDS": 2, "NOTE_NSECONDS": 3}
+        | {"EV_SYSFLAGS": 0xF800}
+    ),
+}
 
-ABI = MappingProxyType(
-    {
-        "freebsd": MappingProxyType(_EVERYWHERE | _USER | _FREEBSD),
-        "macos": MappingProxyType(_EVERYWHERE | _USER | _MACOS),
-        "netbsd": MappingProxyType(_EVERYWHERE | _USER | _NETBSD),
-        "openbsd": MappingProxyType(_EVERYWHERE | _OPENBSD),
-    }
-)
+ABI = MappingProxyType({system: MappingProxyType(_EVERYWHERE | its) for system, its in _SYSTEMS.items()})
+
+# How wide the fields of struct kevent are, in bits: CPython lets some wrap there, and refuses others.
+WIDTHS = {"ident": 64, "filter": 16, "flags": 16, "fflags": 32, "data": 64, "udata": 64}
 
 # The names that CPython's select has of these.
 IN_SELECT = (

@@ -9,9 +9,6 @@ import os
 import select
 from collections.abc import Iterator
 
-_READ = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLPRI | select.EPOLLET
-_WRITE = select.EPOLLOUT | select.EPOLLET
-
 
 class Edges:
     """Watches descriptors of Linux."""
@@ -36,9 +33,9 @@ class Edges:
             epoll.close()
 
     def watch(self, fd: int, *, reading: bool) -> None:
-        epoll = self._readers if reading else self._writers
+        wake_ups = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLPRI if reading else select.EPOLLOUT
         try:
-            epoll.register(fd, _READ if reading else _WRITE)
+            (self._readers if reading else self._writers).register(fd, wake_ups | select.EPOLLET)
         except FileExistsError:
             pass  # a duplicate of it was closed, which epoll has not noticed
         except PermissionError:

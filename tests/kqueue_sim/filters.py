@@ -106,8 +106,11 @@ def _socket_readable(fd: int, file: File, bits: int, low_water: int) -> Report |
         return Report(count, True, sock.error(bits))
     if bits & select.POLLERR:
         return Report(count)
-    empty_datagram = not count and file.type != socket.SOCK_STREAM and bits & select.POLLIN
-    return Report(count) if count >= low_water or empty_datagram else None
+    if low_water > 1:
+        return Report(count) if count >= low_water else None
+    if not count and file.type == socket.SOCK_STREAM:
+        count = 1  # behind an urgent mark, which FIONREAD does not look beyond
+    return Report(count)
 
 
 def writable(fd: int, file: File, low_water: int) -> Report | None:

@@ -6,7 +6,9 @@ import functools
 import operator
 from typing import Any
 
-_FIELDS = ("ident", "filter", "flags", "fflags", "data", "udata")
+from .abi import WIDTHS
+
+_FIELDS = tuple(WIDTHS)
 
 
 @functools.total_ordering
@@ -17,12 +19,12 @@ class kevent:
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, ident: Any, filter: int = -1, flags: int = 1, fflags: int = 0, data: int = 0, udata: int = 0):
-        self.ident = _in_range(_number_of(ident), 0, 1 << 64)
-        self.filter = _in_range(operator.index(filter), -(1 << 15), 1 << 15)
-        self.flags = operator.index(flags) & 0xFFFF
-        self.fflags = operator.index(fflags) & 0xFFFFFFFF
-        self.data = _in_range(operator.index(data), -(1 << 63), 1 << 63)
-        self.udata = operator.index(udata) & (1 << 64) - 1
+        self.ident = _in_range(_number_of(ident), 0, 1 << WIDTHS["ident"])
+        self.filter = _signed("filter", filter)
+        self.flags = _wrapped("flags", flags)
+        self.fflags = _wrapped("fflags", fflags)
+        self.data = _signed("data", data)
+        self.udata = _wrapped("udata", udata)
 
     def copy(self) -> kevent:
         return kevent(*self._values())
@@ -52,6 +54,15 @@ def _number_of(ident: Any) -> int:
     if fd < 0:
         raise ValueError(f"file descriptor cannot be a negative integer ({fd})")
     return fd
+
+
+def _wrapped(field: str, number: int) -> int:
+    return operator.index(number) & (1 << WIDTHS[field]) - 1
+
+
+def _signed(field: str, number: int) -> int:
+    half = 1 << WIDTHS[field] - 1
+    return _in_range(operator.index(number), -half, half)
 
 
 def _in_range(number: int, low: int, end: int) -> int:
