@@ -31,7 +31,7 @@ NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 # The file is no regular one, or the system wants to read it itself.
-_NO_SENDFILE = {errno.EINVAL, errno.ESPIPE, errno.ENOSYS, errno.EOPNOTSUPP}
+_NO_SENDFILE = {errno.EINVAL, errno.ENOTSUP, errno.ESPIPE, errno.ENOSYS, errno.EOPNOTSUPP}
 
 # What accept(2) reports of the one connection it was about to return: a client that left early, or an error that was
 # pending on it. The listener is well; take the next.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Callable
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -103,7 +105,7 @@ def test_a_kqueue_closed_while_another_os_thread_waits(k: Kernel) -> str:
     return _waiting(k, kq, kq.close)
 
 
-def _waiting(k: Kernel, kq: object, act: object) -> str:
+def _waiting(k: Kernel, kq: Any, act: Callable[[], None]) -> str:
     """What an OS thread sees that is waiting while `act` is done."""
     limit_s = 0.3
     answers: list[str] = []
@@ -116,38 +118,41 @@ def _waiting(k: Kernel, kq: object, act: object) -> str:
     waiter = threading.Thread(target=wait)
     waiter.start()
     waiter.join(0.1)  # long enough to be in the call; when it is not, it sees the same
-    assert callable(act)
     act()
     waiter.join()
     return answers[0]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-class TestFork:
-    def _in_child(self, k: Kernel, kq: object) -> str:
-        reader, writer = k.pipe()
-        fd = kq.fileno()  # type: ignore[attr-defined]
-        pid = os.fork()
-        if pid == 0:
-            try:
-                os.fstat(fd)
-                os.write(writer, b"still there")
-            except OSError:
-                os.write(writer, b"EBADF")
-            finally:
-                os._exit(0)
-        os.waitpid(pid, 0)
-        return os.read(reader, 100).decode()
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
-    @staticmethod
-    @answered(documented="EBADF")
-    def test_no_kqueue_in_the_child(k: Kernel) -> str:
-        return TestFork()._in_child(k, k.kqueue())
 
-    @staticmethod
-    @answered(documented="U")
-    def test_the_parents_goes_on(k: Kernel) -> str:
-        kq = k.kqueue(k.change(1, "USER", "ADD CLEAR"))
-        TestFork()._in_child(k, kq)
-        kq.control([k.trigger(1)], 0)
-        return k.ask(kq)
+@forks
+@answered(documented="EBADF")
+def test_no_kqueue_in_a_forked_child(k: Kernel) -> str:
+    return _in_child(k, k.kqueue())
+
+
+@forks
+@answered(documented="U")
+def test_after_a_fork_the_parents_goes_on(k: Kernel) -> str:
+    kq = k.kqueue(k.change(1, "USER", "ADD CLEAR"))
+    _in_child(k, kq)
+    kq.control([k.trigger(1)], 0)
+    return k.ask(kq)
+
+
+def _in_child(k: Kernel, kq: Any) -> str:
+    """What becomes of the descriptor there."""
+    reader, writer = k.pipe()
+    fd = kq.fileno()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.fstat(fd)
+            os.write(writer, b"still there")
+        except OSError:
+            os.write(writer, b"EBADF")
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    return os.read(reader, 100).decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from .asked import PATIENCE_S, Kernel, answered
 
@@ -52,7 +53,7 @@ def test_level_triggered_may_be_told_to_all(k: Kernel) -> str:
     return _who_gets_it(k, "").replace("several", "one or more").replace("1 of 4", "one or more")
 
 
-def _while_another_waits(k: Kernel, kq: object, act: Callable[[], object]) -> str:
+def _while_another_waits(k: Kernel, kq: Any, act: Callable[[], object]) -> str:
     answers: list[str] = []
     waiter = threading.Thread(target=lambda: answers.append(k.ask(kq)))
     waiter.start()
