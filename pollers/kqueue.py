@@ -86,12 +86,13 @@ class Kqueue(Engine):
         return edges
 
     def fileno(self) -> int:
-        self._check()
+        if self._kqueue is None:
+            raise ValueError("this kqueue has been closed")
         return self._kqueue.fileno()  # type: ignore[no-any-return]
 
     def release(self) -> None:
         kqueue, self._kqueue = self._kqueue, None
-        if self._forked:
+        if kqueue is None:
             return
         if not self._waiting:
             kqueue.close()
@@ -102,11 +103,11 @@ class Kqueue(Engine):
 
     def after_fork_in_child(self) -> None:
         super().after_fork_in_child()
-        kqueue = self._kqueue
+        # Before 3.12.1 Python does not know that the descriptor is gone: when the object goes, it closes whatever has
+        # the number by then. So it goes now, while nothing has it, or never.
+        kqueue, self._kqueue = self._kqueue, None
         if kqueue is None or kqueue.closed:
             return
-        # Before 3.13 Python does not know that the descriptor is gone: when the object goes, it closes whatever has
-        # the number by then. So it goes now, while nothing has it, or never.
         if _is_open(kqueue.fileno()):
             _abandoned.append(kqueue)
         else:
