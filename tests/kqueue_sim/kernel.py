@@ -63,19 +63,24 @@ class Kernel:
 
     def submit(self, changes: Sequence[kevent], room: int) -> list[kevent] | None:
         """Apply the changes in order. None: go on to the events; else what is returned instead of them."""
-        entries: list[kevent] = []
         with self._lock:
-            for change in changes:
-                error = self._apply(change)
-                if not error and not change.flags & self._abi["EV_RECEIPT"]:
-                    continue
-                if len(entries) < room:
-                    entries.append(self._entry(change, error))
-                elif error:
-                    raise OSError(error, os.strerror(error))
-                elif not self._is_xnu:
-                    return []  # a receipt without room ends the call, and nobody is told
-            self._ring()
+            try:
+                return self._submit(changes, room)
+            finally:
+                self._ring()
+
+    def _submit(self, changes: Sequence[kevent], room: int) -> list[kevent] | None:
+        entries: list[kevent] = []
+        for change in changes:
+            error = self._apply(change)
+            if not error and not change.flags & self._abi["EV_RECEIPT"]:
+                continue
+            if len(entries) < room:
+                entries.append(self._entry(change, error))
+            elif error:
+                raise OSError(error, os.strerror(error))
+            elif not self._is_xnu:
+                return []  # a receipt without room ends the call, and nobody is told
         return entries or None
 
     def _entry(self, change: kevent, error: int) -> kevent:
