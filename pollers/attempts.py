@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import select
 import socket
 from typing import TYPE_CHECKING, Any
@@ -102,12 +103,26 @@ def sendto(handle: Handle, argument: tuple[Any, Address]) -> int:
 
 
 def sendfile(handle: Handle, argument: tuple[int, int, int]) -> int:
+    send = os.sendfile if signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN else _sendfile_without_sigpipe
     try:
-        return os.sendfile(handle.fd, *argument)
+        return send(handle.fd, *argument)
     except OSError as error:
         if error.errno in _NO_SENDFILE:
             raise io.UnsupportedOperation(f"no sendfile from this file: {error.strerror}") from None
         raise
+
+
+def _sendfile_without_sigpipe(to: int, fd: int, offset: int, count: int) -> int:
+    """sendfile(2) has no flag for it, and Python ignores the signal only until a program wants it back."""
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+    try:
+        return os.sendfile(to, fd, offset, count)
+    except BrokenPipeError:
+        if signal.SIGPIPE not in masked and signal.SIGPIPE in signal.sigpending():
+            signal.sigwait({signal.SIGPIPE})
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
 
 
 def connect(handle: Handle, progress: list[Any]) -> None:

@@ -9,8 +9,11 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/sendfile.h>
+#include <time.h>
 
 /* Receives of no more than this go through the poller's spare bytes object, so that their result has its exact size
    without a second allocation, and a wait for more than there is costs no memory. */
@@ -461,6 +464,26 @@ attempt_sendto(Operation *op, PyObject **result)
     return outcome;
 }
 
+/* sendfile(2) has no flag for it, and Python ignores the signal only until a program wants it back. */
+static ssize_t
+sendfile_without_sigpipe(int to, int from, off_t *offset, size_t count)
+{
+    sigset_t pipe, masked;
+    ssize_t sent;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &masked);
+    RETRY_ON_EINTR(sent, sendfile(to, from, offset, count));
+    int number = errno;
+    if (sent < 0 && number == EPIPE && !sigismember(&masked, SIGPIPE)) {
+        struct timespec at_once = {0, 0};
+        (void)sigtimedwait(&pipe, NULL, &at_once);
+    }
+    pthread_sigmask(SIG_SETMASK, &masked, NULL);
+    errno = number;
+    return sent;
+}
+
 static Outcome
 attempt_sendfile(Operation *op, PyObject **result)
 {
@@ -473,7 +496,7 @@ attempt_sendfile(Operation *op, PyObject **result)
     int to = op->handle->fd;
     off_t offset = (off_t)at;
     Py_BEGIN_ALLOW_THREADS
-    RETRY_ON_EINTR(sent, sendfile(to, from, &offset, (size_t)count));
+    sent = sendfile_without_sigpipe(to, from, &offset, (size_t)count);
     number = errno;
     Py_END_ALLOW_THREADS
     if (sent >= 0) {
