@@ -10,8 +10,8 @@ from __future__ import annotations
 import errno
 import io
 import os
-import signal
 import select
+import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
