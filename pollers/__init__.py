@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 
 from .credentials import peer_uid
+from .disconnect import disconnect
 from .operation import (
     CHECKING,
     STREAK_MAX,
@@ -27,6 +28,8 @@ from .operation import (
 )
 from .options import OPTIONS, get_option, option_call, prepare_listener
 from .passing import receive_descriptors, send_descriptors
+from .options import prepare_listener
+from .ready import ready
 
 __all__ = [
     "CHECKING",
@@ -45,12 +48,14 @@ __all__ = [
     "available",
     "choose",
     "get_option",
+    "disconnect",
     "native_status",
     "operation",
     "option_call",
     "peer_uid",
     "prepare_listener",
     "receive_descriptors",
+    "ready",
     "register",
     "send_descriptors",
 ]

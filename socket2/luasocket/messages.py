@@ -43,6 +43,9 @@ _SPELLED = {
     errno.ETIMEDOUT: "timeout",
 }
 
+NO_NAME = "host or service not provided, or not known"
+NO_HOST = "host not found"
+
 _LOOK_UP = {
     getattr(socket, name, None): text
     for name, text in (
@@ -51,16 +54,13 @@ _LOOK_UP = {
         ("EAI_FAIL", "non-recoverable failure in name resolution"),
         ("EAI_FAMILY", "ai_family not supported"),
         ("EAI_MEMORY", "memory allocation failure"),
-        ("EAI_NODATA", "host or service not provided, or not known"),
-        ("EAI_NONAME", "host or service not provided, or not known"),
+        ("EAI_NODATA", NO_NAME),
+        ("EAI_NONAME", NO_NAME),
         ("EAI_OVERFLOW", "argument buffer overflow"),
         ("EAI_SERVICE", "service not supported for socket type"),
         ("EAI_SOCKTYPE", "ai_socktype not supported"),
     )
 }
-
-NO_NAME = "host or service not provided, or not known"
-NO_HOST = "host not found"
 
 
 def ended() -> Message:

@@ -6,15 +6,13 @@ A socket of the system is made when its family is known: for tcp() and udp() tha
 from __future__ import annotations
 
 import errno
-from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pollers import Closed, operation
+from pollers import Closed
 
-from ..addr import Address, Query, resolve
 from ..sockets import Socket
 from . import options
-from .messages import NO_NAME, Message, system_message
+from .messages import Message, system_message
 from .timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -79,42 +77,6 @@ class Object(Generic[S]):
         if self._class not in classes:
             wanted = " or ".join(f"{self._kind}{{{cls}}}" for cls in classes)
             raise TypeError(f"calling '{method}' on bad self ({wanted} expected, got {self._kind}{{{self._class}}})")
-
-    # Addresses.
-
-    def _queries(self, host: str, port: int | str, type: str) -> list[Query]:
-        """What to look up: in an object of no family yet, the loopback interface has an address in each."""
-        if not isinstance(host, str):
-            raise TypeError(f"an address is a string, not {host!r}")
-        families: list[str | None] = [None if self._any else self._family]
-        if self._any and host.lower() == "localhost":
-            families = ["inet", "inet6"]
-        return [Query(host, port, type, family, None, ()) for family in families]
-
-    @operation
-    def _look_up(self, queries: list[Query]) -> Generator[Any, None, list[Address]]:
-        found: list[Address] = []
-        for query in queries:
-            try:
-                found += yield from resolve(query)
-            except UnicodeError:
-                raise OSError(None, NO_NAME) from None  # too long for a name, or for a part of one
-        return found
-
-    def getfamily(self) -> str:
-        """Return "inet4" or "inet6"; "inet4" while the object has no family yet."""
-        return "inet6" if self._family == "inet6" else "inet4"
-
-    def getsockname(self) -> tuple[str | None, int | Message | None, str | None]:
-        """Return (ip, port, family) of this side: "inet" or "inet6"; or (None, err, None)."""
-        return self._name("getsockname")
-
-    def _name(self, which: str) -> tuple[str | None, int | Message | None, str | None]:
-        try:
-            host, port, *_ = getattr(self._opened, which)()
-        except OSError as error:
-            return None, system_message(error), None
-        return host, port, self._family
 
     def _drop(self) -> None:
         """Give up the system's socket: the next call makes another."""
@@ -212,3 +174,27 @@ class Object(Generic[S]):
 
     def __repr__(self) -> str:
         return f"{self._kind}{{{self._class}}}: {id(self):#x}"
+
+
+class Named:
+    """The names of objects that have IP addresses."""
+
+    __slots__ = ()
+
+    _family: str | None
+    _opened: Any
+
+    def getfamily(self) -> str:
+        """Return "inet4" or "inet6"; "inet4" while the object has no family yet."""
+        return "inet6" if self._family == "inet6" else "inet4"
+
+    def getsockname(self) -> tuple[str | None, int | Message | None, str | None]:
+        """Return (ip, port, family) of this side: "inet" or "inet6"; or (None, err, None)."""
+        return self._name("getsockname")
+
+    def _name(self, which: str) -> tuple[str | None, int | Message | None, str | None]:
+        try:
+            host, port, *_ = getattr(self._opened, which)()
+        except OSError as error:
+            return None, system_message(error), None
+        return host, port, self._family

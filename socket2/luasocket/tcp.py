@@ -13,15 +13,16 @@ from ..addr import Address, Query
 from ..sockets import make, place_of
 from ..tcp import TCP as Connection
 from . import options
+from .addresses import look_up, queries
 from .calls import call
 from .messages import Message, message_of
-from .objects import Done
+from .objects import Done, Named
 from .streams import StreamObject
 
 _GOES_ON = {errno.EALREADY, errno.EINPROGRESS}
 
 
-class TCP(StreamObject):
+class TCP(Named, StreamObject):
     """A TCP object. Made by tcp(), tcp4(), tcp6(), and by accept() of another one."""
 
     __slots__ = ("_bound", "_failed", "_under_way")
@@ -43,6 +44,9 @@ class TCP(StreamObject):
         """Return (ip, port, family) of the peer: "inet" or "inet6"; or (None, err, None)."""
         return self._name("getpeername")
 
+    def _asked(self, address: str, port: int | str) -> list[Query]:
+        return queries(address, port, "tcp", None if self._any else self._family)
+
     # Binding.
 
     def bind(self, address: str, port: int | str) -> Operation[Done]:
@@ -52,13 +56,13 @@ class TCP(StreamObject):
         TypeError when the address is no string or the object no master.
         """
         self._need("bind", "master")
-        return self._bind(self._queries(address, port, "tcp"))
+        return self._bind(self._asked(address, port))
 
     @call
-    def _bind(self, queries: list[Query]) -> Generator[Any, None, Done]:
+    def _bind(self, asked: list[Query]) -> Generator[Any, None, Done]:
         err = None
         try:
-            for address in (yield from self._timeouts.begin().limit(self._look_up(queries))):
+            for address in (yield from self._timeouts.begin().limit(look_up(asked))):
                 try:
                     return self._bind_to(address)
                 except OSError as error:
@@ -95,19 +99,19 @@ class TCP(StreamObject):
         'Operation already in progress' until then. Cancelled: the attempt goes on as well, unless it is closed.
         TypeError when the address is no string.
         """
-        queries = self._queries(address, port, "tcp")
+        asked = self._asked(address, port)
         if self._class == "master":
             self._class = "client"
-        return self._connect(queries)
+        return self._connect(asked)
 
     @call
-    def _connect(self, queries: list[Query]) -> Generator[Any, None, Done]:
+    def _connect(self, asked: list[Query]) -> Generator[Any, None, Done]:
         if self._under_way is not None:
             return self._ask_again(self._under_way)
         waits = self._timeouts.begin()
         err = None
         try:
-            for address in (yield from waits.limit(self._look_up(queries))):
+            for address in (yield from waits.limit(look_up(asked))):
                 try:
                     yield from waits.limit(self._connect_to(address))
                 except OSError as error:
