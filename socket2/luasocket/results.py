@@ -42,8 +42,9 @@ def newtry(finalizer: Callable[[], Any] | None = None) -> Callable[..., tuple[An
         if len(values) == 1 and isinstance(values[0], tuple):
             values = values[0]
         first: Any = values[0] if values else None
-        if is_coroutine(first):
-            first.close()
+        if not values or is_coroutine(first):
+            if values:
+                first.close()
             raise TypeError("a try is of the results of a call: is a `yield from` or an `await` missing?")
         if first is not None and first is not False:
             return values
