@@ -76,5 +76,5 @@ def pattern_of(pattern: str | int) -> Pattern:
         return _NAMED[pattern]
     if isinstance(pattern, int) and not isinstance(pattern, bool) and pattern >= 0:
         return Count(pattern)
-    error = ValueError if isinstance(pattern, (str, int)) else TypeError
+    error = ValueError if type(pattern) in (str, int) else TypeError
     raise error(f"invalid receive pattern {pattern!r}: it is '*l', '*a', 'l', 'L' or a number of bytes")

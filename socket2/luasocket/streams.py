@@ -13,7 +13,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pollers import Operation
+from pollers import Busy, Operation
 
 from ..buffer import BLOCK, Buffer
 from ..sockets import place_of
@@ -195,12 +195,17 @@ class StreamObject(Object[TCP]):
 
     def setfd(self, fd: int) -> None:
         super().setfd(fd)
-        self._buffer.clear()
+        self._forget()
 
     def close(self) -> int:
         super().close()
-        self._buffer.clear()
+        self._forget()
         return 1
+
+    def _forget(self) -> None:
+        """Drop what has come, unless a thread is receiving: to that it is the partial result."""
+        with suppress(Busy), self._reading:
+            self._buffer.clear()
 
 
 def _told(values: tuple[Any, ...], begun: float) -> tuple[Any, ...]:

@@ -94,7 +94,7 @@ class UDP(Named, DatagramObject):
     def _disconnect(self) -> Generator[Any, None, Done]:
         self._class = "unconnected"
         try:
-            if self._sock is not None:
+            if self._sock is not None or self._closed:
                 pollers.disconnect(self._opened._std)
         except OSError as error:
             return None, message_of(error)
