@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any, ParamSpec, TypeVar, cast
 
-from pollers import Operation, operation
+from pollers import STREAK_MAX, Operation, operation
 
 from ..coroutines import is_coroutine, steps_of
 from ..scheduler import current_scheduler
@@ -43,8 +43,12 @@ def in_thread() -> bool:
 
 def _at_once(op: Operation[T]) -> T:
     """Run the loop until `op` is done. RuntimeError in the loop's own callbacks, where it runs already."""
+    scheduler = current_scheduler()
     try:
-        result: T = current_scheduler().run(op)
+        if scheduler.poller.streak >= STREAK_MAX:  # so many calls had no need to wait: others have their turn now
+            scheduler.poller.streak = 0
+            scheduler.poll(0)
+        result: T = scheduler.run(op)
         return result
     finally:
         op.close()

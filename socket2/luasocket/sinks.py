@@ -88,4 +88,14 @@ sinkt: dict[str, Callable[..., Any]] = {
     "http-chunked": ChunkedSink,
 }
 
-sink = choose(sinkt)
+_chosen = choose(sinkt)
+
+
+def sink(mode: Any, *options: Any) -> SocketSink:
+    """Make a sink of a socket: sink("keep-open", sock), or sink(sock), which is the same.
+
+    "close-when-done" closes the socket at the end; "http-chunked" sends chunks as HTTP has them, and with True as a
+    third argument closes the socket, too. ValueError for another mode; `sinkt` has them, and takes more.
+    """
+    made: SocketSink = _chosen(mode, *options)
+    return made

@@ -152,4 +152,15 @@ sourcet: dict[str, Callable[..., Any]] = {
     "http-chunked": ChunkedSource,
 }
 
-source = choose(sourcet)
+_chosen = choose(sourcet)
+
+
+def source(mode: Any, *options: Any) -> SocketSource:
+    """Make a source of a socket: source("until-closed", sock), or source(sock), which is the same.
+
+    "until-closed" gives everything to the end of the stream, and closes the socket then; "by-length" so many bytes:
+    source("by-length", sock, 100); "http-chunked" what HTTP's chunks carry, and a dict as a third argument takes the
+    trailer's fields. ValueError for another mode; `sourcet` has them, and takes more.
+    """
+    made: SocketSource = _chosen(mode, *options)
+    return made

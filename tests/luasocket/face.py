@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from socket2 import luasocket
+from socket2.luasocket.addresses import literal
 
 
 class Do:
@@ -33,17 +34,11 @@ class Pair(NamedTuple):
 def server(address: str = "127.0.0.1") -> tuple[luasocket.TCP, int]:
     """A server and its port. For scripts and threads alike: nothing has to be looked up."""
     made = luasocket.tcp6() if ":" in address else luasocket.tcp4()
-    made._bind_to(luasocket_address(address))
+    made._bind_to(literal(address, 0, "tcp", None))
     assert made.listen() == (1, None)
     port = made.getsockname()[1]
     assert isinstance(port, int)
     return made, port
-
-
-def luasocket_address(ip: str) -> Any:
-    from socket2.luasocket.addresses import literal
-
-    return literal(ip, 0, "tcp", None)
 
 
 def closed_port() -> int:

@@ -60,7 +60,7 @@ def test_a_boolean(kind: str, name: str) -> None:
         for value in (True, False, True):
             assert sock.setoption(name, value) == (1, None)
             assert sock.getoption(name) == (value, None)
-        for wrong in (1, 0, "true", None, []):
+        for wrong in (1, 0, "true", None):
             with pytest.raises(TypeError, match="boolean expected"):
                 sock.setoption(name, wrong)
 
@@ -94,6 +94,7 @@ def test_linger(kind: str) -> None:
         assert sock.getoption("linger")[0]["on"] is False
         with pytest.raises(TypeError, match="dict expected"):
             sock.setoption("linger", 3)
+        incomplete: Any
         for incomplete in ({}, {"on": 1, "timeout": 1}, {"timeout": 1}):
             with pytest.raises(TypeError, match="bool 'on' field expected"):
                 sock.setoption("linger", incomplete)
@@ -190,12 +191,14 @@ def test_what_is_no_group_raises(name: str, value: Any) -> None:
 @pytest.mark.parametrize("kind", ["tcp", "udp", "unix"])
 def test_an_unknown_option_raises(kind: str) -> None:
     with make(kind) as sock:
-        for call in (lambda: sock.setoption("no-such-option", True), lambda: sock.getoption("no-such-option")):
-            with pytest.raises(ValueError, match="unsupported option 'no-such-option'"):
-                call()
-        for call in (lambda: sock.setoption(None, True), lambda: sock.getoption(1)):
-            with pytest.raises(TypeError, match="string expected"):
-                call()
+        with pytest.raises(ValueError, match="unsupported option 'no-such-option'"):
+            sock.setoption("no-such-option", True)
+        with pytest.raises(ValueError, match="unsupported option 'no-such-option'"):
+            sock.getoption("no-such-option")
+        with pytest.raises(TypeError, match="string expected"):
+            sock.setoption(None, True)
+        with pytest.raises(TypeError, match="string expected"):
+            sock.getoption(1)
         with pytest.raises(ValueError, match="unsupported option"):
             sock.setoption("error", None)
 

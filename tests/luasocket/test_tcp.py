@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,12 @@ async def test_classes(do: Do) -> None:
 
 
 def test_what_a_class_does_not_do_raises(pair: Pair) -> None:
-    listener, port = server()
+    listener, _ = server()
     with listener, luasocket.tcp() as master:
         for receive in (master.receive, listener.receive):
             with pytest.raises(TypeError, match=r"calling 'receive' on bad self \(tcp\{client\} expected, got tcp\{"):
                 receive()
-        for wrong in (
+        mistakes: tuple[Callable[[], Any], ...] = (
             lambda: master.send(b"x"),
             lambda: listener.send(b"x"),
             lambda: master.shutdown(),
@@ -68,7 +68,8 @@ def test_what_a_class_does_not_do_raises(pair: Pair) -> None:
             lambda: pair.client.listen(),
             lambda: listener.bind("127.0.0.1", 0),
             lambda: pair.client.bind("127.0.0.1", 0),
-        ):
+        )
+        for wrong in mistakes:
             with pytest.raises(TypeError, match="on bad self"):
                 wrong()
 
@@ -362,7 +363,6 @@ def test_forgotten_it_is_closed_with_a_warning_that_names_the_place() -> None:
     fd = sock.getfd()
     with pytest.warns(ResourceWarning, match=rf"{Path(__file__).name}:\d+"):
         del sock
-        gc.collect()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
 

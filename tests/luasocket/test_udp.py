@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -155,15 +156,17 @@ async def test_ipv6(do: Do) -> None:
 
 async def test_what_a_class_does_not_do_raises(do: Do) -> None:
     with await bound(do) as one, await bound(do) as other:
-        for wrong in (lambda: one.send(b"x"), lambda: one.getpeername()):
+        mistakes: tuple[Callable[[], Any], ...] = (lambda: one.send(b"x"), lambda: one.getpeername())
+        for wrong in mistakes:
             with pytest.raises(TypeError, match=r"on bad self \(udp\{connected\} expected"):
                 wrong()
         assert await do(one.setpeername, *other.getsockname()[:2]) == (1, None)
-        for wrong in (
+        mistakes = (
             lambda: one.sendto(b"x", "127.0.0.1", 9),
             lambda: one.receivefrom(),
             lambda: one.setsockname("*", 0),
-        ):
+        )
+        for wrong in mistakes:
             with pytest.raises(TypeError, match=r"on bad self \(udp\{unconnected\} expected"):
                 wrong()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,12 @@ async def test_datagrams(do: Do, tmp_path: Path) -> None:
         assert repr(other).startswith("unixdgram{connected}")
         assert await do(other.send, b"0123456789") == (10, None)
         assert await do(one.receive, 4) == (b"0123", None)
-        for wrong in (lambda: other.sendto(b"x", path), lambda: other.receivefrom(), lambda: one.send(b"x")):
+        mistakes: tuple[Callable[[], Any], ...] = (
+            lambda: other.sendto(b"x", path),
+            lambda: other.receivefrom(),
+            lambda: one.send(b"x"),
+        )
+        for wrong in mistakes:
             with pytest.raises(TypeError, match="on bad self"):
                 wrong()
         one.settimeout(0)
