@@ -28,7 +28,6 @@ from .operation import (
 )
 from .options import OPTIONS, get_option, option_call, prepare_listener
 from .passing import receive_descriptors, send_descriptors
-from .options import prepare_listener
 from .ready import ready
 
 __all__ = [
@@ -47,15 +46,15 @@ __all__ = [
     "Stats",
     "available",
     "choose",
-    "get_option",
     "disconnect",
+    "get_option",
     "native_status",
     "operation",
     "option_call",
     "peer_uid",
     "prepare_listener",
-    "receive_descriptors",
     "ready",
+    "receive_descriptors",
     "register",
     "send_descriptors",
 ]

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from pollers import STREAK_MAX, Operation, operation
 
 from ..coroutines import is_coroutine, steps_of
-from ..scheduler import current_scheduler
+from ..member import current_member
 from ..thread import local
 
 P = ParamSpec("P")
@@ -37,18 +37,18 @@ def call(func: Callable[P, Generator[Any, None, T]]) -> Callable[P, Operation[T]
 
 
 def in_thread() -> bool:
-    scheduler = local.scheduler
-    return scheduler is not None and scheduler.current is not None
+    return local.member is not None and local.member.current is not None
 
 
 def _at_once(op: Operation[T]) -> T:
     """Run the loop until `op` is done. RuntimeError in the loop's own callbacks, where it runs already."""
-    scheduler = current_scheduler()
+    member = current_member()
+    poller = member.scheduler.poller
     try:
-        if scheduler.poller.streak >= STREAK_MAX:  # so many calls had no need to wait: others have their turn now
-            scheduler.poller.streak = 0
-            scheduler.poll(0)
-        result: T = scheduler.run(op)
+        if poller.streak >= STREAK_MAX:  # so many calls had no need to wait: others have their turn now
+            poller.streak = 0
+            member.poll(0)
+        result: T = member.run(op)
         return result
     finally:
         op.close()

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, overload
 
 import pollers
-from pollers import STREAK_MAX, Cancelled, Closed, Handle, Operation, operation
+from pollers import Cancelled, Closed, Handle, Operation, operation
 
 from .. import waiting
 from ..loop import newthread
@@ -23,7 +23,7 @@ from ..waits import Wait
 from .calls import call
 from .messages import Message
 from .objects import Object
-from .timeouts import seconds_of
+from .timeouts import give_way, seconds_of
 
 
 class Ready(list[Any]):
@@ -32,6 +32,10 @@ class Ready(list[Any]):
     Places count from 1, as in Lua, so that they are true; None: the object is not ready.
     """
 
+    def __init__(self, ready: Iterable[Any] = ()) -> None:
+        super().__init__(ready)
+        self._places = {id(sock): place for place, sock in enumerate(self, 1)}
+
     @overload  # type: ignore[override]
     def __getitem__(self, key: slice) -> list[Any]: ...
     @overload
@@ -39,7 +43,7 @@ class Ready(list[Any]):
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, (int, slice)):
             return super().__getitem__(key)
-        return self.index(key) + 1 if key in self else None
+        return self._places.get(id(key))
 
 
 Selected = tuple[Ready, Ready, Message | None]
@@ -80,8 +84,7 @@ def _objects(table: Iterable[Any] | None) -> list[Any]:
 
 @call
 def _select(readers: list[Any], writers: list[Any], seconds: float | None) -> Generator[Any, None, Selected]:
-    if current_scheduler().poller.streak >= STREAK_MAX:
-        yield from waiting.sleep(0)
+    yield from give_way()
     current_scheduler().poller.streak += 1
     end = None if seconds is None else monotonic() + seconds
     while True:

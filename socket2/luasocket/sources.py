@@ -46,7 +46,7 @@ class SocketSource:
             chunk = None if self._done else (yield from self._next())
         except Failed as failed:
             return None, failed.err
-        self._done = chunk is None
+        self._done = self._done or chunk is None
         return chunk, None
 
     @operation

@@ -19,6 +19,7 @@ from ..buffer import BLOCK, Buffer
 from ..sockets import place_of
 from ..stream import _Claim
 from ..tcp import TCP
+from ..thread import currentthread
 from .calls import call, setting
 from .messages import Message, ended, message_of
 from .objects import Done, Object
@@ -108,6 +109,7 @@ class StreamObject(Object[TCP]):
         waits = self._timeouts.begin()
         err: Message | None = None
         with self._reading:
+            self._reading.thread = currentthread()
             try:
                 connection = self._opened
                 while (end := pattern.end(self._buffer, prefix)) < 0:
@@ -120,6 +122,8 @@ class StreamObject(Object[TCP]):
             except OSError as error:
                 err = message_of(error)
                 end = len(self._buffer)
+            finally:
+                self._reading.thread = None
             data = pattern.result(prefix, self._buffer.take(end))
         self._received += end
         return _told((data, None, None) if err is None else (None, err, data), begun)
@@ -146,6 +150,7 @@ class StreamObject(Object[TCP]):
         err: Message | None = None
         sent = 0
         with self._writing:
+            self._writing.thread = currentthread()
             try:
                 while sent < len(octets):
                     sent += yield from waits.limit(self._opened.send(octets[sent:]))
@@ -155,6 +160,7 @@ class StreamObject(Object[TCP]):
                 error.bytes_sent = sent  # type: ignore[attr-defined]
                 raise
             finally:
+                self._writing.thread = None
                 self._sent += sent
         last = before + sent
         return _told((last, None, None) if err is None else (None, err, last), begun)

@@ -33,9 +33,13 @@ class TCP(Named, StreamObject):
 
     def __init__(self, family: str | None, cls: str, made_at: str) -> None:
         super().__init__(family, cls, made_at)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """The system's socket is new to us."""
         self._bound: Any = None  # its own address, if it was told one
         self._under_way: Any = None  # the address of an attempt to connect that goes on
-        self._failed = False  # the last one
+        self._failed = False  # the last attempt
 
     def _make(self, family: str, fileno: int | None = None) -> Connection:
         return Connection(make(family, "tcp", None, fileno), None, self._made_at)
@@ -46,6 +50,10 @@ class TCP(Named, StreamObject):
 
     def _asked(self, address: str, port: int | str) -> list[Query]:
         return queries(address, port, "tcp", None if self._any else self._family)
+
+    def setfd(self, fd: int) -> None:
+        super().setfd(fd)
+        self._begin_anew()
 
     # Binding.
 
@@ -62,7 +70,7 @@ class TCP(Named, StreamObject):
     def _bind(self, asked: list[Query]) -> Generator[Any, None, Done]:
         err = None
         try:
-            for address in (yield from self._timeouts.begin().limit(look_up(asked))):
+            for address in (yield from self._timeouts.begin().limit_first(look_up(asked))):
                 try:
                     return self._bind_to(address)
                 except OSError as error:
@@ -94,10 +102,10 @@ class TCP(Named, StreamObject):
         """Connect to an address, of a name's to each in turn; the object becomes a client, however that ends.
 
         Return (1, None), or (None, err) of the last one that was tried. The block timeout is for each address, the
-        total one for all, and both are for the look-up, too. With a timeout of 0 one attempt is begun, which is a
-        'timeout', and goes on: select() tells its end, getoption("error") how it ended; another connect() is answered
-        'Operation already in progress' until then. Cancelled: the attempt goes on as well, unless it is closed.
-        TypeError when the address is no string.
+        total one for all, and both are for the look-up, too. With a timeout of 0 the look-up takes its time and one
+        attempt is begun, which is a 'timeout', and goes on: select() tells its end, getoption("error") how it ended;
+        another connect() is answered 'Operation already in progress' until then. Cancelled: the attempt goes on as
+        well, until close(). TypeError when the address is no string.
         """
         asked = self._asked(address, port)
         if self._class == "master":
@@ -111,7 +119,7 @@ class TCP(Named, StreamObject):
         waits = self._timeouts.begin()
         err = None
         try:
-            for address in (yield from waits.limit(look_up(asked))):
+            for address in (yield from waits.limit_first(look_up(asked))):
                 try:
                     yield from waits.limit(self._connect_to(address))
                 except OSError as error:

@@ -32,6 +32,15 @@ def seconds_of(value: float | None) -> float | None:
     return None if value < 0 or value > _FOR_EVER_S else value
 
 
+@operation
+def give_way() -> Generator[Any, None, None]:
+    """Let others run, if so many operations in a row have finished at once that it is their turn."""
+    poller = current_scheduler().poller
+    if poller.streak >= STREAK_MAX:
+        yield from sleep(0)
+        poller.streak = 0
+
+
 class Timeouts:
     """A socket's timeouts, in seconds; None for as long as it takes."""
 
@@ -76,6 +85,10 @@ class Waits:
         """Do `op`, which waits once. TimeoutError when it takes too long; what can be done at once is always done."""
         return op if self._block is None and self._end is None else self._limit(op)
 
+    def limit_first(self, op: Operation[T]) -> Operation[T]:
+        """As limit(), for what has to be done before anything can go on by itself: 0 is no limit to that."""
+        return op if self.none else self.limit(op)
+
     @operation
     def _limit(self, op: Operation[T]) -> Generator[Any, None, T]:
         left = self._left()
@@ -84,9 +97,11 @@ class Waits:
             op.close()
             raise TimeoutError
         self._waited = True
-        # After so many operations in a row the next one gives way before it is attempted, and would find its time over.
-        if current_scheduler().poller.streak >= STREAK_MAX:
-            yield from sleep(0)
+        try:
+            yield from give_way()  # for an operation that gives way itself may find its time over afterwards
+        except BaseException:
+            op.close()
+            raise
         with timeout(left):
             return (yield from op)
 

@@ -67,7 +67,7 @@ class UDP(Named, DatagramObject):
         """Bind or connect to the first address that works, which takes no wait but the look-up's."""
         err = None
         try:
-            for address in (yield from self._timeouts.begin().limit(look_up(asked))):
+            for address in (yield from self._timeouts.begin().limit_first(look_up(asked))):
                 try:
                     self._bind_or_connect(how, address)
                 except OSError as error:

@@ -38,12 +38,12 @@ class _AtPath(Object[Any]):
     def bind(self, path: str) -> Operation[Done]:
         """Bind to a path, which stays until it is unlinked. Return (1, None), or (None, err)."""
         self._need("bind", "master", "unconnected")
-        return self._bind(path)
+        return self._bind(address_of(path))
 
     @call
-    def _bind(self, path: str) -> Generator[Any, None, Done]:
+    def _bind(self, address: Address) -> Generator[Any, None, Done]:
         try:
-            self._open("unix")._std.bind(address_of(path).sockaddr)
+            self._open("unix")._std.bind(address.sockaddr)
         except OSError as error:
             return None, path_message(error)
         return 1, None
@@ -54,15 +54,16 @@ class _AtPath(Object[Any]):
 
         Waits while the listener's queue is full. Cancelled, or out of time: the object is as it was.
         """
-        self._need("connect", "master", "client", "unconnected", "connected")
-        return self._connect(path)
+        address = address_of(path)
+        if self._class == "master":
+            self._class = "client"
+        return self._connect(address)
 
     @call
-    def _connect(self, path: str) -> Generator[Any, None, Done]:
-        self._class = self._then if self._then == "client" else self._class
+    def _connect(self, address: Address) -> Generator[Any, None, Done]:
         try:
             sock = self._open("unix")
-            yield from self._timeouts.begin().limit(sock.connect(address_of(path)))
+            yield from self._timeouts.begin().limit(sock.connect(address))
         except OSError as error:
             return None, path_message(error)
         self._class = self._then
@@ -121,13 +122,13 @@ class UnixDgram(_AtPath, DatagramObject):
         object is connected.
         """
         self._need("sendto", "unconnected")
-        return self._sendto(bytes(memoryview(data)), path)
+        return self._sendto(bytes(memoryview(data)), address_of(path))
 
     @call
-    def _sendto(self, data: bytes, path: str) -> Generator[Any, None, Sent]:
+    def _sendto(self, data: bytes, address: Address) -> Generator[Any, None, Sent]:
         try:
             sock = self._open("unix")
-            return (yield from self._timeouts.begin().limit(sock.sendto(data, address_of(path)))), None
+            return (yield from self._timeouts.begin().limit(sock.sendto(data, address))), None
         except OSError as error:
             return None, path_message(error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import socket
 import sys
 import threading
@@ -14,8 +15,9 @@ import pytest
 
 import socket2
 from socket2 import luasocket, osthreads
+from socket2.luasocket import options
 
-from ..interop.peers import LIMIT_S
+from ..interop.peers import LIMIT_S, ROOT
 from .face import Do, Pair, closed_port
 from .test_tcp import has_ipv6, ipv6
 
@@ -50,6 +52,21 @@ def test_every_one_has_a_docstring() -> None:
     for cls in (luasocket.TCP, luasocket.UDP, luasocket.UnixStream, luasocket.UnixDgram):
         bare = [name for name in dir(cls) if not name.startswith("_") and not inspect.getdoc(getattr(cls, name))]
         assert not bare
+
+
+def test_every_name_is_in_the_guide() -> None:
+    guide = (ROOT / "docs" / "luasocket.md").read_text()
+    written = set(re.findall(r"[\w-]+", guide))
+    classes = {"TCP", "UDP", "UnixStream", "UnixDgram"}  # which the guide calls by their kinds
+    assert set(luasocket.__all__) - classes <= written
+    for cls in (luasocket.TCP, luasocket.UDP, luasocket.UnixStream, luasocket.UnixDgram):
+        assert {name for name in dir(cls) if not name.startswith("_")} <= written
+    for kind in ("tcp", "udp", "unix"):
+        assert options.settable(kind) | options.gettable(kind) <= written
+    for part in (luasocket.ltn12.filter, luasocket.ltn12.source, luasocket.ltn12.sink, luasocket.ltn12.pump):
+        own = {name for name, value in vars(part).items() if getattr(value, "__module__", "") == part.__name__}
+        assert {name for name in own if name.islower() and name != "link"} <= written
+    assert {*luasocket.sinkt, *luasocket.sourcet} - {"default"} <= written
 
 
 def test_constants() -> None:

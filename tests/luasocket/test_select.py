@@ -47,8 +47,9 @@ async def test_results_are_keyed_twice(do: Do, pair: Pair) -> None:
 
 
 def test_ready_is_a_list() -> None:
-    ready = Ready("abc")
-    assert (ready[0], ready[-1], ready[1:], ready["c"], ready["d"], len(ready)) == ("a", "c", ["b", "c"], 3, None, 3)
+    one, two, other = object(), object(), object()
+    ready = Ready([one, two])
+    assert (ready[0], ready[-1], ready[1:], ready[two], ready[other], len(ready)) == (one, two, [two], 2, None, 2)
 
 
 async def test_nobody_is_ready_in_time(do: Do, pair: Pair) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -90,8 +92,16 @@ async def test_without_waiting_it_sends_what_fits(do: Do, pair: Pair) -> None:
     assert receive_exactly(pair.peer, last) == BIG[:last]
 
 
+@pytest.fixture
+def deadly_sigpipe() -> Iterator[None]:
+    """Give SIGPIPE the effect that it has without Python: it ends the process."""
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGPIPE, before)
+
+
+@pytest.mark.usefixtures("deadly_sigpipe")
 async def test_to_a_peer_that_has_gone(do: Do, pair: Pair) -> None:
-    """And without a signal that would end the process: SIGPIPE has its default effect here."""
     pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     pair.peer.close()
     _, err, last = await do(pair.client.send, b"hello", 2)

@@ -156,6 +156,24 @@ async def test_udp(do: Do) -> None:
             assert await do(sock.receivefrom) == (None, "timeout", None)
 
 
+async def test_cancelled_where_it_lets_others_run(do: Do) -> None:
+    """A thread whose calls never have to wait."""
+    with luasocket.udp() as sock:
+        assert await do(sock.setsockname, "127.0.0.1", 0) == (1, None)
+        sock.settimeout(LIMIT_S)
+        name: Any = sock.getsockname()
+
+        def send() -> Any:
+            while True:
+                yield from sock.sendto(b"x", *name[:2])
+
+        thread = socket2.newthread(send)
+        assert not thread.done
+        thread.cancel()
+        await do(luasocket.sleep, 0)
+        assert thread.done
+
+
 def test_mode_is_told_by_its_first_letter(pair: Pair) -> None:
     assert pair.client.settimeout(1) == 1
     assert pair.client.settimeout(2, "total") == 1

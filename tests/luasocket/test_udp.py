@@ -106,6 +106,12 @@ async def test_too_long_for_a_datagram(do: Do) -> None:
         assert await do(one.sendto, bytes(70_000), *one.getsockname()[:2]) == (None, "Message too long")
 
 
+async def test_without_the_right_to(do: Do) -> None:
+    with luasocket.udp() as sock:
+        assert await do(sock.sendto, b"x", "255.255.255.255", 9) == (None, "permission denied")
+        assert sock.setoption("broadcast", True) == (1, None)
+
+
 async def test_refused(do: Do) -> None:
     with luasocket.udp() as sock:
         assert await do(sock.setpeername, "127.0.0.1", closed_port()) == (1, None)
