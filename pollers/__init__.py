@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 
 from .credentials import peer_uid
+from .disconnect import disconnect
 from .operation import (
     CHECKING,
     STREAK_MAX,
@@ -27,6 +28,7 @@ from .operation import (
 )
 from .options import OPTIONS, get_option, option_call, prepare_listener
 from .passing import receive_descriptors, send_descriptors
+from .ready import ready
 
 __all__ = [
     "CHECKING",
@@ -44,12 +46,14 @@ __all__ = [
     "Stats",
     "available",
     "choose",
+    "disconnect",
     "get_option",
     "native_status",
     "operation",
     "option_call",
     "peer_uid",
     "prepare_listener",
+    "ready",
     "receive_descriptors",
     "register",
     "send_descriptors",

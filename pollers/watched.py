@@ -1,14 +1,17 @@
 """Operations that know where they were made, and say so when nobody ever takes their first step.
 
-A forgotten `yield from` is silent in Python. Used only when checking is on: it costs an object and a look at the stack.
+A forgotten `yield from` is silent in Python, or, where the result is unpacked, an error about something else. Used only
+when checking is on: it costs an object and a look at the stack.
 """
 
 from __future__ import annotations
 
+import dis
 import functools
 import sys
 import warnings
 from collections.abc import Callable, Generator
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 from .operation import Operation
@@ -17,6 +20,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _OURS = ("pollers", "socket2")
+
+# What an expression that takes a result apart does with an operation in its place, in CPython's instructions.
+_TAKES_APART = {"CALL_FUNCTION_EX", "FOR_ITER", "LIST_EXTEND", "UNPACK_EX", "UNPACK_SEQUENCE"}
 
 _dropping = False
 
@@ -47,6 +53,10 @@ class Watched:
 
     def __iter__(self) -> Generator[Any, None, Any]:
         self._started = True
+        if _takes_apart(sys._getframe(1)):
+            self._drop()
+            missing = "is a `yield from` or an `await` missing?"
+            raise TypeError(f"{self.name} made at {self.made_at} is taken apart, not awaited: {missing}")
         return (yield from self._inner)
 
     __await__ = __iter__
@@ -76,6 +86,11 @@ class Watched:
                 stacklevel=2,
                 source=self,
             )
+
+
+def _takes_apart(frame: FrameType) -> bool:
+    """Whether the frame unpacks what it has, or iterates over it: `data, sender = sock.recvfrom(10)`."""
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] in _TAKES_APART
 
 
 def watched(make: Callable[P, Operation[T]]) -> Callable[P, Operation[T]]:

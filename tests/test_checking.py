@@ -624,3 +624,23 @@ def test_an_error_thrown_into_a_checked_operation_ends_it(
     with pytest.raises(StopIteration) as stopped:
         next(receiving)
     assert stopped.value.value == b"hello"
+
+
+def test_an_operation_that_is_taken_apart_is_refused_before_it_does_anything(
+    poller: Poller, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    handle = poller.attach(pair[0])
+    pair[1].send(b"hello")
+    missing = "is taken apart, not awaited: is a `yield from` or an `await` missing"
+    with pytest.raises(TypeError, match=f"recvfrom made at {place(line() + 1)} {missing}"):
+        _data, _sender = handle.recvfrom(10)
+    with pytest.raises(TypeError, match=missing):
+        _first, *_ = handle.recvfrom(10)
+    with pytest.raises(TypeError, match=missing):
+        print(*handle.recvfrom(10))
+    with pytest.raises(TypeError, match=missing):
+        [*handle.recvfrom(10)]
+    with pytest.raises(TypeError, match=missing):
+        for _ in handle.recv(10):
+            pass
+    assert pair[0].recv(10) == b"hello"

@@ -24,12 +24,14 @@ EXAMPLES = ROOT / "examples"
 STOP_S = 1.0
 ECHO_SERVERS = ["echo_server.py", "echo_server_async.py"]
 SERVERS = [[name] for name in [*ECHO_SERVERS, "chat.py", "udp_time_server.py", "worker_server.py"]] + [
-    ["tcp_proxy.py", "127.0.0.1:9"]
+    ["tcp_proxy.py", "127.0.0.1:9"],
+    ["throttled_server.py", str(Path(__file__).resolve())],
 ]
 ALL = {"echo_server.py", "echo_server_async.py", "chat.py", "udp_time_server.py", "tcp_proxy.py"} | {
     "port_scanner.py",
     "ping.py",
     "worker_server.py",
+    "throttled_server.py",
 }
 
 
@@ -440,6 +442,40 @@ def test_port_scanner_gives_up_on_a_port_that_does_not_answer() -> None:
 def test_port_scanner_refuses_nonsense() -> None:
     for args in (["--ports", "0-10"], ["--ports", "9-8"], ["--ports", "x"], ["--limit", "0"], ["--timeout", "nan"]):
         with python(EXAMPLES / "port_scanner.py", "127.0.0.1", *args) as program:
+            assert program.wait() == 2
+
+
+# The throttled server.
+
+
+def test_throttled_server_is_in_no_hurry(tmp_path: Path) -> None:
+    """It has waited after every whole block by the time that the last one comes."""
+    rate, blocks = 100_000, 10
+    data = pattern(6, blocks * 4096 + 1)
+    (tmp_path / "file").write_bytes(data)
+    with server("throttled_server.py", "--rate", str(rate), str(tmp_path / "file")) as (_, port):
+        begun = monotonic()
+        with connect("127.0.0.1", port) as one, connect("127.0.0.1", port) as other:
+            assert receive_all(one) == receive_all(other) == data
+        assert monotonic() - begun >= blocks * 4096 / rate
+
+
+def test_throttled_server_tells_of_who_left_and_serves_the_others(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(3 * 4096))
+    args = ["--port", "0", "--rate", "100000", str(tmp_path / "file")]
+    with python(EXAMPLES / "throttled_server.py", *args) as program:
+        port = program.port(r"^listening on 127\.0\.0\.1:(\d+)$")
+        with connect("127.0.0.1", port) as leaves, connect("127.0.0.1", port) as stays:
+            assert leaves.recv(1) == b"\0"
+            reset(leaves)
+            assert len(receive_all(stays)) == 3 * 4096
+        stop(program)
+        assert program.stderr() == b"client lost: closed\n"
+
+
+def test_throttled_server_refuses_nonsense(tmp_path: Path) -> None:
+    for args in (["--rate", "0", __file__], ["--rate", "nan", __file__], [str(tmp_path / "no file")], []):
+        with python(EXAMPLES / "throttled_server.py", *args) as program:
             assert program.wait() == 2
 
 

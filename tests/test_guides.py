@@ -9,7 +9,7 @@ import pytest
 
 from .interop.peers import ROOT, Program
 
-PAGES = ["connect.md", "stream.md"]
+PAGES = ["connect.md", "luasocket.md", "stream.md"]
 BLOCKS = [
     pytest.param(block, id=f"{page}-{number}")
     for page in PAGES

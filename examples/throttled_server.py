@@ -1,0 +1,70 @@
+"""Sends a file to everybody who connects, each at the same limited speed. Written with LuaSocket's names.
+
+Shows throttling by statistics: what a connection has sent, and in what time, says how long to wait before the next
+block. Counting begins anew with each block, so that a client that was slow for a while is not sent a burst afterwards.
+
+    $ python examples/throttled_server.py --port 7007 --rate 20000 README.md
+    listening on 127.0.0.1:7007
+    $ time nc -d 127.0.0.1 7007 > copy
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Generator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import socket2
+from socket2 import luasocket as socket
+
+BLOCK = 4096
+
+
+def send(client: socket.TCP, path: Path, rate: float) -> Generator[Any, Any, None]:
+    """Send the file at `rate` bytes per second."""
+    with client, path.open("rb") as file:
+        while block := file.read(BLOCK):
+            client.setstats(sent=0, age=0)
+            last, err, _ = yield from client.send(block)
+            if last is None:
+                print(f"client lost: {err}", file=sys.stderr)
+                return
+            _, sent, age = client.getstats()
+            yield from socket.sleep(sent / rate - age)
+
+
+def serve(server: socket.TCP, path: Path, rate: float) -> Generator[Any, Any, None]:
+    print("listening on {}:{}".format(*server.getsockname()), flush=True)
+    while True:
+        client, err = yield from server.accept()
+        if client is None:
+            raise OSError(err)
+        socket2.newthread(send, client, path, rate)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Send a file to everybody who connects, at a limited speed.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", default=7007, type=int, help="0: a free one")
+    parser.add_argument("--rate", default=10_000, type=float, help="bytes per second for each client")
+    parser.add_argument("file", type=Path)
+    args = parser.parse_args()
+    if not args.rate > 0:
+        parser.error("the rate is more than 0 bytes per second")
+    if not args.file.is_file():
+        parser.error(f"there is no file {args.file}")
+    try:
+        server, err = socket.bind(args.host, args.port)
+    except OverflowError as error:
+        server, err = None, str(error)
+    if server is None:
+        sys.exit(f"cannot listen on {args.host}:{args.port}: {err}")
+    with server, suppress(KeyboardInterrupt):
+        socket2.run(serve, server, args.file, args.rate)
+
+
+if __name__ == "__main__":
+    main()

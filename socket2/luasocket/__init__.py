@@ -1,0 +1,73 @@
+"""LuaSocket's face: `from socket2 import luasocket as socket`. See docs/luasocket.md.
+
+The public names, and nothing else.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ..version import __version__
+from . import dns, ltn12
+from .clock import gettime, sleep
+from .messages import Message
+from .modes import choose
+from .results import TryError, newtry, protect, skip, try_
+from .select import select
+from .shortcuts import bind, connect, connect4, connect6
+from .sinks import sink, sinkt
+from .sources import source, sourcet
+from .tcp import TCP, tcp, tcp4, tcp6
+from .udp import UDP, udp, udp4, udp6
+from .unix import UnixDgram, UnixStream, unix
+
+__all__ = [
+    "BLOCKSIZE",
+    "TCP",
+    "UDP",
+    "_DATAGRAMSIZE",
+    "_DEBUG",
+    "_SETSIZE",
+    "_SOCKETINVALID",
+    "_VERSION",
+    "Message",
+    "TryError",
+    "UnixDgram",
+    "UnixStream",
+    "bind",
+    "choose",
+    "connect",
+    "connect4",
+    "connect6",
+    "dns",
+    "gettime",
+    "ltn12",
+    "newtry",
+    "protect",
+    "select",
+    "sink",
+    "sinkt",
+    "skip",
+    "sleep",
+    "source",
+    "sourcet",
+    "tcp",
+    "tcp4",
+    "tcp6",
+    "try_",
+    "udp",
+    "udp4",
+    "udp6",
+    "unix",
+]
+
+_VERSION = f"LuaSocket 3.1.0, by socket2 {__version__}"
+
+# A program may change these three.
+BLOCKSIZE = 2048
+_DATAGRAMSIZE = 8192
+_DEBUG = False
+
+# select() has no limit here.
+_SETSIZE = sys.maxsize
+_SOCKETINVALID = -1

@@ -1,0 +1,121 @@
+"""LuaSocket's look-ups. They are made in OS threads, so that a slow one holds up who asked and nobody else."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Generator
+from typing import Any
+
+from pollers import Operation
+
+from ..osthreads import lookups
+from .addresses import family_of
+from .calls import call
+from .messages import NO_HOST, NO_NAME, Message, message_of
+
+Resolved = tuple[str | None, dict[str, Any] | Message | None]
+"""(answer, {"name": ..., "alias": [...], "ip": [...]}), or (None, err)."""
+
+
+def gethostname() -> str:
+    """Return this machine's name. gethostname(2)."""
+    return socket.gethostname()
+
+
+def toip(address: str) -> Operation[Resolved]:
+    """Find a host's first IPv4 address; return (ip, all that is known), or (None, 'host not found').
+
+    All that is known: a dict of its "name", its other names "alias", its addresses "ip". `address` may be an IP
+    address, too. Cancelled: the wait ends at once. TypeError for no string. (gethostbyname(3))
+    """
+    return _host(_string(address), lambda name, ip: ip)
+
+
+def tohostname(address: str) -> Operation[Resolved]:
+    """Find a host's name; return (name, all that is known), or (None, 'host not found'). As toip()."""
+    return _host(_string(address), lambda name, ip: name)
+
+
+@call
+def _host(address: str, wanted: Callable[[str, str], str]) -> Generator[Any, None, Resolved]:
+    find = socket.gethostbyname_ex if family_of(address) is None else socket.gethostbyaddr
+    try:
+        name, aliases, ips = yield from lookups.call(f"look-up of {address!r}", find, (address,))
+    except UnicodeError:
+        return None, Message(NO_HOST)
+    except OSError as error:
+        return None, _host_message(error)
+    return wanted(name, ips[0]), {"name": name, "alias": aliases, "ip": ips}
+
+
+def getaddrinfo(address: str) -> Operation[tuple[list[dict[str, str]] | None, Message | None]]:
+    """Find a host's addresses; return ([{"family": "inet" or "inet6", "addr": ip}, ...], None), or (None, err).
+
+    As toip(). (getaddrinfo(3))
+    """
+    return _getaddrinfo(_string(address))
+
+
+@call
+def _getaddrinfo(address: str) -> Generator[Any, None, tuple[list[dict[str, str]] | None, Message | None]]:
+    try:
+        found = yield from _ask(address, None)
+    except OSError as error:
+        return None, message_of(error)
+    return [{"family": _family(family), "addr": sockaddr[0]} for family, _, _, _, sockaddr in found], None
+
+
+def getnameinfo(
+    address: str | None, service: str | int | None = None
+) -> Operation[tuple[list[str] | None, str | Message | None]]:
+    """Find the names of a host's addresses, and a service's; return (names, service or None), or (None, err).
+
+    TypeError when there is neither. As toip(). (getnameinfo(3))
+    """
+    if address is None and service is None:
+        raise TypeError("host and serv cannot be both nil")
+    return _getnameinfo(
+        None if address is None else _string(address), str(service) if isinstance(service, int) else service
+    )
+
+
+@call
+def _getnameinfo(
+    address: str | None, service: str | None
+) -> Generator[Any, None, tuple[list[str] | None, str | Message | None]]:
+    names: list[str] = []
+    port = None
+    try:
+        for _, _, _, _, sockaddr in (yield from _ask(address, service)):
+            purpose = f"look-up of {sockaddr[0]!r}"
+            name, port = yield from lookups.call(purpose, socket.getnameinfo, (sockaddr, 0))
+            if address is not None:
+                names.append(name)
+    except OSError as error:
+        return None, message_of(error)
+    return names, port if service is not None else None
+
+
+def _ask(address: str | None, service: str | None) -> Generator[Any, None, Any]:
+    asked = (address, service, socket.AF_UNSPEC, socket.SOCK_STREAM)
+    try:
+        return (yield from lookups.call(f"look-up of {address or service!r}", socket.getaddrinfo, asked))
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, NO_NAME) from None
+
+
+def _host_message(error: OSError) -> Message:
+    nobody = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None), getattr(socket, "EAI_ADDRFAMILY", None)}
+    if isinstance(error, socket.herror):
+        return Message(NO_HOST if error.errno == 1 else str(error.strerror), error.errno)  # HOST_NOT_FOUND
+    return Message(NO_HOST, error.errno) if error.errno in nobody else message_of(error)
+
+
+def _family(number: int) -> str:
+    return "inet6" if number == socket.AF_INET6 else "inet"
+
+
+def _string(address: str) -> str:
+    if not isinstance(address, str):
+        raise TypeError(f"an address is a string, not {address!r}")
+    return address

@@ -1,0 +1,32 @@
+"""Pumps: what moves chunks from a source to a sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from ..calls import call, outcome
+from .sink import Pushed, Sink
+from .source import Source
+
+
+@call
+def step(src: Source, snk: Sink) -> Generator[Any, None, Pushed]:
+    """Move one chunk; return (1, None), at the end of the source (None, None), or (None, err).
+
+    The sink is told of the source's end, and of its error. Cancelled: a chunk may be lost between the two.
+    """
+    chunk, src_err = yield from outcome(src())
+    done, snk_err = yield from outcome(snk(chunk, src_err))
+    if chunk is not None and done:
+        return 1, None
+    return None, src_err if src_err is not None else snk_err
+
+
+@call
+def all(src: Source, snk: Sink, step: Callable[[Source, Sink], Any] = step) -> Generator[Any, None, Pushed]:
+    """Move everything from a source to a sink, a `step` at a time; return (1, None), or (None, err)."""
+    while True:
+        done, err = yield from outcome(step(src, snk))
+        if not done:
+            return (None, err) if err is not None else (1, None)

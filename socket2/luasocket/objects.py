@@ -1,0 +1,200 @@
+"""What all objects have in common: a class that changes with what becomes of them, options, timeouts, a descriptor.
+
+A socket of the system is made when its family is known: for tcp() and udp() that is the first address they get.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pollers import Closed
+
+from ..sockets import Socket
+from . import options
+from .messages import Message, system_message
+from .timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from typing import Self
+
+S = TypeVar("S", bound=Socket)
+
+Done = tuple[int | None, Message | None]
+"""(1, None), or (None, err)."""
+
+
+class Object(Generic[S]):
+    """The base of TCP, UDP and UNIX objects. Closed by close(), by `with`, or, with a warning, by being forgotten."""
+
+    __slots__ = ("_any", "_class", "_closed", "_family", "_made_at", "_options", "_sock", "_timeouts")
+
+    _kind = ""
+    _settable: frozenset[str] = frozenset()
+    _gettable: frozenset[str] = frozenset()
+
+    def __init__(self, family: str | None, cls: str, made_at: str) -> None:
+        self._family = family
+        self._any = family is None  # its family is that of the next address
+        self._class = cls
+        self._made_at = made_at
+        self._sock: S | None = None
+        self._closed = False
+        self._options: dict[str, Any] = {}
+        self._timeouts = Timeouts()
+
+    # The system's socket.
+
+    def _make(self, family: str, fileno: int | None = None) -> S:
+        """Make the system's socket, or one of the descriptor `fileno`."""
+        raise NotImplementedError
+
+    def _open(self, family: str) -> S:
+        """Return the system's socket, made if there is none yet. Closed when the object is."""
+        if self._closed:
+            raise Closed
+        if self._sock is None:
+            sock = self._make(family)
+            try:
+                for name, value in self._options.items():
+                    options.write(sock, name, value)
+            except BaseException:
+                sock.close()
+                raise
+            self._sock = sock
+            self._family = family
+        return self._sock
+
+    @property
+    def _opened(self) -> S:
+        """The system's socket, while there is one."""
+        if self._sock is None or self._sock.closed:
+            raise Closed
+        return self._sock
+
+    def _need(self, method: str, *classes: str) -> None:
+        """TypeError when the object is of none of these classes."""
+        if self._class not in classes:
+            wanted = " or ".join(f"{self._kind}{{{cls}}}" for cls in classes)
+            raise TypeError(f"calling '{method}' on bad self ({wanted} expected, got {self._kind}{{{self._class}}})")
+
+    def _drop(self) -> None:
+        """Give up the system's socket: the next call makes another."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    # Timeouts and options.
+
+    def settimeout(self, value: float | None, mode: str = "b") -> int:
+        """Let calls wait `value` seconds at the most; None or a negative number: as long as it takes. Returns 1.
+
+        `mode` "b" (block): each single wait, of which a call may have many; "t" (total, "r" for Lua's old programs):
+        the whole call. Both may be set, and the one that is over first counts. 0: no wait; what can be done at once is
+        done. After a 'timeout' the object can be used on. TypeError for no number, ValueError for an unknown mode.
+        """
+        self._timeouts.set(value, mode)
+        return 1
+
+    def gettimeout(self) -> tuple[float, float]:
+        """Return the block and the total timeout in seconds, -1 where there is none."""
+        block, total = self._timeouts.block, self._timeouts.total
+        return -1 if block is None else block, -1 if total is None else total
+
+    def setoption(self, option: str, value: Any = None) -> Done:
+        """Set an option by its name; return (1, None), or (None, 'setsockopt failed').
+
+        Before the object has a socket of the system (see tcp()) it is remembered, and set as soon as there is one.
+        ValueError for an unknown name, TypeError for a value of the wrong type: `options` in docs/luasocket.md.
+        """
+        options.check(option, self._settable)
+        value = options.checked(option, value)
+        try:
+            if not self._closed:
+                if self._sock is not None:
+                    options.write(self._sock, option, value)
+                self._options[option] = value
+                return 1, None
+        except OSError as error:
+            return None, Message("setsockopt failed", error.errno)
+        return None, Message("setsockopt failed", errno.EBADF)
+
+    def getoption(self, option: str) -> tuple[Any, Message | None]:
+        """Return (value, None), or (None, 'getsockopt failed'). `error`: the pending error's message, which clears it.
+
+        ValueError for an unknown name.
+        """
+        options.check(option, self._gettable)
+        if self._sock is None and not self._closed and option in self._options:
+            return self._options[option], None
+        try:
+            return options.read(self._opened, option), None
+        except OSError as error:
+            return None, Message("getsockopt failed", error.errno)
+
+    # The descriptor.
+
+    def getfd(self) -> int:
+        """Return the descriptor, -1 when there is none: closed, or not made yet."""
+        return self._sock.fileno() if self._sock is not None else -1
+
+    def setfd(self, fd: int) -> None:
+        """Take over the open descriptor `fd` in place of the one there is, which stays open and becomes the caller's.
+
+        -1: give up the descriptor only. ValueError for one of another type of socket.
+        """
+        if not isinstance(fd, int):
+            raise TypeError(f"a descriptor is a number, not {fd!r}")
+        sock = self._make("inet", fd) if fd >= 0 else None
+        if self._sock is not None and not self._sock.closed:
+            self._sock.detach()
+        self._sock = sock
+        self._closed = sock is None
+        if sock is not None:
+            self._family, self._any = sock.family, False
+
+    def dirty(self) -> bool:
+        """Whether something has come that select() cannot see, since it is here already."""
+        return False
+
+    # The end.
+
+    def close(self) -> int:
+        """Close the object; return 1, however often. Who waits on it gets 'closed'."""
+        self._closed = True
+        if self._sock is not None:
+            self._sock.close()
+        return 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{self._kind}{{{self._class}}}: {id(self):#x}"
+
+
+class Named:
+    """The names of objects that have IP addresses."""
+
+    __slots__ = ()
+
+    _family: str | None
+    _opened: Any
+
+    def getfamily(self) -> str:
+        """Return "inet4" or "inet6"; "inet4" while the object has no family yet."""
+        return "inet6" if self._family == "inet6" else "inet4"
+
+    def getsockname(self) -> tuple[str | None, int | Message | None, str | None]:
+        """Return (ip, port, family) of this side: "inet" or "inet6"; or (None, err, None)."""
+        return self._name("getsockname")
+
+    def _name(self, which: str) -> tuple[str | None, int | Message | None, str | None]:
+        try:
+            host, port, *_ = getattr(self._opened, which)()
+        except OSError as error:
+            return None, system_message(error), None
+        return host, port, self._family

@@ -1,0 +1,118 @@
+"""The shortcuts: a server or a client in one call."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from typing import Any
+
+import pollers
+from pollers import Operation
+
+from ..addr import Address, Query
+from ..sockets import place_of
+from .addresses import look_up, queries
+from .calls import call
+from .messages import Message, message_of
+from .tcp import TCP
+
+Made = tuple[TCP | None, Message | None]
+"""(object, None), or (None, err)."""
+
+_FAMILIES = {None: None, "unspec": None, "inet": "inet", "inet4": "inet", "inet6": "inet6"}
+
+
+def bind(address: str, port: int | str, backlog: int = 32) -> Operation[Made]:
+    """Make a server at `address` ("*": any IPv4 interface) and `port`; return (server, None), or (None, err).
+
+    Of a name's addresses the first that works is taken. The address can be one that old connections still linger on,
+    and never one in use. `err` is that of the last address. Cancelled: no socket is left. TypeError for wrong
+    arguments.
+    """
+    if not isinstance(backlog, int):
+        raise TypeError(f"a backlog is a number, not {backlog!r}")
+    asked = queries("0.0.0.0" if address == "*" else address, port, "tcp", None)
+    return _bind(asked, backlog, place_of(sys._getframe(1)))
+
+
+@call
+def _bind(asked: list[Query], backlog: int, made_at: str) -> Generator[Any, None, Made]:
+    err = None
+    try:
+        for address in (yield from look_up(asked)):
+            server = TCP(address.family, "master", made_at)
+            try:
+                _listen(server, address, backlog)
+            except OSError as error:
+                server.close()
+                err = message_of(error)
+            else:
+                return server, None
+    except OSError as error:
+        err = message_of(error)
+    return None, err
+
+
+def _listen(server: TCP, address: Address, backlog: int) -> None:
+    if address.family == "inet6":
+        server._options["ipv6-v6only"] = True
+    sock = server._open(address.family)
+    pollers.prepare_listener(sock._std)
+    server._bind_to(address)
+    sock._std.listen(backlog)
+    server._class = "server"
+
+
+def connect(
+    address: str,
+    port: int | str,
+    locaddr: str | None = None,
+    locport: int | str | None = None,
+    family: str | None = None,
+) -> Operation[Made]:
+    """Make a client that is connected to `address` and `port`; return (client, None), or (None, err).
+
+    `locaddr`, `locport`: to bind it to, first. `family`: "inet", "inet6" for such addresses only. Of a name's addresses
+    each is tried in turn; `err` is that of the last. Cancelled: no socket is left. TypeError and ValueError for wrong
+    arguments.
+    """
+    return _client(address, port, locaddr, locport, family, place_of(sys._getframe(1)))
+
+
+def connect4(
+    address: str, port: int | str, locaddr: str | None = None, locport: int | str | None = None
+) -> Operation[Made]:
+    """connect() to IPv4 addresses only."""
+    return _client(address, port, locaddr, locport, "inet", place_of(sys._getframe(1)))
+
+
+def connect6(
+    address: str, port: int | str, locaddr: str | None = None, locport: int | str | None = None
+) -> Operation[Made]:
+    """connect() to IPv6 addresses only."""
+    return _client(address, port, locaddr, locport, "inet6", place_of(sys._getframe(1)))
+
+
+def _client(
+    address: str, port: int | str, locaddr: str | None, locport: int | str | None, family: str | None, made_at: str
+) -> Operation[Made]:
+    if family not in _FAMILIES:
+        raise ValueError(f"invalid option {family!r}: it is one of inet, inet6, unspec")
+    family = _FAMILIES[family]
+    local = None if locaddr is None else queries(locaddr, 0 if locport is None else locport, "tcp", family)
+    return _connect(TCP(family, "client", made_at), local, queries(address, port, "tcp", family))
+
+
+@call
+def _connect(client: TCP, local: list[Query] | None, asked: list[Query]) -> Generator[Any, None, Made]:
+    try:
+        done, err = (1, None) if local is None else (yield from client._bind(local))
+        if done:
+            done, err = yield from client._connect(asked)
+    except BaseException:
+        client.close()
+        raise
+    if not done:
+        client.close()
+        return None, err
+    return client, None

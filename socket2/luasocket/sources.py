@@ -1,0 +1,166 @@
+"""Sources that receive from a socket. LTN12: source() returns (chunk, None), at the end (None, None), or (None, err).
+
+A source that has returned an error can be asked again, after a 'timeout' for instance: it has lost nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from typing import Any
+
+from pollers import Operation, operation
+
+from .calls import call, outcome, setting
+from .messages import Message
+from .modes import choose
+
+Pulled = tuple[bytes | None, Message | None]
+
+_SIZE = re.compile(rb"\s*([0-9A-Fa-f]+)\s*(?:;.*)?")
+_FIELD = re.compile(rb"(.*?):\s*(.*)", re.DOTALL)
+
+
+class Failed(Exception):
+    """The source cannot go on now."""
+
+    def __init__(self, err: Message) -> None:
+        self.err = err
+
+
+class SocketSource:
+    """A source, and something select() takes for its socket. 'until-closed': everything, then it closes the socket."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self._partial = b""
+        self._done = False
+
+    def __call__(self) -> Operation[Pulled]:
+        """Receive the next chunk."""
+        return self._pull()
+
+    @call
+    def _pull(self) -> Generator[Any, None, Pulled]:
+        try:
+            chunk = None if self._done else (yield from self._next())
+        except Failed as failed:
+            return None, failed.err
+        self._done = self._done or chunk is None
+        return chunk, None
+
+    @operation
+    def _next(self) -> Generator[Any, None, bytes | None]:
+        try:
+            return (yield from self._receive(setting("BLOCKSIZE")))
+        except Failed as failed:
+            if failed.err != "closed":
+                raise
+        self._sock.close()
+        last, self._partial = self._partial, b""
+        self._done = True
+        return last or None
+
+    @operation
+    def _receive(self, pattern: str | int) -> Generator[Any, None, bytes]:
+        """Receive what the pattern says; what comes of it before an error is kept for the next time."""
+        data, err, partial, *_ = yield from outcome(self._sock.receive(pattern, self._partial))
+        if data is None:
+            self._partial = partial
+            raise Failed(err)
+        self._partial = b""
+        return bytes(data)
+
+    def getfd(self) -> int:
+        """The socket's descriptor."""
+        return int(self._sock.getfd())
+
+    def dirty(self) -> bool:
+        """As the socket's dirty()."""
+        return bool(self._sock.dirty())
+
+
+class CountedSource(SocketSource):
+    """'by-length': so many bytes."""
+
+    def __init__(self, sock: Any, length: int) -> None:
+        super().__init__(sock)
+        self._left = length
+
+    @operation
+    def _next(self) -> Generator[Any, None, bytes | None]:
+        if self._left <= 0:
+            return None
+        chunk = yield from self._receive(min(setting("BLOCKSIZE"), self._left))
+        self._left -= len(chunk)
+        return chunk
+
+
+class ChunkedSource(SocketSource):
+    """'http-chunked': what HTTP's chunked transfer coding carries, in blocks. `headers`: a dict for the trailer fields.
+
+    Their names are in lower case. Errors of its own: 'invalid chunk size', 'malformed reponse headers'. RFC 9112, 7.1.
+    """
+
+    def __init__(self, sock: Any, headers: dict[str, str] | None = None) -> None:
+        super().__init__(sock)
+        self.headers = headers if headers is not None else {}
+        self._left = 0  # of the chunk
+        self._ends = False  # a chunk has been received, but not the end of its line
+        self._in_trailer = False
+        self._field = ""
+
+    @operation
+    def _next(self) -> Generator[Any, None, bytes | None]:
+        if self._ends:
+            yield from self._receive("*l")
+            self._ends = False
+        if not self._left and not self._in_trailer:
+            line = yield from self._receive("*l")
+            size = _SIZE.fullmatch(line)
+            if size is None:
+                raise Failed(Message("invalid chunk size"))
+            self._left = int(size[1], 16)
+            self._in_trailer = not self._left
+        if self._in_trailer:
+            yield from self._trailer()
+            return None
+        chunk = yield from self._receive(min(setting("BLOCKSIZE"), self._left))
+        self._left -= len(chunk)
+        self._ends = not self._left
+        return chunk
+
+    @operation
+    def _trailer(self) -> Generator[Any, None, None]:
+        while line := (yield from self._receive("*l")):
+            if line[:1] in b" \t" and self._field:
+                self.headers[self._field] += line.decode("latin-1")
+                continue
+            field = _FIELD.fullmatch(line)
+            if field is None:
+                raise Failed(Message("malformed reponse headers"))
+            self._field, value = (part.decode("latin-1") for part in field.groups())
+            self._field = self._field.lower()
+            before = self.headers.get(self._field)
+            self.headers[self._field] = value if before is None else f"{before}, {value}"
+
+
+sourcet: dict[str, Callable[..., Any]] = {
+    "by-length": CountedSource,
+    "until-closed": SocketSource,
+    "default": SocketSource,
+    "http-chunked": ChunkedSource,
+}
+
+_chosen = choose(sourcet)
+
+
+def source(mode: Any, *options: Any) -> SocketSource:
+    """Make a source of a socket: source("until-closed", sock), or source(sock), which is the same.
+
+    "until-closed" gives everything to the end of the stream, and closes the socket then; "by-length" so many bytes:
+    source("by-length", sock, 100); "http-chunked" what HTTP's chunks carry, and a dict as a third argument takes the
+    trailer's fields. ValueError for another mode; `sourcet` has them, and takes more.
+    """
+    made: SocketSource = _chosen(mode, *options)
+    return made

@@ -1,0 +1,110 @@
+"""How long a call may wait: LuaSocket's two timeouts, of which the one that is over first ends a wait.
+
+The block timeout is for each single wait, the total one for a whole call, from its beginning: as LuaSocket documents
+them on every system, which its own builds do not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from time import monotonic
+from typing import Any, TypeVar
+
+from pollers import STREAK_MAX, Operation, operation
+
+from ..scheduler import current_scheduler
+from ..waiting import sleep, timeout
+
+T = TypeVar("T")
+
+_FOR_EVER_S = 2**31 - 1
+
+
+def seconds_of(value: float | None) -> float | None:
+    """Check a number of seconds. None, a negative one, and one beyond 68 years: as long as it takes."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"number expected, got {type(value).__name__}")
+    if math.isnan(value):
+        raise ValueError("a number of seconds is expected, not nan")
+    return None if value < 0 or value > _FOR_EVER_S else value
+
+
+@operation
+def give_way() -> Generator[Any, None, None]:
+    """Let others run, if so many operations in a row have finished at once that it is their turn."""
+    poller = current_scheduler().poller
+    if poller.streak >= STREAK_MAX:
+        yield from sleep(0)
+        poller.streak = 0
+
+
+class Timeouts:
+    """A socket's timeouts, in seconds; None for as long as it takes."""
+
+    __slots__ = ("block", "total")
+
+    def __init__(self) -> None:
+        self.block: float | None = None
+        self.total: float | None = None
+
+    def set(self, value: float | None, mode: str) -> None:
+        if not isinstance(mode, str):
+            raise TypeError(f"string expected, got {type(mode).__name__}")
+        if mode[:1] == "b":
+            self.block = seconds_of(value)
+        elif mode[:1] in ("t", "r"):
+            self.total = seconds_of(value)
+        else:
+            raise ValueError(f"invalid timeout mode {mode!r}: it is 'b' (block) or 't' (total)")
+
+    def begin(self) -> Waits:
+        """A call begins."""
+        return Waits(self.block, self.total)
+
+
+class Waits:
+    """The waits of one call."""
+
+    __slots__ = ("_block", "_end", "_total", "_waited")
+
+    def __init__(self, block: float | None, total: float | None) -> None:
+        self._block = block
+        self._total = total
+        self._end = None if total is None else monotonic() + total
+        self._waited = False
+
+    @property
+    def none(self) -> bool:
+        """Whether nothing is to be waited for at all: what cannot be done at once is left to go on by itself."""
+        return self._block == 0 or self._total == 0
+
+    def limit(self, op: Operation[T]) -> Operation[T]:
+        """Do `op`, which waits once. TimeoutError when it takes too long; what can be done at once is always done."""
+        return op if self._block is None and self._end is None else self._limit(op)
+
+    def limit_first(self, op: Operation[T]) -> Operation[T]:
+        """As limit(), for what has to be done before anything can go on by itself: 0 is no limit to that."""
+        return op if self.none else self.limit(op)
+
+    @operation
+    def _limit(self, op: Operation[T]) -> Generator[Any, None, T]:
+        left = self._left()
+        # A peer that always has something to say is not to keep a call going for ever.
+        if left == 0 and not self.none and self._waited:
+            op.close()
+            raise TimeoutError
+        self._waited = True
+        try:
+            yield from give_way()  # for an operation that gives way itself may find its time over afterwards
+        except BaseException:
+            op.close()
+            raise
+        with timeout(left):
+            return (yield from op)
+
+    def _left(self) -> float:
+        left = math.inf if self._end is None else max(self._end - monotonic(), 0)
+        return left if self._block is None else min(left, self._block)

@@ -1,0 +1,185 @@
+"""UNIX objects, of streams and of datagrams: the same as TCP and UDP but for their addresses, which are paths."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from pollers import Operation
+
+from ..addr import Address, Query
+from ..sockets import make, place_of
+from ..tcp import TCP as Connection
+from ..udp import UDP as Datagrams
+from . import options
+from .calls import call
+from .datagrams import DatagramObject, Sent, size_of
+from .messages import Message, message_of, system_message
+from .objects import Done, Object
+from .streams import StreamObject
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+Path = tuple[str | None, Message | None]
+"""(path, None), or (None, err)."""
+
+
+class _AtPath(Object[Any]):
+    """What is bound to, connects to, and is named by paths; on Linux, one with a leading NUL is no file."""
+
+    __slots__ = ()
+
+    _settable = options.settable("unix")
+    _gettable = options.gettable("unix")
+    _then = ""
+
+    def bind(self, path: str) -> Operation[Done]:
+        """Bind to a path, which stays until it is unlinked. Return (1, None), or (None, err)."""
+        self._need("bind", "master", "unconnected")
+        return self._bind(address_of(path))
+
+    @call
+    def _bind(self, address: Address) -> Generator[Any, None, Done]:
+        try:
+            self._open("unix")._std.bind(address.sockaddr)
+        except OSError as error:
+            return None, path_message(error)
+        return 1, None
+        yield
+
+    def connect(self, path: str) -> Operation[Done]:
+        """Connect to a path. Return (1, None), or (None, err): 'connection refused', 'timeout', the system's.
+
+        Waits while the listener's queue is full. Cancelled, or out of time: the object is as it was.
+        """
+        address = address_of(path)
+        if self._class == "master":
+            self._class = "client"
+        return self._connect(address)
+
+    @call
+    def _connect(self, address: Address) -> Generator[Any, None, Done]:
+        try:
+            sock = self._open("unix")
+            yield from self._timeouts.begin().limit(sock.connect(address))
+        except OSError as error:
+            return None, path_message(error)
+        self._class = self._then
+        return 1, None
+
+    def setsockname(self, path: str) -> Operation[Done]:
+        """bind() by its other name."""
+        return self.bind(path)
+
+    def setpeername(self, path: str) -> Operation[Done]:
+        """connect() by its other name."""
+        return self.connect(path)
+
+    def getsockname(self) -> Path:
+        """Return (path, None), "" when it is bound to none; or (None, err)."""
+        return self._path("getsockname")
+
+    def getpeername(self) -> Path:
+        """Return (path, None) of the peer, or (None, err)."""
+        return self._path("getpeername")
+
+    def _path(self, which: str) -> Path:
+        try:
+            return path_of(getattr(self._open("unix"), which)()), None
+        except OSError as error:
+            return None, system_message(error)
+
+
+class UnixStream(_AtPath, StreamObject):
+    """A UNIX stream object. Made by unix.stream(), and by accept() of another one."""
+
+    __slots__ = ()
+
+    _kind = "unixstream"
+    _then = "client"
+
+    def _make(self, family: str, fileno: int | None = None) -> Connection:
+        return Connection(make("unix", "tcp", None, fileno), None, self._made_at)
+
+
+class UnixDgram(_AtPath, DatagramObject):
+    """A UNIX datagram object. Made by unix.dgram()."""
+
+    __slots__ = ()
+
+    _kind = "unixdgram"
+    _then = "connected"
+
+    def _make(self, family: str, fileno: int | None = None) -> Datagrams:
+        return Datagrams(make("unix", "udp", None, fileno), self._made_at)
+
+    def sendto(self, data: ReadableBuffer, path: str) -> Operation[Sent]:
+        """Send a datagram to a path; return (its length, None), or (None, err).
+
+        Waits while the receiver's queue is full. Cancelled: nothing was sent. TypeError for a str as data, and when the
+        object is connected.
+        """
+        self._need("sendto", "unconnected")
+        return self._sendto(bytes(memoryview(data)), address_of(path))
+
+    @call
+    def _sendto(self, data: bytes, address: Address) -> Generator[Any, None, Sent]:
+        try:
+            sock = self._open("unix")
+            return (yield from self._timeouts.begin().limit(sock.sendto(data, address))), None
+        except OSError as error:
+            return None, path_message(error)
+
+    def receivefrom(self, size: int | None = None) -> Operation[tuple[bytes | None, str | Message | None]]:
+        """Receive a datagram; return (data, path) of its sender, "" if that is bound to none; or (None, err).
+
+        As receive(). TypeError when the object is connected.
+        """
+        self._need("receivefrom", "unconnected")
+        return self._receivefrom(size_of(size))
+
+    @call
+    def _receivefrom(self, size: int) -> Generator[Any, None, tuple[bytes | None, str | Message | None]]:
+        try:
+            data, address = yield from self._take(size)
+        except OSError as error:
+            return None, message_of(error)
+        return data, path_of(address)
+
+
+def address_of(path: str) -> Address:
+    if not isinstance(path, str):
+        raise TypeError(f"an address is a string, not {path!r}")
+    found = Query(path, 0, "stream", "unix", None, ()).at_once()
+    assert found is not None
+    return found[0]
+
+
+def path_of(sockaddr: Any) -> str:
+    """A path as text; None, which datagrams of nobody in particular come from, is ""."""
+    return sockaddr.decode(errors="surrogateescape") if isinstance(sockaddr, bytes) else sockaddr or ""
+
+
+def path_message(error: OSError) -> Message:
+    """As message_of(): the standard library looks at a path's length before the system does."""
+    return Message("path too long") if error.errno is None and "too long" in str(error) else message_of(error)
+
+
+class _Unix:
+    """UNIX objects: `unix.stream()`, which is what `unix()` makes, and `unix.dgram()`."""
+
+    def stream(self) -> UnixStream:
+        """Make a UNIX stream object, a master."""
+        return UnixStream("unix", "master", place_of(sys._getframe(1)))
+
+    def dgram(self) -> UnixDgram:
+        """Make a UNIX datagram object, unconnected."""
+        return UnixDgram("unix", "unconnected", place_of(sys._getframe(1)))
+
+    __call__ = tcp = stream
+    udp = dgram
+
+
+unix = _Unix()

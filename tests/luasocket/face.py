@@ -1,0 +1,49 @@
+"""How the tests of LuaSocket's face make calls, and what they make them with."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from socket2 import luasocket
+from socket2.luasocket.addresses import literal
+
+
+class Do:
+    """Makes a call as its place asks for: awaits an operation in a thread, has the result at once in a script."""
+
+    def __init__(self, *, in_thread: bool) -> None:
+        self.in_thread = in_thread
+
+    async def __call__(self, call: Callable[..., Any], *args: Any) -> Any:
+        made = call(*args)
+        if not self.in_thread:
+            assert not inspect.isawaitable(made)
+            return made
+        assert inspect.isawaitable(made)
+        return await made
+
+
+class Pair(NamedTuple):
+    client: luasocket.TCP
+    peer: socket.socket
+
+
+def server(address: str = "127.0.0.1") -> tuple[luasocket.TCP, int]:
+    """A server and its port. For scripts and threads alike: nothing has to be looked up."""
+    made = luasocket.tcp6() if ":" in address else luasocket.tcp4()
+    made._bind_to(literal(address, 0, "tcp", None))
+    assert made.listen() == (1, None)
+    port = made.getsockname()[1]
+    assert isinstance(port, int)
+    return made, port
+
+
+def closed_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port

@@ -1,0 +1,429 @@
+"""The functions of the namespace: shortcuts, time, results, constants, look-ups."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import socket2
+from socket2 import luasocket, osthreads
+from socket2.luasocket import options
+
+from ..interop.peers import LIMIT_S, ROOT
+from .face import Do, Pair, closed_port
+from .test_tcp import has_ipv6, ipv6
+
+NO_NAME = ("host or service not provided, or not known", "temporary failure in name resolution")
+
+
+def test_every_name_of_luasocket_is_here() -> None:
+    names = """BLOCKSIZE _DATAGRAMSIZE _DEBUG _SETSIZE _SOCKETINVALID _VERSION bind choose connect connect4 connect6 dns
+    gettime newtry protect select sink sinkt skip sleep source sourcet tcp tcp4 tcp6 try_ udp udp4 udp6 unix"""
+    assert set(names.split()) <= set(luasocket.__all__)
+    assert not [name for name in luasocket.__all__ if not hasattr(luasocket, name)]
+
+
+def test_every_method_of_luasocket_is_here() -> None:
+    common = """close dirty getfd getoption getsockname gettimeout receive send setfd setoption setpeername setsockname
+    settimeout"""
+    stream = "accept bind connect getstats listen setstats shutdown"
+    for made, names in (
+        (luasocket.TCP, f"{common} {stream} getfamily getpeername"),
+        (luasocket.UDP, f"{common} getfamily getpeername receivefrom sendto"),
+        (luasocket.UnixStream, f"{common} {stream}"),
+        (luasocket.UnixDgram, f"{common} bind connect receivefrom sendto"),
+    ):
+        assert not [name for name in names.split() if not callable(getattr(made, name, None))]
+
+
+def test_every_one_has_a_docstring() -> None:
+    for name in luasocket.__all__:
+        value = getattr(luasocket, name)
+        if callable(value):
+            assert value.__doc__, name
+    for cls in (luasocket.TCP, luasocket.UDP, luasocket.UnixStream, luasocket.UnixDgram):
+        bare = [name for name in dir(cls) if not name.startswith("_") and not inspect.getdoc(getattr(cls, name))]
+        assert not bare
+
+
+def test_every_name_is_in_the_guide() -> None:
+    guide = (ROOT / "docs" / "luasocket.md").read_text()
+    written = set(re.findall(r"[\w-]+", guide))
+    classes = {"TCP", "UDP", "UnixStream", "UnixDgram"}  # which the guide calls by their kinds
+    assert set(luasocket.__all__) - classes <= written
+    for cls in (luasocket.TCP, luasocket.UDP, luasocket.UnixStream, luasocket.UnixDgram):
+        assert {name for name in dir(cls) if not name.startswith("_")} <= written
+    for kind in ("tcp", "udp", "unix"):
+        assert options.settable(kind) | options.gettable(kind) <= written
+    for part in (luasocket.ltn12.filter, luasocket.ltn12.source, luasocket.ltn12.sink, luasocket.ltn12.pump):
+        own = {name for name, value in vars(part).items() if getattr(value, "__module__", "") == part.__name__}
+        assert {name for name in own if name.islower() and name != "link"} <= written
+    assert {*luasocket.sinkt, *luasocket.sourcet} - {"default"} <= written
+
+
+def test_constants() -> None:
+    assert luasocket.BLOCKSIZE == 2048
+    assert luasocket._DATAGRAMSIZE == 8192
+    assert luasocket._DEBUG is False
+    assert sys.maxsize == luasocket._SETSIZE
+    assert luasocket._SOCKETINVALID == -1
+    assert f"LuaSocket 3.1.0, by socket2 {socket2.__version__}" == luasocket._VERSION
+
+
+# Shortcuts.
+
+
+async def test_bind_and_connect(do: Do) -> None:
+    server, err = await do(luasocket.bind, "127.0.0.1", 0)
+    assert err is None
+    with server:
+        assert repr(server).startswith("tcp{server}")
+        assert server.getoption("reuseaddr") == (True, None)
+        client, err = await do(luasocket.connect, "127.0.0.1", server.getsockname()[1])
+        assert err is None
+        with client:
+            assert repr(client).startswith("tcp{client}")
+            assert client.getpeername() == server.getsockname()
+            accepted, _ = await do(server.accept)
+            accepted.close()
+
+
+async def test_bind_to_any_interface_is_ipv4(do: Do) -> None:
+    server, _ = await do(luasocket.bind, "*", 0, 5)
+    with server:
+        assert server.getsockname()[::2] == ("0.0.0.0", "inet")
+
+
+@ipv6
+async def test_bind_to_ipv6_is_of_ipv6_only(do: Do) -> None:
+    server, _ = await do(luasocket.bind, "::", 0)
+    with server:
+        assert server.getsockname()[::2] == ("::", "inet6")
+        assert server.getoption("ipv6-v6only") == (True, None)
+
+
+async def test_bind_where_old_connections_linger_and_where_a_server_is(do: Do) -> None:
+    server, _ = await do(luasocket.bind, "127.0.0.1", 0)
+    port = server.getsockname()[1]
+    assert await do(luasocket.bind, "127.0.0.1", port) == (None, "address already in use")
+    with socket.create_connection(("127.0.0.1", port)) as peer:
+        accepted, _ = await do(server.accept)
+        accepted.close()  # first, so that it lingers
+        assert peer.recv(1) == b""
+    server.close()
+    server, err = await do(luasocket.bind, "127.0.0.1", port)
+    assert err is None
+    server.close()
+
+
+async def test_bind_and_connect_tell_why_not(do: Do) -> None:
+    for shortcut in (luasocket.bind, luasocket.connect):
+        made, err = await do(shortcut, "no.such.name.invalid", 1)
+        assert made is None
+        assert err in NO_NAME
+        assert await do(shortcut, "127.0.0.1", "nosuchservice") == (None, "service not supported for socket type")
+    assert await do(luasocket.bind, "192.0.2.1", 0) == (None, "Cannot assign requested address")
+    assert await do(luasocket.connect, "127.0.0.1", closed_port()) == (None, "connection refused")
+    assert await do(luasocket.connect, "localhost", closed_port()) == (None, "connection refused")
+
+
+async def test_connect_from_an_address(do: Do) -> None:
+    server, _ = await do(luasocket.bind, "127.0.0.1", 0)
+    with server:
+        port = server.getsockname()[1]
+        own = closed_port()
+        client, err = await do(luasocket.connect, "127.0.0.1", port, "127.0.0.1", own)
+        assert err is None
+        with client:
+            assert client.getsockname() == ("127.0.0.1", own, "inet")
+        client, err = await do(luasocket.connect, "localhost", port, "127.0.0.1")
+        assert err is None
+        client.close()
+        assert await do(luasocket.connect, "127.0.0.1", port, "192.0.2.1", 0) == (
+            None,
+            "Cannot assign requested address",
+        )
+
+
+async def test_connect_to_one_family(do: Do) -> None:
+    server, _ = await do(luasocket.bind, "127.0.0.1", 0)
+    with server:
+        port = server.getsockname()[1]
+        for connect, *more in ((luasocket.connect4,), (luasocket.connect, None, None, "inet")):
+            client, err = await do(connect, "localhost", port, *more)
+            assert err is None
+            client.close()
+        made, err = await do(luasocket.connect6, "localhost", port)
+        assert made is None
+        assert err == "connection refused" if has_ipv6() else err
+        made, err = await do(luasocket.connect6, "127.0.0.1", port)
+        assert made is None
+        made, err = await do(luasocket.connect, "127.0.0.1", port, None, None, "inet6")
+        assert made is None
+
+
+@pytest.mark.parametrize("arguments", [(None, 1), ("127.0.0.1", None), (5, 5)])
+def test_what_is_no_address_raises(arguments: Any) -> None:
+    for shortcut in (luasocket.bind, luasocket.connect, luasocket.connect4, luasocket.connect6):
+        with pytest.raises(TypeError):
+            shortcut(*arguments)
+    with pytest.raises(TypeError, match="backlog"):
+        luasocket.bind("*", 0, "5")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="invalid option"):
+        luasocket.connect("127.0.0.1", 1, family="ipx")
+
+
+async def test_cancelled_no_socket_is_left(do: Do) -> None:
+    thread = socket2.newthread(luasocket.connect, "192.0.2.1", 9)
+    thread.cancel()
+    while not thread.done:
+        await do(luasocket.sleep, 0)
+
+
+async def test_a_warning_names_the_line_that_made_it(do: Do) -> None:
+    server, _ = await do(luasocket.bind, "127.0.0.1", 0)
+    client, _ = await do(luasocket.connect, "127.0.0.1", server.getsockname()[1])
+    accepted, _ = await do(server.accept)
+    for made in (server, client, accepted):
+        # Do.__call__ is who called.
+        assert "face.py:" in made._sock._made_at
+        made.close()
+
+
+# Time.
+
+
+async def test_sleep(do: Do) -> None:
+    begun = time.monotonic()
+    assert await do(luasocket.sleep, 0.02) is None
+    assert time.monotonic() - begun >= 0.02
+    for at_once in (0, -1, -0.5):
+        await do(luasocket.sleep, at_once)
+    for wrong in ("1", None, True):
+        with pytest.raises(TypeError, match="number expected"):
+            luasocket.sleep(wrong)  # type: ignore[arg-type]
+
+
+async def test_others_run_while_one_sleeps(do: Do) -> None:
+    seen = []
+
+    def other() -> Any:
+        yield from luasocket.sleep(0.001)
+        seen.append("other")
+
+    socket2.newthread(other)
+    await do(luasocket.sleep, 0.05)
+    assert seen == ["other"]
+
+
+def test_gettime_is_unix_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert abs(luasocket.gettime() - time.time()) < 60
+    before = luasocket.gettime()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert 0 <= luasocket.gettime() - before < LIMIT_S, "somebody may set the clock"
+
+
+# Results.
+
+
+def test_skip() -> None:
+    assert luasocket.skip(0, 1, 2) == (1, 2)
+    assert luasocket.skip(1, 1, 2, 3) == (2, 3)
+    assert luasocket.skip(5, 1, 2) == ()
+    with pytest.raises(ValueError, match="a number of values"):
+        luasocket.skip(-1, 2)
+
+
+@pytest.mark.parametrize("values", [(1,), (0, None), (b"", "err"), ("text", None, None), ([], 1), (True,)])
+def test_try_lets_pass_what_is_true_in_lua(values: tuple[Any, ...]) -> None:
+    assert luasocket.try_(*values) == values
+    assert luasocket.try_(values) == values
+
+
+@pytest.mark.parametrize(
+    ("values", "err"), [((None, "timeout"), "timeout"), ((None, "e", b"p"), "e"), ((False, 5), 5), ((None,), None)]
+)
+def test_try_raises_the_error_of_what_is_not(values: tuple[Any, ...], err: Any) -> None:
+    for arguments in (values, (values,)):
+        with pytest.raises(luasocket.TryError) as raised:
+            luasocket.try_(*arguments)
+        assert raised.value.err == err
+    assert luasocket.protect(luasocket.try_)(*values) == (None, err)
+
+
+def test_try_of_no_result_raises() -> None:
+    with pytest.raises(TypeError, match="`yield from`"):
+        luasocket.try_()
+
+
+def test_newtry_finalizes() -> None:
+    done: list[str] = []
+    try_ = luasocket.newtry(lambda: done.append("finalized"))
+    assert try_(1, 2) == (1, 2)
+    assert done == []
+    with pytest.raises(luasocket.TryError):
+        try_(None, "err")
+    assert done == ["finalized"]
+    assert luasocket.newtry()(1) == (1,)
+
+
+def test_a_finalizer_that_raises_is_heard_by_nobody() -> None:
+    def fails() -> None:
+        raise ZeroDivisionError
+
+    assert luasocket.protect(luasocket.newtry(fails))(None, "the first error") == (None, "the first error")
+
+
+def test_a_finalizer_cannot_wait() -> None:
+    def waits() -> Any:
+        yield from luasocket.sleep(1)
+
+    with pytest.raises(RuntimeError, match="cannot wait"):
+        luasocket.newtry(waits)(None, "err")
+
+
+def test_protect_catches_the_errors_of_try_only() -> None:
+    assert luasocket.protect(lambda *args: args)(1, 2) == (1, 2)
+    assert luasocket.protect(lambda: 5)() == 5
+    for error in (ZeroDivisionError, OSError, ValueError, KeyboardInterrupt):
+
+        def fails(error: Any = error) -> None:
+            raise error
+
+        with pytest.raises(error):
+            luasocket.protect(fails)()
+
+
+def test_protect_within_protect() -> None:
+    def inner() -> tuple[Any, ...]:
+        return luasocket.try_(None, "inner")
+
+    def outer() -> tuple[Any, ...]:
+        assert luasocket.protect(inner)() == (None, "inner")
+        return luasocket.try_(None, "outer")
+
+    assert luasocket.protect(outer)() == (None, "outer")
+
+
+@pytest.mark.parametrize("kind", ["generator", "async"])
+async def test_protect_of_what_waits(do: Do, pair: Pair, kind: str) -> None:
+    """As LuaSocket's own clients are written: a function that tries, and is protected as a whole."""
+
+    def generator(text: bytes) -> Any:
+        try_ = luasocket.newtry(pair.client.close)
+        try_(*(yield from pair.client.send(text)))
+        line, *_ = try_(*(yield from pair.client.receive()))
+        return line, None
+
+    async def coroutine(text: bytes) -> Any:
+        try_ = luasocket.newtry(pair.client.close)
+        try_(*await pair.client.send(text))
+        line, *_ = try_(*await pair.client.receive())
+        return line, None
+
+    func: Callable[..., Any] = luasocket.protect(generator if kind == "generator" else coroutine)
+    pair.peer.sendall(b"answer\nhalf")
+    assert await do(func, b"question\n") == (b"answer", None)
+    assert pair.peer.recv(100) == b"question\n"
+    pair.peer.shutdown(socket.SHUT_WR)
+    assert await do(func, b"another\n") == (None, "closed")
+    assert pair.client.getfd() == -1, "the finalizer has closed it"
+
+
+def test_choose() -> None:
+    chosen = luasocket.choose({"one": lambda *options: ("one", *options), "default": lambda *options: options})
+    assert chosen("one", 1, 2) == ("one", 1, 2)
+    assert chosen(1, 2) == (1, 2)
+    for unknown in ("no", ""):
+        with pytest.raises(ValueError, match=rf"unknown key \({unknown}\)"):
+            chosen(unknown)
+
+
+# Look-ups.
+
+
+async def test_toip(do: Do) -> None:
+    ip, known = await do(luasocket.dns.toip, "localhost")
+    assert ip == "127.0.0.1"
+    assert known.keys() == {"name", "alias", "ip"}
+    assert ip in known["ip"]
+    assert await do(luasocket.dns.toip, "no.such.name.invalid") in ((None, "host not found"), (None, NO_NAME[1]))
+    assert await do(luasocket.dns.toip, "x" * 300) == (None, "host not found")
+
+
+async def test_tohostname(do: Do) -> None:
+    name, known = await do(luasocket.dns.tohostname, "127.0.0.1")
+    if name is None:
+        pytest.skip(f"127.0.0.1 has no name here: {known}")
+    assert known["name"] == name
+    assert "127.0.0.1" in known["ip"]
+    assert (await do(luasocket.dns.tohostname, "localhost"))[0] is not None
+    assert (await do(luasocket.dns.toip, "127.0.0.1"))[0] == "127.0.0.1"
+
+
+async def test_a_host_that_is_not_known(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: str) -> Any:
+        raise socket.herror(1, "Unknown host")
+
+    monkeypatch.setattr(socket, "gethostbyaddr", unknown)
+    assert await do(luasocket.dns.tohostname, "192.0.2.1") == (None, "host not found")
+
+
+async def test_getaddrinfo(do: Do) -> None:
+    found, err = await do(luasocket.dns.getaddrinfo, "127.0.0.1")
+    assert (found, err) == ([{"family": "inet", "addr": "127.0.0.1"}], None)
+    found, err = await do(luasocket.dns.getaddrinfo, "::1")
+    assert (found, err) == ([{"family": "inet6", "addr": "::1"}], None)
+    found, err = await do(luasocket.dns.getaddrinfo, "no.such.name.invalid")
+    assert found is None
+    assert err in NO_NAME
+    assert await do(luasocket.dns.getaddrinfo, "x" * 300) == (None, NO_NAME[0])
+
+
+async def test_getnameinfo(do: Do) -> None:
+    names, service = await do(luasocket.dns.getnameinfo, "127.0.0.1", "http")
+    assert len(names) == 1
+    assert service == "http"
+    assert await do(luasocket.dns.getnameinfo, "127.0.0.1") == (names, None)
+    assert await do(luasocket.dns.getnameinfo, None, 80) == ([], "http")
+    found, err = await do(luasocket.dns.getnameinfo, "no.such.name.invalid")
+    assert found is None
+    assert err in NO_NAME
+    with pytest.raises(TypeError, match="cannot be both nil"):
+        luasocket.dns.getnameinfo(None)
+
+
+def test_gethostname() -> None:
+    assert luasocket.dns.gethostname() == socket.gethostname()
+
+
+@pytest.mark.parametrize("name", ["toip", "tohostname", "getaddrinfo", "getnameinfo"])
+@pytest.mark.parametrize("wrong", [5, b"localhost", ["localhost"]])
+def test_what_is_no_name_raises(name: str, wrong: Any) -> None:
+    with pytest.raises(TypeError, match="an address is a string"):
+        getattr(luasocket.dns, name)(wrong)
+
+
+async def test_a_look_up_holds_up_nobody_else(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+
+    def slow(name: str) -> Any:
+        answer.wait(LIMIT_S)
+        return name, [], ["192.0.2.1"]
+
+    monkeypatch.setattr(socket, "gethostbyname_ex", slow)
+    thread = socket2.newthread(luasocket.dns.toip, "slow.invalid")
+    await do(luasocket.sleep, 0.01)
+    assert not thread.done
+    answer.set()
+    while not thread.done or osthreads.lookups._busy:
+        await do(luasocket.sleep, 0.001)
+    assert thread.result()[0] == "192.0.2.1"
