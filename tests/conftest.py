@@ -30,7 +30,7 @@ _DESCRIPTORS = Path("/proc/self/fd")
 def descriptors() -> dict[str, str]:
     """What is open in this process, by descriptor; empty where the system does not tell."""
     found = {}
-    for entry in _DESCRIPTORS.iterdir() if _DESCRIPTORS.is_dir() else ():
+    for entry in _DESCRIPTORS.iterdir() if os.name == "posix" and _DESCRIPTORS.is_dir() else ():
         try:
             found[entry.name] = os.readlink(entry)
         except FileNotFoundError:

@@ -10,13 +10,13 @@ import pytest
 
 from pollers import Closed
 
-from .driver import Driver, Steps, does, fill, tcp_pair
+from .driver import Driver, Steps, does, tcp_pair
 
 
 def test_reader_and_writer_are_woken(driver: Driver) -> None:
     handle, peer = driver.half()
     with peer:
-        driver.run(fill(handle))
+        driver.fill(handle)
         reader = driver.spawn(does(handle.recv(10)))
         writer = driver.spawn(does(handle.send(b"x")))
         handle.close()
