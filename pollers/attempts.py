@@ -12,6 +12,7 @@ import io
 import os
 import select
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .operation import Address, Exhausted, system_error
@@ -38,7 +39,7 @@ _NO_SENDFILE = {errno.EINVAL, errno.ENOTSUP, errno.ESPIPE, errno.ENOSYS, errno.E
 _THIS_CONNECTION_NAMES = (
     "ECONNABORTED ECONNRESET EPROTO EPERM ENETDOWN ENETUNREACH EHOSTDOWN EHOSTUNREACH ENONET ENOPROTOOPT ETIMEDOUT"
 )
-_THIS_CONNECTION = {getattr(errno, name, None) for name in _THIS_CONNECTION_NAMES.split()} - {None}
+THIS_CONNECTION = {getattr(errno, name, None) for name in _THIS_CONNECTION_NAMES.split()} - {None}
 _ACCEPTS_MAX = 64
 
 # Where EWOULDBLOCK and EAGAIN are one number, EAGAIN has been dealt with before this is asked.
@@ -80,7 +81,7 @@ def accept(handle: Handle, _: None) -> tuple[Handle, Address]:
         except OSError as error:
             if error.errno in _NO_ROOM:
                 raise Exhausted(error.errno, error.strerror) from None
-            if error.errno not in _THIS_CONNECTION:
+            if error.errno not in THIS_CONNECTION:
                 raise
         else:
             return handle.poller.admit(sock, bool(handle.armed & DRAINS)), address
@@ -144,3 +145,8 @@ def _is_ready(fd: int, *, reading: bool) -> bool:
     look = select.poll()
     look.register(fd, select.POLLIN if reading else select.POLLOUT)
     return bool(look.poll(0))
+
+
+if sys.platform == "win32":
+    # Which knows of this module what stands above.
+    pass
