@@ -28,7 +28,7 @@ from .operation import (
 )
 from .options import OPTIONS, get_option, option_call, prepare_listener
 from .passing import receive_descriptors, send_descriptors
-from .unbound import local_address
+from .unbound import adopt, local_address
 
 __all__ = [
     "CHECKING",
@@ -44,6 +44,7 @@ __all__ = [
     "Operation",
     "Poller",
     "Stats",
+    "adopt",
     "available",
     "choose",
     "get_option",

@@ -71,6 +71,13 @@ class Receive(Request):
             poller.report(self.handle, READABLE)
 
 
+class _Fresh(socket.socket):
+    """A socket that nobody has to close: to be accepted into, if anybody comes."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Accept(Request):
     """Into a socket made beforehand. Its connection is kept for whoever accepts next."""
 
@@ -81,7 +88,7 @@ class Accept(Request):
         super().__init__(handle, side)
         listener = handle.sock
         try:
-            self.sock = socket.socket(listener.family, listener.type, listener.proto)
+            self.sock = _Fresh(listener.family, listener.type, listener.proto)
         except OSError as error:
             raise Exhausted(error.errno, error.strerror) from None
         self.addresses = ffi.new("char[]", winsock.ADDRESSES_SIZE)
@@ -108,7 +115,9 @@ class Accept(Request):
                 handle.poller.conclude(self.side, error=error)
                 return
         else:
-            handle.poller.kept.setdefault(handle, []).append((handle.poller.admit(self.sock, True), address))
+            fresh = self.sock
+            sock = socket.socket(fresh.family, fresh.type, fresh.proto, fileno=fresh.detach())
+            handle.poller.kept.setdefault(handle, []).append((handle.poller.admit(sock, True), address))
         handle.poller.report(handle, READABLE)
 
 
@@ -127,7 +136,10 @@ class Connect(Request):
                 raise
         address = winsock.sockaddr(sock.family, self.side.value)
         self.memory.append(ffi.new("char[]", address))
-        return winsock.connect(self.handle.fd, self.overlapped, self.memory[-1], len(address))
+        code = winsock.connect(self.handle.fd, self.overlapped, self.memory[-1], len(address))
+        if code == winsock.INVALID_ARGUMENT and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return winsock.CONNECTED_ALREADY  # which is what others say of a listener
+        return code
 
     def end(self, status: int, count: int) -> None:
         try:

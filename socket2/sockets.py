@@ -13,7 +13,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import pollers
-from pollers import Closed, Handle, Operation, local_address
+from pollers import Closed, Handle, Operation, adopt, local_address
 
 from . import names
 from .addr import Address, Host, Port, Query, text_of
@@ -298,7 +298,7 @@ class Socket:
 def make(family: str, kind: str, protocol: str | int | None, fileno: int | None) -> socket.socket:
     """Make the standard library's socket, or take over a descriptor that has to be of the right kind."""
     if fileno is not None:
-        sock = socket.socket(fileno=fileno)
+        sock = adopt(fileno)
         if sock.type != names.number(names.TYPES, kind, "type"):
             sock.detach()
             raise ValueError(f"descriptor {fileno} is no {kind} socket")

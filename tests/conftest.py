@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from socket2 import osthreads
 from socket2.member import current_member
 from socket2.thread import local
 
+from . import windows
 from .kqueue_sim import simulator
 
 if os.environ.get("SOCKET2_POLLER") == "kqueue" and "kqueue" not in pollers.available():
@@ -36,6 +38,13 @@ def descriptors() -> dict[str, str]:
         except FileNotFoundError:
             pass  # the listing's own
     return found
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items if sys.platform == "win32" else ():
+        reason = windows.reason(item.nodeid)
+        if reason is not None:
+            item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
 
 @pytest.fixture(autouse=True)

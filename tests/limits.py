@@ -19,6 +19,9 @@ def has_limit() -> bool:
     return os.name == "posix"
 
 
+needs_limit = pytest.mark.skipif(not has_limit(), reason="this system has no limit on descriptors")
+
+
 def allow_descriptors(count: int) -> None:
     """Raise the limit to `count`, or skip the test."""
     if has_limit():
@@ -31,9 +34,7 @@ def allow_descriptors(count: int) -> None:
 
 @contextlib.contextmanager
 def no_descriptor_left() -> Iterator[None]:
-    """Lower the limit to what is open."""
-    if not has_limit():
-        pytest.skip("this system has no limit on descriptors")
+    """Lower the limit to what is open. For tests that are marked with needs_limit."""
     limit = _resource().RLIMIT_NOFILE
     soft, hard = _resource().getrlimit(limit)
     lowest_free = os.dup(0)

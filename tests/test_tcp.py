@@ -21,7 +21,7 @@ import socket2
 from socket2 import TCP, Busy, Cancelled, Closed, addr, currentthread, newthread, run, sleep, tcp, timeout, udp, unix
 from socket2.scheduler import current_scheduler
 
-from .limits import allow_descriptors, no_descriptor_left
+from .limits import allow_descriptors, needs_limit, no_descriptor_left
 
 Steps = Generator[Any, Any, Any]
 
@@ -106,7 +106,7 @@ def test_options_are_the_standard_librarys() -> None:
     with tcp() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        assert len(sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)) == 8  # type: ignore[arg-type]
+        assert len(sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)) in (4, 8)  # type: ignore[arg-type]
         with pytest.raises(OSError, match=r"."):
             sock.setsockopt(socket.SOL_SOCKET, 9999, 1)
 
@@ -260,6 +260,7 @@ def test_closing_the_listener_wakes_every_acceptor() -> None:
     run(main)
 
 
+@needs_limit
 def test_accept_with_no_descriptor_left_neither_spins_nor_dies(caplog: pytest.LogCaptureFixture) -> None:
     def main() -> Steps:
         with tcp() as listener:

@@ -41,6 +41,7 @@ class Driver:
         self.kind = kind  # what kinds.make() calls it
         self.ready: list[Task] = []
         self.handles: list[Handle] = []
+        self.patience_s = PATIENCE_S
 
     def spawn(self, steps: Steps[Any]) -> Task:
         task = Task(steps)
@@ -97,7 +98,7 @@ class Driver:
         return len(ready)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + PATIENCE_S
+        give_up = time.monotonic() + self.patience_s
         while not condition():
             assert time.monotonic() < give_up, "nothing came of it"
             self.turn(0.1)

@@ -11,7 +11,7 @@ import pytest
 
 from pollers import Busy, Cancelled, Exhausted
 
-from ..limits import no_descriptor_left
+from ..limits import needs_limit, no_descriptor_left
 from .driver import Driver, Steps, does
 
 
@@ -85,6 +85,7 @@ def test_an_error_of_one_connection_is_not_the_listeners(driver: Driver) -> None
     assert not failures
 
 
+@needs_limit
 @pytest.mark.parametrize("waits_first", [False, True])
 def test_no_descriptor_left(driver: Driver, waits_first: bool) -> None:
     """Exhausted; the connection waits, and the next accept takes it."""

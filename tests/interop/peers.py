@@ -156,10 +156,10 @@ class Program:
                 self.process = subprocess.Popen(
                     command,
                     bufsize=0,
-                    stdin=given if stdin else subprocess.DEVNULL,
+                    stdin=subprocess.PIPE if _CTRL_C_BY_STDIN else given if stdin else subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
-                    env=os.environ | (env or {}),
+                    env=_with_ctrl_c(os.environ | (env or {})),
                     start_new_session=True,
                 )
         assert self.process.stdout is not None
@@ -189,7 +189,11 @@ class Program:
         return int(self.announced(what)[1])
 
     def send_signal(self, number: int) -> None:
-        self.process.send_signal(number)
+        if _CTRL_C_BY_STDIN and number == signal.SIGINT:
+            assert self.process.stdin is not None
+            self.process.stdin.write(b"!")
+        else:
+            self.process.send_signal(number)
 
     def wait(self, within_s: float = LIMIT_S) -> int:
         """Wait for its end by itself and return its exit status; fail when that takes too long."""
@@ -228,6 +232,8 @@ class Program:
             else:
                 self.process.kill()
             self.process.wait(LIMIT_S)
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         self._stdout.join(LIMIT_S)
         self._stderr.join(LIMIT_S)
 
@@ -238,6 +244,17 @@ def python(path: Path, *args: str, **env: str) -> Program:
     path_before = os.environ.get("PYTHONPATH")
     search = here if not path_before else os.pathsep.join([here, path_before])
     return Program([sys.executable, "-W", "error", str(path), *args], env={"PYTHONPATH": search} | env)
+
+
+# Windows has Ctrl-C for consoles only: see the module there.
+_CTRL_C_BY_STDIN = os.name == "nt"
+
+
+def _with_ctrl_c(env: dict[str, str]) -> dict[str, str]:
+    if not _CTRL_C_BY_STDIN:
+        return env
+    search = [str(ROOT / "tests" / "ctrl_c"), *filter(None, [env.get("PYTHONPATH")])]
+    return env | {"PYTHONPATH": os.pathsep.join(search)}
 
 
 @contextmanager

@@ -1,0 +1,31 @@
+"""What is expected to fail on Windows, or under Wine, by name and with the reason; whatever else fails is a mistake.
+
+Strict: a test of these that passes is a failure, too. A name without brackets stands for all the test's parameters.
+"""
+
+from __future__ import annotations
+
+_NO_UNIX = "Python has no socket.AF_UNIX on Windows"
+_NO_FORK = "Windows has no fork"
+_NO_DUP = "a socket is no descriptor of the C library on Windows"
+_NO_TEXTS = "Wine has no texts for Winsock's errors"
+_NO_DETACH = "Wine has no FileReplaceCompletionInformation, by which a socket leaves its port"
+_SHUTDOWN = "under Wine an own shutdown(SHUT_RD) does not end an overlapped receive"
+_REFUSED = "Wine tells a refused datagram only to a receive that was waiting already"
+
+EXPECTED: dict[str, str] = {
+    "tests/contract/test_close.py::test_a_descriptor_that_was_duplicated_goes_silent": _NO_DUP,
+    "tests/contract/test_close.py::test_detach_gives_the_socket_back[iocp]": _NO_DETACH,
+    "tests/contract/test_close.py::test_detach_gives_the_socket_back[iocp-checked]": _NO_DETACH,
+    "tests/contract/test_connect.py::test_unix_path_where_nobody_is": _NO_UNIX,
+    "tests/contract/test_recv.py::test_own_shutdown_ends_the_receive[iocp]": _SHUTDOWN,
+    "tests/contract/test_recv.py::test_own_shutdown_ends_the_receive[iocp-checked]": _SHUTDOWN,
+    "tests/test_main.py::test_a_port_that_is_taken_is_told_in_one_line": _NO_TEXTS,
+    "tests/test_udp.py::test_a_refused_datagram_is_told_by_the_next_receive_and_the_socket_is_well": _REFUSED,
+    "tests/test_udp.py::test_a_refused_datagram_is_told_by_the_next_send_and_only_once": _REFUSED,
+}
+
+
+def reason(node: str) -> str | None:
+    """Why this test is expected to fail here, None when it is not."""
+    return EXPECTED.get(node) or EXPECTED.get(node.partition("[")[0])
