@@ -149,4 +149,4 @@ def _is_ready(fd: int, *, reading: bool) -> bool:
 
 if sys.platform == "win32":
     # Which knows of this module what stands above.
-    from .winattempts import recv, recv_into, recvfrom, recvfrom_into, send  # noqa: F401, F811
+    from .winattempts import recv, recv_into, recvfrom, recvfrom_into, send  # noqa: F401

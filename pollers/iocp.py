@@ -23,6 +23,7 @@ from .engine import Engine
 from .operation import CANCELLING, CLOSED, FINISHED, FORKED, PARKED, Address, Closed, Operation
 from .overlapped import Accept, Connect, Receive, Request, Room, Send, Transmit
 from .readiness import READABLE, WRITABLE
+from .sharing import SharedEngine
 from .winsock import ffi
 
 _PACKETS_MAX = 256
@@ -116,13 +117,12 @@ class IocpHandle(readiness.Handle):
 
     __slots__ = ("accepting", "associated", "in_flight", "is_stream", "skips")
 
+    directions = (Reading, Writing)
     poller: Iocp
     writing: Writing
 
     def __init__(self, poller: Iocp, sock: socket.socket, drains: bool) -> None:
         super().__init__(poller, sock, drains)
-        self.reading = Reading(self)
-        self.writing = Writing(self)
         self.is_stream = drains or sock.type == socket.SOCK_STREAM
         self.associated = False
         self.skips = False  # a call that succeeds at once sends no packet
@@ -148,6 +148,8 @@ class IocpHandle(readiness.Handle):
             raise io.UnsupportedOperation(
                 "this system does not let go of a socket that has waited on a completion port"
             )
+        if isinstance(self.poller, SharedEngine):
+            raise io.UnsupportedOperation("a socket that has waited cannot leave a port that several OS threads serve")
         poller, fd = self.poller, self.fd
         sock = super().detach()
         poller.drain(lambda: self.in_flight > 0)
@@ -170,7 +172,7 @@ class Iocp(Engine):
     """An I/O completion port. `fileno()` is its handle."""
 
     name = "iocp"
-    handle_type = IocpHandle
+    handle_class = IocpHandle
 
     def __init__(self) -> None:
         self._port = winsock.create_port()
@@ -214,16 +216,18 @@ class Iocp(Engine):
         """That is forget()'s."""
 
     def wait(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
-        self._arm_again()
-        if self._edges or self._at_once or self._finished:
-            timeout_s = 0
+        with self.lock:
+            self._arm_again()
+            if self._edges or self._at_once or self._finished:
+                timeout_s = 0
         if self._packets_seen == self._packets_count[0]:
             timeout_ms = 0xFFFFFFFF if timeout_s is None else math.ceil(timeout_s * 1000)
             winsock.packets(self._port, self._packets, min(limit, _PACKETS_MAX), self._packets_count, timeout_ms)
             self._packets_seen = 0
-        self._take()
-        edges, self._edges = self._edges, []
-        return edges
+        with self.lock:
+            self._take()
+            edges, self._edges = self._edges, []
+            return edges
 
     def rouse(self) -> None:
         winsock.post(self._port)
@@ -281,6 +285,8 @@ class Iocp(Engine):
             code = request.begin()
             if (code == winsock.SHUT_DOWN and request.bit == READABLE) or (code == 0 and handle.skips):
                 self._at_once.append(request)
+                if self._waiting:
+                    self.rouse()
             elif code not in (0, winsock.PENDING):
                 raise winsock.error_of_code(code)
         except BaseException:
