@@ -117,7 +117,7 @@ def test_adopting_and_giving_away_descriptors() -> None:
     assert ours.family == "inet"
     number = ours.detach()
     assert ours.closed
-    os.close(number)
+    socket.close(number)
     with socket.socket(type=socket.SOCK_DGRAM) as datagrams, pytest.raises(ValueError, match="no tcp socket"):
         tcp(fileno=datagrams.fileno())
     with pytest.raises(ValueError, match="negative"):
@@ -830,6 +830,15 @@ def test_kqueue_fd() -> None:
     else:
         with pytest.raises(OSError, match="not 'kqueue'"):
             socket2.kqueue_fd()
+
+
+def test_iocp() -> None:
+    poller = current_scheduler().poller
+    if poller.name == "iocp":
+        assert socket2.iocp() == poller.fileno() > 0
+    else:
+        with pytest.raises(OSError, match="not 'iocp'"):
+            socket2.iocp()
 
 
 # Many.

@@ -7,7 +7,8 @@ stands for all that begin so.
 from __future__ import annotations
 
 _NO_UNIX = "Python has no socket.AF_UNIX on Windows"
-_NO_FORK = "Windows has no fork"
+_NO_SCOPE_NAMES = "Wine's getaddrinfo takes a scope by its number only"
+_ANY_PROTOCOL = "Wine's getaddrinfo takes any protocol for any type"
 _NO_DUP = "a socket is no descriptor of the C library on Windows"
 _NO_TEXTS = "Wine has no texts for Winsock's errors"
 _NO_DETACH = "Wine has no FileReplaceCompletionInformation, by which a socket leaves its port"
@@ -19,7 +20,16 @@ EXPECTED: dict[str, str] = {
     "tests/contract/test_close.py::test_detach_gives_the_socket_back[iocp": _NO_DETACH,
     "tests/contract/test_connect.py::test_unix_path_where_nobody_is": _NO_UNIX,
     "tests/contract/test_recv.py::test_own_shutdown_ends_the_receive[iocp": _SHUTDOWN,
+    "tests/test_addr.py::test_a_path_is_the_address_of_a_unix_socket": _NO_UNIX,
+    "tests/test_addr.py::test_a_protocol_that_the_type_does_not_have_is_a_failed_look_up": _ANY_PROTOCOL,
+    "tests/test_addr.py::test_a_scope_can_be_given_by_name_and_by_number": _NO_SCOPE_NAMES,
+    "tests/test_addr.py::test_a_unix_socket_has_no_address_that_goes_without_saying": _NO_UNIX,
+    "tests/test_interruptions.py::test_a_bound_unix_socket_survives_a_connect_that_failed": _NO_UNIX,
+    "tests/test_interruptions.py::test_a_unix_sender_waits_while_the_receivers_queue_is_full": _NO_UNIX,
     "tests/test_main.py::test_a_port_that_is_taken_is_told_in_one_line": _NO_TEXTS,
+    "tests/test_tcp.py::test_listen_forms": _NO_UNIX,
+    "tests/test_tcp.py::test_unix_connect_waits_while_the_queue_is_full": _NO_UNIX,
+    "tests/test_tcp.py::test_what_it_is": _NO_UNIX,
     "tests/test_udp.py::test_a_refused_datagram_is_told_by_the_next_receive_and_the_socket_is_well": _REFUSED,
     "tests/test_udp.py::test_a_refused_datagram_is_told_by_the_next_send_and_only_once": _REFUSED,
 }
