@@ -37,7 +37,8 @@ _NO_SENDFILE = {errno.EINVAL, errno.ENOTSUP, errno.ESPIPE, errno.ENOSYS, errno.E
 # What accept(2) reports of the one connection it was about to return: a client that left early, or an error that was
 # pending on it. The listener is well; take the next.
 _THIS_CONNECTION_NAMES = (
-    "ECONNABORTED ECONNRESET EPROTO EPERM ENETDOWN ENETUNREACH EHOSTDOWN EHOSTUNREACH ENONET ENOPROTOOPT ETIMEDOUT"
+    "ECONNABORTED ECONNRESET EPROTO EPERM ENETDOWN ENETUNREACH EHOSTDOWN EHOSTUNREACH ENONET ENOPROTOOPT ENOTCONN"
+    " ETIMEDOUT"
 )
 THIS_CONNECTION = {getattr(errno, name, None) for name in _THIS_CONNECTION_NAMES.split()} - {None}
 _ACCEPTS_MAX = 64
@@ -103,6 +104,8 @@ def sendto(handle: Handle, argument: tuple[Any, Address]) -> int:
 
 
 def sendfile(handle: Handle, argument: tuple[int, int, int]) -> int:
+    if not hasattr(os, "sendfile"):
+        raise io.UnsupportedOperation("this system has no sendfile(2)")
     try:
         return os.sendfile(handle.fd, *argument)
     except OSError as error:

@@ -110,7 +110,7 @@ class Accept(Request):
         except OSError as error:
             self.sock.close()
             # One client has left, and the listener is well.
-            lost = error.errno in THIS_CONNECTION or error.errno in (errno.ECANCELED, errno.ENOTCONN)
+            lost = error.errno in THIS_CONNECTION or error.errno == errno.ECANCELED
             if not lost and self.side.parked:
                 handle.poller.conclude(self.side, error=error)
                 return

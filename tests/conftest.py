@@ -21,12 +21,15 @@ from socket2.member import current_member
 from socket2.thread import local
 
 from . import windows
+from .contract import driver
+from .interop import peers
 from .kqueue_sim import simulator
 
 if os.environ.get("SOCKET2_POLLER") == "kqueue" and "kqueue" not in pollers.available():
     pollers.register("kqueue", lambda: Kqueue(simulator()))
 
 _DESCRIPTORS = Path("/proc/self/fd")
+_LITTLE_S = 3.0
 
 
 def descriptors() -> dict[str, str]:
@@ -45,6 +48,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reason = windows.reason(item.nodeid)
         if reason is not None:
             item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+
+
+@pytest.fixture(autouse=True)
+def no_patience_with_what_is_expected_to_fail(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("xfail"):
+        monkeypatch.setattr(driver, "PATIENCE_S", _LITTLE_S)
+        monkeypatch.setattr(peers, "LIMIT_S", _LITTLE_S)
 
 
 @pytest.fixture(autouse=True)

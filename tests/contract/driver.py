@@ -41,7 +41,6 @@ class Driver:
         self.kind = kind  # what kinds.make() calls it
         self.ready: list[Task] = []
         self.handles: list[Handle] = []
-        self.patience_s = PATIENCE_S
 
     def spawn(self, steps: Steps[Any]) -> Task:
         task = Task(steps)
@@ -98,7 +97,7 @@ class Driver:
         return len(ready)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + self.patience_s
+        give_up = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < give_up, "nothing came of it"
             self.turn(0.1)

@@ -24,7 +24,9 @@ _MACHINE: dict[str, Factory] = {
     for name in pollers.available()
     if hasattr(select, "kqueue") or name != "kqueue"
 }
-_KINDS: dict[str, Factory] = {**_MACHINE, "select(2)": functools.partial(Select, use_poll=False)}
+_KINDS: dict[str, Factory] = dict(_MACHINE)
+if hasattr(select, "poll"):  # else it is what "select" stands for
+    _KINDS["select(2)"] = functools.partial(Select, use_poll=False)
 _FAULTY: dict[str, Factory] = {}
 
 if not hasattr(select, "kqueue") and hasattr(select, "epoll"):

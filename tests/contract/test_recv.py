@@ -217,5 +217,4 @@ def test_own_shutdown_ends_the_receive(driver: Driver) -> None:
     with peer:
         task = driver.spawn(does(handle.recv(10)))
         handle.sock.shutdown(socket.SHUT_RD)
-        driver.patience_s = 5
         assert driver.finish(task) == [b""]
