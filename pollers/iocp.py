@@ -8,6 +8,7 @@ that it points to, is freed before its packet has come.
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import math
@@ -21,7 +22,7 @@ from typing import Any
 from . import attempts, readiness, winsock
 from .engine import Engine
 from .operation import CANCELLING, CLOSED, FINISHED, FORKED, PARKED, Address, Closed, Operation
-from .overlapped import Accept, Connect, Receive, Request, Room, Send, Transmit
+from .overlapped import Accept, Connect, Receive, Request, Room, Send, Transmit, is_listening
 from .readiness import READABLE, WRITABLE
 from .sharing import SharedEngine
 from .winsock import ffi
@@ -101,12 +102,14 @@ class Writing(readiness.Writing):
     def outcome_of(self, request: Request, value: Any = None, error: OSError | None = None) -> None:
         """A request has ended. Its outcome is the operation's, if that one still waits."""
         ours = self.request is request
-        self.request = None if ours else self.request
+        if ours:
+            self.request = None
+        asked, self.asked = self.asked, None
         poller: Iocp = self.handle.poller  # type: ignore[assignment]
         if not ours or not self.parked or self.attempt is not request.attempt:
             poller.report(request.handle, WRITABLE)
-        elif error is not None and self.state & CANCELLING:
-            poller.conclude(self, error=self.asked)
+        elif error is not None and error.errno == errno.ECANCELED and self.state & CANCELLING:
+            poller.conclude(self, error=asked)
         else:
             self.ready = True
             poller.conclude(self, value, error)
@@ -195,16 +198,24 @@ class Iocp(Engine):
         if not handle.associated:
             self._associate(handle)
         if bit == WRITABLE:
-            side = handle.writing
-            kind = _REQUESTS.get(side.attempt, Room) if handle.is_stream else Room
-            side.request = self._start(kind(handle, side))
-        elif handle.is_stream and handle.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            while handle.accepting < _ACCEPTS_IN_FLIGHT:
-                self._start(Accept(handle, handle.reading))
+            writing = handle.writing
+            kind = _REQUESTS.get(writing.attempt, Room) if handle.is_stream else Room
+            writing.request = self._start(kind(handle, writing))
+        elif handle.reading.attempt in (accept, attempts.wait_readable) and is_listening(handle.sock):
+            self._accept_ahead(handle)
         elif handle.reading.attempt is accept:
             raise winsock.error_of_code(winsock.INVALID_ARGUMENT)
         else:
             self._start(Receive(handle, handle.reading))
+
+    def _accept_ahead(self, handle: IocpHandle) -> None:
+        while handle.accepting < _ACCEPTS_IN_FLIGHT:
+            try:
+                self._start(Accept(handle, handle.reading))
+            except OSError:
+                if not handle.accepting:
+                    raise
+                return  # those in flight will do
 
     def forget(self, handle: readiness.Handle) -> None:
         super().forget(handle)
@@ -271,7 +282,7 @@ class Iocp(Engine):
         if code:
             raise winsock.error_of_code(code)
         handle.associated = True
-        # A datagram that does not fit sends a packet in either case, and an AcceptEx may.
+        # A datagram that does not fit sends a packet in either case.
         handle.skips = handle.is_stream and winsock.skip_on_success(handle.sock)
 
     def _start(self, request: Request) -> Request:

@@ -27,6 +27,10 @@ _SEND_MAX = 1 << 30
 _TRANSMIT_MAX = 1 << 20
 
 
+def is_listening(sock: socket.socket) -> bool:
+    return sock.type == socket.SOCK_STREAM and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
 class Request:
     """One overlapped call for one direction of a handle."""
 
@@ -95,8 +99,9 @@ class Accept(Request):
         self.memory.append(self.addresses)
 
     def begin(self) -> int:
-        self.handle.accepting += 1
-        return winsock.accept(self.handle.fd, self.sock.fileno(), self.overlapped, self.addresses)
+        code = winsock.accept(self.handle.fd, self.sock.fileno(), self.overlapped, self.addresses)
+        self.handle.accepting += code in (0, winsock.PENDING)
+        return code
 
     def end(self, status: int, count: int) -> None:
         handle = self.handle
@@ -137,7 +142,7 @@ class Connect(Request):
         address = winsock.sockaddr(sock.family, self.side.value)
         self.memory.append(ffi.new("char[]", address))
         code = winsock.connect(self.handle.fd, self.overlapped, self.memory[-1], len(address))
-        if code == winsock.INVALID_ARGUMENT and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        if code == winsock.INVALID_ARGUMENT and is_listening(sock):
             return winsock.CONNECTED_ALREADY  # which is what others say of a listener
         return code
 

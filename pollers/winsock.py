@@ -205,6 +205,8 @@ def _gives_file_handles(family: int, kind: int, protocol: int) -> bool:
 
 # The overlapped calls.
 
+_nothing = ffi.new("char[1]")  # an address for 0 bytes
+
 
 @functools.cache
 def _extension(name: str) -> Any:
@@ -221,7 +223,7 @@ def _extension(name: str) -> Any:
 
 def receive_nothing(fd: int, overlapped: Any, *, peek: bool) -> int:
     """Ask for 0 bytes: done when there is something to receive. `peek`: a datagram is left there all the same."""
-    room, flags = ffi.new("WSABUF *"), ffi.new("DWORD *", _MSG_PEEK if peek else 0)
+    room, flags = ffi.new("WSABUF *", (0, _nothing)), ffi.new("DWORD *", _MSG_PEEK if peek else 0)
     return _code(_ws2_32.WSARecv(fd, room, 1, NULL, flags, overlapped, NULL) == 0)
 
 

@@ -14,7 +14,6 @@ _NO_TEXTS = "Wine has no texts for Winsock's errors"
 _NO_DETACH = "Wine has no FileReplaceCompletionInformation, by which a socket leaves its port"
 _SHUTDOWN = "under Wine an own shutdown(SHUT_RD) does not wake a receive that waits"
 _RESET = "under Wine a reset that nobody was waiting for looks like an end of stream"
-_NO_SENDFILE = "Python has no os.sendfile on Windows, and TransmitFile is the iocp poller's"
 _REFUSED = "Wine tells a refused datagram only to a receive that was waiting already"
 
 EXPECTED: dict[str, str] = {
@@ -24,7 +23,6 @@ EXPECTED: dict[str, str] = {
     "tests/contract/test_recv.py::test_own_shutdown_ends_the_receive[iocp": _SHUTDOWN,
     "tests/contract/test_recv.py::test_own_shutdown_ends_the_receive[select": _SHUTDOWN,
     "tests/contract/test_recv.py::test_reset_by_the_peer[select": _RESET,
-    "tests/contract/test_send.py::test_sendfile[select": _NO_SENDFILE,
     "tests/contract/test_udp.py::test_refused_is_told_once_and_the_socket_is_well[select": _REFUSED,
     "tests/test_addr.py::test_a_path_is_the_address_of_a_unix_socket": _NO_UNIX,
     "tests/test_addr.py::test_a_protocol_that_the_type_does_not_have_is_a_failed_look_up": _ANY_PROTOCOL,
