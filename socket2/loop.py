@@ -86,7 +86,7 @@ def kqueue_fd(fd: int | None = None) -> int:
 
 
 def iocp(handle: int | None = None) -> int:
-    """As epoll_fd(), where the poller is an I/O completion port: Windows. The port's handle stands for the descriptor."""
+    """As epoll_fd(), where the poller is a completion port (Windows), whose handle stands for the descriptor."""
     return membership.descriptor("iocp") if handle is None else membership.join("iocp", handle)
 
 
