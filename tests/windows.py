@@ -31,6 +31,7 @@ EXPECTED: dict[str, str] = {
     "tests/test_interruptions.py::test_a_bound_unix_socket_survives_a_connect_that_failed": _NO_UNIX,
     "tests/test_interruptions.py::test_a_unix_sender_waits_while_the_receivers_queue_is_full": _NO_UNIX,
     "tests/test_main.py::test_a_port_that_is_taken_is_told_in_one_line": _NO_TEXTS,
+    "tests/test_sync.py::test_a_signal_handler_may_set_an_event": "Windows has no SIGUSR2",
     "tests/test_tcp.py::test_listen_forms": _NO_UNIX,
     "tests/test_tcp.py::test_unix_connect_waits_while_the_queue_is_full": _NO_UNIX,
     "tests/test_tcp.py::test_what_it_is": _NO_UNIX,

@@ -10,7 +10,9 @@ tools/winpy.sh
 trap '.winpy/run --stop' EXIT
 unset SOCKET2_POLLER SOCKET2_CHECK
 export PYTHONPATH=$PWD
-# The contract over each poller there, the modules, the examples; not what talks to Unix programs or reads the sources.
-what=(tests/contract tests/iocp tests/test_*.py --ignore=tests/test_tidy.py)
+# The contract over each poller there, the modules that wait, the examples.
+what=(tests/contract tests/iocp)
+what+=(tests/test_{addr,checking,examples,interruptions,main,osthreads,pollers,scheduler}.py)
+what+=(tests/test_{sync,tcp,threadset,timers,udp,waiting}.py)
 [ $# = 0 ] || what=("$@")
 WINPY_TIMEOUT=${WINPY_TIMEOUT:-900} .winpy/run -m pytest -q -n "$(nproc)" "${what[@]}"
