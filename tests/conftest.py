@@ -23,9 +23,10 @@ from socket2.thread import local
 from . import windows
 from .contract import driver
 from .interop import peers
-from .kqueue_sim import simulator
 
 if os.environ.get("SOCKET2_POLLER") == "kqueue" and "kqueue" not in pollers.available():
+    from .kqueue_sim import simulator
+
     pollers.register("kqueue", lambda: Kqueue(simulator()))
 
 _DESCRIPTORS = Path("/proc/self/fd")
