@@ -9,6 +9,7 @@ from __future__ import annotations
 _NO_UNIX = "Python has no socket.AF_UNIX on Windows"
 _NO_SCOPE_NAMES = "Wine's getaddrinfo takes a scope by its number only"
 _ANY_PROTOCOL = "Wine's getaddrinfo takes any protocol for any type"
+_NO_FORK = "worker processes need fork(2), and Windows has none"
 _NO_DUP = "a socket is no descriptor of the C library on Windows"
 _NO_TEXTS = "Wine has no texts for Winsock's errors"
 _NO_DETACH = "Wine has no FileReplaceCompletionInformation, by which a socket leaves its port"
@@ -28,6 +29,12 @@ EXPECTED: dict[str, str] = {
     "tests/test_addr.py::test_a_protocol_that_the_type_does_not_have_is_a_failed_look_up": _ANY_PROTOCOL,
     "tests/test_addr.py::test_a_scope_can_be_given_by_name_and_by_number": _NO_SCOPE_NAMES,
     "tests/test_addr.py::test_a_unix_socket_has_no_address_that_goes_without_saying": _NO_UNIX,
+    "tests/test_examples.py::test_a_stop_under_load_answers_whoever_was_greeted": _NO_FORK,
+    "tests/test_examples.py::test_a_worker_of_four_that_is_killed_takes_its_own_connections_with_it_only": _NO_FORK,
+    "tests/test_examples.py::test_a_worker_that_is_told_to_stop_answers_what_it_has_in_hand": _NO_FORK,
+    "tests/test_examples.py::test_ctrl_c_ends_a_server_that_has_done_nothing_yet[worker_server.py]": _NO_FORK,
+    "tests/test_examples.py::test_ping_without_the_right_to": "prctl(2), by which the right is given up, is Linux's",
+    "tests/test_examples.py::test_proxy_resets_whom_it_cannot_connect": _RESET,
     "tests/test_interruptions.py::test_a_bound_unix_socket_survives_a_connect_that_failed": _NO_UNIX,
     "tests/test_interruptions.py::test_a_unix_sender_waits_while_the_receivers_queue_is_full": _NO_UNIX,
     "tests/test_main.py::test_a_port_that_is_taken_is_told_in_one_line": _NO_TEXTS,
