@@ -7,7 +7,7 @@ SCENARIOS ?= echo connections idle scale bulk bulk-send udp spawn switch timers 
 BENCH ?=
 CODE := pollers socket2 tests bench examples
 
-.PHONY: run test test-native test-headers lint bench clean
+.PHONY: run test test-native test-headers test-windows lint bench clean
 
 run: $(VENV)/installed
 	@$(BIN)/python -m socket2 echo $(ADDRESS)
@@ -23,6 +23,9 @@ test-native: $(VENV)/installed-test
 test-headers: $(VENV)/installed-headers
 	$(BIN)/python -m tests.kqueue.headers
 
+test-windows: $(VENV)/bin/python
+	tools/test_windows.sh $(BIN)/python
+
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
@@ -32,7 +35,7 @@ bench: $(VENV)/installed-bench
 	for scenario in $(SCENARIOS); do $(BIN)/python -m bench $$scenario $(BENCH) || exit; done
 
 clean:
-	rm -rf $(VENV) build bench/build *.egg-info
+	rm -rf $(VENV) .winpy build bench/build *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Callable
 
 from .credentials import peer_uid
@@ -29,6 +30,7 @@ from .operation import (
 from .options import OPTIONS, get_option, option_call, prepare_listener
 from .passing import receive_descriptors, send_descriptors
 from .ready import ready
+from .unbound import adopt, local_address
 
 __all__ = [
     "CHECKING",
@@ -44,10 +46,12 @@ __all__ = [
     "Operation",
     "Poller",
     "Stats",
+    "adopt",
     "available",
     "choose",
     "disconnect",
     "get_option",
+    "local_address",
     "native_status",
     "operation",
     "option_call",
@@ -127,6 +131,10 @@ def _probe_native() -> str:
 
 
 def _probe() -> None:
+    if sys.platform == "win32":
+        from .iocp import Iocp
+
+        register("iocp", Iocp)
     for name, needs, attribute in (
         ("epoll", "epoll", "Epoll"),
         ("kqueue", "kqueue", "Kqueue"),

@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .operation import Address, Exhausted, system_error
@@ -37,9 +38,10 @@ _NO_SENDFILE = {errno.EINVAL, errno.ENOTSUP, errno.ESPIPE, errno.ENOSYS, errno.E
 # What accept(2) reports of the one connection it was about to return: a client that left early, or an error that was
 # pending on it. The listener is well; take the next.
 _THIS_CONNECTION_NAMES = (
-    "ECONNABORTED ECONNRESET EPROTO EPERM ENETDOWN ENETUNREACH EHOSTDOWN EHOSTUNREACH ENONET ENOPROTOOPT ETIMEDOUT"
+    "ECONNABORTED ECONNRESET EPROTO EPERM ENETDOWN ENETUNREACH EHOSTDOWN EHOSTUNREACH ENONET ENOPROTOOPT ENOTCONN"
+    " ETIMEDOUT"
 )
-_THIS_CONNECTION = {getattr(errno, name, None) for name in _THIS_CONNECTION_NAMES.split()} - {None}
+THIS_CONNECTION = {getattr(errno, name, None) for name in _THIS_CONNECTION_NAMES.split()} - {None}
 _ACCEPTS_MAX = 64
 
 # Where EWOULDBLOCK and EAGAIN are one number, EAGAIN has been dealt with before this is asked.
@@ -81,7 +83,7 @@ def accept(handle: Handle, _: None) -> tuple[Handle, Address]:
         except OSError as error:
             if error.errno in _NO_ROOM:
                 raise Exhausted(error.errno, error.strerror) from None
-            if error.errno not in _THIS_CONNECTION:
+            if error.errno not in THIS_CONNECTION:
                 raise
         else:
             return handle.poller.admit(sock, bool(handle.armed & DRAINS)), address
@@ -103,6 +105,8 @@ def sendto(handle: Handle, argument: tuple[Any, Address]) -> int:
 
 
 def sendfile(handle: Handle, argument: tuple[int, int, int]) -> int:
+    if not hasattr(os, "sendfile"):
+        raise io.UnsupportedOperation("this system has no sendfile(2)")
     send = os.sendfile if signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN else _sendfile_without_sigpipe
     try:
         return send(handle.fd, *argument)
@@ -159,3 +163,8 @@ def _is_ready(fd: int, *, reading: bool) -> bool:
     look = select.poll()
     look.register(fd, select.POLLIN if reading else select.POLLOUT)
     return bool(look.poll(0))
+
+
+if sys.platform == "win32":
+    # Which knows of this module what stands above.
+    from .winattempts import recv, recv_into, recvfrom, recvfrom_into, send  # noqa: F401

@@ -26,7 +26,7 @@ class Engine:
     """A poller over a back end: subclasses say how to arm, to forget and to wait."""
 
     name = ""
-    handle_class = Handle
+    handle_class: type[Handle] = Handle
     misses_what_is_armed_meanwhile = False  # what is armed while it waits, it sees at its next wait
 
     def __init__(self) -> None:
@@ -62,6 +62,10 @@ class Engine:
     def wait(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
         """Return edges as (descriptor, bits); [] after `timeout_s` or sooner."""
         raise NotImplementedError
+
+    def rouse(self) -> None:
+        """Make wait() return, from any OS thread or signal handler."""
+        self._wake_sender.send(b"\0")
 
     def fileno(self) -> int:
         raise OSError(f"the {self.name} poller has no descriptor")
@@ -165,7 +169,7 @@ class Engine:
             if self._waiting:
                 self._wakeups += 1
                 try:
-                    self._wake_sender.send(b"\0")
+                    self.rouse()
                 except OSError:
                     pass  # full of wake-ups that were not read yet, or shut down by another OS thread just now
 

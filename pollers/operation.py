@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import types
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
@@ -74,6 +75,10 @@ class Cancelled(BaseException):
 
 def system_error(number: int) -> OSError:
     """Return the OSError subclass that belongs to the errno `number`, with the system's text."""
+    if sys.platform == "win32":
+        from ctypes import WinError  # the C library has no texts for what comes from Winsock
+
+        return WinError(number)
     return OSError(number, os.strerror(number))
 
 

@@ -62,7 +62,7 @@ class Direction:
         return self.value if self.state & FAILED else None
 
     @unwatched
-    def operate(self, attempt: Callable[[Handle, Any], Any], value: Any, owner: object) -> Any:
+    def operate(self, attempt: Callable[[Any, Any], Any], value: Any, owner: object) -> Any:
         # Few locals: they are most of what an idle connection costs.
         if self.state:
             raise self.refusal()
@@ -100,7 +100,7 @@ class Direction:
         yield
 
     @unwatched
-    def let_others_run(self, attempt: Callable[[Handle, Any], Any]) -> Generator[Any, None, None]:
+    def let_others_run(self, attempt: Callable[[Any, Any], Any]) -> Generator[Any, None, None]:
         """Yield once without having attempted anything. park() says: resume it when the others have had their turn."""
         self.attempt = attempt
         self.state = PASSING

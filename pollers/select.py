@@ -16,8 +16,8 @@ from .readiness import READABLE, WRITABLE, Handle
 
 _BOTH = READABLE | WRITABLE
 
-# FD_SETSIZE where it limits the number of a descriptor; on Windows it limits how many there are.
-_DESCRIPTORS_MAX = 1024
+# FD_SETSIZE. It limits the number of a descriptor; on Windows it limits how many there are.
+_DESCRIPTORS_MAX = 1024 if os.name != "nt" else 512
 
 
 class Select(Engine):
@@ -97,7 +97,7 @@ class _SelectSet:
     def watch(self, fd: int, bits: int) -> None:
         if not bits:
             self._bits.pop(fd, None)
-        elif fd >= _DESCRIPTORS_MAX and os.name != "nt":
+        elif (fd if os.name != "nt" else len(self._bits | {fd: 0}) - 1) >= _DESCRIPTORS_MAX:
             raise OSError(errno.EMFILE, f"select(2) takes no descriptor over {_DESCRIPTORS_MAX - 1}")
         else:
             self._bits[fd] = bits

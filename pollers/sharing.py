@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .engine import Engine
 from .operation import OFFERED, PARKED, Operation, unwatched
-from .readiness import Direction, Handle, Reading, Writing
+from .readiness import Direction, Handle
 
 if TYPE_CHECKING:
     import socket
@@ -63,20 +63,10 @@ class _SharedDirection(Direction):
             return super().cancel(error)
 
 
-class SharedReading(_SharedDirection, Reading):
-    __slots__ = ()
-
-
-class SharedWriting(_SharedDirection, Writing):
-    __slots__ = ()
-
-
-class SharedHandle(Handle):
+class _SharedHandle(Handle):
     """A socket that several OS threads use."""
 
     __slots__ = ()
-
-    directions = (SharedReading, SharedWriting)
 
     def sendall(self, data: ReadableBuffer, owner: object = None, /) -> Operation[None]:
         return _locked(super().sendall(data, owner), self.poller.lock)
@@ -101,8 +91,6 @@ class _Count(threading.local):
 class SharedEngine(Engine):
     """A mixin for back ends. poll() is called by one OS thread at a time, the rest from any."""
 
-    handle_class = SharedHandle
-
     @property
     def streak(self) -> int:
         return self._streak.value
@@ -114,10 +102,11 @@ class SharedEngine(Engine):
     def begin_sharing(self) -> None:
         """The rest of what share() does: `self` has become one of this class."""
         self._streak = _Count()  # each OS thread runs one waiter at a time
+        reading, writing = self.handle_class.directions
         for handle in self._handles.values():
-            handle.__class__ = SharedHandle
-            handle.reading.__class__ = SharedReading
-            handle.writing.__class__ = SharedWriting
+            handle.__class__ = self.handle_class
+            handle.reading.__class__ = reading
+            handle.writing.__class__ = writing
 
     def arm(self, handle: Handle, bit: int) -> None:
         super().arm(handle, bit)
@@ -154,5 +143,11 @@ _kinds: dict[type[Engine], type[Engine]] = {}
 def shared_kind(kind: type[Engine]) -> type[Engine]:
     """Return the class that an engine of class `kind` becomes."""
     if kind not in _kinds:
-        _kinds[kind] = type(f"Shared{kind.__name__}", (SharedEngine, kind), {})
+        directions = tuple(_mixed(_SharedDirection, side) for side in kind.handle_class.directions)
+        handle_class = _mixed(_SharedHandle, kind.handle_class, directions=directions)
+        _kinds[kind] = type(f"Shared{kind.__name__}", (SharedEngine, kind), {"handle_class": handle_class})
     return _kinds[kind]
+
+
+def _mixed(mixin: type, kind: type, **attributes: Any) -> Any:
+    return type(f"Shared{kind.__name__}", (mixin, kind), {"__slots__": ()} | attributes)

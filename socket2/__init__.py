@@ -15,7 +15,7 @@ from .descriptors import recv_fds, send_fds
 from .endpoint import bind, connect, listen
 from .jobs import runafter, runat, runevery
 from .listeners import inherited_listeners
-from .loop import epoll_fd, kqueue_fd, newthread, poll, run, serve_threads, start, stop
+from .loop import epoll_fd, iocp, kqueue_fd, newthread, poll, run, serve_threads, start, stop
 from .osthreads import call_in_thread
 from .server import Server, between_requests, serve
 from .sockets import Socket
@@ -59,6 +59,7 @@ __all__ = [
     "currentthread",
     "epoll_fd",
     "inherited_listeners",
+    "iocp",
     "kqueue_fd",
     "listen",
     "newthread",

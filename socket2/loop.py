@@ -85,6 +85,11 @@ def kqueue_fd(fd: int | None = None) -> int:
     return membership.descriptor("kqueue") if fd is None else membership.join("kqueue", fd)
 
 
+def iocp(handle: int | None = None) -> int:
+    """As epoll_fd(), where the poller is a completion port (Windows), whose handle stands for the descriptor."""
+    return membership.descriptor("iocp") if handle is None else membership.join("iocp", handle)
+
+
 def serve_threads(count: int) -> bool:
     """As start(), with `count` OS threads, this one and new ones, serving its threads together.
 

@@ -13,7 +13,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import pollers
-from pollers import Closed, Handle, Operation
+from pollers import Closed, Handle, Operation, adopt, local_address
 
 from . import names
 from .addr import Address, Host, Port, Query, text_of
@@ -136,7 +136,7 @@ class Socket:
         return self._sock.fileno() if self._sock is not None else -1
 
     def getsockname(self) -> Any:
-        return self._std.getsockname()
+        return local_address(self._std)
 
     def getpeername(self) -> Any:
         """OSError (ENOTCONN) when it is not connected."""
@@ -145,7 +145,7 @@ class Socket:
     @property
     def local_address(self) -> Any:
         """This side's address as the standard library has it."""
-        return self._std.getsockname()
+        return local_address(self._std)
 
     @property
     def remote_address(self) -> Any:
@@ -245,7 +245,7 @@ class Socket:
         return address.sockaddr
 
     def _is_bound(self) -> bool:
-        name = self._std.getsockname()
+        name = local_address(self._std)
         return bool(name[1]) if isinstance(name, tuple) else bool(name)
 
     # The end.
@@ -288,7 +288,7 @@ class Socket:
             return f"<{type(self).__name__} closed>"
         there = ""
         try:
-            here = text_of(self._std.getsockname())
+            here = text_of(local_address(self._std))
             there = " to " + text_of(self._std.getpeername())
         except OSError:
             here = here if "here" in locals() else ""
@@ -298,7 +298,7 @@ class Socket:
 def make(family: str, kind: str, protocol: str | int | None, fileno: int | None) -> socket.socket:
     """Make the standard library's socket, or take over a descriptor that has to be of the right kind."""
     if fileno is not None:
-        sock = socket.socket(fileno=fileno)
+        sock = adopt(fileno)
         if sock.type != names.number(names.TYPES, kind, "type"):
             sock.detach()
             raise ValueError(f"descriptor {fileno} is no {kind} socket")

@@ -554,6 +554,7 @@ def test_a_socket_of_another_loop_is_told() -> None:
         assert "another OS thread" in str(found[0])
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_the_child_of_a_fork_leaves_the_parents_threads_alone(tmp_path: Path) -> None:
     trail = tmp_path / "trail"
 

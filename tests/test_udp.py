@@ -186,7 +186,7 @@ def test_a_socket_can_be_connected_again(a: UDP, b: UDP) -> None:
 
 def test_an_unconnected_socket_has_no_peer_to_send_to(a: UDP) -> None:
     async def main() -> None:
-        with pytest.raises(OSError, match=os.strerror(errno.EDESTADDRREQ)) as caught:
+        with pytest.raises(OSError, match=r".") as caught:
             await a.send(b"hello")
         assert caught.value.errno == errno.EDESTADDRREQ
 
@@ -271,7 +271,7 @@ def test_the_longest_datagram_arrives_whole(a: UDP, b: UDP) -> None:
 
 def test_a_datagram_that_is_too_long_is_refused_and_the_socket_is_well(a: UDP, b: UDP) -> None:
     async def main() -> None:
-        with pytest.raises(OSError, match=os.strerror(errno.EMSGSIZE)) as caught:
+        with pytest.raises(OSError, match=r".") as caught:
             await a.sendto(bytes(70_000), *b.getsockname())
         assert caught.value.errno == errno.EMSGSIZE
         await a.sendto(b"short", *b.getsockname())

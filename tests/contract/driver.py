@@ -70,6 +70,24 @@ class Driver:
             self.ready.append(task)
         return ended
 
+    def give_up(self, task: Task) -> None:
+        """Cancel until it has ended, in whatever way."""
+        while not task.done:
+            if task.waiting_on is not None:
+                self.cancel(task)
+            self.turn(0.1)
+
+    def fill(self, handle: Handle) -> int:
+        """Send until the kernel takes no more; return how many bytes it took."""
+        sent = 0
+        block = bytes(1 << 16)
+        while True:
+            task = self.spawn(does(handle.send(block)))
+            self.give_up(task)
+            if isinstance(task.error, Cancelled):
+                return sent
+            sent += task.outcome()
+
     def turn(self, timeout_s: float = 0) -> int:
         """One poll and all that it makes ready; return how many tasks were stepped."""
         ready, self.ready = self.ready, []
@@ -136,22 +154,3 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
 def does(operation: Any) -> Steps[Any]:
     """The task that is one operation."""
     return (yield from operation)
-
-
-def fill(handle: Handle) -> Steps[int]:
-    """Send until the kernel takes no more; return how many bytes it took. Never parks."""
-    sent = 0
-    block = bytes(1 << 16)
-    while True:
-        steps = iter(handle.send(block))
-        try:
-            while True:
-                direction = next(steps)
-                if not direction.park(None):
-                    direction.cancel(Cancelled("full"))
-        except StopIteration as stop:
-            sent += stop.value
-        except Cancelled:
-            return sent
-        if False:
-            yield

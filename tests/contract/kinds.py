@@ -14,8 +14,6 @@ from typing import Any
 import pollers
 from pollers.kqueue import Kqueue
 from pollers.select import Select
-from tests.kqueue_sim import simulator
-from tests.kqueue_sim.faults import BY_NAME
 
 Factory = Callable[[], Any]
 
@@ -24,10 +22,15 @@ _MACHINE: dict[str, Factory] = {
     for name in pollers.available()
     if hasattr(select, "kqueue") or name != "kqueue"
 }
-_KINDS: dict[str, Factory] = {**_MACHINE, "select(2)": functools.partial(Select, use_poll=False)}
+_KINDS: dict[str, Factory] = dict(_MACHINE)
+if hasattr(select, "poll"):  # else it is what "select" stands for
+    _KINDS["select(2)"] = functools.partial(Select, use_poll=False)
 _FAULTY: dict[str, Factory] = {}
 
-if not hasattr(select, "kqueue") and hasattr(select, "epoll"):
+if not hasattr(select, "kqueue") and hasattr(select, "epoll"):  # which the simulator is made of
+    from tests.kqueue_sim import simulator
+    from tests.kqueue_sim.faults import BY_NAME
+
     _KINDS |= {f"kqueue-{flavor}": functools.partial(Kqueue, simulator(flavor)) for flavor in ("freebsd", "macos")}
     _FAULTY |= {f"kqueue-{name}": functools.partial(Kqueue, simulator(faults=it)) for name, it in BY_NAME.items()}
 

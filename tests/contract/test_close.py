@@ -10,13 +10,13 @@ import pytest
 
 from pollers import Closed
 
-from .driver import Driver, Steps, does, fill, tcp_pair
+from .driver import Driver, Steps, does, tcp_pair
 
 
 def test_reader_and_writer_are_woken(driver: Driver) -> None:
     handle, peer = driver.half()
     with peer:
-        driver.run(fill(handle))
+        driver.fill(handle)
         reader = driver.spawn(does(handle.recv(10)))
         writer = driver.spawn(does(handle.send(b"x")))
         handle.close()
@@ -131,24 +131,23 @@ def test_a_descriptor_that_was_duplicated_goes_silent(driver: Driver) -> None:
     """Some kernels keep the registration while a duplicate is open."""
     handle, peer = driver.half()
     driver.spawn(does(handle.recv(10)))
-    copy = os.dup(handle.fileno())
-    try:
-        handle.close()
-        driver.turn(0)
-        peer.sendall(b"to nobody")
-        before = driver.poller.stats().events
-        driver.turn(0)
-        assert driver.poller.stats().events == before
-    finally:
-        os.close(copy)
-        peer.close()
+    with peer:
+        copy = os.dup(handle.fileno())
+        try:
+            handle.close()
+            driver.turn(0)
+            peer.sendall(b"to nobody")
+            before = driver.poller.stats().events
+            driver.turn(0)
+            assert driver.poller.stats().events == before
+        finally:
+            os.close(copy)
 
 
 def test_detach_gives_the_socket_back(driver: Driver) -> None:
     handle, peer = driver.half()
     task = driver.spawn(does(handle.recv(10)))
-    sock = handle.detach()
-    with peer, sock:
+    with peer, handle.detach() as sock:
         with pytest.raises(Closed):
             driver.finish(task)
         assert sock.fileno() >= 0

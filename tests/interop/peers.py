@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import select
 import shutil
 import signal
 import socket
@@ -20,7 +19,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Any, Generic, Literal, ParamSpec, TypeVar
+from typing import IO, Any, Generic, Literal, ParamSpec, TypeVar
 
 import pytest
 
@@ -103,11 +102,42 @@ def beside(func: Callable[..., T], *args: Any) -> Iterator[OSThread[T]]:
     thread.outcome()
 
 
+class _Output(threading.Thread):
+    """What comes through a pipe, read as it comes."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        super().__init__(name="test output", daemon=True)
+        self._pipe = pipe
+        self._text = bytearray()
+        self._more = threading.Condition()
+        self.start()
+
+    def run(self) -> None:
+        while block := os.read(self._pipe.fileno(), 65536):
+            with self._more:
+                self._text += block
+                self._more.notify_all()
+        with self._more:
+            self._more.notify_all()
+        self._pipe.close()
+
+    def so_far(self) -> bytes:
+        with self._more:
+            return bytes(self._text)
+
+    def wait_for_more(self, than: int, until: float) -> bool:
+        """Wait for more than so many bytes. False: at its end, or when the time is over."""
+        with self._more:
+            while len(self._text) <= than and self.is_alive() and monotonic() < until:
+                self._more.wait(0.1)
+            return len(self._text) > than
+
+
 class Program:
     """A program that runs beside the test: `with Program(["nc", ...]) as nc:`.
 
-    It says on `announces`, which is a pipe, when it is ready; its other output goes to a file, however long that is.
-    When the block ends it is killed, with its children, if it has not ended by itself.
+    It says on `announces` when it is ready. When the block ends it is killed, with its children, if it has not ended by
+    itself.
     """
 
     def __init__(
@@ -119,9 +149,6 @@ class Program:
         env: dict[str, str] | None = None,
     ) -> None:
         self.command = command
-        self._announces = announces
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115
-        self._text = bytearray()  # read from the pipe so far
         with tempfile.TemporaryFile() as given:
             given.write(stdin)
             given.seek(0)
@@ -129,15 +156,17 @@ class Program:
                 self.process = subprocess.Popen(
                     command,
                     bufsize=0,
-                    stdin=given,
-                    stdout=subprocess.PIPE if announces == "stdout" else self._file,
-                    stderr=subprocess.PIPE if announces == "stderr" else self._file,
-                    env=os.environ | (env or {}),
+                    stdin=subprocess.PIPE if _CTRL_C_BY_STDIN else given if stdin else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env=_with_ctrl_c(os.environ | (env or {})),
                     start_new_session=True,
                 )
-        pipe = self.process.stdout or self.process.stderr
-        assert pipe is not None
-        self._pipe = pipe
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self._stdout = _Output(self.process.stdout)
+        self._stderr = _Output(self.process.stderr)
+        self._announcing = self._stdout if announces == "stdout" else self._stderr
 
     @property
     def pid(self) -> int:
@@ -148,23 +177,23 @@ class Program:
         deadline = monotonic() + LIMIT_S
         at = 0
         while True:
-            end = self._text.find(b"\n", at)
-            while end >= 0:
-                if match := re.search(what.encode(), bytes(self._text[at:end])):
+            text = self._announcing.so_far()
+            while (end := text.find(b"\n", at)) >= 0:
+                if match := re.search(what.encode(), text[at:end].rstrip(b"\r")):
                     return match
                 at = end + 1
-                end = self._text.find(b"\n", at)
-            readable, _, _ = select.select([self._pipe], [], [], max(deadline - monotonic(), 0))
-            block = os.read(self._pipe.fileno(), 65536) if readable else b""
-            if not block:
+            if not self._announcing.wait_for_more(len(text), deadline):
                 pytest.fail(f"{self.command[0]} has not said {what!r}, but: {self.stdout()!r} {self.stderr()!r}")
-            self._text += block
 
     def port(self, what: str = r"[Ll]istening on \S+:(\d+)$") -> int:
         return int(self.announced(what)[1])
 
     def send_signal(self, number: int) -> None:
-        self.process.send_signal(number)
+        if _CTRL_C_BY_STDIN and number == signal.SIGINT:
+            assert self.process.stdin is not None
+            self.process.stdin.write(b"!")
+        else:
+            self.process.send_signal(number)
 
     def wait(self, within_s: float = LIMIT_S) -> int:
         """Wait for its end by itself and return its exit status; fail when that takes too long."""
@@ -174,22 +203,17 @@ class Program:
             pytest.fail(f"{self.command} has not ended within {within_s:g} s; stderr: {self.stderr().decode()}")
 
     def stdout(self) -> bytes:
-        return self._output("stdout")
+        """All of it when the program has ended, else what there is."""
+        return self._all_of(self._stdout)
 
     def stderr(self) -> bytes:
-        return self._output("stderr")
+        """As stdout()."""
+        return self._all_of(self._stderr)
 
-    def _output(self, which: str) -> bytes:
-        """All of it when the program has ended, else what there is."""
-        if which != self._announces:
-            size = os.fstat(self._file.fileno()).st_size
-            return os.pread(self._file.fileno(), size, 0)
-        while not self._pipe.closed and select.select([self._pipe], [], [], 0)[0]:
-            block = os.read(self._pipe.fileno(), 65536)
-            if not block:
-                break
-            self._text += block
-        return bytes(self._text)
+    def _all_of(self, output: _Output) -> bytes:
+        if self.process.returncode is not None:
+            output.join(LIMIT_S)
+        return output.so_far().replace(os.linesep.encode(), b"\n")
 
     def open_files(self) -> int:
         """How many descriptors it has open; skips the test where the system does not tell."""
@@ -203,10 +227,15 @@ class Program:
 
     def __exit__(self, *_: object) -> None:
         if self.process.returncode is None:  # nobody has waited for it: the number is still its own
-            os.killpg(self.pid, signal.SIGKILL)  # its session, so its children too
+            if hasattr(os, "killpg"):
+                os.killpg(self.pid, signal.SIGKILL)  # its session, so its children too
+            else:
+                self.process.kill()
             self.process.wait(LIMIT_S)
-        self._pipe.close()
-        self._file.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self._stdout.join(LIMIT_S)
+        self._stderr.join(LIMIT_S)
 
 
 def python(path: Path, *args: str, **env: str) -> Program:
@@ -215,6 +244,17 @@ def python(path: Path, *args: str, **env: str) -> Program:
     path_before = os.environ.get("PYTHONPATH")
     search = here if not path_before else os.pathsep.join([here, path_before])
     return Program([sys.executable, "-W", "error", str(path), *args], env={"PYTHONPATH": search} | env)
+
+
+# Windows has Ctrl-C for consoles only: see the module there.
+_CTRL_C_BY_STDIN = os.name == "nt"
+
+
+def _with_ctrl_c(env: dict[str, str]) -> dict[str, str]:
+    if not _CTRL_C_BY_STDIN:
+        return env
+    search = [str(ROOT / "tests" / "ctrl_c"), *filter(None, [env.get("PYTHONPATH")])]
+    return env | {"PYTHONPATH": os.pathsep.join(search)}
 
 
 @contextmanager

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import resource
 import signal
 import socket
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 import socket2
 
+from ..limits import allow_descriptors
 from .peers import ROOT, pattern, python, run
 
 CLIENTS = 1000
@@ -26,16 +26,9 @@ BYTES = pattern(50, SIZE + CLIENTS * STEP)
 
 
 @pytest.fixture
-def descriptors() -> Iterator[None]:
+def descriptors() -> None:
     """Room for the connections in this process, and in the server, which inherits the limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = CLIENTS + 200
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        pytest.skip(f"needs {needed} descriptors, the limit is {hard}")
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    allow_descriptors(CLIENTS + 200)
 
 
 class Crowd:

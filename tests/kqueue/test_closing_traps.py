@@ -12,7 +12,7 @@ import pytest
 
 from pollers import Closed
 from pollers.kqueue import Kqueue
-from tests.contract.driver import Driver, does, fill
+from tests.contract.driver import Driver, does
 from tests.interop.peers import LIMIT_S, ROOT
 
 from .asked import Kernel
@@ -23,7 +23,7 @@ def test_close_tells_its_waiters_itself(driver: Driver, spy: Spy) -> None:
     """No event comes of it."""
     handle, peer = driver.half()
     with peer:
-        driver.run(fill(handle))
+        driver.fill(handle)
         tasks = [driver.spawn(does(handle.recv(10))), driver.spawn(does(handle.send(b"more")))]
         spy.alters = lambda events: []
         handle.close()

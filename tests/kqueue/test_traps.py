@@ -15,7 +15,7 @@ import pytest
 
 from pollers import Closed
 from pollers.kqueue import EVENTS_MAX, SO_NOSIGPIPE, Kqueue
-from tests.contract.driver import Driver, Task, does, fill, tcp_pair
+from tests.contract.driver import Driver, Task, does, tcp_pair
 from tests.kqueue_sim import Faults, simulator
 from tests.kqueue_sim.abi import IN_SELECT, name_in_select
 
@@ -30,7 +30,7 @@ def live_a_little(driver: Driver) -> None:
         reading = driver.spawn(does(handle.recv(10)))
         peer.sendall(b"x")
         driver.finish(reading)
-        driver.run(fill(handle))
+        driver.fill(handle)
         writing = driver.spawn(does(handle.send(b"more")))
         driver.cancel(writing)
         driver.turn(0)
@@ -101,7 +101,7 @@ def test_filters_are_numbers_and_nought_is_one(kernel: Kernel) -> None:
     driver = Driver(Kqueue(Renumbered(kernel.impl)), "kqueue")
     live_a_little(driver)
     handle, peer = driver.half()
-    driver.run(fill(handle))
+    driver.fill(handle)
     writing = driver.spawn(does(handle.wait_writable()))
     reading = driver.spawn(does(handle.recv(10)))
     with peer:
@@ -283,7 +283,7 @@ def test_an_end_that_stays_true_is_no_event_for_ever(driver: Driver) -> None:
 def test_the_end_of_reading_wakes_a_writer(driver: Driver, spy: Spy) -> None:
     """Some systems report a reader that has gone as EVFILT_READ only."""
     handle, peer = driver.half("unix")
-    driver.run(fill(handle))
+    driver.fill(handle)
     task = driver.spawn(does(handle.send(b"more")))
     driver.cancel(driver.spawn(does(handle.recv(1))))
     driver.turn(0)
@@ -297,7 +297,7 @@ def test_the_end_of_writing_is_not_the_peers_end(driver: Driver) -> None:
     """It comes of our own shutdown, too: the writer fails, the reader goes on."""
     handle, peer = driver.half()
     with peer:
-        driver.run(fill(handle))
+        driver.fill(handle)
         reading = driver.spawn(does(handle.recv(10)))
         writing = driver.spawn(does(handle.send(b"more")))
         handle.sock.shutdown(socket.SHUT_WR)
@@ -353,7 +353,7 @@ def test_an_event_for_nothing(driver: Driver, spy: Spy) -> None:
 @pytest.mark.parametrize("turned", [False, True])
 def test_two_events_of_a_socket_in_any_order(driver: Driver, spy: Spy, turned: bool) -> None:
     handle, peer = driver.half()
-    driver.run(fill(handle))
+    driver.fill(handle)
     reading, writing = driver.spawn(does(handle.recv(10))), driver.spawn(does(handle.wait_writable()))
     spy.alters = lambda events: sorted(events, key=lambda event: event.filter, reverse=turned)
     with peer:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pollers
 from pollers import Cancelled
-from tests.contract.driver import Driver, does, fill
+from tests.contract.driver import Driver, does
 
 OPERATIONS_PER_ROUND = 20
 RSS_GROWTH_MAX = 1 << 20
@@ -41,7 +41,7 @@ def round_of(driver: Driver) -> Callable[[], None]:
     """Return what does about 20 operations: on a stream, a full one, datagrams, and sockets that come and go."""
     one, other = driver.pair("unix")
     full, _ = driver.pair("unix")
-    driver.run(fill(full))
+    driver.fill(full)
     datagrams = driver.attach(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     datagrams.sock.bind(("127.0.0.1", 0))
     here = datagrams.sock.getsockname()

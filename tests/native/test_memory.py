@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import pollers
-from tests.contract.driver import Driver, does, fill, tcp_pair
+from tests.contract.driver import Driver, does, tcp_pair
 
 _testcapi = pytest.importorskip("_testcapi", reason="an interpreter without _testcapi cannot fail on demand")
 
@@ -116,7 +116,7 @@ def test_sending(driver: Driver) -> None:
 def test_waiting_for_room(driver: Driver) -> None:
     handle, peer = driver.half("unix")
     with peer:
-        driver.run(fill(handle))
+        driver.fill(handle)
         for number in NUMBERS:
             op: Any = handle.send(b"x")
             with failing(number):

@@ -15,7 +15,7 @@ import pytest
 
 import pollers
 from pollers import Busy, Cancelled, Closed
-from tests.contract.driver import Driver, Steps, does, fill
+from tests.contract.driver import Driver, Steps, does
 
 
 class Waiter:
@@ -180,7 +180,7 @@ def test_what_was_dropped_after_it_was_closed_is_not_returned(driver: Driver) ->
 def test_the_writing_direction_is_one_while_somebody_looks(driver: Driver) -> None:
     handle, peer = driver.half()
     with peer:
-        driver.run(fill(handle))
+        driver.fill(handle)
         driver.poller.streak = 0
         steps = iter(handle.send(b"x"))
         direction = next(steps)

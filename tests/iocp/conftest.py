@@ -1,0 +1,20 @@
+"""The tests of what only the IOCP poller does; collected on Windows alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+import pollers
+from tests.contract.driver import Driver
+
+collect_ignore_glob = ["test_*"] if sys.platform != "win32" else []
+
+
+@pytest.fixture
+def driver() -> Iterator[Driver]:
+    driver = Driver(pollers.choose("iocp", checked=False), "iocp")
+    yield driver
+    driver.close()

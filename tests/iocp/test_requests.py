@@ -1,0 +1,225 @@
+"""What is in flight: whose packet it is, what its end means, and that nothing is let go of before."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import signal
+import socket
+import struct
+import tempfile
+import threading
+from typing import Any
+from unittest import mock
+
+import pytest
+
+import pollers
+import socket2
+from pollers import Cancelled, Exhausted
+from pollers.iocp import Iocp
+from pollers.overlapped import Accept
+from tests.contract.driver import Driver, does, tcp_pair
+from tests.interop.peers import LIMIT_S
+
+# NTSTATUS
+NETWORK_NAME_DELETED = 0xC00000C9
+CONNECTION_RESET = 0xC000020D
+INSUFFICIENT_RESOURCES = 0xC000009A
+
+
+def accept_ends(statuses: list[int]) -> Any:
+    """Have the packets of the next accepts say so, one after the other."""
+    real = Accept.end
+
+    def end(self: Accept, status: int, count: int) -> None:
+        real(self, statuses.pop(0) if statuses else status, count)
+
+    return mock.patch.object(Accept, "end", end)
+
+
+def test_a_client_that_left_early_is_one_lost_connection(driver: Driver) -> None:
+    listener, address = driver.listener()
+    statuses = [NETWORK_NAME_DELETED, CONNECTION_RESET] * 3
+    with accept_ends(statuses):
+        task = driver.spawn(does(listener.accept()))
+        lost = [socket.create_connection(address) for _ in range(6)]
+        driver.until(lambda: not statuses)
+        assert not task.done, "the listener goes on"
+        with socket.create_connection(address) as client:
+            handle, peer = driver.finish(task)[0]
+            assert peer == client.getsockname()
+            handle.close()
+    for sock in lost:
+        sock.close()
+
+
+def test_an_error_of_the_listener_is_the_accepts(driver: Driver) -> None:
+    listener, address = driver.listener()
+    with accept_ends([INSUFFICIENT_RESOURCES]), socket.create_connection(address):
+        with pytest.raises(OSError, match=r".") as failure:
+            driver.run(does(listener.accept()))
+    assert failure.value.errno == errno.ENOBUFS
+
+
+def test_no_socket_to_accept_into(driver: Driver) -> None:
+    """Told as something to try again; the connection waits."""
+    listener, address = driver.listener()
+    with socket.create_connection(address) as client:
+        refused = OSError(errno.EMFILE, "too many")
+        with mock.patch("pollers.overlapped._Fresh", side_effect=refused), pytest.raises(Exhausted):
+            driver.run(does(listener.accept()))
+        handle, peer = driver.run(does(listener.accept()))
+        assert peer == client.getsockname()
+        handle.close()
+
+
+def test_a_cancelled_accept_leaves_its_connection_to_the_next(driver: Driver) -> None:
+    listener, address = driver.listener()
+    task = driver.spawn(does(listener.accept()))
+    assert driver.cancel(task)
+    driver.turn(0)
+    assert isinstance(task.error, Cancelled)
+    with socket.create_connection(address) as client:
+        driver.until(lambda: driver.poller.kept.get(listener))  # type: ignore[attr-defined]
+        handle, peer = driver.run(does(listener.accept()))
+        assert peer == client.getsockname()
+        handle.close()
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_the_address_of_an_accepted_client(driver: Driver, family: socket.AddressFamily) -> None:
+    host = "127.0.0.1" if family == socket.AF_INET else "::1"
+    listener = driver.attach(socket.create_server((host, 0), family=family))
+    client = driver.attach(socket.socket(family))
+    task = driver.spawn(does(listener.accept()))
+    driver.run(does(client.connect(listener.sock.getsockname())))
+    handle, peer = driver.finish(task)[0]
+    assert peer == client.sock.getsockname() == handle.sock.getpeername()
+    handle.sock.shutdown(socket.SHUT_WR)  # which takes SO_UPDATE_ACCEPT_CONTEXT, as shutdown() of the client its like
+    client.sock.shutdown(socket.SHUT_WR)
+    assert driver.run(does(client.recv(10))) == b""
+    handle.close()
+
+
+def test_a_buffer_that_is_being_sent_cannot_be_resized(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        driver.fill(handle)
+        data = bytearray(100)
+        task = driver.spawn(does(handle.send(data)))
+        with pytest.raises(BufferError):
+            data.append(1)
+        driver.give_up(task)
+        del task
+        data.append(1)
+
+
+def test_a_send_that_was_thrown_out_does_not_overtake(driver: Driver) -> None:
+    """Its buffer may still be going out: the next send waits until the kernel says what has become of it."""
+    handle, peer = driver.half()
+    with peer:
+        filled = driver.fill(handle)
+        task = driver.spawn(does(handle.send(b"a" * 1000)))
+        task.steps.close()
+        after = driver.spawn(does(handle.sendall(b"b" * 1000)))
+        got = bytearray()
+        peer.setblocking(False)
+        while not got.endswith(b"b" * 1000):
+            try:
+                got += peer.recv(1 << 20)
+            except BlockingIOError:
+                driver.turn(0.01)
+        driver.finish(after)
+        tail = bytes(got[filled:])
+        assert tail == b"a" * (len(tail) - 1000) + b"b" * 1000
+
+
+def test_a_sendfile_that_is_cancelled_tells_how_much_has_gone(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer, tempfile.TemporaryFile() as file:
+        file.write(os.urandom(1 << 20) * 16)
+        file.flush()
+        sent = 0
+        while True:
+            task = driver.spawn(does(handle.sendfile(file.fileno(), sent, 1 << 24)))
+            if not driver.turn(0.2):
+                driver.give_up(task)
+            if task.error is not None:
+                break
+            sent += task.outcome()
+        assert isinstance(task.error, Cancelled)
+        handle.close()
+        file.seek(0)
+        while block := peer.recv(1 << 16):
+            assert file.read(len(block)) == block
+        assert file.tell() == sent
+
+
+def test_shutdown_waits_for_every_packet() -> None:
+    poller = Iocp()
+    pairs = [tcp_pair() for _ in range(10)]
+    listener = poller.attach(socket.create_server(("127.0.0.1", 0)))
+    tasks: list[Any] = []
+    for one, _ in pairs:
+        handle = poller.attach(one)
+        for operation in (handle.recv(10), handle.sendall(bytes(1 << 24))):
+            direction = next(iter(operation))
+            tasks.append(operation)
+            assert direction.park(object()) is False
+    accepting = listener.accept()
+    next(iter(accepting)).park(object())
+    assert len(poller._memory) == 10 * 2 + 4
+    assert len(poller.shutdown()) == 21
+    assert not poller._memory
+    assert not poller._requests
+    for _, other in pairs:
+        other.close()
+
+
+def test_a_poller_that_is_dropped_lets_go_of_nothing_that_is_in_flight() -> None:
+    from pollers import iocp
+
+    before = len(iocp._unreturned)
+    poller = Iocp()
+    poller.poll(0)
+    assert len(poller._memory) == 1
+    del poller
+    gc.collect()
+    assert len(iocp._unreturned) == before + 1
+
+
+def test_a_socket_of_another_port_is_refused(driver: Driver) -> None:
+    one, other = tcp_pair()
+    first = pollers.choose("iocp", checked=False)
+    with other:
+        handle = first.attach(one)
+        operation = handle.recv(1)
+        next(iter(operation)).park(object())
+        with socket.socket(fileno=one.fileno()) as same:
+            task = driver.spawn(does(driver.poller.attach(same).recv(1)))
+            driver.turn(0)
+            assert isinstance(task.error, OSError)
+            same.detach()
+        first.shutdown()
+
+
+def test_ctrl_c_ends_an_idle_loop() -> None:
+    """Raised by another OS thread, as Windows does it when the keys are pressed."""
+
+    def main() -> Any:
+        threading.Thread(target=signal.raise_signal, args=(signal.SIGINT,)).start()
+        yield from socket2.sleep(LIMIT_S)
+
+    with pytest.raises(KeyboardInterrupt):
+        socket2.run(main)
+
+
+def test_reset_while_a_receive_waits(driver: Driver) -> None:
+    handle, peer = driver.half()
+    task = driver.spawn(does(handle.recv(10)))
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh", 1, 0))
+    peer.close()
+    with pytest.raises(ConnectionResetError):
+        driver.finish(task)

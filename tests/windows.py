@@ -1,0 +1,54 @@
+"""What is expected to fail on Windows, or under Wine, by name and with the reason; whatever else fails is a mistake.
+
+Strict: one of these that passes is a failure, too. A name that ends before its parameters, or after the first of them,
+stands for all that begin so.
+"""
+
+from __future__ import annotations
+
+_NO_UNIX = "Python has no socket.AF_UNIX on Windows"
+_NO_SCOPE_NAMES = "Wine's getaddrinfo takes a scope by its number only"
+_ANY_PROTOCOL = "Wine's getaddrinfo takes any protocol for any type"
+_NO_FORK = "worker processes need fork(2), and Windows has none"
+_NO_DUP = "a socket is no descriptor of the C library on Windows"
+_NO_TEXTS = "Wine has no texts for Winsock's errors"
+_NO_DETACH = "Wine has no FileReplaceCompletionInformation, by which a socket leaves its port"
+_SHUTDOWN = "under Wine an own shutdown(SHUT_RD) does not wake a receive that waits"
+_RESET = "under Wine a reset that nobody was waiting for looks like an end of stream"
+_REFUSED = "Wine tells a refused datagram only to a receive that was waiting already"
+
+EXPECTED: dict[str, str] = {
+    "tests/contract/test_close.py::test_a_descriptor_that_was_duplicated_goes_silent": _NO_DUP,
+    "tests/contract/test_close.py::test_detach_gives_the_socket_back[iocp": _NO_DETACH,
+    "tests/contract/test_connect.py::test_unix_path_where_nobody_is": _NO_UNIX,
+    "tests/contract/test_recv.py::test_own_shutdown_ends_the_receive[iocp": _SHUTDOWN,
+    "tests/contract/test_recv.py::test_own_shutdown_ends_the_receive[select": _SHUTDOWN,
+    "tests/contract/test_recv.py::test_reset_by_the_peer[select": _RESET,
+    "tests/contract/test_udp.py::test_refused_is_told_once_and_the_socket_is_well[select": _REFUSED,
+    "tests/test_addr.py::test_a_path_is_the_address_of_a_unix_socket": _NO_UNIX,
+    "tests/test_addr.py::test_a_protocol_that_the_type_does_not_have_is_a_failed_look_up": _ANY_PROTOCOL,
+    "tests/test_addr.py::test_a_scope_can_be_given_by_name_and_by_number": _NO_SCOPE_NAMES,
+    "tests/test_addr.py::test_a_unix_socket_has_no_address_that_goes_without_saying": _NO_UNIX,
+    "tests/test_examples.py::test_a_stop_under_load_answers_whoever_was_greeted": _NO_FORK,
+    "tests/test_examples.py::test_a_worker_of_four_that_is_killed_takes_its_own_connections_with_it_only": _NO_FORK,
+    "tests/test_examples.py::test_a_worker_that_is_told_to_stop_answers_what_it_has_in_hand": _NO_FORK,
+    "tests/test_examples.py::test_ctrl_c_ends_a_server_that_has_done_nothing_yet[worker_server.py]": _NO_FORK,
+    "tests/test_examples.py::test_ping_without_the_right_to": "prctl(2), by which the right is given up, is Linux's",
+    "tests/test_examples.py::test_proxy_resets_whom_it_cannot_connect": _RESET,
+    "tests/test_interruptions.py::test_a_bound_unix_socket_survives_a_connect_that_failed": _NO_UNIX,
+    "tests/test_interruptions.py::test_a_unix_sender_waits_while_the_receivers_queue_is_full": _NO_UNIX,
+    "tests/test_main.py::test_a_port_that_is_taken_is_told_in_one_line": _NO_TEXTS,
+    "tests/test_sync.py::test_a_signal_handler_may_set_an_event": "Windows has no SIGUSR2",
+    "tests/test_tcp.py::test_listen_forms": _NO_UNIX,
+    "tests/test_tcp.py::test_unix_connect_waits_while_the_queue_is_full": _NO_UNIX,
+    "tests/test_tcp.py::test_what_it_is": _NO_UNIX,
+    "tests/test_udp.py::test_a_refused_datagram_is_told_by_the_next_receive_and_the_socket_is_well": _REFUSED,
+    "tests/test_udp.py::test_a_refused_datagram_is_told_by_the_next_send_and_only_once": _REFUSED,
+}
+
+
+def reason(node: str) -> str | None:
+    """Why this test is expected to fail here, None when it is not."""
+    return next(
+        (why for name, why in EXPECTED.items() if node == name or node.startswith((name + "[", name + "-"))), None
+    )
