@@ -5,9 +5,9 @@ ADDRESS ?= 127.0.0.1:8000
 SCENARIOS ?= echo connections idle scale bulk bulk-send udp spawn switch timers lookup import micro
 # Options for all of them, for instance: make bench BENCH="--rounds 3 --share-core"
 BENCH ?=
-CODE := pollers socket2 tests bench examples
+CODE := pollers socket2 tests bench examples docs
 
-.PHONY: run test test-native test-headers test-windows lint bench clean
+.PHONY: run test test-native test-headers test-windows lint bench docs clean
 
 run: $(VENV)/installed
 	@$(BIN)/python -m socket2 echo $(ADDRESS)
@@ -33,6 +33,9 @@ lint: $(VENV)/installed-test
 
 bench: $(VENV)/installed-bench
 	for scenario in $(SCENARIOS); do $(BIN)/python -m bench $$scenario $(BENCH) || exit; done
+
+docs: $(VENV)/installed-docs
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs build/docs
 
 clean:
 	rm -rf $(VENV) .winpy build bench/build *.egg-info

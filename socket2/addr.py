@@ -27,21 +27,27 @@ _LOOPBACK = {"inet": "127.0.0.1", "inet6": "::1"}
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address: `sockaddr` is what the standard library and the kernel take."""
+    """One address, as addr() finds it."""
 
     family: str
+    """"inet", "inet6", "unix"."""
     type: str
+    """"tcp", "udp", "raw"; "stream" or "dgram" of a UNIX socket."""
     protocol: str | int
+    """Its name, or its number if it has no name here."""
     name: str | None
     """The canonical name, if the look-up was asked for it."""
     sockaddr: Any
+    """What the standard library and the kernel take."""
 
     @property
     def host(self) -> str:
+        """A literal IP address, or a UNIX path."""
         return text_of(self.sockaddr) if self.family == "unix" else str(self.sockaddr[0])
 
     @property
     def port(self) -> int:
+        """0 for a UNIX path."""
         return 0 if self.family == "unix" else int(self.sockaddr[1])
 
     def __str__(self) -> str:
@@ -85,7 +91,7 @@ class AddressList(Sequence[Address]):
         return self[0].name
 
     def next(self, current: Address | None = None) -> Address | None:
-        """Return the address after `current`, or None; without `current`, the first."""
+        """Return the address after `current`, or None; without `current`, the first. ValueError if it is not there."""
         if current is None:
             return self._addresses[0] if self._addresses else None
         at = self._addresses.index(current) + 1
@@ -236,7 +242,7 @@ def addr(
     `host`: None or "*" for any interface, False for loopback, a name, a literal address, a path for family "unix"; an
     AddressList is returned as it is, and an address as the standard library has it will do. `port`: a number, a service
     name, or None for 0. `type`: "tcp", "udp", "raw". `family`: "inet", "inet6", "unix", or None for whatever the name
-    has. `flags`: names from passive, cannonname, numerichost, numericserv, all, v4mapped, addrconfig (getaddrinfo(3)).
+    has. `flags`: names from passive, canonname, numerichost, numericserv, all, v4mapped, addrconfig (getaddrinfo(3)).
 
     A literal takes no time; a name is looked up in an OS thread, of which there are at most 16. Cancelled or out of
     time: the wait ends at once and the OS thread's answer is dropped. Raises socket.gaierror when there is no answer;

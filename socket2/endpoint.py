@@ -104,8 +104,8 @@ def listen(where: Host, port: Port = None, backlog: int | None = None, **options
 def bind(where: Host, port: Port = None, type: str = "udp", **options: Any) -> UDP | TCP:
     """Return a new socket that is bound: `with bind("0.0.0.0:5353") as sock:`. bind(2).
 
-    `type`: "udp" for datagrams (UNIX ones, too), or "tcp", for a socket to connect from there. `where`, `options` and
-    errors as in listen().
+    `type`: "udp" for datagrams (UNIX ones, too), or "tcp", for a socket to connect from there; else ValueError. `where`
+    and `options` as in listen(), but that a UNIX path has to be free; errors as in Socket.bind().
     """
     if type not in ("udp", "tcp"):
         raise ValueError(f"unknown type {type!r}: it is one of udp, tcp")

@@ -21,7 +21,7 @@ def runat(when: float, func: Callable[..., Any], *args: Any) -> Thread:
 
     Plain functions, generator functions and `async def` will do. Returns the thread that does it: cancel() stops it,
     also while `func` runs, and join() gives what `func` returned. What `func` raises is reported when nobody joins.
-    TypeError if `func` cannot be called. (luapower's runat)
+    TypeError if `func` cannot be called, or for no number; ValueError for NaN. (luapower's runat)
     """
     return _job(func, _at, moment(when), func, args)
 

@@ -16,9 +16,10 @@ def newthread(func: Any, *args: Any, name: str | None = None) -> Thread:
     """Start a thread now and return it at its first wait, or at its end if it never waits.
 
     `func` is a generator function, an `async def` function or a plain one, called with `args`; or a generator or
-    coroutine that exists already. The thread has a copy of the caller's contextvars. An exception that it ends with is
-    kept for join(); when nobody joins at that moment it is also reported to crashhook(), and the loop goes on.
-    TypeError when `func` cannot be called, or not with these arguments. (luapower's newthread)
+    coroutine that exists already. `name`: for people, by default the function's. The thread has a copy of the caller's
+    contextvars. An exception that it ends with is kept for join(); when nobody joins at that moment it is also reported
+    to crashhook(), and the loop goes on. TypeError when `func` cannot be called, or not with these arguments.
+    (luapower's newthread)
     """
     return current_member().newthread(func, args, name)
 
@@ -44,6 +45,7 @@ def start(timeout: float | None = None) -> bool:
 def stop(all: bool = False) -> None:
     """Make the loop of this OS thread end after its present turn, or the next one that is started end at once.
 
+    Threads stay as they are, and a later start() or run() carries them on. A signal handler may call it.
     `all`: the loops of all OS threads that serve the same scheduler now.
     """
     member = current_member()

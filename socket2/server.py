@@ -114,8 +114,10 @@ class Server:
     `max_connections`: with so many it stops accepting; others wait in the kernel's queue. (One more may be taken per
     listener, but for the first, and waits for its turn.)
 
-    `stopping`: stop() was called. `cut`: how many connections it had to cut off. `addresses`: where it listens, or
-    listened, as the standard library has it.
+    TypeError for a handler that cannot be called, ValueError for less than 1 connection.
+
+    `stopping`: stop() was called, or no listener is left. `cut`: how many connections it had to cut off. `addresses`:
+    where it listens, or listened, as the standard library has it.
     """
 
     def __init__(self, handler: Callable[[TCP], Any], *, max_connections: int | None = None) -> None:

@@ -38,6 +38,7 @@ class ThreadInfo:
     thread: Thread = field(repr=False)
     name: str
     state: State
+    """"running", "ready" (its turn will come), "waiting", "ended"."""
     waits_for: str | None
     """'recv on fd 7', 'sleep of 3 s', 'join of 'main''; None when it does not wait."""
     local: str | None
@@ -67,20 +68,30 @@ class ThreadInfo:
 
 @dataclass(frozen=True, slots=True)
 class LoopStats:
-    """Counters of one loop. `steps` counts those of threads that live and are watched."""
+    """Counters of one loop."""
 
     poller: str
+    """The poller's name."""
     os_threads: tuple[str, ...]
     """Those that are in its loop now."""
     threads: int
+    """Those that live now."""
     ready: int
+    """Threads in the ready queue now."""
     timers: int
+    """Sleeps and deadlines that are under way."""
     attached: int
+    """Sockets that the poller has now."""
     parked: int
+    """Operations that wait in it now."""
     polls: int
+    """How often it was asked, so far."""
     events: int
+    """What the kernel has told it, so far."""
     wakeups: int
+    """How often it was woken from outside, so far."""
     steps: int
+    """Turns of the threads that live now, since debugging is on."""
 
 
 class Snapshot:

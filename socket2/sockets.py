@@ -63,7 +63,11 @@ class Setup:
 
 
 class Socket:
-    """The base of TCP, UDP and RAW. Closed by `with`, by close(), or, with a ResourceWarning, by being forgotten."""
+    """The base of TCP, UDP and RAW. Closed by `with`, by close(), or, with a ResourceWarning, by being forgotten.
+
+    It belongs to the loop in which it is first received from, sent with, connected or accepted on. What is asked of a
+    closed one raises Closed, but for `closed`, fileno() and close().
+    """
 
     __slots__ = ("__weakref__", "_handle", "_made_at", "_setup", "_sock")
 
@@ -127,6 +131,7 @@ class Socket:
 
     @property
     def closed(self) -> bool:
+        """Whether close() or detach() was called."""
         return self.fileno() < 0
 
     def fileno(self) -> int:
@@ -136,20 +141,21 @@ class Socket:
         return self._sock.fileno() if self._sock is not None else -1
 
     def getsockname(self) -> Any:
+        """This side's address: (host, port), (host, port, flow, scope) for IPv6, a path for UNIX. getsockname(2)."""
         return local_address(self._std)
 
     def getpeername(self) -> Any:
-        """OSError (ENOTCONN) when it is not connected."""
+        """The peer's address, as getsockname() has it. OSError (ENOTCONN) when it is not connected. getpeername(2)."""
         return self._std.getpeername()
 
     @property
     def local_address(self) -> Any:
-        """This side's address as the standard library has it."""
+        """This side's address, as getsockname() returns it."""
         return local_address(self._std)
 
     @property
     def remote_address(self) -> Any:
-        """The peer's address as the standard library has it. OSError (ENOTCONN) when it is not connected."""
+        """The peer's address, as getpeername() returns it. OSError (ENOTCONN) when it is not connected."""
         return self._std.getpeername()
 
     # Options.
@@ -213,8 +219,9 @@ class Socket:
     def bind(self, host: Host = None, port: Port = 0) -> None:
         """Bind to an address: see addr() for `host` and `port`, or give an AddressList. bind(2).
 
-        Does not wait, so a name cannot be looked up inside a thread: bind to what addr() found. OSError when the
-        address is in use, not ours, or the socket is bound already; of several addresses the first that works is taken.
+        Does not wait, so a name cannot be looked up inside a thread: ValueError; bind to what addr() found. Outside a
+        thread the look-up blocks. Of several addresses the first that works is taken. OSError when the address is in
+        use, not ours, or the socket is bound already; OverflowError for a port that is none.
         """
         query = self._query(host, port)
         self._bind(query)
@@ -251,11 +258,18 @@ class Socket:
     # The end.
 
     def shutdown(self, how: int) -> None:
-        """As socket.shutdown(), with socket.SHUT_RD, SHUT_WR or SHUT_RDWR. A receiver gets what is left, then b''."""
+        """End one direction or both: socket.SHUT_RD, SHUT_WR or SHUT_RDWR. shutdown(2).
+
+        After SHUT_WR the peer receives what is left and then the end of the stream. OSError (ENOTCONN).
+        """
         self._std.shutdown(how)
 
     def close(self) -> None:
-        """Close the socket. Whoever waits on it gets Closed; a second close does nothing."""
+        """Close the socket. Whoever waits on it gets Closed; a second close does nothing. close(2).
+
+        Does not wait. What the kernel has taken is still sent, unless `linger` is 0 or something that came was not
+        received: then the connection is reset. See Stream.finish().
+        """
         if self._handle is not None:
             self._handle.close()
         elif self._sock is not None:

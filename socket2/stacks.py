@@ -28,8 +28,11 @@ class Place:
     """A line of code that has been reached and not left yet."""
 
     file: str
+    """As the code object has it."""
     line: int
+    """From 1 on."""
     function: str
+    """Its qualified name."""
     inside: bool
     """Whether it is socket2's own."""
 

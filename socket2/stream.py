@@ -119,12 +119,12 @@ class Stream:
         return self._receive(Buffer.until, BLOCK, separator, _count(max_bytes), keep_end)
 
     def recvline(self, max_bytes: int | None = LINE_MAX, keep_end: bool = False) -> Operation[bytes | None]:
-        r"""Receive a line and return it without its end, "\n" or "\r\n"; None at the end of the stream.
+        r"""Receive a line and return it without its end, `\n` or `\r\n`; None at the end of the stream.
 
         `max_bytes`: how long a line may be without its end, None: as long as it is. `keep_end`: return the end, too.
         Raises as recvuntil() does: a last line without an end is no line but an IncompleteRead.
 
-            while (line := (yield from stream.recvline())) is not None:
+        In a generator: `while (line := (yield from stream.recvline())) is not None:`
         """
         return self._receive(Buffer.line, BLOCK, _count(max_bytes), keep_end)
 
@@ -318,6 +318,6 @@ def _count(n: int | None) -> int:
 def stream(sock: TCP) -> Stream:
     """Make a stream of a connected TCP or UNIX stream socket: `lines = stream(sock)`. The socket is the stream's then.
 
-    TypeError when it is none.
+    Closing one closes both. TypeError for anything else.
     """
     return Stream(sock)

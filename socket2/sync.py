@@ -120,7 +120,10 @@ class Event:
         self._set = False
 
     def wait(self, timeout_s: float | None = None) -> Operation[None]:
-        """Wait until the flag is set; return at once if it is. TimeoutError after `timeout_s` seconds."""
+        """Wait until the flag is set; return at once if it is. TimeoutError after `timeout_s` seconds.
+
+        Returns also when the flag was set and has been taken back before this thread's turn came.
+        """
         return _within(timeout_s, self._wait)
 
     @operation
@@ -212,7 +215,10 @@ class Semaphore:
 
 
 class Lock(Semaphore):
-    """Held by one thread at a time; the others wait in line for it. A block as a Semaphore is."""
+    """Held by one thread at a time; the others wait in line for it. A block as a Semaphore is.
+
+    RuntimeError for a thread that would acquire the lock that it holds.
+    """
 
     __slots__ = ("_holder",)
 

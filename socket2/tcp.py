@@ -74,7 +74,7 @@ class TCP(Socket):
         self._std.listen(socket.SOMAXCONN if backlog is None else backlog)
 
     def accept(self) -> Operation[TCP]:
-        """Take the next connection.
+        """Take the next connection and return it. accept(2).
 
         Clients that leave early are passed over. When descriptors or memory run out, it is tried again every 0.1 s (and
         logged once): the connection waits meanwhile. Several threads may accept, and get connections in the order they
@@ -167,7 +167,7 @@ class TCP(Socket):
         """Receive 1 to `n` bytes, b'' at the end of the stream. recv(2).
 
         Cancelled or out of time: nothing was taken. Raises Busy when another thread is receiving, Closed,
-        ConnectionResetError, TimeoutError.
+        ConnectionResetError, TimeoutError, OSError (ENOTCONN).
         """
         op = (self._handle or self._attach()).recv(n, self)
         return op if self._setup is None else self._read(op)
@@ -202,8 +202,9 @@ class TCP(Socket):
     def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> Operation[int]:
         """Send a file opened in binary mode from `offset` on, to its end or `count` bytes; return how many were sent.
 
-        The kernel copies where it can: sendfile(2). Afterwards, also after an error, the file's position is behind what
-        was sent; an error carries `bytes_sent`. TypeError and ValueError as in socket.sendfile().
+        The kernel copies where it can: sendfile(2); reading the file may block. Whatever ends it, the file's position
+        is behind what was sent then, and an error, cancel or timeout carries `bytes_sent`. Raises as send() does;
+        OSError of the file; TypeError and ValueError as socket.sendfile() does.
         """
         if "b" not in getattr(file, "mode", "b"):
             raise ValueError("the file must be opened in binary mode")

@@ -71,10 +71,12 @@ class Thread:
 
     @property
     def name(self) -> str:
+        """For people: what newthread() was given, else the name of its function."""
         return self._name if self._name is not None else "thread"
 
     @property
     def done(self) -> bool:
+        """Whether it has ended, in whatever way."""
         return self._coro is None
 
     @property
@@ -96,7 +98,7 @@ class Thread:
 
     @operation
     def join(self) -> Generator[Any, None, Any]:
-        """Wait for the thread's end; return or raise what result() does: Cancelled, too, if it was cancelled.
+        """Wait for the thread's end; return or raise what result() does, also Cancelled, if the thread was cancelled.
 
         A timeout or cancel ends the wait and leaves the thread alone. RuntimeError for joining oneself, or a thread of
         another OS thread's scheduler.
@@ -136,7 +138,8 @@ class Thread:
     def cancel(self) -> bool:
         """Raise Cancelled in the thread at the wait it is in, or at its next one; return False if it had ended.
 
-        An operation that has finished already is delivered first, never thrown away. May be called from any OS thread.
+        Does not wait for that: join() does. An operation that has finished already is delivered first, never thrown
+        away. Called again, it may interrupt the thread's cleanup. From any OS thread, and from a signal handler.
         """
         with lock:
             if self._coro is None:
@@ -157,7 +160,10 @@ class Thread:
 
 
 def crashhook(thread: Thread, error: BaseException) -> None:
-    """Report an exception that nobody joins, with its traceback, on stderr. Assign another function to change that."""
+    """Report an exception that nobody joins, with its traceback, on stderr. Assign another function to change that.
+
+    It is looked up as `socket2.thread.crashhook` each time. What it raises itself is printed, and the loop goes on.
+    """
     if sys.stderr is not None:
         print(f"exception in thread {thread.name!r}, which nobody joins:", file=sys.stderr)
         traceback.print_exception(error, file=sys.stderr)

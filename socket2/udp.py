@@ -71,7 +71,7 @@ class UDP(Socket):
         return self.sendto(data, host, port)
 
     def sendto(self, data: ReadableBuffer, host: Host, port: Port = 0) -> Operation[int]:
-        """Send a datagram to an address: send() with somewhere to go."""
+        """Send a datagram to an address and return its length: send() with somewhere to go. sendto(2)."""
         if isinstance(host, tuple) and self._is_numeric(host):
             op = (self._handle or self._attach()).sendto(data, host, self)
         else:
@@ -119,12 +119,15 @@ class RAW(UDP):
 
 
 def udp(family: str = "inet", protocol: str | int | None = None, *, fileno: int | None = None) -> UDP:
-    """Make a UDP socket of the family "inet" or "inet6"; or take over the open descriptor `fileno`. As tcp()."""
+    """Make a UDP socket of the family "inet" or "inet6"; or take over the open descriptor `fileno`. Raises as tcp()."""
     return UDP(make(family, "udp", protocol, fileno), place_of(sys._getframe(1)))
 
 
 def raw(family: str = "inet", protocol: str | int | None = None, *, fileno: int | None = None) -> RAW:
-    """Make a raw socket: raw("inet", "icmp"). PermissionError without the right to. raw(7)."""
+    """Make a raw socket: raw("inet", "icmp"). PermissionError without the right to, else as tcp(). raw(7), ipv6(7).
+
+    What it receives begins with the IP header with "inet", and without one with "inet6".
+    """
     return RAW(make(family, "raw", protocol, fileno), place_of(sys._getframe(1)))
 
 

@@ -46,19 +46,19 @@ def _sleep(seconds: float) -> Generator[Any, None, None]:
 
 
 def suspend() -> Operation[Any]:
-    """Wait until another thread calls resume() for this one; return the value given there.
+    """Wait until resume() is called for this thread; return the value given there.
 
-    RuntimeError outside a thread. Cancelled, or out of time: a resume() that comes later raises.
+    RuntimeError outside a thread. Cancelled, or out of time: a resume() that comes later raises. (luapower's suspend)
     """
     currentthread()
     return Suspension("suspended").wait()
 
 
 def resume(thread: Thread, value: Any = None) -> None:
-    """Make `thread`'s suspend() return `value` when the ready queue comes to it. From any OS thread.
+    """Make `thread`'s suspend() return `value`, when its turn comes. From any OS thread, and from a signal handler.
 
     RuntimeError when it is not suspended, or was resumed already (from another OS thread this cannot be told: then a
-    resume that comes too early or too late is without effect).
+    resume that comes too early or too late is without effect). (luapower's resume)
     """
     scheduler = thread.scheduler
     if local.scheduler is not scheduler:
@@ -171,7 +171,7 @@ def persist(
 
 
 class timeout(Deadline):
-    """A block that raises TimeoutError when it takes longer: `with timeout(5): ...`. None: no limit.
+    """A block that raises TimeoutError when it takes longer than `seconds`: `with timeout(5): ...`. None: no limit.
 
     Inside the block the wait that the time ran out in raises Cancelled, which becomes TimeoutError at the block's end;
     code in between can clean up, and `except TimeoutError` of an inner timeout does not take it for its own. A block

@@ -1,26 +1,105 @@
-"""The guides' programs: each block of Python in them is whole, and runs."""
+"""The guide: each block of Python in it is a whole program, and runs; each public name is in its reference.
+
+A block that a `console` block follows is a server on port 8000. It is put on a free port, and the commands of the
+console are carried out: they have to be answered as the page says.
+"""
 
 from __future__ import annotations
 
 import re
-import sys
+import signal
+import socket
+from pathlib import Path
 
 import pytest
 
-from .interop.peers import ROOT, Program
+import pollers
+import socket2
+import socket2.debug
 
-PAGES = ["connect.md", "luasocket.md", "stream.md"]
-BLOCKS = [
-    pytest.param(block, id=f"{page}-{number}")
-    for page in PAGES
-    for number, block in enumerate(
-        re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.M | re.S)
-    )
-]
+from .interop.peers import LIMIT_S, ROOT, Program, connect, python, receive_all
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+_BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```console\n(?P<console>.*?)^```\n)?", re.M | re.S)
+_COMMAND = re.compile(r"\$ printf '(?P<request>.*)' \| nc -N 127\.0\.0\.1 8000\n(?P<answer>(?:(?!\$ ).*\n)*)")
+
+# What is no program to run: the output of one, or what builds the pages. Python under another name would not be run.
+_FENCES = {"python", "console", "{eval-rst}", "{toctree}"}
+
+# What a program without a console is to print; the others print nothing on stderr.
+PRINTS = {
+    "debug.md-1": r"thread 'main' has been running for \d+ ms and lets no other run; it is here:\n"
+    r".*time\.sleep\(0\.3\)",
+    "debug.md-2": r"(?m)^worker +waiting .* sleep of 10 s .* in 10 s .*"
+    r"^  worker .*^thread 'worker', waiting, .* started by 'main'\n",
+    "debug.md-3": r"sent 18 bytes\n +0000  47 45 54 .*received 19 bytes\n",
+}
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_runs(block: str) -> None:
-    with Program([sys.executable, "-W", "error", "-c", block]) as program:
+def blocks() -> dict[str, re.Match[str]]:
+    return {
+        f"{page.name}-{number}": block
+        for page in PAGES
+        for number, block in enumerate(_BLOCK.finditer(page.read_text()), 1)
+    }
+
+
+BLOCKS = blocks()
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_program_of_the_guide(name: str, tmp_path: Path) -> None:
+    code, console = BLOCKS[name]["code"], BLOCKS[name]["console"]
+    path = tmp_path / "program.py"
+    path.write_text(code if console is None else code.replace("8000", "0"))
+    with python(path, PYTHONUNBUFFERED="1", SOCKET2_DEBUG_DIR=str(tmp_path / "debug")) as program:
+        if console is not None:
+            talk(program, console)
+            return
         assert program.wait() == 0, program.stderr().decode()
-        assert program.stderr() == b""
+        if name in PRINTS:
+            said = (program.stdout() + program.stderr()).decode()
+            assert re.search(PRINTS[name], said, re.S), said
+        else:
+            assert program.stderr() == b""
+
+
+def talk(server: Program, console: str) -> None:
+    """Carry out the commands; then Ctrl-C ends the server."""
+    port = server.port(r"127\.0\.0\.1\D+(\d+)")
+    commands = list(_COMMAND.finditer(console))
+    assert "".join(command[0] for command in commands) == console
+    for command in commands:
+        with connect("127.0.0.1", port) as client:
+            client.sendall(command["request"].replace(r"\n", "\n").encode())
+            client.shutdown(socket.SHUT_WR)
+            assert receive_all(client).decode() == command["answer"]
+    server.send_signal(signal.SIGINT)
+    status, said = server.wait(LIMIT_S), server.stderr()
+    assert (status, said) == (0, b"") or said.endswith(b"\nKeyboardInterrupt\n")
+
+
+def test_every_program_has_a_name_of_its_own() -> None:
+    assert len(BLOCKS) == sum(len(_BLOCK.findall(page.read_text())) for page in PAGES)
+    assert PRINTS.keys() <= BLOCKS.keys()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_program_is_overlooked(page: Path) -> None:
+    text = page.read_text()
+    fences = re.findall(r"^ *(?:```|~~~)(.*)$", text, re.M)
+    assert set(fences[::2]) <= _FENCES
+    assert set(fences[1::2]) <= {""}
+    matched = list(_BLOCK.finditer(text))
+    assert fences.count("python") == len(matched)
+    assert fences.count("console") == sum(block["console"] is not None for block in matched)
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    reference = "".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
+    told = re.findall(r"^\.\. (?:auto|py:)\w+:: ([\w.]+)", reference, re.M)
+    assert len(told) == len(set(told))
+    public = {f"{module.__name__}.{name}" for module in (socket2, socket2.debug, pollers) for name in module.__all__}
+    twice = {"pollers.Busy", "pollers.Cancelled", "pollers.Closed", "socket2.Operation"}  # told by their other name
+    assert public - set(told) == twice | {"socket2.__version__"}
