@@ -9,6 +9,7 @@ import importlib
 import os
 from collections.abc import Callable
 
+from .attempts import NOSIGNAL
 from .credentials import peer_uid
 from .disconnect import disconnect
 from .operation import (
@@ -32,6 +33,7 @@ from .ready import ready
 
 __all__ = [
     "CHECKING",
+    "NOSIGNAL",
     "OPTIONS",
     "STREAK_MAX",
     "Address",

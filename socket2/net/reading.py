@@ -1,0 +1,385 @@
+"""The reading side of a socket: one thread receives, and hands on to listeners, to recv(), or into a small buffer.
+
+Until somebody listens, resumes or receives, it reads no more than the high-water mark, so nothing is lost and the
+peer is slowed down by the network. A paused socket reads nothing, and looks only whether the peer has reset it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from pollers import Closed, Handle, operation
+
+from ..loop import newthread
+from ..scheduler import current_scheduler
+from ..waits import Wait
+from .connection import Connection
+from .encodings import Decoder, decoder
+
+if TYPE_CHECKING:
+    from typing import Self
+
+CHUNK = 65536
+HIGH_WATER_MARK = 16384
+
+
+class Destination(Protocol):
+    """What can be piped to: another socket, or what behaves as one."""
+
+    def write(self, data: Any, /) -> Any: ...
+    def end(self) -> Any: ...
+    def on(self, event: str, f: Any = None) -> Any: ...
+    def removeListener(self, event: str, listener: Any) -> Any: ...
+
+
+D = TypeVar("D", bound=Destination)
+
+
+class Reading(Connection):
+    """What a socket receives."""
+
+    def _prepare_reading(self, high_water_mark: int) -> None:
+        self.readableHighWaterMark = high_water_mark
+        """How many bytes are read ahead at the most, as long as nobody wants them."""
+        self._onread: tuple[Any, Callable[[int, Any], Any]] | None = None
+        self._listener: Callable[[Any], Any] | None = None  # the only one of 'data', in its way nothing
+        self._pipes: list[tuple[Destination, list[tuple[Any, str, Callable[..., Any]]]]] = []
+        self._flowing: bool | None = None  # None: nobody has asked; False: paused
+        self._decoder: Decoder | None = None
+        self._referenced = True
+        self._start_reading_over()
+
+    def _start_reading_over(self) -> None:
+        """As before the first connection."""
+        self.bytesRead = 0
+        """How many bytes were received, ever."""
+        self.readable = False
+        """Whether it is connected and the peer's end has not been told."""
+        self.readableEnded = False
+        """Whether 'end' was emitted."""
+        self._chunks: list[bytes] = []
+        self._unread = 0
+        self._receivers: list[Wait] = []
+        self._eof = False
+        self._held: Wait | None = None
+        self._reading = False  # there is a thread that reads
+        self._aside = False  # and nobody waits for it: it does not keep the loop going
+
+    # What the user does.
+
+    def pause(self) -> Self:
+        """Emit neither 'data' nor 'end' from now on, and receive nothing: the peer has to wait. Until resume()."""
+        if self._flowing is not False:
+            self._flowing = False
+            self._fire("pause")
+        self._route()
+        return self
+
+    def resume(self) -> Self:
+        """Emit 'data' and 'end' again, in a later turn. Data that nobody listens to is dropped then."""
+        if self._flowing is not True:
+            self._flowing = True
+            self._later(self._fire, "resume")
+        self._later(self._flow)
+        return self
+
+    def isPaused(self) -> bool:
+        """Return whether pause() was called, and resume() not since."""
+        return self._flowing is False
+
+    def setEncoding(self, encoding: str | None = "utf8") -> Self:
+        """Emit 'data' with text instead of bytes; characters are never split. None: with bytes again.
+
+        ValueError for an encoding that Node does not know.
+        """
+        self._decoder = None if encoding is None else decoder(encoding)
+        self._route()
+        return self
+
+    @operation
+    def recv(self, n: int = CHUNK) -> Generator[Any, None, bytes]:
+        """Receive 1 to `n` bytes, b'' at the end; also of a paused socket, and before it is connected.
+
+        What recv() takes is not emitted. Cancelled or out of time: nothing was taken. Raises what ended the connection,
+        Closed when that was destroy(). ValueError unless `n` is positive.
+        """
+        if n < 1:
+            raise ValueError(f"the number of bytes to receive is positive, not {n}")
+        while not self._chunks and not self._eof:
+            if self.destroyed:
+                raise Closed()
+            wait = Wait(f"recv on {self!r}")
+            self._receivers.append(wait)
+            self._route()
+            self._wake()
+            try:
+                yield from wait.wait()
+            finally:
+                if wait in self._receivers:
+                    self._receivers.remove(wait)
+        data = self._take(n) if self._chunks else b""
+        if self._chunks and self._receivers:
+            self._receivers.pop(0).finish()
+        if self._flowing or self._eof:
+            self._later(self._flow, not data)
+        self._wake()
+        return data
+
+    def _take(self, n: int) -> bytes:
+        data = self._chunks[0]
+        if len(data) > n:
+            self._chunks[0] = data[n:]
+            data = data[:n]
+        else:
+            self._chunks.pop(0)
+        self._unread -= len(data)
+        return data
+
+    def __aiter__(self) -> Self:
+        return self
+
+    @operation
+    def __anext__(self) -> Generator[Any, None, bytes]:
+        data = yield from self.recv()
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    def pipe(self, destination: D, *, end: bool = True) -> D:
+        """Write all that comes to `destination`, at the speed that it takes; return it. At the end, end() it.
+
+        `end=False` leaves it open. Stops with unpipe(), or when the destination is closed.
+        """
+
+        def hand_on(data: Any) -> None:
+            if destination.write(data) is False:
+                self.pause()
+
+        def stop(*_: Any) -> None:
+            self.unpipe(destination)
+
+        listening: list[tuple[Any, str, Callable[..., Any]]] = [
+            (destination, "drain", self.resume),
+            (destination, "close", stop),
+            (self, "data", hand_on),
+        ]
+        if end:
+            listening.append((self, "end", destination.end))
+        for emitter, event, listener in listening:
+            emitter.on(event, listener)
+        self._pipes.append((destination, listening))
+        self.resume()
+        return destination
+
+    def unpipe(self, destination: Destination | None = None) -> Self:
+        """Undo pipe(): of one destination, or of all."""
+        for entry in [entry for entry in self._pipes if destination is None or entry[0] is destination]:
+            self._pipes.remove(entry)
+            for emitter, event, listener in entry[1]:
+                emitter.removeListener(event, listener)
+        return self
+
+    def ref(self) -> Self:
+        """Keep the loop going while it is open, as it does by itself."""
+        self._referenced = True
+        self._count()
+        return self
+
+    def unref(self) -> Self:
+        """Do not keep the loop going: start() returns when nothing else is left."""
+        self._referenced = False
+        self._count()
+        return self
+
+    # The thread that reads.
+
+    def _start_reading(self, handle: Handle) -> None:
+        self._reading = True
+        newthread(self._read, handle, name=f"reader of {self!r}")
+
+    def _read(self, handle: Handle) -> Generator[Any, None, None]:
+        self._count()
+        try:
+            if self._onread is not None:
+                yield from self._read_into(handle, *self._onread)
+            else:
+                yield from self._read_chunks(handle)
+        except Closed:
+            return
+        except OSError as error:
+            if self._handle is handle:
+                self.destroy(error)
+        finally:
+            if self._handle is handle:
+                self._reading = False
+                self._count()
+
+    def _read_chunks(self, handle: Handle) -> Generator[Any, None, None]:
+        while self._handle is handle:
+            if self._listener is None and not self._wants():
+                yield from self._hold(handle)
+                continue
+            data = yield from handle.recv(CHUNK, self)
+            if self._handle is not handle:
+                return
+            if not data:
+                self._end_of_stream()
+                return
+            self.bytesRead += len(data)
+            if self._idle_s:
+                self._active()
+            listener = self._listener
+            if listener is None:
+                self._take_in(data)
+                continue
+            try:
+                made = listener(data)
+            except Exception as error:
+                self._listener_failed("data", (data,), error)
+            else:
+                if made is not None:
+                    self._carry_on(listener, made, (data,))
+
+    def _read_into(
+        self, handle: Handle, buffer: Any, callback: Callable[[int, Any], Any]
+    ) -> Generator[Any, None, None]:
+        while self._handle is handle:
+            if self._flowing is False:
+                yield from self._hold(handle)
+                continue
+            room = buffer() if callable(buffer) else buffer
+            n = yield from handle.recv_into(room, 0, self)
+            if self._handle is not handle:
+                return
+            if n == 0:
+                self._end_of_stream()
+                return
+            self.bytesRead += n
+            if self._idle_s:
+                self._active()
+            try:
+                if callback(n, room) is False:
+                    self.pause()
+            except Exception as error:
+                self._listener_failed("onread", (n, room), error)
+
+    def _wants(self) -> bool:
+        """Whether to receive more now."""
+        if self._receivers:
+            return not self._chunks
+        if self._flowing is None:
+            return self._unread < self.readableHighWaterMark
+        return self._flowing and not self._chunks
+
+    def _hold(self, handle: Handle) -> Generator[Any, None, None]:
+        """Wait until more is wanted; with nothing unread, notice a peer that resets the connection meanwhile."""
+        if not self._chunks:
+            yield from handle.wait_readable(self)
+            if self._handle is not handle or self._wants():
+                return
+            with suppress(BlockingIOError):
+                handle.sock.recv(1, socket.MSG_PEEK)
+        self._held = Wait(f"resume of {self!r}")
+        self._count()
+        try:
+            yield from self._held.wait()
+        finally:
+            self._held = None
+            self._count()
+
+    def _wake(self) -> None:
+        if self._held is not None:
+            self._held.finish()
+
+    def _count(self) -> None:
+        """Tell the scheduler whether the thread that reads keeps the loop going: not while nobody wants anything."""
+        aside = self._reading and (self._held is not None or not self._referenced)
+        if aside != self._aside:
+            self._aside = aside
+            current_scheduler().hopeless += 1 if aside else -1
+
+    # What has come in.
+
+    def _take_in(self, data: bytes) -> None:
+        if self._flowing and not self._chunks and not self._receivers:
+            self._emit_data(data)
+            return
+        self._chunks.append(data)
+        self._unread += len(data)
+        if self._receivers:
+            self._receivers.pop(0).finish()
+
+    def _emit_data(self, data: bytes) -> None:
+        if self._decoder is None:
+            self._fire("data", data)
+        elif text := self._decoder.decode(data):
+            self._fire("data", text)
+
+    def _flow(self, pulled: bool = False) -> None:
+        """Emit what has been kept, as long as it flows; and the end, when it comes to that."""
+        while self._chunks and self._flowing and not self._receivers:
+            self._emit_data(self._take(CHUNK))
+        if self._eof and not self._chunks and (self._flowing is not False or pulled):
+            self._emit_end()
+        self._route()
+        self._wake()
+
+    def _end_of_stream(self) -> None:
+        self._eof = True
+        receivers, self._receivers = self._receivers, []
+        for wait in receivers:
+            wait.finish()
+        if self._idle_s:
+            self._active()
+        self._flow(pulled=bool(receivers))
+
+    def _emit_end(self) -> None:
+        if self.readableEnded or self.destroyed:
+            return
+        self.readableEnded = True
+        self.readable = False
+        if self._decoder is not None and (rest := self._decoder.decode(b"", True)):
+            self._fire("data", rest)
+        self._fire("end")
+        if not self.destroyed:
+            self._peer_has_ended()
+
+    def _peer_has_ended(self) -> None:
+        """After 'end'. Overridden by who knows whether to end as well."""
+
+    def _leave(self, error: BaseException | None) -> None:
+        super()._leave(error)
+        if self._aside:
+            self._aside = False
+            current_scheduler().hopeless -= 1
+        self._reading = self.readable = False
+        self._chunks.clear()
+        self._unread = 0
+        self._route()
+        receivers, self._receivers = self._receivers, []
+        for wait in receivers:
+            wait.fail(error if error is not None else Closed())
+        self._wake()
+
+    # Who listens.
+
+    def _listeners_changed(self, event: str) -> None:
+        super()._listeners_changed(event)
+        if event != "data":
+            return
+        if not self.listenerCount("data"):
+            if self._flowing:
+                self._flowing = None  # nobody is left to hear it: keep what comes
+        elif self._flowing is None:
+            self.resume()
+        self._route()
+
+    def _route(self) -> None:
+        """Find the short way from the kernel to the one who listens, if there is one."""
+        listeners = self._events.get("data", ())
+        short = self._flowing and len(listeners) == 1 and self._decoder is None and not self._chunks
+        short = short and not self._receivers and not self.destroyed
+        self._listener = next(iter(listeners.values())) if short else None  # type: ignore[union-attr]
