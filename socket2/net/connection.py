@@ -31,7 +31,9 @@ class Connection(Emitter):
         self._handle: Handle | None = None  # while it is connected
         self._idle: Timer | None = None
         self._idle_s = 0.0  # 0: no timeout
+        self._over = False  # both sides have ended: the kernel's socket is closed, whatever is still unread here
         self._had_error = False
+        self._raised = False  # the error, in a thread that waited for something
         self.timeout: float | None = None
         """The idle timeout in milliseconds, as setTimeout() was told; None before."""
         self.destroyed = False
@@ -109,7 +111,7 @@ class Connection(Emitter):
         """The connection is gone: end what waits for it. Overridden by each side, which calls the next."""
 
     def _emit_close(self, error: BaseException | None, had_error: bool) -> None:
-        if error is not None:
+        if error is not None and (self.listenerCount("error") or not self._raised):
             self._fire("error", error)
         self._fire("close", had_error)
 

@@ -124,6 +124,7 @@ class Emitter(EventEmitter):
             name = getattr(listener, "__qualname__", "listener")
             newthread(self._guarded(name, made, args), name=name)
 
+    @operation
     def _guarded(self, name: str, made: Any, args: tuple[Any, ...]) -> Generator[Any, None, None]:
         try:
             yield from steps_of(made)

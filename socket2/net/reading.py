@@ -329,6 +329,7 @@ class Reading(Connection):
 
     def _end_of_stream(self) -> None:
         self._eof = True
+        self._let_go_if_over()
         receivers, self._receivers = self._receivers, []
         for wait in receivers:
             wait.finish()
@@ -347,6 +348,9 @@ class Reading(Connection):
         if not self.destroyed:
             self._peer_has_ended()
 
+    def _let_go_if_over(self) -> None:
+        """The peer has ended. Overridden by who knows whether we have, too."""
+
     def _peer_has_ended(self) -> None:
         """After 'end'. Overridden by who knows whether to end as well."""
 
@@ -361,7 +365,7 @@ class Reading(Connection):
         self._route()
         receivers, self._receivers = self._receivers, []
         for wait in receivers:
-            wait.fail(error if error is not None else Closed())
+            self._raised |= wait.fail(error if error is not None else Closed())
         self._wake()
 
     # Who listens.

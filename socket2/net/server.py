@@ -1,8 +1,4 @@
-"""Server: listens, accepts, and counts its connections.
-
-One thread accepts, while there is somebody to take the connections: listeners, or threads in accept(). Until then they
-wait in the backlog.
-"""
+"""Server: what it listens on, how many connections it has, and when it is closed. How it accepts: accepting.py."""
 
 from __future__ import annotations
 
@@ -12,18 +8,12 @@ from typing import TYPE_CHECKING, Any
 from pollers import Closed, operation
 
 from ..loop import newthread
-from ..scheduler import current_scheduler
-from ..tcp import TCP
-from ..thread import Thread
-from ..waiting import sleep
-from ..waits import Wait
 from .abort import on_abort
+from .accepting import Accepting
 from .arguments import SERVER_OPTIONS, listen_arguments, options_of
-from .emitter import Emitter
-from .endpoints import address_of, family_of, host_of, port_of, text_of
-from .failures import described, failure, told
-from .ip import is_blocked
-from .listening import Listener, checked, look_up, needs_look_up, open_listener
+from .endpoints import address_of, host_of, port_of, text_of
+from .failures import failure, told
+from .listening import checked, look_up, needs_look_up, open_listener
 from .socket import Socket
 
 if TYPE_CHECKING:
@@ -32,7 +22,7 @@ if TYPE_CHECKING:
 Callback = Callable[..., Any]
 
 
-class Server(Emitter):
+class Server(Accepting):
     """Accepts connections: Server([options][, listener of 'connection']).
 
     Options, as a dictionary or by name: `allowHalfOpen`, `highWaterMark`, `maxBufferSize`, `noDelay`, `keepAlive`,
@@ -41,27 +31,11 @@ class Server(Emitter):
     """
 
     def __init__(self, options: Any = None, listener: Callback | None = None, **named: Any) -> None:
-        super().__init__()
         if callable(options):
             options, listener = None, options
-        given = options_of(options, named, SERVER_OPTIONS)
-        self._paused_sockets = bool(given.pop("pauseOnConnect", False))
-        self._blocked = given.pop("blockList", None)
-        self._socket_options = given
-        self.maxConnections: int | None = None
-        """How many connections there may be; more are dropped. None: any number."""
+        super().__init__(options_of(options, named, SERVER_OPTIONS))
         self.dropMaxConnection = False
         """With a socket that is shared among processes: drop what is too much, instead of leaving it to the others."""
-        self._listener: Listener | None = None
-        self._opening: object | None = None  # the listen() that is under way, or has succeeded
-        self._told = False  # 'listening' was emitted
-        self._sockets: set[Socket] = set()
-        self._acceptor: Thread | None = None
-        self._pauser: Thread | None = None
-        self._takers: list[Wait] = []
-        self._spare: list[Socket] = []  # accepted for somebody who has left
-        self._referenced = True
-        self._aside = False
         self._close_wanted = False
         self._close_told = False  # since the last listen()
         self._closers: list[tuple[Callback, BaseException | None]] = []
@@ -154,124 +128,6 @@ class Server(Emitter):
         """The descriptor, -1 when it does not listen. (Ours)"""
         return self._listener.sock.fileno() if self._listener is not None else -1
 
-    # Accepting.
-
-    def _see_to_accepting(self) -> None:
-        """Have a thread accept if there is somebody to accept for, and none if not."""
-        wanted = self._told and self._pauser is None and bool(self._takers or self.listenerCount("connection"))
-        if wanted and self._acceptor is None and self._listener is not None:
-            self._acceptor = newthread(self._accept, self._listener.sock, name=f"acceptor of {self!r}")
-        elif not wanted and self._acceptor is not None:
-            acceptor, self._acceptor = self._acceptor, None
-            acceptor.cancel()
-        self._count()
-
-    def _listeners_changed(self, event: str) -> None:
-        if event == "connection" and self._told:
-            self._see_to_accepting()
-
-    def _accept(self, sock: TCP) -> Generator[Any, None, None]:
-        yield from sleep(0)  # the one who starts it has to know of it before it can be stopped
-        while True:
-            try:
-                conn = yield from sock.accept()
-            except Closed:
-                return
-            except OSError as error:
-                self._acceptor = None
-                self._count()
-                self._fire("error", described(error, "accept"))
-                return
-            self._accepted(conn)
-
-    def _accepted(self, conn: TCP) -> None:
-        drop = self._reason_to_drop(conn)
-        if drop is not None:
-            conn.close()
-            self._fire("drop", drop)
-            return
-        socket = Socket({**self._socket_options, "handle": conn, "pauseOnCreate": self._paused_sockets})
-        socket.server = self
-        self._sockets.add(socket)
-        self._hand_out(socket)
-
-    def _hand_out(self, socket: Socket) -> None:
-        if self._takers:
-            self._takers.pop(0).finish(socket)
-            self._see_to_accepting()
-        elif self.listenerCount("connection"):
-            self._fire("connection", socket)
-        else:
-            self._spare.append(socket)
-
-    def _reason_to_drop(self, conn: TCP) -> dict[str, Any] | None:
-        """What is told of a connection that is too much or unwanted; None for one that is welcome."""
-        peer = conn.remote_address
-        blocked = (
-            self._blocked is not None
-            and isinstance(peer, tuple)
-            and self._blocked.check(peer[0], f"ipv{isIP(peer[0])}")
-        )
-        full = self.maxConnections is not None and len(self._sockets) >= self.maxConnections
-        if not blocked and not full:
-            return None
-        here = conn.local_address
-        return {
-            "localAddress": host_of(here),
-            "localPort": port_of(here),
-            "localFamily": family_of(here),
-            "remoteAddress": host_of(peer),
-            "remotePort": port_of(peer),
-            "remoteFamily": family_of(peer),
-        }
-
-    @operation
-    def accept(self) -> Generator[Any, None, Socket]:
-        """Take the next connection, which is not emitted then. Threads get them in the order they have asked. (Ours)
-
-        Cancelled or out of time: no connection is lost. Raises Closed when the server is closed, or has not been told
-        to listen; the error when that fails.
-        """
-        if self._spare:
-            return self._spare.pop(0)
-        if self._opening is None:
-            raise Closed("the server does not listen")
-        wait = Wait(f"accept on {self!r}")
-        self._takers.append(wait)
-        self._see_to_accepting()
-        try:
-            socket: Socket = yield from wait.wait()
-        except BaseException:
-            if wait in self._takers:
-                self._takers.remove(wait)
-            elif wait.finished and isinstance(wait.result, Socket):
-                self._hand_out(wait.result)
-            self._see_to_accepting()
-            raise
-        return socket
-
-    def __aiter__(self) -> Self:
-        return self
-
-    @operation
-    def __anext__(self) -> Generator[Any, None, Socket]:
-        try:
-            return (yield from self.accept())
-        except Closed:
-            raise StopAsyncIteration from None
-
-    def pause(self, msecs: float = 1000) -> Self:
-        """Accept nothing for `msecs` milliseconds; connections wait meanwhile. While paused: no effect. (Luvit)"""
-        if self._listener is not None and self._pauser is None:
-            self._pauser = newthread(self._unpause_after, msecs / 1000, name=f"pause of {self!r}")
-            self._see_to_accepting()
-        return self
-
-    def _unpause_after(self, seconds: float) -> Generator[Any, None, None]:
-        yield from sleep(seconds)
-        self._pauser = None
-        self._see_to_accepting()
-
     # Counting.
 
     @property
@@ -287,27 +143,13 @@ class Server(Emitter):
     def _tell_connections(self, callback: Callable[..., Any]) -> None:
         self._call("getConnections", callback, None, len(self._sockets))
 
+    def _took(self, socket: Socket) -> None:
+        socket.server = self
+        self._sockets.add(socket)
+
     def _left_by(self, socket: Socket) -> None:
         self._sockets.discard(socket)
         self._close_if_drained()
-
-    def ref(self) -> Self:
-        """Keep the loop going while it listens, as it does by itself."""
-        self._referenced = True
-        self._count()
-        return self
-
-    def unref(self) -> Self:
-        """Do not keep the loop going: start() returns when nothing else is left."""
-        self._referenced = False
-        self._count()
-        return self
-
-    def _count(self) -> None:
-        aside = self._acceptor is not None and not self._referenced
-        if aside != self._aside:
-            self._aside = aside
-            current_scheduler().hopeless += 1 if aside else -1
 
     # The end.
 

@@ -105,7 +105,7 @@ class Socket(Reading, Writing):
         """
         options, callback = connect_arguments(args, named, CONNECT_OPTIONS)
         to = destination({"blockList": self._block_list, **options})
-        if self.connecting or self._tcp is not None:
+        if self.connecting or self._tcp is not None or (self._over and not self.destroyed):
             raise told(RuntimeError(f"{self!r} is connecting or connected"), code="ERR_SOCKET_CONNECTED")
         if self.destroyed:
             self._start_again()
@@ -122,7 +122,7 @@ class Socket(Reading, Writing):
         return self
 
     def _start_again(self) -> None:
-        self.destroyed = self._had_error = False
+        self.destroyed = self._over = self._had_error = self._raised = False
         if self._flowing is None and self.listenerCount("data"):
             self._flowing = True
         self._start_reading_over()
@@ -202,6 +202,19 @@ class Socket(Reading, Writing):
 
     def _all_is_sent(self) -> None:
         self._close_if_both_ended()
+        self._let_go_if_over()
+
+    def _let_go_if_over(self) -> None:
+        """Nothing can come or go any more: close the kernel's socket, even if what has come is not read yet."""
+        if self._eof and self.writableFinished and self._tcp is not None:
+            for which in ("getsockname", "getpeername"):
+                self._name(which)
+            self._over = True
+            self._reading = False
+            self._count()
+            tcp, self._tcp, self._handle = self._tcp, None, None
+            tcp.close()
+            self._gone()
 
     def _close_if_both_ended(self) -> None:
         if self.writableFinished and (self.readableEnded or self._never_readable):
@@ -333,7 +346,7 @@ class Socket(Reading, Writing):
     @property
     def pending(self) -> bool:
         """Whether it is not connected, or not yet."""
-        return self._tcp is None
+        return self._tcp is None and not self._over
 
     @property
     def readyState(self) -> str:

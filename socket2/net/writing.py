@@ -78,6 +78,8 @@ class Writing(Connection):
         """
         if encoding is not None and not isinstance(encoding, str):
             encoding, callback = None, encoding
+        if callback is not None and not callable(callback):
+            raise TypeError(f"a callback is a function, not {callback!r}")
         if type(data) is not bytes:
             data = _bytes_of(data, encoding)
         send = self._send
@@ -167,7 +169,10 @@ class Writing(Connection):
         wait = Wait(f"send on {self!r}")
 
         def done(error: BaseException | None) -> None:
-            wait.finish() if error is None else wait.fail(error)
+            if error is None:
+                wait.finish()
+            else:
+                self._raised |= wait.fail(error)
 
         if self._send is None:
             self._queue_up(data, done)
@@ -207,8 +212,6 @@ class Writing(Connection):
     def _note(self, callback: Callback | None) -> None:
         if callback is None:
             return
-        if not callable(callback):
-            raise TypeError(f"a callback is a function, not {callback!r}")
         if self.destroyed:
             self._later(self._call, "write", callback, self._refusal())
         else:
