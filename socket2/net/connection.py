@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pollers import Handle
+from pollers import Closed, Handle
 
 from ..scheduler import current_scheduler
 from ..tcp import TCP
@@ -117,6 +117,8 @@ class Connection(Emitter):
 
     def _listener_failed(self, event: str, args: tuple[Any, ...], error: Exception) -> None:
         """Report it, and end the connection: nobody knows in what state the listener has left it."""
+        if self.destroyed and isinstance(error, Closed):
+            return  # a thread that was receiving when we destroyed it
         super()._listener_failed(event, args, error)
         self._had_error = True
         self.destroy()

@@ -27,7 +27,7 @@ class Emitter(EventEmitter):
 
     def addListener(self, event: str, listener: F) -> F:
         """As on(); return the listener."""
-        self.on(event, listener)
+        self.add_listener(event, listener)
         return listener
 
     def prependListener(self, event: str, listener: F) -> F:
@@ -78,10 +78,16 @@ class Emitter(EventEmitter):
         wait = Wait(f"event {event!r}")
 
         def happened(*args: Any) -> None:
+            leave()
             wait.finish(args if len(args) > 1 else args[0] if args else None)
 
         def failed(error: BaseException) -> None:
+            leave()
             wait.fail(error)
+
+        def leave() -> None:
+            self.removeListener(event, happened)
+            self.removeListener("error", failed)
 
         self.on(event, happened)
         if event != "error":
@@ -89,9 +95,7 @@ class Emitter(EventEmitter):
         try:
             return (yield from wait.wait())
         finally:
-            self.removeListener(event, happened)
-            if event != "error":
-                self.removeListener("error", failed)
+            leave()
 
     # For those who are emitters.
 

@@ -18,6 +18,7 @@ from ..scheduler import current_scheduler
 from ..waits import Wait
 from .connection import Connection
 from .encodings import Decoder, decoder
+from .failures import described
 
 if TYPE_CHECKING:
     from typing import Self
@@ -31,7 +32,7 @@ class Destination(Protocol):
 
     def write(self, data: Any, /) -> Any: ...
     def end(self) -> Any: ...
-    def on(self, event: str, f: Any = None) -> Any: ...
+    def addListener(self, event: str, listener: Any) -> Any: ...
     def removeListener(self, event: str, listener: Any) -> Any: ...
 
 
@@ -121,8 +122,8 @@ class Reading(Connection):
                 if wait in self._receivers:
                     self._receivers.remove(wait)
         data = self._take(n) if self._chunks else b""
-        if self._chunks and self._receivers:
-            self._receivers.pop(0).finish()
+        if self._chunks:
+            self._call_next()
         if self._flowing or self._eof:
             self._later(self._flow, not data)
         self._wake()
@@ -169,7 +170,7 @@ class Reading(Connection):
         if end:
             listening.append((self, "end", destination.end))
         for emitter, event, listener in listening:
-            emitter.on(event, listener)
+            emitter.addListener(event, listener)
         self._pipes.append((destination, listening))
         self.resume()
         return destination
@@ -211,7 +212,7 @@ class Reading(Connection):
             return
         except OSError as error:
             if self._handle is handle:
-                self.destroy(error)
+                self.destroy(described(error, "read"))
         finally:
             if self._handle is handle:
                 self._reading = False
@@ -309,8 +310,13 @@ class Reading(Connection):
             return
         self._chunks.append(data)
         self._unread += len(data)
-        if self._receivers:
-            self._receivers.pop(0).finish()
+        self._call_next()
+
+    def _call_next(self) -> None:
+        """Wake the first who waits in recv(). It stays in the line until it has taken the data, so nobody else does."""
+        for wait in self._receivers:
+            if wait.finish():
+                return
 
     def _emit_data(self, data: bytes) -> None:
         if self._decoder is None:
@@ -330,12 +336,10 @@ class Reading(Connection):
     def _end_of_stream(self) -> None:
         self._eof = True
         self._let_go_if_over()
-        receivers, self._receivers = self._receivers, []
-        for wait in receivers:
-            wait.finish()
         if self._idle_s:
             self._active()
-        self._flow(pulled=bool(receivers))
+        pulled = [wait.finish() for wait in self._receivers]
+        self._flow(pulled=any(pulled))
 
     def _emit_end(self) -> None:
         if self.readableEnded or self.destroyed:

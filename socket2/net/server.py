@@ -220,10 +220,11 @@ class Server(Accepting):
 
     def _listener_failed(self, event: str, args: tuple[Any, ...], error: Exception) -> None:
         """Report it; a connection whose listener has failed is nobody's."""
-        super()._listener_failed(event, args, error)
         for socket in args:
             if isinstance(socket, Socket):
-                socket.destroy()
+                socket._listener_failed(event, args, error)
+                return
+        super()._listener_failed(event, args, error)
 
     def __repr__(self) -> str:
         where = self._listener.name() if self._listener is not None else None

@@ -50,6 +50,11 @@ async def started(server: Server, *args: Any, **options: Any) -> int:
         args = (0, "127.0.0.1")
     server.listen(*args, **options)
     await server.wait("listening")
+    return port_of(server)
+
+
+def port_of(server: Server) -> int:
+    """The port it listens on, 0 if it is none of TCP."""
     address = server.address()
     return int(address["port"]) if isinstance(address, dict) else 0
 

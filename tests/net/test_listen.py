@@ -15,7 +15,7 @@ import socket2
 from socket2 import net
 from socket2.net import RangeError
 
-from .scene import SERVER_EVENTS, all_of, ended, failed, greet, record, run, started, turns, until
+from .scene import SERVER_EVENTS, all_of, ended, failed, greet, port_of, record, run, started, turns, until
 
 
 async def greeted(*args: Any, **options: Any) -> bytes:
@@ -65,7 +65,8 @@ def test_without_a_host_it_is_for_both_families() -> None:
         async with greeter() as server:
             server.listen()
             await server.wait("listening")
-            assert server.address() == {"address": "::", "family": "IPv6", "port": (port := server.address()["port"])}  # type: ignore[index,call-overload]
+            port = port_of(server)
+            assert server.address() == {"address": "::", "family": "IPv6", "port": port}
             assert await greeted(port, "127.0.0.1") == b"hello"
             assert await greeted(port, "::1") == b"hello"
 

@@ -43,7 +43,12 @@ async def clients(port: int, count: int) -> list[Socket]:
 def test_forms_of_create_server(make: Callable[[Any], Server]) -> None:
     async def main() -> None:
         log: list[Any] = []
-        async with make(lambda conn: (log.append(conn), conn.destroy())) as server:
+
+        def take(conn: Socket) -> None:
+            log.append(conn)
+            conn.destroy()
+
+        async with make(take) as server:
             port = await started(server)
             client = net.connect(port, "127.0.0.1")
             await ended(client)

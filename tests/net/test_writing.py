@@ -14,7 +14,7 @@ from socket2 import net
 from socket2.net import Socket
 
 from ..interop.peers import pattern
-from .scene import SOCKET_EVENTS, all_of, ended, failed, ignore, noting, pair, record, run, turns, until
+from .scene import SOCKET_EVENTS, all_of, ended, failed, ignore, noting, pair, port_of, record, run, turns, until
 
 MUCH = pattern(90, 12_000_000)
 """More than the kernel takes at once."""
@@ -265,7 +265,7 @@ def test_writing_before_connecting() -> None:
             log: list[Any] = []
             client = Socket()
             assert client.write(b"before, ", noting(log, "written")) is True
-            client.connect(server.address()["port"], "127.0.0.1")  # type: ignore[index,call-overload]
+            client.connect(port_of(server), "127.0.0.1")
             assert client.write(b"x" * 20_000) is False
             assert client.bytesWritten == client.bufferSize == 20_008
             client.on("connect", noting(log, "connect"))
@@ -286,7 +286,7 @@ def test_ending_before_connecting() -> None:
         async with net.createServer({"allowHalfOpen": True}) as server:
             server.listen(0, "127.0.0.1")
             await server.wait("listening")
-            client = net.connect(server.address()["port"], "127.0.0.1")  # type: ignore[index,call-overload]
+            client = net.connect(port_of(server), "127.0.0.1")
             log = record(client, ["connect", "finish"])
             client.end("all there is", noting(log, "ended"))
             assert not client.writable
@@ -551,7 +551,7 @@ def test_send_before_connecting() -> None:
         async with net.createServer(lambda conn: conn.pipe(conn)) as server:
             server.listen(0, "127.0.0.1")
             await server.wait("listening")
-            client = net.connect(server.address()["port"])  # type: ignore[index,call-overload]
+            client = net.connect(port_of(server))
             assert await client.send(b"hello") == 5
             assert await client.recv() == b"hello"
             client.end()
