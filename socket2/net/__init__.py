@@ -14,6 +14,8 @@ from typing import Any
 
 from .abort import AbortController, AbortError, AbortSignal
 from .arguments import CONNECT_OPTIONS, SOCKET_OPTIONS, connect_arguments
+from .channel import Channel
+from .cluster import Cluster, joinCluster
 from .emitter import Emitter
 from .failures import AggregateError, RangeError
 from .ip import BlockList, SocketAddress, isIP, isIPv4, isIPv6
@@ -26,6 +28,8 @@ __all__ = [
     "AbortSignal",
     "AggregateError",
     "BlockList",
+    "Channel",
+    "Cluster",
     "Emitter",
     "RangeError",
     "Server",
@@ -38,6 +42,7 @@ __all__ = [
     "isIP",
     "isIPv4",
     "isIPv6",
+    "joinCluster",
 ]
 
 Stream = Socket

@@ -36,8 +36,9 @@ class Accepting(Emitter):
         self._socket_options = dict(options)
         self._pause_on_connect = bool(self._socket_options.pop("pauseOnConnect", False))
         self._block_list: BlockList | None = self._socket_options.pop("blockList", None)
-        self.maxConnections: int | None = None
-        """How many connections there may be; more are dropped. None: any number."""
+        self._max_connections: int | None = None
+        self._drops_too_many = False
+        self._shared = False
         self._listener: Listener | None = None
         self._opening: object | None = None  # the listen() that is under way, or has succeeded
         self._told = False  # 'listening' was emitted
@@ -49,9 +50,35 @@ class Accepting(Emitter):
         self._referenced = True
         self._aside = False
 
+    @property
+    def maxConnections(self) -> int | None:
+        """How many connections there may be; more are dropped, see dropMaxConnection. None: any number. May be set."""
+        return self._max_connections
+
+    @maxConnections.setter
+    def maxConnections(self, limit: int | None) -> None:
+        self._max_connections = limit
+        self._see_to_accepting()
+
+    @property
+    def dropMaxConnection(self) -> bool:
+        """Whether to drop connections that are too many even if other processes may take them. May be set."""
+        return self._drops_too_many
+
+    @dropMaxConnection.setter
+    def dropMaxConnection(self, drops: bool) -> None:
+        self._drops_too_many = drops
+        self._see_to_accepting()
+
+    def _share(self) -> None:
+        """Other processes accept from this socket as well."""
+        self._shared = True
+        self._see_to_accepting()
+
     def _see_to_accepting(self) -> None:
         """Have a thread accept if there is somebody to accept for, and none if not."""
         wanted = self._told and self._pauser is None and bool(self._takers or self.listenerCount("connection"))
+        wanted = wanted and not (self._shared and self._is_full() and not self._drops_too_many)
         if wanted and self._acceptor is None and self._listener is not None:
             self._acceptor = newthread(self._accept, self._listener.sock, name=f"acceptor of {self!r}")
         elif not wanted and self._acceptor is not None:
@@ -87,6 +114,8 @@ class Accepting(Emitter):
         socket = Socket({**self._socket_options, "handle": conn, "pauseOnCreate": self._pause_on_connect})
         self._took(socket)
         self._hand_out(socket)
+        if self._shared:
+            self._see_to_accepting()
 
     def _hand_out(self, socket: Socket) -> None:
         if self._takers:
@@ -97,12 +126,14 @@ class Accepting(Emitter):
         else:
             self._spare.append(socket)
 
+    def _is_full(self) -> bool:
+        return self._max_connections is not None and len(self._sockets) >= self._max_connections
+
     def _reason_to_drop(self, conn: TCP) -> dict[str, Any] | None:
         """What is told of a connection that is too much or unwanted; None for one that is welcome."""
         peer = conn.remote_address
         blocked = isinstance(peer, tuple) and is_blocked(self._block_list, peer[0])
-        full = self.maxConnections is not None and len(self._sockets) >= self.maxConnections
-        if not blocked and not full:
+        if not blocked and not self._is_full():
             return None
         here = conn.local_address
         return {

@@ -9,11 +9,11 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from pollers import operation
+from pollers import Operation, operation
 
 from ..addr import addr
 from ..tcp import TCP, tcp
@@ -29,8 +29,9 @@ BACKLOG = 511
 class Listener:
     """A listening socket, and the file it has made."""
 
-    def __init__(self, sock: TCP, path: str | bytes | None = None) -> None:
+    def __init__(self, sock: TCP, path: str | bytes | None = None, on_close: Callable[[], None] | None = None) -> None:
         self.sock = sock
+        self._on_close = on_close
         self._path = path
         self._file = _identity(path) if path is not None else None
 
@@ -47,6 +48,26 @@ class Listener:
             with suppress(OSError):
                 os.unlink(self._path)
         self.sock.close()
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
+
+
+Primary = Callable[[dict[str, Any]], Operation[Listener]]
+
+_primary: Primary | None = None
+
+
+def use_primary(primary: Primary | None) -> None:
+    """Get listeners of this process, unless they are exclusive, from another one; None: open them here."""
+    global _primary
+    _primary = primary
+
+
+def primary_for(options: Mapping[str, Any]) -> Primary | None:
+    """Who is to be asked for what these options want; None: nobody."""
+    elsewhere = options.get("port") is not None or options.get("path") is not None
+    return _primary if elsewhere and options.get("handle") is None and not options.get("exclusive") else None
 
 
 def _identity(path: str | bytes) -> tuple[int, int] | None:

@@ -13,11 +13,13 @@ from .accepting import Accepting
 from .arguments import SERVER_OPTIONS, listen_arguments, options_of
 from .endpoints import address_of, host_of, port_of, text_of
 from .failures import failure, told
-from .listening import checked, look_up, needs_look_up, open_listener
+from .listening import Listener, checked, look_up, needs_look_up, open_listener, primary_for
 from .socket import Socket
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from .channel import Channel
 
 Callback = Callable[..., Any]
 
@@ -34,8 +36,8 @@ class Server(Accepting):
         if callable(options):
             options, listener = None, options
         super().__init__(options_of(options, named, SERVER_OPTIONS))
-        self.dropMaxConnection = False
-        """With a socket that is shared among processes: drop what is too much, instead of leaving it to the others."""
+        self._gave_away = False
+        self._channels: list[Channel] = []
         self._close_wanted = False
         self._close_told = False  # since the last listen()
         self._closers: list[tuple[Callback, BaseException | None]] = []
@@ -68,21 +70,33 @@ class Server(Accepting):
         self._close_told = False
         if options.get("signal") is not None and options["signal"].aborted:
             self._later(self.close)
-        elif needs_look_up(options):
-            self._later(newthread, self._look_up, options, opening)
+        elif needs_look_up(options) or primary_for(options) is not None:
+            self._later(newthread, self._find, options, opening)
         else:
             self._open(options, opening)
         return self
 
-    def _look_up(self, options: dict[str, Any], opening: object) -> Generator[Any, None, None]:
+    def _find(self, options: dict[str, Any], opening: object) -> Generator[Any, None, None]:
+        """Do what takes a wait: look the name up, ask the primary."""
+        primary = primary_for(options)
+        listener: Listener | None = None
         try:
-            host = yield from look_up(options["host"])
+            if needs_look_up(options):
+                options["host"] = yield from look_up(options["host"])
+            if primary is not None:
+                listener = yield from primary(options)
         except OSError as error:
-            if self._opening is opening:
-                self._failed(error, opening)
+            self._failed(error, opening)
             return
-        if self._opening is opening:
-            self._open({**options, "host": host}, opening)
+        if self._opening is not opening:
+            if listener is not None:
+                listener.close()
+        elif listener is not None:
+            self._listener = listener
+            self._shared = True
+            self._opened(opening)
+        else:
+            self._open(options, opening)
 
     def _open(self, options: dict[str, Any], opening: object) -> None:
         try:
@@ -133,15 +147,28 @@ class Server(Accepting):
     @property
     def connections(self) -> int | None:
         """How many connections there are; None once one was given to another process."""
-        return len(self._sockets)
+        return None if self._gave_away else len(self._sockets)
 
     def getConnections(self, callback: Callable[[BaseException | None, int], Any]) -> Self:
-        """Call `callback(error, count)` in a later turn: how many connections there are."""
-        self._later(self._tell_connections, callback)
+        """Call `callback(error, count)` in a later turn: how many connections there are, in all processes."""
+        self._later(newthread, self._sum_up, callback)
         return self
 
-    def _tell_connections(self, callback: Callable[..., Any]) -> None:
-        self._call("getConnections", callback, None, len(self._sockets))
+    def _sum_up(self, callback: Callable[..., Any]) -> Generator[Any, None, None]:
+        total = len(self._sockets)
+        for channel in list(self._channels):
+            total += yield from channel.count(self)
+        self._call("getConnections", callback, None, total)
+
+    def _has_some_at(self, channel: Channel, gave_away: bool) -> None:
+        """Connections of this server are in the process at the other end of `channel`, or may be."""
+        if channel not in self._channels:
+            self._channels.append(channel)
+            channel.once("disconnect", lambda: self._channels.remove(channel))
+        if gave_away:
+            self._gave_away = True
+        else:
+            self._share()
 
     def _took(self, socket: Socket) -> None:
         socket.server = self
@@ -150,6 +177,8 @@ class Server(Accepting):
     def _left_by(self, socket: Socket) -> None:
         self._sockets.discard(socket)
         self._close_if_drained()
+        if self._shared:
+            self._see_to_accepting()
 
     # The end.
 

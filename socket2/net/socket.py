@@ -192,6 +192,31 @@ class Socket(Reading, Writing):
         if self._handle is handle and not self._never_readable and not self._reading:
             self._start_reading(handle)
 
+    # Moving to another process.
+
+    def _give_away(self) -> tuple[int, dict[str, Any]]:
+        """Let go of the connection without closing it; return its descriptor, and what belongs to it."""
+        if self._tcp is None or self.destroyed:
+            raise failure("ERR_SOCKET_CLOSED", "Socket is closed", errno.EBADF)
+        if self.writableLength or self.writableEnded:
+            raise failure("ERR_INVALID_HANDLE_TYPE", "a connection that is still to be written to cannot be given away")
+        unread = b"".join(self._chunks).decode("latin-1")
+        state = {"unread": unread, "bytesRead": self.bytesRead, "bytesWritten": self.bytesWritten}
+        state |= {"allowHalfOpen": self.allowHalfOpen, "paused": self.isPaused()}
+        fd = self._tcp.detach()
+        self.destroy()
+        return fd, state
+
+    @classmethod
+    def _taken_in(cls, conn: TCP, state: Mapping[str, Any]) -> Socket:
+        """Make a socket of what another process has given away."""
+        socket = cls(handle=conn, allowHalfOpen=state["allowHalfOpen"], pauseOnCreate=state["paused"])
+        socket.bytesRead = state["bytesRead"]
+        socket.bytesWritten = socket._sent = state["bytesWritten"]
+        if state["unread"]:
+            socket._take_in(state["unread"].encode("latin-1"))
+        return socket
+
     # The end.
 
     def _peer_has_ended(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import socket2
 from socket2 import net
 
@@ -16,10 +18,14 @@ def echo(conn: net.Socket) -> None:
     conn.on("error", lambda error: None)  # a client that resets
 
 
+def ready(address: Any) -> None:
+    print("ready", address["port"], flush=True)
+
+
 def main() -> None:
     server = net.createServer({"noDelay": True}, echo)
     server.listen(0, "127.0.0.1", 4096)
-    server.on("listening", lambda: print("ready", server.address()["port"], flush=True))  # type: ignore[call-overload, index]
+    server.on("listening", lambda: ready(server.address()))
     socket2.start()
 
 
