@@ -41,8 +41,8 @@ Answer = Callable[["Channel", dict[str, Any]], tuple[dict[str, Any], int | None]
 class Channel(Emitter):
     """One end of a UNIX socket pair, whose other end another process has: Channel(socket), or Channel(fd).
 
-    Events: message(message, handle), disconnect, error. Open it keeps the loop going; not on Windows. TypeError when it
-    is no stream socket. (Node's child_process: send() and 'message')
+    Events: message(message, handle), disconnect, error. Messages wait until somebody listens. While it is open it keeps
+    the loop going; not on Windows. TypeError when it is no stream socket. (Node's child_process: send() and 'message')
     """
 
     def __init__(self, handle: TCP | socket.socket | int) -> None:
@@ -55,6 +55,7 @@ class Channel(Emitter):
         self._given: dict[int, Server] = {}  # servers of ours that have something at the other end
         self._taken: dict[int, list[Socket | Server]] = {}  # what of theirs is here
         self._answers: dict[str, Answer] = {"count": Channel._count_taken}
+        self._unheard: deque[tuple[Any, Socket | Server | None]] = deque()  # messages, while nobody listens
         self._later(self._begin, self._tcp.handle)
 
     @property
@@ -243,7 +244,8 @@ class Channel(Emitter):
         kind = envelope["type"]
         if kind == "message":
             handle = self._detach(envelope, fd) if fd is not None else None
-            self._fire("message", envelope["message"], handle)
+            self._unheard.append((envelope["message"], handle))
+            self._tell()
         elif kind == "answer":
             wait = self._asked.get(envelope["id"])
             if (wait is None or not wait.finish((envelope, fd))) and fd is not None:
@@ -251,6 +253,15 @@ class Channel(Emitter):
         elif kind in self._answers:
             answer, attached = self._answers[kind](self, envelope)
             self._post({**answer, "type": "answer", "id": envelope["id"]}, attached)
+
+    def _tell(self) -> None:
+        """Emit the messages that have come, as long as somebody listens."""
+        while self._unheard and self.listenerCount("message"):
+            self._fire("message", *self._unheard.popleft())
+
+    def _listeners_changed(self, event: str) -> None:
+        if event == "message" and self._unheard:
+            self._later(self._tell)
 
     def _listener_failed(self, event: str, args: tuple[Any, ...], error: Exception) -> None:
         """Report it; what came with the message is nobody's."""

@@ -90,6 +90,17 @@ def test_messages(message: Any) -> None:
     run(main)
 
 
+def test_messages_wait_until_somebody_listens() -> None:
+    async def main() -> None:
+        with channels() as (one, other):
+            for n in range(3):
+                one.send(n)
+            await turns(5)
+            assert [await other.wait("message") for _ in range(3)] == [(0, None), (1, None), (2, None)]
+
+    run(main)
+
+
 def test_messages_come_in_order() -> None:
     async def main() -> None:
         with channels() as (one, other):

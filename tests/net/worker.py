@@ -21,12 +21,12 @@ class Worker:
         getattr(self, message.pop("do"))(handle, **message)
 
     def echo(self, conn: Socket) -> None:
-        self.sockets.append(conn)
+        self.take(conn)
         conn.pipe(conn)
         self.channel.send({"has": "socket", "bytesRead": conn.bytesRead})
 
     def keep(self, conn: Socket) -> None:
-        self.sockets.append(conn)
+        self.take(conn)
         conn.resume()
 
     def drop(self, _: None) -> None:
@@ -37,6 +37,10 @@ class Worker:
         server.maxConnections = limit
         server.on("connection", self.greet)
         self.channel.send({"has": "server"})
+
+    def take(self, conn: Socket) -> None:
+        conn.on("error", lambda error: None)  # a client that does not wait for what we have to say
+        self.sockets.append(conn)
 
     def join(self, _: None) -> None:
         net.joinCluster(self.channel)
@@ -52,7 +56,7 @@ class Worker:
         self.servers.pop().close(lambda error: self.channel.send({"closed": True}))
 
     def greet(self, conn: Socket) -> None:
-        self.sockets.append(conn)
+        self.take(conn)
         conn.resume()
         conn.write(f"worker {os.getpid()}")
 
