@@ -46,6 +46,7 @@ class Reading(Connection):
         self.readableHighWaterMark = high_water_mark
         """How many bytes are read ahead at the most, as long as nobody wants them."""
         self._onread: tuple[Any, Callable[[int, Any], Any]] | None = None
+        self._room: Any = None  # the buffer it is received into now
         self._listener: Callable[[Any], Any] | None = None  # the only one of 'data', in its way nothing
         self._pipes: list[tuple[Destination, list[tuple[Any, str, Callable[..., Any]]]]] = []
         self._flowing: bool | None = None  # None: nobody has asked; False: paused
@@ -203,11 +204,32 @@ class Reading(Connection):
 
     def _read(self, handle: Handle) -> Generator[Any, None, None]:
         self._count()
+        recv = handle.recv if self._onread is None else self._recv_into
         try:
-            if self._onread is not None:
-                yield from self._read_into(handle, *self._onread)
-            else:
-                yield from self._read_chunks(handle)
+            while self._handle is handle:
+                if self._listener is None and not self._wants():
+                    yield from self._hold(handle)
+                    continue
+                data = yield from recv(CHUNK, self)
+                if self._handle is not handle:
+                    return
+                if not data:
+                    self._end_of_stream()
+                    return
+                self.bytesRead += len(data)
+                if self._idle_s:
+                    self._active()
+                listener = self._listener
+                if listener is None:
+                    self._take_in(data)
+                    continue
+                try:
+                    made = listener(data)
+                except Exception as error:
+                    self._listener_failed("data", (data,), error)
+                else:
+                    if made is not None:
+                        self._carry_on(listener, made, (data,))
         except Closed:
             return
         except OSError as error:
@@ -218,57 +240,29 @@ class Reading(Connection):
                 self._reading = False
                 self._count()
 
-    def _read_chunks(self, handle: Handle) -> Generator[Any, None, None]:
-        while self._handle is handle:
-            if self._listener is None and not self._wants():
-                yield from self._hold(handle)
-                continue
-            data = yield from handle.recv(CHUNK, self)
-            if self._handle is not handle:
-                return
-            if not data:
-                self._end_of_stream()
-                return
-            self.bytesRead += len(data)
-            if self._idle_s:
-                self._active()
-            listener = self._listener
-            if listener is None:
-                self._take_in(data)
-                continue
-            try:
-                made = listener(data)
-            except Exception as error:
-                self._listener_failed("data", (data,), error)
-            else:
-                if made is not None:
-                    self._carry_on(listener, made, (data,))
+    @operation
+    def _recv_into(self, _n: int, owner: object) -> Generator[Any, None, memoryview]:
+        """Receive into the buffer of the option `onread`."""
+        assert self._onread is not None
+        assert self._handle is not None
+        buffer = self._onread[0]
+        self._room = buffer() if callable(buffer) else buffer
+        n = yield from self._handle.recv_into(self._room, 0, owner)
+        return memoryview(self._room)[:n]
 
-    def _read_into(
-        self, handle: Handle, buffer: Any, callback: Callable[[int, Any], Any]
-    ) -> Generator[Any, None, None]:
-        while self._handle is handle:
-            if self._flowing is False:
-                yield from self._hold(handle)
-                continue
-            room = buffer() if callable(buffer) else buffer
-            n = yield from handle.recv_into(room, 0, self)
-            if self._handle is not handle:
-                return
-            if n == 0:
-                self._end_of_stream()
-                return
-            self.bytesRead += n
-            if self._idle_s:
-                self._active()
-            try:
-                if callback(n, room) is False:
-                    self.pause()
-            except Exception as error:
-                self._listener_failed("onread", (n, room), error)
+    def _hand_to(self, onread: tuple[Any, Callable[[int, Any], Any]], data: memoryview) -> None:
+        n = len(data)
+        data.release()
+        try:
+            if onread[1](n, self._room) is False:
+                self.pause()
+        except Exception as error:
+            self._listener_failed("onread", (n, self._room), error)
 
     def _wants(self) -> bool:
         """Whether to receive more now."""
+        if self._onread is not None:
+            return self._flowing is not False
         if self._receivers:
             return not self._chunks
         if self._flowing is None:
@@ -304,7 +298,10 @@ class Reading(Connection):
 
     # What has come in.
 
-    def _take_in(self, data: bytes) -> None:
+    def _take_in(self, data: Any) -> None:
+        if self._onread is not None:
+            self._hand_to(self._onread, data)
+            return
         if self._flowing and not self._chunks and not self._receivers:
             self._emit_data(data)
             return
@@ -389,5 +386,5 @@ class Reading(Connection):
         """Find the short way from the kernel to the one who listens, if there is one."""
         listeners = self._events.get("data", ())
         short = self._flowing and len(listeners) == 1 and self._decoder is None and not self._chunks
-        short = short and not self._receivers and not self.destroyed
+        short = short and not self._receivers and not self.destroyed and self._onread is None
         self._listener = next(iter(listeners.values())) if short else None  # type: ignore[union-attr]

@@ -212,7 +212,7 @@ class Socket(Reading, Writing):
         """Make a socket of what another process has given away."""
         socket = cls(handle=conn, allowHalfOpen=state["allowHalfOpen"], pauseOnCreate=state["paused"])
         socket.bytesRead = state["bytesRead"]
-        socket.bytesWritten = socket._sent = state["bytesWritten"]
+        socket.bytesWritten = state["bytesWritten"]
         if state["unread"]:
             socket._take_in(state["unread"].encode("latin-1"))
         return socket

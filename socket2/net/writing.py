@@ -52,7 +52,7 @@ class Writing(Connection):
         self.writableNeedDrain = False
         """Whether write() has returned False, and 'drain' has not come yet."""
         self._ended_by_peer = False
-        self._sent = 0  # of bytesWritten
+        self._queued = 0  # of bytesWritten
         self._send: Callable[[Any, int], int] | None = None  # while nothing is queued, and there is a connection
         self._queue: deque[bytes | memoryview] = deque()
         self._callbacks: deque[tuple[int, Callback]] = deque()  # each with the offset that it waits for
@@ -63,7 +63,7 @@ class Writing(Connection):
     @property
     def writableLength(self) -> int:
         """How many bytes are queued: written, and not taken by the kernel yet."""
-        return self.bytesWritten - self._sent
+        return self._queued
 
     bufferSize = writableLength
 
@@ -94,12 +94,13 @@ class Writing(Connection):
         except BlockingIOError:
             sent = 0
         except OSError as error:
+            self._queued = size
             self._note(callback)
             self.destroy(described(error, "write"))
             return False
-        self._sent += sent
         if sent < size:
             self._send = None
+            self._queued = size - sent
             self._note(callback)
             self._queue.append(memoryview(data)[sent:])
             self._start_flushing()
@@ -178,7 +179,7 @@ class Writing(Connection):
             self._queue_up(data, done)
         else:
             self.write(data)
-            if self.destroyed or self.writableLength:
+            if self.destroyed or self._queued:
                 self._note(done)
             else:
                 return len(data)
@@ -192,6 +193,7 @@ class Writing(Connection):
             self._refuse(callback)
             return False
         self.bytesWritten += len(data)
+        self._queued += len(data)
         self._note(callback)
         self._queue.append(data)
         if self._handle is not None and not self._corked:
@@ -199,7 +201,7 @@ class Writing(Connection):
         return self._below_the_mark()
 
     def _below_the_mark(self) -> bool:
-        queued = self.bytesWritten - self._sent
+        queued = self._queued
         if self.maxBufferSize is not None and queued > self.maxBufferSize:
             limit = OSError(errno.ENOBUFS, f"{queued} bytes are queued, more than maxBufferSize, {self.maxBufferSize}")
             self.destroy(described(limit, "write"))
@@ -291,16 +293,17 @@ class Writing(Connection):
         head = self._queue.popleft()
         if n < len(head):
             self._queue.appendleft(memoryview(head)[n:])
-        self._sent += n
+        self._queued -= n
         if self._idle_s:
             self._active()
         self._progress()
 
     def _progress(self) -> None:
         due = []
-        while self._callbacks and self._callbacks[0][0] <= self._sent:
+        sent = self.bytesWritten - self._queued
+        while self._callbacks and self._callbacks[0][0] <= sent:
             due.append(self._callbacks.popleft()[1])
-        drained = self.writableNeedDrain and not self.writableLength
+        drained = self.writableNeedDrain and not self._queued
         if drained:
             self.writableNeedDrain = False
         if due or drained:
@@ -346,7 +349,7 @@ class Writing(Connection):
         self.writable = False
         self._send = None
         self._queue.clear()
-        self._sent = self.bytesWritten
+        self._queued = 0
         callbacks, self._callbacks = self._callbacks, deque()
         enders, self._enders = self._enders, []
         for callback in [*(callback for _, callback in callbacks), *enders]:
