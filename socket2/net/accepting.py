@@ -7,14 +7,15 @@ how the socket came to listen.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from pollers import Closed, operation
 
+from ..locking import lock
 from ..loop import newthread
 from ..scheduler import current_scheduler
 from ..tcp import TCP
-from ..thread import Thread, currentthread
+from ..thread import Thread
 from ..waiting import sleep
 from ..waits import Wait
 from .emitter import Emitter
@@ -23,9 +24,6 @@ from .failures import described
 from .ip import BlockList, is_blocked
 from .listening import Listener
 from .socket import Socket
-
-if TYPE_CHECKING:
-    from typing import Self
 
 
 class Accepting(Emitter):
@@ -44,6 +42,7 @@ class Accepting(Emitter):
         self._told = False  # 'listening' was emitted
         self._sockets: set[Socket] = set()
         self._acceptor: Thread | None = None
+        self._accepting: object | None = None  # the acceptor's turn: a later one has another
         self._pauser: Thread | None = None
         self._takers: list[Wait] = []
         self._spare: list[Socket] = []  # accepted for somebody who has left
@@ -77,29 +76,34 @@ class Accepting(Emitter):
 
     def _see_to_accepting(self) -> None:
         """Have a thread accept if there is somebody to accept for, and none if not."""
-        wanted = self._told and self._pauser is None and bool(self._takers or self.listenerCount("connection"))
-        wanted = wanted and not (self._shared and self._is_full() and not self._drops_too_many)
-        if wanted and self._acceptor is None and self._listener is not None:
-            self._acceptor = newthread(self._accept, self._listener.sock, name=f"acceptor of {self!r}")
-        elif not wanted and self._acceptor is not None:
-            acceptor, self._acceptor = self._acceptor, None
-            acceptor.cancel()
+        with lock:
+            wanted = self._told and self._pauser is None and bool(self._takers or self.listenerCount("connection"))
+            wanted = wanted and not (self._shared and self._is_full() and not self._drops_too_many)
+            listener = self._listener if wanted and self._accepting is None else None
+            stopped = None
+            if listener is not None:
+                self._accepting = turn = object()
+            elif not wanted:
+                stopped, self._acceptor, self._accepting = self._acceptor, None, None
+        if listener is not None:
+            self._acceptor = newthread(self._accept, listener.sock, turn, name=f"acceptor of {self!r}")
+        if stopped is not None:
+            stopped.cancel()
         self._count()
 
     def _listeners_changed(self, event: str) -> None:
         if event == "connection" and self._told:
             self._see_to_accepting()
 
-    def _accept(self, sock: TCP) -> Generator[Any, None, None]:
-        me = currentthread()
-        yield from sleep(0)  # until it is known who accepts
-        while self._acceptor is me:
+    def _accept(self, sock: TCP, turn: object) -> Generator[Any, None, None]:
+        yield from sleep(0)  # until it is known who accepts, and can be stopped
+        while self._accepting is turn:
             try:
                 conn = yield from sock.accept()
             except Closed:
                 return
             except OSError as error:
-                self._acceptor = None
+                self._acceptor = self._accepting = None
                 self._count()
                 self._fire("error", described(error, "accept"))
                 return
@@ -118,8 +122,10 @@ class Accepting(Emitter):
             self._see_to_accepting()
 
     def _hand_out(self, socket: Socket) -> None:
-        if self._takers:
-            self._takers.pop(0).finish(socket)
+        with lock:
+            taker = self._takers.pop(0) if self._takers else None
+        if taker is not None:
+            taker.finish(socket)
             self._see_to_accepting()
         elif self.listenerCount("connection"):
             self._fire("connection", socket)
@@ -205,10 +211,11 @@ class Accepting(Emitter):
         return self
 
     def _count(self) -> None:
-        aside = self._acceptor is not None and not self._referenced
-        if aside != self._aside:
-            self._aside = aside
-            current_scheduler().hopeless += 1 if aside else -1
+        with lock:
+            aside = self._acceptor is not None and not self._referenced
+            if aside != self._aside:
+                self._aside = aside
+                current_scheduler().hopeless += 1 if aside else -1
 
     def _took(self, socket: Socket) -> None:
         """A connection was accepted. To be overridden."""

@@ -14,7 +14,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from pollers import NOSIGNAL, Closed, Handle, operation
 
@@ -26,9 +26,6 @@ from .endpoints import socket_of, taken_over
 from .failures import failure, told
 from .server import Server
 from .socket import Socket
-
-if TYPE_CHECKING:
-    from typing import Self
 
 _HEAD = struct.Struct("!IB")  # the length of what follows, and whether a descriptor comes with it
 _BLOCK = 65536

@@ -8,18 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from pollers import Closed, Handle
 
+from ..locking import lock
 from ..scheduler import current_scheduler
 from ..tcp import TCP
 from ..timers import Timer
 from .emitter import Emitter
 from .failures import RangeError
-
-if TYPE_CHECKING:
-    from typing import Self
 
 
 class Connection(Emitter):
@@ -27,6 +25,7 @@ class Connection(Emitter):
 
     def __init__(self) -> None:
         super().__init__()
+        self._scheduler = current_scheduler()
         self._tcp: TCP | None = None
         self._handle: Handle | None = None  # while it is connected
         self._idle: Timer | None = None
@@ -67,7 +66,7 @@ class Connection(Emitter):
                 self.removeListener("timeout", callback)
         if timeout:
             if self._idle is None:
-                self._idle = Timer(current_scheduler().timers, self._timed_out)
+                self._idle = Timer(self._scheduler.timers, self._timed_out)
             self._active()
         elif self._idle is not None:
             self._idle.disarm()
@@ -89,13 +88,14 @@ class Connection(Emitter):
         Callbacks of pending writes get an error; then come 'error', if there is one, and 'close'. 'end' does not come.
         The second time nothing happens.
         """
-        if self.destroyed:
-            return self
-        self.destroyed = True
+        with lock:
+            if self.destroyed:
+                return self
+            self.destroyed = True
+            tcp, self._tcp, self._handle = self._tcp, None, None
         self.connecting = False
         if self._idle is not None:
             self._idle.disarm()
-        tcp, self._tcp, self._handle = self._tcp, None, None
         if tcp is not None:
             tcp.close()
         self._leave(error)

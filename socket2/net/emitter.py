@@ -15,6 +15,7 @@ from pyee.base import EventEmitter
 from pollers import operation
 
 from ..coroutines import is_coroutine, steps_of
+from ..locking import lock
 from ..loop import newthread
 from ..scheduler import current_scheduler
 from ..waits import Wait
@@ -24,6 +25,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class Emitter(EventEmitter):
     """An event emitter. `on`, `once`, `emit`, `listeners` and the rest as in pyee; these are Node's spellings."""
+
+    _put_off: tuple[Callable[[], Any], ...] = ()
 
     def addListener(self, event: str, listener: F) -> F:
         """As on(); return the listener."""
@@ -115,7 +118,23 @@ class Emitter(EventEmitter):
 
     def _later(self, call: Callable[..., Any], *args: Any) -> None:
         """Have the loop make a call in a later turn, after those that were put off before."""
-        current_scheduler().post(functools.partial(call, *args))
+        scheduler = current_scheduler()
+        put_off = functools.partial(call, *args)
+        if scheduler.crew is None:
+            scheduler.post(put_off)
+            return
+        # Several OS threads make the calls that are posted: one emitter's are made by one of them, in their order.
+        with lock:
+            is_first = not self._put_off
+            self._put_off = (*self._put_off, put_off)
+        if is_first:
+            scheduler.post(self._catch_up)
+
+    def _catch_up(self) -> None:
+        while self._put_off:
+            self._put_off[0]()
+            with lock:
+                self._put_off = self._put_off[1:]
 
     def _emit_run(self, listener: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         made = listener(*args, **kwargs)

@@ -9,31 +9,20 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Self, TypeVar
 
 from pollers import Closed, Handle, operation
 
+from ..locking import lock
 from ..loop import newthread
-from ..scheduler import current_scheduler
 from ..waits import Wait
 from .connection import Connection
 from .encodings import Decoder, decoder
 from .failures import described
-
-if TYPE_CHECKING:
-    from typing import Self
+from .piping import Destination, Pipe
 
 CHUNK = 65536
 HIGH_WATER_MARK = 16384
-
-
-class Destination(Protocol):
-    """What can be piped to: another socket, or what behaves as one."""
-
-    def write(self, data: Any, /) -> Any: ...
-    def end(self) -> Any: ...
-    def addListener(self, event: str, listener: Any) -> Any: ...
-    def removeListener(self, event: str, listener: Any) -> Any: ...
 
 
 D = TypeVar("D", bound=Destination)
@@ -48,7 +37,7 @@ class Reading(Connection):
         self._onread: tuple[Any, Callable[[int, Any], Any]] | None = None
         self._room: Any = None  # the buffer it is received into now
         self._listener: Callable[[Any], Any] | None = None  # the only one of 'data', in its way nothing
-        self._pipes: list[tuple[Destination, list[tuple[Any, str, Callable[..., Any]]]]] = []
+        self._pipes: list[Pipe] = []
         self._flowing: bool | None = None  # None: nobody has asked; False: paused
         self._decoder: Decoder | None = None
         self._referenced = True
@@ -66,6 +55,7 @@ class Reading(Connection):
         self._unread = 0
         self._receivers: list[Wait] = []
         self._eof = False
+        self._emitting = False
         self._held: Wait | None = None
         self._reading = False  # there is a thread that reads
         self._aside = False  # and nobody waits for it: it does not keep the loop going
@@ -110,25 +100,52 @@ class Reading(Connection):
         """
         if n < 1:
             raise ValueError(f"the number of bytes to receive is positive, not {n}")
-        while not self._chunks and not self._eof:
-            if self.destroyed:
-                raise Closed()
-            wait = Wait(f"recv on {self!r}")
-            self._receivers.append(wait)
-            self._route()
-            self._wake()
-            try:
+        wait = None
+        try:
+            while (data := self._pull(n, wait)) is None:
+                wait = self._line_up(wait)
                 yield from wait.wait()
-            finally:
-                if wait in self._receivers:
-                    self._receivers.remove(wait)
-        data = self._take(n) if self._chunks else b""
-        if self._chunks:
-            self._call_next()
+        finally:
+            if wait is not None:
+                self._leave_line(wait)
         if self._flowing or self._eof:
             self._later(self._flow, not data)
         self._wake()
         return data
+
+    def _pull(self, n: int, wait: Wait | None) -> bytes | None:
+        """Take what there is; None if that is nothing, or for others, who have waited before."""
+        with lock:
+            if self._chunks and (wait is not None or not self._receivers):
+                return self._take(n)
+            if self._eof and not self._chunks:
+                return b""
+            if self.destroyed:
+                raise Closed()
+            return None
+
+    def _line_up(self, before: Wait | None) -> Wait:
+        """Wait for data; who has waited before, in the same place."""
+        wait = Wait(f"recv on {self!r}")
+        with lock:
+            if self.destroyed:
+                raise Closed()
+            if before in self._receivers:
+                self._receivers[self._receivers.index(before)] = wait
+            else:
+                self._receivers.append(wait)
+            if self._chunks or self._eof:
+                self._call_next()
+        self._route()
+        self._wake()
+        return wait
+
+    def _leave_line(self, wait: Wait) -> None:
+        with lock:
+            if wait in self._receivers:
+                self._receivers.remove(wait)
+            if self._chunks or self._eof:
+                self._call_next()
 
     def _take(self, n: int) -> bytes:
         data = self._chunks[0]
@@ -155,33 +172,15 @@ class Reading(Connection):
 
         `end=False` leaves it open. Stops with unpipe(), or when the destination is closed.
         """
-
-        def hand_on(data: Any) -> None:
-            if destination.write(data) is False:
-                self.pause()
-
-        def stop(*_: Any) -> None:
-            self.unpipe(destination)
-
-        listening: list[tuple[Any, str, Callable[..., Any]]] = [
-            (destination, "drain", self.resume),
-            (destination, "close", stop),
-            (self, "data", hand_on),
-        ]
-        if end:
-            listening.append((self, "end", destination.end))
-        for emitter, event, listener in listening:
-            emitter.addListener(event, listener)
-        self._pipes.append((destination, listening))
+        self._pipes.append(Pipe(self, destination, end))
         self.resume()
         return destination
 
     def unpipe(self, destination: Destination | None = None) -> Self:
         """Undo pipe(): of one destination, or of all."""
-        for entry in [entry for entry in self._pipes if destination is None or entry[0] is destination]:
-            self._pipes.remove(entry)
-            for emitter, event, listener in entry[1]:
-                emitter.removeListener(event, listener)
+        for pipe in [pipe for pipe in self._pipes if destination is None or pipe.destination is destination]:
+            self._pipes.remove(pipe)
+            pipe.close()
         return self
 
     def ref(self) -> Self:
@@ -267,7 +266,7 @@ class Reading(Connection):
             return not self._chunks
         if self._flowing is None:
             return self._unread < self.readableHighWaterMark
-        return self._flowing and not self._chunks
+        return self._flowing and not self._chunks and not self._emitting
 
     def _hold(self, handle: Handle) -> Generator[Any, None, None]:
         """Wait until more is wanted; with nothing unread, notice a peer that resets the connection meanwhile."""
@@ -277,24 +276,29 @@ class Reading(Connection):
                 return
             with suppress(BlockingIOError):
                 handle.sock.recv(1, socket.MSG_PEEK)
-        self._held = Wait(f"resume of {self!r}")
+        with lock:
+            if self._wants() or self._handle is not handle:
+                return
+            held = self._held = Wait(f"resume of {self!r}")
         self._count()
         try:
-            yield from self._held.wait()
+            yield from held.wait()
         finally:
             self._held = None
             self._count()
 
     def _wake(self) -> None:
-        if self._held is not None:
-            self._held.finish()
+        with lock:
+            if self._held is not None:
+                self._held.finish()
 
     def _count(self) -> None:
         """Tell the scheduler whether the thread that reads keeps the loop going: not while nobody wants anything."""
-        aside = self._reading and (self._held is not None or not self._referenced)
-        if aside != self._aside:
-            self._aside = aside
-            current_scheduler().hopeless += 1 if aside else -1
+        with lock:
+            aside = self._reading and (self._held is not None or not self._referenced)
+            if aside != self._aside:
+                self._aside = aside
+                self._scheduler.hopeless += 1 if aside else -1
 
     # What has come in.
 
@@ -302,12 +306,14 @@ class Reading(Connection):
         if self._onread is not None:
             self._hand_to(self._onread, data)
             return
-        if self._flowing and not self._chunks and not self._receivers:
+        with lock:
+            at_once = self._flowing and not self._chunks and not self._receivers and not self._emitting
+            if not at_once:
+                self._chunks.append(data)
+                self._unread += len(data)
+                self._call_next()
+        if at_once:
             self._emit_data(data)
-            return
-        self._chunks.append(data)
-        self._unread += len(data)
-        self._call_next()
 
     def _call_next(self) -> None:
         """Wake the first who waits in recv(). It stays in the line until it has taken the data, so nobody else does."""
@@ -323,12 +329,17 @@ class Reading(Connection):
 
     def _flow(self, pulled: bool = False) -> None:
         """Emit what has been kept, as long as it flows; and the end, when it comes to that."""
-        while self._chunks and self._flowing and not self._receivers:
-            self._emit_data(self._take(CHUNK))
+        while (data := self._next_to_emit()) is not None:
+            self._emit_data(data)
         if self._eof and not self._chunks and (self._flowing is not False or pulled):
             self._emit_end()
         self._route()
         self._wake()
+
+    def _next_to_emit(self) -> bytes | None:
+        with lock:
+            self._emitting = bool(self._chunks and self._flowing and not self._receivers)
+            return self._take(CHUNK) if self._emitting else None
 
     def _end_of_stream(self) -> None:
         self._eof = True
@@ -339,9 +350,10 @@ class Reading(Connection):
         self._flow(pulled=any(pulled))
 
     def _emit_end(self) -> None:
-        if self.readableEnded or self.destroyed:
-            return
-        self.readableEnded = True
+        with lock:
+            if self.readableEnded or self.destroyed:
+                return
+            self.readableEnded = True
         self.readable = False
         if self._decoder is not None and (rest := self._decoder.decode(b"", True)):
             self._fire("data", rest)
@@ -357,14 +369,13 @@ class Reading(Connection):
 
     def _leave(self, error: BaseException | None) -> None:
         super()._leave(error)
-        if self._aside:
-            self._aside = False
-            current_scheduler().hopeless -= 1
         self._reading = self.readable = False
-        self._chunks.clear()
-        self._unread = 0
+        self._count()
+        with lock:
+            self._chunks.clear()
+            self._unread = 0
+            receivers, self._receivers = self._receivers, []
         self._route()
-        receivers, self._receivers = self._receivers, []
         for wait in receivers:
             self._raised |= wait.fail(error if error is not None else Closed())
         self._wake()

@@ -8,10 +8,11 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pollers import Handle
 
+from ..locking import lock
 from ..loop import newthread
 from ..tcp import TCP
 from ..thread import Thread
@@ -24,8 +25,6 @@ from .reading import HIGH_WATER_MARK, Reading
 from .writing import Writing
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from .server import Server
 
 
@@ -234,10 +233,13 @@ class Socket(Reading, Writing):
         if self._eof and self.writableFinished and self._tcp is not None:
             for which in ("getsockname", "getpeername"):
                 self._name(which)
+            with lock:
+                tcp, self._tcp, self._handle = self._tcp, None, None
+            if tcp is None:
+                return
             self._over = True
             self._reading = False
             self._count()
-            tcp, self._tcp, self._handle = self._tcp, None, None
             tcp.close()
             self._gone()
 

@@ -9,18 +9,16 @@ import errno
 import socket
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from pollers import NOSIGNAL, Closed, Handle, operation
 
+from ..locking import lock
 from ..loop import newthread
 from ..waits import Wait
 from .connection import Connection
 from .encodings import encode
 from .failures import described, failure, told
-
-if TYPE_CHECKING:
-    from typing import Self
 
 Callback = Callable[..., Any]
 
@@ -83,7 +81,7 @@ class Writing(Connection):
         if type(data) is not bytes:
             data = _bytes_of(data, encoding)
         send = self._send
-        if send is None:
+        if send is None or self._scheduler.crew is not None:  # with several OS threads only one of them sends
             return self._queue_up(data, callback)
         size = len(data)
         self.bytesWritten += size
@@ -130,11 +128,13 @@ class Writing(Connection):
                 self._later(self._call, "end", callback, self._refusal() if not self.writableFinished else None)
             else:
                 self._enders.append(callback)
-        if not self.writableEnded and not self.destroyed:
+        with lock:
+            if self.writableEnded or self.destroyed:
+                return self
             self.writableEnded = True
-            self.writable = False
-            self._send = None
-            self._later(self._finish)
+        self.writable = False
+        self._send = None
+        self._later(self._finish)
         return self
 
     finish = end
@@ -175,28 +175,28 @@ class Writing(Connection):
             else:
                 self._raised |= wait.fail(error)
 
-        if self._send is None:
+        if self._send is None or self._scheduler.crew is not None:
             self._queue_up(data, done)
         else:
             self.write(data)
-            if self.destroyed or self._queued:
-                self._note(done)
-            else:
+            if not self.destroyed and not self._queued:
                 return len(data)
+            self._note(done)
         yield from wait.wait()
         return len(data)
 
     # The queue.
 
     def _queue_up(self, data: bytes, callback: Callback | None) -> bool:
-        if self.destroyed or self.writableEnded:
-            self._refuse(callback)
-            return False
-        self.bytesWritten += len(data)
-        self._queued += len(data)
-        self._note(callback)
-        self._queue.append(data)
-        if self._handle is not None and not self._corked:
+        with lock:
+            if self.destroyed or self.writableEnded:
+                self._refuse(callback)
+                return False
+            self.bytesWritten += len(data)
+            self._queued += len(data)
+            self._note(callback)
+            self._queue.append(data)
+        if not self._corked:
             self._start_flushing()
         return self._below_the_mark()
 
@@ -206,10 +206,11 @@ class Writing(Connection):
             limit = OSError(errno.ENOBUFS, f"{queued} bytes are queued, more than maxBufferSize, {self.maxBufferSize}")
             self.destroy(described(limit, "write"))
             return False
-        if queued and queued >= self.writableHighWaterMark:
+        with lock:
+            if not self._queued or self._queued < self.writableHighWaterMark:
+                return True
             self.writableNeedDrain = True
-            return False
-        return True
+        return False
 
     def _note(self, callback: Callback | None) -> None:
         if callback is None:
@@ -244,11 +245,12 @@ class Writing(Connection):
 
     def _start_flushing(self) -> None:
         """See that what is queued is sent; with nothing in the queue, the way is open for write()."""
-        handle = self._handle
-        if handle is None or self._flushing:
-            return
-        if self._queue:
-            self._flushing = True
+        with lock:
+            handle = self._handle
+            if handle is None or self._flushing:
+                return
+            self._flushing = bool(self._queue)
+        if self._flushing:
             newthread(self._flush, handle, name=f"writer of {self!r}")
         else:
             self._open_the_way(handle)
@@ -261,11 +263,9 @@ class Writing(Connection):
 
     def _flush(self, handle: Handle) -> Generator[Any, None, None]:
         try:
-            while self._queue and self._handle is handle:
-                n = yield from handle.send(self._next(), self)
-                if self._handle is not handle:
-                    return
-                self._taken(n)
+            while (piece := self._next(handle)) is not None:
+                n = yield from handle.send(piece, self)
+                self._taken(handle, n)
         except Closed:
             return
         except OSError as error:
@@ -273,39 +273,48 @@ class Writing(Connection):
                 self.destroy(described(error, "write"))
         else:
             if self._handle is handle:
-                self._flushing = False
                 self._open_the_way(handle)
 
-    def _next(self) -> bytes | memoryview:
-        """The head of the queue; small pieces are put together first."""
-        queue = self._queue
-        size = len(queue[0])
-        if size < _TOGETHER and len(queue) > 1:
-            pieces = [queue.popleft()]
-            while queue and size + len(queue[0]) <= _TOGETHER:
-                size += len(queue[0])
-                pieces.append(queue.popleft())
-            queue.appendleft(b"".join(pieces))
-        return queue[0]
+    def _next(self, handle: Handle) -> bytes | memoryview | None:
+        """The head of the queue, small pieces put together; None when there is nothing more to send."""
+        with lock:
+            if self._handle is not handle:
+                return None
+            queue = self._queue
+            if not queue:
+                self._flushing = False
+                return None
+            size = len(queue[0])
+            if size < _TOGETHER and len(queue) > 1:
+                pieces = [queue.popleft()]
+                while queue and size + len(queue[0]) <= _TOGETHER:
+                    size += len(queue[0])
+                    pieces.append(queue.popleft())
+                queue.appendleft(b"".join(pieces))
+            return queue[0]
 
-    def _taken(self, n: int) -> None:
+    def _taken(self, handle: Handle, n: int) -> None:
         """The kernel has taken `n` bytes of the head."""
-        head = self._queue.popleft()
-        if n < len(head):
-            self._queue.appendleft(memoryview(head)[n:])
-        self._queued -= n
+        with lock:
+            if self._handle is not handle:
+                return
+            head = self._queue.popleft()
+            if n < len(head):
+                self._queue.appendleft(memoryview(head)[n:])
+            self._queued -= n
         if self._idle_s:
             self._active()
         self._progress()
 
     def _progress(self) -> None:
         due = []
-        sent = self.bytesWritten - self._queued
-        while self._callbacks and self._callbacks[0][0] <= sent:
-            due.append(self._callbacks.popleft()[1])
-        drained = self.writableNeedDrain and not self._queued
-        if drained:
-            self.writableNeedDrain = False
+        with lock:
+            sent = self.bytesWritten - self._queued
+            while self._callbacks and self._callbacks[0][0] <= sent:
+                due.append(self._callbacks.popleft()[1])
+            drained = self.writableNeedDrain and not self._queued
+            if drained:
+                self.writableNeedDrain = False
         if due or drained:
             self._later(self._written, due, drained and not self.writableEnded)
 
@@ -319,10 +328,11 @@ class Writing(Connection):
 
     def _finish(self) -> None:
         """When all is sent, tell the peer so."""
-        tcp = self._tcp
-        if not self.writableEnded or self._shut or tcp is None or self._queue or self._flushing:
-            return
-        self._shut = True
+        with lock:
+            tcp = self._tcp
+            if not self.writableEnded or self._shut or tcp is None or self._queue or self._flushing:
+                return
+            self._shut = True
         try:
             tcp.shutdown(socket.SHUT_WR)
         except OSError:
@@ -348,10 +358,11 @@ class Writing(Connection):
         refusal = error if error is not None else self._refusal()
         self.writable = False
         self._send = None
-        self._queue.clear()
-        self._queued = 0
-        callbacks, self._callbacks = self._callbacks, deque()
-        enders, self._enders = self._enders, []
+        with lock:
+            self._queue.clear()
+            self._queued = 0
+            callbacks, self._callbacks = self._callbacks, deque()
+            enders, self._enders = self._enders, []
         for callback in [*(callback for _, callback in callbacks), *enders]:
             self._later(self._call, "write", callback, refusal)
 

@@ -307,7 +307,7 @@ def test_a_bad_descriptor_is_an_error_later(tmp_path: Path, kind: str, code: str
         (({"port": True},), TypeError, "ERR_INVALID_ARG_TYPE"),
         (({},), TypeError, "ERR_INVALID_ARG_VALUE"),
         (({"host": "localhost"},), TypeError, "ERR_INVALID_ARG_VALUE"),
-        ((object(),), TypeError, "ERR_INVALID_ARG_VALUE"),
+        ((Ellipsis,), TypeError, "ERR_INVALID_ARG_VALUE"),
         (({"fd": -1},), RangeError, "ERR_OUT_OF_RANGE"),
         (({"fd": "3"},), TypeError, "ERR_INVALID_ARG_TYPE"),
         (({"port": 0, "backlog": "many"},), TypeError, "ERR_INVALID_ARG_TYPE"),
