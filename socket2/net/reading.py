@@ -280,17 +280,18 @@ class Reading(Connection):
             if self._wants() or self._handle is not handle:
                 return
             held = self._held = Wait(f"resume of {self!r}")
-        self._count()
+            self._count()
         try:
             yield from held.wait()
         finally:
-            self._held = None
-            self._count()
+            self._wake()
 
     def _wake(self) -> None:
         with lock:
-            if self._held is not None:
-                self._held.finish()
+            held, self._held = self._held, None
+            if held is not None:
+                held.finish()
+                self._count()  # at once: others may look whether there is anything left to wait for
 
     def _count(self) -> None:
         """Tell the scheduler whether the thread that reads keeps the loop going: not while nobody wants anything."""
