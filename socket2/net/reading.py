@@ -100,41 +100,34 @@ class Reading(Connection):
         """
         if n < 1:
             raise ValueError(f"the number of bytes to receive is positive, not {n}")
-        wait = None
+        wait: Wait | None = None
         try:
-            while (data := self._pull(n, wait)) is None:
-                wait = self._line_up(wait)
+            while isinstance(got := self._pull(n, wait), Wait):
+                wait = got
                 yield from wait.wait()
         finally:
             if wait is not None:
                 self._leave_line(wait)
         if self._flowing or self._eof:
-            self._later(self._flow, not data)
+            self._later(self._flow, not got)
         self._wake()
-        return data
+        return got
 
-    def _pull(self, n: int, wait: Wait | None) -> bytes | None:
-        """Take what there is; None if that is nothing, or for others, who have waited before."""
+    def _pull(self, n: int, before: Wait | None) -> bytes | Wait:
+        """Take what there is; if that is nothing, or others have waited longer, get into the line: `before`'s place."""
         with lock:
-            if self._chunks and (wait is not None or not self._receivers):
+            if self._chunks and (before is not None or not self._receivers):
                 return self._take(n)
             if self._eof and not self._chunks:
                 return b""
             if self.destroyed:
                 raise Closed()
-            return None
-
-    def _line_up(self, before: Wait | None) -> Wait:
-        """Wait for data; who has waited before, in the same place."""
-        wait = Wait(f"recv on {self!r}")
-        with lock:
-            if self.destroyed:
-                raise Closed()
+            wait = Wait(f"recv on {self!r}")
             if before in self._receivers:
                 self._receivers[self._receivers.index(before)] = wait
             else:
                 self._receivers.append(wait)
-            if self._chunks or self._eof:
+            if self._chunks:
                 self._call_next()
         self._route()
         self._wake()
