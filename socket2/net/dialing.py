@@ -1,23 +1,22 @@
 """From what connect() was told to a connection: looking the name up, and trying its addresses.
 
-The events on the way are told to whoever asked. Knows no Socket; to race addresses differently, change `_first_of`.
+The events on the way are told to whoever asked. Knows no Socket.
 """
 
 from __future__ import annotations
 
 import errno
-import itertools
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pollers import operation
 
-from ..addr import addr
+from ..addr import Address, Query, addr
 from ..coroutines import is_coroutine, steps_of
+from ..eyeballs import DELAY_S, connect_to_first
 from ..tcp import TCP, tcp
 from ..udp import unix
-from ..waiting import timeout
 from ..waits import Wait
 from .arguments import checked_port
 from .failures import AggregateError, RangeError, described, failure, told
@@ -25,8 +24,9 @@ from .ip import BlockList, is_blocked, isIP
 
 Tell = Callable[..., Any]
 
-_ATTEMPT_MS = 250
 _ATTEMPT_MIN_MS = 10
+_RACE_EVENTS = {"begun": "connectionAttempt", "failed": "connectionAttemptFailed", "slow": "connectionAttemptTimeout"}
+_MADE_AT = "socket2.net"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def destination(options: Mapping[str, Any]) -> Destination:
     lookup = options.get("lookup")
     if lookup is not None and not callable(lookup):
         raise TypeError(f"lookup is a function, not {lookup!r}")
-    attempt_ms = options.get("autoSelectFamilyAttemptTimeout", _ATTEMPT_MS)
+    attempt_ms = options.get("autoSelectFamilyAttemptTimeout", DELAY_S * 1000)
     if isinstance(attempt_ms, bool) or not isinstance(attempt_ms, (int, float)):
         raise TypeError(f"autoSelectFamilyAttemptTimeout is a number of milliseconds, not {attempt_ms!r}")
     if not attempt_ms > 0:
@@ -76,7 +76,7 @@ def destination(options: Mapping[str, Any]) -> Destination:
         hints=options.get("hints") or (),
         local=local,
         lookup=lookup,
-        several=several and not family and (local is None or not local[0]),
+        several=several and not family and local is None,
         attempt_s=max(attempt_ms, _ATTEMPT_MIN_MS) / 1000,
         blocked=options.get("blockList"),
     )
@@ -106,8 +106,8 @@ def dial(to: Destination, tell: Tell) -> Generator[Any, None, TCP]:
         message = f"IP is blocked by net.BlockList: {addresses[0]}"
         raise described(failure("ERR_IP_BLOCKED", message, errno.EACCES), "connect", addresses[0], to.port)
     if not to.several or len(allowed) == 1:
-        return (yield from _attempt(to, allowed[0], tell, None))
-    return (yield from _first_of(to, _alternating(allowed), tell))
+        return (yield from _attempt(to, allowed[0], tell))
+    return (yield from _first_of(to, allowed, tell))
 
 
 @operation
@@ -169,44 +169,46 @@ def _ask(lookup: Callable[..., Any], to: Destination) -> Generator[Any, None, li
 
 @operation
 def _first_of(to: Destination, addresses: list[str], tell: Tell) -> Generator[Any, None, TCP]:
-    """Try one address after the other, each but the last for a limited time. (Node's autoSelectFamily)"""
+    """Race the addresses: RFC 8305. (Node's autoSelectFamily, but that one which is slow may still win)"""
     failures: list[OSError] = []
+
+    def told_of(event: str, address: Address, error: OSError | None) -> None:
+        where = (address.host, to.port, isIP(address.host))
+        if error is not None:
+            failures.append(described(error, "connect", address.host, to.port))
+            tell(_RACE_EVENTS[event], *where, error)
+        else:
+            tell(_RACE_EVENTS[event], *where)
+
+    try:
+        return (yield from connect_to_first(_literals(addresses, to.port), {}, to.attempt_s, _MADE_AT, told_of))
+    except OSError as error:
+        if not failures:
+            raise
+        raise described(AggregateError(failures), "connect") from error
+
+
+def _literals(addresses: list[str], port: int) -> list[Address]:
+    found: list[Address] = []
     for address in addresses:
-        limit = to.attempt_s if address is not addresses[-1] else None
-        try:
-            return (yield from _attempt(to, address, tell, limit))
-        except OSError as error:
-            failures.append(error)
-    raise described(AggregateError(failures), "connect")
+        query = Query(address, port, "tcp", "inet6" if isIP(address) == 6 else "inet", None, ())
+        found += query.at_once() or ()
+    return found
 
 
 @operation
-def _attempt(to: Destination, address: str, tell: Tell, limit_s: float | None) -> Generator[Any, None, TCP]:
+def _attempt(to: Destination, address: str, tell: Tell) -> Generator[Any, None, TCP]:
     version = isIP(address)
     tell("connectionAttempt", address, to.port, version)
     conn = tcp("inet6" if version == 6 else "inet")
-    block = timeout(limit_s)
     try:
         if to.local is not None:
             conn.bind(to.local[0] or None, to.local[1])
-        with block:
-            yield from conn.connect(address, to.port)
+        yield from conn.connect(address, to.port)
     except BaseException as error:
         conn.close()
         if isinstance(error, OSError):
             described(error, "connect", address, to.port)
-            if block.expired and isinstance(error, TimeoutError):
-                tell("connectionAttemptTimeout", address, to.port, version)
-            else:
-                tell("connectionAttemptFailed", address, to.port, version, error)
+            tell("connectionAttemptFailed", address, to.port, version, error)
         raise
     return conn
-
-
-def _alternating(addresses: list[str]) -> list[str]:
-    """The families in turn, the first one's first: RFC 8305, 4."""
-    first = isIP(addresses[0])
-    ours = [address for address in addresses if isIP(address) == first]
-    others = [address for address in addresses if isIP(address) != first]
-    pairs = itertools.zip_longest(ours, others)
-    return [address for pair in pairs for address in pair if address is not None]

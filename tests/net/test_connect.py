@@ -13,7 +13,7 @@ import pytest
 
 import socket2
 from socket2 import net
-from socket2.net import AggregateError, BlockList, RangeError, Server, Socket, dialing
+from socket2.net import AggregateError, BlockList, RangeError, Server, Socket
 
 from .scene import SOCKET_EVENTS, all_of, ended, failed, greet, noting, record, run, started, turns, until
 
@@ -318,8 +318,16 @@ def test_the_addresses_are_tried_in_turn() -> None:
 
 
 def test_the_families_take_turns() -> None:
-    addresses = ["::1", "::2", "::3", "1.1.1.1"]
-    assert dialing._alternating(addresses) == ["::1", "1.1.1.1", "::2", "::3"]
+    async def main() -> None:
+        port = refused_port()
+        client = net.connect({"port": port, **finding("::1", "127.0.0.1", "127.0.0.2")})
+        assert isinstance(await failed(client.wait("connect")), AggregateError)
+        client = net.connect({"port": port, **finding("127.0.0.1", "127.0.0.2", "::1")})
+        log = record(client, ["connectionAttempt"])
+        await failed(client.wait("connect"))
+        assert [entry[1] for entry in log] == ["127.0.0.1", "::1", "127.0.0.2"]
+
+    run(main)
 
 
 def test_when_no_address_answers_there_is_an_error_for_each() -> None:
@@ -332,6 +340,29 @@ def test_when_no_address_answers_there_is_an_error_for_each() -> None:
             ("127.0.0.1", port, "ECONNREFUSED"),
         ]
         assert error.code == "ECONNREFUSED"
+
+    run(main)
+
+
+def test_an_address_that_was_slow_may_still_win() -> None:
+    """In Node it is given up, and with the last address nobody is left."""
+
+    async def main() -> None:
+        with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+            full.bind(("127.0.0.2", 0))
+            full.listen(0)
+            for sock in (first, second):
+                sock.setblocking(False)
+                sock.connect_ex(full.getsockname())
+            await turns()
+            options = {"port": full.getsockname()[1], "autoSelectFamilyAttemptTimeout": 20}
+            client = net.connect({**options, **finding("127.0.0.2", "127.0.0.1")})
+            await client.wait("connectionAttemptFailed")  # nobody listens there
+            full.accept()[0].close()  # now there is room
+            full.accept()[0].close()
+            await client.wait("connect")
+            assert client.remoteAddress == "127.0.0.2"
+            client.destroy()
 
     run(main)
 
