@@ -19,12 +19,12 @@ def _names(text: str) -> frozenset[str]:
 
 
 SOCKET_OPTIONS = _names(
-    "allowHalfOpen blockList fd handle highWaterMark keepAlive keepAliveInitialDelay maxBufferSize noDelay onread"
-    " pauseOnCreate readable signal timeout writable"
+    "allowHalfOpen blockList fd handle highWaterMark keepAlive keepAliveCount keepAliveInitialDelay keepAliveInterval"
+    " maxBufferSize noDelay onread pauseOnCreate readable signal timeout writable"
 )
 CONNECT_OPTIONS = _names(
-    "autoSelectFamily autoSelectFamilyAttemptTimeout blockList family hints host keepAlive keepAliveInitialDelay"
-    " localAddress localPort lookup noDelay path port timeout"
+    "autoSelectFamily autoSelectFamilyAttemptTimeout blockList family hints host keepAlive keepAliveCount"
+    " keepAliveInitialDelay keepAliveInterval localAddress localPort lookup noDelay path port timeout"
 )
 SERVER_OPTIONS = _names(
     "allowHalfOpen blockList highWaterMark keepAlive keepAliveCount keepAliveInitialDelay keepAliveInterval"

@@ -68,6 +68,7 @@ class Reading(Connection):
             self._flowing = False
             self._fire("pause")
         self._route()
+        self._count()
         return self
 
     def resume(self) -> Self:
@@ -139,6 +140,7 @@ class Reading(Connection):
                 self._receivers.remove(wait)
             if self._chunks or self._eof:
                 self._call_next()
+            self._count()
 
     def _take(self, n: int) -> bytes:
         data = self._chunks[0]
@@ -263,6 +265,7 @@ class Reading(Connection):
 
     def _hold(self, handle: Handle) -> Generator[Any, None, None]:
         """Wait until more is wanted; with nothing unread, notice a peer that resets the connection meanwhile."""
+        self._count()
         if not self._chunks:
             yield from handle.wait_readable(self)
             if self._handle is not handle or self._wants():
@@ -273,23 +276,23 @@ class Reading(Connection):
             if self._wants() or self._handle is not handle:
                 return
             held = self._held = Wait(f"resume of {self!r}")
-            self._count()
         try:
             yield from held.wait()
         finally:
             self._wake()
 
     def _wake(self) -> None:
+        """More may be wanted now."""
         with lock:
             held, self._held = self._held, None
             if held is not None:
                 held.finish()
-                self._count()  # at once: others may look whether there is anything left to wait for
+            self._count()  # at once: others may look whether there is anything left to wait for
 
     def _count(self) -> None:
         """Tell the scheduler whether the thread that reads keeps the loop going: not while nobody wants anything."""
         with lock:
-            aside = self._reading and (self._held is not None or not self._referenced)
+            aside = self._reading and not (self._referenced and self._wants())
             if aside != self._aside:
                 self._aside = aside
                 self._scheduler.hopeless += 1 if aside else -1

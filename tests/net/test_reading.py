@@ -594,6 +594,8 @@ def test_a_socket_that_reads_keeps_the_loop_going_unless_it_is_unreferenced() ->
         assert other.ref() is other
         assert not socket2.start(0.02)
         other.pause()
+        assert socket2.start(LIMIT_S)
+        other.resume()
         assert not socket2.start(0.02)
         other.destroy()
         assert socket2.start(LIMIT_S)

@@ -410,6 +410,7 @@ def test_a_listener_that_fails_costs_its_connection_only(crashes: list[BaseExcep
 def test_the_options_of_a_server_are_its_sockets() -> None:
     async def main() -> None:
         options = {"noDelay": True, "keepAlive": True, "keepAliveInitialDelay": 30000, "highWaterMark": 5}
+        options |= {"keepAliveInterval": 5000, "keepAliveCount": 3}
         async with net.createServer({**options, "maxBufferSize": 77, "allowHalfOpen": True}) as server:
             client = net.connect(await started(server), "127.0.0.1")
             conn = await server.accept()
@@ -419,6 +420,8 @@ def test_the_options_of_a_server_are_its_sockets() -> None:
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             if hasattr(socket, "TCP_KEEPIDLE"):
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 5
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
             assert (conn.writableHighWaterMark, conn.readableHighWaterMark, conn.maxBufferSize) == (5, 5, 77)
             assert conn.allowHalfOpen
             conn.destroy()
