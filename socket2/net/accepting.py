@@ -107,7 +107,10 @@ class Accepting(Emitter):
                 self._count()
                 self._fire("error", described(error, "accept"))
                 return
-            self._accepted(conn)
+            if self._told:
+                self._accepted(conn)
+            else:
+                conn.close()  # the server was closed a moment ago
 
     def _accepted(self, conn: TCP) -> None:
         drop = self._reason_to_drop(conn)
@@ -123,9 +126,10 @@ class Accepting(Emitter):
 
     def _hand_out(self, socket: Socket) -> None:
         with lock:
-            taker = self._takers.pop(0) if self._takers else None
-        if taker is not None:
-            taker.finish(socket)
+            taken = False
+            while self._takers and not taken:
+                taken = self._takers.pop(0).finish(socket)  # not if it was cancelled, and has not left the line yet
+        if taken:
             self._see_to_accepting()
         elif self.listenerCount("connection"):
             self._fire("connection", socket)

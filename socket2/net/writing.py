@@ -15,6 +15,7 @@ from pollers import NOSIGNAL, Closed, Handle, operation
 
 from ..locking import lock
 from ..loop import newthread
+from ..tcp import TCP
 from ..waits import Wait
 from .connection import Connection
 from .encodings import encode
@@ -337,10 +338,10 @@ class Writing(Connection):
             tcp.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # the peer has gone: who reads will hear of it
-        self._later(self._emit_finish)
+        self._later(self._emit_finish, tcp)
 
-    def _emit_finish(self) -> None:
-        if self.destroyed:
+    def _emit_finish(self, tcp: TCP) -> None:
+        if self._tcp is not tcp:  # destroyed, and perhaps connected again
             return
         self.writableFinished = True
         self._fire("finish")

@@ -513,6 +513,30 @@ def test_connecting_again_in_the_listener_of_close() -> None:
     run(main)
 
 
+def test_connecting_again_at_once() -> None:
+    """What the first connection has put off is not the second one's."""
+
+    async def main() -> None:
+        async with greeter() as (_, port):
+            client = net.connect(port, "127.0.0.1")
+            await client.wait("connect")
+            client.end("first")
+            client._finish()  # so that 'finish' is put off
+            client.destroy()
+            log = record(client, ["connect", "finish", "end", "close"])
+            client.connect(port, "127.0.0.1")
+            client.write("second")
+            await until(log, "connect")
+            assert client.writable
+            assert log == [("close", False), "connect"]
+            client.resume()
+            while log.count(("close", False)) < 2:
+                await turns()
+            assert log == [("close", False), "connect", "end", "finish", ("close", False)]
+
+    run(main)
+
+
 def test_destroying_while_connecting() -> None:
     async def main() -> None:
         async with greeter() as (_, port):

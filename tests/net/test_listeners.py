@@ -123,6 +123,21 @@ def test_an_accept_that_runs_out_of_time_loses_no_connection() -> None:
     run(main)
 
 
+def test_a_connection_is_not_given_to_a_thread_that_was_cancelled_a_moment_ago() -> None:
+    async def main() -> None:
+        async with net.createServer() as server:
+            client = net.connect(await started(server), "127.0.0.1")
+            conn = await server.accept()
+            taker = socket2.newthread(server.accept)
+            taker.cancel()
+            server._hand_out(conn)
+            assert await server.accept() is conn
+            conn.destroy()
+            client.destroy()
+
+    run(main)
+
+
 def test_accept_of_a_server_that_does_not_listen() -> None:
     async def main() -> None:
         server = net.createServer()
