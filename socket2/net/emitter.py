@@ -131,10 +131,13 @@ class Emitter(EventEmitter):
             scheduler.post(self._catch_up)
 
     def _catch_up(self) -> None:
-        while self._put_off:
+        try:
             self._put_off[0]()
+        finally:
             with lock:
-                self._put_off = self._put_off[1:]
+                left = self._put_off = self._put_off[1:]
+            if left:
+                current_scheduler().post(self._catch_up)
 
     def _emit_run(self, listener: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         made = listener(*args, **kwargs)
