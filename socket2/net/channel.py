@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
-from pollers import NOSIGNAL, Closed, Handle, operation
+from pollers import NOSIGNAL, Closed, Handle, operation, receive_descriptors, send_descriptors
 
 from ..loop import newthread
 from ..tcp import TCP
@@ -30,7 +30,6 @@ from .socket import Socket
 _HEAD = struct.Struct("!IB")  # the length of what follows, and whether a descriptor comes with it
 _BLOCK = 65536
 _DESCRIPTORS_MAX = 16
-_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 Answer = Callable[["Channel", dict[str, Any]], tuple[dict[str, Any], int | None]]
 
@@ -190,7 +189,7 @@ class Channel(Emitter):
         with_it = [] if fd is None else [fd]
         while left:
             try:
-                n = socket.send_fds(handle.sock, [left], with_it, NOSIGNAL)
+                n = send_descriptors(handle.sock, left, with_it) if with_it else handle.sock.send(left, NOSIGNAL)
             except BlockingIOError:
                 yield from handle.wait_writable(self)
                 continue
@@ -210,7 +209,7 @@ class Channel(Emitter):
             while True:
                 yield from handle.wait_readable(self)
                 try:
-                    block, fds, _, _ = socket.recv_fds(handle.sock, _BLOCK, _DESCRIPTORS_MAX, _CLOEXEC)
+                    block, fds = receive_descriptors(handle.sock, _BLOCK, _DESCRIPTORS_MAX)
                 except BlockingIOError:
                     continue
                 descriptors.extend(fds)
