@@ -81,10 +81,20 @@ def _socket2(program: str, style: str) -> Roster:
     )
 
 
+def _net(program: str) -> Roster:
+    """The evented face, as _socket2() does the coroutines."""
+    command = (sys.executable, "-m", f"bench.{program}")
+    return (
+        Contender("socket2-net", command, "pyee", {POLLER: "epoll"}),
+        Contender("socket2-native-net", command, "pyee", {POLLER: "native"}),
+    )
+
+
 ECHO_SERVERS: Roster = (
     Contender("c", (str(BUILD / "echo_server"),)),
     *_socket2("servers.echo.socket2_{style}", "generator"),
     *_socket2("servers.echo.socket2_{style}", "async"),
+    *_net("servers.echo.socket2_net"),
     _python("uvloop-protocol", "servers.echo.uvloop_protocol", "uvloop"),
     _python("uvloop-streams", "servers.echo.uvloop_streams", "uvloop"),
     _python("asyncio-protocol", "servers.echo.asyncio_protocol"),

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from .attempts import NOSIGNAL
 from .credentials import peer_uid
 from .disconnect import disconnect
 from .operation import (
@@ -34,6 +35,7 @@ from .unbound import adopt, local_address
 
 __all__ = [
     "CHECKING",
+    "NOSIGNAL",
     "OPTIONS",
     "STREAK_MAX",
     "Address",

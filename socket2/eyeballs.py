@@ -8,7 +8,7 @@ Nothing is left of the others when it is returned, or when the wait for it is gi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from errno import EADDRNOTAVAIL, EAFNOSUPPORT, ECANCELED, ENETUNREACH
 from time import monotonic
 from typing import Any
@@ -30,10 +30,16 @@ DELAY_S = 0.25
 _NO_NETWORK = {EADDRNOTAVAIL, EAFNOSUPPORT, ENETUNREACH}
 
 
+Tell = Callable[[str, Address, OSError | None], Any]
+
+
 def connect_to_first(
-    addresses: Sequence[Address], options: dict[str, Any], delay_s: float, made_at: str
+    addresses: Sequence[Address], options: dict[str, Any], delay_s: float, made_at: str, tell: Tell | None = None
 ) -> Operation[TCP]:
     """Connect to one of the addresses; return the socket. `options`: setopt() of each socket before it is connected.
+
+    With several addresses `tell` is called when one is tried ("begun"), when it has failed ("failed", with the error),
+    and when it takes so long that the next one is tried as well ("slow").
 
     Raises OSError when none answers: of their class if all failed for reasons of one class; its text names each
     address with its reason, and its __cause__ is the group of the errors.
@@ -41,7 +47,7 @@ def connect_to_first(
     order = interleaved(addresses)
     if len(order) == 1:
         return _connect_to(order[0], options, made_at, [])
-    return _Race(order, options, delay_s, made_at).winner()
+    return _Race(order, options, delay_s, made_at, tell).winner()
 
 
 def interleaved(addresses: Iterable[Address]) -> list[Address]:
@@ -78,8 +84,11 @@ def _connect_to(
 class _Race:
     """The attempts. They tell the race of their ends by adding to `_ended`, and then finishing `_news`."""
 
-    def __init__(self, order: list[Address], options: dict[str, Any], delay_s: float, made_at: str) -> None:
+    def __init__(
+        self, order: list[Address], options: dict[str, Any], delay_s: float, made_at: str, tell: Tell | None
+    ) -> None:
         self._order = order
+        self._tell: Tell = tell if tell is not None else lambda event, address, error: None
         self._options = options
         self._delay_s = delay_s
         self._made_at = made_at
@@ -117,10 +126,14 @@ class _Race:
                     return outcome
             if left:
                 address = left.popleft()
+                self._tell("begun", address, None)
                 self._threads.append(newthread(self._attempt, address, name=f"connect to {address}"))
             elif len(self._ended) == len(self._order):
                 raise _failure(self._ended)
+            ended = len(self._ended)
             yield from self._until(news, self._delay_s if left else None)
+            if left and len(self._ended) == ended:
+                self._tell("slow", address, None)
 
     @operation
     def _until(self, news: Wait, limit_s: float | None) -> Generator[Any, None, None]:
@@ -139,6 +152,8 @@ class _Race:
             outcome = yield from _connect_to(address, self._options, self._made_at, self._opened)
         except Exception as error:
             outcome = error
+            if isinstance(error, OSError):
+                self._tell("failed", address, error)
         finally:
             self._ended.append((address, outcome))
             self._news.finish()

@@ -150,7 +150,8 @@ class Crew:
                 return False
             # Up before the queues are looked at: whoever adds to them later sees it, and wakes the poller.
             self._polling = True
-            wait_s = member.wait_s(deadline)
+            # It may have become leader after it was told to leave: by its bell, which does not end this wait.
+            wait_s = 0 if member.has_reason_to_leave() else member.wait_s(deadline)
         waiters = []
         try:
             waiters = scheduler.poller.poll(wait_s)

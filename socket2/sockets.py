@@ -134,6 +134,11 @@ class Socket:
         """Whether close() or detach() was called."""
         return self.fileno() < 0
 
+    @property
+    def handle(self) -> Handle:
+        """The poller's handle, for what is built on this. Attaches the socket if it was not yet. Closed when closed."""
+        return self._handle or self._attach()
+
     def fileno(self) -> int:
         """The descriptor, -1 when closed."""
         if self._handle is not None:

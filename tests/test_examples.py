@@ -22,12 +22,12 @@ from .interop.peers import LIMIT_S, ROOT, Program, beside, connect, pattern, pyt
 
 EXAMPLES = ROOT / "examples"
 STOP_S = 1.0
-ECHO_SERVERS = ["echo_server.py", "echo_server_async.py"]
+ECHO_SERVERS = ["echo_server.py", "echo_server_async.py", "echo_server_net.py"]
 SERVERS = [[name] for name in [*ECHO_SERVERS, "chat.py", "udp_time_server.py", "worker_server.py"]] + [
     ["tcp_proxy.py", "127.0.0.1:9"],
     ["throttled_server.py", str(Path(__file__).resolve())],
 ]
-ALL = {"echo_server.py", "echo_server_async.py", "chat.py", "udp_time_server.py", "tcp_proxy.py"} | {
+ALL = {*ECHO_SERVERS, "chat.py", "udp_time_server.py", "tcp_proxy.py"} | {
     "port_scanner.py",
     "ping.py",
     "worker_server.py",

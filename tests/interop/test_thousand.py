@@ -74,7 +74,7 @@ class Crowd:
 
 
 @pytest.mark.usefixtures("descriptors")
-@pytest.mark.parametrize("server_style", ["echo_server.py", "echo_server_async.py"])
+@pytest.mark.parametrize("server_style", ["echo_server.py", "echo_server_async.py", "echo_server_net.py"])
 def test_a_thousand_clients_at_once(server_style: str) -> None:
     with python(ROOT / "examples" / server_style, "--port", "0") as server:
         crowd = Crowd(server.port())

@@ -1,0 +1,225 @@
+"""Taking connections from a listening socket, and handing them out: to listeners, or to threads that ask for them.
+
+One thread accepts, while there is somebody to accept for; until then connections wait in the backlog. Knows nothing of
+how the socket came to listen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any, Self
+
+from pollers import Closed, operation
+
+from ..locking import lock
+from ..loop import newthread
+from ..scheduler import current_scheduler
+from ..tcp import TCP
+from ..thread import Thread
+from ..waiting import sleep
+from ..waits import Wait
+from .emitter import Emitter
+from .endpoints import family_of, host_of, port_of
+from .failures import described
+from .ip import BlockList, is_blocked
+from .listening import Listener
+from .socket import Socket
+
+
+class Accepting(Emitter):
+    """What a server does while it listens."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._socket_options = dict(options)
+        self._pause_on_connect = bool(self._socket_options.pop("pauseOnConnect", False))
+        self._block_list: BlockList | None = self._socket_options.pop("blockList", None)
+        self._max_connections: int | None = None
+        self._drops_too_many = False
+        self._shared = False
+        self._listener: Listener | None = None
+        self._opening: object | None = None  # the listen() that is under way, or has succeeded
+        self._told = False  # 'listening' was emitted
+        self._sockets: set[Socket] = set()
+        self._acceptor: Thread | None = None
+        self._accepting: object | None = None  # the acceptor's turn: a later one has another
+        self._pauser: Thread | None = None
+        self._takers: list[Wait] = []
+        self._spare: list[Socket] = []  # accepted for somebody who has left
+        self._referenced = True
+        self._aside = False
+
+    @property
+    def maxConnections(self) -> int | None:
+        """How many connections there may be; more are dropped, see dropMaxConnection. None: any number. May be set."""
+        return self._max_connections
+
+    @maxConnections.setter
+    def maxConnections(self, limit: int | None) -> None:
+        self._max_connections = limit
+        self._see_to_accepting()
+
+    @property
+    def dropMaxConnection(self) -> bool:
+        """Whether to drop connections that are too many even if other processes may take them. May be set."""
+        return self._drops_too_many
+
+    @dropMaxConnection.setter
+    def dropMaxConnection(self, drops: bool) -> None:
+        self._drops_too_many = drops
+        self._see_to_accepting()
+
+    def _share(self) -> None:
+        """Other processes accept from this socket as well."""
+        self._shared = True
+        self._see_to_accepting()
+
+    def _see_to_accepting(self) -> None:
+        """Have a thread accept if there is somebody to accept for, and none if not."""
+        with lock:
+            wanted = self._told and self._pauser is None and bool(self._takers or self.listenerCount("connection"))
+            wanted = wanted and not (self._shared and self._is_full() and not self._drops_too_many)
+            listener = self._listener if wanted and self._accepting is None else None
+            stopped = None
+            if listener is not None:
+                self._accepting = turn = object()
+            elif not wanted:
+                stopped, self._acceptor, self._accepting = self._acceptor, None, None
+        if listener is not None:
+            self._acceptor = newthread(self._accept, listener.sock, turn, name=f"acceptor of {self!r}")
+        if stopped is not None:
+            stopped.cancel()
+        self._count()
+
+    def _listeners_changed(self, event: str) -> None:
+        if event == "connection" and self._told:
+            self._see_to_accepting()
+
+    def _accept(self, sock: TCP, turn: object) -> Generator[Any, None, None]:
+        yield from sleep(0)  # until it is known who accepts, and can be stopped
+        while self._accepting is turn:
+            try:
+                conn = yield from sock.accept()
+            except Closed:
+                return
+            except OSError as error:
+                self._acceptor = self._accepting = None
+                self._count()
+                self._fire("error", described(error, "accept"))
+                return
+            if self._told:
+                self._accepted(conn)
+            else:
+                conn.close()  # the server was closed a moment ago
+
+    def _accepted(self, conn: TCP) -> None:
+        drop = self._reason_to_drop(conn)
+        if drop is not None:
+            conn.close()
+            self._fire("drop", drop)
+            return
+        socket = Socket({**self._socket_options, "handle": conn, "pauseOnCreate": self._pause_on_connect})
+        self._took(socket)
+        self._hand_out(socket)
+        if self._shared:
+            self._see_to_accepting()
+
+    def _hand_out(self, socket: Socket) -> None:
+        with lock:
+            taken = False
+            while self._takers and not taken:
+                taken = self._takers.pop(0).finish(socket)  # not if it was cancelled, and has not left the line yet
+        if taken:
+            self._see_to_accepting()
+        elif self.listenerCount("connection"):
+            self._fire("connection", socket)
+        else:
+            self._spare.append(socket)
+
+    def _is_full(self) -> bool:
+        return self._max_connections is not None and len(self._sockets) >= self._max_connections
+
+    def _reason_to_drop(self, conn: TCP) -> dict[str, Any] | None:
+        """What is told of a connection that is too much or unwanted; None for one that is welcome."""
+        peer = conn.remote_address
+        blocked = isinstance(peer, tuple) and is_blocked(self._block_list, peer[0])
+        if not blocked and not self._is_full():
+            return None
+        here = conn.local_address
+        return {
+            "localAddress": host_of(here),
+            "localPort": port_of(here),
+            "localFamily": family_of(here),
+            "remoteAddress": host_of(peer),
+            "remotePort": port_of(peer),
+            "remoteFamily": family_of(peer),
+        }
+
+    @operation
+    def accept(self) -> Generator[Any, None, Socket]:
+        """Take the next connection, which is not emitted then. Threads get them in the order they have asked. (Ours)
+
+        Cancelled or out of time: no connection is lost. Raises Closed when the server is closed, or has not been told
+        to listen; the error when that fails.
+        """
+        if self._spare:
+            return self._spare.pop(0)
+        if self._opening is None:
+            raise Closed("the server does not listen")
+        wait = Wait(f"accept on {self!r}")
+        self._takers.append(wait)
+        self._see_to_accepting()
+        try:
+            socket: Socket = yield from wait.wait()
+        except BaseException:
+            if wait in self._takers:
+                self._takers.remove(wait)
+            elif wait.finished and isinstance(wait.result, Socket):
+                self._hand_out(wait.result)
+            self._see_to_accepting()
+            raise
+        return socket
+
+    def __aiter__(self) -> Self:
+        return self
+
+    @operation
+    def __anext__(self) -> Generator[Any, None, Socket]:
+        try:
+            return (yield from self.accept())
+        except Closed:
+            raise StopAsyncIteration from None
+
+    def pause(self, msecs: float = 1000) -> Self:
+        """Accept nothing for `msecs` milliseconds; connections wait meanwhile. While paused: no effect. (Luvit)"""
+        if self._listener is not None and self._pauser is None:
+            self._pauser = newthread(self._unpause_after, msecs / 1000, name=f"pause of {self!r}")
+            self._see_to_accepting()
+        return self
+
+    def _unpause_after(self, seconds: float) -> Generator[Any, None, None]:
+        yield from sleep(seconds)
+        self._pauser = None
+        self._see_to_accepting()
+
+    def ref(self) -> Self:
+        """Keep the loop going while it listens, as it does by itself."""
+        self._referenced = True
+        self._count()
+        return self
+
+    def unref(self) -> Self:
+        """Do not keep the loop going: start() returns when nothing else is left."""
+        self._referenced = False
+        self._count()
+        return self
+
+    def _count(self) -> None:
+        with lock:
+            aside = self._acceptor is not None and not self._referenced
+            if aside != self._aside:
+                self._aside = aside
+                current_scheduler().hopeless += 1 if aside else -1
+
+    def _took(self, socket: Socket) -> None:
+        """A connection was accepted. To be overridden."""

@@ -1,0 +1,214 @@
+"""From what connect() was told to a connection: looking the name up, and trying its addresses.
+
+The events on the way are told to whoever asked. Knows no Socket.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pollers import operation
+
+from ..addr import Address, Query, addr
+from ..coroutines import is_coroutine, steps_of
+from ..eyeballs import DELAY_S, connect_to_first
+from ..tcp import TCP, tcp
+from ..udp import unix
+from ..waits import Wait
+from .arguments import checked_port
+from .failures import AggregateError, RangeError, described, failure, told
+from .ip import BlockList, is_blocked, isIP
+
+Tell = Callable[..., Any]
+
+_ATTEMPT_MIN_MS = 10
+_RACE_EVENTS = {"begun": "connectionAttempt", "failed": "connectionAttemptFailed", "slow": "connectionAttemptTimeout"}
+_MADE_AT = "socket2.net"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where to connect to, and how; checked when it is made."""
+
+    path: str | bytes | None
+    host: str
+    port: int
+    family: int
+    hints: Any
+    local: tuple[str, int] | None
+    lookup: Callable[..., Any] | None
+    several: bool  # autoSelectFamily
+    attempt_s: float
+    blocked: BlockList | None
+
+
+def destination(options: Mapping[str, Any]) -> Destination:
+    """Check the options of connect(). TypeError, RangeError."""
+    path, port = options.get("path"), options.get("port")
+    if path is None and port is None:
+        raise told(TypeError("connect() needs a port or a path"), code="ERR_MISSING_ARGS")
+    if path is not None and not isinstance(path, (str, bytes)):
+        raise TypeError(f"a path is text, not {path!r}")
+    host = options.get("host") or "localhost"
+    if not isinstance(host, str):
+        raise TypeError(f"a host is text, not {host!r}")
+    family = options.get("family") or 0
+    if family not in (0, 4, 6):
+        raise told(ValueError(f"a family is 0, 4 or 6, not {family!r}"), code="ERR_INVALID_ARG_VALUE")
+    lookup = options.get("lookup")
+    if lookup is not None and not callable(lookup):
+        raise TypeError(f"lookup is a function, not {lookup!r}")
+    attempt_ms = options.get("autoSelectFamilyAttemptTimeout", DELAY_S * 1000)
+    if isinstance(attempt_ms, bool) or not isinstance(attempt_ms, (int, float)):
+        raise TypeError(f"autoSelectFamilyAttemptTimeout is a number of milliseconds, not {attempt_ms!r}")
+    if not attempt_ms > 0:
+        raise RangeError(f"autoSelectFamilyAttemptTimeout is positive, not {attempt_ms!r}")
+    local = _local(options.get("localAddress"), options.get("localPort"))
+    several = bool(options.get("autoSelectFamily", True))
+    return Destination(
+        path=path,
+        host=host,
+        port=0 if path is not None else checked_port(port),
+        family=family,
+        hints=options.get("hints") or (),
+        local=local,
+        lookup=lookup,
+        several=several and not family and local is None,
+        attempt_s=max(attempt_ms, _ATTEMPT_MIN_MS) / 1000,
+        blocked=options.get("blockList"),
+    )
+
+
+def _local(address: Any, port: Any) -> tuple[str, int] | None:
+    if address is None and port is None:
+        return None
+    if address is not None and not isIP(address):
+        raise told(TypeError(f"localAddress is an IP address, not {address!r}"), code="ERR_INVALID_IP_ADDRESS")
+    if port is not None and (isinstance(port, bool) or not isinstance(port, int)):
+        raise told(TypeError(f"localPort is a number, not {port!r}"), code="ERR_INVALID_ARG_TYPE")
+    return address or "", checked_port(port or 0)
+
+
+@operation
+def dial(to: Destination, tell: Tell) -> Generator[Any, None, TCP]:
+    """Connect; `tell` is called with the names of events and what belongs to them. OSError, socket.gaierror."""
+    if to.path is not None:
+        return (yield from _dial_path(to.path))
+    if isIP(to.host):
+        addresses = [to.host]
+    else:
+        addresses = yield from _look_up(to, tell)
+    allowed = [address for address in addresses if not is_blocked(to.blocked, address)]
+    if not allowed:
+        message = f"IP is blocked by net.BlockList: {addresses[0]}"
+        raise described(failure("ERR_IP_BLOCKED", message, errno.EACCES), "connect", addresses[0], to.port)
+    if not to.several or len(allowed) == 1:
+        return (yield from _attempt(to, allowed[0], tell))
+    return (yield from _first_of(to, allowed, tell))
+
+
+@operation
+def _dial_path(path: str | bytes) -> Generator[Any, None, TCP]:
+    conn = unix()
+    try:
+        yield from conn.connect(path)
+    except BaseException as error:
+        conn.close()
+        if isinstance(error, OSError):
+            described(error, "connect", path)
+        raise
+    return conn
+
+
+# Names.
+
+
+@operation
+def _look_up(to: Destination, tell: Tell) -> Generator[Any, None, list[str]]:
+    try:
+        if to.lookup is not None:
+            found = yield from _ask(to.lookup, to)
+        else:
+            family = {0: None, 4: "inet", 6: "inet6"}[to.family]
+            found = [address.host for address in (yield from addr(to.host, to.port, "tcp", family, flags=to.hints))]
+    except Exception as error:
+        described(error, "getaddrinfo", to.host)
+        tell("lookup", error, None, None, to.host)
+        raise
+    found = list(dict.fromkeys(found))
+    for address in found if to.several else found[:1]:
+        tell("lookup", None, address, isIP(address), to.host)
+    return found
+
+
+@operation
+def _ask(lookup: Callable[..., Any], to: Destination) -> Generator[Any, None, list[str]]:
+    """Call a look-up of the user's: it calls back, as Node's do, or is a thread that returns what it has found."""
+    wait = Wait(f"look-up of {to.host!r}")
+
+    def answer(error: BaseException | None, address: Any = None, family: int | None = None) -> None:
+        wait.finish(address) if error is None else wait.fail(error)
+
+    options = {"family": to.family, "hints": to.hints, "all": to.several}
+    made = lookup(to.host, options, answer)
+    found = (yield from steps_of(made)) if is_coroutine(made) else (yield from wait.wait())
+    several: list[Any] = [found] if isinstance(found, (str, Mapping)) else list(found or ())
+    addresses: list[str] = [one["address"] if isinstance(one, Mapping) else one for one in several]
+    wrong = [address for address in addresses if not isIP(address)]
+    if wrong or not addresses:
+        message = f"the look-up of {to.host!r} gave no IP address: {found!r}"
+        raise failure("ERR_INVALID_IP_ADDRESS" if wrong else "ENOTFOUND", message)
+    return addresses
+
+
+# Attempts.
+
+
+@operation
+def _first_of(to: Destination, addresses: list[str], tell: Tell) -> Generator[Any, None, TCP]:
+    """Race the addresses: RFC 8305. (Node's autoSelectFamily, but that one which is slow may still win)"""
+    failures: list[OSError] = []
+
+    def told_of(event: str, address: Address, error: OSError | None) -> None:
+        where = (address.host, to.port, isIP(address.host))
+        if error is not None:
+            failures.append(described(error, "connect", address.host, to.port))
+            tell(_RACE_EVENTS[event], *where, error)
+        else:
+            tell(_RACE_EVENTS[event], *where)
+
+    try:
+        return (yield from connect_to_first(_literals(addresses, to.port), {}, to.attempt_s, _MADE_AT, told_of))
+    except OSError as error:
+        if not failures:
+            raise
+        raise described(AggregateError(failures), "connect") from error
+
+
+def _literals(addresses: list[str], port: int) -> list[Address]:
+    found: list[Address] = []
+    for address in addresses:
+        query = Query(address, port, "tcp", "inet6" if isIP(address) == 6 else "inet", None, ())
+        found += query.at_once() or ()
+    return found
+
+
+@operation
+def _attempt(to: Destination, address: str, tell: Tell) -> Generator[Any, None, TCP]:
+    version = isIP(address)
+    tell("connectionAttempt", address, to.port, version)
+    conn = tcp("inet6" if version == 6 else "inet")
+    try:
+        if to.local is not None:
+            conn.bind(to.local[0] or None, to.local[1])
+        yield from conn.connect(address, to.port)
+    except BaseException as error:
+        conn.close()
+        if isinstance(error, OSError):
+            described(error, "connect", address, to.port)
+            tell("connectionAttemptFailed", address, to.port, version, error)
+        raise
+    return conn

@@ -1,0 +1,183 @@
+"""Event emitters: pyee's, with Node's names beside its own, and listeners that may be threads.
+
+A listener is a plain function, called where the event happens, or a generator function or `async def`, run as a
+thread. What one raises is told to socket2's crashhook and goes no further: one connection's mistake is not another's.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+from pyee.base import EventEmitter
+
+from pollers import operation
+
+from ..coroutines import is_coroutine, steps_of
+from ..locking import lock
+from ..loop import newthread
+from ..scheduler import current_scheduler
+from ..waits import Wait
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Emitter(EventEmitter):
+    """An event emitter. `on`, `once`, `emit`, `listeners` and the rest as in pyee; these are Node's spellings."""
+
+    _put_off: tuple[Callable[[], Any], ...] = ()
+
+    def addListener(self, event: str, listener: F) -> F:
+        """As on(); return the listener."""
+        self.add_listener(event, listener)
+        return listener
+
+    def prependListener(self, event: str, listener: F) -> F:
+        """As on(), before those that are there."""
+        self.on(event, listener)
+        self._events[event].move_to_end(listener, last=False)
+        self._listeners_changed(event)
+        return listener
+
+    def prependOnceListener(self, event: str, listener: F) -> F:
+        """As once(), before those that are there."""
+        self.once(event, listener)
+        self._events[event].move_to_end(listener, last=False)
+        self._listeners_changed(event)
+        return listener
+
+    def removeListener(self, event: str, listener: Callable[..., Any]) -> None:
+        """Remove a listener; nothing happens when it is not there."""
+        if listener in self.listeners(event):
+            self.remove_listener(event, listener)
+
+    off = removeListener
+
+    def remove_all_listeners(self, event: str | None = None) -> None:
+        """Remove the listeners of an event, or of all events."""
+        names = [event] if event is not None else list(self._events)
+        super().remove_all_listeners(event)
+        for name in names:
+            self._listeners_changed(name)
+
+    removeAllListeners = remove_all_listeners
+
+    def eventNames(self) -> list[str]:
+        """Return the names of the events that somebody listens to."""
+        return [name for name, listeners in self._events.items() if listeners]
+
+    def listenerCount(self, event: str) -> int:
+        """Return how many listeners an event has."""
+        return len(self._events.get(event, ()))
+
+    @operation
+    def wait(self, event: str) -> Generator[Any, None, Any]:
+        """Wait for the next `event`; return what came with it: nothing, one value, or a tuple of them.
+
+        An 'error' that comes first is raised. Cancelled or out of time: the event is not waited for any more. (Node's
+        events.once)
+        """
+        wait = Wait(f"event {event!r}")
+
+        def happened(*args: Any) -> None:
+            leave()
+            wait.finish(args if len(args) > 1 else args[0] if args else None)
+
+        def failed(error: BaseException) -> None:
+            leave()
+            wait.fail(error)
+
+        def leave() -> None:
+            self.removeListener(event, happened)
+            self.removeListener("error", failed)
+
+        self.on(event, happened)
+        if event != "error":
+            self.on("error", failed)
+        try:
+            return (yield from wait.wait())
+        finally:
+            leave()
+
+    # For those who are emitters.
+
+    def _fire(self, event: str, *args: Any) -> None:
+        """Emit an event of our own: what a listener raises stays here. An error without a listener is reported."""
+        try:
+            self.emit(event, *args)
+        except Exception as error:
+            self._listener_failed(event, args, error)
+
+    def _call(self, name: str, callback: Callable[..., Any], *args: Any) -> None:
+        """Call a callback as a listener is called."""
+        try:
+            self._emit_run(callback, args, {})
+        except Exception as error:
+            self._listener_failed(name, args, error)
+
+    def _later(self, call: Callable[..., Any], *args: Any) -> None:
+        """Have the loop make a call in a later turn, after those that were put off before."""
+        scheduler = current_scheduler()
+        put_off = functools.partial(call, *args)
+        if scheduler.crew is None:
+            scheduler.post(put_off)
+            return
+        # Several OS threads make the calls that are posted: one emitter's are made by one of them, in their order.
+        with lock:
+            is_first = not self._put_off
+            self._put_off = (*self._put_off, put_off)
+        if is_first:
+            scheduler.post(self._catch_up)
+
+    def _catch_up(self) -> None:
+        try:
+            self._put_off[0]()
+        finally:
+            with lock:
+                left = self._put_off = self._put_off[1:]
+            if left:
+                current_scheduler().post(self._catch_up)
+
+    def _emit_run(self, listener: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        made = listener(*args, **kwargs)
+        if made is not None:
+            self._carry_on(listener, made, args)
+
+    def _carry_on(self, listener: Callable[..., Any], made: Any, args: tuple[Any, ...]) -> None:
+        """A listener that has returned a generator or coroutine is a thread."""
+        if is_coroutine(made):
+            name = getattr(listener, "__qualname__", "listener")
+            newthread(self._guarded(name, made, args), name=name)
+
+    @operation
+    def _guarded(self, name: str, made: Any, args: tuple[Any, ...]) -> Generator[Any, None, None]:
+        try:
+            yield from steps_of(made)
+        except Exception as error:
+            self._listener_failed(name, args, error)
+
+    def _listener_failed(self, event: str, args: tuple[Any, ...], error: Exception) -> None:
+        """A listener, or a callback, has raised an error."""
+        newthread(_raise, error, name=f"listener of {event!r}")
+
+    def _listeners_changed(self, event: str) -> None:
+        """A listener of `event` was added or removed. To be overridden."""
+
+    def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
+        if not callable(k):
+            raise TypeError(f"a listener is a function, not {k!r}")
+        super()._add_event_handler(event, k, v)
+        self._listeners_changed(event)
+
+    def _remove_listener(self, event: str, f: Callable[..., Any]) -> None:
+        super()._remove_listener(event, f)
+        self._listeners_changed(event)
+
+
+def _raise(error: Exception) -> None:
+    """End a thread with an error that nobody joins: that is how errors are reported."""
+    try:
+        raise error
+    finally:
+        del error

@@ -1,0 +1,61 @@
+"""Errors as Node tells of them: OSErrors and others that carry `code`, `syscall`, and where it was.
+
+`code` is errno's name ("ECONNREFUSED"), getaddrinfo's ("ENOTFOUND") or one of Node's own ("ERR_...").
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any, TypeVar
+
+E = TypeVar("E", bound=BaseException)
+
+_LOOKUPS = {
+    getattr(socket, name, None): code
+    for name, code in (("EAI_NONAME", "ENOTFOUND"), ("EAI_NODATA", "ENOTFOUND"), ("EAI_AGAIN", "EAI_AGAIN"))
+}
+
+
+class RangeError(ValueError):
+    """A number out of its range: a port, a timeout."""
+
+
+class AggregateError(OSError):
+    """Every address was tried and none answered; `errors` has one error for each."""
+
+    def __init__(self, errors: list[OSError]) -> None:
+        first = errors[0]
+        super().__init__(first.errno, "; ".join(str(error) for error in errors))
+        self.errors = errors
+        self.code = getattr(first, "code", None)
+
+
+def failure(code: str, message: str, number: int | None = None) -> OSError:
+    """Make an error that has no errno of its own, or the one given."""
+    error = OSError(number, message) if number is not None else OSError(message)
+    return told(error, code=code)
+
+
+def system_failure(number: int, syscall: str, message: str | None = None) -> OSError:
+    """Make the OSError of an errno."""
+    return described(OSError(number, message or os.strerror(number)), syscall)
+
+
+def described(error: E, syscall: str, address: Any = None, port: int | None = None) -> E:
+    """Add to an error of the system what Node's have; what it has already stays."""
+    if isinstance(error, socket.gaierror):
+        told(error, code=_LOOKUPS.get(error.errno) or "EAI_FAIL", hostname=address)
+    elif isinstance(error, TimeoutError) and error.errno is None:
+        told(error, code="ETIMEDOUT")
+    elif isinstance(error, OSError) and error.errno is not None:
+        told(error, code=errno.errorcode.get(error.errno, f"E{error.errno}"))
+    return told(error, syscall=syscall, address=address, port=port)
+
+
+def told(error: E, **details: Any) -> E:
+    for name, value in details.items():
+        if value is not None and not hasattr(error, name):
+            setattr(error, name, value)
+    return error

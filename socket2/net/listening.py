@@ -1,0 +1,219 @@
+"""Opening what a Server listens on: a port, a path, a descriptor, or a socket that exists already.
+
+Nothing here waits but the look-up of a name. A path that was bound is unlinked at the end, if it is still the same.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from pollers import Operation, operation
+
+from ..addr import addr
+from ..tcp import TCP, tcp
+from ..udp import unix
+from .arguments import checked_port
+from .endpoints import text_of
+from .failures import RangeError, described, failure, told
+from .ip import isIP
+
+BACKLOG = 511
+
+
+class Listener:
+    """A listening socket, and the file it has made."""
+
+    def __init__(self, sock: TCP, path: str | bytes | None = None, on_close: Callable[[], None] | None = None) -> None:
+        self.sock = sock
+        self._on_close = on_close
+        self._path = path
+        self._file = _identity(path) if path is not None else None
+
+    def name(self) -> Any:
+        """Its address as the standard library has it, None if it has none any more."""
+        try:
+            return self.sock.getsockname()
+        except OSError:
+            return None
+
+    def close(self) -> None:
+        """Stop listening; remove its file, but not another one that has the path by now."""
+        if not self.sock.closed and self._path is not None and _identity(self._path) == self._file is not None:
+            with suppress(OSError):
+                os.unlink(self._path)
+        self.sock.close()
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
+
+
+Primary = Callable[[dict[str, Any]], Operation[Listener]]
+
+_primary: Primary | None = None
+
+
+def use_primary(primary: Primary | None) -> None:
+    """Get listeners of this process, unless they are exclusive, from another one; None: open them here."""
+    global _primary
+    _primary = primary
+
+
+def primary_for(options: Mapping[str, Any]) -> Primary | None:
+    """Who is to be asked for what these options want; None: nobody."""
+    elsewhere = options.get("port") is not None or options.get("path") is not None
+    return _primary if elsewhere and options.get("handle") is None and not options.get("exclusive") else None
+
+
+def _identity(path: str | bytes) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None  # an abstract name, or gone
+    return (found.st_dev, found.st_ino) if stat.S_ISSOCK(found.st_mode) else None
+
+
+def checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Check what can be checked at once. TypeError, RangeError."""
+    options = dict(options)
+    if options.get("port") is not None:
+        options["port"] = checked_port(options["port"])
+        if options.get("host") is not None and not isinstance(options["host"], str):
+            raise TypeError(f"a host is text, not {options['host']!r}")
+    backlog = options.get("backlog")
+    if backlog is None or (isinstance(backlog, int) and backlog <= 0):
+        options["backlog"] = BACKLOG
+    elif isinstance(backlog, bool) or not isinstance(backlog, int):
+        raise told(TypeError(f"a backlog is a number, not {backlog!r}"), code="ERR_INVALID_ARG_TYPE")
+    path = options.get("path")
+    if path is not None and not isinstance(path, (str, bytes, os.PathLike)):
+        raise TypeError(f"a path is text, not {path!r}")
+    handle = options.get("handle")
+    if handle is not None and not hasattr(handle, "fileno") and not hasattr(handle, "fd"):
+        raise told(TypeError(f"Invalid listen argument: {handle!r}"), code="ERR_INVALID_ARG_VALUE")
+    fd = options.get("fd")
+    if fd is not None and (isinstance(fd, bool) or not isinstance(fd, int)):
+        raise told(TypeError(f"a descriptor is a number, not {fd!r}"), code="ERR_INVALID_ARG_TYPE")
+    if fd is not None and fd < 0:
+        raise told(RangeError(f"a descriptor is not negative, not {fd}"), code="ERR_OUT_OF_RANGE")
+    return options
+
+
+def needs_look_up(options: Mapping[str, Any]) -> bool:
+    """Whether there is a name to look up before it can be opened."""
+    host = options.get("host")
+    return options.get("handle") is None and options.get("port") is not None and bool(host) and not isIP(host)
+
+
+@operation
+def look_up(host: str) -> Generator[Any, None, str]:
+    """Return the first address of a name. socket.gaierror."""
+    try:
+        found = yield from addr(host, 0, "tcp", None)
+    except socket.gaierror as error:
+        raise described(error, "getaddrinfo", host) from None
+    return found[0].host
+
+
+def open_listener(options: Mapping[str, Any]) -> Listener:
+    """Open what checked options tell, with the host looked up. OSError."""
+    if options.get("handle") is not None:
+        return _of_handle(options["handle"], options["backlog"])
+    if options.get("port") is not None:
+        return _of_port(options)
+    if options.get("path") is not None:
+        return _of_path(options)
+    return _of_descriptor(options["fd"], options["backlog"])
+
+
+def _of_port(options: Mapping[str, Any]) -> Listener:
+    host, port, backlog = options.get("host"), options["port"], options["backlog"]
+    if host:
+        return Listener(_bound("inet6" if isIP(host) == 6 else "inet", host, port, backlog, options))
+    try:
+        return Listener(_bound("inet6", "::", port, backlog, options))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise
+        return Listener(_bound("inet", "0.0.0.0", port, backlog, options))  # there is no IPv6 here
+
+
+def _bound(family: str, host: str, port: int, backlog: int, options: Mapping[str, Any]) -> TCP:
+    try:
+        sock = tcp(family)
+    except OSError as error:
+        raise described(error, "socket", host, port) from None
+    try:
+        if family == "inet6":
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(bool(options.get("ipv6Only"))))
+        if options.get("reusePort"):
+            if not hasattr(socket, "SO_REUSEPORT"):
+                raise failure("ENOTSUP", "this system has no SO_REUSEPORT", errno.ENOTSUP)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.listen(host, port, backlog)
+    except BaseException as error:
+        sock.close()
+        raise _told(error, host, port) from None
+    return sock
+
+
+def _told(error: BaseException, host: str, port: int | None) -> BaseException:
+    """Say in the message what was wanted, as Node does: it is often all that is seen."""
+    if isinstance(error, OSError):
+        described(error, "listen", host, port)
+        error.add_note(f"listening on {text_of(host, port)}")
+    return error
+
+
+def _of_path(options: Mapping[str, Any]) -> Listener:
+    path = os.fspath(options["path"])
+    sock = unix()
+    try:
+        sock.listen(path, backlog=options["backlog"])
+        mode = stat.S_IRGRP | stat.S_IROTH if options.get("readableAll") else 0
+        mode |= stat.S_IWGRP | stat.S_IWOTH if options.get("writableAll") else 0
+        if mode:
+            os.chmod(path, os.stat(path).st_mode | mode)
+    except BaseException as error:
+        sock.close()
+        raise _told(error, os.fsdecode(path), None) from None
+    return Listener(sock, path)
+
+
+def _of_descriptor(fd: int, backlog: int) -> Listener:
+    try:
+        sock = tcp(fileno=fd)
+    except ValueError:
+        raise described(OSError(errno.EINVAL, f"descriptor {fd} is no stream socket"), "listen") from None
+    except OSError as error:
+        raise described(error, "listen") from None
+    return _listening(sock, backlog)
+
+
+def _of_handle(handle: Any, backlog: int) -> Listener:
+    """Listen on a duplicate of a socket that exists: its owner may keep or close it."""
+    fileno = getattr(handle, "fileno", None)
+    fd = fileno() if callable(fileno) else getattr(handle, "fd", -1)
+    try:
+        copy = os.dup(fd)
+    except OSError as error:
+        raise described(error, "listen") from None
+    try:
+        return _of_descriptor(copy, backlog)
+    except OSError:
+        os.close(copy)
+        raise
+
+
+def _listening(sock: TCP, backlog: int) -> Listener:
+    try:
+        sock.listen(backlog=backlog)
+    except OSError as error:
+        sock.detach()
+        raise described(error, "listen") from None
+    return Listener(sock)

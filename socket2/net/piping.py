@@ -1,0 +1,54 @@
+"""From one socket into another, at the speed of the slower one. Knows both by their events and methods only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Destination(Protocol):
+    """What can be piped to: another socket, or what behaves as one."""
+
+    def write(self, data: Any, /) -> Any: ...
+    def end(self) -> Any: ...
+    def addListener(self, event: str, listener: Any) -> Any: ...
+    def removeListener(self, event: str, listener: Any) -> Any: ...
+
+
+class Source(Protocol):
+    """What can be piped from."""
+
+    def pause(self) -> Any: ...
+    def resume(self) -> Any: ...
+    def unpipe(self, destination: Destination) -> Any: ...
+    def addListener(self, event: str, listener: Any) -> Any: ...
+    def removeListener(self, event: str, listener: Any) -> Any: ...
+
+
+class Pipe:
+    """The listeners that make a pipe, from its beginning to close()."""
+
+    def __init__(self, source: Source, destination: Destination, end: bool) -> None:
+        self.destination = destination
+        self._source = source
+        self._listening: list[tuple[Source | Destination, str, Callable[..., Any]]] = [
+            (destination, "drain", source.resume),
+            (destination, "close", self._stop),
+            (source, "data", self._hand_on),
+        ]
+        if end:
+            self._listening.append((source, "end", destination.end))
+        for emitter, event, listener in self._listening:
+            emitter.addListener(event, listener)
+
+    def _hand_on(self, data: Any) -> None:
+        if self.destination.write(data) is False:
+            self._source.pause()
+
+    def _stop(self, *_: Any) -> None:
+        self._source.unpipe(self.destination)
+
+    def close(self) -> None:
+        """Undo it."""
+        for emitter, event, listener in self._listening:
+            emitter.removeListener(event, listener)

@@ -1,0 +1,398 @@
+"""The reading side of a socket: one thread receives, and hands on to listeners, to recv(), or into a small buffer.
+
+Until somebody listens, resumes or receives, it reads no more than the high-water mark, so nothing is lost and the
+peer is slowed down by the network. A paused socket reads nothing, and looks only whether the peer has reset it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from typing import Any, Self, TypeVar
+
+from pollers import Closed, Handle, operation
+
+from ..locking import lock
+from ..loop import newthread
+from ..waits import Wait
+from .connection import Connection
+from .encodings import Decoder, decoder
+from .failures import described
+from .piping import Destination, Pipe
+
+CHUNK = 65536
+HIGH_WATER_MARK = 16384
+
+
+D = TypeVar("D", bound=Destination)
+
+
+class Reading(Connection):
+    """What a socket receives."""
+
+    def _prepare_reading(self, high_water_mark: int) -> None:
+        self.readableHighWaterMark = high_water_mark
+        """How many bytes are read ahead at the most, as long as nobody wants them."""
+        self._onread: tuple[Any, Callable[[int, Any], Any]] | None = None
+        self._room: Any = None  # the buffer it is received into now
+        self._listener: Callable[[Any], Any] | None = None  # the only one of 'data', in its way nothing
+        self._pipes: list[Pipe] = []
+        self._flowing: bool | None = None  # None: nobody has asked; False: paused
+        self._decoder: Decoder | None = None
+        self._referenced = True
+        self._start_reading_over()
+
+    def _start_reading_over(self) -> None:
+        """As before the first connection."""
+        self.bytesRead = 0
+        """How many bytes were received, ever."""
+        self.readable = False
+        """Whether it is connected and the peer's end has not been told."""
+        self.readableEnded = False
+        """Whether 'end' was emitted."""
+        self._chunks: list[bytes] = []
+        self._unread = 0
+        self._receivers: list[Wait] = []
+        self._eof = False
+        self._emitting = False
+        self._held: Wait | None = None
+        self._reading = False  # there is a thread that reads
+        self._aside = False  # and nobody waits for it: it does not keep the loop going
+
+    # What the user does.
+
+    def pause(self) -> Self:
+        """Emit neither 'data' nor 'end' from now on, and receive nothing: the peer has to wait. Until resume()."""
+        if self._flowing is not False:
+            self._flowing = False
+            self._fire("pause")
+        self._route()
+        self._count()
+        return self
+
+    def resume(self) -> Self:
+        """Emit 'data' and 'end' again, in a later turn. Data that nobody listens to is dropped then."""
+        if self._flowing is not True:
+            self._flowing = True
+            self._later(self._fire, "resume")
+        self._later(self._flow)
+        return self
+
+    def isPaused(self) -> bool:
+        """Return whether pause() was called, and resume() not since."""
+        return self._flowing is False
+
+    def setEncoding(self, encoding: str | None = "utf8") -> Self:
+        """Emit 'data' with text instead of bytes; characters are never split. None: with bytes again.
+
+        ValueError for an encoding that Node does not know.
+        """
+        self._decoder = None if encoding is None else decoder(encoding)
+        self._route()
+        return self
+
+    @operation
+    def recv(self, n: int = CHUNK) -> Generator[Any, None, bytes]:
+        """Receive 1 to `n` bytes, b'' at the end; also of a paused socket, and before it is connected.
+
+        What recv() takes is not emitted. Cancelled or out of time: nothing was taken. Raises what ended the connection,
+        Closed when that was destroy(). ValueError unless `n` is positive.
+        """
+        if n < 1:
+            raise ValueError(f"the number of bytes to receive is positive, not {n}")
+        wait: Wait | None = None
+        try:
+            while isinstance(got := self._pull(n, wait), Wait):
+                wait = got
+                yield from wait.wait()
+        finally:
+            if wait is not None:
+                self._leave_line(wait)
+        if self._flowing or self._eof:
+            self._later(self._flow, not got)
+        self._wake()
+        return got
+
+    def _pull(self, n: int, before: Wait | None) -> bytes | Wait:
+        """Take what there is; if that is nothing, or others have waited longer, get into the line: `before`'s place."""
+        with lock:
+            if self._chunks and (before is not None or not self._receivers):
+                return self._take(n)
+            if self._eof and not self._chunks:
+                return b""
+            if self.destroyed:
+                raise Closed()
+            wait = Wait(f"recv on {self!r}")
+            if before in self._receivers:
+                self._receivers[self._receivers.index(before)] = wait
+            else:
+                self._receivers.append(wait)
+            if self._chunks:
+                self._call_next()
+        self._route()
+        self._wake()
+        return wait
+
+    def _leave_line(self, wait: Wait) -> None:
+        with lock:
+            if wait in self._receivers:
+                self._receivers.remove(wait)
+            if self._chunks or self._eof:
+                self._call_next()
+            self._count()
+
+    def _take(self, n: int) -> bytes:
+        data = self._chunks[0]
+        if len(data) > n:
+            self._chunks[0] = data[n:]
+            data = data[:n]
+        else:
+            self._chunks.pop(0)
+        self._unread -= len(data)
+        return data
+
+    def __aiter__(self) -> Self:
+        return self
+
+    @operation
+    def __anext__(self) -> Generator[Any, None, bytes]:
+        data = yield from self.recv()
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    def pipe(self, destination: D, *, end: bool = True) -> D:
+        """Write all that comes to `destination`, at the speed that it takes; return it. At the end, end() it.
+
+        `end=False` leaves it open. Stops with unpipe(), or when the destination is closed.
+        """
+        self._pipes.append(Pipe(self, destination, end))
+        self.resume()
+        return destination
+
+    def unpipe(self, destination: Destination | None = None) -> Self:
+        """Undo pipe(): of one destination, or of all."""
+        for pipe in [pipe for pipe in self._pipes if destination is None or pipe.destination is destination]:
+            self._pipes.remove(pipe)
+            pipe.close()
+        return self
+
+    def ref(self) -> Self:
+        """Keep the loop going while it is open, as it does by itself."""
+        self._referenced = True
+        self._count()
+        return self
+
+    def unref(self) -> Self:
+        """Do not keep the loop going: start() returns when nothing else is left."""
+        self._referenced = False
+        self._count()
+        return self
+
+    # The thread that reads.
+
+    def _start_reading(self, handle: Handle) -> None:
+        self._reading = True
+        newthread(self._read, handle, name=f"reader of {self!r}")
+
+    def _read(self, handle: Handle) -> Generator[Any, None, None]:
+        self._count()
+        recv = handle.recv if self._onread is None else self._recv_into
+        try:
+            while self._handle is handle:
+                if self._listener is None and not self._wants():
+                    yield from self._hold(handle)
+                    continue
+                data = yield from recv(CHUNK, self)
+                if self._handle is not handle:
+                    return
+                if not data:
+                    self._end_of_stream()
+                    return
+                self.bytesRead += len(data)
+                if self._idle_s:
+                    self._active()
+                listener = self._listener
+                if listener is None:
+                    self._take_in(data)
+                    continue
+                try:
+                    made = listener(data)
+                except Exception as error:
+                    self._listener_failed("data", (data,), error)
+                else:
+                    if made is not None:
+                        self._carry_on(listener, made, (data,))
+        except Closed:
+            return
+        except OSError as error:
+            if self._handle is handle:
+                self.destroy(described(error, "read"))
+        finally:
+            if self._handle is handle:
+                self._reading = False
+                self._count()
+
+    @operation
+    def _recv_into(self, _n: int, owner: object) -> Generator[Any, None, memoryview]:
+        """Receive into the buffer of the option `onread`."""
+        assert self._onread is not None
+        assert self._handle is not None
+        buffer = self._onread[0]
+        self._room = buffer() if callable(buffer) else buffer
+        n = yield from self._handle.recv_into(self._room, 0, owner)
+        return memoryview(self._room)[:n]
+
+    def _hand_to(self, onread: tuple[Any, Callable[[int, Any], Any]], data: memoryview) -> None:
+        n = len(data)
+        data.release()
+        try:
+            if onread[1](n, self._room) is False:
+                self.pause()
+        except Exception as error:
+            self._listener_failed("onread", (n, self._room), error)
+
+    def _wants(self) -> bool:
+        """Whether to receive more now."""
+        if self._onread is not None:
+            return self._flowing is not False
+        if self._receivers:
+            return not self._chunks
+        if self._flowing is None:
+            return self._unread < self.readableHighWaterMark
+        return self._flowing and not self._chunks and not self._emitting
+
+    def _hold(self, handle: Handle) -> Generator[Any, None, None]:
+        """Wait until more is wanted; with nothing unread, notice a peer that resets the connection meanwhile."""
+        self._count()
+        if not self._chunks:
+            yield from handle.wait_readable(self)
+            if self._handle is not handle or self._wants():
+                return
+            with suppress(BlockingIOError):
+                handle.sock.recv(1, socket.MSG_PEEK)
+        with lock:
+            if self._wants() or self._handle is not handle:
+                return
+            held = self._held = Wait(f"resume of {self!r}")
+        try:
+            yield from held.wait()
+        finally:
+            self._wake()
+
+    def _wake(self) -> None:
+        """More may be wanted now."""
+        with lock:
+            held, self._held = self._held, None
+            if held is not None:
+                held.finish()
+            self._count()  # at once: others may look whether there is anything left to wait for
+
+    def _count(self) -> None:
+        """Tell the scheduler whether the thread that reads keeps the loop going: not while nobody wants anything."""
+        with lock:
+            aside = self._reading and not (self._referenced and self._wants())
+            if aside != self._aside:
+                self._aside = aside
+                self._scheduler.hopeless += 1 if aside else -1
+
+    # What has come in.
+
+    def _take_in(self, data: Any) -> None:
+        if self._onread is not None:
+            self._hand_to(self._onread, data)
+            return
+        with lock:
+            at_once = self._flowing and not self._chunks and not self._receivers and not self._emitting
+            if not at_once:
+                self._chunks.append(data)
+                self._unread += len(data)
+                self._call_next()
+        if at_once:
+            self._emit_data(data)
+
+    def _call_next(self) -> None:
+        """Wake the first who waits in recv(). It stays in the line until it has taken the data, so nobody else does."""
+        for wait in self._receivers:
+            if wait.finish():
+                return
+
+    def _emit_data(self, data: bytes) -> None:
+        if self._decoder is None:
+            self._fire("data", data)
+        elif text := self._decoder.decode(data):
+            self._fire("data", text)
+
+    def _flow(self, pulled: bool = False) -> None:
+        """Emit what has been kept, as long as it flows; and the end, when it comes to that."""
+        while (data := self._next_to_emit()) is not None:
+            self._emit_data(data)
+        if self._eof and not self._chunks and (self._flowing is not False or pulled):
+            self._emit_end()
+        self._route()
+        self._wake()
+
+    def _next_to_emit(self) -> bytes | None:
+        with lock:
+            self._emitting = bool(self._chunks and self._flowing and not self._receivers)
+            return self._take(CHUNK) if self._emitting else None
+
+    def _end_of_stream(self) -> None:
+        self._eof = True
+        self._let_go_if_over()
+        if self._idle_s:
+            self._active()
+        pulled = [wait.finish() for wait in self._receivers]
+        self._flow(pulled=any(pulled))
+
+    def _emit_end(self) -> None:
+        with lock:
+            if self.readableEnded or self.destroyed:
+                return
+            self.readableEnded = True
+        self.readable = False
+        if self._decoder is not None and (rest := self._decoder.decode(b"", True)):
+            self._fire("data", rest)
+        self._fire("end")
+        if not self.destroyed:
+            self._peer_has_ended()
+
+    def _let_go_if_over(self) -> None:
+        """The peer has ended. Overridden by who knows whether we have, too."""
+
+    def _peer_has_ended(self) -> None:
+        """After 'end'. Overridden by who knows whether to end as well."""
+
+    def _leave(self, error: BaseException | None) -> None:
+        super()._leave(error)
+        self._reading = self.readable = False
+        self._count()
+        with lock:
+            self._chunks.clear()
+            self._unread = 0
+            receivers, self._receivers = self._receivers, []
+        self._route()
+        for wait in receivers:
+            self._raised |= wait.fail(error if error is not None else Closed())
+        self._wake()
+
+    # Who listens.
+
+    def _listeners_changed(self, event: str) -> None:
+        super()._listeners_changed(event)
+        if event != "data":
+            return
+        if not self.listenerCount("data"):
+            if self._flowing:
+                self._flowing = None  # nobody is left to hear it: keep what comes
+        elif self._flowing is None:
+            self.resume()
+        self._route()
+
+    def _route(self) -> None:
+        """Find the short way from the kernel to the one who listens, if there is one."""
+        listeners = self._events.get("data", ())
+        short = self._flowing and len(listeners) == 1 and self._decoder is None and not self._chunks
+        short = short and not self._receivers and not self.destroyed and self._onread is None
+        self._listener = next(iter(listeners.values())) if short else None  # type: ignore[union-attr]

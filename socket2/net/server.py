@@ -1,0 +1,260 @@
+"""Server: what it listens on, how many connections it has, and when it is closed. How it accepts: accepting.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from pollers import Closed, operation
+
+from ..loop import newthread
+from .abort import on_abort
+from .accepting import Accepting
+from .arguments import SERVER_OPTIONS, listen_arguments, options_of
+from .endpoints import address_of, host_of, port_of, text_of
+from .failures import failure, told
+from .listening import Listener, checked, look_up, needs_look_up, open_listener, primary_for
+from .socket import Socket
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from .channel import Channel
+
+Callback = Callable[..., Any]
+
+
+class Server(Accepting):
+    """Accepts connections: Server([options][, listener of 'connection']).
+
+    Options, as a dictionary or by name: `allowHalfOpen`, `highWaterMark`, `maxBufferSize`, `noDelay`, `keepAlive`,
+    `keepAliveInitialDelay`, for its sockets as there; `pauseOnConnect` (False): their reading waits for resume();
+    `blockList`: who is dropped. TypeError for others. Events: listening, connection(socket), drop(data), error, close.
+    """
+
+    def __init__(self, options: Any = None, listener: Callback | None = None, **named: Any) -> None:
+        if callable(options):
+            options, listener = None, options
+        super().__init__(options_of(options, named, SERVER_OPTIONS))
+        self._gave_away = False
+        self._channels: list[Channel] = []
+        self._close_wanted = False
+        self._close_told = False  # since the last listen()
+        self._closers: list[tuple[Callback, BaseException | None]] = []
+        self._stop_obeying: Callable[[], None] | None = None
+        if listener is not None:
+            self.on("connection", listener)
+
+    # Listening.
+
+    def listen(self, *args: Any, **named: Any) -> Self:
+        """Listen: listen([port[, host]][, backlog]), listen(path[, backlog]), listen(handle[, backlog]), or options.
+
+        A function at the end listens to 'listening' once. Options, as a dictionary or by name: port, host, backlog
+        (511), path, exclusive, ipv6Only, reusePort, readableAll, writableAll, fd, handle, signal. Without a host: "::"
+        for both IPv4 and IPv6, or "0.0.0.0" where there is no IPv6; without a port: a free one. A handle, which is a
+        socket or a Server, is duplicated; a descriptor is taken over. What goes wrong is an 'error' in a later turn,
+        after which listen() may be called again; TypeError and RangeError come at once, and RuntimeError while it
+        listens.
+        """
+        given, callback = listen_arguments(args, named)
+        options = checked(given)
+        if self._opening is not None or self._listener is not None:
+            message = "Listen method has been called more than once without closing."
+            raise told(RuntimeError(message), code="ERR_SERVER_ALREADY_LISTEN")
+        if callback is not None:
+            self.once("listening", callback)
+        if options.get("signal") is not None:
+            self._stop_obeying = on_abort(options["signal"], self.close)
+        self._opening = opening = object()
+        self._close_told = False
+        if options.get("signal") is not None and options["signal"].aborted:
+            self._later(self.close)
+        elif needs_look_up(options) or primary_for(options) is not None:
+            self._later(newthread, self._find, options, opening)
+        else:
+            self._open(options, opening)
+        return self
+
+    def _find(self, options: dict[str, Any], opening: object) -> Generator[Any, None, None]:
+        """Do what takes a wait: look the name up, ask the primary."""
+        primary = primary_for(options)
+        listener: Listener | None = None
+        try:
+            if needs_look_up(options):
+                options["host"] = yield from look_up(options["host"])
+            if primary is not None:
+                listener = yield from primary(options)
+        except OSError as error:
+            self._failed(error, opening)
+            return
+        if self._opening is not opening:
+            if listener is not None:
+                listener.close()
+        elif listener is not None:
+            self._listener = listener
+            self._shared = True
+            self._opened(opening)
+        else:
+            self._open(options, opening)
+
+    def _open(self, options: dict[str, Any], opening: object) -> None:
+        try:
+            self._listener = open_listener(options)
+        except OSError as error:
+            self._later(self._failed, error, opening)
+        else:
+            self._later(self._opened, opening)
+
+    def _opened(self, opening: object) -> None:
+        if self._opening is opening:
+            self._told = True
+            self._fire("listening")
+            self._see_to_accepting()
+
+    def _failed(self, error: OSError, opening: object) -> None:
+        if self._opening is opening:
+            self._opening = None
+            self._obey_no_more()
+            takers, self._takers = self._takers, []
+            for wait in takers:
+                wait.fail(error)
+            if self.listenerCount("error") or not takers:
+                self._fire("error", error)
+
+    def _obey_no_more(self) -> None:
+        stop, self._stop_obeying = self._stop_obeying, None
+        if stop is not None:
+            stop()
+
+    @property
+    def listening(self) -> bool:
+        """Whether it listens."""
+        return self._listener is not None
+
+    def address(self) -> dict[str, Any] | str | None:
+        """Return {"address", "family", "port"}, or the path; None before 'listening' and after close()."""
+        if self._listener is None or not self._told:
+            return None
+        return address_of(self._listener.name())
+
+    def fileno(self) -> int:
+        """The descriptor, -1 when it does not listen. (Ours)"""
+        return self._listener.sock.fileno() if self._listener is not None else -1
+
+    # Counting.
+
+    @property
+    def connections(self) -> int | None:
+        """How many connections there are; None once one was given to another process."""
+        return None if self._gave_away else len(self._sockets)
+
+    def getConnections(self, callback: Callable[[BaseException | None, int], Any]) -> Self:
+        """Call `callback(error, count)` in a later turn: how many connections there are, in all processes."""
+        self._later(newthread, self._sum_up, callback)
+        return self
+
+    def _sum_up(self, callback: Callable[..., Any]) -> Generator[Any, None, None]:
+        total = len(self._sockets)
+        for channel in list(self._channels):
+            total += yield from channel.count(self)
+        self._call("getConnections", callback, None, total)
+
+    def _has_some_at(self, channel: Channel, gave_away: bool) -> None:
+        """Connections of this server are in the process at the other end of `channel`, or may be."""
+        if channel not in self._channels:
+            self._channels.append(channel)
+            channel.once("disconnect", lambda: self._channels.remove(channel))
+        if gave_away:
+            self._gave_away = True
+        else:
+            self._share()
+
+    def _took(self, socket: Socket) -> None:
+        socket.server = self
+        self._sockets.add(socket)
+
+    def _left_by(self, socket: Socket) -> None:
+        self._sockets.discard(socket)
+        self._close_if_drained()
+        if self._shared:
+            self._see_to_accepting()
+
+    # The end.
+
+    def close(self, callback: Callable[[BaseException | None], Any] | None = None) -> Self:
+        """Stop listening. Connections go on; 'close' comes when the last one is gone, once.
+
+        `callback` is called then with None; with an error if the server was not listening.
+        """
+        if callback is not None:
+            problem = None
+            if self._opening is None:
+                problem = failure("ERR_SERVER_NOT_RUNNING", "Server is not running.")
+            self._closers.append((callback, problem))
+        listener, self._listener = self._listener, None
+        self._opening = None
+        self._told = False
+        self._obey_no_more()
+        if listener is not None:
+            listener.close()
+        pauser, self._pauser = self._pauser, None
+        if pauser is not None:
+            pauser.cancel()
+        self._see_to_accepting()
+        takers, self._takers = self._takers, []
+        for wait in takers:
+            wait.fail(Closed("the server was closed"))
+        for socket in self._spare:
+            socket.destroy()
+        self._spare.clear()
+        self._close_wanted = True
+        self._close_if_drained()
+        return self
+
+    def closeAllConnections(self) -> None:
+        """Destroy the connections that there are. The server goes on listening."""
+        for socket in list(self._sockets):
+            socket.destroy()
+
+    def _close_if_drained(self) -> None:
+        if self._close_wanted and self._listener is None and not self._sockets:
+            self._close_wanted = False
+            closers, self._closers = self._closers, []
+            self._later(self._closed, closers)
+
+    def _closed(self, closers: list[tuple[Callback, BaseException | None]]) -> None:
+        if not self._close_told:
+            self._close_told = True
+            self._fire("close")
+        for callback, problem in closers:
+            self._call("close", callback, problem)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @operation
+    def __aenter__(self) -> Generator[Any, None, Self]:
+        return self
+        yield
+
+    @operation
+    def __aexit__(self, *_: object) -> Generator[Any, None, None]:
+        if self._opening is not None or self._sockets:
+            self.close()
+            yield from self.wait("close")
+
+    def _listener_failed(self, event: str, args: tuple[Any, ...], error: Exception) -> None:
+        """Report it; a connection whose listener has failed is nobody's."""
+        for socket in args:
+            if isinstance(socket, Socket):
+                socket._listener_failed(event, args, error)
+                return
+        super()._listener_failed(event, args, error)
+
+    def __repr__(self) -> str:
+        where = self._listener.name() if self._listener is not None else None
+        return f"<net.Server {text_of(host_of(where), port_of(where)) if where is not None else 'closed'}>"

@@ -1,0 +1,389 @@
+"""Socket: a TCP or UNIX connection as an event emitter. Its two sides are in reading.py and writing.py.
+
+Here is how it gets a connection, what it tells of it, and when both sides together are the end.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from pollers import Handle
+
+from ..locking import lock
+from ..loop import newthread
+from ..tcp import TCP
+from ..thread import Thread
+from .abort import AbortError, on_abort
+from .arguments import CONNECT_OPTIONS, SOCKET_OPTIONS, connect_arguments, options_of
+from .dialing import Destination, destination, dial
+from .endpoints import LINGER_NOT, address_of, family_of, host_of, port_of, socket_of, taken_over, text_of
+from .failures import failure, told
+from .reading import HIGH_WATER_MARK, Reading
+from .writing import Writing
+
+if TYPE_CHECKING:
+    from .server import Server
+
+
+class Socket(Reading, Writing):
+    """A connection, of the options `fd` or `handle`, or made by connect(); also what a Server's 'connection' brings.
+
+    Options, as a dictionary or by name: `fd` with `readable` and `writable` (False) takes an open descriptor over,
+    `handle` a socket2 or standard socket; `allowHalfOpen` (False): do not end when the peer does; `highWaterMark`
+    (16384 bytes), `maxBufferSize` (none, ours), `noDelay`, `keepAlive`, `keepAliveInitialDelay` (ms), `timeout` (ms),
+    `blockList`, `signal`, `onread` ({"buffer": ..., "callback": ...}). TypeError for others. Events: lookup connect
+    ready data end finish drain timeout error close, pause resume, connectionAttempt, connectionAttemptFailed,
+    connectionAttemptTimeout.
+    """
+
+    def __init__(self, options: Mapping[str, Any] | int | None = None, **named: Any) -> None:
+        super().__init__()
+        if isinstance(options, int):
+            options = {"fd": options}
+        given = options_of(options, named, SOCKET_OPTIONS)
+        mark = given.get("highWaterMark", HIGH_WATER_MARK)
+        self._prepare_reading(mark)
+        self._prepare_writing(mark, given.get("maxBufferSize"))
+        self.allowHalfOpen = bool(given.get("allowHalfOpen", False))
+        """Whether the writing side stays open when the peer has ended."""
+        self.server: Server | None = None
+        """The server that accepted it, if one did."""
+        self.autoSelectFamilyAttemptedAddresses: list[str] | None = None
+        """The addresses that connect() has tried so far, when there was a choice."""
+        self._dialer: Thread | None = None
+        self._epoch = 0  # how many connections there have been, and ends of them: what is late knows that it is
+        self._wishes: dict[str, tuple[Any, ...]] = {}  # setNoDelay() and the like, for when there is a connection
+        self._names: dict[str, tuple[Any, ...] | str] = {}  # addresses, asked for once
+        self._never_readable = False
+        self._on_close: list[Callable[[], Any]] = []
+        self._wish(given)
+        if given.get("timeout"):
+            self.setTimeout(given["timeout"])
+        if (onread := given.get("onread")) is not None:
+            self._onread = (onread["buffer"], onread["callback"])
+        self._block_list = given.get("blockList")
+        if given.get("signal") is not None:
+            self._obey(given["signal"])
+        if given.get("fd") is not None:
+            self._adopt(taken_over(given["fd"]), bool(given.get("readable")), bool(given.get("writable")))
+        elif given.get("handle") is not None:
+            self._adopt(socket_of(given["handle"]), True, True, paused=bool(given.get("pauseOnCreate")))
+
+    def _wish(self, options: Mapping[str, Any]) -> None:
+        if options.get("noDelay"):
+            self.setNoDelay(True)
+        if options.get("keepAlive"):
+            self.setKeepAlive(
+                True,
+                options.get("keepAliveInitialDelay", 0),
+                options.get("keepAliveInterval", 0),
+                options.get("keepAliveCount", 0),
+            )
+
+    def _obey(self, signal: Any) -> None:
+        def abort() -> None:
+            self.destroy(AbortError(signal.reason))
+
+        self._on_close.append(on_abort(signal, abort))
+        if signal.aborted:
+            abort()
+
+    # Getting a connection.
+
+    def connect(self, *args: Any, **named: Any) -> Self:
+        """Connect: connect(port[, host]), connect(path), or options; a function at the end listens to 'connect' once.
+
+        Options, as a dictionary or by name: port, host ("localhost"), localAddress, localPort, family (0, 4, 6), hints,
+        lookup, autoSelectFamily (True), autoSelectFamilyAttemptTimeout (250 ms); or path; and timeout, noDelay,
+        keepAlive, keepAliveInitialDelay, blockList. A closed socket may be connected again; its counters start over.
+        TypeError and RangeError at once for what cannot be, RuntimeError while it is connected or connecting; all else
+        is an 'error'.
+        """
+        options, callback = connect_arguments(args, named, CONNECT_OPTIONS)
+        to = destination({"blockList": self._block_list, **options})
+        if self.connecting or self._tcp is not None or (self._over and not self.destroyed):
+            raise told(RuntimeError(f"{self!r} is connecting or connected"), code="ERR_SOCKET_CONNECTED")
+        if self.destroyed:
+            self._start_again()
+        self.connecting = True
+        self._epoch += 1
+        if callback is not None:
+            self.once("connect", callback)
+        self._wish(options)
+        if options.get("timeout"):
+            self.setTimeout(options["timeout"])
+        elif self._idle_s:
+            self._active()
+        self._later(self._dial, to, self._epoch)
+        return self
+
+    def _start_again(self) -> None:
+        self.destroyed = self._over = self._had_error = self._raised = False
+        if self._flowing is None and self.listenerCount("data"):
+            self._flowing = True
+        self._start_reading_over()
+        self._start_writing_over()
+        self._names = {}
+        self.autoSelectFamilyAttemptedAddresses = None
+        self._route()
+
+    def _dial(self, to: Destination, epoch: int) -> None:
+        if epoch == self._epoch:
+            dialer = newthread(self._dialing, to, epoch, name=f"connect of {self!r}")
+            if epoch != self._epoch:
+                dialer.cancel()  # destroyed by a listener, before it was known here
+            elif self.connecting:
+                self._dialer = dialer
+
+    def _dialing(self, to: Destination, epoch: int) -> Generator[Any, None, None]:
+        def tell(event: str, *args: Any) -> None:
+            if epoch != self._epoch:
+                return
+            if self._idle_s:
+                self._active()
+            if event == "connectionAttempt" and to.several:
+                attempted = self.autoSelectFamilyAttemptedAddresses or []
+                self.autoSelectFamilyAttemptedAddresses = [*attempted, text_of(args[0], args[1])]
+            self._fire(event, *args)
+
+        try:
+            conn = yield from dial(to, tell)
+        except Exception as error:
+            if epoch == self._epoch:
+                self._dialer = None
+                self.destroy(error)
+            return
+        if epoch != self._epoch:
+            conn.close()
+            return
+        self._dialer = None
+        self._adopt(conn, True, True, told=True)
+
+    def _adopt(self, conn: TCP, readable: bool, writable: bool, paused: bool = False, told: bool = False) -> None:
+        """Take a connection. One that is new to the user is told of; else reading starts in a later turn."""
+        self._tcp = conn
+        self._handle = handle = conn.handle
+        self.connecting = False
+        for wish in self._wishes.values():
+            self._set(*wish)
+        self._never_readable = not readable
+        self.readable = readable
+        if paused:
+            self._flowing = False
+        if writable:
+            self._connected_for_writing(handle)
+        else:
+            self.writableEnded = self.writableFinished = self._shut = True
+        if told:
+            if self._idle_s:
+                self._active()
+            self._fire("connect")
+            if self._handle is handle:
+                self._fire("ready")
+            self._begin(handle)
+        else:
+            self._later(self._begin, handle)
+
+    def _begin(self, handle: Handle) -> None:
+        if self._handle is handle and not self._never_readable and not self._reading:
+            self._start_reading(handle)
+
+    # Moving to another process.
+
+    def _give_away(self) -> tuple[int, dict[str, Any]]:
+        """Let go of the connection without closing it; return its descriptor, and what belongs to it."""
+        if self._tcp is None or self.destroyed:
+            raise failure("ERR_SOCKET_CLOSED", "Socket is closed", errno.EBADF)
+        if self.writableLength or self.writableEnded:
+            raise failure("ERR_INVALID_HANDLE_TYPE", "a connection that is still to be written to cannot be given away")
+        unread = b"".join(self._chunks).decode("latin-1")
+        state = {"unread": unread, "bytesRead": self.bytesRead, "bytesWritten": self.bytesWritten}
+        state |= {"allowHalfOpen": self.allowHalfOpen, "paused": self.isPaused()}
+        fd = self._tcp.detach()
+        self.destroy()
+        return fd, state
+
+    @classmethod
+    def _taken_in(cls, conn: TCP, state: Mapping[str, Any]) -> Socket:
+        """Make a socket of what another process has given away."""
+        socket = cls(handle=conn, allowHalfOpen=state["allowHalfOpen"], pauseOnCreate=state["paused"])
+        socket.bytesRead = state["bytesRead"]
+        socket.bytesWritten = state["bytesWritten"]
+        if state["unread"]:
+            socket._take_in(state["unread"].encode("latin-1"))
+        return socket
+
+    # The end.
+
+    def _peer_has_ended(self) -> None:
+        if not self.allowHalfOpen:
+            self._ended_by_peer = not self.writableEnded
+            self.end()
+        self._close_if_both_ended()
+
+    def _all_is_sent(self) -> None:
+        self._close_if_both_ended()
+        self._let_go_if_over()
+
+    def _let_go_if_over(self) -> None:
+        """Nothing can come or go any more: close the kernel's socket, even if what has come is not read yet."""
+        if self._eof and self.writableFinished and self._tcp is not None:
+            for which in ("getsockname", "getpeername"):
+                self._name(which)
+            with lock:
+                tcp, self._tcp, self._handle = self._tcp, None, None
+            if tcp is None:
+                return
+            self._over = True
+            self._reading = False
+            self._count()
+            tcp.close()
+            self._gone()
+
+    def _close_if_both_ended(self) -> None:
+        if self.writableFinished and (self.readableEnded or self._never_readable):
+            self.destroy()
+
+    def _leave(self, error: BaseException | None) -> None:
+        super()._leave(error)
+        dialer, self._dialer = self._dialer, None
+        self._epoch += 1
+        if dialer is not None:
+            dialer.cancel()
+        self._names = {}
+        on_close, self._on_close = self._on_close, []
+        for call in on_close:
+            call()
+
+    def _gone(self) -> None:
+        if self.server is not None:
+            self.server._left_by(self)
+
+    def resetAndDestroy(self) -> Self:
+        """Close the connection with a reset (RST): the peer gets ECONNRESET, and what is under way is lost.
+
+        While connecting: as soon as it is connected. Not connected: destroy() with ERR_SOCKET_CLOSED. TypeError for a
+        UNIX socket.
+        """
+        if self.connecting:
+            self.once("connect", self.resetAndDestroy)
+            return self
+        if self._tcp is None:
+            return self.destroy(failure("ERR_SOCKET_CLOSED", "Socket is closed", errno.EBADF))
+        if self._tcp.family == "unix":
+            raise told(TypeError("a UNIX socket cannot be reset"), code="ERR_INVALID_HANDLE_TYPE")
+        self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+        return self.destroy()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.destroy()
+
+    # Options.
+
+    def setNoDelay(self, noDelay: bool = True) -> Self:
+        """Send small pieces at once (TCP_NODELAY). Remembered until there is a connection; never raises OSError."""
+        return self._set_or_wish("noDelay", (socket.IPPROTO_TCP, socket.TCP_NODELAY, int(bool(noDelay))))
+
+    def setKeepAlive(
+        self,
+        enable: bool | Mapping[str, Any] = False,
+        initialDelay: float = 0,
+        interval: float = 0,
+        count: int = 0,
+    ) -> Self:
+        """Probe an idle connection (SO_KEEPALIVE), the first time after `initialDelay` ms, then every `interval` ms.
+
+        `count` probes without an answer end it. 0 leaves what the system has; times are in whole seconds, rounded up.
+        Remembered until there is a connection. The arguments may be a dictionary.
+        """
+        if isinstance(enable, Mapping):
+            return self.setKeepAlive(**{"enable": False, **enable})
+        self._set_or_wish("keepAlive", (socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(bool(enable))))
+        if enable:
+            numbers = {"TCP_KEEPIDLE": -(-initialDelay // 1000), "TCP_KEEPINTVL": -(-interval // 1000)}
+            for name, number in (*numbers.items(), ("TCP_KEEPCNT", count)):
+                option = getattr(socket, name, None)
+                if number > 0 and option is not None:
+                    self._set_or_wish(name, (socket.IPPROTO_TCP, option, int(number)))
+        return self
+
+    def _set_or_wish(self, name: str, option: tuple[int, int, int]) -> Self:
+        self._wishes[name] = option
+        if self._tcp is not None:
+            self._set(*option)
+        return self
+
+    def _set(self, level: int, option: int, value: int) -> None:
+        try:
+            if self._tcp is not None and (level != socket.IPPROTO_TCP or self._tcp.family != "unix"):
+                self._tcp.setsockopt(level, option, value)
+        except OSError:
+            pass  # the peer has gone: who reads or writes will hear of it
+
+    # What it tells.
+
+    def address(self) -> dict[str, Any] | str:
+        """Return this side's {"address", "family", "port"}, a UNIX socket's path; {} without a connection."""
+        return address_of(self._name("getsockname"))
+
+    def _name(self, which: str) -> Any:
+        if which not in self._names and self._tcp is not None:
+            try:
+                self._names[which] = getattr(self._tcp, which)()
+            except OSError:
+                return None  # the peer has gone
+        return self._names.get(which)
+
+    @property
+    def remoteAddress(self) -> str | None:
+        """The peer's IP address, or path; None without a connection."""
+        return host_of(self._name("getpeername"))
+
+    @property
+    def remotePort(self) -> int | None:
+        """The peer's port; None without a connection."""
+        return port_of(self._name("getpeername"))
+
+    @property
+    def remoteFamily(self) -> str | None:
+        """ "IPv4" or "IPv6"; None without a connection."""
+        return family_of(self._name("getpeername"))
+
+    @property
+    def localAddress(self) -> str | None:
+        """This side's IP address, or path; None without a connection."""
+        return host_of(self._name("getsockname"))
+
+    @property
+    def localPort(self) -> int | None:
+        """This side's port; None without a connection."""
+        return port_of(self._name("getsockname"))
+
+    @property
+    def localFamily(self) -> str | None:
+        """ "IPv4" or "IPv6"; None without a connection."""
+        return family_of(self._name("getsockname"))
+
+    @property
+    def pending(self) -> bool:
+        """Whether it is not connected, or not yet."""
+        return self._tcp is None and not self._over
+
+    @property
+    def readyState(self) -> str:
+        """ "opening", "open", "readOnly", "writeOnly", "closed"."""
+        if self.connecting:
+            return "opening"
+        if self.readable:
+            return "open" if self.writable else "readOnly"
+        return "writeOnly" if self.writable else "closed"
+
+    def __repr__(self) -> str:
+        where = f" {text_of(self.localAddress, self.localPort)} to {text_of(self.remoteAddress, self.remotePort)}"
+        return f"<net.Socket {self.readyState}{where if self._tcp is not None else ''}>"

@@ -1,0 +1,91 @@
+"""Sockets and servers of one scheduler that several OS threads serve: no byte lost or moved, no event out of order."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import socket2
+from socket2 import net
+from socket2.net import Server, Socket
+
+from ..interop.peers import LIMIT_S, pattern
+from .scene import all_of, ended, port_of, record
+
+CLIENTS = 12
+SIZE = 300_000
+BYTES = pattern(95, SIZE + CLIENTS)
+
+
+def toil(data: bytes) -> None:
+    """Keep this OS thread busy for longer than a tick, without the GIL."""
+    hashlib.pbkdf2_hmac("sha256", data[:64], b"salt", 4000)
+
+
+def by_listener(conn: Socket) -> None:
+    def answer(data: bytes) -> None:
+        toil(data)
+        if not conn.write(data):
+            conn.pause()
+
+    conn.on("data", answer)
+    conn.on("drain", conn.resume)
+
+
+async def by_thread(conn: Socket) -> None:
+    async for data in conn:
+        toil(data)
+        await conn.send(data)
+    conn.end()
+
+
+def by_pipe(conn: Socket) -> None:
+    conn.pipe(conn)
+    conn.on("data", toil)
+
+
+@pytest.mark.parametrize("echo", [by_listener, by_thread, by_pipe])
+def test_an_echo_server_of_several_os_threads(echo: Callable[[Socket], Any]) -> None:
+    wrong: list[Any] = []
+    os_threads: set[int] = set()
+
+    def serve(conn: Socket) -> Any:
+        conn.on("drain", lambda: os_threads.add(threading.get_ident()))
+        conn.on("end", lambda: os_threads.add(threading.get_ident()))
+        if echo is not by_thread:
+            conn.on("end", conn.end)
+        return echo(conn)
+
+    async def visit(number: int, port: int) -> None:
+        data = BYTES[number : number + SIZE]
+        client = net.connect(port, "127.0.0.1")
+        log = record(client, ["connect", "end", "finish", "close"])
+        for at in range(0, SIZE, 10_000):
+            client.write(data[at : at + 10_000])
+        client.end()
+        if await all_of(client) != data:
+            wrong.append(f"client {number} got something else")
+        await ended(client)
+        while ("close", False) not in log:
+            await socket2.sleep(0)
+        if sorted(map(str, log)) != sorted(map(str, ["connect", "end", "finish", ("close", False)])):
+            wrong.append(log)
+
+    async def visits(server: Server) -> None:
+        with socket2.timeout(LIMIT_S):
+            for visitor in [socket2.newthread(visit, number, port_of(server)) for number in range(CLIENTS)]:
+                await visitor.join()
+        server.close()
+
+    for _ in range(3):
+        server = net.createServer({"allowHalfOpen": True}, serve)
+        server.on("listening", lambda server=server: socket2.newthread(visits, server))
+        server.listen(0, "127.0.0.1")
+        assert socket2.serve_threads(3)
+        assert wrong == []
+        assert not server.listening
+    assert len(os_threads) > 1
