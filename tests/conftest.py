@@ -62,6 +62,7 @@ def no_patience_with_what_is_expected_to_fail(request: pytest.FixtureRequest, mo
 def nothing_left_behind() -> Iterator[None]:
     assert local.scheduler is None
     gc.collect()
+    gc.freeze()  # what is there already need not be gone through again and again
     open_before = descriptors()
     os_threads_before = set(threading.enumerate())
     yield
