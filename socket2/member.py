@@ -36,6 +36,7 @@ class Member(Stepper):
         self._interrupts = Interrupts(scheduler.poller, self._wake)
         self._stopping = False
         self._main: Thread | None = None  # run()'s
+        self._forlorn = False  # nothing but another OS thread could wake that
         # What is for the crew:
         self.bell = Bell()
         self.allowance = 0  # steps until it is to poll again, when it leads
@@ -60,7 +61,7 @@ class Member(Stepper):
         return (
             self._stopping
             or self._interrupts.noted > 0
-            or not self._anything_to_wait_for()
+            or (not self._forlorn and not self._anything_to_wait_for())
             or (self._main is not None and self._main.done)
         )
 
@@ -93,6 +94,7 @@ class Member(Stepper):
                 interrupted = self._run(thread)
             finally:
                 self._main = None
+                self._forlorn = False
                 thread._drop_join(join)
             error = thread._errors[0] if thread._errors is not None else None
             if self._escaping is error:
@@ -110,10 +112,13 @@ class Member(Stepper):
             if self._stopping:
                 raise RuntimeError(f"stop() was called before {thread!r} had ended")
             look_again = None
-            if not self._anything_to_wait_for():
+            self._forlorn = not self._anything_to_wait_for()
+            if self._forlorn:
                 if not other_os_threads():
                     raise RuntimeError(f"deadlock: nothing is left that could wake {thread!r}")
                 look_again = monotonic() + _LOOK_AGAIN_S
+                if self.scheduler.crew is not None:
+                    self.scheduler.crew.look()
             try:
                 self._turn(look_again)
             except KeyboardInterrupt:

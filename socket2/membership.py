@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 
+from .locking import lock
 from .member import Member, current_member
 from .scheduler import Scheduler, find_scheduler
 from .sharing import share
@@ -29,13 +30,8 @@ def join(poller_name: str, fd: int) -> int:
     if local.scheduler is not scheduler:
         _leave_own()
         share(scheduler)
-        _enlist(scheduler)
+        local.scheduler, local.member = scheduler, Member(scheduler, guest=True)
     return fd
-
-
-def _enlist(scheduler: Scheduler) -> None:
-    local.scheduler = scheduler
-    local.member = Member(scheduler, guest=True)
 
 
 def _leave_own() -> None:
@@ -61,21 +57,23 @@ class _Hand(threading.Thread):
     def __init__(self, scheduler: Scheduler, number: int) -> None:
         # A daemon: one that is blocked for ever must not keep the interpreter from its end.
         super().__init__(name=f"socket2 member {number}", daemon=True)
-        self._scheduler = scheduler
+        self.member = Member(scheduler, guest=True)
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        _enlist(self._scheduler)
+        local.scheduler, local.member = self.member.scheduler, self.member
         try:
-            current_member().start(None)
+            self.member.start(None)
         except BaseException as error:
             self.error = error
-            stop_all(self._scheduler)
+            stop_all(self.member.scheduler)
 
 
 def stop_all(scheduler: Scheduler) -> None:
-    """End the loop of every member."""
-    for member in list(scheduler.loops):
+    """End the loop of every member, also of those that are just about to begin."""
+    with lock:
+        members = list(scheduler.loops) if scheduler.crew is None else scheduler.crew.members + scheduler.crew.coming
+    for member in members:
         member.stop()
 
 
@@ -88,14 +86,24 @@ def serve(count: int) -> bool:
     member = current_member()
     if member.running or member.current is not None:
         raise RuntimeError("the loop of this OS thread is running: call this instead of start()")
-    share(member.scheduler)
-    hands = [_Hand(member.scheduler, number) for number in range(2, count + 1)]
-    for hand in hands:
-        hand.start()
+    scheduler = member.scheduler
+    share(scheduler)
+    assert scheduler.crew is not None
+    coming = scheduler.crew.coming
+    hands = [_Hand(scheduler, number) for number in range(2, count + 1)]
+    all_of_us = [member, *(hand.member for hand in hands)]
+    with lock:
+        coming += all_of_us
     try:
+        for hand in hands:
+            hand.start()
         ended = member.start(None)
     finally:
-        stop_all(member.scheduler)
+        for hand in hands:
+            hand.member.stop()
+        with lock:
+            coming[:] = [one for one in coming if one not in all_of_us]
+        stop_all(scheduler)
     for hand in hands:
         hand.join()
     for hand in hands:

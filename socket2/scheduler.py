@@ -138,6 +138,9 @@ def _before_fork() -> None:
 
 def _after_fork_in_child() -> None:
     local.scheduler = local.member = None
+    for scheduler in _schedulers:
+        scheduler.crew = None  # who waits for the others would wait for ever
+        scheduler.entry = threading.RLock()
     _schedulers.clear()
 
 

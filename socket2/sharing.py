@@ -65,6 +65,7 @@ class Crew:
         self._polls = 0
         self._happenings = 0
         self.members: list[Member] = []
+        self.coming: list[Member] = []  # are to serve, and their loops do not run yet
         self.leader: Member | None = None
         scheduler.timers.sooner = self._timer_is_sooner
 
@@ -73,6 +74,8 @@ class Crew:
     def enter(self, member: Member) -> None:
         with lock:
             self.members.append(member)
+            if member in self.coming:
+                self.coming.remove(member)
 
     def leave(self, member: Member) -> None:
         """`member`'s loop has ended. What it leads is handed on; when there is nothing left the others end, too."""
@@ -81,18 +84,24 @@ class Crew:
             if self.leader is member:
                 self.leader = None
                 self._polling = False
+            if self.leader is None:
+                self._call_one()
+            self.look()
+
+    def look(self) -> None:
+        """One who does not stay to run them has left threads behind, or nothing at all: have that seen."""
+        with lock:
             if not self._scheduler.anything_to_wait_for():
                 self.wake_all()
-            elif self.leader is None:
-                self._call_one()
             elif self._scheduler.ready:
                 self._scheduler.poller.wakeup()
 
     def wake(self, member: Member) -> None:
         """Have `member` look afresh at what it is there for."""
-        member.bell.ring()
-        if self.leader is member:
-            self._scheduler.poller.wakeup()
+        with lock:
+            member.bell.ring()
+            if self.leader is member:
+                self._scheduler.poller.wakeup()
 
     def wake_all(self) -> None:
         with lock:
@@ -166,7 +175,7 @@ class Crew:
         called = member.make_posted_calls()
         member.allowance = len(scheduler.ready)
         happened = bool(waiters) or fired or called
-        self._happenings += happened
+        self._happenings += happened or member.allowance > 0
         return happened
 
     def _stand_by(self, member: Member, deadline: float | None) -> bool:
@@ -186,6 +195,7 @@ class Crew:
                 self._standby.remove(member)
                 if self._watcher is member:
                     self._watcher = None
+                if self._watcher is None:  # or it was this one that had been called to watch
                     self._call_one()
         return self._happenings != happenings
 

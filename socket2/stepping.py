@@ -60,6 +60,8 @@ class Stepper:
             self.current = creator
             poller.streak = max(streak, poller.streak)  # what the new thread did counts as the creator's
         if outside:
+            if self.scheduler.crew is not None:
+                self.scheduler.crew.look()
             self._escape()
         return thread
 
