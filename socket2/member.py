@@ -112,12 +112,12 @@ class Member(Stepper):
             if self._stopping:
                 raise RuntimeError(f"stop() was called before {thread!r} had ended")
             look_again = None
-            self._forlorn = not self._anything_to_wait_for()
+            forlorn, self._forlorn = self._forlorn, not self._anything_to_wait_for()
             if self._forlorn:
                 if not other_os_threads():
                     raise RuntimeError(f"deadlock: nothing is left that could wake {thread!r}")
                 look_again = monotonic() + _LOOK_AGAIN_S
-                if self.scheduler.crew is not None:
+                if not forlorn and self.scheduler.crew is not None:
                     self.scheduler.crew.look()
             try:
                 self._turn(look_again)

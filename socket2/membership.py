@@ -65,6 +65,8 @@ class _Hand(threading.Thread):
         try:
             self.member.start(None)
         except BaseException as error:
+            if self.member.scheduler.crew is None:
+                raise  # in the child of a fork, where nobody waits for this OS thread
             self.error = error
             stop_all(self.member.scheduler)
 
@@ -104,9 +106,14 @@ def serve(count: int) -> bool:
         with lock:
             coming[:] = [one for one in coming if one not in all_of_us]
         stop_all(scheduler)
+    _raise_error_of(hands)  # before the others are waited for: one may be blocked for ever
     for hand in hands:
         hand.join()
+    _raise_error_of(hands)
+    return ended
+
+
+def _raise_error_of(hands: list[_Hand]) -> None:
     for hand in hands:
         if hand.error is not None:
             raise hand.error
-    return ended
