@@ -26,12 +26,14 @@ ECHO_SERVERS = ["echo_server.py", "echo_server_async.py", "echo_server_net.py"]
 SERVERS = [[name] for name in [*ECHO_SERVERS, "chat.py", "udp_time_server.py", "worker_server.py"]] + [
     ["tcp_proxy.py", "127.0.0.1:9"],
     ["throttled_server.py", str(Path(__file__).resolve())],
+    ["password_server.py", ":memory:"],
 ]
 ALL = {*ECHO_SERVERS, "chat.py", "udp_time_server.py", "tcp_proxy.py"} | {
     "port_scanner.py",
     "ping.py",
     "worker_server.py",
     "throttled_server.py",
+    "password_server.py",
 }
 
 
@@ -329,6 +331,49 @@ def test_udp_time_survives_clients_that_cannot_be_answered() -> None:
             sock.settimeout(LIMIT_S)
             sock.sendto(b"time", ("127.0.0.1", port))
             assert sock.recvfrom(1000)[1] == ("127.0.0.1", port)
+
+
+# The password server.
+
+
+@contextmanager
+def passwords(directory: Path, members: int) -> Iterator[tuple[Program, int]]:
+    args = ["--members", str(members), "--rounds", "1000", str(directory / "passwords.db")]
+    with server("password_server.py", *args) as (program, port):
+        yield program, port
+
+
+def asked(port: int, *requests: str) -> list[str]:
+    with connect("127.0.0.1", port) as sock:
+        send_all(sock, "".join(f"{request}\n" for request in requests).encode())
+        return receive_all(sock).decode().splitlines()
+
+
+@pytest.mark.parametrize("members", [1, 4])
+def test_passwords(members: int, tmp_path: Path) -> None:
+    with passwords(tmp_path, members) as (_, port):
+        assert asked(port, "set ann secret", "check ann secret", "check ann guess") == ["ok", "yes", "no"]
+        assert asked(port, "check bob secret", "ping", "nonsense", "set ann") == ["no", "pong", "what?", "what?"]
+    with passwords(tmp_path, members) as (_, port):
+        assert asked(port, "set ann new one", "check ann new one") == ["ok", "yes"]
+
+
+def test_passwords_of_many_at_a_time(tmp_path: Path) -> None:
+    with passwords(tmp_path, 4) as (_, port), ExitStack() as stack:
+        asking = [
+            stack.enter_context(beside(asked, port, f"set n{at} p{at}", f"check n{at} p{at}", f"check n{at} p"))
+            for at in range(8)
+        ]
+        assert [one.outcome() for one in asking] == [["ok", "yes", "no"]] * 8
+
+
+@pytest.mark.parametrize("members", [1, 4])
+def test_ctrl_c_ends_the_password_server_with_connections(members: int, tmp_path: Path) -> None:
+    with ExitStack() as clients, passwords(tmp_path, members) as (_, port):
+        for _ in range(5):
+            sock = clients.enter_context(connect("127.0.0.1", port))
+            sock.sendall(b"ping\n")
+            assert receive_exactly(sock, 5) == b"pong\n"
 
 
 # The proxy.

@@ -1,4 +1,4 @@
-"""Wake-ups among the members of a shared scheduler: pairs of actions that race, each made to happen in the worst order."""
+"""Wake-ups among the members of a scheduler: pairs of actions that race, made to happen in the worst order."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_what_ends_a_loop_comes_when_its_member_is_about_to_lead(what: str, monk
     thread = keeper()
     shared = crew()
     leads = Crew._leads
-    done = []
+    done: list[str] = []
 
     def late(self: Crew, member: Member) -> bool:
         if not done and self.leader is None:
