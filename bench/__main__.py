@@ -19,13 +19,28 @@ from bench.results import Results, command_of, saved_path, write_json
 from bench.roster import Roster, chosen
 from bench.rounds import interleave, moved_note
 from bench.scenario import Scenario
-from bench.scenarios import bulk, connections, echo, idle, imports, lookup, micro, scale, spawn, switch, timers, udp
+from bench.scenarios import (
+    bulk,
+    connections,
+    echo,
+    idle,
+    imports,
+    lookup,
+    micro,
+    scale,
+    share,
+    spawn,
+    switch,
+    timers,
+    udp,
+)
 
 SCENARIOS: tuple[Scenario, ...] = (
     echo.SCENARIO,
     connections.SCENARIO,
     idle.SCENARIO,
     scale.SCENARIO,
+    share.SCENARIO,
     bulk.RECEIVE,
     bulk.SEND,
     udp.SCENARIO,

@@ -7,12 +7,12 @@ sample during which the host has moved the cores.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from bench.distance import METRIC, alike, core_distance_ns
-from bench.load import Load, LoadSettings, holding
+from bench.load import Load, LoadSettings
 from bench.machine import Placement
 from bench.measure import Cpu, Memory, cpu_used, memory_used, serving
 from bench.roster import Contender
@@ -55,14 +55,30 @@ class Loaded:
         }
 
 
-def measure_loaded(server: Contender, settings: LoadSettings, placement: Placement, idle: int = 0) -> Loaded:
+Beside = Callable[[int], AbstractContextManager[None]]
+
+
+def _nobody(port: int) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def measure_loaded(
+    server: Contender,
+    settings: LoadSettings,
+    placement: Placement,
+    beside: Beside = _nobody,
+) -> Loaded:
     """One measurement of a fresh server during which the cores stayed where they were, if that can be had.
 
-    `idle` more connections are open meanwhile, and nothing comes on them.
+    Args:
+        server: a row of the roster.
+        settings: of the load.
+        placement: the cores.
+        beside: what else goes on at the server's port, from before the warm-up on.
     """
     for _ in range(ATTEMPTS_MAX):
         before_ns = core_distance_ns(placement)
-        answer, used, memory = _measure(server, settings, placement, idle)
+        answer, used, memory = _measure(server, settings, placement, beside)
         after_ns = core_distance_ns(placement)
         if alike(before_ns, after_ns):
             break
@@ -70,12 +86,12 @@ def measure_loaded(server: Contender, settings: LoadSettings, placement: Placeme
 
 
 def _measure(
-    server: Contender, settings: LoadSettings, placement: Placement, idle: int
+    server: Contender,
+    settings: LoadSettings,
+    placement: Placement,
+    beside: Beside,
 ) -> tuple[dict[str, float], Cpu, Memory]:
-    with (
-        serving(server, placement.server_core) as (program, port),
-        holding(port, placement.load_core, idle) if idle else nullcontext(),
-    ):
+    with serving(server, placement.server_core) as (program, port), beside(port):
         load = Load(settings, port, placement.load_core)
         with load.program:
             load.warm_up()

@@ -17,6 +17,7 @@ import pollers
 from bench.build import BUILD
 
 __all__ = [
+    "BLOCKING_SERVERS",
     "ECHO_SERVERS",
     "IMPORTS",
     "MICRO",
@@ -143,6 +144,21 @@ SOURCE_SERVERS: Roster = (
     _python("gevent-sockets", "servers.source.gevent_sockets", "gevent"),
     _python("curio-sockets", "servers.source.curio_sockets", "curio"),
     _python("trio-streams", "servers.source.trio_streams", "trio"),
+)
+
+
+def _members(poller: str, count: int) -> Contender:
+    """socket2 with that many OS threads; 0: a private scheduler."""
+    command = (sys.executable, "-m", "bench.servers.blocking.socket2_members", str(count))
+    name = "socket2" if poller == "epoll" else f"socket2-{poller}"
+    return Contender(f"{name}-{count or 'private'}", command, "socket2", {POLLER: poller})
+
+
+BLOCKING_SERVERS: Roster = (
+    *(_members("native", count) for count in (0, 1, 2, 4)),
+    *(_members("epoll", count) for count in (0, 1, 4)),
+    _python("asyncio-to-thread", "servers.blocking.asyncio_to_thread"),
+    _python("gevent-threadpool", "servers.blocking.gevent_threadpool", "gevent"),
 )
 
 

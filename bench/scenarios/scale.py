@@ -9,8 +9,11 @@ each, and takes the growth within that sample, so drift cancels.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 from bench.distance import METRIC
+from bench.load import holding
 from bench.loaded import add_times, measure_loaded, settings_of
 from bench.machine import Placement, spare_connections
 from bench.roster import ECHO_SERVERS, Contender
@@ -41,7 +44,7 @@ def _plan(options: Namespace, placement: Placement) -> Plan:
         for number in numbers:
             busy = number if all_busy else numbers[0]
             settings = settings_of("echo", busy, options.size, options)
-            loaded = measure_loaded(server, settings, placement, number - busy)
+            loaded = measure_loaded(server, settings, placement, partial(_hold, placement.load_core, number - busy))
             figures = loaded.per("requests", "request")
             metrics[_cost(number)] = figures["cpu_us_per_request"]
             metrics[f"requests_per_s_at_{number}"] = figures["requests_per_s"]
@@ -58,6 +61,10 @@ def _plan(options: Namespace, placement: Placement) -> Plan:
         Case(f"{numbers[0]} of them busy", lambda server: sample(server, False)),
     )
     return Plan(cases, tuple(columns), (note,) if note else (), line)
+
+
+def _hold(core: int | None, idle: int, port: int) -> AbstractContextManager[None]:
+    return holding(port, core, idle) if idle else nullcontext()
 
 
 def _cost(number: int) -> str:

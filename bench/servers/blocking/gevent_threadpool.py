@@ -1,0 +1,32 @@
+"""gevent: what blocks goes to the hub's thread pool."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import gevent
+from gevent.server import StreamServer
+from gevent.socket import IPPROTO_TCP, TCP_NODELAY, socket
+
+from bench.servers.blocking import MARK, block
+
+
+def echo(connection: socket, address: tuple[str, int]) -> None:
+    # The server closes the connection when this returns.
+    connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+    with suppress(ConnectionError):
+        while data := connection.recv(65536):
+            if data.startswith(MARK):
+                gevent.get_hub().threadpool.apply(block, (data,))
+            connection.sendall(data)
+
+
+def main() -> None:
+    server = StreamServer(("127.0.0.1", 0), echo, backlog=4096)
+    server.start()
+    print("ready", server.server_port, flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""socket2: handlers block where they stand. Its argument: how many OS threads serve; 0: a private scheduler."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Generator
+from typing import Any
+
+import socket2
+from bench.servers.blocking import MARK, block
+
+
+def echo(conn: socket2.TCP) -> Generator[Any, Any, None]:
+    conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        while data := (yield from conn.recv(65536)):
+            if data.startswith(MARK):
+                block(data)
+            yield from conn.sendall(data)
+    except ConnectionError:
+        pass
+    finally:
+        conn.close()
+
+
+def main() -> Generator[Any, Any, None]:
+    listener = socket2.tcp()
+    listener.listen("127.0.0.1", 0)
+    print("ready", listener.getsockname()[1], flush=True)
+    while True:
+        conn = yield from listener.accept()
+        socket2.newthread(echo, conn)
+
+
+if __name__ == "__main__":
+    members = int(sys.argv[1])
+    if members == 0:
+        socket2.run(main)
+    else:
+        socket2.newthread(main)
+        socket2.serve_threads(members)
