@@ -93,7 +93,10 @@ class Scheduler:
     def anything_to_wait_for(self) -> bool:
         if len(self.threads) > self.hopeless or self.ready or self.inbox:
             return True
-        return self.timers.armed > 0  # a deadline, on what only another thread could end
+        with lock:  # else the numbers may be of different moments
+            if len(self.threads) > self.hopeless or self.ready or self.inbox:
+                return True
+            return self.timers.armed > 0  # a deadline, on what only another thread could end
 
 
 def other_os_threads() -> bool:

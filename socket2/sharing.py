@@ -97,11 +97,10 @@ class Crew:
                 self._scheduler.poller.wakeup()
 
     def wake(self, member: Member) -> None:
-        """Have `member` look afresh at what it is there for."""
-        with lock:
-            member.bell.ring()
-            if self.leader is member:
-                self._scheduler.poller.wakeup()
+        """Have `member` look afresh at what it is there for. Signal handlers come here: so it takes no lock."""
+        member.bell.ring()
+        if self.leader is member:  # else, if it is about to lead, it looks once more when it does
+            self._scheduler.poller.wakeup()
 
     def wake_all(self) -> None:
         with lock:

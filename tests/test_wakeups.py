@@ -112,6 +112,34 @@ def test_the_end_of_runs_thread_comes_when_its_member_is_about_to_lead(monkeypat
     end(thread)
 
 
+def test_a_thread_started_while_the_threads_are_counted_is_not_overlooked() -> None:
+    """Its starter is suspended right after that, and is as many as there were threads before."""
+    shared = crew()
+    scheduler = current_scheduler()
+    first = newthread(lambda: (yield from suspend()))
+    scheduler.hopeless = 0  # it runs still
+
+    class Late(dict[socket2.Thread, None]):
+        calls = 0
+
+        def __len__(self) -> int:
+            length = super().__len__()
+            self.calls += 1
+            if self.calls == 1:
+                threads.append(keeper())
+                scheduler.hopeless = 1
+            return length
+
+    threads = [first]
+    scheduler.threads = Late(scheduler.threads)
+    assert scheduler.anything_to_wait_for()
+    scheduler.threads = dict(scheduler.threads)
+    assert shared.members == []
+    for thread in threads:
+        thread.cancel()
+    assert start() is True
+
+
 def test_who_has_lost_the_lead_on_its_way_does_not_poll_beside_the_new_leader() -> None:
     """One OS thread polls at a time: the crew knows of one only, whom to wake, and what it sleeps for."""
     shared = crew()
