@@ -55,11 +55,19 @@ def serving(count: int) -> list[OSThread[bool]]:
     return members
 
 
+def step_and_leave(thread: socket2.Thread) -> None:
+    """As another member would that runs one thread and then leaves."""
+    Member(thread.scheduler).step_shared(thread)
+    crew = thread.scheduler.crew
+    assert crew is not None
+    crew.look()
+
+
 @pytest.mark.parametrize("what", ["stop", "end"])
 def test_what_ends_a_loop_comes_when_its_member_is_about_to_lead(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not the leader yet, so nobody wakes the poller for it; then it leads, and must not wait."""
     thread = keeper()
-    shared = crew()
+    crew()
     leads = Crew._leads
     done: list[str] = []
 
@@ -69,20 +77,16 @@ def test_what_ends_a_loop_comes_when_its_member_is_about_to_lead(what: str, monk
             if what == "stop":
                 member.stop()
             else:
-                newthread(thread.cancel)
-                current_scheduler().ready.clear()
-                del current_scheduler().threads[thread]
-                shared.wake_all()
+                thread.cancel()
+                with beside(step_and_leave, current_scheduler().ready.popleft()):
+                    pass
         return leads(self, member)
 
     monkeypatch.setattr(Crew, "_leads", late)
     assert start() is True
     assert done == [what]
-    if what == "stop":
-        monkeypatch.undo()
-        end(thread)
-    else:
-        thread.scheduler.timers.heap.clear()
+    monkeypatch.undo()
+    end(thread)
 
 
 def test_the_end_of_runs_thread_comes_when_its_member_is_about_to_lead(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,12 +102,9 @@ def test_the_end_of_runs_thread_comes_when_its_member_is_about_to_lead(monkeypat
     def late(self: Crew, member: Member) -> bool:
         if member._main is not None and not member._main.done and current_scheduler().ready:
             ended.append(current_scheduler().ready.popleft())
-            with beside(serve_one, ended[0]):
+            with beside(step_and_leave, ended[0]):
                 pass
         return leads(self, member)
-
-    def serve_one(thread: socket2.Thread) -> None:
-        Member(thread.scheduler).step_shared(thread)
 
     monkeypatch.setattr(Crew, "_leads", late)
     assert run(main) == "ended"
