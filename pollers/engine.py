@@ -188,11 +188,13 @@ class Engine:
             if handle.armed & (READABLE | WRITABLE) and not self._forked:
                 self.disown(handle.fd)
 
-    def share(self) -> None:
+    def share(self, lock: threading.RLock | None = None, /) -> None:
         from .sharing import SharedEngine, shared_kind
 
         self._check()
         if not isinstance(self, SharedEngine):
+            if lock is not None:
+                self.lock = lock
             self.__class__ = shared_kind(type(self))
             self.begin_sharing()  # type: ignore[attr-defined]
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
     import socket
+    import threading
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
@@ -249,9 +250,11 @@ class Poller(Protocol):
 
     def stats(self) -> Stats: ...
 
-    def share(self) -> None:
+    def share(self, lock: threading.RLock | None = None, /) -> None:
         """Let several OS threads use it from now on: all of it from any of them, but poll() from one at a time.
 
+        `lock` is what they hold when they park and cancel. A poller that needs one takes that rather than its own: a
+        signal handler, which may come in the middle of an attempt, would take the two in the other order.
         Each waiter is still returned once. `streak` is each OS thread's own. Called while no other OS thread uses it.
         """
 

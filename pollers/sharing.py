@@ -1,8 +1,9 @@
 """What changes in a poller that reports readiness when several OS threads use it: the lock.
 
-Each step of an operation, and whatever else changes a handle, is made under the poller's lock. Attempts do not wait, so
-it is never held for long; the wait for events is made without it. So a socket is not closed, nor its descriptor given
-to another, in the middle of an attempt. An event between an attempt and the park() that follows is found by park().
+Each step of an operation, and whatever else changes a handle, is made under the poller's lock, which share() was given:
+the one that its users hold when they park. Attempts do not wait, so it is never held for long; the wait for events is
+made without it. So a socket is not closed, nor its descriptor given to another, in the middle of an attempt. An event
+between an attempt and the park() that follows is found by park().
 share() turns the poller and its handles into these kinds: who does not share pays for no lock.
 """
 

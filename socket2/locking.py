@@ -2,7 +2,7 @@
 
 Several OS threads may serve one scheduler, so waits, timers and interruptions are changed under one lock. There is one
 for all schedulers: it is held for a few instructions at a time, never while a thread runs, and nobody can take two in
-different orders. It may be taken again by who holds it, as a signal handler does. Below it is only a poller's own.
+different orders. It may be taken again by who holds it, as a signal handler does. Pollers that need one get this one.
 """
 
 from __future__ import annotations

@@ -280,7 +280,7 @@ def _begin(scheduler: Scheduler) -> None:
     with lock:
         if scheduler.crew is not None:
             return
-        scheduler.poller.share()
+        scheduler.poller.share(lock)
         scheduler.crew = Crew(scheduler)
         for member in scheduler.loops:
             scheduler.crew.enter(member)
