@@ -128,20 +128,27 @@ class Crew:
     # What a member does.
 
     def turn(self, member: Member, deadline: float | None) -> bool:
-        """Run a ready thread; or lead, and wait for events; or stand by. Return whether anything happened."""
+        """Run what is ready; or lead, and wait for events; or stand by. Return whether anything happened."""
         leads = self._leads(member)
-        if not leads or member.allowance > 0:
-            try:
-                thread = self._scheduler.ready.popleft()
-            except IndexError:
-                pass
-            else:
-                member.allowance -= 1
-                member.step_shared(thread)
-                return True
+        if (not leads or member.allowance > 0) and self._run_ready(member):
+            return True
         if leads:
             return self._lead(member, deadline)
         return self._stand_by(member, deadline)
+
+    def _run_ready(self, member: Member) -> bool:
+        """Run a ready thread, or as long as `member` leads, what its poll has made ready. False: there is none."""
+        ready = self._scheduler.ready
+        ran = False
+        while not ran or (member.allowance > 0 and self.leader is member):
+            try:
+                thread = ready.popleft()
+            except IndexError:
+                break
+            member.allowance -= 1
+            member.step_shared(thread)
+            ran = True
+        return ran
 
     def _leads(self, member: Member) -> bool:
         if self.leader is None:
