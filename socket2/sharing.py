@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from .scheduler import Scheduler
     from .thread import Thread
 
-# How often the watcher looks whether the leader gets on. A blocking step delays others by one to two of them.
-TICK_S = 0.001
+# How often the watcher looks whether the leader gets on. A blocking step delays others by one to two of them; each of
+# them costs the leader an exchange of the GIL.
+TICK_S = 0.002
 
 # So many ticks in a row without work, and the watcher sleeps until there is some.
 _QUIET_TICKS = 10
