@@ -57,25 +57,6 @@ def test_a_program_of_the_guide(name: str, tmp_path: Path) -> None:
         if console is not None:
             talk(program, console)
             return
-from socket2.scheduler import current_scheduler
-
-from .interop.peers import ROOT, Program
-
-PAGES = ["connect.md", "sharing.md", "stream.md"]
-BLOCKS = [
-    pytest.param(block, id=f"{page}-{number}")
-    for page in PAGES
-    for number, block in enumerate(
-        re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.M | re.S)
-    )
-]
-
-
-@pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_runs(block: str) -> None:
-    if "epoll_fd" in block and current_scheduler().poller.name != "epoll":
-        pytest.skip("the poller has no epoll descriptor")
-    with Program([sys.executable, "-W", "error", "-c", block]) as program:
         assert program.wait() == 0, program.stderr().decode()
         if name in PRINTS:
             said = (program.stdout() + program.stderr()).decode()
