@@ -96,8 +96,8 @@ def main() -> None:
             listener.listen(args.host, args.port)
         except (OSError, OverflowError) as error:
             sys.exit(f"cannot listen on {args.host}:{args.port}: {error}")
-        socket2.newthread(serve, listener, Passwords(args.database, args.rounds))
         with suppress(KeyboardInterrupt):
+            socket2.newthread(serve, listener, Passwords(args.database, args.rounds))
             socket2.serve_threads(args.members)
 
 
