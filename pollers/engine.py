@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import weakref
 from collections.abc import Iterable
 from typing import Any
@@ -31,7 +30,6 @@ class Engine:
 
     def __init__(self) -> None:
         self.streak = 0
-        self.lock = threading.RLock()  # who shares it holds that: see sharing.py
         self.kept: dict[Handle, list[tuple[Handle, Address]]] = {}  # accepted, and taken by nobody yet
         self._handles: dict[int, Handle] = {}
         self._finished: list[Any] = []
@@ -218,7 +216,6 @@ class Engine:
 
     def after_fork_in_child(self) -> None:
         self._forked = True
-        self.lock = threading.RLock()  # another OS thread may have held it
         for handle in self._handles.values():
             handle.reading.state |= FORKED
             handle.writing.state |= FORKED
