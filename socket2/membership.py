@@ -58,19 +58,20 @@ def _leave_own() -> None:
 class _Hand(threading.Thread):
     """An OS thread that serves a scheduler until there is nothing left to do, or it is told to stop."""
 
-    def __init__(self, scheduler: Scheduler, number: int) -> None:
+    def __init__(self, scheduler: Scheduler, number: int, caller: Member) -> None:
         # A daemon: one that is blocked for ever must not keep the interpreter from its end.
         super().__init__(name=f"socket2 member {number}", daemon=True)
-        self._scheduler = scheduler
+        self.member = Member(scheduler, guest=True)  # can be told to stop before its loop has begun
         self.error: BaseException | None = None
+        self._caller = caller
 
     def run(self) -> None:
-        _enlist(self._scheduler)
+        local.scheduler, local.member = self.member.scheduler, self.member
         try:
-            current_member().start(None)
+            self.member.start(None)
         except BaseException as error:
             self.error = error
-            stop_all(self._scheduler)
+            self._caller.stop()  # which stops the others
 
 
 def stop_all(scheduler: Scheduler) -> None:
@@ -89,15 +90,18 @@ def serve(count: int) -> bool:
     if member.running or member.current is not None:
         raise RuntimeError("the loop of this OS thread is running: call this instead of start()")
     share(member.scheduler)
-    hands = [_Hand(member.scheduler, number) for number in range(2, count + 1)]
+    hands = [_Hand(member.scheduler, number, member) for number in range(2, count + 1)]
     for hand in hands:
         hand.start()
     try:
         ended = member.start(None)
     finally:
+        for hand in hands:
+            hand.member.stop()
         stop_all(member.scheduler)
     for hand in hands:
         hand.join()
+    member.forget_stop()
     for hand in hands:
         if hand.error is not None:
             raise hand.error

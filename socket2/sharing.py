@@ -186,7 +186,8 @@ class Crew:
                 self._standby.remove(member)
                 if self._watcher is member:
                     self._watcher = None
-                    self._call_one()
+                if self._watcher is None:
+                    self._call_one()  # also when it was called to watch, and is wanted elsewhere
         return self._happenings != happenings
 
     def _is_wanted(self, member: Member) -> bool:

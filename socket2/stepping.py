@@ -60,6 +60,8 @@ class Stepper:
             self.current = creator
             poller.streak = max(streak, poller.streak)  # what the new thread did counts as the creator's
         if outside:
+            if self.scheduler.crew is not None and self.scheduler.ready:
+                self.scheduler.poller.wakeup()  # nobody's next turn comes here: the others are to take it
             self._escape()
         return thread
 
