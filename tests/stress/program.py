@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import threading
 import traceback
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from .services import Services
 from .worker import Worker
 
 WORKERS = 24
+# The interpreter's own, and shorter ones: more places where one OS thread goes on in the middle of another's doing.
+SWITCH_INTERVALS_S = (0.005, 0.0005, 0.00005, 0.000005)
+
 HOWS = ("serve", "join", "come-and-go")
 
 
@@ -54,6 +58,7 @@ class Run:
 
     def make(self) -> None:
         before = Belongings()
+        sys.setswitchinterval(self._random.choice(SWITCH_INTERVALS_S))
         thread_module.crashhook, hook = self._crashed, thread_module.crashhook
         try:
             if self._program.how == "serve":
