@@ -1,4 +1,4 @@
-"""Run random programs: one, or with --all a million operations over each poller. A failure tells how to have it again."""
+"""Run random programs: one, or a million operations over each poller. A failure tells how to have it again."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def watch(run: Run, program: Program) -> None:
+def watch(run: Run, program: Program, over: threading.Event) -> None:
     """End the process when nothing happens any more."""
     seen, since = -1, time.monotonic()
     while True:
-        time.sleep(0.2)
+        if over.wait(0.2):
+            return
         if run.ledger.operations != seen:
             seen, since = run.ledger.operations, time.monotonic()
         elif time.monotonic() - since > QUIET_MAX_S:
@@ -63,9 +64,15 @@ def make(program: Program) -> int:
     warnings.simplefilter("error")
     sys.unraisablehook = lambda unraisable: run.ledger.fail(f"unraisable: {unraisable!r}")
     run = Run(program)
-    threading.Thread(target=watch, args=(run, program), daemon=True).start()
+    over = threading.Event()
+    watcher = threading.Thread(target=watch, args=(run, program, over))
+    watcher.start()
     begun = time.monotonic()
-    run.make()
+    try:
+        run.make()
+    finally:
+        over.set()
+        watcher.join()
     gc.collect()
     took_s = time.monotonic() - begun
     shares = sorted(run.ledger.steps.values(), reverse=True)

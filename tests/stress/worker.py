@@ -274,7 +274,12 @@ class Worker:
         """Cancelled while it sleeps, waits or joins: it ends so, or as it would have."""
         inner = self._child(self._sleep_and_return(self._moment(), 1))
         waits: Steps = self._random.choice(
-            [self._sleep_and_return(self._moment(), 1), self._join(inner), self._suspend(), self._sleep_and_return(9, 1)]
+            [
+                self._sleep_and_return(self._moment(), 1),
+                self._join(inner),
+                self._suspend(),
+                self._sleep_and_return(9, 1),
+            ]
         )
         child = self._child(waits)
         yield from self._hesitate()
