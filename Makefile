@@ -7,7 +7,7 @@ SCENARIOS ?= echo connections idle scale share bulk bulk-send udp spawn switch t
 BENCH ?=
 CODE := pollers socket2 tests bench examples docs
 
-.PHONY: run test test-native test-headers test-windows lint bench docs clean
+.PHONY: run test test-native test-headers test-windows stress lint bench docs clean
 
 run: $(VENV)/installed
 	@$(BIN)/python -m socket2 echo $(ADDRESS)
@@ -25,6 +25,9 @@ test-headers: $(VENV)/installed-headers
 
 test-windows: $(VENV)/bin/python
 	tools/test_windows.sh $(BIN)/python
+
+stress: $(VENV)/installed-test
+	$(BIN)/python -m tests.stress --poller all
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check $(CODE)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from .attempts import NOSIGNAL
 from .credentials import peer_uid
 from .disconnect import disconnect
+from .locking import lock
 from .operation import (
     CHECKING,
     STREAK_MAX,
@@ -54,6 +55,7 @@ __all__ = [
     "disconnect",
     "get_option",
     "local_address",
+    "lock",
     "native_status",
     "operation",
     "option_call",

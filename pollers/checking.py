@@ -292,8 +292,8 @@ class Checked:
     def stats(self) -> Stats:
         return self.inner.stats()  # type: ignore[no-any-return]
 
-    def share(self, lock: threading.RLock | None = None, /) -> None:
-        self.inner.share(lock)
+    def share(self) -> None:
+        self.inner.share()
         self._os_thread = None
 
     def shutdown(self) -> list[Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import weakref
 from collections.abc import Iterable
 from typing import Any
@@ -31,7 +30,6 @@ class Engine:
 
     def __init__(self) -> None:
         self.streak = 0
-        self.lock = threading.RLock()  # who shares it holds that: see sharing.py
         self.kept: dict[Handle, list[tuple[Handle, Address]]] = {}  # accepted, and taken by nobody yet
         self._handles: dict[int, Handle] = {}
         self._finished: list[Any] = []
@@ -188,13 +186,11 @@ class Engine:
             if handle.armed & (READABLE | WRITABLE) and not self._forked:
                 self.disown(handle.fd)
 
-    def share(self, lock: threading.RLock | None = None, /) -> None:
+    def share(self) -> None:
         from .sharing import SharedEngine, shared_kind
 
         self._check()
         if not isinstance(self, SharedEngine):
-            if lock is not None:
-                self.lock = lock
             self.__class__ = shared_kind(type(self))
             self.begin_sharing()  # type: ignore[attr-defined]
 
@@ -220,7 +216,6 @@ class Engine:
 
     def after_fork_in_child(self) -> None:
         self._forked = True
-        self.lock = threading.RLock()  # another OS thread may have held it
         for handle in self._handles.values():
             handle.reading.state |= FORKED
             handle.writing.state |= FORKED

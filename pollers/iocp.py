@@ -21,6 +21,7 @@ from typing import Any
 
 from . import attempts, readiness, winsock
 from .engine import Engine
+from .locking import lock
 from .operation import CANCELLING, CLOSED, FINISHED, FORKED, PARKED, Address, Closed, Operation
 from .overlapped import Accept, Connect, Receive, Request, Room, Send, Transmit, is_listening
 from .readiness import READABLE, WRITABLE
@@ -227,7 +228,7 @@ class Iocp(Engine):
         """That is forget()'s."""
 
     def wait(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
-        with self.lock:
+        with lock:
             self._arm_again()
             if self._edges or self._at_once or self._finished:
                 timeout_s = 0
@@ -235,7 +236,7 @@ class Iocp(Engine):
             timeout_ms = 0xFFFFFFFF if timeout_s is None else math.ceil(timeout_s * 1000)
             winsock.packets(self._port, self._packets, min(limit, _PACKETS_MAX), self._packets_count, timeout_ms)
             self._packets_seen = 0
-        with self.lock:
+        with lock:
             self._take()
             edges, self._edges = self._edges, []
             return edges

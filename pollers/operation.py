@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
     import socket
-    import threading
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
@@ -250,11 +249,11 @@ class Poller(Protocol):
 
     def stats(self) -> Stats: ...
 
-    def share(self, lock: threading.RLock | None = None, /) -> None:
+    def share(self) -> None:
         """Let several OS threads use it from now on: all of it from any of them, but poll() from one at a time.
 
-        `lock` is what they hold when they park and cancel. A poller that needs one takes that rather than its own: a
-        signal handler, which may come in the middle of an attempt, would take the two in the other order.
+        A poller that needs a lock for that takes pollers.lock, which whoever drives it is to hold when it parks and
+        cancels: a signal handler, which may come in the middle of an attempt, would take two in the other order.
         Each waiter is still returned once. `streak` is each OS thread's own. Called while no other OS thread uses it.
         """
 

@@ -12,6 +12,7 @@ import os
 import select
 
 from .engine import Engine
+from .locking import lock
 from .readiness import READABLE, WRITABLE, Handle
 
 _BOTH = READABLE | WRITABLE
@@ -39,13 +40,13 @@ class Select(Engine):
         self._set.watch(fd, 0)
 
     def wait(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
-        with self.lock:
+        with lock:
             for fd in self._reported:
                 handle = self._handles.get(fd)
                 if handle is not None:
                     self._put_back(handle)
         events = self._set.wait(timeout_s)[:limit]
-        with self.lock:
+        with lock:
             self._reported = [fd for fd, _ in events]
             for fd in self._reported:
                 handle = self._handles.get(fd)

@@ -1,9 +1,8 @@
 """What changes in a poller that reports readiness when several OS threads use it: the lock.
 
-Each step of an operation, and whatever else changes a handle, is made under the poller's lock, which share() was given:
-the one that its users hold when they park. Attempts do not wait, so it is never held for long; the wait for events is
-made without it. So a socket is not closed, nor its descriptor given to another, in the middle of an attempt. An event
-between an attempt and the park() that follows is found by park().
+Each step of an operation, and whatever else changes a handle, is made under the lock. Attempts do not wait, so
+it is never held for long; the wait for events is made without it. So a socket is not closed, nor its descriptor given
+to another, in the middle of an attempt. An event between an attempt and the park() that follows is found by park().
 share() turns the poller and its handles into these kinds: who does not share pays for no lock.
 """
 
@@ -14,6 +13,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from .engine import Engine
+from .locking import lock
 from .operation import OFFERED, PARKED, Operation, unwatched
 from .readiness import Direction, Handle
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @unwatched
-def _locked(steps: Any, lock: threading.RLock) -> Generator[Any, Any, Any]:
+def _locked(steps: Any) -> Generator[Any, Any, Any]:
     """Make each step of an operation under the lock."""
     step, argument = steps.send, None
     while True:
@@ -48,10 +48,10 @@ class _SharedDirection(Direction):
     __slots__ = ()
 
     def operate(self, attempt: Any, value: Any, owner: object) -> Any:
-        return _locked(super().operate(attempt, value, owner), self.handle.poller.lock)
+        return _locked(super().operate(attempt, value, owner))
 
     def park(self, waiter: Any, /) -> bool:
-        with self.handle.poller.lock:
+        with lock:
             if self.state == OFFERED and self.ready:  # an event has come since the attempt
                 self.state = PARKED
                 if self.try_again():
@@ -60,7 +60,7 @@ class _SharedDirection(Direction):
             return super().park(waiter)
 
     def cancel(self, error: BaseException, /) -> bool:
-        with self.handle.poller.lock:
+        with lock:
             return super().cancel(error)
 
 
@@ -70,18 +70,18 @@ class _SharedHandle(Handle):
     __slots__ = ()
 
     def sendall(self, data: ReadableBuffer, owner: object = None, /) -> Operation[None]:
-        return _locked(super().sendall(data, owner), self.poller.lock)
+        return _locked(super().sendall(data, owner))
 
     def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
-        with self.poller.lock:
+        with lock:
             return super().connect(address, owner)
 
     def close(self) -> None:
-        with self.poller.lock:
+        with lock:
             super().close()
 
     def detach(self) -> socket.socket:
-        with self.poller.lock:
+        with lock:
             return super().detach()
 
 
@@ -115,26 +115,26 @@ class SharedEngine(Engine):
             self.wakeup()
 
     def admit(self, sock: socket.socket, drains: bool) -> Handle:
-        with self.lock:
+        with lock:
             return super().admit(sock, drains)
 
     def wakeup(self) -> None:
-        with self.lock:
+        with lock:
             super().wakeup()
 
     def shutdown(self) -> list[Any]:
-        with self.lock:
+        with lock:
             return super().shutdown()
 
     def _await(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
-        with self.lock:
+        with lock:
             self._waiting = True
             if self._woken or self._finished:
                 timeout_s = 0
         return super()._await(timeout_s, limit)
 
     def _digest(self, events: list[tuple[int, int]]) -> list[Any]:
-        with self.lock:
+        with lock:
             return super()._digest(events)
 
 

@@ -58,12 +58,10 @@ class Member(Stepper):
 
     def has_reason_to_leave(self) -> bool:
         """Whether the loop has something else to do than to wait, or is over."""
-        return (
-            self._stopping
-            or self._interrupts.noted > 0
-            or (not self._forlorn and not self._anything_to_wait_for())
-            or (self._main is not None and self._main.done)
-        )
+        if self._stopping or self._interrupts.noted > 0 or self._escaping is not None:
+            return True
+        # run() waits on when nothing is left to wait for: another OS thread may bring something.
+        return self._main.done if self._main is not None else not self._anything_to_wait_for()
 
     def poll(self, timeout_s: float | None) -> bool:
         deadline = deadline_after(timeout_s)
@@ -158,15 +156,16 @@ class Member(Stepper):
 
     def make_posted_calls(self) -> bool:
         """Make the calls that were posted until now; return whether there were any."""
-        inbox = self.scheduler.inbox
         made = False
-        for _ in range(len(inbox)):
-            try:
-                call = inbox.popleft()
-            except IndexError:  # another member was faster
+        for _ in range(len(self.scheduler.inbox)):
+            call = self.scheduler.take_call()
+            if call is None:  # another member was faster
                 break
             made = True
-            call()
+            try:
+                call()
+            finally:
+                self.scheduler.call_made()
         return made
 
     def wait_s(self, deadline: float | None) -> float | None:

@@ -57,7 +57,7 @@ class _Hand(threading.Thread):
     def __init__(self, scheduler: Scheduler, number: int) -> None:
         # A daemon: one that is blocked for ever must not keep the interpreter from its end.
         super().__init__(name=f"socket2 member {number}", daemon=True)
-        self.member = Member(scheduler, guest=True)
+        self.member = Member(scheduler, guest=True)  # can be told to stop before its loop has begun
         self.error: BaseException | None = None
 
     def run(self) -> None:

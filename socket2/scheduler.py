@@ -34,6 +34,7 @@ class Scheduler:
         self.ready: deque[Thread] = deque()
         self.hopeless = 0  # live threads that only another thread can wake
         self.inbox: deque[Callable[[], Any]] = deque()
+        self._calls = 0  # taken from the inbox, and being made
         self.loops: list[Member] = []  # whose loops run: one at the most, as long as there is no crew
         self.entry = threading.RLock()  # held to enter or leave a loop, and while a thread is started outside one
         self.crew: Crew | None = None  # the OS threads that serve it, once they may be several
@@ -90,11 +91,22 @@ class Scheduler:
         self.inbox.append(call)
         self.poller.wakeup()
 
+    def take_call(self) -> Callable[[], Any] | None:
+        with lock:
+            if not self.inbox:
+                return None
+            self._calls += 1
+            return self.inbox.popleft()
+
+    def call_made(self) -> None:
+        with lock:
+            self._calls -= 1
+
     def anything_to_wait_for(self) -> bool:
         if len(self.threads) > self.hopeless or self.ready or self.inbox:
             return True
-        with lock:  # else the numbers may be of different moments
-            if len(self.threads) > self.hopeless or self.ready or self.inbox:
+        with lock:  # what another OS thread has begun to change is not to be read in the middle of that
+            if len(self.threads) > self.hopeless or self.ready or self.inbox or self._calls:
                 return True
             return self.timers.armed > 0  # a deadline, on what only another thread could end
 

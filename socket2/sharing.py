@@ -288,7 +288,7 @@ def _begin(scheduler: Scheduler) -> None:
     with lock:
         if scheduler.crew is not None:
             return
-        scheduler.poller.share(lock)
+        scheduler.poller.share()
         scheduler.crew = Crew(scheduler)
         for member in scheduler.loops:
             scheduler.crew.enter(member)

@@ -275,19 +275,21 @@ class Socket:
         Does not wait. What the kernel has taken is still sent, unless `linger` is 0 or something that came was not
         received: then the connection is reset. See Stream.finish().
         """
-        if self._handle is not None:
-            self._handle.close()
-        elif self._sock is not None:
-            self._sock.close()
-            self._sock = None
+        with lock:  # not in the middle of what replaces it
+            if self._handle is not None:
+                self._handle.close()
+            elif self._sock is not None:
+                self._sock.close()
+                self._sock = None
 
     def detach(self) -> int:
         """Close this object but not the descriptor; return that, non-blocking if it was used. Waiters get Closed."""
-        sock = self._std
-        if self._handle is not None:
-            sock = self._handle.detach()
-        self._sock = None
-        return sock.detach()
+        with lock:
+            sock = self._std
+            if self._handle is not None:
+                sock = self._handle.detach()
+            self._sock = None
+            return sock.detach()
 
     def __enter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ import pollers
 from pollers import Busy, Closed, Exhausted, Handle, Operation, operation
 
 from .addr import Address, Host, Port, Query, resolve
+from .locking import lock
 from .sockets import AGAIN_MAX_S, AGAIN_S, Socket, make, place_of
 from .waiting import persist
 
@@ -151,15 +152,16 @@ class TCP(Socket):
         """
         if self.family == "unix":
             return
-        old = self._std
-        sock = socket.socket(old.family, old.type, old.proto)
-        for option in self._set_up().options:
-            sock.setsockopt(*option)
-        self.close()  # now that there is another; before it can have the same address
-        self._handle = None
-        self._sock = sock
-        if bound is not None:
-            sock.bind(bound)
+        with lock:  # or another OS thread would close the old one, and the new one stayed open
+            old = self._std
+            sock = socket.socket(old.family, old.type, old.proto)
+            for option in self._set_up().options:
+                sock.setsockopt(*option)
+            self.close()  # now that there is another; before it can have the same address
+            self._handle = None
+            self._sock = sock
+            if bound is not None:
+                sock.bind(bound)
 
     # Receiving.
 

@@ -83,18 +83,18 @@ class Deadline:
         self._error: Cancelled | None = None  # what it was interrupted with
         self.expired = False
 
-    @property
-    def in_use(self) -> bool:
-        return self._thread is not None
-
-    def enter(self, thread: Thread, when: float | None) -> None:
-        """Interrupt `thread` at `when`, in seconds of time.monotonic(); None: never."""
-        self._thread = thread
+    def enter(self, thread: Thread, when: float | None) -> bool:
+        """Interrupt `thread` at `when`, in seconds of time.monotonic(); None: never. False: it is in use."""
+        with lock:
+            if self._thread is not None:
+                return False
+            self._thread = thread
         self.expired = False
         if self._timer is None or self._timer.timers is not thread.scheduler.timers:
             self._timer = Timer(thread.scheduler.timers, self._expire)
         if when is not None:
             self._timer.arm(when)
+        return True
 
     def leave(self) -> None:
         """The time does not matter any more; an interruption that has not been delivered is taken back."""
@@ -135,9 +135,9 @@ class Patience(Deadline):
     @operation
     def limit(self, inner: Operation[T]) -> Generator[Any, None, T]:
         """Do `inner`, or raise TimeoutError after `seconds`."""
-        if self.in_use:  # several threads wait in this direction: each has its own time
+        if not self.enter(currentthread(), monotonic() + self.seconds):
+            # Several threads wait in this direction: each has its own time.
             return (yield from Patience(self.seconds).limit(inner))
-        self.enter(currentthread(), monotonic() + self.seconds)
         try:
             return (yield from inner)
         except Cancelled as error:
@@ -187,9 +187,8 @@ class timeout(Deadline):
 
     def __enter__(self) -> timeout:
         thread = currentthread()
-        if self.in_use:
+        if not self.enter(thread, monotonic() + self._seconds if self._seconds is not None else None):
             raise RuntimeError("this timeout block has been entered already")
-        self.enter(thread, monotonic() + self._seconds if self._seconds is not None else None)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

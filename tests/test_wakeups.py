@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 
 import socket2
-from pollers.select import Select
 from socket2 import membership, newthread, resume, run, serve_threads, sleep, start, stop, suspend
-from socket2.locking import lock
 from socket2.member import Member
-from socket2.scheduler import Scheduler, current_scheduler
+from socket2.scheduler import current_scheduler
 from socket2.sharing import Crew, share
 from socket2.thread import local
 
@@ -301,26 +299,3 @@ def test_stops_and_ends_at_any_moment() -> None:
         for member in members:
             assert member.outcome() is True
     start()
-
-
-def test_a_signal_handler_may_cancel_in_the_middle_of_an_attempt() -> None:
-    """Which the pollers in Python make under a lock, while another member parks under one, and then takes theirs."""
-    poller = Select()
-    scheduler = Scheduler(poller)
-    share(scheduler)
-    parking = threading.Event()
-
-    def park() -> None:
-        with lock:
-            parking.set()
-            with poller.lock:
-                pass
-
-    with poller.lock:
-        member = OSThread(park)
-        member.start()
-        parking.wait(0.1)
-        assert lock.acquire(timeout=1), "each has what the other waits for"
-        lock.release()
-    member.outcome()
-    poller.shutdown()

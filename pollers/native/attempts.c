@@ -382,6 +382,10 @@ static Outcome
 send_piece(Handle *handle, const char *data, size_t size, Py_ssize_t *sent)
 {
     int fd = handle->fd;
+    if (fd < 0) { /* closed while the piece before this one was under way */
+        PyErr_SetNone(handle->poller->state->closed_error);
+        return FAILURE;
+    }
     WITHOUT_GIL_IF(handle->poller->shared && size > MUCH, RETRY_ON_EINTR(*sent, send(fd, data, size, MSG_NOSIGNAL)));
     if (*sent >= 0) {
         return SUCCESS;

@@ -174,15 +174,20 @@ is_running(Handle *handle, int way)
     return handle->operation[way] != NULL && handle->operation[way]->phase == RUNNING;
 }
 
-/* After an attempt that did not end the operation: true when its handle was closed meanwhile, and that ended it. */
+/* After an attempt that did not end the operation: true when it was cancelled with `asked` meanwhile, or its handle was
+   closed, and that ended it. */
 static bool
-ended_by_close(Handle *handle, int way)
+ended_meanwhile(Handle *handle, int way, PyObject *asked)
 {
-    if (handle->state[way] == PARKED) {
+    if (handle->state[way] == PARKED && asked == NULL) {
         return false;
     }
     PyObject *error = error_take();
-    end_refused(handle, way);
+    if (asked != NULL) {
+        handle_end(handle, way, Py_NewRef(asked));
+    } else {
+        end_refused(handle, way);
+    }
     error_put(error);
     return true;
 }
@@ -205,6 +210,7 @@ handle_try_again(Handle *handle, int way, bool *broken)
     if (outcome != BLOCKED && outcome != DRAINED) {
         handle->ready[way] = true;
     }
+    PyObject *asked = operation_take_asked(op);
     switch (outcome) {
     case SUCCESS:
     case DRAINED:
@@ -219,14 +225,15 @@ handle_try_again(Handle *handle, int way, bool *broken)
             handle_end(handle, way, error_take());
         } else {
             *broken = true;
-            finished = ended_by_close(handle, way);
+            finished = ended_meanwhile(handle, way, asked);
         }
         break;
     case BLOCKED:
-        finished = ended_by_close(handle, way);
+        finished = ended_meanwhile(handle, way, asked);
         break;
     }
     op->phase = SUSPENDED;
+    Py_XDECREF(asked);
     Py_DECREF(op);
     if (handle->armed & CLOSE_LATE) {
         handle_close_late(handle);
@@ -284,8 +291,11 @@ cancel(Handle *handle, int way, PyObject *error)
         return NULL;
     }
     uint8_t state = handle->state[way];
-    if (!(state & (OFFERED | PARKED | PASSING)) || is_running(handle, way)) {
+    if (!(state & (OFFERED | PARKED | PASSING))) {
         Py_RETURN_FALSE;
+    }
+    if (is_running(handle, way)) {
+        return operation_ask(handle->operation[way], error) < 0 ? NULL : Py_NewRef(Py_False);
     }
     handle_end(handle, way, Py_NewRef(error));
     return PyBool_FromLong(!(state & PASSING)); /* which is resumed anyway */

@@ -4,7 +4,7 @@
    operation; an operation is the awaitable that a waiter steps. attempts.c makes the system calls, addresses.c makes
    addresses. Everything here runs with the GIL held, unless it says otherwise, and it is the GIL that protects it: the
    module does not declare itself safe without. Where an attempt lets the GIL go, for a call that copies much or waits
-   for a disk, its operation is RUNNING: nobody else ends it, and a close of its handle waits until it is over. */
+   for a disk, its operation is RUNNING: nobody else ends it, and a cancel or a close of its handle waits until it is over. */
 
 #ifndef POLLERS_NATIVE_H
 #define POLLERS_NATIVE_H
@@ -174,11 +174,12 @@ typedef enum { NEW, RUNNING, SUSPENDED, DONE } Phase;
 struct Operation {
     PyObject_HEAD
     Handle *handle;          /* strong, until it dies */
-    PyObject *owner;         /* kept alive until the end */
+    PyObject *owner;         /* kept alive until the end; or NULL. With `asked` the tuple of it and an error */
     PyObject *argument;      /* then its result, or with FAILED the error */
     uint64_t count : 52;     /* bytes to receive; SENDALL: bytes sent */
     uint64_t kind : 4;
     uint64_t phase : 2;
+    uint64_t asked : 1;      /* to end with that error, if the attempt that is under way does not end it */
     uint64_t begun : 1;      /* CONNECT: connect(2) was called; SENDALL: `argument` is a view of our own */
 };
 
@@ -202,6 +203,8 @@ extern PyType_Spec operation_spec;
 PyObject *operation_new(Handle *handle, Kind kind, PyObject *argument, Py_ssize_t count, PyObject *owner);
 const char *operation_name(Kind kind);
 void operations_free(State *state);
+int operation_ask(Operation *op, PyObject *error);
+PyObject *operation_take_asked(Operation *op);
 
 /* handle.c */
 extern PyType_Spec handle_spec, writing_spec;

@@ -53,9 +53,39 @@ operation_new(Handle *handle, Kind kind, PyObject *argument, Py_ssize_t count, P
     op->count = (uint64_t)(count < BYTES_MAX ? count : BYTES_MAX);
     op->kind = kind;
     op->phase = NEW;
+    op->asked = 0;
     op->begun = 0;
     PyObject_GC_Track(op);
     return (PyObject *)op;
+}
+
+/* Cancelled in the middle of an attempt: have it end with `error` if that does not end it. The first one counts. */
+int
+operation_ask(Operation *op, PyObject *error)
+{
+    if (op->asked) {
+        return 0;
+    }
+    PyObject *pair = PyTuple_Pack(2, op->owner != NULL ? op->owner : Py_None, error);
+    if (pair == NULL) {
+        return -1;
+    }
+    op->asked = 1;
+    Py_XSETREF(op->owner, pair);
+    return 0;
+}
+
+/* The attempt is over: return the error that was asked for meanwhile, or NULL. */
+PyObject *
+operation_take_asked(Operation *op)
+{
+    if (!op->asked) {
+        return NULL;
+    }
+    PyObject *error = Py_NewRef(PyTuple_GET_ITEM(op->owner, 1));
+    op->asked = 0;
+    Py_SETREF(op->owner, Py_NewRef(PyTuple_GET_ITEM(op->owner, 0)));
+    return error;
 }
 
 void

@@ -519,11 +519,8 @@ poller_shutdown(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
-poller_share(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t nargs)
+poller_share(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (argument_count("share", nargs, 0, 1) < 0) { /* the lock, which the GIL is for us */
-        return NULL;
-    }
     ((Poller *)self)->shared = true;
     Py_RETURN_NONE;
 }
@@ -708,8 +705,7 @@ static PyMethodDef poller_methods[] = {
     {"wakeup_fileno", poller_wakeup_fileno, METH_NOARGS, PyDoc_STR("A descriptor for signal.set_wakeup_fd.")},
     {"fileno", poller_fileno, METH_NOARGS, PyDoc_STR("The epoll descriptor.")},
     {"stats", poller_stats, METH_NOARGS, PyDoc_STR("The poller's counters.")},
-    {"share", (PyCFunction)(void (*)(void))poller_share, METH_FASTCALL,
-     PyDoc_STR("From now on several OS threads use it.")},
+    {"share", poller_share, METH_NOARGS, PyDoc_STR("From now on several OS threads use it.")},
     {"shutdown", poller_shutdown, METH_NOARGS, PyDoc_STR("Close what is attached; return whose operations this has ended.")},
     {NULL, NULL, 0, NULL},
 };

@@ -1,0 +1,489 @@
+"""One poller in several OS threads: one polls, and others run operations, close and cancel."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import pytest
+
+from pollers import STREAK_MAX, Cancelled, Closed
+
+from .driver import PATIENCE_S, Driver, does, tcp_pair
+from .kinds import make, names
+
+
+@pytest.fixture(
+    params=[(kind, manner) for kind, what in names() if what == "shared" for manner in ("bare", "checked")],
+    ids="-".join,
+)
+def shared(request: pytest.FixtureRequest) -> Iterator[Driver]:
+    kind, manner = request.param
+    driver = Driver(make(kind, checked=manner == "checked"), kind)
+    driver.poller.share()
+    yield driver
+    driver.close()
+
+
+class OSThread(threading.Thread):
+    """Does one thing, and hands its outcome to who joins it."""
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self._act = act
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._result = self._act()
+        except BaseException as error:
+            self._error = error
+
+    def outcome(self) -> Any:
+        self.join(PATIENCE_S)
+        assert not self.is_alive(), "it hangs"
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+class Polling:
+    """An OS thread that polls, and keeps what that returns."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._poller = driver.poller
+        self._over = False
+        self._changed = threading.Condition()
+        self.returned: list[Any] = []
+        self._os_thread = OSThread(self._poll)
+
+    def _poll(self) -> None:
+        while not self._over:
+            finished = self._poller.poll(PATIENCE_S)
+            with self._changed:
+                self.returned += finished
+                self._changed.notify_all()
+
+    def wait_for(self, waiter: Any) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: waiter in self.returned, PATIENCE_S), "poll() does not return it"
+
+    def end(self) -> None:
+        self._over = True
+        self._poller.wakeup()
+        self._os_thread.outcome()
+
+
+@contextmanager
+def polling(driver: Driver) -> Iterator[Polling]:
+    other = Polling(driver)
+    try:
+        yield other
+    finally:
+        other.end()
+
+
+def end_of(steps: Iterator[Any]) -> Any:
+    """The result of an operation whose next step is its last."""
+    with pytest.raises(StopIteration) as stop:
+        next(steps)
+    return stop.value.value
+
+
+class Slow(socket.socket):
+    """Its connect() stops in the middle of its second attempt, which an event has caused, until it is told to go on."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.calls = 0
+        self.pausing_at = 2
+        self.entered = threading.Event()
+        self.may_go = threading.Event()
+        self.open_after: list[bool] = []
+        self.returns: int | None = None
+
+    def connect_ex(self, address: Any, /) -> int:
+        self.calls += 1
+        if self.calls == self.pausing_at:
+            fd = self.fileno()
+            self.entered.set()
+            assert self.may_go.wait(PATIENCE_S)
+            self.open_after.append(fd >= 0 and is_open(fd))
+        if self.calls >= self.pausing_at and self.returns is not None:
+            return self.returns
+        return super().connect_ex(address)
+
+    def wait_until_entered(self) -> None:
+        assert self.entered.wait(PATIENCE_S)
+
+
+def is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def a_fair_chance() -> None:
+    """Let the other OS threads come as far as they can; the tests hold in either case."""
+    for _ in range(200):
+        os.sched_yield()
+
+
+# Events and those who wait.
+
+
+def test_one_os_thread_polls_what_others_wait_for(shared: Driver) -> None:
+    halves = [shared.half() for _ in range(8)]
+
+    def receive(number: int) -> None:
+        handle, peer = halves[number]
+        for count in range(100):
+            waiter = (number, count)
+            steps = iter(handle.recv(100))
+            direction = next(steps)
+            before = count % 2 == 1
+            if before:
+                peer.sendall(b"%d" % count)
+            if not direction.park(waiter):
+                if not before:
+                    peer.sendall(b"%d" % count)
+                poll.wait_for(waiter)
+            else:
+                assert before, "finished with nothing sent"
+            assert end_of(steps) == b"%d" % count
+
+    with polling(shared) as poll:
+        for os_thread in [OSThread(partial(receive, number)) for number in range(8)]:
+            os_thread.outcome()
+    assert len(poll.returned) == len(set(poll.returned)), "returned twice"
+    for _, peer in halves:
+        peer.close()
+
+
+def test_an_event_between_attempt_and_park(shared: Driver) -> None:
+    """poll() sees it in another OS thread while nobody is parked yet, and it will not come again."""
+    handle, peer = shared.half()
+    with peer:
+        peer.sendall(b"first")
+        waiting = shared.spawn(does(handle.recv(100)))
+        shared.finish(waiting)
+        waiting = shared.spawn(does(handle.recv(100)))  # by now it is registered
+        peer.sendall(b"second")
+        shared.finish(waiting)
+        steps = iter(handle.recv(100))
+        direction = next(steps)
+        peer.sendall(b"third")
+        assert OSThread(lambda: shared.poller.poll(0.01)).outcome() == []
+        if not direction.park("waiter"):
+            assert OSThread(lambda: shared.poller.poll(PATIENCE_S)).outcome() == ["waiter"]
+        assert end_of(steps) == b"third"
+
+
+def test_wakeups_from_many_os_threads(shared: Driver) -> None:
+    """Each ends a wait that has begun; none is lost."""
+    rounds = 200
+    with polling(shared) as poll:
+
+        def wake() -> None:
+            for _ in range(rounds):
+                handle, peer = shared.half()
+                with peer:
+                    steps = iter(handle.recv(1))
+                    waiter = object()
+                    assert not next(steps).park(waiter)
+                    handle.close()  # which wakes the one who polls
+                    poll.wait_for(waiter)
+                    with pytest.raises(Closed):
+                        next(steps)
+
+        for os_thread in [OSThread(wake) for _ in range(3)]:
+            os_thread.outcome()
+    assert len(poll.returned) == len(set(poll.returned)) == 3 * rounds
+
+
+# In the middle of an attempt.
+
+
+def connecting(driver: Driver, sock: Slow, address: Any) -> tuple[Any, Any, Any]:
+    handle = driver.attach(sock)
+    steps = iter(handle.connect(address))
+    direction = next(steps)
+    assert direction.park("connecting") is False
+    return handle, steps, direction
+
+
+def test_cancelled_in_the_middle_of_an_attempt_that_comes_to_nothing(shared: Driver) -> None:
+    """Whoever cancels it is told that it has ended, or the poller ends it: it does not wait on."""
+    _, address = shared.listener()
+    sock = Slow()
+    sock.returns = errno.EALREADY
+    _, steps, direction = connecting(shared, sock, address)
+    error = Cancelled("by the test")
+    with polling(shared) as poll:
+        sock.wait_until_entered()
+        canceller = OSThread(lambda: direction.cancel(error))
+        a_fair_chance()
+        sock.may_go.set()
+        if not canceller.outcome():
+            poll.wait_for("connecting")
+    with pytest.raises(Cancelled) as caught:
+        next(steps)
+    assert caught.value is error
+    assert "connecting" not in poll.returned or poll.returned == ["connecting"]
+
+
+def test_cancelled_in_the_middle_of_an_attempt_that_succeeds(shared: Driver) -> None:
+    """What has finished is delivered."""
+    _, address = shared.listener()
+    sock = Slow()
+    _, steps, direction = connecting(shared, sock, address)
+    with polling(shared) as poll:
+        sock.wait_until_entered()
+        canceller = OSThread(lambda: direction.cancel(Cancelled("by the test")))
+        a_fair_chance()
+        sock.may_go.set()
+        assert canceller.outcome() is False
+        poll.wait_for("connecting")
+    assert end_of(steps) is None
+    assert poll.returned == ["connecting"]
+
+
+@pytest.mark.parametrize("returns", [None, errno.EALREADY, errno.ECONNREFUSED])
+def test_closed_in_the_middle_of_an_attempt(shared: Driver, returns: int | None) -> None:
+    """The descriptor is closed after the attempt, or it would go on with another socket of that number."""
+    _, address = shared.listener()
+    sock = Slow()
+    sock.returns = returns
+    handle, steps, _ = connecting(shared, sock, address)
+    fd = sock.fileno()
+    with polling(shared) as poll:
+        sock.wait_until_entered()
+        closer = OSThread(handle.close)
+        a_fair_chance()
+        sock.may_go.set()
+        closer.outcome()
+        poll.wait_for("connecting")
+    assert sock.open_after == [True]
+    assert handle.fileno() == -1
+    assert sock.fileno() == -1
+    assert not is_open(fd)
+    if returns is None:
+        assert end_of(steps) is None
+    else:
+        with pytest.raises((Closed, ConnectionRefusedError)):  # whichever came first
+            next(steps)
+    assert poll.returned == ["connecting"]
+    with pytest.raises(Closed):
+        next(iter(handle.wait_writable()))
+
+
+def test_closed_in_the_middle_of_a_first_attempt(shared: Driver) -> None:
+    _, address = shared.listener()
+    sock = Slow()
+    sock.pausing_at = 1
+    sock.returns = errno.EALREADY
+    handle = shared.attach(sock)
+    fd = sock.fileno()
+    steps = iter(handle.connect(address))
+    stepper = OSThread(lambda: next(steps))
+    sock.wait_until_entered()
+    closer = OSThread(handle.close)
+    a_fair_chance()
+    sock.may_go.set()
+    closer.outcome()
+    direction = stepper.outcome()
+    assert sock.open_after == [True]
+    assert not is_open(fd)
+    assert direction.park("waiter") is True
+    with pytest.raises(Closed):
+        next(steps)
+
+
+def test_what_is_done_in_the_other_direction_meanwhile(shared: Driver) -> None:
+    """A receive begins, is cancelled and ends while the other direction is in the middle of an attempt."""
+    _, address = shared.listener()
+    sock = Slow()
+    handle, steps, _ = connecting(shared, sock, address)
+    with polling(shared) as poll:
+        sock.wait_until_entered()
+
+        def receive_and_cancel() -> None:
+            receiving = iter(handle.wait_readable())
+            try:
+                direction = next(receiving)
+                if not direction.park("receiving") and not direction.cancel(Cancelled("by the test")):
+                    poll.wait_for("receiving")
+                next(receiving)
+            except (Cancelled, StopIteration):
+                pass
+
+        receiver = OSThread(receive_and_cancel)
+        a_fair_chance()
+        sock.may_go.set()
+        receiver.outcome()
+        poll.wait_for("connecting")
+    assert end_of(steps) is None
+
+
+# Races whose moment cannot be chosen: many rounds, each outcome accounted for.
+
+
+def test_a_message_and_a_cancel_race(shared: Driver) -> None:
+    chosen = random.Random(4)
+    handle, peer = shared.half()
+    with peer, polling(shared) as poll:
+        for number in range(300):
+            steps = iter(handle.recv(100))
+            message = b"%d" % number
+            waiter = object()
+            try:
+                direction = next(steps)
+                sender = OSThread(partial(peer.sendall, message))
+                if not direction.park(waiter):
+                    for _ in range(chosen.randrange(30)):
+                        os.sched_yield()
+                    if not direction.cancel(Cancelled("by the test")):
+                        poll.wait_for(waiter)
+                sender.outcome()
+                assert end_of(steps) == message
+            except Cancelled:
+                assert waiter not in poll.returned
+                assert received(handle, poll) == message
+    assert len(poll.returned) == len(set(poll.returned))
+
+
+def received(handle: Any, poll: Polling) -> bytes:
+    steps = iter(handle.recv(100))
+    waiter = object()
+    try:
+        if not next(steps).park(waiter):
+            poll.wait_for(waiter)
+        next(steps)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    raise AssertionError("resumed, and waits on")
+
+
+def test_a_long_send_is_cancelled_while_it_goes_on(shared: Driver) -> None:
+    """Its attempts copy much, so that they may let others run: no cancel is forgotten, and the count is true."""
+    chosen = random.Random(4)
+    data = bytes(8 << 20)
+    with polling(shared) as poll:
+        for _ in range(40):
+            one, other = tcp_pair()
+            other.settimeout(PATIENCE_S)
+            handle = shared.attach(one)
+            steps = iter(handle.sendall(data))
+            direction = next(steps)
+            while direction.park(waiter := object()):  # it may go in several turns before it waits
+                direction = next(steps)
+            reader = OSThread(partial(receive_some, other))
+            for _ in range(chosen.randrange(100)):
+                os.sched_yield()
+            error = Cancelled("by the test")
+            sent = None
+            try:
+                while True:
+                    if not direction.cancel(error):
+                        poll.wait_for(waiter)
+                    # As a scheduler does: what was too late for this wait is for the next one.
+                    while next(steps).park(waiter := object()):
+                        pass
+            except Cancelled as ended:
+                sent = ended.bytes_sent  # type: ignore[attr-defined]
+            handle.close()
+            arrived = reader.outcome() + drain(other)
+            other.close()
+            assert sent == arrived
+
+
+def test_a_long_send_is_closed_while_it_goes_on(shared: Driver) -> None:
+    chosen = random.Random(4)
+    for _ in range(40):
+        one, other = tcp_pair()
+        with other:
+            other.settimeout(PATIENCE_S)
+            handle = shared.attach(one)
+            reader = OSThread(partial(drain, other))
+            sender = OSThread(partial(send_until_it_waits, handle, bytes(8 << 20)))
+            for _ in range(chosen.randrange(100)):
+                os.sched_yield()
+            handle.close()
+            with suppress(Closed):
+                sender.outcome()
+            reader.outcome()
+            shared.poller.poll(0)
+
+
+def send_until_it_waits(handle: Any, data: bytes) -> None:
+    steps = iter(handle.sendall(data))
+    with suppress(StopIteration):
+        while next(steps).park("waiter"):
+            pass
+
+
+def receive_some(sock: socket.socket) -> int:
+    return len(sock.recv(1 << 20))
+
+
+def drain(sock: socket.socket) -> int:
+    """Receive to the end of the stream; return how much that was."""
+    size = 0
+    while piece := sock.recv(1 << 20):
+        size += len(piece)
+    return size
+
+
+# Fairness.
+
+
+def test_each_os_thread_has_its_own_streak(shared: Driver) -> None:
+    shared.poller.streak = STREAK_MAX
+    assert OSThread(lambda: shared.poller.streak).outcome() == 0
+
+    def exhaust() -> Any:
+        shared.poller.streak = STREAK_MAX
+        return shared.poller.streak
+
+    shared.poller.streak = 0
+    assert OSThread(exhaust).outcome() == STREAK_MAX
+    assert shared.poller.streak == 0
+    handle, peer = shared.half()
+    with peer:
+        peer.sendall(b"x")
+        assert end_of(iter(handle.recv(1))) == b"x"  # the other's streak does not hold this one up
+
+
+def test_sharing_begins_with_operations_in_flight(shared: Driver) -> None:
+    """share() is called while threads wait: they are served as before."""
+    driver = Driver(make(shared.kind), shared.kind)
+    try:
+        (handle, peer), (full, other) = driver.half(), driver.half()
+        with peer, other:
+            receiving = driver.spawn(does(handle.recv(100)))
+            left = driver.fill(full) + len(b"last")
+            sending = driver.spawn(does(full.send(b"last")))
+            driver.poller.share()
+            with polling(driver) as poll:
+                peer.sendall(b"hello")
+                poll.wait_for(receiving)
+                driver.step(receiving)
+                assert receiving.outcome() == b"hello"
+                while left:
+                    left -= len(other.recv(1 << 20))
+                poll.wait_for(sending)
+            driver.step(sending)
+            assert sending.outcome() == 4
+    finally:
+        driver.close()

@@ -1,0 +1,74 @@
+"""What a random program has to account for: threads begun and ended, operations made, and whatever should not be."""
+
+from __future__ import annotations
+
+import threading
+import types
+from collections import Counter
+from collections.abc import Generator
+from typing import Any
+
+import socket2
+
+Steps = Generator[Any, Any, Any]
+
+
+class Ledger:
+    """Kept by all OS threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._begun: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self.operations = 0
+        self.steps: Counter[int] = Counter()  # by OS thread
+
+    def count(self, operations: int) -> None:
+        with self._lock:
+            self.operations += operations
+
+    def fail(self, what: str) -> None:
+        with self._lock:
+            self.failures.append(what)
+
+    def newthread(self, name: str, steps: Steps) -> socket2.Thread:
+        """Start a thread that is watched."""
+        with self._lock:
+            self._begun[name] += 1
+        return socket2.newthread(self._watched(name, steps), name=name)
+
+    @types.coroutine
+    def _watched(self, name: str, steps: Steps) -> Steps:
+        """The same steps, one at a time and to one end."""
+        turn = threading.Lock()
+        resume, argument = steps.send, None
+        while True:
+            if not turn.acquire(blocking=False):
+                self.fail(f"{name} runs in two OS threads at a time")
+            self.steps[threading.get_ident()] += 1
+            try:
+                waits_for = resume(argument)
+            except BaseException as error:
+                with self._lock:
+                    self._ended[name] += 1
+                if isinstance(error, StopIteration):
+                    return error.value
+                raise
+            finally:
+                del argument
+                turn.release()
+            try:
+                argument = yield waits_for
+                resume = steps.send
+            except GeneratorExit:
+                self.fail(f"{name} was dropped while it waited for {waits_for!r}")
+                raise
+            except BaseException as error:
+                resume, argument = steps.throw, error
+
+    def close(self) -> None:
+        """All is over: every thread must have ended, once."""
+        for name in self._begun | self._ended:
+            if self._begun[name] != self._ended[name]:
+                self.fail(f"{name} began {self._begun[name]} times and ended {self._ended[name]} times")
