@@ -65,8 +65,8 @@ class Setup:
 class Socket:
     """The base of TCP, UDP and RAW. Closed by `with`, by close(), or, with a ResourceWarning, by being forgotten.
 
-    It belongs to the loop in which it is first received from, sent with, connected or accepted on. What is asked of a
-    closed one raises Closed, but for `closed`, fileno() and close().
+    It belongs to the loop in which it is first received from, sent with, connected or accepted on. Whatever is
+    done with a closed one raises Closed, but for closing it again and asking for `closed`, fileno() and timeouts.
     """
 
     __slots__ = ("__weakref__", "_handle", "_made_at", "_setup", "_sock")

@@ -119,7 +119,7 @@ class Stream:
         return self._receive(Buffer.until, BLOCK, separator, _count(max_bytes), keep_end)
 
     def recvline(self, max_bytes: int | None = LINE_MAX, keep_end: bool = False) -> Operation[bytes | None]:
-        r"""Receive a line and return it without its end, `\n` or `\r\n`; None at the end of the stream.
+        """Receive a line and return it without its end, LF or CR LF; None at the end of the stream.
 
         `max_bytes`: how long a line may be without its end, None: as long as it is. `keep_end`: return the end, too.
         Raises as recvuntil() does: a last line without an end is no line but an IncompleteRead.
