@@ -159,8 +159,14 @@ class Server:
 
     @operation
     def _listen(self, host: Host, port: Port, backlog: int | None, reuse_port: bool) -> Generator[Any, None, None]:
-        for listener in (yield from listen_at(host, port, backlog, reuse_port)):
-            self.add(listener)
+        listeners = yield from listen_at(host, port, backlog, reuse_port)
+        while listeners:
+            try:
+                self.add(listeners.pop(0))
+            except BaseException:
+                for listener in listeners:
+                    listener.close()
+                raise
 
     def add(self, listener: TCP, *, shared: bool = False) -> None:
         """Accept on a socket that listens already, from now on. It is the server's then, and closed at the end.

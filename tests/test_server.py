@@ -216,6 +216,18 @@ def test_an_address_that_cannot_be_had() -> None:
     run(main)
 
 
+def test_a_stopped_server_leaves_no_listener_behind() -> None:
+    """Each address of the name has one; a ResourceWarning would tell of the second."""
+
+    def main() -> Steps:
+        server = Server(echo)
+        yield from server.stop()
+        with pytest.raises(RuntimeError, match="stopped"):
+            yield from server.listen("localhost", 0)
+
+    run(main)
+
+
 def test_reuse_port_lets_two_servers_share_one() -> None:
     def main() -> Steps:
         one, other = Server(echo), Server(echo)
