@@ -141,6 +141,7 @@ class Member(Stepper):
     def _turn_alone(self, deadline: float | None) -> bool:
         scheduler = self.scheduler
         finished = scheduler.poller.poll(self.wait_s(deadline))
+        scheduler.poller.streak = 0  # everybody has had a chance
         happened = bool(finished)
         if finished:
             self._step_all(iter(finished))

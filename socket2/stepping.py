@@ -50,6 +50,8 @@ class Stepper:
             thread._add_join(join)
         creator, streak = self.current, poller.streak
         outside = creator is None and not self.running
+        if creator is None:
+            streak = poller.streak = 0
         try:
             with self.scheduler.entry if outside else nullcontext():
                 if self._begin(thread, func, args):
@@ -156,6 +158,7 @@ class Stepper:
             _misled(thread)
             return
         self.steps += 1
+        scheduler.poller.streak = 0
         with lock:
             self.current = thread
             if thread._errors is not None:

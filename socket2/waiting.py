@@ -12,7 +12,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, TypeVar
 
-from pollers import Cancelled, Exhausted, Operation, operation
+from pollers import STREAK_MAX, Cancelled, Exhausted, Operation, operation
 
 from .locking import lock
 from .thread import Thread, currentthread, local
@@ -135,6 +135,11 @@ class Patience(Deadline):
     @operation
     def limit(self, inner: Operation[T]) -> Generator[Any, None, T]:
         """Do `inner`, or raise TimeoutError after `seconds`."""
+        poller = currentthread().scheduler.poller
+        if self.seconds == 0 and poller.streak >= STREAK_MAX:
+            # Others first; and then it is to be attempted, as the time is over when it yields.
+            yield from Pass("others come first").wait()
+            poller.streak = 0
         if not self.enter(currentthread(), monotonic() + self.seconds):
             # Several threads wait in this direction: each has its own time.
             return (yield from Patience(self.seconds).limit(inner))

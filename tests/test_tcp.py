@@ -492,6 +492,34 @@ def test_timeouts_per_direction() -> None:
     run(main)
 
 
+def test_a_timeout_of_0_takes_what_is_there_however_much() -> None:
+    """Also when so many receives had no need to wait that others are let go first."""
+    others = 0
+
+    def other() -> Steps:
+        nonlocal others
+        while True:
+            others += 1
+            yield from sleep(0)
+
+    def main() -> Steps:
+        server, client = yield from pair()
+        with server, client:
+            thread = newthread(other)
+            yield from client.sendall(bytes(300))
+            yield from server.recv(1)
+            server.settimeout(0)
+            for _ in range(299):
+                assert len((yield from server.recv(1))) == 1
+            with pytest.raises(TimeoutError):
+                yield from server.recv(1)
+            thread.cancel()
+            yield from ended(thread)
+
+    run(main)
+    assert others > 4
+
+
 def test_timeout_zero_is_an_attempt() -> None:
     def main() -> Steps:
         client, server = yield from pair()

@@ -59,6 +59,7 @@ class Reading(Connection):
         self._held: Wait | None = None
         self._reading = False  # there is a thread that reads
         self._aside = False  # and nobody waits for it: it does not keep the loop going
+        self._ended_by: BaseException | None = None  # what a recv() that came too late for it is still to be told
 
     # What the user does.
 
@@ -122,7 +123,8 @@ class Reading(Connection):
             if self._eof and not self._chunks:
                 return b""
             if self.destroyed:
-                raise Closed()
+                error, self._ended_by = self._ended_by, None
+                raise error if error is not None else Closed()
             wait = Wait(f"recv on {self!r}")
             if before in self._receivers:
                 self._receivers[self._receivers.index(before)] = wait
@@ -372,6 +374,7 @@ class Reading(Connection):
             self._chunks.clear()
             self._unread = 0
             receivers, self._receivers = self._receivers, []
+            self._ended_by = None if receivers else error
         self._route()
         for wait in receivers:
             self._raised |= wait.fail(error if error is not None else Closed())
