@@ -50,7 +50,7 @@ class Stepper:
             thread._add_join(join)
         creator, streak = self.current, poller.streak
         outside = creator is None and not self.running
-        if creator is None:
+        if outside:
             streak = poller.streak = 0
         try:
             with self.scheduler.entry if outside else nullcontext():

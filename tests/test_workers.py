@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import select
 import signal
 import socket
 import sys
@@ -221,11 +220,7 @@ def test_workers_end_gracefully_when_their_supervisor_is_killed() -> None:
         sock.sendall(b"a")
         assert sock.recv(1) == b"a"
         sock.close()
-        output = program.process.stdout
-        assert output is not None
-        while select.select([output], [], [], LIMIT_S)[0] and output.read(4096):
-            pass  # the workers hold the other end for as long as they live
-        assert output.read() == b""
+        assert program.output_ended(), "the workers hold it for as long as they live"
 
 
 def test_workers_share_an_inherited_listener() -> None:

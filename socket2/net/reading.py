@@ -59,7 +59,7 @@ class Reading(Connection):
         self._held: Wait | None = None
         self._reading = False  # there is a thread that reads
         self._aside = False  # and nobody waits for it: it does not keep the loop going
-        self._ended_by: BaseException | None = None  # what a recv() that came too late for it is still to be told
+        self._ended_by: BaseException | None = None  # for a recv() that comes after it
 
     # What the user does.
 
@@ -123,8 +123,7 @@ class Reading(Connection):
             if self._eof and not self._chunks:
                 return b""
             if self.destroyed:
-                error, self._ended_by = self._ended_by, None
-                raise error if error is not None else Closed()
+                raise self._ended_by or Closed()
             wait = Wait(f"recv on {self!r}")
             if before in self._receivers:
                 self._receivers[self._receivers.index(before)] = wait

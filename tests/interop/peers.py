@@ -202,6 +202,13 @@ class Program:
         except subprocess.TimeoutExpired:
             pytest.fail(f"{self.command} has not ended within {within_s:g} s; stderr: {self.stderr().decode()}")
 
+    def output_ended(self) -> bool:
+        """Wait until nobody holds its stdout any more, its children neither."""
+        deadline = monotonic() + LIMIT_S
+        while self._stdout.wait_for_more(len(self._stdout.so_far()), deadline):
+            pass
+        return monotonic() < deadline
+
     def stdout(self) -> bytes:
         """All of it when the program has ended, else what there is."""
         return self._all_of(self._stdout)
