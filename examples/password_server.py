@@ -77,10 +77,11 @@ def serve_one(conn: socket2.TCP, passwords: Passwords) -> Generator[Any, Any, No
 
 def serve(listener: socket2.TCP, passwords: Passwords) -> Generator[Any, Any, None]:
     print("listening on {}:{}".format(*listener.local_address), flush=True)
-    while True:
-        conn = yield from listener.accept()
-        # Up to its first wait, which is for a request, it is run by this thread: nothing before that may block.
-        socket2.newthread(serve_one, conn, passwords)
+    with listener:
+        while True:
+            conn = yield from listener.accept()
+            # Up to its first wait, which is for a request, it is run by this thread: nothing before that may block.
+            socket2.newthread(serve_one, conn, passwords)
 
 
 def main() -> None:
@@ -91,14 +92,15 @@ def main() -> None:
     parser.add_argument("--rounds", default=200_000, type=int, help="of the hash (default: %(default)s)")
     parser.add_argument("database", help="made when it is not there")
     args = parser.parse_args()
-    with socket2.tcp() as listener:
-        try:
-            listener.listen(args.host, args.port)
-        except (OSError, OverflowError) as error:
-            sys.exit(f"cannot listen on {args.host}:{args.port}: {error}")
-        with suppress(KeyboardInterrupt):
-            socket2.newthread(serve, listener, Passwords(args.database, args.rounds))
-            socket2.serve_threads(args.members)
+    listener = socket2.tcp()
+    try:
+        listener.listen(args.host, args.port)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        sys.exit(f"cannot listen on {args.host}:{args.port}: {error}")
+    with suppress(KeyboardInterrupt):
+        socket2.newthread(serve, listener, Passwords(args.database, args.rounds))
+        socket2.serve_threads(args.members)
 
 
 if __name__ == "__main__":

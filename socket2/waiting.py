@@ -138,7 +138,11 @@ class Patience(Deadline):
         poller = currentthread().scheduler.poller
         if self.seconds == 0 and poller.streak >= STREAK_MAX:
             # Others first; and then it is to be attempted, as the time is over when it yields.
-            yield from Pass("others come first").wait()
+            try:
+                yield from Pass("others come first").wait()
+            except BaseException:
+                inner.close()
+                raise
             poller.streak = 0
         if not self.enter(currentthread(), monotonic() + self.seconds):
             # Several threads wait in this direction: each has its own time.
