@@ -76,8 +76,8 @@ def serve_one(conn: socket2.TCP, passwords: Passwords) -> Generator[Any, Any, No
 
 
 def serve(listener: socket2.TCP, passwords: Passwords) -> Generator[Any, Any, None]:
-    print("listening on {}:{}".format(*listener.local_address), flush=True)
     with listener:
+        print("listening on {}:{}".format(*listener.local_address), flush=True)
         while True:
             conn = yield from listener.accept()
             # Up to its first wait, which is for a request, it is run by this thread: nothing before that may block.
