@@ -116,3 +116,14 @@ def test_a_socket_that_is_not_bound_has_the_address_of_any() -> None:
         assert pollers.local_address(sock) == ("0.0.0.0", 0)
         sock.bind(("127.0.0.1", 0))
         assert pollers.local_address(sock) == sock.getsockname()
+
+
+@pytest.mark.parametrize("name", pollers.available())
+def test_a_new_poller_begins_without_a_streak(name: str) -> None:
+    """Also where that is counted by OS thread."""
+    before = pollers.choose(name, checked=False)
+    before.streak = pollers.STREAK_MAX
+    poller = pollers.choose(name, checked=False)
+    assert poller.streak == 0
+    before.shutdown()
+    poller.shutdown()

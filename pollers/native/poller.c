@@ -635,6 +635,7 @@ poller_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     poller->state = PyModule_GetState(module);
     poller->epoll_fd = poller->wake_receiver = poller->wake_sender = -1;
     poller->pid = getpid();
+    streak = 0;
     enlist(poller);
     if (open_descriptors(poller) < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
