@@ -139,8 +139,8 @@ def enable(slow_s: float | None = 0.1, signum: int | None = SIGNAL, serve: bool 
     `slow_s`: a thread that runs longer than this without a wait is reported to the logger "socket2" with its stack,
     None: none is. `signum`: this signal has everything reported on stderr, unless it has a handler already; None: none
     does. Signals are taken only when this is called in the main OS thread. `serve`: `python -m socket2 ps PID` of this
-    user (and root) is answered. Called again, it goes by the new arguments. A forked child does the same from its first
-    thread on. SOCKET2_DEBUG=1 in the environment calls it when socket2 is imported.
+    user (and root) is answered, where there are UNIX sockets. Called again, it goes by the new arguments. A forked
+    child does the same from its first thread on. SOCKET2_DEBUG=1 in the environment calls it when socket2 is imported.
     """
     global _debugging
     disable()

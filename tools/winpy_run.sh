@@ -8,7 +8,7 @@ wineserver=/usr/lib/wine/wineserver64
 export WINESERVER=$wineserver WINEPREFIX=$here/prefix WINEDEBUG=${WINEDEBUG--all}
 export WINEDLLOVERRIDES='mscoree,mshtml=;winemenubuilder.exe=d'
 export PYTHONPYCACHEPREFIX="Z:${here//\//\\}\\pycache" # and no __pycache__ in the tested tree
-unset DISPLAY WAYLAND_DISPLAY PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV
+unset DISPLAY WAYLAND_DISPLAY PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 if [ "${1:-}" = --stop ]; then
     "$wineserver" -k 2>/dev/null
