@@ -98,7 +98,7 @@ def _bind_to(address: Address, reuse_port: bool) -> TCP:
         if address.family == "inet6":
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.setopt("reuseport", True)
         sock.bind(address)
     except BaseException:
         sock.close()

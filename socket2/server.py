@@ -6,10 +6,12 @@ The threads that accept survive whatever becomes of connections; each owns its l
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import socket
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -24,7 +26,7 @@ from .sync import Event
 from .tcp import TCP
 from .thread import Thread, currentthread
 from .timers import duration
-from .waiting import sleep
+from .waiting import sleep, timeout
 from .waits import Join
 
 log = logging.getLogger("socket2")
@@ -198,24 +200,29 @@ class Server:
         except Cancelled:
             if not self.stopping:
                 raise
+            if not shared and not self._cutting and not listener.closed:
+                yield from self._drain(listener)
         except OSError as error:
             log.error("%r accepts no more: %s", listener, error)
             self._failure = error
         finally:
-            self._leave(listener, shared)
+            self._leave(listener)
 
-    def _leave(self, listener: TCP, shared: bool) -> None:
+    def _leave(self, listener: TCP) -> None:
         del self._accepting[listener]
-        if self.stopping and not shared and not self._cutting and not listener.closed:
-            self._drain(listener)
         listener.close()
         if not self._accepting:
             self.stopping = True
         self._look_whether_gone()
 
-    def _drain(self, listener: TCP) -> None:
+    def _drain(self, listener: TCP) -> Generator[Any, None, None]:
         """Begin what the kernel has queued, and close right after: what comes in between is refused by the kernel."""
-        with socket.socket(fileno=listener.detach()) as sock:
+        try:
+            number = listener.detach()
+        except io.UnsupportedOperation:
+            yield from self._accept_queued(listener)
+            return
+        with socket.socket(fileno=number) as sock:
             sock.setblocking(False)
             for _ in range(socket.SOMAXCONN):
                 try:
@@ -225,6 +232,17 @@ class Server:
                 except OSError:
                     return  # nobody is left, or there is no room for them
                 self._begin(TCP(conn, None, "a server's queue", address))
+
+    def _accept_queued(self, listener: TCP) -> Generator[Any, None, None]:
+        """Begin what is queued where a poller keeps its listener, and accepts ahead: until two turns bring nobody."""
+        in_vain = 0
+        while in_vain < 2 and not self._cutting:
+            in_vain += 1
+            with suppress(TimeoutError), timeout(0):
+                while True:
+                    conn = yield from listener.accept()
+                    self._begin(conn)
+                    in_vain = 0
 
     # Connections: changed in these short functions only.
 

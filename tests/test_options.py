@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 from typing import Any
 
 import pytest
@@ -84,7 +83,7 @@ def test_linger() -> None:
             assert sock.getopt("linger") == found
         raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
         assert isinstance(raw, bytes)
-        assert struct.unpack("ii", raw)[0] == 0
+        assert not any(raw[: len(raw) // 2])
 
 
 def test_linger_0_resets_the_connection() -> None:

@@ -115,6 +115,7 @@ def has_ipv6() -> bool:
 
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+needs_descriptors = pytest.mark.skipif(os.name == "nt", reason="a socket is no descriptor of the C library here")
 
 
 # Where it listens.
@@ -708,7 +709,7 @@ def handlers_are_put_back(*signals: signal.Signals) -> Iterator[None]:
 
 def kill(*signals: signal.Signals) -> None:
     for signum in signals:
-        os.kill(os.getpid(), signum)
+        signal.raise_signal(signum)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -876,6 +877,7 @@ def passed(monkeypatch: pytest.MonkeyPatch, *socks: socket.socket, pid: int | No
     yield
 
 
+@needs_descriptors
 def test_inherited_listeners(monkeypatch: pytest.MonkeyPatch) -> None:
     addresses: list[Any] = []
 
@@ -906,6 +908,7 @@ def test_what_was_passed_to_another_process_is_not_ours(monkeypatch: pytest.Monk
         assert inherited_listeners() == []
 
 
+@needs_descriptors
 def test_what_was_passed_and_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
     with passed(monkeypatch, socket.create_server(("127.0.0.1", 0)), socket.socket()):
         with pytest.raises(ValueError, match="501.*does not listen"):
@@ -916,6 +919,7 @@ def test_what_was_passed_and_does_not_listen(monkeypatch: pytest.MonkeyPatch) ->
     os.close(500)  # not ours, so it was left alone
 
 
+@needs_descriptors
 def test_connections_that_wait_in_a_shared_listener_are_left_to_the_others() -> None:
     def main() -> Steps:
         with socket.create_server(("127.0.0.1", 0)) as theirs:
@@ -933,6 +937,7 @@ def test_connections_that_wait_in_a_shared_listener_are_left_to_the_others() -> 
     run(main)
 
 
+@needs_descriptors
 def test_a_service_manager_passes_a_socket_to_a_real_program() -> None:
     program = """
 import os, sys

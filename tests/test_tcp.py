@@ -123,6 +123,8 @@ def test_adopting_and_giving_away_descriptors() -> None:
     with pytest.raises(ValueError, match="negative"):
         tcp(fileno=-1)
 
+
+def test_giving_away_a_descriptor_ends_who_waits_on_it() -> None:
     def main() -> Steps:
         client, server = yield from pair()
         reader = newthread(server_reads, server)

@@ -80,9 +80,9 @@ def test_a_block_that_comes_to_its_end_is_left_in_peace() -> None:
     """Late, but nothing had to wait any more: what has finished is delivered."""
 
     def main() -> Steps:
-        with timeout(0.001) as block:
+        with timeout(0.1) as block:
             yield from sleep(0)
-            until = time.monotonic() + 0.005
+            until = time.monotonic() + 0.105
             while time.monotonic() < until:
                 pass
         assert not block.expired
@@ -194,8 +194,7 @@ def test_timers_fire_while_there_is_always_something_to_do() -> None:
             yield from client.sendall(b"ball")
             with pytest.raises(TimeoutError), timeout(0.1):
                 yield from suspend()
-            took = time.monotonic() - begun
-            assert 0.1 <= took < 5
+            assert begun + 0.1 <= time.monotonic() < begun + 5
             for thread in threads:
                 thread.cancel()
                 with pytest.raises(Cancelled):

@@ -10,11 +10,14 @@ _NO_UNIX = "Python has no socket.AF_UNIX on Windows"
 _NO_SCOPE_NAMES = "Wine's getaddrinfo takes a scope by its number only"
 _ANY_PROTOCOL = "Wine's getaddrinfo takes any protocol for any type"
 _NO_FORK = "worker processes need fork(2), and Windows has none"
+_NO_REUSEPORT = "Windows has no SO_REUSEPORT"
 _NO_DUP = "a socket is no descriptor of the C library on Windows"
 _NO_TEXTS = "Wine has no texts for Winsock's errors"
 _NO_DETACH = "Wine has no FileReplaceCompletionInformation, by which a socket leaves its port"
 _SHUTDOWN = "under Wine an own shutdown(SHUT_RD) does not wake a receive that waits"
 _RESET = "under Wine a reset that nobody was waiting for looks like an end of stream"
+_KEEPALIVE = "Wine has no TCP_KEEPIDLE"
+_ROUTES = "Wine takes SO_DONTROUTE for set once and for all"
 _REFUSED = "Wine tells a refused datagram only to a receive that was waiting already"
 
 EXPECTED: dict[str, str] = {
@@ -38,7 +41,15 @@ EXPECTED: dict[str, str] = {
     "tests/test_interruptions.py::test_a_bound_unix_socket_survives_a_connect_that_failed": _NO_UNIX,
     "tests/test_interruptions.py::test_a_unix_sender_waits_while_the_receivers_queue_is_full": _NO_UNIX,
     "tests/test_main.py::test_a_port_that_is_taken_is_told_in_one_line": _NO_TEXTS,
+    "tests/test_options.py::test_flags[dontroute": _ROUTES,
+    "tests/test_options.py::test_keepalive_times": _KEEPALIVE,
+    "tests/test_options.py::test_linger_0_resets_the_connection": _RESET,
+    "tests/test_server.py::test_an_address_that_cannot_be_had": _NO_TEXTS,
+    "tests/test_server.py::test_many_listeners_of_many_kinds": _NO_UNIX,
+    "tests/test_server.py::test_reuse_port_lets_two_servers_share_one": _NO_REUSEPORT,
+    "tests/test_stream.py::test_a_reset_keeps_what_has_come": _RESET,
     "tests/test_sync.py::test_a_signal_handler_may_set_an_event": "Windows has no SIGUSR2",
+    "tests/test_tcp.py::test_giving_away_a_descriptor_ends_who_waits_on_it": _NO_DETACH,
     "tests/test_tcp.py::test_listen_forms": _NO_UNIX,
     "tests/test_tcp.py::test_unix_connect_waits_while_the_queue_is_full": _NO_UNIX,
     "tests/test_tcp.py::test_what_it_is": _NO_UNIX,
