@@ -94,8 +94,10 @@ def _bits(mask: int) -> int:
 class _SelectSet:
     def __init__(self) -> None:
         self._bits: dict[int, int] = {}
+        self._changes = 0
 
     def watch(self, fd: int, bits: int) -> None:
+        self._changes += 1
         if not bits:
             self._bits.pop(fd, None)
         elif (fd if os.name != "nt" else len(self._bits | {fd: 0}) - 1) >= _DESCRIPTORS_MAX:
@@ -104,15 +106,15 @@ class _SelectSet:
             self._bits[fd] = bits
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, int]]:
-        watched = list(self._bits.items())
+        changes, watched = self._changes, list(self._bits.items())
         readers = [fd for fd, bits in watched if bits & READABLE]
         writers = [fd for fd, bits in watched if bits & WRITABLE]
         # Winsock reports a refused connect as an exception only.
         try:
             readable, writable, failed = select.select(readers, writers, writers, timeout_s)
         except OSError as error:
-            if error.errno == errno.EBADF and len(watched) != len(self._bits):
-                return []  # another OS thread's garbage collection closed one just now
+            if error.errno in (errno.EBADF, errno.ENOTSOCK) and self._changes != changes:
+                return []  # another OS thread closed one just now
             raise
         found = dict.fromkeys(readable, READABLE)
         for fd in writable:

@@ -206,22 +206,18 @@ class Server:
             log.error("%r accepts no more: %s", listener, error)
             self._failure = error
         finally:
-            self._leave(listener)
-
-    def _leave(self, listener: TCP) -> None:
-        del self._accepting[listener]
-        listener.close()
-        if not self._accepting:
-            self.stopping = True
-        self._look_whether_gone()
+            del self._accepting[listener]
+            listener.close()
+            if not self._accepting:
+                self.stopping = True
+            self._look_whether_gone()
 
     def _drain(self, listener: TCP) -> Generator[Any, None, None]:
         """Begin what the kernel has queued, and close right after: what comes in between is refused by the kernel."""
         try:
             number = listener.detach()
         except io.UnsupportedOperation:
-            yield from self._accept_queued(listener)
-            return
+            return (yield from self._accept_queued(listener))
         with socket.socket(fileno=number) as sock:
             sock.setblocking(False)
             for _ in range(socket.SOMAXCONN):
@@ -240,8 +236,7 @@ class Server:
             in_vain += 1
             with suppress(TimeoutError), timeout(0):
                 while True:
-                    conn = yield from listener.accept()
-                    self._begin(conn)
+                    self._begin((yield from listener.accept()))
                     in_vain = 0
 
     # Connections: changed in these short functions only.
