@@ -44,6 +44,7 @@ def main() -> None:
         sys.exit(f"cannot listen on {args.host}:{args.port}: {error}")
     with suppress(KeyboardInterrupt):
         socket2.start()
+    server.close()
 
 
 if __name__ == "__main__":
