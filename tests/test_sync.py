@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import queue
 import random
 import signal
+import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -20,9 +22,11 @@ from socket2 import (
     Queue,
     Semaphore,
     Thread,
+    currentthread,
     newthread,
     run,
     runafter,
+    serve_threads,
     sleep,
     threadset,
     timeout,
@@ -451,3 +455,51 @@ def test_no_item_and_no_permit_is_lost_whatever_is_cancelled(seed: int) -> None:
             pass
 
     run(main)
+
+
+# Several OS threads.
+
+
+def test_what_threads_of_several_os_threads_wait_with_loses_nothing() -> None:
+    """Producers, consumers and permit holders whose steps let the GIL go, so that members take over from each other."""
+    items, permits, mutex, done = Queue[int](3), Semaphore(2), Lock(), Event()
+    os_threads: set[int] = set()
+    got: list[int] = []
+    holders: set[Thread] = set()
+    most: list[int] = []
+
+    def toil() -> None:
+        os_threads.add(threading.get_ident())
+        hashlib.pbkdf2_hmac("sha256", b"", b"salt", 20_000)
+
+    def producer(first: int) -> Steps:
+        for item in range(first, first + 10):
+            toil()
+            yield from items.put(item)
+
+    def consumer() -> Steps:
+        while True:
+            item = yield from items.get()
+            with (yield from permits.acquire()):
+                holders.add(currentthread())
+                most.append(len(holders))
+                toil()
+                holders.discard(currentthread())
+            with (yield from mutex.acquire()):
+                got.append(item)
+                if len(got) == 50:
+                    done.set()
+
+    def main() -> Steps:
+        consumers = [newthread(consumer) for _ in range(4)]
+        for first in range(0, 500, 100):
+            newthread(producer, first)
+        yield from done.wait()
+        for thread in consumers:
+            thread.cancel()
+
+    newthread(main)
+    assert serve_threads(4)
+    assert sorted(got) == [first + at for first in range(0, 500, 100) for at in range(10)]
+    assert max(most) <= 2
+    assert len(os_threads) > 1
