@@ -56,11 +56,19 @@ def black_hole(host: str = "127.0.0.1") -> Iterator[Address]:
         yield at(host, full.getsockname()[1])
 
 
+_refused: set[int] = set()
+
+
 def refusing(host: str = "127.0.0.1") -> Address:
+    """An address with a port that nobody listens on, and that was not given before."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as sock:
-        sock.bind((host, 0))
-        return at(host, sock.getsockname()[1])
+    while True:
+        with socket.socket(family) as sock:
+            sock.bind((host, 0))
+            port = sock.getsockname()[1]
+        if port not in _refused:
+            _refused.add(port)
+            return at(host, port)
 
 
 @pytest.fixture
