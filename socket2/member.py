@@ -36,7 +36,6 @@ class Member(Stepper):
         self._interrupts = Interrupts(scheduler.poller, self._wake)
         self._stopping = False
         self._main: Thread | None = None  # run()'s
-        self._forlorn = False  # nothing but another OS thread could wake that
         # What is for the crew:
         self.bell = Bell()
         self.allowance = 0  # steps until it is to poll again, when it leads
@@ -92,7 +91,6 @@ class Member(Stepper):
                 interrupted = self._run(thread)
             finally:
                 self._main = None
-                self._forlorn = False
                 thread._drop_join(join)
             error = thread._errors[0] if thread._errors is not None else None
             if self._escaping is error:
@@ -105,17 +103,17 @@ class Member(Stepper):
 
     def _run(self, thread: Thread) -> bool:
         """Loop until `thread` has ended; return whether a Ctrl-C has cancelled it."""
-        interrupted = False
+        interrupted = forlorn = False
         while not thread.done:
             if self._stopping:
                 raise RuntimeError(f"stop() was called before {thread!r} had ended")
             look_again = None
-            forlorn, self._forlorn = self._forlorn, not self._anything_to_wait_for()
-            if self._forlorn:
+            was_forlorn, forlorn = forlorn, not self._anything_to_wait_for()
+            if forlorn:  # nothing but another OS thread could wake it
                 if not other_os_threads():
                     raise RuntimeError(f"deadlock: nothing is left that could wake {thread!r}")
                 look_again = monotonic() + _LOOK_AGAIN_S
-                if not forlorn and self.scheduler.crew is not None:
+                if not was_forlorn and self.scheduler.crew is not None:
                     self.scheduler.crew.look()
             try:
                 self._turn(look_again)
