@@ -18,7 +18,7 @@ from pollers import Cancelled
 from .interrupts import Interrupts
 from .scheduler import Scheduler, current_scheduler, other_os_threads
 from .sharing import Bell
-from .stepping import Stepper
+from .stepping import Stepper, step
 from .thread import Thread, local
 from .timers import deadline_after
 from .waits import Join
@@ -39,6 +39,7 @@ class Member(Stepper):
         # What is for the crew:
         self.bell = Bell()
         self.allowance = 0  # steps until it is to poll again, when it leads
+        self.steps = 0
 
     # The loop.
 
@@ -180,7 +181,7 @@ class Member(Stepper):
     def _step_all(self, threads: Iterator[Thread]) -> None:
         """Step them; those that a signal's exception leaves over stay ready, in their order."""
         try:
-            self._step(threads)
+            step(self, threads)
         except BaseException:
             self.scheduler.ready.extendleft(reversed(list(threads)))
             raise

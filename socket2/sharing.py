@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from .locking import lock
+from .stepping import step_shared
 
 if TYPE_CHECKING:
     from .member import Member
@@ -147,7 +148,9 @@ class Crew:
             except IndexError:
                 break
             member.allowance -= 1
-            member.step_shared(thread)
+            member.steps += 1
+            self._scheduler.poller.streak = 0
+            step_shared(member, thread)
             ran = True
         return ran
 

@@ -7,10 +7,13 @@ it was, nor which poller is at work. An exception that nobody joins is reported 
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from types import ModuleType
 from typing import Any, Protocol
 
+import pollers
 from pollers import Cancelled
 
 from .coroutines import is_bad_call, is_coroutine, no_wait, steps_of
@@ -38,7 +41,6 @@ class Stepper:
         self.scheduler = scheduler
         self.current: Thread | None = None
         self.running = False  # the loop, which steps most of them
-        self.steps = 0  # made for a crew
         self._nested = 0
         self._escaping: BaseException | None = None
 
@@ -82,7 +84,7 @@ class Stepper:
         except BaseException as error:
             if is_bad_call(error):
                 raise
-            self._end(thread, None, error)
+            self._end(thread, None, _from_inside(error))
             return False
         if hasattr(made, "__anext__"):
             raise TypeError(f"{func!r} is an async generator, which is no thread")
@@ -100,9 +102,9 @@ class Stepper:
         self._nested += 1
         try:
             if self.scheduler.crew is None:
-                self._step((thread,))
+                step(self, (thread,))
             else:
-                self.step_shared(thread)
+                step_shared(self, thread)
         finally:
             self._nested -= 1
 
@@ -117,81 +119,47 @@ class Stepper:
                 self.current = caller
                 poller.streak = max(streak, poller.streak)
 
-    def _step(self, threads: Iterable[Thread]) -> None:
-        """Run each thread to its next wait, or to its end. Every request comes through here: hence in one frame."""
-        scheduler = self.scheduler
-        for thread in threads:
-            if thread.scheduler is not scheduler:
-                _misled(thread)
-                continue
-            self.current = thread
-            if thread._errors is not None:
-                scheduler.before_interruption(thread)
-            thread.waiting_on = None
-            resume, argument = thread._coro.send, None
-            while True:  # until it has yielded something that it can be parked on
-                try:
-                    waiting: _Waitable = thread._context.run(resume, argument)
-                except StopIteration as stop:
-                    self._end(thread, stop.value, None)
-                    break
-                except BaseException as error:
-                    self._end(thread, None, error)
-                    break
-                try:
-                    finished = waiting.park(thread)
-                except Exception as error:
-                    resume, argument = thread._coro.throw, no_wait(thread.name, waiting, error)
-                    continue
-                thread.waiting_on = waiting
-                if finished:
-                    scheduler.ready.append(thread)
-                if thread._errors is not None and waiting.cancel(thread._errors[0]):
-                    scheduler.delivered(thread)
-                    scheduler.ready.append(thread)
-                break
+    def resume(self, thread: Thread, resume: Callable[[Any], _Waitable], argument: Any) -> None:
+        """Run `thread` until it waits for something that it can be parked on, or to its end."""
+        while True:
+            try:
+                waiting = thread._context.run(resume, argument)
+            except StopIteration as stop:
+                self._end(thread, stop.value, None)
+                return
+            except BaseException as error:
+                self._end(thread, None, _from_inside(error))
+                return
+            try:
+                self._park(thread, waiting)
+                return
+            except Exception as error:
+                resume, argument = thread._coro.throw, no_wait(thread.name, waiting, error)
 
-    def step_shared(self, thread: Thread) -> None:
-        """As _step(), while other OS threads are at work: parked, the thread may go on in any of them at once."""
-        scheduler = self.scheduler
-        if thread.scheduler is not scheduler:
-            _misled(thread)
-            return
-        self.steps += 1
-        scheduler.poller.streak = 0
-        with lock:
-            self.current = thread
-            if thread._errors is not None:
-                scheduler.before_interruption(thread)
-            thread.waiting_on = None
-        try:
-            resume, argument = thread._coro.send, None
-            while True:
-                try:
-                    waiting: _Waitable = thread._context.run(resume, argument)
-                except StopIteration as stop:
-                    self._end(thread, stop.value, None)
-                    return
-                except BaseException as error:
-                    self._end(thread, None, error)
-                    return
-                try:
-                    self._park_shared(thread, waiting)
-                    return
-                except Exception as error:
-                    resume, argument = thread._coro.throw, no_wait(thread.name, waiting, error)
-        finally:
-            self.current = None
-
-    def _park_shared(self, thread: Thread, waiting: _Waitable) -> None:
+    def _park(self, thread: Thread, waiting: _Waitable) -> None:
         with lock:
             finished = waiting.park(thread)
             thread.waiting_on = waiting
-            if finished:
-                self.scheduler.ready.append(thread)
-            if thread._errors is not None and waiting.cancel(thread._errors[0]):
-                self.scheduler.delivered(thread)
-                self.scheduler.ready.append(thread)
+            if finished or thread._errors is not None:
+                self._go_on(thread, waiting, finished)
+
+    def _go_on(self, thread: Thread, waiting: _Waitable, finished: bool) -> None:
+        """What `thread` was parked on has finished already, or is to be interrupted."""
+        if finished:
+            self.scheduler.ready.append(thread)
+        if thread._errors is not None and waiting.cancel(thread._errors[0]):
+            self.scheduler.delivered(thread)
+            self.scheduler.ready.append(thread)
+
+    def _refuse(self, thread: Thread, waiting: object, error: Exception) -> None:
+        """`thread` cannot be parked on what it has yielded: have it raised there."""
+        self.resume(thread, thread._coro.throw, no_wait(thread.name, waiting, error))
+
+    def _misled(self, thread: Thread) -> None:
+        """An operation has finished whose thread belongs to the loop of another OS thread."""
+        error = RuntimeError(f"{thread.name} waits on a socket that belongs to the loop of another OS thread")
+        thread.scheduler.post(functools.partial(thread.scheduler.interrupt, thread, error))
+        thread.scheduler.post(functools.partial(thread.scheduler.ready.append, thread))
 
     def _end(self, thread: Thread, result: Any, error: BaseException | None) -> None:
         with lock:
@@ -201,10 +169,8 @@ class Stepper:
                 self.scheduler.threads[thread] = None
                 self.scheduler.enqueue(thread)
                 return
-            # Without the member's own frame, which holds the thread, which holds the error.
-            at = error.__traceback__.tb_next if error is not None and error.__traceback__ is not None else None
-            thread._outcome = result if error is None else at
-            thread._errors = None if error is None else [error.with_traceback(at)]
+            thread._outcome = result if error is None else error.__traceback__
+            thread._errors = None if error is None else [error]
             thread._coro = thread._context = thread.waiting_on = None  # type: ignore[assignment]
             self.scheduler.threads.pop(thread, None)
             joined = [join.finish() for join in joins or ()]
@@ -226,8 +192,67 @@ class Stepper:
             raise error
 
 
-def _misled(thread: Thread) -> None:
-    """An operation has finished whose thread belongs to the loop of another OS thread."""
-    error = RuntimeError(f"{thread.name} waits on a socket that belongs to the loop of another OS thread")
-    thread.scheduler.post(functools.partial(thread.scheduler.interrupt, thread, error))
-    thread.scheduler.post(functools.partial(thread.scheduler.ready.append, thread))
+def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
+    """Run each thread to its next wait, or to its end. Every request comes through here: hence in one frame."""
+    scheduler = stepper.scheduler
+    for thread in threads:
+        if thread.scheduler is not scheduler:
+            stepper._misled(thread)
+            continue
+        stepper.current = thread
+        if thread._errors is not None:
+            scheduler.before_interruption(thread)
+        thread.waiting_on = None
+        try:
+            waiting: _Waitable = thread._context.run(thread._coro.send, None)
+        except StopIteration as stop:
+            stepper._end(thread, stop.value, None)
+            continue
+        except BaseException as error:
+            stepper._end(thread, None, _from_inside(error))
+            continue
+        try:
+            finished = waiting.park(thread)
+        except Exception as error:
+            stepper._refuse(thread, waiting, error)
+            continue
+        thread.waiting_on = waiting
+        if finished or thread._errors is not None:
+            stepper._go_on(thread, waiting, finished)
+
+
+def _step_shared(stepper: Stepper, thread: Thread) -> None:
+    """As _step(), while other OS threads are at work: parked, the thread may go on in any of them at once."""
+    scheduler = stepper.scheduler
+    if thread.scheduler is not scheduler:
+        stepper._misled(thread)
+        return
+    with lock:
+        stepper.current = thread
+        if thread._errors is not None:
+            scheduler.before_interruption(thread)
+        thread.waiting_on = None
+    try:
+        stepper.resume(thread, thread._coro.send, None)
+    finally:
+        stepper.current = None
+
+
+def _from_inside(error: BaseException) -> BaseException:
+    """As it left the thread: without the frame that has caught it, which holds the thread, which holds the error."""
+    return error.with_traceback(error.__traceback__.tb_next if error.__traceback__ is not None else None)
+
+
+def _load() -> ModuleType | None:
+    """Return the same steps in C, if they were built and are wanted."""
+    if pollers.native_status() != "yes":
+        return None
+    try:
+        return importlib.import_module("._stepping", __package__)
+    except ImportError:
+        return None
+
+
+in_c = _load()
+step: Callable[[Stepper, Iterable[Thread]], None] = in_c.step if in_c is not None else _step
+step_shared: Callable[[Stepper, Thread], None] = in_c.step_shared if in_c is not None else _step_shared

@@ -15,6 +15,7 @@ from socket2 import membership, newthread, resume, run, serve_threads, sleep, st
 from socket2.member import Member
 from socket2.scheduler import current_scheduler
 from socket2.sharing import Crew, share
+from socket2.stepping import step_shared
 from socket2.thread import local
 
 from .interop.peers import LIMIT_S, OSThread, beside
@@ -57,7 +58,7 @@ def serving(count: int) -> list[OSThread[bool]]:
 
 def step_and_leave(thread: socket2.Thread) -> None:
     """As another member would that runs one thread and then leaves."""
-    Member(thread.scheduler).step_shared(thread)
+    step_shared(Member(thread.scheduler), thread)
     crew = thread.scheduler.crew
     assert crew is not None
     crew.look()

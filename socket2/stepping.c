@@ -1,0 +1,417 @@
+/* step() and step_shared() of stepping.py once more, in C: what every request goes through.
+
+   Here is the rule alone: run a thread up to its next wait, and park it there. Whatever else may come of a step, its end,
+   an interruption, something that is no wait, is for the methods of the Stepper. Knows where a Thread has its slots, and
+   of a wait its park(). Everything runs with the GIL held; what members share is changed under the lock, as in Python. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include <stdbool.h>
+
+enum { SCHEDULER, CORO, CONTEXT, ERRORS, WAITING_ON, SLOTS };
+
+static const char *const slot_texts[SLOTS] = {"scheduler", "_coro", "_context", "_errors", "waiting_on"};
+
+enum { ACQUIRE, BEFORE_INTERRUPTION, CURRENT, END, GO_ON, MISLED, PARK, REFUSE, RELEASE, STEPPERS_SCHEDULER, NAMES };
+
+static const char *const name_texts[NAMES] = {
+    "acquire", "before_interruption", "current", "_end", "_go_on", "_misled", "park", "_refuse", "release", "scheduler",
+};
+
+typedef struct {
+    PyTypeObject *thread_type;
+    Py_ssize_t offsets[SLOTS];
+    PyObject *lock;
+    PyObject *names[NAMES]; /* made once: the interpreter finds attributes by the identity of their names */
+} State;
+
+static PyObject **
+slot(const State *state, PyObject *thread, int which)
+{
+    return (PyObject **)((char *)thread + state->offsets[which]);
+}
+
+static void
+put(const State *state, PyObject *thread, int which, PyObject *value)
+{
+    PyObject **place = slot(state, thread, which);
+    PyObject *old = *place;
+    *place = Py_NewRef(value);
+    Py_XDECREF(old);
+}
+
+static bool
+is_none(const State *state, PyObject *thread, int which)
+{
+    return *slot(state, thread, which) == Py_None;
+}
+
+/* Call a method for what it does, with the arguments before the first NULL. */
+static int
+tell(const State *state, PyObject *object, int name, PyObject *first, PyObject *second, PyObject *third)
+{
+    PyObject *args[] = {object, first, second, third};
+    size_t count = 1;
+    while (count < Py_ARRAY_LENGTH(args) && args[count] != NULL) {
+        count++;
+    }
+    PyObject *result = PyObject_VectorcallMethod(state->names[name], args, count, NULL);
+    Py_XDECREF(result);
+    return result != NULL ? 0 : -1;
+}
+
+static PyObject *
+error_take(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(error, traceback);
+        Py_DECREF(traceback);
+    }
+    Py_DECREF(type);
+    return error;
+#endif
+}
+
+static void
+error_put(PyObject *error)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(error);
+#else
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(error)), error, PyException_GetTraceback(error));
+#endif
+}
+
+/* Release the lock, whatever exception is on its way; return `status`, or -1 when that is a new one. */
+static int
+release_lock(const State *state, int status)
+{
+    PyObject *error = status < 0 ? error_take() : NULL;
+    int released = tell(state, state->lock, RELEASE, NULL, NULL, NULL);
+    if (error != NULL) {
+        PyErr_Clear();
+        error_put(error);
+    }
+    return status < 0 ? status : released;
+}
+
+static int
+prepare(const State *state, PyObject *stepper, PyObject *scheduler, PyObject *thread)
+{
+    if (PyObject_SetAttr(stepper, state->names[CURRENT], thread) < 0) {
+        return -1;
+    }
+    if (!is_none(state, thread, ERRORS) && tell(state, scheduler, BEFORE_INTERRUPTION, thread, NULL, NULL) < 0) {
+        return -1;
+    }
+    put(state, thread, WAITING_ON, Py_None);
+    return 0;
+}
+
+/* Run the thread, in its context, up to its next wait or its end. */
+static PySendResult
+resume(const State *state, PyObject *thread, PyObject **result)
+{
+    PySendResult outcome = PYGEN_ERROR;
+    PyObject *coro = Py_NewRef(*slot(state, thread, CORO));
+    PyObject *context = Py_NewRef(*slot(state, thread, CONTEXT));
+    *result = NULL;
+    if (PyContext_Enter(context) == 0) {
+        outcome = PyIter_Send(coro, Py_None, result);
+        if (PyContext_Exit(context) < 0) {
+            Py_CLEAR(*result);
+            outcome = PYGEN_ERROR;
+        }
+    }
+    Py_DECREF(context);
+    Py_DECREF(coro);
+    return outcome;
+}
+
+/* Call a method with the thread, another argument and the exception that is set, as an `except` block would. */
+static int
+tell_of_error(const State *state, PyObject *stepper, int name, PyObject *thread, PyObject *second)
+{
+    PyObject *error = error_take();
+    PyObject *outer = PyErr_GetHandledException();
+    PyErr_SetHandledException(error);
+    int status = tell(state, stepper, name, thread, second, error);
+    PyErr_SetHandledException(outer);
+    Py_XDECREF(outer);
+    Py_DECREF(error);
+    return status;
+}
+
+/* Return what park() has, -1 for an exception. */
+static int
+park_on(const State *state, PyObject *stepper, PyObject *thread, PyObject *waiting)
+{
+    PyObject *finished = PyObject_VectorcallMethod(state->names[PARK], (PyObject *[]){waiting, thread}, 2, NULL);
+    if (finished == NULL) {
+        return -1;
+    }
+    put(state, thread, WAITING_ON, waiting);
+    int status = 0;
+    if (finished != Py_False || !is_none(state, thread, ERRORS)) {
+        status = tell(state, stepper, GO_ON, thread, waiting, finished);
+    }
+    Py_DECREF(finished);
+    return status;
+}
+
+static int
+park(const State *state, PyObject *stepper, PyObject *thread, PyObject *waiting, bool shared)
+{
+    int status;
+    if (shared) {
+        status = tell(state, state->lock, ACQUIRE, NULL, NULL, NULL);
+        if (status == 0) {
+            status = release_lock(state, park_on(state, stepper, thread, waiting));
+        }
+    } else {
+        status = park_on(state, stepper, thread, waiting);
+    }
+    if (status < 0 && PyErr_ExceptionMatches(PyExc_Exception)) {
+        status = tell_of_error(state, stepper, REFUSE, thread, waiting);
+    }
+    return status;
+}
+
+static int
+run(const State *state, PyObject *stepper, PyObject *thread, bool shared)
+{
+    PyObject *result;
+    PySendResult outcome = resume(state, thread, &result);
+    int status;
+    switch (outcome) {
+    case PYGEN_NEXT:
+        status = park(state, stepper, thread, result, shared);
+        break;
+    case PYGEN_RETURN:
+        status = tell(state, stepper, END, thread, result, Py_None);
+        break;
+    default:
+        status = tell_of_error(state, stepper, END, thread, Py_None);
+    }
+    Py_XDECREF(result);
+    return status;
+}
+
+/* 1: it is a thread of this scheduler; 0: of another, which has been told; -1: an exception. */
+static int
+is_ours(const State *state, PyObject *stepper, PyObject *scheduler, PyObject *thread)
+{
+    if (!PyObject_TypeCheck(thread, state->thread_type)) {
+        PyErr_Format(PyExc_TypeError, "only threads can be stepped, not %R", thread);
+        return -1;
+    }
+    if (*slot(state, thread, SCHEDULER) == scheduler) {
+        return 1;
+    }
+    return tell(state, stepper, MISLED, thread, NULL, NULL);
+}
+
+PyDoc_STRVAR(step_doc, "step($module, stepper, threads, /)\n--\n\n"
+                       "Run each thread to its next wait, or to its end.");
+
+static PyObject *
+step(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    const State *state = PyModule_GetState(module);
+    if (count != 2) {
+        return PyErr_Format(PyExc_TypeError, "step() takes 2 arguments, not %zd", count);
+    }
+    PyObject *stepper = args[0];
+    PyObject *scheduler = PyObject_GetAttr(stepper, state->names[STEPPERS_SCHEDULER]);
+    PyObject *threads = scheduler != NULL ? PyObject_GetIter(args[1]) : NULL;
+    PyObject *thread;
+    int status = 0;
+    while (threads != NULL && status == 0 && (thread = PyIter_Next(threads)) != NULL) {
+        int ours = is_ours(state, stepper, scheduler, thread);
+        status = ours <= 0 ? ours : prepare(state, stepper, scheduler, thread);
+        if (ours > 0 && status == 0) {
+            status = run(state, stepper, thread, false);
+        }
+        Py_DECREF(thread);
+    }
+    Py_XDECREF(threads);
+    Py_XDECREF(scheduler);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+static int
+prepare_shared(const State *state, PyObject *stepper, PyObject *scheduler, PyObject *thread)
+{
+    if (tell(state, state->lock, ACQUIRE, NULL, NULL, NULL) < 0) {
+        return -1;
+    }
+    return release_lock(state, prepare(state, stepper, scheduler, thread));
+}
+
+/* Nobody runs any more in this OS thread; the exception that is on its way, if any, goes on. */
+static int
+leave(const State *state, PyObject *stepper, int status)
+{
+    PyObject *error = status < 0 ? error_take() : NULL;
+    int left = PyObject_SetAttr(stepper, state->names[CURRENT], Py_None);
+    if (error != NULL) {
+        PyErr_Clear();
+        error_put(error);
+    }
+    return status < 0 ? status : left;
+}
+
+PyDoc_STRVAR(step_shared_doc, "step_shared($module, stepper, thread, /)\n--\n\n"
+                              "As step(), while other OS threads are at work.");
+
+static PyObject *
+step_shared(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    const State *state = PyModule_GetState(module);
+    if (count != 2) {
+        return PyErr_Format(PyExc_TypeError, "step_shared() takes 2 arguments, not %zd", count);
+    }
+    PyObject *stepper = args[0], *thread = args[1];
+    PyObject *scheduler = PyObject_GetAttr(stepper, state->names[STEPPERS_SCHEDULER]);
+    if (scheduler == NULL) {
+        return NULL;
+    }
+    int status = is_ours(state, stepper, scheduler, thread);
+    if (status > 0) {
+        status = prepare_shared(state, stepper, scheduler, thread);
+        if (status == 0) {
+            status = run(state, stepper, thread, true);
+        }
+        status = leave(state, stepper, status);
+    }
+    Py_DECREF(scheduler);
+    return status < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyMethodDef methods[] = {
+    {"step", (PyCFunction)(void (*)(void))step, METH_FASTCALL, step_doc},
+    {"step_shared", (PyCFunction)(void (*)(void))step_shared, METH_FASTCALL, step_shared_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *
+taken_from(const char *module, const char *name)
+{
+    PyObject *found = NULL;
+    PyObject *imported = PyImport_ImportModule(module);
+    if (imported != NULL) {
+        found = PyObject_GetAttrString(imported, name);
+        Py_DECREF(imported);
+    }
+    return found;
+}
+
+static int
+find_slots(State *state)
+{
+    for (int which = 0; which < SLOTS; which++) {
+        PyObject *member = PyObject_GetAttrString((PyObject *)state->thread_type, slot_texts[which]);
+        if (member == NULL) {
+            return -1;
+        }
+        bool is_slot = Py_IS_TYPE(member, &PyMemberDescr_Type) &&
+                       ((PyMemberDescrObject *)member)->d_member->type == T_OBJECT_EX;
+        if (is_slot) {
+            state->offsets[which] = ((PyMemberDescrObject *)member)->d_member->offset;
+        } else {
+            PyErr_Format(PyExc_ImportError, "%s.%s is no slot", state->thread_type->tp_name, slot_texts[which]);
+        }
+        Py_DECREF(member);
+        if (!is_slot) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+execute(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    PyObject *thread = taken_from("socket2.thread", "Thread");
+    if (thread == NULL || !PyType_Check(thread)) {
+        Py_XDECREF(thread);
+        return -1;
+    }
+    state->thread_type = (PyTypeObject *)thread;
+    state->lock = taken_from("socket2.locking", "lock");
+    if (state->lock == NULL) {
+        return -1;
+    }
+    for (int name = 0; name < NAMES; name++) {
+        state->names[name] = PyUnicode_InternFromString(name_texts[name]);
+        if (state->names[name] == NULL) {
+            return -1;
+        }
+    }
+    return find_slots(state);
+}
+
+static int
+traverse(PyObject *module, visitproc visit, void *arg)
+{
+    State *state = PyModule_GetState(module);
+    Py_VISIT(state->thread_type);
+    Py_VISIT(state->lock);
+    return 0;
+}
+
+static int
+clear(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    Py_CLEAR(state->thread_type);
+    Py_CLEAR(state->lock);
+    for (int name = 0; name < NAMES; name++) {
+        Py_CLEAR(state->names[name]);
+    }
+    return 0;
+}
+
+static void
+release(void *module)
+{
+    clear(module);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, execute},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED}, /* under one GIL */
+#endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_USED}, /* the slots of threads are read and written without locks */
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "socket2._stepping",
+    .m_doc = PyDoc_STR("The steps of threads in C: those of socket2/stepping.py, faster."),
+    .m_size = sizeof(State),
+    .m_methods = methods,
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+    .m_free = release,
+};
+
+PyMODINIT_FUNC
+PyInit__stepping(void)
+{
+    return PyModuleDef_Init(&definition);
+}
