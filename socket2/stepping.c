@@ -10,42 +10,44 @@
 
 #include <stdbool.h>
 
-enum { SCHEDULER, CORO, CONTEXT, ERRORS, WAITING_ON, SLOTS };
+/* Slots: the last one is a Stepper's, the others a Thread's. */
+enum { SCHEDULER, CORO, CONTEXT, ERRORS, WAITING_ON, CURRENT, SLOTS };
 
-static const char *const slot_texts[SLOTS] = {"scheduler", "_coro", "_context", "_errors", "waiting_on"};
+static const char *const slot_texts[SLOTS] = {"scheduler", "_coro", "_context", "_errors", "waiting_on", "current"};
 
-enum { ACQUIRE, BEFORE_INTERRUPTION, CURRENT, END, GO_ON, MISLED, PARK, REFUSE, RELEASE, STEPPERS_SCHEDULER, NAMES };
+enum { ACQUIRE, BEFORE_INTERRUPTION, END, GO_ON, MISLED, PARK, REFUSE, RELEASE, STEPPERS_SCHEDULER, NAMES };
 
 static const char *const name_texts[NAMES] = {
-    "acquire", "before_interruption", "current", "_end", "_go_on", "_misled", "park", "_refuse", "release", "scheduler",
+    "acquire", "before_interruption", "_end", "_go_on", "_misled", "park", "_refuse", "release", "scheduler",
 };
 
 typedef struct {
     PyTypeObject *thread_type;
+    PyTypeObject *stepper_type;
     Py_ssize_t offsets[SLOTS];
     PyObject *lock;
     PyObject *names[NAMES]; /* made once: the interpreter finds attributes by the identity of their names */
 } State;
 
 static PyObject **
-slot(const State *state, PyObject *thread, int which)
+slot(const State *state, PyObject *object, int which)
 {
-    return (PyObject **)((char *)thread + state->offsets[which]);
+    return (PyObject **)((char *)object + state->offsets[which]);
 }
 
 static void
-put(const State *state, PyObject *thread, int which, PyObject *value)
+put(const State *state, PyObject *object, int which, PyObject *value)
 {
-    PyObject **place = slot(state, thread, which);
+    PyObject **place = slot(state, object, which);
     PyObject *old = *place;
     *place = Py_NewRef(value);
     Py_XDECREF(old);
 }
 
 static bool
-is_none(const State *state, PyObject *thread, int which)
+is_none(const State *state, PyObject *object, int which)
 {
-    return *slot(state, thread, which) == Py_None;
+    return *slot(state, object, which) == Py_None;
 }
 
 /* Call a method for what it does, with the arguments before the first NULL. */
@@ -106,9 +108,7 @@ release_lock(const State *state, int status)
 static int
 prepare(const State *state, PyObject *stepper, PyObject *scheduler, PyObject *thread)
 {
-    if (PyObject_SetAttr(stepper, state->names[CURRENT], thread) < 0) {
-        return -1;
-    }
+    put(state, stepper, CURRENT, thread);
     if (!is_none(state, thread, ERRORS) && tell(state, scheduler, BEFORE_INTERRUPTION, thread, NULL, NULL) < 0) {
         return -1;
     }
@@ -121,18 +121,20 @@ static PySendResult
 resume(const State *state, PyObject *thread, PyObject **result)
 {
     PySendResult outcome = PYGEN_ERROR;
-    PyObject *coro = Py_NewRef(*slot(state, thread, CORO));
-    PyObject *context = Py_NewRef(*slot(state, thread, CONTEXT));
+    PyObject *coro = Py_XNewRef(*slot(state, thread, CORO));
+    PyObject *context = Py_XNewRef(*slot(state, thread, CONTEXT));
     *result = NULL;
-    if (PyContext_Enter(context) == 0) {
+    if (coro == NULL || context == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "a slot of the thread was deleted");
+    } else if (PyContext_Enter(context) == 0) {
         outcome = PyIter_Send(coro, Py_None, result);
         if (PyContext_Exit(context) < 0) {
             Py_CLEAR(*result);
             outcome = PYGEN_ERROR;
         }
     }
-    Py_DECREF(context);
-    Py_DECREF(coro);
+    Py_XDECREF(context);
+    Py_XDECREF(coro);
     return outcome;
 }
 
@@ -205,6 +207,17 @@ run(const State *state, PyObject *stepper, PyObject *thread, bool shared)
     return status;
 }
 
+/* The scheduler of a Stepper that is to make a step; NULL, with an exception, if it is called otherwise. */
+static PyObject *
+scheduler_of(const State *state, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2 || !PyObject_TypeCheck(args[0], state->stepper_type)) {
+        PyErr_SetString(PyExc_TypeError, "a step takes a Stepper, and what to step");
+        return NULL;
+    }
+    return PyObject_GetAttr(args[0], state->names[STEPPERS_SCHEDULER]);
+}
+
 /* 1: it is a thread of this scheduler; 0: of another, which has been told; -1: an exception. */
 static int
 is_ours(const State *state, PyObject *stepper, PyObject *scheduler, PyObject *thread)
@@ -226,19 +239,17 @@ static PyObject *
 step(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     const State *state = PyModule_GetState(module);
-    if (count != 2) {
-        return PyErr_Format(PyExc_TypeError, "step() takes 2 arguments, not %zd", count);
-    }
-    PyObject *stepper = args[0];
-    PyObject *scheduler = PyObject_GetAttr(stepper, state->names[STEPPERS_SCHEDULER]);
+    PyObject *scheduler = scheduler_of(state, args, count);
     PyObject *threads = scheduler != NULL ? PyObject_GetIter(args[1]) : NULL;
     PyObject *thread;
     int status = 0;
     while (threads != NULL && status == 0 && (thread = PyIter_Next(threads)) != NULL) {
-        int ours = is_ours(state, stepper, scheduler, thread);
-        status = ours <= 0 ? ours : prepare(state, stepper, scheduler, thread);
-        if (ours > 0 && status == 0) {
-            status = run(state, stepper, thread, false);
+        status = is_ours(state, args[0], scheduler, thread);
+        if (status > 0) {
+            status = prepare(state, args[0], scheduler, thread);
+            if (status == 0) {
+                status = run(state, args[0], thread, false);
+            }
         }
         Py_DECREF(thread);
     }
@@ -256,19 +267,6 @@ prepare_shared(const State *state, PyObject *stepper, PyObject *scheduler, PyObj
     return release_lock(state, prepare(state, stepper, scheduler, thread));
 }
 
-/* Nobody runs any more in this OS thread; the exception that is on its way, if any, goes on. */
-static int
-leave(const State *state, PyObject *stepper, int status)
-{
-    PyObject *error = status < 0 ? error_take() : NULL;
-    int left = PyObject_SetAttr(stepper, state->names[CURRENT], Py_None);
-    if (error != NULL) {
-        PyErr_Clear();
-        error_put(error);
-    }
-    return status < 0 ? status : left;
-}
-
 PyDoc_STRVAR(step_shared_doc, "step_shared($module, stepper, thread, /)\n--\n\n"
                               "As step(), while other OS threads are at work.");
 
@@ -276,21 +274,18 @@ static PyObject *
 step_shared(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     const State *state = PyModule_GetState(module);
-    if (count != 2) {
-        return PyErr_Format(PyExc_TypeError, "step_shared() takes 2 arguments, not %zd", count);
-    }
-    PyObject *stepper = args[0], *thread = args[1];
-    PyObject *scheduler = PyObject_GetAttr(stepper, state->names[STEPPERS_SCHEDULER]);
+    PyObject *scheduler = scheduler_of(state, args, count);
     if (scheduler == NULL) {
         return NULL;
     }
+    PyObject *stepper = args[0], *thread = args[1];
     int status = is_ours(state, stepper, scheduler, thread);
     if (status > 0) {
         status = prepare_shared(state, stepper, scheduler, thread);
         if (status == 0) {
             status = run(state, stepper, thread, true);
         }
-        status = leave(state, stepper, status);
+        put(state, stepper, CURRENT, Py_None);
     }
     Py_DECREF(scheduler);
     return status < 0 ? NULL : Py_NewRef(Py_None);
@@ -314,41 +309,45 @@ taken_from(const char *module, const char *name)
     return found;
 }
 
-static int
-find_slots(State *state)
+static PyTypeObject *
+type_from(const char *module, const char *name)
 {
-    for (int which = 0; which < SLOTS; which++) {
-        PyObject *member = PyObject_GetAttrString((PyObject *)state->thread_type, slot_texts[which]);
-        if (member == NULL) {
-            return -1;
-        }
-        bool is_slot = Py_IS_TYPE(member, &PyMemberDescr_Type) &&
-                       ((PyMemberDescrObject *)member)->d_member->type == T_OBJECT_EX;
-        if (is_slot) {
-            state->offsets[which] = ((PyMemberDescrObject *)member)->d_member->offset;
-        } else {
-            PyErr_Format(PyExc_ImportError, "%s.%s is no slot", state->thread_type->tp_name, slot_texts[which]);
-        }
-        Py_DECREF(member);
-        if (!is_slot) {
-            return -1;
-        }
+    PyObject *found = taken_from(module, name);
+    if (found != NULL && !PyType_Check(found)) {
+        PyErr_Format(PyExc_ImportError, "%s.%s is no type", module, name);
+        Py_CLEAR(found);
     }
-    return 0;
+    return (PyTypeObject *)found;
+}
+
+static int
+find_slot(State *state, int which)
+{
+    PyTypeObject *type = which == CURRENT ? state->stepper_type : state->thread_type;
+    PyObject *found = PyObject_GetAttrString((PyObject *)type, slot_texts[which]);
+    if (found == NULL) {
+        return -1;
+    }
+    int status = -1;
+    PyMemberDescrObject *member = (PyMemberDescrObject *)found;
+    if (Py_IS_TYPE(found, &PyMemberDescr_Type) && member->d_member->type == T_OBJECT_EX) {
+        state->offsets[which] = member->d_member->offset;
+        status = 0;
+    } else {
+        PyErr_Format(PyExc_ImportError, "%s.%s is no slot", type->tp_name, slot_texts[which]);
+    }
+    Py_DECREF(found);
+    return status;
 }
 
 static int
 execute(PyObject *module)
 {
     State *state = PyModule_GetState(module);
-    PyObject *thread = taken_from("socket2.thread", "Thread");
-    if (thread == NULL || !PyType_Check(thread)) {
-        Py_XDECREF(thread);
-        return -1;
-    }
-    state->thread_type = (PyTypeObject *)thread;
+    state->thread_type = type_from("socket2.thread", "Thread");
+    state->stepper_type = type_from("socket2.stepping", "Stepper");
     state->lock = taken_from("socket2.locking", "lock");
-    if (state->lock == NULL) {
+    if (state->thread_type == NULL || state->stepper_type == NULL || state->lock == NULL) {
         return -1;
     }
     for (int name = 0; name < NAMES; name++) {
@@ -357,7 +356,12 @@ execute(PyObject *module)
             return -1;
         }
     }
-    return find_slots(state);
+    for (int which = 0; which < SLOTS; which++) {
+        if (find_slot(state, which) < 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 static int
@@ -365,6 +369,7 @@ traverse(PyObject *module, visitproc visit, void *arg)
 {
     State *state = PyModule_GetState(module);
     Py_VISIT(state->thread_type);
+    Py_VISIT(state->stepper_type);
     Py_VISIT(state->lock);
     return 0;
 }
@@ -374,6 +379,7 @@ clear(PyObject *module)
 {
     State *state = PyModule_GetState(module);
     Py_CLEAR(state->thread_type);
+    Py_CLEAR(state->stepper_type);
     Py_CLEAR(state->lock);
     for (int name = 0; name < NAMES; name++) {
         Py_CLEAR(state->names[name]);

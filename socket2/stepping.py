@@ -37,6 +37,8 @@ class _Waitable(Protocol):
 class Stepper:
     """Runs threads of a scheduler in one OS thread."""
 
+    __slots__ = ("__dict__", "__weakref__", "current")  # a slot, for stepping.c
+
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self.current: Thread | None = None
