@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 POLLER = "SOCKET2_POLLER"
+PURE = {POLLER: "epoll", "SOCKET2_NATIVE": "0"}
+NATIVE = {POLLER: "native"}
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ def _socket2(program: str, style: str) -> Roster:
     """socket2 in pure Python and with the native poller, for threads of a style: generator or async."""
     command = (sys.executable, "-m", *f"bench.{program}".format(style=style).split())
     return (
-        Contender(f"socket2-{style}", command, "socket2", {POLLER: "epoll"}),
-        Contender(f"socket2-native-{style}", command, "socket2", {POLLER: "native"}),
+        Contender(f"socket2-{style}", command, "socket2", PURE),
+        Contender(f"socket2-native-{style}", command, "socket2", NATIVE),
     )
 
 
@@ -86,8 +88,8 @@ def _net(program: str) -> Roster:
     """The evented face, as _socket2() does the coroutines."""
     command = (sys.executable, "-m", f"bench.{program}")
     return (
-        Contender("socket2-net", command, "pyee", {POLLER: "epoll"}),
-        Contender("socket2-native-net", command, "pyee", {POLLER: "native"}),
+        Contender("socket2-net", command, "pyee", PURE),
+        Contender("socket2-native-net", command, "pyee", NATIVE),
     )
 
 
@@ -147,16 +149,15 @@ SOURCE_SERVERS: Roster = (
 )
 
 
-def _members(poller: str, count: int) -> Contender:
+def _members(name: str, env: Mapping[str, str], count: int) -> Contender:
     """socket2 with that many OS threads; 0: a private scheduler."""
     command = (sys.executable, "-m", "bench.servers.blocking.socket2_members", str(count))
-    name = "socket2" if poller == "epoll" else f"socket2-{poller}"
-    return Contender(f"{name}-{count or 'private'}", command, "socket2", {POLLER: poller})
+    return Contender(f"{name}-{count or 'private'}", command, "socket2", env)
 
 
 BLOCKING_SERVERS: Roster = (
-    *(_members("native", count) for count in (0, 1, 2, 4)),
-    *(_members("epoll", count) for count in (0, 1, 4)),
+    *(_members("socket2-native", NATIVE, count) for count in (0, 1, 2, 4)),
+    *(_members("socket2", PURE, count) for count in (0, 1, 4)),
     _python("asyncio-to-thread", "servers.blocking.asyncio_to_thread"),
     _python("gevent-threadpool", "servers.blocking.gevent_threadpool", "gevent"),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pollers
 
-from . import TCP, __version__, addr, debug, newthread, run, tcp
+from . import TCP, __version__, addr, debug, newthread, run, stepping, tcp
 from .addr import text_of
 from .inquiry import Unanswered, ask
 from .scheduler import current_scheduler
@@ -51,7 +51,8 @@ def describe() -> None:
     poller.shutdown()
     print(f"socket2 {__version__}, Python {sys.version.split()[0]}")
     print(f"pollers: {', '.join(pollers.available())}; chosen: {poller.name}{' (checked)' * pollers.CHECKING}")
-    print(f"native: {pollers.native_status()}")
+    native = pollers.native_status()
+    print(f"native: {native}{', but for the steps of threads' if native == 'yes' and stepping.in_c is None else ''}")
 
 
 def process_id(text: str) -> int:

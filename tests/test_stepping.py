@@ -338,10 +338,18 @@ def test_a_thread_that_ends_leaves_no_cycle(kind: str, crashes: list[Any]) -> No
 def test_what_is_no_thread_is_refused() -> None:
     step: Any = stepping.step
     step_shared: Any = stepping.step_shared
-    for arguments in ((), (current_member(),), (1, []), (current_member(), ["text"]), (current_member(), 1)):
+    pairs: list[tuple[Any, ...]] = [
+        (),
+        (current_member(),),
+        (1, []),
+        (current_member(), ["text"]),
+        (current_member(), 1),
+    ]
+    for pair in pairs:
         with pytest.raises((TypeError, AttributeError)):
-            step(*arguments)
-    for pair in ((), (current_member(), "text"), (1, 2), (1, 2, 3)):
+            step(*pair)
+    pairs = [(), (current_member(), "text"), (1, 2), (1, 2, 3)]
+    for pair in pairs:
         with pytest.raises((TypeError, AttributeError)):
             step_shared(*pair)
 

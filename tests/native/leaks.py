@@ -1,6 +1,7 @@
-"""A million operations of every kind: afterwards there is as much as before. `python -m tests.native.leaks [ROUNDS]`.
+"""A million operations of every kind, and many threads: afterwards there is as much as before.
 
-Compared are memory blocks, objects the garbage collector knows, references to None, descriptors and resident memory.
+`python -m tests.native.leaks [ROUNDS]`. Compared are memory blocks, objects the garbage collector knows, references to
+None, descriptors and resident memory.
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pollers
+import socket2
 from pollers import Cancelled
+from socket2 import stepping, thread
+from socket2.member import current_member
 from tests.contract.driver import Driver, does
 
 OPERATIONS_PER_ROUND = 20
+# Of so many rounds one is of threads, which are more costly.
+THREADS_EVERY = 5
 RSS_GROWTH_MAX = 1 << 20
 
 
@@ -107,17 +113,50 @@ def come_and_go(driver: Driver, accepting: Any, address: Any) -> None:
     poller.shutdown()
 
 
+def threads() -> None:
+    """Threads that end in every way: about 20 steps."""
+
+    def waits() -> Any:
+        yield from socket2.sleep(0)
+        return "done"
+
+    def fails() -> Any:
+        yield from socket2.sleep(0)
+        raise LookupError
+
+    def wrong() -> Any:
+        with contextlib.suppress(TypeError):
+            yield "text"
+        yield from waits()
+
+    def ends() -> Any:
+        started = [socket2.newthread(func) for func in (waits, fails, wrong, waits)]
+        started[-1].cancel()
+        for one in started:
+            with contextlib.suppress(LookupError, Cancelled):
+                yield from one.join()
+
+    socket2.run(ends)
+    socket2.newthread(fails)
+    socket2.start()
+
+
 def main() -> int:
+    assert stepping.in_c is not None
+    thread.crashhook = lambda thread, error: None
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000 // OPERATIONS_PER_ROUND
     driver = Driver(pollers.choose("native", checked=False), "native")
     act = round_of(driver)
     for _ in range(200):
         act()
+        threads()
     dropped = [driver.handles[0].recv(1) for _ in range(300)]  # as many as are kept for later
     del dropped
     before, resident_before = account(), resident()
-    for _ in range(rounds):
+    for number in range(rounds):
         act()
+        if number % THREADS_EVERY == 0:
+            threads()
     after, resident_after = account(), resident()
     print(f"{rounds * OPERATIONS_PER_ROUND} operations: {before} before, {after} after")
     print(f"resident memory: {resident_before >> 10} KiB before, {resident_after >> 10} KiB after")
@@ -128,6 +167,7 @@ def main() -> int:
     if grown:
         print(f"LEAK: {', '.join(grown)} grew")
     driver.close()
+    current_member().close()
     return bool(grown)
 
 
