@@ -40,10 +40,14 @@ class Interrupts:
         global _active
         if threading.current_thread() is not threading.main_thread():
             return
+        try:
+            previous = signal.set_wakeup_fd(-1)
+        except ValueError:
+            return  # in another interpreter than the first, which has no signals
         _active = self
-        previous = signal.set_wakeup_fd(self._poller.wakeup_fileno(), warn_on_full_buffer=False)
         if previous == -1:
             self._wakeup_fd = self._poller.wakeup_fileno()
+            signal.set_wakeup_fd(self._wakeup_fd, warn_on_full_buffer=False)
         else:
             signal.set_wakeup_fd(previous)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -139,19 +139,13 @@ class Member(Stepper):
 
     def _turn_alone(self, deadline: float | None) -> bool:
         scheduler = self.scheduler
-        finished = scheduler.poller.poll(self.wait_s(deadline))
-        scheduler.poller.streak = 0  # everybody has had a chance
-        happened = bool(finished)
-        if finished:
-            self._step_all(iter(finished))
+        happened = self._step_all(scheduler.poller.poll(self.wait_s(deadline)))
         if scheduler.timers.heap and scheduler.timers.fire():
             happened = True
         self.make_posted_calls()
         if scheduler.ready and scheduler.crew is None:  # else this has been a private loop for the last time
             happened = True
-            ready = list(scheduler.ready)
-            scheduler.ready.clear()
-            self._step_all(iter(ready))
+            self._step_all(scheduler.take_ready())
         return happened
 
     def make_posted_calls(self) -> bool:
@@ -178,15 +172,21 @@ class Member(Stepper):
             due = deadline
         return None if due is None else max(due - monotonic(), 0)
 
-    def _step_all(self, threads: Iterator[Thread]) -> None:
-        """Step them; those that a signal's exception leaves over stay ready, in their order."""
+    def _step_all(self, threads: list[Thread]) -> bool:
+        """Step them, if there are any; those that a signal's exception leaves over stay ready, in their order."""
+        self.scheduler.poller.streak = 0  # everybody has had a chance
+        if not threads:
+            return False
+        rest = iter(threads)
+        del threads  # an error has this frame behind its own, and the thread it has ended has the error: no cycle
         try:
-            step(self, threads)
+            step(self, rest)
         except BaseException:
-            self.scheduler.ready.extendleft(reversed(list(threads)))
+            self.scheduler.ready.extendleft(reversed(list(rest)))
             raise
         finally:
             self.current = None
+        return True
 
     @contextmanager
     def _loop(self) -> Iterator[None]:

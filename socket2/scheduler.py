@@ -49,6 +49,11 @@ class Scheduler:
         if member is None or member.current is None or (self.crew is not None and self.crew.leader is not member):
             self.poller.wakeup()
 
+    def take_ready(self) -> list[Thread]:
+        ready = list(self.ready)
+        self.ready.clear()
+        return ready
+
     def interrupt(self, thread: Thread, error: BaseException) -> None:
         """Raise `error` in `thread` at the wait it is in, or at its next one if that has finished."""
         with lock:

@@ -151,6 +151,7 @@ class Crew:
             member.steps += 1
             self._scheduler.poller.streak = 0
             step_shared(member, thread)
+            del thread  # else there would be a cycle: an error has this frame behind its own
             ran = True
         return ran
 

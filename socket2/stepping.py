@@ -131,6 +131,7 @@ class Stepper:
                 return
             except BaseException as error:
                 self._end(thread, None, _from_inside(error))
+                del thread  # see _step()
                 return
             try:
                 self._park(thread, waiting)
@@ -197,6 +198,7 @@ class Stepper:
 def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
     """Run each thread to its next wait, or to its end. Every request comes through here: hence in one frame."""
     scheduler = stepper.scheduler
+    thread = waiting = None
     for thread in threads:
         if thread.scheduler is not scheduler:
             stepper._misled(thread)
@@ -206,7 +208,7 @@ def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
             scheduler.before_interruption(thread)
         thread.waiting_on = None
         try:
-            waiting: _Waitable = thread._context.run(thread._coro.send, None)
+            waiting = thread._context.run(thread._coro.send, None)
         except StopIteration as stop:
             stepper._end(thread, stop.value, None)
             continue
@@ -221,6 +223,9 @@ def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
         thread.waiting_on = waiting
         if finished or thread._errors is not None:
             stepper._go_on(thread, waiting, finished)
+    thread = waiting = (
+        None  # an error has this frame behind its own, and the thread it has ended has the error: no cycle
+    )
 
 
 def _step_shared(stepper: Stepper, thread: Thread) -> None:
@@ -238,6 +243,7 @@ def _step_shared(stepper: Stepper, thread: Thread) -> None:
         stepper.resume(thread, thread._coro.send, None)
     finally:
         stepper.current = None
+        del thread  # see _step()
 
 
 def _from_inside(error: BaseException) -> BaseException:

@@ -248,3 +248,39 @@ thread.join()
     )
     program.kill(signal.SIGINT)
     assert program.end() == (0, ["interrupted"], "")
+
+
+def test_another_interpreter_has_a_loop_and_no_signals(programs: list[Program]) -> None:
+    program = begin(
+        programs,
+        """
+import importlib
+try:
+    interpreters = importlib.import_module("_interpreters")
+except ImportError:
+    interpreters = importlib.import_module("_xxsubinterpreters")
+code = \'\'\'
+import os, pollers, socket2
+def echo(listener):
+    with (yield from listener.accept()) as conn:
+        yield from conn.sendall((yield from conn.recv(10)))
+def main():
+    with socket2.tcp() as listener, socket2.tcp() as client:
+        listener.listen("127.0.0.1", 0)
+        socket2.newthread(echo, listener)
+        yield from client.connect(*listener.getsockname())
+        yield from client.sendall(b"hello")
+        return (yield from client.recv(10))
+os.write(1, socket2.run(main) + b"\\\\n")
+\'\'\'
+say("ready")
+for _ in range(3):
+    interpreter = interpreters.create()
+    failure = interpreters.run_string(interpreter, code)
+    if failure:
+        say(failure)
+    interpreters.destroy(interpreter)
+exec(code)
+""",
+    )
+    assert program.end() == (0, ["hello"] * 4, "")

@@ -328,7 +328,7 @@ def test_a_thread_that_ends_leaves_no_cycle(kind: str, crashes: list[Any]) -> No
     gc.disable()
     try:
         newthread(fails)
-        ready()
+        socket2.start()
         crashes.clear()
         assert not [found for found in gc.get_objects() if isinstance(found, Thread)]
     finally:
