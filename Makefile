@@ -14,7 +14,7 @@ run: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -n auto
-	SOCKET2_CHECK=1 $(BIN)/python -m pytest -q -n auto --ignore=tests/contract --ignore=tests/interop/test_thousand.py
+	SOCKET2_CHECK=1 SOCKET2_NATIVE=0 $(BIN)/python -m pytest -q -n auto --ignore=tests/contract --ignore=tests/interop/test_thousand.py
 	SOCKET2_POLLER=kqueue $(BIN)/python -m pytest -q -n auto tests/test_tcp.py tests/test_udp.py
 
 test-native: $(VENV)/installed-test

@@ -74,6 +74,7 @@ class Watched:
             inner, self._inner = self._inner, None
             if inner is not None:
                 inner.close()
+            del inner  # since Python 3.13 that, and not close(), is the end of what a generator has been given
         finally:
             _dropping = not outermost
 
