@@ -5,6 +5,8 @@ ADDRESS ?= 127.0.0.1:8000
 SCENARIOS ?= echo connections idle scale share bulk bulk-send udp spawn switch timers lookup import micro
 # Options for all of them, for instance: make bench BENCH="--rounds 3 --share-core"
 BENCH ?=
+# What the second run of the tests need not do again: the first has done it with all pollers, or it is of the C only.
+ONCE := contract native test_stepping.py interop/test_thousand.py
 CODE := pollers socket2 tests bench examples docs
 
 .PHONY: run test test-native test-headers test-windows stress lint bench docs clean
@@ -14,7 +16,7 @@ run: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -n auto
-	SOCKET2_CHECK=1 SOCKET2_NATIVE=0 $(BIN)/python -m pytest -q -n auto --ignore=tests/contract --ignore=tests/interop/test_thousand.py
+	SOCKET2_CHECK=1 SOCKET2_NATIVE=0 $(BIN)/python -m pytest -q -n auto $(ONCE:%=--ignore=tests/%)
 	SOCKET2_POLLER=kqueue $(BIN)/python -m pytest -q -n auto tests/test_tcp.py tests/test_udp.py
 
 test-native: $(VENV)/installed-test
