@@ -27,6 +27,7 @@ T_co = TypeVar("T_co", covariant=True)
 # A direction's states. CLOSED and FORKED are bits that stay, FAILED goes with FINISHED; the others replace each other:
 #     IDLE -> OFFERED -> PARKED -> FINISHED -> IDLE        IDLE -> PASSING -> IDLE (not attempted yet: others first)
 #     PARKED -> CANCELLING -> FINISHED                     (where the kernel owns the operation: IOCP, io_uring)
+#     PARKED -> PASSING                                    (something has come; its waiter's step is to take it)
 IDLE: Final = 0
 OFFERED: Final = 1
 PARKED: Final = 2
@@ -235,7 +236,9 @@ class Poller(Protocol):
     def poll(self, timeout_s: float | None = None, limit: int = 256, /) -> list[Any]:
         """Return the waiters that are done, each once; wait for the first up to `timeout_s` (None: for ever).
 
-        Runs no code of the waiters. May return early with nothing. Raises only when the poller itself is broken.
+        A receive for which something has come may be made when its waiter is resumed, or given up: it yields once more
+        if somebody else was faster. Runs no code of the waiters. May return early with nothing. Raises only when the
+        poller itself is broken.
         """
 
     def wakeup(self) -> None:

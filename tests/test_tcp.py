@@ -21,6 +21,7 @@ import socket2
 from socket2 import TCP, Busy, Cancelled, Closed, addr, currentthread, newthread, run, sleep, tcp, timeout, udp, unix
 from socket2.scheduler import current_scheduler
 
+from .interop.peers import refusing
 from .limits import allow_descriptors, needs_limit, no_descriptor_left
 
 Steps = Generator[Any, Any, Any]
@@ -301,17 +302,11 @@ def test_connect_by_name_and_by_list() -> None:
     run(main)
 
 
-def closed_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 def test_each_address_is_tried_in_turn() -> None:
     def main() -> Steps:
-        with tcp() as listener, tcp() as client:
+        with refusing() as port, tcp() as listener, tcp() as client:
             listener.listen("127.0.0.1", 0)
-            dead = yield from addr("127.0.0.1", closed_port())
+            dead = yield from addr("127.0.0.1", port)
             alive = yield from addr("127.0.0.1", listener.getsockname()[1])
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             client.bind("127.0.0.1", 0)
@@ -326,15 +321,14 @@ def test_each_address_is_tried_in_turn() -> None:
 
 def test_when_all_addresses_fail_each_is_named() -> None:
     def main() -> Steps:
-        ports = closed_port(), closed_port()
-        dead: list[socket2.Address] = []
-        for port in ports:
-            dead.extend((yield from addr("127.0.0.1", port)))
-        with tcp() as client:
+        with refusing() as one, refusing() as other, tcp() as client:
+            dead: list[socket2.Address] = []
+            for port in (one, other):
+                dead.extend((yield from addr("127.0.0.1", port)))
             with pytest.raises(ConnectionRefusedError) as failure:
                 yield from client.connect(socket2.AddressList(dead))
             notes = "\n".join(failure.value.__notes__)
-            for port in ports:
+            for port in (one, other):
                 assert f"127.0.0.1:{port}" in notes
 
     run(main)
@@ -361,9 +355,9 @@ def test_a_second_connect_is_refused_and_the_connection_lives() -> None:
 
 def test_connect_refused_then_again_on_the_same_socket() -> None:
     def main() -> Steps:
-        with tcp() as listener, tcp() as client:
+        with refusing() as port, tcp() as listener, tcp() as client:
             with pytest.raises(ConnectionRefusedError):
-                yield from client.connect("127.0.0.1", closed_port())
+                yield from client.connect("127.0.0.1", port)
             listener.listen("127.0.0.1", 0)
             yield from client.connect(*listener.getsockname())
             (yield from listener.accept()).close()

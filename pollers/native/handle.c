@@ -241,6 +241,36 @@ handle_try_again(Handle *handle, int way, bool *broken)
     return finished;
 }
 
+/* After an event: true when a stream's receive is parked here, which is left to the step of its waiter. So what that
+   one is given is still in the cache, and its answer is out before the next one receives. */
+bool
+handle_leave(Handle *handle)
+{
+    if (handle->state[READING] != PARKED || is_running(handle, READING) || handle->operation[READING]->kind > RECV_INTO) {
+        return false;
+    }
+    handle->ready[READING] = true;
+    handle->state[READING] = PASSING;
+    return true;
+}
+
+/* The operation is about to be given up: if it was left to the step of its waiter, make the attempt now, since what has
+   come is to be delivered. -1: an exception, and it is left as it was. */
+static int
+settle(Handle *handle)
+{
+    bool broken = false;
+    if (handle->state[READING] != PASSING || handle->waiter[READING] == NULL || is_running(handle, READING) ||
+        handle->operation[READING]->kind > RECV_INTO) {
+        return 0;
+    }
+    handle->state[READING] = PARKED;
+    if (!handle_try_again(handle, READING, &broken) && handle->state[READING] == PARKED) {
+        handle->state[READING] = PASSING; /* poll() has returned its waiter */
+    }
+    return broken ? -1 : 0;
+}
+
 static PyObject *
 park(Handle *handle, int way, PyObject *waiter)
 {
@@ -288,6 +318,9 @@ cancel(Handle *handle, int way, PyObject *error)
 {
     if (!PyExceptionInstance_Check(error)) {
         PyErr_Format(PyExc_TypeError, "an operation is cancelled with an exception, not %R", error);
+        return NULL;
+    }
+    if (way == READING && settle(handle) < 0) {
         return NULL;
     }
     uint8_t state = handle->state[way];
@@ -540,10 +573,14 @@ int
 handle_close(Handle *handle)
 {
     int status = 0;
+    Py_INCREF(handle); /* the poller may hold the last reference */
+    if (handle->fd >= 0 && settle(handle) < 0) {
+        PyErr_WriteUnraisable((PyObject *)handle);
+    }
     if (handle->fd < 0) {
+        Py_DECREF(handle);
         return 0;
     }
-    Py_INCREF(handle); /* the poller may hold the last reference */
     int fd = leave(handle);
     if (in_flight(handle)) {
         handle->generation = (uint32_t)fd;
@@ -581,6 +618,9 @@ detach_method(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     Handle *handle = (Handle *)self;
     PyObject *sock = NULL;
+    if (handle->fd >= 0 && settle(handle) < 0) {
+        return NULL;
+    }
     if (handle->fd < 0) {
         PyErr_SetNone(handle->poller->state->closed_error);
     } else {

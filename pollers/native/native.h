@@ -217,6 +217,7 @@ void handle_close_late(Handle *handle);
 void handle_refuse(Handle *handle, int way);
 void handle_release(Handle *handle, int way);
 void handle_end(Handle *handle, int way, PyObject *error);
+bool handle_leave(Handle *handle);
 bool handle_try_again(Handle *handle, int way, bool *broken);
 void handle_keep(Handle *handle, PyObject *accepted);
 

@@ -362,7 +362,7 @@ handle_event(Poller *poller, Handle *handle, uint32_t bits)
     if (bits != EPOLLIN && handle_try_again(handle, WRITING, &broken)) {
         poller_queue(poller, handle, WRITING);
     }
-    if (!broken && bits != EPOLLOUT && handle_try_again(handle, READING, &broken)) {
+    if (!broken && bits != EPOLLOUT && (handle_leave(handle) || handle_try_again(handle, READING, &broken))) {
         poller_queue(poller, handle, READING);
     }
     return !broken;

@@ -10,13 +10,8 @@ import pytest
 
 from pollers import Cancelled, Exhausted
 
+from ..interop.peers import refusing
 from .driver import Driver, does
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def test_connect_and_talk(driver: Driver) -> None:
@@ -33,8 +28,8 @@ def test_connect_and_talk(driver: Driver) -> None:
 
 def test_nobody_listens(driver: Driver) -> None:
     client = driver.attach(socket.socket())
-    with pytest.raises(ConnectionRefusedError):
-        driver.run(does(client.connect(("127.0.0.1", free_port()))))
+    with refusing() as port, pytest.raises(ConnectionRefusedError):
+        driver.run(does(client.connect(("127.0.0.1", port))))
 
 
 def test_connected_already(driver: Driver) -> None:

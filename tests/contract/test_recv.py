@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import socket
 import struct
+from typing import Any
 
 import pytest
 
-from pollers import Busy
+from pollers import Busy, Cancelled, Closed
 
-from .driver import Driver, Steps, does
+from .driver import Driver, Steps, Task, does
 
 FAMILIES = pytest.mark.parametrize("family", ["inet", "unix"])
 
@@ -218,3 +221,83 @@ def test_own_shutdown_ends_the_receive(driver: Driver) -> None:
         task = driver.spawn(does(handle.recv(10)))
         handle.sock.shutdown(socket.SHUT_RD)
         assert driver.finish(task) == [b""]
+
+
+# Between poll() and the step: a poller may leave the receive to the step of its waiter, and nobody can tell.
+
+
+def seen(driver: Driver, handle: Any, peer: socket.socket) -> tuple[Task, bytearray]:
+    """A task whose receive poll() has returned, and where it puts what has come, which is b'data'."""
+    buffer = bytearray(10)
+    task = driver.spawn(does(handle.recv_into(buffer)))
+    peer.sendall(b"data")
+    finished: list[Any] = []
+    while not finished:
+        finished = driver.poller.poll(5)
+    assert finished == [task]
+    return task, buffer
+
+
+def take(handle: Any) -> bytes:
+    """What a poller that leaves it to the step has not received yet."""
+    with contextlib.suppress(BlockingIOError):
+        return handle.sock.recv(10)  # type: ignore[no-any-return]
+    return b""
+
+
+def test_somebody_else_was_faster(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        task, buffer = seen(driver, handle, peer)
+        taken = take(handle)
+        driver.step(task)
+        if taken:
+            assert (taken, task.done) == (b"data", False)
+            peer.sendall(b"more")
+            driver.finish(task)
+            assert buffer[:5] == b"more\0"
+        else:
+            assert buffer[:5] == b"data\0"
+        assert task.result == 4
+
+
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize("end", ["cancel", "close", "detach", "shut down"])
+def test_what_has_come_is_delivered_whatever_comes_next(driver: Driver, end: str, gone: bool) -> None:
+    handle, peer = driver.half()
+    with peer:
+        task, buffer = seen(driver, handle, peer)
+        taken = take(handle) if gone else b""
+        if end == "cancel":
+            assert task.waiting_on.cancel(Cancelled("by the test")) is False
+        elif end == "close":
+            handle.close()
+        elif end == "detach":
+            try:
+                handle.detach().close()
+            except io.UnsupportedOperation:
+                handle.close()
+        else:
+            peer.shutdown(socket.SHUT_WR)
+        driver.step(task)
+        if end == "shut down":
+            driver.finish(task)
+            assert task.result == (0 if taken else 4)
+        elif taken:
+            assert isinstance(task.error, Cancelled if end == "cancel" else Closed)
+        else:
+            assert (task.result, bytes(buffer[:4])) == (4, b"data")
+        assert driver.turn(0) == 0, "poll() has returned it, and does so once"
+
+
+def test_an_event_more_before_the_step(driver: Driver) -> None:
+    handle, peer = driver.half()
+    with peer:
+        task, buffer = seen(driver, handle, peer)
+        peer.sendall(b" and more")
+        assert driver.turn(0.01) == 0
+        driver.step(task)
+        got = bytes(buffer[: task.result])
+        while len(got) < len(b"data and more"):
+            got += driver.run(does(handle.recv(100)))
+        assert got == b"data and more"

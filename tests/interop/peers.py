@@ -340,3 +340,11 @@ async def echo_all(conn: socket2.TCP) -> None:
     with conn:
         while data := await conn.recv(65536):
             await conn.sendall(data)
+
+
+@contextmanager
+def refusing() -> Iterator[int]:
+    """A TCP port that nobody listens on, and that nobody else is given meanwhile."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield int(sock.getsockname()[1])
