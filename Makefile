@@ -6,7 +6,7 @@ SCENARIOS ?= echo connections idle scale share bulk bulk-send udp spawn switch t
 # Options for all of them, for instance: make bench BENCH="--rounds 3 --share-core"
 BENCH ?=
 # What the second run of the tests need not do again: the first has done it with all pollers, or it is of the C only.
-ONCE := contract native test_stepping.py interop/test_thousand.py
+ONCE := contract native test_stepping.py test_shortcut.py interop/test_thousand.py
 CODE := pollers socket2 tests bench examples docs
 
 .PHONY: run test test-native test-headers test-windows stress lint bench docs clean

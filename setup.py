@@ -5,18 +5,16 @@ import sys
 
 from setuptools import Extension, setup
 
-poller = Extension(
-    "pollers._native",
-    sources=sorted(glob.glob("pollers/native/*.c")),
-    depends=["pollers/native/native.h"],
-    extra_compile_args=["-std=c11", "-fvisibility=hidden"],
-    optional=True,
-)
-stepping = Extension(
-    "socket2._stepping",
-    sources=["socket2/stepping.c"],
-    extra_compile_args=["-std=c11", "-fvisibility=hidden"],
-    optional=True,
-)
 
-setup(ext_modules=[poller, stepping] if sys.platform == "linux" else [])
+def part(name: str, *sources: str) -> Extension:
+    flags = ["-std=c11", "-fvisibility=hidden"]
+    headers = ["pollers/native/native.h"]
+    return Extension(name, sources=sorted(sources), depends=headers, extra_compile_args=flags, optional=True)
+
+
+parts = [
+    part("pollers._native", *glob.glob("pollers/native/*.c")),
+    part("socket2._stepping", "socket2/stepping.c"),
+    part("socket2._shortcut", "socket2/shortcut.c"),
+]
+setup(ext_modules=parts if sys.platform == "linux" else [])

@@ -9,9 +9,10 @@ from typing import Any
 
 import pollers
 
-from . import TCP, __version__, addr, debug, newthread, run, stepping, tcp
+from . import TCP, __version__, addr, debug, newthread, run, tcp
 from .addr import text_of
 from .inquiry import Unanswered, ask
+from .native import in_c
 from .scheduler import current_scheduler
 
 _BLOCK = 1 << 16
@@ -51,8 +52,8 @@ def describe() -> None:
     poller.shutdown()
     print(f"socket2 {__version__}, Python {sys.version.split()[0]}")
     print(f"pollers: {', '.join(pollers.available())}; chosen: {poller.name}{' (checked)' * pollers.CHECKING}")
-    native = pollers.native_status()
-    print(f"native: {native}{', but for the steps of threads' if native == 'yes' and stepping.in_c is None else ''}")
+    missing = [name for name in ("_stepping", "_shortcut") if pollers.native_status() == "yes" and in_c(name) is None]
+    print(f"native: {pollers.native_status()}{', without ' * bool(missing)}{' and '.join(missing)}")
 
 
 def process_id(text: str) -> int:

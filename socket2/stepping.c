@@ -25,6 +25,8 @@ typedef struct {
     PyTypeObject *thread_type;
     PyTypeObject *stepper_type;
     Py_ssize_t offsets[SLOTS];
+    PyTypeObject *parks; /* what was waited for last, if it is of a type whose methods cannot change; or NULL */
+    PyObject *park;      /* its method */
     PyObject *lock;
     PyObject *names[NAMES]; /* made once: the interpreter finds attributes by the identity of their names */
 } State;
@@ -152,11 +154,42 @@ tell_of_error(const State *state, PyObject *stepper, int name, PyObject *thread,
     return status;
 }
 
-/* Return what park() has, -1 for an exception. */
+/* Remember the park() of this type. */
 static int
-park_on(const State *state, PyObject *stepper, PyObject *thread, PyObject *waiting)
+remember(State *state, PyTypeObject *type)
 {
-    PyObject *finished = PyObject_VectorcallMethod(state->names[PARK], (PyObject *[]){waiting, thread}, 2, NULL);
+    if (!PyType_HasFeature(type, Py_TPFLAGS_IMMUTABLETYPE)) {
+        return 0;
+    }
+    PyObject *park = PyObject_GetAttr((PyObject *)type, state->names[PARK]);
+    if (park == NULL) {
+        return -1;
+    }
+    if (PyType_HasFeature(Py_TYPE(park), Py_TPFLAGS_METHOD_DESCRIPTOR)) {
+        Py_XSETREF(state->park, Py_NewRef(park));
+        Py_XSETREF(state->parks, (PyTypeObject *)Py_NewRef(type));
+    }
+    Py_DECREF(park);
+    return 0;
+}
+
+static PyObject *
+call_park(State *state, PyObject *waiting, PyObject *thread)
+{
+    PyObject *args[] = {waiting, thread};
+    if (Py_TYPE(waiting) != state->parks && remember(state, Py_TYPE(waiting)) < 0) {
+        return NULL;
+    }
+    if (Py_TYPE(waiting) == state->parks) {
+        return PyObject_Vectorcall(state->park, args, Py_ARRAY_LENGTH(args), NULL);
+    }
+    return PyObject_VectorcallMethod(state->names[PARK], args, Py_ARRAY_LENGTH(args), NULL);
+}
+
+static int
+park_on(State *state, PyObject *stepper, PyObject *thread, PyObject *waiting)
+{
+    PyObject *finished = call_park(state, waiting, thread);
     if (finished == NULL) {
         return -1;
     }
@@ -170,7 +203,7 @@ park_on(const State *state, PyObject *stepper, PyObject *thread, PyObject *waiti
 }
 
 static int
-park(const State *state, PyObject *stepper, PyObject *thread, PyObject *waiting, bool shared)
+park(State *state, PyObject *stepper, PyObject *thread, PyObject *waiting, bool shared)
 {
     int status;
     if (shared) {
@@ -188,7 +221,7 @@ park(const State *state, PyObject *stepper, PyObject *thread, PyObject *waiting,
 }
 
 static int
-run(const State *state, PyObject *stepper, PyObject *thread, bool shared)
+run(State *state, PyObject *stepper, PyObject *thread, bool shared)
 {
     PyObject *result;
     PySendResult outcome = resume(state, thread, &result);
@@ -238,7 +271,7 @@ PyDoc_STRVAR(step_doc, "step($module, stepper, threads, /)\n--\n\n"
 static PyObject *
 step(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    const State *state = PyModule_GetState(module);
+    State *state = PyModule_GetState(module);
     PyObject *scheduler = scheduler_of(state, args, count);
     PyObject *threads = scheduler != NULL ? PyObject_GetIter(args[1]) : NULL;
     PyObject *thread;
@@ -273,7 +306,7 @@ PyDoc_STRVAR(step_shared_doc, "step_shared($module, stepper, thread, /)\n--\n\n"
 static PyObject *
 step_shared(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    const State *state = PyModule_GetState(module);
+    State *state = PyModule_GetState(module);
     PyObject *scheduler = scheduler_of(state, args, count);
     if (scheduler == NULL) {
         return NULL;
@@ -370,6 +403,8 @@ traverse(PyObject *module, visitproc visit, void *arg)
     State *state = PyModule_GetState(module);
     Py_VISIT(state->thread_type);
     Py_VISIT(state->stepper_type);
+    Py_VISIT(state->parks);
+    Py_VISIT(state->park);
     Py_VISIT(state->lock);
     return 0;
 }
@@ -380,6 +415,8 @@ clear(PyObject *module)
     State *state = PyModule_GetState(module);
     Py_CLEAR(state->thread_type);
     Py_CLEAR(state->stepper_type);
+    Py_CLEAR(state->parks);
+    Py_CLEAR(state->park);
     Py_CLEAR(state->lock);
     for (int name = 0; name < NAMES; name++) {
         Py_CLEAR(state->names[name]);

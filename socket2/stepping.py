@@ -7,17 +7,15 @@ it was, nor which poller is at work. An exception that nobody joins is reported 
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from types import ModuleType
 from typing import Any, Protocol
 
-import pollers
 from pollers import Cancelled
 
 from .coroutines import is_bad_call, is_coroutine, no_wait, steps_of
 from .locking import lock
+from .native import in_c
 from .scheduler import Scheduler
 from .thread import Thread, outlast, report
 from .waits import Join
@@ -251,16 +249,6 @@ def _from_inside(error: BaseException) -> BaseException:
     return error.with_traceback(error.__traceback__.tb_next if error.__traceback__ is not None else None)
 
 
-def _load() -> ModuleType | None:
-    """Return the same steps in C, if they were built and are wanted."""
-    if pollers.native_status() != "yes":
-        return None
-    try:
-        return importlib.import_module("._stepping", __package__)
-    except ImportError:
-        return None
-
-
-in_c = _load()
-step: Callable[[Stepper, Iterable[Thread]], None] = in_c.step if in_c is not None else _step
-step_shared: Callable[[Stepper, Thread], None] = in_c.step_shared if in_c is not None else _step_shared
+_compiled = in_c("_stepping")
+step: Callable[[Stepper, Iterable[Thread]], None] = _step if _compiled is None else _compiled.step
+step_shared: Callable[[Stepper, Thread], None] = _step_shared if _compiled is None else _compiled.step_shared

@@ -16,6 +16,7 @@ from pollers import Busy, Closed, Exhausted, Handle, Operation, operation
 
 from .addr import Address, Host, Port, Query, resolve
 from .locking import lock
+from .native import shortcut
 from .sockets import AGAIN_MAX_S, AGAIN_S, Socket, make, place_of
 from .waiting import persist
 
@@ -165,6 +166,7 @@ class TCP(Socket):
 
     # Receiving.
 
+    @shortcut
     def recv(self, n: int) -> Operation[bytes]:
         """Receive 1 to `n` bytes, b'' at the end of the stream. recv(2).
 
@@ -183,6 +185,7 @@ class TCP(Socket):
 
     # Sending.
 
+    @shortcut
     def send(self, data: ReadableBuffer) -> Operation[int]:
         """Send some of `data`, as much as the kernel takes at once; return how many bytes. send(2).
 
@@ -192,6 +195,7 @@ class TCP(Socket):
         op = (self._handle or self._attach()).send(data, self)
         return op if self._setup is None else self._write(op)
 
+    @shortcut
     def sendall(self, data: ReadableBuffer) -> Operation[None]:
         """Send all of `data`. The timeout is for all of it.
 

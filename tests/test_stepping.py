@@ -16,19 +16,20 @@ import socket2
 from pollers import STREAK_MAX, Cancelled
 from socket2 import member, newthread, sharing, stepping
 from socket2.member import Member, current_member
+from socket2.native import in_c
 from socket2.scheduler import Scheduler, current_scheduler
 from socket2.thread import Thread
 
 Steps = Generator[Any, Any, Any]
 
-WAYS = ["python", pytest.param("c", marks=pytest.mark.skipif(stepping.in_c is None, reason="not built, or left aside"))]
+IN_C: Any = in_c("_stepping")
+WAYS = ["python", pytest.param("c", marks=pytest.mark.skipif(IN_C is None, reason="not built, or left aside"))]
 
 
 @pytest.fixture(autouse=True, params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    source: Any = stepping.in_c
     step, step_shared = (
-        (source.step, source.step_shared) if request.param == "c" else (stepping._step, stepping._step_shared)
+        (IN_C.step, IN_C.step_shared) if request.param == "c" else (stepping._step, stepping._step_shared)
     )
     monkeypatch.setattr(stepping, "step", step)
     monkeypatch.setattr(member, "step", step)

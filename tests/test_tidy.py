@@ -25,6 +25,7 @@ DOCSTRING_LINES_MAX = 10
 LAYERS = [
     "version",
     "names",
+    "native",
     "locking",
     "timers",
     "coroutines",

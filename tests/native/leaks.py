@@ -18,8 +18,9 @@ from typing import Any
 import pollers
 import socket2
 from pollers import Cancelled
-from socket2 import stepping, thread
+from socket2 import thread
 from socket2.member import current_member
+from socket2.native import in_c
 from tests.contract.driver import Driver, does
 
 OPERATIONS_PER_ROUND = 20
@@ -142,7 +143,8 @@ def threads() -> None:
 
 
 def main() -> int:
-    assert stepping.in_c is not None
+    assert in_c("_stepping")
+    assert in_c("_shortcut")
     thread.crashhook = lambda thread, error: None
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000 // OPERATIONS_PER_ROUND
     driver = Driver(pollers.choose("native", checked=False), "native")
