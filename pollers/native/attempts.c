@@ -153,6 +153,7 @@ receive(Handle *handle, Py_ssize_t n, struct sockaddr_storage *from, socklen_t *
         errno = number;
         return would_block(number) ? BLOCKED : system_error();
     }
+    poller->received += received;
     if (data == NULL) {
         data = from_spare(poller, received);
     } else if (received < n) {
@@ -188,6 +189,7 @@ receive_into(Operation *op, struct sockaddr_storage *from, socklen_t *from_lengt
     int number = errno;
     PyBuffer_Release(&view);
     if (*received >= 0) {
+        op->handle->poller->received += *received;
         return SUCCESS;
     }
     errno = number;

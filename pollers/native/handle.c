@@ -241,12 +241,13 @@ handle_try_again(Handle *handle, int way, bool *broken)
     return finished;
 }
 
-/* After an event: true when a stream's receive is parked here, which is left to the step of its waiter. So what that
-   one is given is still in the cache, and its answer is out before the next one receives. */
+/* After an event: true when a stream's receive is parked here, and left to the step of its waiter. Receiving for many in
+   a row is what a kernel is fastest at, but what has been received should still be in the cache when it is looked at. */
 bool
 handle_leave(Handle *handle)
 {
-    if (handle->state[READING] != PARKED || is_running(handle, READING) || handle->operation[READING]->kind > RECV_INTO) {
+    if (handle->poller->received < RECEIVED_MAX || handle->state[READING] != PARKED || is_running(handle, READING) ||
+        handle->operation[READING]->kind > RECV_INTO) {
         return false;
     }
     handle->ready[READING] = true;

@@ -52,6 +52,9 @@ enum {
 /* Room for one event per connection that is ready, on the stack of poll(). */
 #define EVENTS_MAX 256
 
+/* When poll() has received so many bytes, it leaves what else has come to the steps of those who wait for it. */
+#define RECEIVED_MAX (64 << 10)
+
 typedef struct Poller Poller;
 typedef struct Handle Handle;
 typedef struct Writing Writing;
@@ -116,6 +119,7 @@ struct Poller {
     int host_family;
 
     Py_ssize_t polls, events, wakeups;
+    Py_ssize_t received;     /* bytes, since poll() had its events */
     int epoll_fd, wake_receiver, wake_sender;
     pid_t pid;
     int waiting;             /* how many are in epoll_wait, without the GIL */

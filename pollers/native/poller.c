@@ -448,6 +448,7 @@ poller_poll(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
     poller->events += count;
+    poller->received = 0;
     /* Handlers of signals run here rather than when we have returned: were one to raise there, the list would be lost. */
     if (dispatch(poller, events, count) < 0 || PyErr_CheckSignals() < 0) {
         return NULL;

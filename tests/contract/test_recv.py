@@ -227,14 +227,20 @@ def test_own_shutdown_ends_the_receive(driver: Driver) -> None:
 
 
 def seen(driver: Driver, handle: Any, peer: socket.socket) -> tuple[Task, bytearray]:
-    """A task whose receive poll() has returned, and where it puts what has come, which is b'data'."""
+    """A task whose receive poll() has returned, behind a large one, and where it puts what has come: b'data'."""
+    large, flood = driver.half("unix")
     buffer = bytearray(10)
+    before = driver.spawn(does(large.recv(1 << 20)))
     task = driver.spawn(does(handle.recv_into(buffer)))
-    peer.sendall(b"data")
-    finished: list[Any] = []
-    while not finished:
-        finished = driver.poller.poll(5)
-    assert finished == [task]
+    with flood:
+        flood.sendall(bytes(70_000))
+        peer.sendall(b"data")
+        finished: list[Any] = []
+        while task not in finished:
+            finished += driver.poller.poll(5)
+        assert finished == [before, task]
+        driver.step(before)
+    large.close()
     return task, buffer
 
 

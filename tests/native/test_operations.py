@@ -537,3 +537,21 @@ def test_weak_references_and_text(driver: Driver) -> None:
         op.close()
         assert repr(op) == f"<operation recv on fd {number}, ended>"
         assert repr(handle) == f"<reading on fd {number}, state 0>"
+
+
+def test_behind_much_that_was_received_the_rest_is_left_to_the_steps(driver: Driver) -> None:
+    """The contract has what becomes of it; here, that it is left at all."""
+    large, flood = driver.half("unix")
+    others = [driver.half() for _ in range(3)]
+    tasks = [driver.spawn(does(large.recv(1 << 20)))]
+    tasks += [driver.spawn(does(handle.recv(10))) for handle, _ in others]
+    flood.sendall(bytes(70_000))
+    for _, peer in others:
+        peer.sendall(b"left")
+    assert driver.poller.poll(5) == tasks
+    assert [handle.sock.recv(2) for handle, _ in others] == [b"le"] * 3
+    for task in tasks:
+        driver.step(task)
+    assert [task.result for task in tasks[1:]] == [b"ft"] * 3
+    for peer in [flood, *(peer for _, peer in others)]:
+        peer.close()
