@@ -17,12 +17,13 @@ import socket
 import stat
 import time
 import weakref
+from collections.abc import Generator
 from typing import Any
 
 from . import attempts, readiness, winsock
 from .engine import Engine
 from .locking import lock
-from .operation import CANCELLING, CLOSED, FINISHED, FORKED, PARKED, Address, Closed, Operation
+from .operation import CANCELLING, CLOSED, FINISHED, FORKED, PARKED, Address, Closed, Operation, unwatched
 from .overlapped import Accept, Connect, Receive, Request, Room, Send, Transmit, is_listening
 from .readiness import READABLE, WRITABLE
 from .sharing import SharedEngine
@@ -60,10 +61,43 @@ def sendfile(handle: IocpHandle, argument: tuple[int, int, int]) -> int:
 _REQUESTS: dict[Any, type[Request]] = {attempts.send: Send, connect: Connect, sendfile: Transmit}
 
 
-class Reading(readiness.Reading):
-    """The reading half: what it waits for consumes nothing."""
+class _Asked(readiness.Direction):
+    """A half whose operation may have been asked to end, and waits for what the kernel says."""
 
     __slots__ = ()
+
+    @property
+    def parked(self) -> bool:
+        return bool(self.state & (PARKED | CANCELLING))
+
+
+class Reading(_Asked, readiness.Reading):
+    """The reading half: what it waits for consumes nothing, but for accepts, whose connections are kept."""
+
+    __slots__ = ("asked",)
+
+    def __init__(self, handle: IocpHandle) -> None:
+        super().__init__(handle)
+        self.asked: BaseException | None = None  # what to end with if the kernel has accepted nobody
+
+    def cancel(self, error: BaseException, /) -> bool:
+        handle: IocpHandle = self.handle  # type: ignore[assignment]
+        if self.state != PARKED or self.attempt is not accept or not handle.accepting:
+            return super().cancel(error)
+        self.asked = error
+        self.state = CANCELLING
+        winsock.cancel(handle.fd)
+        return False
+
+    def accepts_have_ended(self) -> None:
+        """None is in flight any more, as cancel() has asked for. Whoever has come meanwhile is accepted."""
+        asked, self.asked = self.asked, None
+        poller: Iocp = self.handle.poller  # type: ignore[assignment]
+        kept = poller.kept.get(self.handle)
+        if kept:
+            poller.conclude(self, kept.pop(0))
+        else:
+            poller.conclude(self, error=asked)
 
     def abandon(self) -> None:
         if self.state & FINISHED and self.attempt is accept and self.error is None:
@@ -71,7 +105,7 @@ class Reading(readiness.Reading):
         super().abandon()
 
 
-class Writing(readiness.Writing):
+class Writing(_Asked, readiness.Writing):
     """The writing half: what the kernel has begun to send ends when it says so."""
 
     __slots__ = ("asked", "request")
@@ -80,10 +114,6 @@ class Writing(readiness.Writing):
         super().__init__(handle)
         self.request: Request | None = None
         self.asked: BaseException | None = None  # what to end with if the kernel can be stopped
-
-    @property
-    def parked(self) -> bool:
-        return bool(self.state & (PARKED | CANCELLING))
 
     def cancel(self, error: BaseException, /) -> bool:
         if self.state != PARKED or self.request is None or not self.request.consumes:
@@ -123,6 +153,7 @@ class IocpHandle(readiness.Handle):
 
     directions = (Reading, Writing)
     poller: Iocp
+    reading: Reading
     writing: Writing
 
     def __init__(self, poller: Iocp, sock: socket.socket, drains: bool) -> None:
@@ -133,8 +164,14 @@ class IocpHandle(readiness.Handle):
         self.in_flight = 0
         self.accepting = 0
 
-    def accept(self, owner: object = None, /) -> Operation[tuple[readiness.Handle, Address]]:
-        return self.reading.operate(accept, None, owner)
+    @unwatched
+    def accept(self, owner: object = None, /) -> Generator[Any, None, tuple[readiness.Handle, Address]]:
+        with lock:
+            kept = self.poller.kept.get(self)
+            if kept and not self.reading.state:
+                return kept.pop(0)  # also when somebody asks for an end: it has been accepted
+        accepted: tuple[readiness.Handle, Address] = yield from self.reading.operate(accept, None, owner)
+        return accepted
 
     def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
         self.writing.ready = True

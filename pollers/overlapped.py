@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import winsock
 from .attempts import THIS_CONNECTION
-from .operation import Exhausted
+from .operation import CANCELLING, Exhausted
 from .readiness import READABLE, WRITABLE, Direction
 from .winsock import ffi
 
@@ -78,8 +78,9 @@ class Receive(Request):
 class _Fresh(socket.socket):
     """A socket that nobody has to close: to be accepted into, if anybody comes."""
 
-    def __del__(self) -> None:
-        self.close()
+    __del__ = (
+        socket.SocketType.close
+    )  # not its own close(), which Ctrl-C in the constructor would leave without a field
 
 
 class Accept(Request):
@@ -123,7 +124,10 @@ class Accept(Request):
             fresh = self.sock
             sock = socket.socket(fresh.family, fresh.type, fresh.proto, fileno=fresh.detach())
             handle.poller.kept.setdefault(handle, []).append((handle.poller.admit(sock, True), address))
-        handle.poller.report(handle, READABLE)
+        if not self.side.state & CANCELLING:
+            handle.poller.report(handle, READABLE)
+        elif not handle.accepting:
+            handle.reading.accepts_have_ended()
 
 
 class Connect(Request):
