@@ -18,7 +18,6 @@ _SHUTDOWN = "under Wine an own shutdown(SHUT_RD) does not wake a receive that wa
 _RESET = "under Wine a reset that nobody was waiting for looks like an end of stream"
 _KEEPALIVE = "Wine has no TCP_KEEPIDLE"
 _ROUTES = "Wine takes SO_DONTROUTE for set once and for all"
-_LEFT_OPEN = "a mistake of ours, still to be found: connections of net that Ctrl-C leaves open are told of by Python"
 _REFUSED = "Wine tells a refused datagram only to a receive that was waiting already"
 
 EXPECTED: dict[str, str] = {
@@ -37,10 +36,6 @@ EXPECTED: dict[str, str] = {
     "tests/test_examples.py::test_a_worker_of_four_that_is_killed_takes_its_own_connections_with_it_only": _NO_FORK,
     "tests/test_examples.py::test_a_worker_that_is_told_to_stop_answers_what_it_has_in_hand": _NO_FORK,
     "tests/test_examples.py::test_ctrl_c_ends_a_server_that_has_done_nothing_yet[worker_server.py]": _NO_FORK,
-    "tests/test_examples.py::test_ctrl_c_ends_a_server_with_connections[echo_server_net.py]": _LEFT_OPEN,
-    "tests/test_examples.py::test_echo_serves_others_while_one_is_silent_and_one_does_not_read[echo_server_net.py]": (
-        _LEFT_OPEN
-    ),
     "tests/test_examples.py::test_ping_without_the_right_to": "prctl(2), by which the right is given up, is Linux's",
     "tests/test_examples.py::test_proxy_resets_whom_it_cannot_connect": _RESET,
     "tests/test_interruptions.py::test_a_bound_unix_socket_survives_a_connect_that_failed": _NO_UNIX,
