@@ -8,205 +8,24 @@ that it points to, is freed before its packet has come.
 
 from __future__ import annotations
 
-import errno
-import functools
-import io
 import math
-import os
-import socket
-import stat
 import time
 import weakref
-from collections.abc import Generator
 from typing import Any
 
 from . import attempts, readiness, winsock
 from .engine import Engine
 from .locking import lock
-from .operation import CANCELLING, CLOSED, FINISHED, FORKED, PARKED, Address, Closed, Operation, unwatched
-from .overlapped import Accept, Connect, Receive, Request, Room, Send, Transmit, is_listening
+from .operation import CLOSED, FINISHED, FORKED, PARKED
+from .overlapped import Accept, Receive, Request, Room, is_listening
 from .readiness import READABLE, WRITABLE
-from .sharing import SharedEngine
+from .winhandles import REQUESTS, IocpHandle, accept
 from .winsock import ffi
 
 _PACKETS_MAX = 256
 _ACCEPTS_IN_FLIGHT = 4
 _DRAIN_S = 5.0
-
-
-def accept(handle: IocpHandle, _: None) -> tuple[Any, Address]:
-    kept = handle.poller.kept.get(handle)
-    if kept:
-        return kept.pop(0)
-    raise BlockingIOError
-
-
-def connect(handle: IocpHandle, address: Address) -> None:
-    if not handle.is_stream:
-        return handle.sock.connect(address)
-    raise BlockingIOError
-
-
-def sendfile(handle: IocpHandle, argument: tuple[int, int, int]) -> int:
-    fd, offset, count = argument
-    info = os.fstat(fd)
-    if not stat.S_ISREG(info.st_mode) or not handle.is_stream:
-        raise io.UnsupportedOperation("no sendfile from this file")
-    if offset >= info.st_size or not count:
-        return 0
-    raise BlockingIOError
-
-
-# What the kernel is asked for when an operation has to wait. Of any other: for a sign, and then it is attempted again.
-_REQUESTS: dict[Any, type[Request]] = {attempts.send: Send, connect: Connect, sendfile: Transmit}
-
-
-class _Asked(readiness.Direction):
-    """A half whose operation may have been asked to end, and waits for what the kernel says."""
-
-    __slots__ = ()
-
-    @property
-    def parked(self) -> bool:
-        return bool(self.state & (PARKED | CANCELLING))
-
-
-class Reading(_Asked, readiness.Reading):
-    """The reading half: what it waits for consumes nothing, but for accepts, whose connections are kept."""
-
-    __slots__ = ("asked",)
-
-    def __init__(self, handle: IocpHandle) -> None:
-        super().__init__(handle)
-        self.asked: BaseException | None = None  # what to end with if the kernel has accepted nobody
-
-    def cancel(self, error: BaseException, /) -> bool:
-        handle: IocpHandle = self.handle  # type: ignore[assignment]
-        if self.state != PARKED or self.attempt is not accept or not handle.accepting:
-            return super().cancel(error)
-        self.asked = error
-        self.state = CANCELLING
-        winsock.cancel(handle.fd)
-        return False
-
-    def accepts_have_ended(self) -> None:
-        """None is in flight any more, as cancel() has asked for. Whoever has come meanwhile is accepted."""
-        asked, self.asked = self.asked, None
-        poller: Iocp = self.handle.poller  # type: ignore[assignment]
-        kept = poller.kept.get(self.handle)
-        if kept:
-            poller.conclude(self, kept.pop(0))
-        else:
-            poller.conclude(self, error=asked)
-
-    def abandon(self) -> None:
-        if self.state & FINISHED and self.attempt is accept and self.error is None:
-            self.handle.keep(self.value)
-        super().abandon()
-
-
-class Writing(_Asked, readiness.Writing):
-    """The writing half: what the kernel has begun to send ends when it says so."""
-
-    __slots__ = ("asked", "request")
-
-    def __init__(self, handle: IocpHandle) -> None:
-        super().__init__(handle)
-        self.request: Request | None = None
-        self.asked: BaseException | None = None  # what to end with if the kernel can be stopped
-
-    def cancel(self, error: BaseException, /) -> bool:
-        if self.state != PARKED or self.request is None or not self.request.consumes:
-            return super().cancel(error)
-        self.asked = error
-        self.state = CANCELLING
-        winsock.cancel(self.handle.fd, self.request.overlapped)
-        return False
-
-    def abandon(self) -> None:
-        if self.parked and self.request is not None and self.request.consumes:
-            winsock.cancel(self.handle.fd, self.request.overlapped)
-            self.request = None
-            self.ready = False  # nothing is sent before what may still be going out
-        super().abandon()
-
-    def outcome_of(self, request: Request, value: Any = None, error: OSError | None = None) -> None:
-        """A request has ended. Its outcome is the operation's, if that one still waits."""
-        ours = self.request is request
-        if ours:
-            self.request = None
-        asked, self.asked = self.asked, None
-        poller: Iocp = self.handle.poller  # type: ignore[assignment]
-        if not ours or not self.parked or self.attempt is not request.attempt:
-            poller.report(request.handle, WRITABLE)
-        elif error is not None and error.errno == errno.ECANCELED and self.state & CANCELLING:
-            poller.conclude(self, error=asked)
-        else:
-            self.ready = True
-            poller.conclude(self, value, error)
-
-
-class IocpHandle(readiness.Handle):
-    """A socket, its two directions, and how many requests are in flight for it."""
-
-    __slots__ = ("accepting", "associated", "in_flight", "is_stream", "skips")
-
-    directions = (Reading, Writing)
-    poller: Iocp
-    reading: Reading
-    writing: Writing
-
-    def __init__(self, poller: Iocp, sock: socket.socket, drains: bool) -> None:
-        super().__init__(poller, sock, drains)
-        self.is_stream = drains or sock.type == socket.SOCK_STREAM
-        self.associated = False
-        self.skips = False  # a call that succeeds at once sends no packet
-        self.in_flight = 0
-        self.accepting = 0
-
-    @unwatched
-    def accept(self, owner: object = None, /) -> Generator[Any, None, tuple[readiness.Handle, Address]]:
-        with lock:
-            kept = self.poller.kept.get(self)
-            if kept and not self.reading.state:
-                return kept.pop(0)  # also when somebody asks for an end: it has been accepted
-        accepted: tuple[readiness.Handle, Address] = yield from self.reading.operate(accept, None, owner)
-        return accepted
-
-    def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
-        self.writing.ready = True
-        return self.writing.operate(connect, address, owner)
-
-    def sendfile(self, fd: int, offset: int, count: int, owner: object = None, /) -> Operation[int]:
-        return self.writing.operate(sendfile, (fd, offset, count), owner)
-
-    def detach(self) -> socket.socket:
-        if self.fd < 0:
-            raise Closed()
-        if not self.associated:
-            return super().detach()
-        if not _sockets_can_leave():
-            raise io.UnsupportedOperation(
-                "this system does not let go of a socket that has waited on a completion port"
-            )
-        if isinstance(self.poller, SharedEngine):
-            raise io.UnsupportedOperation("a socket that has waited cannot leave a port that several OS threads serve")
-        poller, fd = self.poller, self.fd
-        sock = super().detach()
-        poller.drain(lambda: self.in_flight > 0)
-        winsock.dissociate(fd)
-        return sock
-
-
-@functools.cache
-def _sockets_can_leave() -> bool:
-    port = winsock.create_port()
-    try:
-        with socket.socket() as sock:
-            winsock.associate(port, sock.fileno())
-            return winsock.dissociate(sock.fileno())
-    finally:
-        winsock.close(port)
+_ASK_AGAIN_S = 0.02
 
 
 class Iocp(Engine):
@@ -224,6 +43,7 @@ class Iocp(Engine):
         self._packets_count = ffi.new("DWORD *")
         self._packets_seen = 0
         self._at_once: list[Request] = []
+        self._asked: set[Request] = set()  # to end
         self._edges: list[tuple[int, int]] = []
         self._reported: list[IocpHandle] = []
         super().__init__()
@@ -237,7 +57,7 @@ class Iocp(Engine):
             self._associate(handle)
         if bit == WRITABLE:
             writing = handle.writing
-            kind = _REQUESTS.get(writing.attempt, Room) if handle.is_stream else Room
+            kind = REQUESTS.get(writing.attempt, Room) if handle.is_stream else Room
             writing.request = self._start(kind(handle, writing))
         elif handle.reading.attempt in (accept, attempts.wait_readable) and is_listening(handle.sock):
             self._accept_ahead(handle)
@@ -269,11 +89,15 @@ class Iocp(Engine):
             self._arm_again()
             if self._edges or self._at_once or self._finished:
                 timeout_s = 0
+            if self._asked and (timeout_s is None or timeout_s > _ASK_AGAIN_S):
+                timeout_s = _ASK_AGAIN_S
         if self._packets_seen == self._packets_count[0]:
             timeout_ms = 0xFFFFFFFF if timeout_s is None else math.ceil(timeout_s * 1000)
             winsock.packets(self._port, self._packets, min(limit, _PACKETS_MAX), self._packets_count, timeout_ms)
             self._packets_seen = 0
         with lock:
+            if self._asked and not self._packets_count[0]:
+                self._ask_again()
             self._take()
             edges, self._edges = self._edges, []
             return edges
@@ -306,6 +130,18 @@ class Iocp(Engine):
             side.state = FINISHED | side.state & (CLOSED | FORKED)
         self._events += 1
         self._finished.append(side)
+
+    def ask_to_end(self, request: Request) -> None:
+        """Have the kernel give up a call, whose packet still comes."""
+        winsock.cancel(request.handle.fd, request.overlapped)
+        self._asked.add(request)
+        self.wakeup()
+
+    def _ask_again(self) -> None:
+        """Nothing has come: Wine loses a cancel that comes while a part is being sent."""
+        for request in self._asked:
+            if request.handle.fd >= 0:
+                winsock.cancel(request.handle.fd, request.overlapped)
 
     def drain(self, more: Any) -> None:
         """Take packets while `more()` says so; what they tell is for the next poll()."""
@@ -346,6 +182,7 @@ class Iocp(Engine):
     def _let_go(self, request: Request) -> None:
         key = int(ffi.cast("uintptr_t", request.overlapped))
         del self._requests[key], self._memory[key]
+        self._asked.discard(request)
         request.handle.in_flight -= 1
 
     def _take(self) -> None:

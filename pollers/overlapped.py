@@ -20,7 +20,7 @@ from .readiness import READABLE, WRITABLE, Direction
 from .winsock import ffi
 
 if TYPE_CHECKING:
-    from .iocp import IocpHandle
+    from .winhandles import IocpHandle
 
 # What the kernel is given at a time; a cancelled send or sendfile tells how much of it has gone.
 _SEND_MAX = 1 << 30
