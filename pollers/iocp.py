@@ -19,6 +19,7 @@ from .locking import lock
 from .operation import CLOSED, FINISHED, FORKED, PARKED
 from .overlapped import Accept, Receive, Request, Room, is_listening
 from .readiness import READABLE, WRITABLE
+from .sharing import SharedEngine
 from .winhandles import REQUESTS, IocpHandle, accept
 from .winsock import ffi
 
@@ -26,6 +27,7 @@ _PACKETS_MAX = 256
 _ACCEPTS_IN_FLIGHT = 4
 _DRAIN_S = 5.0
 _ASK_AGAIN_S = 0.02
+_SOON_S = 0.1
 
 
 class Iocp(Engine):
@@ -106,6 +108,8 @@ class Iocp(Engine):
         winsock.post(self._port)
 
     def fileno(self) -> int:
+        if self._shut:
+            raise ValueError("this iocp poller has been shut down")
         return int(ffi.cast("uintptr_t", self._port))
 
     def release(self) -> None:
@@ -143,13 +147,32 @@ class Iocp(Engine):
             if request.handle.fd >= 0:
                 winsock.cancel(request.handle.fd, request.overlapped)
 
+    def end_accepts(self, handle: IocpHandle) -> None:
+        """Have the kernel give up what it accepts ahead: over at once, unless somebody else is taking packets."""
+        winsock.cancel(handle.fd)
+        if not self._waiting and not isinstance(self, SharedEngine):
+            give_up = time.monotonic() + _SOON_S
+            self.drain(lambda: handle.accepting > 0 and time.monotonic() < give_up)
+
+    def not_finished(self, side: readiness.Direction) -> bool:
+        """poll() does not return who waited for `side`, which has been told already. False: it has or it will."""
+        with lock:
+            if side in self._finished:
+                self._finished.remove(side)
+                return True
+            return False
+
     def drain(self, more: Any) -> None:
         """Take packets while `more()` says so; what they tell is for the next poll()."""
-        while more():
-            if self._packets_seen == self._packets_count[0]:
-                winsock.packets(self._port, self._packets, _PACKETS_MAX, self._packets_count, 50)
-                self._packets_seen = 0
-            self._take()
+        self._waiting = True
+        try:
+            while more():
+                if self._packets_seen == self._packets_count[0]:
+                    winsock.packets(self._port, self._packets, _PACKETS_MAX, self._packets_count, 50)
+                    self._packets_seen = 0
+                self._take()
+        finally:
+            self._waiting = False
 
     def _associate(self, handle: IocpHandle) -> None:
         code = winsock.associate(self._port, handle.fd)

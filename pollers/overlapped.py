@@ -17,7 +17,7 @@ from . import winsock
 from .attempts import THIS_CONNECTION
 from .operation import CANCELLING, Exhausted
 from .readiness import READABLE, WRITABLE, Direction
-from .winsock import ffi
+from .winsock import Fresh, ffi
 
 if TYPE_CHECKING:
     from .winhandles import IocpHandle
@@ -75,14 +75,6 @@ class Receive(Request):
             poller.report(self.handle, READABLE)
 
 
-class _Fresh(socket.socket):
-    """A socket that nobody has to close: to be accepted into, if anybody comes."""
-
-    __del__ = (
-        socket.SocketType.close
-    )  # not its own close(), which Ctrl-C in the constructor would leave without a field
-
-
 class Accept(Request):
     """Into a socket made beforehand. Its connection is kept for whoever accepts next."""
 
@@ -93,7 +85,7 @@ class Accept(Request):
         super().__init__(handle, side)
         listener = handle.sock
         try:
-            self.sock = _Fresh(listener.family, listener.type, listener.proto)
+            self.sock = Fresh(listener.family, listener.type, listener.proto)
         except OSError as error:
             raise Exhausted(error.errno, error.strerror) from None
         self.addresses = ffi.new("char[]", winsock.ADDRESSES_SIZE)

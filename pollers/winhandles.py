@@ -58,9 +58,18 @@ class _Asked(readiness.Direction):
 
     __slots__ = ()
 
+    asked: BaseException | None  # what to end with
+    handle: IocpHandle
+
     @property
     def parked(self) -> bool:
         return bool(self.state & (PARKED | CANCELLING))
+
+    def close(self) -> None:
+        asked = self.asked if self.state & CANCELLING else None
+        super().close()
+        if asked is not None:
+            self.value = asked  # the cancel came first
 
 
 class Reading(_Asked, readiness.Reading):
@@ -73,18 +82,18 @@ class Reading(_Asked, readiness.Reading):
         self.asked: BaseException | None = None  # what to end with if the kernel has accepted nobody
 
     def cancel(self, error: BaseException, /) -> bool:
-        handle: IocpHandle = self.handle  # type: ignore[assignment]
+        handle = self.handle
         if self.state != PARKED or self.attempt is not accept or not handle.accepting:
             return super().cancel(error)
         self.asked = error
         self.state = CANCELLING
-        winsock.cancel(handle.fd)
-        return False
+        handle.poller.end_accepts(handle)
+        return self.error is error and handle.poller.not_finished(self)
 
     def accepts_have_ended(self) -> None:
         """None is in flight any more, as cancel() has asked for. Whoever has come meanwhile is accepted."""
         asked, self.asked = self.asked, None
-        poller: Iocp = self.handle.poller  # type: ignore[assignment]
+        poller = self.handle.poller
         kept = poller.kept.get(self.handle)
         if kept:
             poller.conclude(self, kept.pop(0))
@@ -94,6 +103,7 @@ class Reading(_Asked, readiness.Reading):
     def abandon(self) -> None:
         if self.state & FINISHED and self.attempt is accept and self.error is None:
             self.handle.keep(self.value)
+            self.handle.poller.not_finished(self)
         super().abandon()
 
 
@@ -112,19 +122,15 @@ class Writing(_Asked, readiness.Writing):
             return super().cancel(error)
         self.asked = error
         self.state = CANCELLING
-        self._ask_to_end(self.request)
+        self.handle.poller.ask_to_end(self.request)
         return False
 
     def abandon(self) -> None:
         if self.parked and self.request is not None and self.request.consumes:
-            self._ask_to_end(self.request)
+            self.handle.poller.ask_to_end(self.request)
             self.request = None
             self.ready = False  # nothing is sent before what may still be going out
         super().abandon()
-
-    def _ask_to_end(self, request: Request) -> None:
-        poller: Iocp = self.handle.poller  # type: ignore[assignment]
-        poller.ask_to_end(request)
 
     def outcome_of(self, request: Request, value: Any = None, error: OSError | None = None) -> None:
         """A request has ended. Its outcome is the operation's, if that one still waits."""
@@ -132,7 +138,7 @@ class Writing(_Asked, readiness.Writing):
         if ours:
             self.request = None
         asked, self.asked = self.asked, None
-        poller: Iocp = self.handle.poller  # type: ignore[assignment]
+        poller = self.handle.poller
         if not ours or not self.parked or self.attempt is not request.attempt:
             poller.report(request.handle, WRITABLE)
         elif error is not None and error.errno == errno.ECANCELED and self.state & CANCELLING:
@@ -198,7 +204,7 @@ class IocpHandle(readiness.Handle):
 def _sockets_can_leave() -> bool:
     port = winsock.create_port()
     try:
-        with socket.socket() as sock:
+        with winsock.Fresh() as sock:
             winsock.associate(port, sock.fileno())
             return winsock.dissociate(sock.fileno())
     finally:

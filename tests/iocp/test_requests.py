@@ -86,22 +86,49 @@ def test_no_socket_to_accept_into(driver: Driver) -> None:
     listener, address = driver.listener()
     with socket.create_connection(address) as client:
         refused = OSError(errno.EMFILE, "too many")
-        with mock.patch("pollers.overlapped._Fresh", side_effect=refused), pytest.raises(Exhausted):
+        with mock.patch("pollers.overlapped.Fresh", side_effect=refused), pytest.raises(Exhausted):
             driver.run(does(listener.accept()))
         handle, peer = driver.run(does(listener.accept()))
         assert peer == client.getsockname()
         handle.close()
 
 
-def test_a_cancelled_accept_leaves_its_connection_to_the_next(driver: Driver) -> None:
+def test_nobody_is_accepted_ahead_after_a_cancel(driver: Driver) -> None:
+    listener, _ = driver.listener()
+    task = driver.spawn(does(listener.accept()))
+    assert listener.accepting == 4  # type: ignore[attr-defined]
+    assert driver.cancel(task)
+    assert listener.accepting == 0  # type: ignore[attr-defined]
+    driver.turn()
+    assert isinstance(task.error, Cancelled)
+
+
+@pytest.mark.parametrize("how", ["cancel", "close"])
+def test_a_cancel_while_another_os_thread_may_poll_is_asked_only(driver: Driver, how: str) -> None:
+    driver.poller.share()
+    listener, _ = driver.listener()
+    task = driver.spawn(does(listener.accept()))
+    assert not driver.cancel(task)
+    if how == "close":
+        listener.close()
+    driver.until(lambda: task.done)
+    assert isinstance(task.error, Cancelled), "that came first"
+
+
+def test_a_connection_that_came_before_a_cancel_and_was_dropped_is_the_nexts(driver: Driver) -> None:
+    """And it is not told twice: who waits after that for another one is left alone."""
     listener, address = driver.listener()
     task = driver.spawn(does(listener.accept()))
-    assert not driver.cancel(task), "asked only"
-    task.steps.close()
     with socket.create_connection(address) as client:
+        wait_for(lambda: accepted_ahead(driver) == 1)
+        assert not driver.cancel(task), "it has finished"
+        task.steps.close()
         handle, peer = driver.run(does(listener.accept()))
         assert peer == client.getsockname()
         handle.close()
+        task = driver.spawn(does(listener.accept()))
+        driver.turn()
+        assert task.resumptions == 1
 
 
 def test_whoever_has_been_accepted_before_a_cancel_is_delivered(driver: Driver) -> None:
@@ -186,7 +213,7 @@ def test_a_cancel_that_the_system_loses_is_made_again(driver: Driver, waiting: b
     with peer:
         driver.fill(handle)
         task = driver.spawn(does(handle.send(b"a" * 1000)))
-        real, lost = winsock.cancel, []
+        real, lost = winsock.cancel, list[Any]()
 
         def lose(*request: Any) -> None:
             if lost:
