@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import winsock
 from .attempts import THIS_CONNECTION
-from .operation import CANCELLING, Exhausted
+from .operation import CANCELLING, Exhausted, system_error
 from .readiness import READABLE, WRITABLE, Direction
 from .winsock import Fresh, ffi
 
@@ -125,16 +125,18 @@ class Accept(Request):
 class Connect(Request):
     """To the address that the direction's operation has."""
 
-    __slots__ = ()
+    __slots__ = ("any_port",)
 
     def begin(self) -> int:
         sock = self.handle.sock
         unbound = ("::", 0) if sock.family == socket.AF_INET6 else ("0.0.0.0", 0)
+        self.any_port = True
         try:
             sock.bind(unbound)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # it has been bound
+            if error.errno != errno.EINVAL:
                 raise
+            self.any_port = False  # it has been bound
         address = winsock.sockaddr(sock.family, self.side.value)
         self.memory.append(ffi.new("char[]", address))
         code = winsock.connect(self.handle.fd, self.overlapped, self.memory[-1], len(address))
@@ -147,7 +149,11 @@ class Connect(Request):
             if winsock.failed(status):
                 raise winsock.error_of_status(status)
             if self.handle.fd >= 0:
-                winsock.connected(self.handle.sock)
+                sock = self.handle.sock
+                winsock.connected(sock)
+                # TCP lets a socket connect to itself: when nobody listens there, and that was the free port.
+                if self.any_port and sock.getsockname() == sock.getpeername():
+                    raise system_error(errno.ECONNREFUSED)
         except OSError as error:
             self.handle.writing.outcome_of(self, error=error)
         else:

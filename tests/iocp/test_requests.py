@@ -171,6 +171,33 @@ def test_the_address_of_an_accepted_client(driver: Driver, family: socket.Addres
     handle.close()
 
 
+class GetsThePort(socket.socket):
+    """Of all free ones it is given the one that it is about to connect to."""
+
+    port = 0
+
+    def bind(self, address: Any, /) -> None:
+        super().bind(("127.0.0.1", self.port))
+
+
+@pytest.mark.parametrize("on_purpose", [False, True])
+def test_a_socket_that_is_connected_to_itself(driver: Driver, on_purpose: bool) -> None:
+    """By chance, where nobody listens: it is refused. Bound to that address it gets what it wanted."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = free.getsockname()
+    sock = socket.socket() if on_purpose else GetsThePort()
+    if on_purpose:
+        sock.bind(address)
+    else:
+        GetsThePort.port = address[1]
+    handle = driver.attach(sock)
+    task = driver.spawn(does(handle.connect(address)))
+    driver.until(lambda: task.done)
+    assert isinstance(task.error, ConnectionRefusedError) is not on_purpose
+    assert sock.getpeername() == address
+
+
 def test_a_buffer_that_is_being_sent_cannot_be_resized(driver: Driver) -> None:
     handle, peer = driver.half()
     with peer:
