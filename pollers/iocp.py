@@ -175,8 +175,10 @@ class Iocp(Engine):
             self._waiting = False
 
     def _associate(self, handle: IocpHandle) -> None:
+        begun, handle.associated = handle.associated is None, None  # a signal handler may have raised after the call
         code = winsock.associate(self._port, handle.fd)
-        if code:
+        if code and not (begun and code == winsock.ASSOCIATED_ALREADY):
+            handle.associated = False
             raise winsock.error_of_code(code)
         handle.associated = True
         # A datagram that does not fit sends a packet in either case.

@@ -161,7 +161,7 @@ class IocpHandle(readiness.Handle):
     def __init__(self, poller: Iocp, sock: socket.socket, drains: bool) -> None:
         super().__init__(poller, sock, drains)
         self.is_stream = drains or sock.type == socket.SOCK_STREAM
-        self.associated = False
+        self.associated: bool | None = False  # None: begun
         self.skips = False  # a call that succeeds at once sends no packet
         self.in_flight = 0
         self.accepting = 0

@@ -52,6 +52,7 @@ _kernel32, _ws2_32, _ntdll = (ffi.dlopen(f"{name}.dll") for name in ("kernel32",
 
 PENDING = 997
 WAIT_TIMEOUT = 258
+ASSOCIATED_ALREADY = 87
 MESSAGE_TOO_LONG = 10040
 SHUT_DOWN = 10058
 INVALID_ARGUMENT = 10022
