@@ -45,6 +45,7 @@ def main() -> None:
     with suppress(KeyboardInterrupt):
         socket2.start()
     server.close()
+    server.closeAllConnections()
     socket2.poll(0)  # who accepts is told
 
 

@@ -8,13 +8,7 @@ that it points to, is freed before its packet has come.
 
 from __future__ import annotations
 
-import errno
-import functools
-import io
 import math
-import os
-import socket
-import stat
 import time
 import weakref
 from typing import Any
@@ -22,154 +16,18 @@ from typing import Any
 from . import attempts, readiness, winsock
 from .engine import Engine
 from .locking import lock
-from .operation import CANCELLING, CLOSED, FINISHED, FORKED, PARKED, Address, Closed, Operation
-from .overlapped import Accept, Connect, Receive, Request, Room, Send, Transmit, is_listening
+from .operation import CLOSED, FINISHED, FORKED, PARKED
+from .overlapped import Accept, Receive, Request, Room, is_listening
 from .readiness import READABLE, WRITABLE
 from .sharing import SharedEngine
+from .winhandles import REQUESTS, IocpHandle, accept
 from .winsock import ffi
 
 _PACKETS_MAX = 256
 _ACCEPTS_IN_FLIGHT = 4
 _DRAIN_S = 5.0
-
-
-def accept(handle: IocpHandle, _: None) -> tuple[Any, Address]:
-    kept = handle.poller.kept.get(handle)
-    if kept:
-        return kept.pop(0)
-    raise BlockingIOError
-
-
-def connect(handle: IocpHandle, address: Address) -> None:
-    if not handle.is_stream:
-        return handle.sock.connect(address)
-    raise BlockingIOError
-
-
-def sendfile(handle: IocpHandle, argument: tuple[int, int, int]) -> int:
-    fd, offset, count = argument
-    info = os.fstat(fd)
-    if not stat.S_ISREG(info.st_mode) or not handle.is_stream:
-        raise io.UnsupportedOperation("no sendfile from this file")
-    if offset >= info.st_size or not count:
-        return 0
-    raise BlockingIOError
-
-
-# What the kernel is asked for when an operation has to wait. Of any other: for a sign, and then it is attempted again.
-_REQUESTS: dict[Any, type[Request]] = {attempts.send: Send, connect: Connect, sendfile: Transmit}
-
-
-class Reading(readiness.Reading):
-    """The reading half: what it waits for consumes nothing."""
-
-    __slots__ = ()
-
-    def abandon(self) -> None:
-        if self.state & FINISHED and self.attempt is accept and self.error is None:
-            self.handle.keep(self.value)
-        super().abandon()
-
-
-class Writing(readiness.Writing):
-    """The writing half: what the kernel has begun to send ends when it says so."""
-
-    __slots__ = ("asked", "request")
-
-    def __init__(self, handle: IocpHandle) -> None:
-        super().__init__(handle)
-        self.request: Request | None = None
-        self.asked: BaseException | None = None  # what to end with if the kernel can be stopped
-
-    @property
-    def parked(self) -> bool:
-        return bool(self.state & (PARKED | CANCELLING))
-
-    def cancel(self, error: BaseException, /) -> bool:
-        if self.state != PARKED or self.request is None or not self.request.consumes:
-            return super().cancel(error)
-        self.asked = error
-        self.state = CANCELLING
-        winsock.cancel(self.handle.fd, self.request.overlapped)
-        return False
-
-    def abandon(self) -> None:
-        if self.parked and self.request is not None and self.request.consumes:
-            winsock.cancel(self.handle.fd, self.request.overlapped)
-            self.request = None
-            self.ready = False  # nothing is sent before what may still be going out
-        super().abandon()
-
-    def outcome_of(self, request: Request, value: Any = None, error: OSError | None = None) -> None:
-        """A request has ended. Its outcome is the operation's, if that one still waits."""
-        ours = self.request is request
-        if ours:
-            self.request = None
-        asked, self.asked = self.asked, None
-        poller: Iocp = self.handle.poller  # type: ignore[assignment]
-        if not ours or not self.parked or self.attempt is not request.attempt:
-            poller.report(request.handle, WRITABLE)
-        elif error is not None and error.errno == errno.ECANCELED and self.state & CANCELLING:
-            poller.conclude(self, error=asked)
-        else:
-            self.ready = True
-            poller.conclude(self, value, error)
-
-
-class IocpHandle(readiness.Handle):
-    """A socket, its two directions, and how many requests are in flight for it."""
-
-    __slots__ = ("accepting", "associated", "in_flight", "is_stream", "skips")
-
-    directions = (Reading, Writing)
-    poller: Iocp
-    writing: Writing
-
-    def __init__(self, poller: Iocp, sock: socket.socket, drains: bool) -> None:
-        super().__init__(poller, sock, drains)
-        self.is_stream = drains or sock.type == socket.SOCK_STREAM
-        self.associated = False
-        self.skips = False  # a call that succeeds at once sends no packet
-        self.in_flight = 0
-        self.accepting = 0
-
-    def accept(self, owner: object = None, /) -> Operation[tuple[readiness.Handle, Address]]:
-        return self.reading.operate(accept, None, owner)
-
-    def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
-        self.writing.ready = True
-        return self.writing.operate(connect, address, owner)
-
-    def sendfile(self, fd: int, offset: int, count: int, owner: object = None, /) -> Operation[int]:
-        return self.writing.operate(sendfile, (fd, offset, count), owner)
-
-    def detach(self) -> socket.socket:
-        if self.fd < 0:
-            raise Closed()
-        if not self.associated:
-            return super().detach()
-        if not _sockets_can_leave():
-            raise io.UnsupportedOperation(
-                "this system does not let go of a socket that has waited on a completion port"
-            )
-        if isinstance(self.poller, SharedEngine):
-            raise io.UnsupportedOperation("a socket that has waited cannot leave a port that several OS threads serve")
-        poller, fd = self.poller, self.fd
-        sock = super().detach()
-        poller.drain(lambda: self.in_flight > 0)
-        winsock.dissociate(fd)
-        return sock
-
-
-@functools.cache
-def _sockets_can_leave() -> bool:
-    port = winsock.create_port()
-    try:
-        with socket.socket() as sock:
-            winsock.associate(port, sock.fileno())
-            return winsock.dissociate(sock.fileno())
-    finally:
-        winsock.close(port)
+_ASK_AGAIN_S = 0.02
+_SOON_S = 0.1
 
 
 class Iocp(Engine):
@@ -187,6 +45,7 @@ class Iocp(Engine):
         self._packets_count = ffi.new("DWORD *")
         self._packets_seen = 0
         self._at_once: list[Request] = []
+        self._asked: set[Request] = set()  # to end
         self._edges: list[tuple[int, int]] = []
         self._reported: list[IocpHandle] = []
         super().__init__()
@@ -200,7 +59,7 @@ class Iocp(Engine):
             self._associate(handle)
         if bit == WRITABLE:
             writing = handle.writing
-            kind = _REQUESTS.get(writing.attempt, Room) if handle.is_stream else Room
+            kind = REQUESTS.get(writing.attempt, Room) if handle.is_stream else Room
             writing.request = self._start(kind(handle, writing))
         elif handle.reading.attempt in (accept, attempts.wait_readable) and is_listening(handle.sock):
             self._accept_ahead(handle)
@@ -232,11 +91,15 @@ class Iocp(Engine):
             self._arm_again()
             if self._edges or self._at_once or self._finished:
                 timeout_s = 0
+            if self._asked and (timeout_s is None or timeout_s > _ASK_AGAIN_S):
+                timeout_s = _ASK_AGAIN_S
         if self._packets_seen == self._packets_count[0]:
             timeout_ms = 0xFFFFFFFF if timeout_s is None else math.ceil(timeout_s * 1000)
             winsock.packets(self._port, self._packets, min(limit, _PACKETS_MAX), self._packets_count, timeout_ms)
             self._packets_seen = 0
         with lock:
+            if self._asked and not self._packets_count[0]:
+                self._ask_again()
             self._take()
             edges, self._edges = self._edges, []
             return edges
@@ -245,6 +108,8 @@ class Iocp(Engine):
         winsock.post(self._port)
 
     def fileno(self) -> int:
+        if self._shut:
+            raise ValueError("this iocp poller has been shut down")
         return int(ffi.cast("uintptr_t", self._port))
 
     def release(self) -> None:
@@ -270,17 +135,50 @@ class Iocp(Engine):
         self._events += 1
         self._finished.append(side)
 
+    def ask_to_end(self, request: Request) -> None:
+        """Have the kernel give up a call, whose packet still comes."""
+        winsock.cancel(request.handle.fd, request.overlapped)
+        self._asked.add(request)
+        self.wakeup()
+
+    def _ask_again(self) -> None:
+        """Nothing has come: Wine loses a cancel that comes while a part is being sent."""
+        for request in self._asked:
+            if request.handle.fd >= 0:
+                winsock.cancel(request.handle.fd, request.overlapped)
+
+    def end_accepts(self, handle: IocpHandle) -> None:
+        """Have the kernel give up what it accepts ahead: over at once, unless somebody else is taking packets."""
+        winsock.cancel(handle.fd)
+        if not self._waiting and not isinstance(self, SharedEngine):
+            give_up = time.monotonic() + _SOON_S
+            self.drain(lambda: handle.accepting > 0 and time.monotonic() < give_up)
+
+    def not_finished(self, side: readiness.Direction) -> bool:
+        """poll() does not return who waited for `side`, which has been told already. False: it has or it will."""
+        with lock:
+            if side in self._finished:
+                self._finished.remove(side)
+                return True
+            return False
+
     def drain(self, more: Any) -> None:
         """Take packets while `more()` says so; what they tell is for the next poll()."""
-        while more():
-            if self._packets_seen == self._packets_count[0]:
-                winsock.packets(self._port, self._packets, _PACKETS_MAX, self._packets_count, 50)
-                self._packets_seen = 0
-            self._take()
+        self._waiting = True
+        try:
+            while more():
+                if self._packets_seen == self._packets_count[0]:
+                    winsock.packets(self._port, self._packets, _PACKETS_MAX, self._packets_count, 50)
+                    self._packets_seen = 0
+                self._take()
+        finally:
+            self._waiting = False
 
     def _associate(self, handle: IocpHandle) -> None:
+        begun, handle.associated = handle.associated is None, None  # a signal handler may have raised after the call
         code = winsock.associate(self._port, handle.fd)
-        if code:
+        if code and not (begun and code == winsock.ASSOCIATED_ALREADY):
+            handle.associated = False
             raise winsock.error_of_code(code)
         handle.associated = True
         # A datagram that does not fit sends a packet in either case.
@@ -309,6 +207,7 @@ class Iocp(Engine):
     def _let_go(self, request: Request) -> None:
         key = int(ffi.cast("uintptr_t", request.overlapped))
         del self._requests[key], self._memory[key]
+        self._asked.discard(request)
         request.handle.in_flight -= 1
 
     def _take(self) -> None:

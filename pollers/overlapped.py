@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from . import winsock
 from .attempts import THIS_CONNECTION
-from .operation import Exhausted
+from .operation import CANCELLING, Exhausted, system_error
 from .readiness import READABLE, WRITABLE, Direction
-from .winsock import ffi
+from .winsock import Fresh, ffi
 
 if TYPE_CHECKING:
-    from .iocp import IocpHandle
+    from .winhandles import IocpHandle
 
 # What the kernel is given at a time; a cancelled send or sendfile tells how much of it has gone.
 _SEND_MAX = 1 << 30
@@ -75,13 +75,6 @@ class Receive(Request):
             poller.report(self.handle, READABLE)
 
 
-class _Fresh(socket.socket):
-    """A socket that nobody has to close: to be accepted into, if anybody comes."""
-
-    def __del__(self) -> None:
-        self.close()
-
-
 class Accept(Request):
     """Into a socket made beforehand. Its connection is kept for whoever accepts next."""
 
@@ -92,7 +85,7 @@ class Accept(Request):
         super().__init__(handle, side)
         listener = handle.sock
         try:
-            self.sock = _Fresh(listener.family, listener.type, listener.proto)
+            self.sock = Fresh(listener.family, listener.type, listener.proto)
         except OSError as error:
             raise Exhausted(error.errno, error.strerror) from None
         self.addresses = ffi.new("char[]", winsock.ADDRESSES_SIZE)
@@ -123,22 +116,27 @@ class Accept(Request):
             fresh = self.sock
             sock = socket.socket(fresh.family, fresh.type, fresh.proto, fileno=fresh.detach())
             handle.poller.kept.setdefault(handle, []).append((handle.poller.admit(sock, True), address))
-        handle.poller.report(handle, READABLE)
+        if not self.side.state & CANCELLING:
+            handle.poller.report(handle, READABLE)
+        elif not handle.accepting:
+            handle.reading.accepts_have_ended()
 
 
 class Connect(Request):
     """To the address that the direction's operation has."""
 
-    __slots__ = ()
+    __slots__ = ("any_port",)
 
     def begin(self) -> int:
         sock = self.handle.sock
         unbound = ("::", 0) if sock.family == socket.AF_INET6 else ("0.0.0.0", 0)
+        self.any_port = True
         try:
             sock.bind(unbound)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # it has been bound
+            if error.errno != errno.EINVAL:
                 raise
+            self.any_port = False  # it has been bound
         address = winsock.sockaddr(sock.family, self.side.value)
         self.memory.append(ffi.new("char[]", address))
         code = winsock.connect(self.handle.fd, self.overlapped, self.memory[-1], len(address))
@@ -151,7 +149,11 @@ class Connect(Request):
             if winsock.failed(status):
                 raise winsock.error_of_status(status)
             if self.handle.fd >= 0:
-                winsock.connected(self.handle.sock)
+                sock = self.handle.sock
+                winsock.connected(sock)
+                # TCP lets a socket connect to itself: when nobody listens there, and that was the free port.
+                if self.any_port and sock.getsockname() == sock.getpeername():
+                    raise system_error(errno.ECONNREFUSED)
         except OSError as error:
             self.handle.writing.outcome_of(self, error=error)
         else:

@@ -52,6 +52,7 @@ _kernel32, _ws2_32, _ntdll = (ffi.dlopen(f"{name}.dll") for name in ("kernel32",
 
 PENDING = 997
 WAIT_TIMEOUT = 258
+ASSOCIATED_ALREADY = 87
 MESSAGE_TOO_LONG = 10040
 SHUT_DOWN = 10058
 INVALID_ARGUMENT = 10022
@@ -140,6 +141,12 @@ def _code(done: object) -> int:
     return 0 if done else int(ffi.getwinerror()[0])
 
 
+class Fresh(socket.socket):
+    """A socket that nobody has to close, also when Ctrl-C comes in the middle of making it."""
+
+    __del__ = socket.SocketType.close  # its own close() takes a field that may not be there yet
+
+
 # The port.
 
 
@@ -198,7 +205,7 @@ def skip_on_success(sock: socket.socket) -> bool:
 
 @functools.cache
 def _gives_file_handles(family: int, kind: int, protocol: int) -> bool:
-    with socket.socket(family, kind, protocol) as sock:
+    with Fresh(family, kind, protocol) as sock:
         flags: int = struct.unpack("I", sock.getsockopt(socket.SOL_SOCKET, _SO_PROTOCOL_INFO, 628)[:4])[0]
     return bool(flags & _XP1_IFS_HANDLES)
 
@@ -213,7 +220,7 @@ def _extension(name: str) -> Any:
     identity = bytes.fromhex(_EXTENSIONS[name])
     guid = struct.pack("<IHH", *struct.unpack(">IHH", identity[:8])) + identity[8:]
     function, count = ffi.new("void **"), ffi.new("DWORD *")
-    with socket.socket() as sock:
+    with Fresh() as sock:
         if _ws2_32.WSAIoctl(
             sock.fileno(), _SIO_GET_EXTENSION_FUNCTION_POINTER, guid, len(guid), function, 8, count, NULL, NULL
         ):

@@ -6,7 +6,6 @@ The threads that accept survive whatever becomes of connections; each owns its l
 
 from __future__ import annotations
 
-import io
 import logging
 import signal
 import socket
@@ -214,30 +213,18 @@ class Server:
 
     def _drain(self, listener: TCP) -> Generator[Any, None, None]:
         """Begin what the kernel has queued, and close right after: what comes in between is refused by the kernel."""
-        try:
-            number = listener.detach()
-        except io.UnsupportedOperation:
-            return (yield from self._accept_queued(listener))
-        with socket.socket(fileno=number) as sock:
-            sock.setblocking(False)
-            for _ in range(socket.SOMAXCONN):
-                try:
-                    conn, address = sock.accept()
-                except ConnectionError:
-                    continue
-                except OSError:
-                    return  # nobody is left, or there is no room for them
-                self._begin(TCP(conn, None, "a server's queue", address))
-
-    def _accept_queued(self, listener: TCP) -> Generator[Any, None, None]:
-        """Begin what is queued where a poller keeps its listener, and accepts ahead: until two turns bring nobody."""
-        in_vain = 0
-        while in_vain < 2 and not self._cutting:
-            in_vain += 1
-            with suppress(TimeoutError), timeout(0):
+        for _ in range(2):  # a poller may have accepted ahead; whoever gives up waiting at once makes it end that
+            with suppress(OSError), timeout(0):
                 while True:
                     self._begin((yield from listener.accept()))
-                    in_vain = 0
+        for _ in range(0 if listener.closed or self._cutting else socket.SOMAXCONN):
+            try:
+                conn, address = listener._std.accept()
+            except ConnectionError:
+                continue
+            except OSError:
+                return  # nobody is left, or there is no room for them
+            self._begin(TCP(conn, None, "a server's queue", address))
 
     # Connections: changed in these short functions only.
 

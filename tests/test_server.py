@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -473,6 +473,30 @@ def test_what_the_kernel_had_queued_is_answered() -> None:
     def refused_soon(server: Server) -> Steps:
         yield from until(lambda: not server._accepting)
         yield from refused(server.addresses[0])
+
+    run(main)
+
+
+def test_a_stop_ends_though_clients_do_not_cease_to_come() -> None:
+    """Whoever is greeted brings the next one: all who were not refused are answered, and none holds the stop up."""
+
+    def main() -> Steps:
+        clients: list[socket.socket] = []
+
+        def handler(conn: TCP) -> Steps:
+            yield from sleep(0)
+            with suppress(ConnectionRefusedError):
+                clients.append(connect(*server.addresses[0]))
+            yield from conn.sendall(b"hello")
+
+        server = Server(handler)
+        yield from server.listen("127.0.0.1")
+        clients.append(connect(*server.addresses[0]))
+        yield from until(lambda: len(clients) > 20)
+        assert (yield from server.stop(LIMIT_S)) == 0
+        for client in clients:
+            with client:
+                assert receive_all(client) == b"hello"
 
     run(main)
 

@@ -86,17 +86,28 @@ def wait_for(what: Callable[[], object]) -> None:
         never.wait(0.001)
 
 
+KIND = "iocp" if sys.platform == "win32" else "epoll"
+share_fd = {"iocp": socket2.iocp, "epoll": socket2.epoll_fd}[KIND]
+
+
 @pytest.fixture
 def fd() -> int:
-    """The descriptor that others may join."""
-    if current_scheduler().poller.name != "epoll":
-        pytest.skip(f"the poller is {current_scheduler().poller.name}, which has no epoll descriptor")
-    return socket2.epoll_fd()
+    """The descriptor that others may join, or the handle."""
+    if current_scheduler().poller.name != KIND:
+        pytest.skip(f"the poller is {current_scheduler().poller.name}, not {KIND}")
+    return share_fd()
 
 
 def join_and_start(fd: int, timeout_s: float | None = None) -> bool:
-    socket2.epoll_fd(fd)
+    share_fd(fd)
     return start(timeout_s)
+
+
+def pair() -> tuple[socket.socket, socket2.TCP]:
+    """Two connected sockets, one of them ours."""
+    one, other = socket.socketpair()
+    make = socket2.tcp if one.family == socket.AF_INET else socket2.unix  # Windows has its own of TCP
+    return one, make(fileno=other.detach())
 
 
 @contextmanager
@@ -119,13 +130,13 @@ def joined(fd: int, count: int = 1) -> Iterator[None]:
 
 
 def test_get_and_join(fd: int) -> None:
-    assert socket2.epoll_fd() == fd == current_scheduler().poller.fileno()
-    assert socket2.epoll_fd(fd) == fd, "who is there already need not join"
+    assert share_fd() == fd == current_scheduler().poller.fileno()
+    assert share_fd(fd) == fd, "who is there already need not join"
     seen = []
 
     def join() -> None:
-        assert socket2.epoll_fd(fd) == fd
-        assert socket2.epoll_fd() == fd
+        assert share_fd(fd) == fd
+        assert share_fd() == fd
         seen.append(local.scheduler)
         assert start() is True, "nothing is there to wait for"
         seen.append(local.scheduler)
@@ -138,11 +149,12 @@ def test_get_and_join(fd: int) -> None:
 
 def test_joining_while_the_loop_runs_and_while_it_does_not(fd: int) -> None:
     def main() -> Steps:
+        runner = local.member
         for _ in range(2):
             member = OSThread(join_and_start, fd)
             member.start()
             yield from until(lambda: len(current_scheduler().loops) == 2)
-            stops = [one for one in current_scheduler().loops if one is not local.member]
+            stops = [one for one in current_scheduler().loops if one is not runner]
             for one in stops:
                 one.stop()
             yield from until(lambda: not member.is_alive())  # noqa: B023
@@ -167,23 +179,23 @@ def test_joining_a_loop_that_ends_meanwhile(fd: int) -> None:
 def test_a_descriptor_that_is_no_pollers(fd: int) -> None:
     with socket.socket() as other:
         for foreign in (other.fileno(), 10_000, -1):
-            with pytest.raises(ValueError, match=f"^descriptor {foreign} belongs to no epoll poller"):
-                socket2.epoll_fd(foreign)
-    assert socket2.epoll_fd() == fd, "nothing has changed"
+            with pytest.raises(ValueError, match=f"^descriptor {foreign} belongs to no {KIND} poller"):
+                share_fd(foreign)
+    assert share_fd() == fd, "nothing has changed"
 
 
 def test_who_has_threads_or_sockets_of_its_own_cannot_join(fd: int) -> None:
     def join() -> None:
         thread = newthread(partial(sleep, 1e6))
         with pytest.raises(RuntimeError, match="has 1 threads and 0 sockets of its own: join before"):
-            socket2.epoll_fd(fd)
+            share_fd(fd)
         thread.cancel()
         start()
-        one, other = socket.socketpair()
-        with one, socket2.unix(fileno=other.detach()) as sock:
+        one, sock = pair()
+        with one, sock:
             run(sock.sendall, b"x")
             with pytest.raises(RuntimeError, match="has 0 threads and 1 sockets of its own"):
-                socket2.epoll_fd(fd)
+                share_fd(fd)
         assert not socket2.poll(0), "what it had works as before"
         assert join_and_start(fd)
 
@@ -194,10 +206,10 @@ def test_who_has_threads_or_sockets_of_its_own_cannot_join(fd: int) -> None:
 def test_joining_inside_a_thread_or_a_loop(fd: int) -> None:
     def main() -> Steps:
         with pytest.raises(RuntimeError, match="loop is running: join from outside it"):
-            socket2.epoll_fd(fd)
+            share_fd(fd)
         yield from sleep(0)
         with pytest.raises(RuntimeError, match="loop is running: join from outside it"):
-            socket2.epoll_fd(fd)
+            share_fd(fd)
 
     with beside(run, main):
         pass
@@ -257,8 +269,8 @@ def test_any_member_goes_on_with_any_thread() -> None:
 
     def main() -> Steps:
         seen: list[int] = []
-        one, other = socket.socketpair()
-        with one, socket2.unix(fileno=other.detach()) as sock:
+        one, sock = pair()
+        with one, sock:
             receiver, ticker = newthread(receive, sock), newthread(tick, seen)
             places: set[int] = set()
             while len(places) < 2:
@@ -452,13 +464,13 @@ def test_run_in_a_member(fd: int) -> None:
         raise KeyError("its own")
 
     def join_and_run(number: int) -> Any:
-        socket2.epoll_fd(fd)
+        share_fd(fd)
         result = run(main, number)
         assert local.scheduler is None, "a guest goes when its run() ends"
         return result
 
     def join_and_fail() -> Any:
-        socket2.epoll_fd(fd)
+        share_fd(fd)
         with pytest.raises(KeyError, match="its own"):
             run(fails)
 
@@ -543,8 +555,8 @@ def test_a_ready_thread_wakes_one_member_and_its_watcher_and_not_the_herd(monkey
         sock.shutdown(socket.SHUT_WR)
         return woken
 
-    one, other = socket.socketpair()
-    with one, socket2.unix(fileno=other.detach()) as sock:
+    one, sock = pair()
+    with one, sock:
         newthread(main, sock)
         serving = OSThread(ask, one)
         monkeypatch.setattr(Bell, "ring", count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import threading
@@ -20,6 +19,8 @@ from socket2.scheduler import Scheduler
 from socket2.sharing import Crew
 from socket2.thread import Thread, local
 from socket2.waiting import Patience
+
+from .contract.test_sharing import let_others_run
 
 Steps = Generator[Any, Any, Any]
 
@@ -270,7 +271,7 @@ def test_closed_while_it_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
         closers.append(closer)
         closer.start()
         for _ in range(1000):
-            os.sched_yield()
+            let_others_run()
         return make(*args)
 
     with monkeypatch.context() as patched:
@@ -293,7 +294,7 @@ class Interrupting(socket.socket):
     def connect_ex(self, address: Any, /) -> int:
         self.other.start()
         for _ in range(1000):
-            os.sched_yield()
+            let_others_run()
         signal.raise_signal(signal.SIGTERM)
         return super().connect_ex(address)
 

@@ -18,7 +18,7 @@ OPERATIONS = 2000
 LIMIT_S = 100.0
 
 CASES = [
-    *((poller, how) for poller in ("native", "epoll") if poller in pollers.available() for how in HOWS),
+    *((poller, how) for poller in ("native", "epoll", "iocp") if poller in pollers.available() for how in HOWS),
     ("select", "serve"),  # it has no descriptor to join by
 ]
 

@@ -14,7 +14,7 @@ export PYTHONPATH=$PWD
 # the examples.
 what=(tests/contract tests/iocp -k 'not select-checked and not select-shared')
 what+=(tests/test_{addr,buffer,checking,examples,interruptions,main,options,osthreads,pollers,scheduler}.py)
-what+=(tests/test_{server,stream,sync,tcp,threadset,timers,udp,waiting}.py)
+what+=(tests/test_{server,sharing,sharing_races,sharing_stress,stream,sync,tcp,threadset,timers,udp,waiting}.py)
 [ $# = 0 ] || what=("$@")
 # A test that hangs ends its worker, and is named; the others go on.
 hang=(-o faulthandler_timeout=90 -o faulthandler_exit_on_timeout=true)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import os
@@ -10,6 +11,8 @@ import socket
 import struct
 import tempfile
 import threading
+from collections.abc import Callable
+from time import monotonic
 from typing import Any
 from unittest import mock
 
@@ -17,9 +20,10 @@ import pytest
 
 import pollers
 import socket2
-from pollers import Cancelled, Exhausted
+from pollers import STREAK_MAX, Cancelled, Exhausted, winsock
 from pollers.iocp import Iocp
 from pollers.overlapped import Accept
+from pollers.winsock import STATUS_PENDING
 from tests.contract.driver import Driver, does, tcp_pair
 from tests.interop.peers import LIMIT_S
 
@@ -37,6 +41,20 @@ def accept_ends(statuses: list[int]) -> Any:
         real(self, statuses.pop(0) if statuses else status, count)
 
     return mock.patch.object(Accept, "end", end)
+
+
+def accepted_ahead(driver: Driver) -> int:
+    """How many accepts in flight have ended, and their packets wait."""
+    requests = driver.poller._requests.values()  # type: ignore[attr-defined]
+    return sum(type(it) is Accept and it.overlapped.Internal != STATUS_PENDING for it in requests)
+
+
+def wait_for(what: Callable[[], object]) -> None:
+    never = threading.Event()
+    deadline = monotonic() + LIMIT_S
+    while not what():
+        assert monotonic() < deadline
+        never.wait(0.001)
 
 
 def test_a_client_that_left_early_is_one_lost_connection(driver: Driver) -> None:
@@ -68,24 +86,74 @@ def test_no_socket_to_accept_into(driver: Driver) -> None:
     listener, address = driver.listener()
     with socket.create_connection(address) as client:
         refused = OSError(errno.EMFILE, "too many")
-        with mock.patch("pollers.overlapped._Fresh", side_effect=refused), pytest.raises(Exhausted):
+        with mock.patch("pollers.overlapped.Fresh", side_effect=refused), pytest.raises(Exhausted):
             driver.run(does(listener.accept()))
         handle, peer = driver.run(does(listener.accept()))
         assert peer == client.getsockname()
         handle.close()
 
 
-def test_a_cancelled_accept_leaves_its_connection_to_the_next(driver: Driver) -> None:
+def test_nobody_is_accepted_ahead_after_a_cancel(driver: Driver) -> None:
+    listener, _ = driver.listener()
+    task = driver.spawn(does(listener.accept()))
+    assert listener.accepting == 4  # type: ignore[attr-defined]
+    assert driver.cancel(task)
+    assert listener.accepting == 0  # type: ignore[attr-defined]
+    driver.turn()
+    assert isinstance(task.error, Cancelled)
+
+
+@pytest.mark.parametrize("how", ["cancel", "close"])
+def test_a_cancel_while_another_os_thread_may_poll_is_asked_only(driver: Driver, how: str) -> None:
+    driver.poller.share()
+    listener, _ = driver.listener()
+    task = driver.spawn(does(listener.accept()))
+    assert not driver.cancel(task)
+    if how == "close":
+        listener.close()
+    driver.until(lambda: task.done)
+    assert isinstance(task.error, Cancelled), "that came first"
+
+
+def test_a_connection_that_came_before_a_cancel_and_was_dropped_is_the_nexts(driver: Driver) -> None:
+    """And it is not told twice: who waits after that for another one is left alone."""
     listener, address = driver.listener()
     task = driver.spawn(does(listener.accept()))
-    assert driver.cancel(task)
-    driver.turn(0)
-    assert isinstance(task.error, Cancelled)
     with socket.create_connection(address) as client:
-        driver.until(lambda: driver.poller.kept.get(listener))  # type: ignore[attr-defined]
+        wait_for(lambda: accepted_ahead(driver) == 1)
+        assert not driver.cancel(task), "it has finished"
+        task.steps.close()
         handle, peer = driver.run(does(listener.accept()))
         assert peer == client.getsockname()
         handle.close()
+        task = driver.spawn(does(listener.accept()))
+        driver.turn()
+        assert task.resumptions == 1
+
+
+def test_whoever_has_been_accepted_before_a_cancel_is_delivered(driver: Driver) -> None:
+    """Then nobody is ahead of the next accept: who comes after the cancel waits in the kernel's queue."""
+    listener, address = driver.listener()
+    task = driver.spawn(does(listener.accept()))
+    with contextlib.ExitStack() as clients:
+        come = [clients.enter_context(socket.create_connection(address)) for _ in range(3)]
+        wait_for(lambda: accepted_ahead(driver) == 3)  # under Wine it is another process that accepts them
+        assert not driver.cancel(task)
+        driver.until(lambda: task.done)
+        handles = [task.outcome()[0]]
+        assert listener.accepting == 0  # type: ignore[attr-defined]
+        come.append(clients.enter_context(socket.create_connection(address)))
+        for _ in range(2):
+            driver.poller.streak = STREAK_MAX  # as a scheduler does it to end who has still to be interrupted
+            task = driver.spawn(does(listener.accept()))
+            assert task.done, "it has been accepted"
+            handles.append(task.outcome()[0])
+        last, _ = listener.sock.accept()
+        accepted = [*(handle.sock.getpeername() for handle in handles), last.getpeername()]
+        assert accepted == [client.getsockname() for client in come]
+        last.close()
+        for handle in handles:
+            handle.close()
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
@@ -101,6 +169,33 @@ def test_the_address_of_an_accepted_client(driver: Driver, family: socket.Addres
     client.sock.shutdown(socket.SHUT_WR)
     assert driver.run(does(client.recv(10))) == b""
     handle.close()
+
+
+class GetsThePort(socket.socket):
+    """Of all free ones it is given the one that it is about to connect to."""
+
+    port = 0
+
+    def bind(self, address: Any, /) -> None:
+        super().bind(("127.0.0.1", self.port))
+
+
+@pytest.mark.parametrize("on_purpose", [False, True])
+def test_a_socket_that_is_connected_to_itself(driver: Driver, on_purpose: bool) -> None:
+    """By chance, where nobody listens: it is refused. Bound to that address it gets what it wanted."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = free.getsockname()
+    sock = socket.socket() if on_purpose else GetsThePort()
+    if on_purpose:
+        sock.bind(address)
+    else:
+        GetsThePort.port = address[1]
+    handle = driver.attach(sock)
+    task = driver.spawn(does(handle.connect(address)))
+    driver.until(lambda: task.done)
+    assert isinstance(task.error, ConnectionRefusedError) is not on_purpose
+    assert sock.getpeername() == address
 
 
 def test_a_buffer_that_is_being_sent_cannot_be_resized(driver: Driver) -> None:
@@ -134,6 +229,33 @@ def test_a_send_that_was_thrown_out_does_not_overtake(driver: Driver) -> None:
         driver.finish(after)
         tail = bytes(got[filled:])
         assert tail == b"a" * (len(tail) - 1000) + b"b" * 1000
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_cancel_that_the_system_loses_is_made_again(driver: Driver, waiting: bool) -> None:
+    """Wine does lose one that comes while it sends a part; `waiting`: in another OS thread, while this one polls."""
+    handle, peer = driver.half()
+    if waiting:
+        driver.poller.share()
+    with peer:
+        driver.fill(handle)
+        task = driver.spawn(does(handle.send(b"a" * 1000)))
+        real, lost = winsock.cancel, list[Any]()
+
+        def lose(*request: Any) -> None:
+            if lost:
+                real(*request)
+            lost.append(request)
+
+        with mock.patch.object(winsock, "cancel", lose):
+            canceller = threading.Timer(0.05 * waiting, driver.cancel, [task])
+            canceller.start()
+            if not waiting:
+                canceller.join()
+            driver.until(lambda: task.done)
+            canceller.join()
+        assert lost
+        assert isinstance(task.error, Cancelled)
 
 
 def test_a_sendfile_that_is_cancelled_tells_how_much_has_gone(driver: Driver) -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 
+import pollers
 from socket2.scheduler import schedulers
 
 from .program import HOWS, Program, Run
@@ -23,6 +24,7 @@ QUIET_MAX_S = 30.0
 POLLERS = {
     "native": {"SOCKET2_POLLER": "native"},
     "epoll": {"SOCKET2_POLLER": "epoll", "SOCKET2_NATIVE": "0"},
+    "iocp": {"SOCKET2_POLLER": "iocp"},
     "select": {"SOCKET2_POLLER": "select"},
 }
 _PIECE = 20_000  # operations of one program
@@ -86,7 +88,8 @@ def make(program: Program) -> int:
 
 def make_all(options: argparse.Namespace) -> int:
     """Run programs of one seed after the other in processes of their own, over each poller."""
-    for poller in POLLERS if options.poller == "all" else [options.poller]:
+    here = [poller for poller in POLLERS if poller in pollers.available()]
+    for poller in here if options.poller == "all" else [options.poller]:
         environment = {**os.environ, **POLLERS[poller]}
         left = -(-options.total // options.operations)
         end = time.monotonic() + options.seconds if options.seconds is not None else None

@@ -25,6 +25,7 @@ WORKERS = 24
 SWITCH_INTERVALS_S = (0.005, 0.0005, 0.00005, 0.000005)
 
 HOWS = ("serve", "join", "come-and-go")
+share_fd = socket2.iocp if sys.platform == "win32" else socket2.epoll_fd
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Run:
     # OS threads that join by the descriptor.
 
     def _serve_with_guests(self) -> None:
-        fd = socket2.epoll_fd()
+        fd = share_fd()
         self.ledger.newthread("main", self._main())
         if self._program.how == "come-and-go":
             self.ledger.newthread("stopper", self._stop_now_and_then())
@@ -110,7 +111,7 @@ class Run:
     def _guest(self, fd: int) -> None:
         try:
             while not self._over:
-                socket2.epoll_fd(fd)
+                share_fd(fd)
                 socket2.start()
         except BaseException as error:
             self.ledger.fail(f"a member's loop ended: {''.join(traceback.format_exception(error))}")
@@ -145,7 +146,7 @@ class Belongings:
 
     def _look(self) -> dict[str, Any]:
         found = {}
-        for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        for name in os.listdir("/proc/self/fd") if os.name == "posix" and os.path.isdir("/proc/self/fd") else ():
             try:
                 found[name] = os.readlink(f"/proc/self/fd/{name}")
             except FileNotFoundError:

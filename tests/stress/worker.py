@@ -39,7 +39,11 @@ def check(condition: bool, what: str) -> None:
 def pair() -> tuple[TCP, TCP]:
     """Two connected stream sockets."""
     one, other = socket.socketpair()
-    return socket2.unix(fileno=one.detach()), socket2.unix(fileno=other.detach())
+    make = socket2.tcp if one.family == socket.AF_INET else socket2.unix
+    for sock in (one, other):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BIG // 8)  # a big send has to wait
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BIG // 8)
+    return make(fileno=one.detach()), make(fileno=other.detach())
 
 
 def receive(sock: Any, size: int) -> Steps:
