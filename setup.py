@@ -8,7 +8,7 @@ from setuptools import Extension, setup
 
 def part(name: str, *sources: str) -> Extension:
     flags = ["-std=c11", "-fvisibility=hidden"]
-    headers = ["pollers/native/native.h"]
+    headers = ["pollers/native/native.h", "socket2/members.h"]
     return Extension(name, sources=sorted(sources), depends=headers, extra_compile_args=flags, optional=True)
 
 

@@ -3,11 +3,8 @@
    Knows where a Socket has its handle, and what says that there is more to do; then, and for whatever is not the rule, it
    calls the function that it stands for. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <structmember.h>
+#include "members.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 enum { HANDLE, SETUP, SLOTS };
@@ -20,61 +17,9 @@ typedef struct {
     PyObject *function;
     PyTypeObject *owner; /* the class that it is a method of; NULL until that is made */
     PyObject *name;      /* its own there, and that of the handle's method; NULL like it */
-    PyTypeObject *handle_type; /* of the last handle, if a type's methods cannot change; or NULL */
-    PyObject *method;    /* of that type */
+    Method of_handle;
     Py_ssize_t offsets[SLOTS];
 } Shortcut;
-
-/* Where objects of this class, or one that it inherits from, have a slot; -1 and an exception: nowhere. */
-static Py_ssize_t
-find_slot(PyTypeObject *type, const char *name)
-{
-    Py_ssize_t offset = -1;
-    PyObject *found = PyObject_GetAttrString((PyObject *)type, name);
-    if (found == NULL) {
-        return -1;
-    }
-    PyMemberDescrObject *member = (PyMemberDescrObject *)found;
-    if (Py_IS_TYPE(found, &PyMemberDescr_Type) && member->d_member->type == T_OBJECT_EX) {
-        offset = member->d_member->offset;
-    } else {
-        PyErr_Format(PyExc_TypeError, "%s.%s is no slot", type->tp_name, name);
-    }
-    Py_DECREF(found);
-    return offset;
-}
-
-/* Remember the method of handles of this type. */
-static int
-remember(Shortcut *shortcut, PyTypeObject *type)
-{
-    if (!PyType_HasFeature(type, Py_TPFLAGS_IMMUTABLETYPE)) {
-        return 0;
-    }
-    PyObject *method = PyObject_GetAttr((PyObject *)type, shortcut->name);
-    if (method == NULL) {
-        return -1;
-    }
-    if (PyType_HasFeature(Py_TYPE(method), Py_TPFLAGS_METHOD_DESCRIPTOR)) {
-        Py_XSETREF(shortcut->method, Py_NewRef(method));
-        Py_XSETREF(shortcut->handle_type, (PyTypeObject *)Py_NewRef(type));
-    }
-    Py_DECREF(method);
-    return 0;
-}
-
-static PyObject *
-call_handle(Shortcut *shortcut, PyObject *handle, PyObject *argument, PyObject *sock)
-{
-    PyObject *args[] = {handle, argument, sock};
-    if (Py_TYPE(handle) != shortcut->handle_type && remember(shortcut, Py_TYPE(handle)) < 0) {
-        return NULL;
-    }
-    if (Py_TYPE(handle) == shortcut->handle_type) {
-        return PyObject_Vectorcall(shortcut->method, args, Py_ARRAY_LENGTH(args), NULL);
-    }
-    return PyObject_VectorcallMethod(shortcut->name, args, Py_ARRAY_LENGTH(args), NULL);
-}
 
 static PyObject *
 call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywords)
@@ -82,11 +27,11 @@ call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywords)
     Shortcut *shortcut = (Shortcut *)self;
     if (PyVectorcall_NARGS(nargsf) == 2 && keywords == NULL && shortcut->owner != NULL &&
         PyObject_TypeCheck(args[0], shortcut->owner)) {
-        PyObject *handle = *(PyObject **)((char *)args[0] + shortcut->offsets[HANDLE]);
-        PyObject *setup = *(PyObject **)((char *)args[0] + shortcut->offsets[SETUP]);
+        PyObject *handle = *slot_at(args[0], shortcut->offsets[HANDLE]);
+        PyObject *setup = *slot_at(args[0], shortcut->offsets[SETUP]);
         if (handle != NULL && handle != Py_None && setup == Py_None) {
             Py_INCREF(handle);
-            PyObject *op = call_handle(shortcut, handle, args[1], args[0]);
+            PyObject *op = method_call(&shortcut->of_handle, shortcut->name, (PyObject *[]){handle, args[1], args[0]}, 3);
             Py_DECREF(handle);
             return op;
         }
@@ -105,7 +50,7 @@ set_name(PyObject *self, PyObject *const *args, Py_ssize_t count)
     }
     PyTypeObject *owner = (PyTypeObject *)args[0];
     for (int which = 0; which < SLOTS; which++) {
-        shortcut->offsets[which] = find_slot(owner, slot_texts[which]);
+        shortcut->offsets[which] = slot_offset(owner, slot_texts[which]);
         if (shortcut->offsets[which] < 0) {
             return NULL;
         }
@@ -169,8 +114,8 @@ shortcut_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(shortcut->function);
     Py_VISIT(shortcut->owner);
-    Py_VISIT(shortcut->handle_type);
-    Py_VISIT(shortcut->method);
+    Py_VISIT(shortcut->of_handle.type);
+    Py_VISIT(shortcut->of_handle.method);
     return 0;
 }
 
@@ -180,8 +125,8 @@ shortcut_clear(PyObject *self)
     Shortcut *shortcut = (Shortcut *)self;
     Py_CLEAR(shortcut->owner); /* from now on it only calls the function, which it keeps: somebody may still call it */
     Py_CLEAR(shortcut->name);
-    Py_CLEAR(shortcut->handle_type);
-    Py_CLEAR(shortcut->method);
+    Py_CLEAR(shortcut->of_handle.type);
+    Py_CLEAR(shortcut->of_handle.method);
     return 0;
 }
 

@@ -4,9 +4,7 @@
    an interruption, something that is no wait, is for the methods of the Stepper. Knows where a Thread has its slots, and
    of a wait its park(). Everything runs with the GIL held; what members share is changed under the lock, as in Python. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <structmember.h>
+#include "members.h"
 
 #include <stdbool.h>
 
@@ -25,8 +23,7 @@ typedef struct {
     PyTypeObject *thread_type;
     PyTypeObject *stepper_type;
     Py_ssize_t offsets[SLOTS];
-    PyTypeObject *parks; /* what was waited for last, if it is of a type whose methods cannot change; or NULL */
-    PyObject *park;      /* its method */
+    Method park;
     PyObject *lock;
     PyObject *names[NAMES]; /* made once: the interpreter finds attributes by the identity of their names */
 } State;
@@ -34,7 +31,7 @@ typedef struct {
 static PyObject **
 slot(const State *state, PyObject *object, int which)
 {
-    return (PyObject **)((char *)object + state->offsets[which]);
+    return slot_at(object, state->offsets[which]);
 }
 
 static void
@@ -154,42 +151,10 @@ tell_of_error(const State *state, PyObject *stepper, int name, PyObject *thread,
     return status;
 }
 
-/* Remember the park() of this type. */
-static int
-remember(State *state, PyTypeObject *type)
-{
-    if (!PyType_HasFeature(type, Py_TPFLAGS_IMMUTABLETYPE)) {
-        return 0;
-    }
-    PyObject *park = PyObject_GetAttr((PyObject *)type, state->names[PARK]);
-    if (park == NULL) {
-        return -1;
-    }
-    if (PyType_HasFeature(Py_TYPE(park), Py_TPFLAGS_METHOD_DESCRIPTOR)) {
-        Py_XSETREF(state->park, Py_NewRef(park));
-        Py_XSETREF(state->parks, (PyTypeObject *)Py_NewRef(type));
-    }
-    Py_DECREF(park);
-    return 0;
-}
-
-static PyObject *
-call_park(State *state, PyObject *waiting, PyObject *thread)
-{
-    PyObject *args[] = {waiting, thread};
-    if (Py_TYPE(waiting) != state->parks && remember(state, Py_TYPE(waiting)) < 0) {
-        return NULL;
-    }
-    if (Py_TYPE(waiting) == state->parks) {
-        return PyObject_Vectorcall(state->park, args, Py_ARRAY_LENGTH(args), NULL);
-    }
-    return PyObject_VectorcallMethod(state->names[PARK], args, Py_ARRAY_LENGTH(args), NULL);
-}
-
 static int
 park_on(State *state, PyObject *stepper, PyObject *thread, PyObject *waiting)
 {
-    PyObject *finished = call_park(state, waiting, thread);
+    PyObject *finished = method_call(&state->park, state->names[PARK], (PyObject *[]){waiting, thread}, 2);
     if (finished == NULL) {
         return -1;
     }
@@ -354,26 +319,6 @@ type_from(const char *module, const char *name)
 }
 
 static int
-find_slot(State *state, int which)
-{
-    PyTypeObject *type = which == CURRENT ? state->stepper_type : state->thread_type;
-    PyObject *found = PyObject_GetAttrString((PyObject *)type, slot_texts[which]);
-    if (found == NULL) {
-        return -1;
-    }
-    int status = -1;
-    PyMemberDescrObject *member = (PyMemberDescrObject *)found;
-    if (Py_IS_TYPE(found, &PyMemberDescr_Type) && member->d_member->type == T_OBJECT_EX) {
-        state->offsets[which] = member->d_member->offset;
-        status = 0;
-    } else {
-        PyErr_Format(PyExc_ImportError, "%s.%s is no slot", type->tp_name, slot_texts[which]);
-    }
-    Py_DECREF(found);
-    return status;
-}
-
-static int
 execute(PyObject *module)
 {
     State *state = PyModule_GetState(module);
@@ -390,7 +335,9 @@ execute(PyObject *module)
         }
     }
     for (int which = 0; which < SLOTS; which++) {
-        if (find_slot(state, which) < 0) {
+        PyTypeObject *type = which == CURRENT ? state->stepper_type : state->thread_type;
+        state->offsets[which] = slot_offset(type, slot_texts[which]);
+        if (state->offsets[which] < 0) {
             return -1;
         }
     }
@@ -403,8 +350,8 @@ traverse(PyObject *module, visitproc visit, void *arg)
     State *state = PyModule_GetState(module);
     Py_VISIT(state->thread_type);
     Py_VISIT(state->stepper_type);
-    Py_VISIT(state->parks);
-    Py_VISIT(state->park);
+    Py_VISIT(state->park.type);
+    Py_VISIT(state->park.method);
     Py_VISIT(state->lock);
     return 0;
 }
@@ -415,8 +362,8 @@ clear(PyObject *module)
     State *state = PyModule_GetState(module);
     Py_CLEAR(state->thread_type);
     Py_CLEAR(state->stepper_type);
-    Py_CLEAR(state->parks);
-    Py_CLEAR(state->park);
+    Py_CLEAR(state->park.type);
+    Py_CLEAR(state->park.method);
     Py_CLEAR(state->lock);
     for (int name = 0; name < NAMES; name++) {
         Py_CLEAR(state->names[name]);

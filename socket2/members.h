@@ -1,0 +1,73 @@
+/* What the parts in C know of Python's classes: where their objects have a slot, and methods that were looked up. */
+
+#ifndef SOCKET2_MEMBERS_H
+#define SOCKET2_MEMBERS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+/* Where objects of this class, or one that it inherits from, have the slot; -1 and an exception: nowhere. */
+static inline Py_ssize_t
+slot_offset(PyTypeObject *type, const char *name)
+{
+    Py_ssize_t offset = -1;
+    PyObject *found = PyObject_GetAttrString((PyObject *)type, name);
+    if (found == NULL) {
+        return -1;
+    }
+    PyMemberDescrObject *member = (PyMemberDescrObject *)found;
+    if (Py_IS_TYPE(found, &PyMemberDescr_Type) && member->d_member->type == T_OBJECT_EX) {
+        offset = member->d_member->offset;
+    } else {
+        PyErr_Format(PyExc_TypeError, "%s.%s is no slot", type->tp_name, name);
+    }
+    Py_DECREF(found);
+    return offset;
+}
+
+static inline PyObject **
+slot_at(PyObject *object, Py_ssize_t offset)
+{
+    return (PyObject **)((char *)object + offset);
+}
+
+/* A method of one name, as the class has it that was met last, if that is one whose methods cannot change. */
+typedef struct {
+    PyTypeObject *type; /* or NULL */
+    PyObject *method;
+} Method;
+
+static inline int
+method_learn(Method *known, PyObject *name, PyTypeObject *type)
+{
+    if (!PyType_HasFeature(type, Py_TPFLAGS_IMMUTABLETYPE)) {
+        return 0;
+    }
+    PyObject *method = PyObject_GetAttr((PyObject *)type, name);
+    if (method == NULL) {
+        return -1;
+    }
+    if (PyType_HasFeature(Py_TYPE(method), Py_TPFLAGS_METHOD_DESCRIPTOR)) {
+        Py_XSETREF(known->method, Py_NewRef(method));
+        Py_XSETREF(known->type, (PyTypeObject *)Py_NewRef(type));
+    }
+    Py_DECREF(method);
+    return 0;
+}
+
+/* Call the method of that name on the first of the arguments, with the others. */
+static inline PyObject *
+method_call(Method *known, PyObject *name, PyObject *const *args, size_t count)
+{
+    PyTypeObject *type = Py_TYPE(args[0]);
+    if (type != known->type && method_learn(known, name, type) < 0) {
+        return NULL;
+    }
+    if (type == known->type) {
+        return PyObject_Vectorcall(known->method, args, count, NULL);
+    }
+    return PyObject_VectorcallMethod(name, args, count, NULL);
+}
+
+#endif
