@@ -280,7 +280,7 @@ def test_a_long_line_is_linear_work(monkeypatch: pytest.MonkeyPatch, size: int, 
             searched += min(end, len(self)) - start
             return super().find(sub, start, end)
 
-    line = os.urandom(1 << 16).replace(b"\n", b"-") * (size // (1 << 16) + 1)
+    line = os.urandom(1 << 16).replace(b"\n", b"-").replace(b"\r", b"-") * (size // (1 << 16) + 1)
     line = line[:size]
 
     async def main() -> None:
