@@ -15,10 +15,6 @@
 #include <sys/sendfile.h>
 #include <time.h>
 
-/* Receives of no more than this go through the poller's spare bytes object, so that their result has its exact size
-   without a second allocation, and a wait for more than there is costs no memory. */
-#define SPARE_SIZE ((Py_ssize_t)1 << 16)
-
 /* Copying this much takes longer than giving the GIL to another OS thread and getting it back. */
 #define MUCH ((size_t)1 << 16)
 

@@ -246,8 +246,14 @@ handle_try_again(Handle *handle, int way, bool *broken)
 bool
 handle_leave(Handle *handle)
 {
-    if (handle->poller->received < RECEIVED_MAX || handle->state[READING] != PARKED || is_running(handle, READING) ||
-        handle->operation[READING]->kind > RECV_INTO) {
+    Poller *poller = handle->poller;
+    Operation *op = handle->operation[READING];
+    if (poller->received < RECEIVED_MAX || handle->state[READING] != PARKED || is_running(handle, READING) ||
+        op->kind > RECV_INTO) {
+        return false;
+    }
+    /* Another OS thread may resume its waiter while settle() makes the attempt, unless that keeps the GIL throughout. */
+    if (poller->shared && !(op->kind == RECV && op->count <= (uint64_t)SPARE_SIZE)) {
         return false;
     }
     handle->ready[READING] = true;

@@ -52,6 +52,10 @@ enum {
 /* Room for one event per connection that is ready, on the stack of poll(). */
 #define EVENTS_MAX 256
 
+/* Receives of no more than this go through the poller's spare bytes object, so that their result has its exact size
+   without a second allocation, and a wait for more than there is costs no memory. They keep the GIL. */
+#define SPARE_SIZE ((Py_ssize_t)1 << 16)
+
 /* When poll() has received so many bytes, it leaves what else has come to the steps of those who wait for it. */
 #define RECEIVED_MAX (64 << 10)
 

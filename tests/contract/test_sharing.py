@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pollers import STREAK_MAX, Cancelled, Closed
+from pollers import STREAK_MAX, Cancelled, Closed, lock
 
 from .driver import PATIENCE_S, Driver, does, tcp_pair
 from .kinds import make, names
@@ -377,6 +377,42 @@ def test_a_message_and_a_cancel_race(shared: Driver) -> None:
                 assert waiter not in poll.returned
                 assert received(handle, poll) == message
     assert len(poll.returned) == len(set(poll.returned))
+
+
+@pytest.mark.parametrize("n", [100, 1 << 20])
+def test_a_step_and_a_cancel_race_for_what_has_come(shared: Driver, n: int) -> None:
+    """poll() has returned the waiter, behind one that has received much; now it goes on, and is given up."""
+    handle, peer = shared.half()
+    large, flood = shared.half("unix")
+    data = bytes(90_000)
+    with peer, flood:
+        for _ in range(200):
+            tasks = [shared.spawn(does(large.recv(1 << 20))), shared.spawn(does(handle.recv(n)))]
+            direction = tasks[1].waiting_on
+            flood.sendall(data)
+            peer.sendall(b"data")
+            finished: list[Any] = []
+            while tasks[1] not in finished:
+                finished += shared.poller.poll(PATIENCE_S)
+            canceller = OSThread(partial(cancel_under_lock, direction))
+            let_others_run()
+            shared.step(tasks[1])
+            assert canceller.outcome() is False
+            assert tasks[1].done
+            if isinstance(tasks[1].error, Cancelled):
+                assert shared.run(does(handle.recv(n))) == b"data"
+            else:
+                assert tasks[1].outcome() == b"data"
+            if tasks[0] in finished:
+                shared.step(tasks[0])
+            got = shared.finish(tasks[0])[0]
+            while len(got) < len(data):
+                got += shared.run(does(large.recv(1 << 20)))
+
+
+def cancel_under_lock(direction: Any) -> bool:
+    with lock:
+        return bool(direction.cancel(Cancelled("by the test")))
 
 
 def received(handle: Any, poll: Polling) -> bytes:
