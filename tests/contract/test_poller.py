@@ -124,25 +124,38 @@ def test_wakeups_race(driver: Driver) -> None:
 
 
 @contextlib.contextmanager
-def handled_by(driver: Driver, handler: Callable[[int, object], None]) -> Iterator[threading.Thread]:
-    """An OS thread that sends this process a signal, soon, for which there is a handler and which ends a wait."""
+def handled_by(driver: Driver, handler: Callable[[int, object], None]) -> Iterator[Callable[[], None]]:
+    """What has an OS thread send this process a signal, soon, for which there is a handler and which ends a wait.
+
+    That OS thread runs already: a handler that raises could hit the code that starts one.
+    """
     number = getattr(signal, "SIGUSR1", signal.SIGTERM)
     previous = signal.signal(number, handler)
     previous_fd = signal.set_wakeup_fd(driver.poller.wakeup_fileno(), warn_on_full_buffer=False)
-    killer = soon(lambda: os.kill(os.getpid(), number) if os.name == "posix" else signal.raise_signal(number))
+    go = threading.Lock()
+    go.acquire()
+
+    def kill() -> None:
+        go.acquire()
+        soon(lambda: os.kill(os.getpid(), number) if os.name == "posix" else signal.raise_signal(number)).run()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
     try:
-        yield killer
-        killer.join()
+        yield go.release
     finally:
+        go.acquire(blocking=False)
+        go.release()  # also if it was not told to
+        killer.join()
         signal.set_wakeup_fd(previous_fd)
         signal.signal(number, previous)
 
 
 def test_a_signal_ends_the_wait(driver: Driver) -> None:
     seen: list[int] = []
-    with handled_by(driver, lambda number, frame: seen.append(number)) as killer:
+    with handled_by(driver, lambda number, frame: seen.append(number)) as send_signal:
         begun = time.monotonic()
-        killer.start()
+        send_signal()
         while not seen:
             driver.poller.poll(20)
         assert time.monotonic() - begun < 10
@@ -159,8 +172,8 @@ def test_a_handler_that_raises_loses_no_event(driver: Driver) -> None:
         def stop(number: int, frame: object) -> None:
             raise Stop
 
-        with handled_by(driver, stop) as killer, contextlib.suppress(Stop):
-            killer.start()
+        with handled_by(driver, stop) as send_signal, contextlib.suppress(Stop):
+            send_signal()
             while True:
                 driver.poller.poll(20)
         peer.sendall(b"hello")
