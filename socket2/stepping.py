@@ -119,7 +119,7 @@ class Stepper:
                 self.current = caller
                 poller.streak = max(streak, poller.streak)
 
-    def resume(self, thread: Thread, resume: Callable[[Any], _Waitable], argument: Any) -> None:
+    def _resume(self, thread: Thread, resume: Callable[[Any], _Waitable], argument: Any) -> None:
         """Run `thread` until it waits for something that it can be parked on, or to its end."""
         while True:
             try:
@@ -154,7 +154,7 @@ class Stepper:
 
     def _refuse(self, thread: Thread, waiting: object, error: Exception) -> None:
         """`thread` cannot be parked on what it has yielded: have it raised there."""
-        self.resume(thread, thread._coro.throw, no_wait(thread.name, waiting, error))
+        self._resume(thread, thread._coro.throw, no_wait(thread.name, waiting, error))
 
     def _misled(self, thread: Thread) -> None:
         """An operation has finished whose thread belongs to the loop of another OS thread."""
@@ -221,9 +221,8 @@ def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
         thread.waiting_on = waiting
         if finished or thread._errors is not None:
             stepper._go_on(thread, waiting, finished)
-    thread = waiting = (
-        None  # an error has this frame behind its own, and the thread it has ended has the error: no cycle
-    )
+    # An error has this frame behind its own, and the thread that it has ended has the error: no cycle.
+    thread = waiting = None
 
 
 def _step_shared(stepper: Stepper, thread: Thread) -> None:
@@ -238,7 +237,7 @@ def _step_shared(stepper: Stepper, thread: Thread) -> None:
             scheduler.before_interruption(thread)
         thread.waiting_on = None
     try:
-        stepper.resume(thread, thread._coro.send, None)
+        stepper._resume(thread, thread._coro.send, None)
     finally:
         stepper.current = None
         del thread  # see _step()
