@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -28,6 +29,19 @@ if os.environ.get("SOCKET2_POLLER") == "kqueue" and "kqueue" not in pollers.avai
     from .kqueue_sim import simulator
 
     pollers.register("kqueue", lambda: Kqueue(simulator()))
+
+
+def do_not_inherit_signals() -> None:
+    """Undo what the tests were started with: a shell's background job has SIGINT ignored, and nohup's SIGHUP."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCHLD", "SIGALRM"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+do_not_inherit_signals()
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _LITTLE_S = 3.0
@@ -67,6 +81,7 @@ def nothing_left_behind() -> Iterator[None]:
     open_before = descriptors()
     os_threads_before = set(threading.enumerate())
     yield
+    peers.free_refusing_ports()
     left: list[str] = []
     scheduler = local.scheduler
     if scheduler is not None:

@@ -34,7 +34,7 @@ from socket2.eyeballs import interleaved
 from socket2.scheduler import current_scheduler
 
 from .conftest import descriptors
-from .interop.peers import LIMIT_S, Program, needs, run
+from .interop.peers import LIMIT_S, Program, needs, refusing_port, run, swallowing
 from .test_udp import needs_abstract, needs_inet6, needs_unix
 
 
@@ -45,30 +45,14 @@ def at(host: str, port: int) -> Address:
 
 @contextmanager
 def black_hole(host: str = "127.0.0.1") -> Iterator[Address]:
-    """An address where attempts to connect get no answer at all: the queue of its listener is full."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with ExitStack() as stack:
-        full = stack.enter_context(socket.create_server((host, 0), family=family, backlog=0))
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket(family))
-            filler.setblocking(False)
-            filler.connect_ex(full.getsockname())
-        yield at(host, full.getsockname()[1])
-
-
-_refused: set[int] = set()
+    """An address where attempts to connect get no answer at all."""
+    with swallowing(host) as port:
+        yield at(host, port)
 
 
 def refusing(host: str = "127.0.0.1") -> Address:
-    """An address with a port that nobody listens on, and that was not given before."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    while True:
-        with socket.socket(family) as sock:
-            sock.bind((host, 0))
-            port = sock.getsockname()[1]
-        if port not in _refused:
-            _refused.add(port)
-            return at(host, port)
+    """An address with a port that refuses."""
+    return at(host, refusing_port(host))
 
 
 @pytest.fixture

@@ -18,7 +18,18 @@ from time import monotonic
 
 import pytest
 
-from .interop.peers import LIMIT_S, ROOT, Program, beside, connect, pattern, python, receive_all, receive_exactly
+from .interop.peers import (
+    LIMIT_S,
+    ROOT,
+    Program,
+    beside,
+    connect,
+    pattern,
+    python,
+    receive_all,
+    receive_exactly,
+    swallowing,
+)
 
 EXAMPLES = ROOT / "examples"
 STOP_S = 1.0
@@ -472,14 +483,7 @@ def test_port_scanner_finds_what_is_open() -> None:
 
 
 def test_port_scanner_gives_up_on_a_port_that_does_not_answer() -> None:
-    with ExitStack() as sockets:
-        # A listener whose queue is full drops what comes: the kernel sends no answer at all.
-        full = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        port = full.getsockname()[1]
-        for _ in range(2):
-            filler = sockets.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", port))
+    with swallowing() as port:
         with python(EXAMPLES / "port_scanner.py", "127.0.0.1", "--ports", str(port), "--timeout", "0.2") as program:
             assert program.wait() == 0
             assert program.stderr() == b""

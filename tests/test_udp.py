@@ -21,7 +21,7 @@ import socket2
 from socket2 import RAW, UDP, Cancelled, Closed, Thread, addr, newthread, osthreads, raw, sleep, timeout, udp, unix
 from socket2.scheduler import current_scheduler
 
-from .interop.peers import LIMIT_S, ROOT, run
+from .interop.peers import LIMIT_S, ROOT, free_refusing_ports, refusing_port, run
 
 
 def has_inet6() -> bool:
@@ -74,12 +74,9 @@ def named(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[threading.Thread]]:
             os_thread.join(LIMIT_S)
 
 
-def free_port() -> int:
-    """A port that nobody uses just now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+def refusing() -> int:
+    """A port that refuses for the rest of the test."""
+    return refusing_port(kind=socket.SOCK_DGRAM)
 
 
 async def receive(sock: UDP, n: int = 100) -> bytes:
@@ -506,7 +503,7 @@ def test_receiving_and_sending_go_on_at_the_same_time(a: UDP, b: UDP) -> None:
 
 def test_a_refused_datagram_is_told_by_the_next_receive_and_the_socket_is_well(a: UDP, b: UDP) -> None:
     async def main() -> None:
-        await a.connect("127.0.0.1", free_port())
+        await a.connect("127.0.0.1", refusing())
         await a.send(b"nobody is there")
         with pytest.raises(ConnectionRefusedError):
             await a.recv(100)
@@ -519,11 +516,12 @@ def test_a_refused_datagram_is_told_by_the_next_receive_and_the_socket_is_well(a
 
 def test_a_refused_datagram_is_told_by_the_next_send_and_only_once(a: UDP) -> None:
     async def main() -> None:
-        port = free_port()
+        port = refusing()
         await a.connect("127.0.0.1", port)
         await a.send(b"nobody is there")
         with pytest.raises(ConnectionRefusedError):
             await a.send(b"not sent")
+        free_refusing_ports()
         with udp() as late:
             late.bind("127.0.0.1", port)
             await a.send(b"hello")
@@ -534,7 +532,7 @@ def test_a_refused_datagram_is_told_by_the_next_send_and_only_once(a: UDP) -> No
 
 def test_a_receiver_that_waits_is_told_of_a_refusal(a: UDP) -> None:
     async def main() -> None:
-        await a.connect("127.0.0.1", free_port())
+        await a.connect("127.0.0.1", refusing())
         receiver = newthread(receive, a)
         await a.send(b"nobody is there")
         with pytest.raises(ConnectionRefusedError):
@@ -545,7 +543,7 @@ def test_a_receiver_that_waits_is_told_of_a_refusal(a: UDP) -> None:
 
 def test_an_unconnected_socket_is_not_told_of_refusals(a: UDP, b: UDP) -> None:
     async def main() -> None:
-        await a.sendto(b"nobody is there", "127.0.0.1", free_port())
+        await a.sendto(b"nobody is there", "127.0.0.1", refusing())
         await a.sendto(b"hello", *b.getsockname())
         assert await b.recv(100) == b"hello"
 

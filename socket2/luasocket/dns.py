@@ -85,10 +85,11 @@ def _getnameinfo(
 ) -> Generator[Any, None, tuple[list[str] | None, str | Message | None]]:
     names: list[str] = []
     port = None
+    flags = 0 if address is not None else socket.NI_NUMERICHOST  # nobody is asked for a name that nobody wants
     try:
         for _, _, _, _, sockaddr in (yield from _ask(address, service)):
             purpose = f"look-up of {sockaddr[0]!r}"
-            name, port = yield from lookups.call(purpose, socket.getnameinfo, (sockaddr, 0))
+            name, port = yield from lookups.call(purpose, socket.getnameinfo, (sockaddr, flags))
             if address is not None:
                 names.append(name)
     except OSError as error:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import IO, Any, Generic, Literal, ParamSpec, TypeVar
@@ -152,16 +152,15 @@ class Program:
         with tempfile.TemporaryFile() as given:
             given.write(stdin)
             given.seek(0)
-            with _sigint_not_ignored():
-                self.process = subprocess.Popen(
-                    command,
-                    bufsize=0,
-                    stdin=subprocess.PIPE if _CTRL_C_BY_STDIN else given if stdin else subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    env=_with_ctrl_c(os.environ | (env or {})),
-                    start_new_session=True,
-                )
+            self.process = subprocess.Popen(
+                command,
+                bufsize=0,
+                stdin=subprocess.PIPE if _CTRL_C_BY_STDIN else given if stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_with_ctrl_c(os.environ | (env or {})),
+                start_new_session=True,
+            )
         assert self.process.stdout is not None
         assert self.process.stderr is not None
         self._stdout = _Output(self.process.stdout)
@@ -264,19 +263,6 @@ def _with_ctrl_c(env: dict[str, str]) -> dict[str, str]:
     return env | {"PYTHONPATH": os.pathsep.join(search)}
 
 
-@contextmanager
-def _sigint_not_ignored() -> Iterator[None]:
-    """Let a program that is started here get SIGINT: a shell's background job has it ignored, and hands that down."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 # Blocking sockets of the standard library, for OS threads.
 
 
@@ -340,6 +326,64 @@ async def echo_all(conn: socket2.TCP) -> None:
     with conn:
         while data := await conn.recv(65536):
             await conn.sendall(data)
+
+
+# Addresses that refuse, or do not answer. What is outside of this process would depend on the machine's network.
+
+_refusing: list[socket.socket] = []
+
+
+def refusing_port(host: str = "127.0.0.1", kind: int = socket.SOCK_STREAM) -> int:
+    """A port that refuses for the rest of the test. It is bound, so that nobody else is given it."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+    _refusing.append(sock)
+    sock.bind((host, 0))
+    if kind == socket.SOCK_DGRAM:
+        sock.connect(sock.getsockname())  # it takes datagrams from itself only
+    port: int = sock.getsockname()[1]
+    return port
+
+
+def free_refusing_ports() -> None:
+    while _refusing:
+        _refusing.pop().close()
+
+
+_BACKLOG = 1
+_TCP_INFO_QUEUED = 24  # where tcpi_unacked is in struct tcp_info: of a listener, how many wait to be accepted
+
+
+@contextmanager
+def swallowing(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """A TCP port where attempts to connect get no answer at all: the queue of its listener is full.
+
+    Linux has room for one more than the backlog, and then drops what comes. A backlog of 0 would do that to the first
+    one, too, where there are no SYN cookies.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.create_server((host, port), family=family, backlog=_BACKLOG))
+        where = full.getsockname()
+        for _ in range(_BACKLOG + 1):
+            filler = stack.enter_context(socket.socket(family))
+            filler.settimeout(LIMIT_S)
+            filler.connect(where)
+        if sys.platform == "linux":
+            deadline = monotonic() + LIMIT_S
+            while _queued(full) <= _BACKLOG:  # the last step of a connection may be on its way still
+                assert monotonic() < deadline, f"{_queued(full)} of {_BACKLOG + 1} connections have come"
+                os.sched_yield()
+        else:
+            for _ in range(3):
+                filler = stack.enter_context(socket.socket(family))
+                filler.setblocking(False)
+                filler.connect_ex(where)
+        yield where[1]
+
+
+def _queued(listener: socket.socket) -> int:
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    return int.from_bytes(info[_TCP_INFO_QUEUED : _TCP_INFO_QUEUED + 4], sys.byteorder)
 
 
 @contextmanager

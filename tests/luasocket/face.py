@@ -41,8 +41,8 @@ def server(address: str = "127.0.0.1") -> tuple[luasocket.TCP, int]:
     return made, port
 
 
-def closed_port() -> int:
-    """A port that nobody listens on."""
+def free_port() -> int:
+    """A port that nobody uses just now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

@@ -17,9 +17,9 @@ import socket2
 from socket2 import luasocket, osthreads
 from socket2.luasocket import options
 
-from ..interop.peers import LIMIT_S, ROOT
-from .face import Do, Pair, closed_port
-from .test_tcp import has_ipv6, ipv6
+from ..interop.peers import LIMIT_S, ROOT, refusing_port, swallowing
+from .face import Do, Pair, free_port
+from .test_tcp import NOT_OURS, has_ipv6, ipv6
 
 NO_NAME = ("host or service not provided, or not known", "temporary failure in name resolution")
 
@@ -130,24 +130,26 @@ async def test_bind_and_connect_tell_why_not(do: Do) -> None:
         assert made is None
         assert err in NO_NAME
         assert await do(shortcut, "127.0.0.1", "nosuchservice") == (None, "service not supported for socket type")
-    assert await do(luasocket.bind, "192.0.2.1", 0) == (None, "Cannot assign requested address")
-    assert await do(luasocket.connect, "127.0.0.1", closed_port()) == (None, "connection refused")
-    assert await do(luasocket.connect, "localhost", closed_port()) == (None, "connection refused")
+    assert await do(luasocket.bind, NOT_OURS, 0) == (None, "Cannot assign requested address")
+    assert await do(luasocket.connect, "127.0.0.1", refusing_port()) == (None, "connection refused")
+    assert await do(luasocket.connect, "localhost", refusing_port()) == (None, "connection refused")
 
 
 async def test_connect_from_an_address(do: Do) -> None:
     server, _ = await do(luasocket.bind, "127.0.0.1", 0)
     with server:
         port = server.getsockname()[1]
-        own = closed_port()
-        client, err = await do(luasocket.connect, "127.0.0.1", port, "127.0.0.1", own)
+        err = "address already in use"
+        while err == "address already in use":  # by somebody who was faster
+            own = free_port()
+            client, err = await do(luasocket.connect, "127.0.0.1", port, "127.0.0.1", own)
         assert err is None
         with client:
             assert client.getsockname() == ("127.0.0.1", own, "inet")
         client, err = await do(luasocket.connect, "localhost", port, "127.0.0.1")
         assert err is None
         client.close()
-        assert await do(luasocket.connect, "127.0.0.1", port, "192.0.2.1", 0) == (
+        assert await do(luasocket.connect, "127.0.0.1", port, NOT_OURS, 0) == (
             None,
             "Cannot assign requested address",
         )
@@ -182,10 +184,12 @@ def test_what_is_no_address_raises(arguments: Any) -> None:
 
 
 async def test_cancelled_no_socket_is_left(do: Do) -> None:
-    thread = socket2.newthread(luasocket.connect, "192.0.2.1", 9)
-    thread.cancel()
-    while not thread.done:
-        await do(luasocket.sleep, 0)
+    with swallowing() as port:
+        thread = socket2.newthread(luasocket.connect, "127.0.0.1", port)
+        assert not thread.done
+        thread.cancel()
+        while not thread.done:
+            await do(luasocket.sleep, 0)
 
 
 async def test_a_warning_names_the_line_that_made_it(do: Do) -> None:
@@ -399,6 +403,19 @@ async def test_getnameinfo(do: Do) -> None:
     assert err in NO_NAME
     with pytest.raises(TypeError, match="cannot be both nil"):
         luasocket.dns.getnameinfo(None)
+
+
+async def test_the_resolver_is_not_asked_for_a_name_that_nobody_wants(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
+    really = socket.getnameinfo
+    asked = []
+
+    def getnameinfo(sockaddr: Any, flags: int) -> Any:
+        asked.append(flags)
+        return really(sockaddr, flags)
+
+    monkeypatch.setattr(socket, "getnameinfo", getnameinfo)
+    assert await do(luasocket.dns.getnameinfo, None, 9) == ([], really(("127.0.0.1", 9), socket.NI_NUMERICHOST)[1])
+    assert set(asked) == {socket.NI_NUMERICHOST}
 
 
 def test_gethostname() -> None:

@@ -10,8 +10,8 @@ import pytest
 from socket2 import luasocket
 from socket2.luasocket import options
 
-from ..interop.peers import LIMIT_S
-from .face import Do, Pair, closed_port
+from ..interop.peers import LIMIT_S, refusing_port
+from .face import Do, Pair
 from .test_tcp import ipv6
 
 BOOLEANS = [
@@ -217,7 +217,7 @@ async def test_set_before_there_is_a_socket_it_is_remembered(do: Do, pair: Pair)
         assert client.setoption("tcp-nodelay", True) == (1, None)
         assert client.getoption("tcp-nodelay") == (True, None)
         assert client.getfd() == -1
-        assert await do(client.connect, "127.0.0.1", closed_port()) == (None, "connection refused")
+        assert await do(client.connect, "127.0.0.1", refusing_port()) == (None, "connection refused")
         assert client.getoption("tcp-nodelay") == (True, None)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             assert await do(client.connect, *listener.getsockname()) == (1, None)

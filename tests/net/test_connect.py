@@ -15,6 +15,7 @@ import socket2
 from socket2 import net
 from socket2.net import AggregateError, BlockList, RangeError, Server, Socket
 
+from ..interop.peers import swallowing
 from .scene import SOCKET_EVENTS, all_of, ended, failed, greet, noting, record, run, started, turns, until
 
 
@@ -381,14 +382,7 @@ def test_an_attempt_that_takes_too_long() -> None:
     """A listener whose backlog is full answers nobody."""
 
     async def main() -> None:
-        with socket.socket() as full, socket.socket() as first, socket.socket() as second:
-            full.bind(("127.0.0.2", 0))
-            full.listen(0)
-            for sock in (first, second):
-                sock.setblocking(False)
-                sock.connect_ex(full.getsockname())
-            await turns()
-            port = full.getsockname()[1]
+        with swallowing("127.0.0.2") as port:
             async with greeter(port, "127.0.0.1"):
                 options = {"port": port, "autoSelectFamilyAttemptTimeout": 20, **finding("127.0.0.2", "127.0.0.1")}
                 client = net.connect(options)
