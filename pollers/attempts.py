@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # sent urgent data.
 DRAINS = 0x002
 
+# Another: a receive has returned the end of the stream, which is what it stays, whatever the sends meet later.
+ENDED = 0x800
+
 # A writer whose peer has gone gets EPIPE, whatever the program made of SIGPIPE. Where there is no such flag
 # (macOS, Windows) the poller of that system sees to it.
 NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
@@ -44,31 +47,56 @@ _THIS_CONNECTION_NAMES = (
 THIS_CONNECTION = {getattr(errno, name, None) for name in _THIS_CONNECTION_NAMES.split()} - {None}
 _ACCEPTS_MAX = 64
 
+# Why the kernel may have ended a connection. It tells once, whoever asks first: see Handle.told().
+_ENDS_NAMES = (
+    "ECONNABORTED ECONNREFUSED ECONNRESET EHOSTDOWN EHOSTUNREACH ENETDOWN ENETRESET ENETUNREACH ENONET EPROTO ETIMEDOUT"
+)
+ENDS = {getattr(errno, name, None) for name in _ENDS_NAMES.split()} - {None}
+
 # Where EWOULDBLOCK and EAGAIN are one number, EAGAIN has been dealt with before this is asked.
 _IN_PROGRESS = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR, errno.EWOULDBLOCK}
 
 
 def recv(handle: Handle, n: int) -> bytes:
     data = handle.sock.recv(n)
-    if len(data) < n and handle.armed & DRAINS:
-        handle.reading.ready = False
+    if len(data) < n:
+        if not data:
+            end_of_stream(handle)
+        elif handle.armed & DRAINS:
+            handle.reading.ready = False
     return data
+
+
+def end_of_stream(handle: Handle) -> None:
+    """Nothing was received: raise why, if that was told to somebody else."""
+    error = handle.told()
+    if error is not None:
+        raise error
 
 
 def recv_into(handle: Handle, argument: tuple[Any, int]) -> int:
     buffer, n = argument
     count = handle.sock.recv_into(buffer, n)
-    if count < n and handle.armed & DRAINS:
-        handle.reading.ready = False
+    if count < n:
+        if not count:
+            end_of_stream(handle)
+        elif handle.armed & DRAINS:
+            handle.reading.ready = False
     return count
 
 
 def recvfrom(handle: Handle, n: int) -> tuple[bytes, Address]:
-    return handle.sock.recvfrom(n)
+    received = handle.sock.recvfrom(n)
+    if n and not received[0]:
+        end_of_stream(handle)
+    return received
 
 
 def recvfrom_into(handle: Handle, argument: tuple[Any, int]) -> tuple[int, Address]:
-    return handle.sock.recvfrom_into(*argument)
+    received = handle.sock.recvfrom_into(*argument)
+    if argument[1] and not received[0]:
+        end_of_stream(handle)
+    return received
 
 
 def accept(handle: Handle, _: None) -> tuple[Handle, Address]:
@@ -133,17 +161,21 @@ def connect(handle: Handle, progress: list[Any]) -> None:
     """`progress` is [address, begun]: once begun, connect(2) is asked again how it stands."""
     address, begun = progress
     sock = handle.sock
-    if begun and (failure := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
+    if begun and (failure := handle.failure or sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
         raise system_error(failure)
     number = sock.connect_ex(address)
     if number == 0 or (begun and number == errno.EISCONN):
+        handle.begin_anew()
         return
     if number == errno.EAGAIN:
         # A UNIX listener's queue is full. Nothing is under way and no event will come of it.
         raise Exhausted(number, os.strerror(number))
-    progress[1] = True
     if number in _IN_PROGRESS:
+        if not begun:
+            handle.begin_anew()
+        progress[1] = True
         raise BlockingIOError(number, os.strerror(number))
+    progress[1] = True
     raise system_error(number)
 
 

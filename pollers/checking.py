@@ -183,6 +183,9 @@ class CheckedHandle:
     def wait_writable(self, owner: object = None, /) -> Operation[None]:
         return self._watch(self.writing, self.inner.wait_writable(owner))
 
+    def told(self, error: OSError | None = None, /) -> OSError | None:
+        return self.inner.told(error)  # type: ignore[no-any-return]
+
     def close(self) -> None:
         self._closing()
         self.inner.close()

@@ -153,7 +153,7 @@ class Engine:
                 except BlockingIOError:
                     side.ready = False
                 except Exception as error:
-                    side.end(error)
+                    side.fail(error)
                     finished.append(side)
                 else:
                     side.state = FINISHED

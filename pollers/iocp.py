@@ -128,7 +128,7 @@ class Iocp(Engine):
     def conclude(self, side: readiness.Direction, value: Any = None, error: BaseException | None = None) -> None:
         """The operation parked here is over."""
         if error is not None:
-            side.end(error)
+            side.fail(error)
         else:
             side.value = value
             side.state = FINISHED | side.state & (CLOSED | FORKED)

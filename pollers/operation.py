@@ -202,6 +202,14 @@ class Handle(Protocol):
     def wait_writable(self, owner: object = None, /) -> Operation[None]:
         """Wait until a send would not block."""
 
+    def told(self, error: OSError | None = None, /) -> OSError | None:
+        """Return what a call made on `sock` has come to: of its `error`, or with None of the end of the stream.
+
+        For whoever receives, sends or reads SO_ERROR without an operation. The kernel tells once why a connection has
+        ended, whoever asks first, and leaves EPIPE or an end of stream to the others. So each who is told tells, and
+        the others raise it as well: a connection that was reset has no end of stream, unless that came before.
+        """
+
     def close(self) -> None:
         """End both operations with Closed, unregister, close. In this order; a second call does nothing."""
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # What the kernel is given at a time; a cancelled send or sendfile tells how much of it has gone.
 _SEND_MAX = 1 << 30
-_TRANSMIT_MAX = 1 << 20
+_COPY_MAX = _TRANSMIT_MAX = 1 << 20
 
 
 def is_listening(sock: socket.socket) -> bool:
@@ -167,7 +167,11 @@ class Send(Request):
     consumes = True
 
     def begin(self) -> int:
-        buffer = ffi.from_buffer(self.side.value)
+        data = self.side.value
+        if not isinstance(data, bytes):  # which may be changed, and made shorter, as soon as its sender has been told
+            with memoryview(data) as view, view.cast("B") as octets:
+                data = bytes(octets[:_COPY_MAX])
+        buffer = ffi.from_buffer(data)
         self.memory.append(buffer)
         return winsock.send(self.handle.fd, self.overlapped, buffer, min(len(buffer), _SEND_MAX))
 

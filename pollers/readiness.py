@@ -8,11 +8,12 @@ nothing, and a wait that is given up has consumed nothing. Knows sockets; knows 
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from . import attempts
-from .attempts import DRAINS
+from .attempts import DRAINS, ENDED, ENDS
 from .operation import (
     CLOSED,
     FAILED,
@@ -27,6 +28,7 @@ from .operation import (
     Busy,
     Closed,
     Operation,
+    system_error,
     unwatched,
 )
 
@@ -73,6 +75,8 @@ class Direction:
                 value = attempt(self.handle, value)
             except BlockingIOError:
                 self.ready = False
+            except OSError:
+                raise self.handle.told(sys.exc_info()[1]) from None  # type: ignore[arg-type, misc]
             else:
                 self.handle.poller.streak += 1
                 return value
@@ -183,10 +187,14 @@ class Direction:
             self.ready = False
             return False
         except Exception as error:
-            self.end(error)
+            self.fail(error)
         else:
             self.state = FINISHED
         return True
+
+    def fail(self, error: BaseException) -> None:
+        """The attempt made here has failed, or the kernel says so."""
+        self.end(self.handle.told(error) or error if isinstance(error, OSError) else error)
 
     def abandon(self) -> None:
         """The operation was thrown into where it waited: it ends here, and an accepted connection is kept."""
@@ -233,7 +241,7 @@ class Writing(Direction):
 class Handle:
     """A socket and its two directions."""
 
-    __slots__ = ("armed", "fd", "poller", "reading", "sock", "writing")
+    __slots__ = ("armed", "failure", "fd", "poller", "reading", "sock", "writing")
 
     directions: tuple[type[Reading], type[Writing]] = (Reading, Writing)
 
@@ -244,7 +252,8 @@ class Handle:
         reading, writing = self.directions
         self.reading = reading(self)
         self.writing = writing(self)
-        self.armed = DRAINS if drains else 0  # the bits that the back end watches, and DRAINS
+        self.armed = DRAINS if drains else 0  # the bits that the back end watches, DRAINS and ENDED
+        self.failure = 0  # the errno of what has ended the connection, once the kernel has told
 
     def fileno(self) -> int:
         return self.fd
@@ -289,12 +298,15 @@ class Handle:
                     sent = self.sock.send(data, attempts.NOSIGNAL)
                 except BlockingIOError:
                     side.ready = False
+                except OSError as error:
+                    raise self.told(error) from None  # type: ignore[misc]
                 self.poller.streak += 1
                 if sent == len(data):
                     return
             with memoryview(data) as view, view.cast("B") as octets:
                 while True:
-                    sent += yield from side.operate(attempts.send, octets[sent:], owner)
+                    with octets[sent:] as rest:  # an error has this frame: no view of the data may live on in it
+                        sent += yield from side.operate(attempts.send, rest, owner)
                     if sent == len(octets):
                         return
         except BaseException as error:
@@ -313,6 +325,28 @@ class Handle:
 
     def wait_writable(self, owner: object = None, /) -> Operation[None]:
         return self.writing.operate(attempts.wait_writable, None, owner)
+
+    def told(self, error: OSError | None = None, /) -> OSError | None:
+        if self.sock.type != socket.SOCK_STREAM:
+            return error
+        if error is None:
+            if self.failure and not self.armed & ENDED:
+                return system_error(self.failure)
+            self.armed |= ENDED
+        elif error.errno in ENDS:
+            self.failure = error.errno  # type: ignore[assignment]
+        elif isinstance(error, BrokenPipeError):
+            if not self.failure and self.fd >= 0:
+                number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # some systems have not told yet
+                self.failure = number if number in ENDS else 0
+            if self.failure:
+                return system_error(self.failure)
+        return error
+
+    def begin_anew(self) -> None:
+        """There is another connection, or one under way: what ended an earlier attempt is no matter of its."""
+        self.failure = 0
+        self.armed &= ~ENDED
 
     def keep(self, accepted: tuple[Handle, Address]) -> None:
         """Put a connection that nobody took back, for the next accept."""

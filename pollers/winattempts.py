@@ -12,7 +12,7 @@ import operator
 import socket
 from typing import TYPE_CHECKING, Any
 
-from .attempts import DRAINS
+from .attempts import DRAINS, end_of_stream
 from .operation import Address, system_error
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def recv(handle: Handle, n: int) -> bytes:
         if error.errno != errno.ESHUTDOWN:
             raise
         return b""
-    if len(data) < n:
+    if not data:
+        end_of_stream(handle)
+    elif len(data) < n:
         handle.reading.ready = False
     return data
 
@@ -45,7 +47,9 @@ def recv_into(handle: Handle, argument: tuple[Any, int]) -> int:
         if error.errno != errno.ESHUTDOWN:
             raise
         return 0
-    if count < n:
+    if not count:
+        end_of_stream(handle)
+    elif count < n:
         handle.reading.ready = False
     return count
 
