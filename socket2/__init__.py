@@ -11,13 +11,15 @@ from pollers import Busy, Cancelled, Closed, Operation
 
 from .addr import Address, AddressList, addr
 from .buffer import IncompleteRead, LimitExceeded
+from .connections import between_requests
 from .descriptors import recv_fds, send_fds
 from .endpoint import bind, connect, listen
 from .jobs import runafter, runat, runevery
 from .listeners import inherited_listeners
 from .loop import epoll_fd, iocp, kqueue_fd, newthread, poll, run, serve_threads, start, stop
 from .osthreads import call_in_thread
-from .server import Server, between_requests, serve
+from .server import Server
+from .serving import serve
 from .sockets import Socket
 from .stream import Stream, stream
 from .sync import Event, Lock, Queue, Semaphore

@@ -93,7 +93,7 @@ def listen(where: Host, port: Port = None, backlog: int | None = None, **options
     assert isinstance(sock, TCP)
     try:
         if sock.family == "unix" and isinstance(host, str):
-            _remove_stale(host)
+            remove_stale(host)
         sock.listen(host, port, backlog)
     except BaseException:
         sock.close()
@@ -137,7 +137,7 @@ def _made(where: Host, port: Port, type: str, options: dict[str, Any], made_at: 
     return sock, host, port
 
 
-def _remove_stale(path: str) -> None:
+def remove_stale(path: str) -> None:
     """Remove the socket of a server that has gone: one that refuses to be connected to."""
     with suppress(OSError):
         if path.startswith("\0") or not stat.S_ISSOCK(os.stat(path).st_mode):

@@ -11,22 +11,27 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+from .locking import lock
 
 if TYPE_CHECKING:
     from pollers import Poller
 
 
 _active: Interrupts | None = None  # the one of the main OS thread, while its loop runs
+_coming = 0  # it is about to run one
+_calls: deque[Callable[[], Any]] = deque()  # which the main OS thread is to make
 
 
 class Interrupts:
     """A context: signals end the wait of `poller`, and `noted` counts the Ctrl-Cs that are yet to be delivered.
 
-    `wake()` makes the loop look at it.
+    `wake()` makes the loop look at it, and at `calls`.
     """
 
     def __init__(self, poller: Poller, wake: Callable[[], None]) -> None:
@@ -35,6 +40,7 @@ class Interrupts:
         self._handler: Any = None
         self._wakeup_fd: int | None = None
         self.noted = 0
+        self.calls: Collection[Callable[[], Any]] = ()  # to be made in this OS thread, as it is the main one
 
     def __enter__(self) -> None:
         global _active
@@ -44,7 +50,9 @@ class Interrupts:
             previous = signal.set_wakeup_fd(-1)
         except ValueError:
             return  # in another interpreter than the first, which has no signals
-        _active = self
+        with lock:
+            _active = self
+            self.calls = _calls
         if previous == -1:
             self._wakeup_fd = self._poller.wakeup_fileno()
             signal.set_wakeup_fd(self._wakeup_fd, warn_on_full_buffer=False)
@@ -56,8 +64,11 @@ class Interrupts:
 
     def __exit__(self, *_: object) -> None:
         global _active
-        if _active is self:
-            _active = None
+        ends = _active is self
+        with lock:
+            if ends:
+                _active = None
+                self.calls = ()
         if self._handler is not None:
             if signal.getsignal(signal.SIGINT) == self._handler:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -68,6 +79,13 @@ class Interrupts:
                 with suppress(OSError, ValueError):  # somebody else's, and he may have closed it
                     signal.set_wakeup_fd(current)
             self._wakeup_fd = None
+        if ends:
+            make_calls()
+
+    def take_over(self) -> Callable[[int, FrameType | None], None]:
+        """Return a handler of SIGINT, in whose place comes Python's when the loop ends."""
+        handler = self._handler = self._interrupted
+        return handler
 
     def _interrupted(self, signum: int, frame: FrameType | None) -> None:
         self.noted += 1
@@ -77,8 +95,75 @@ class Interrupts:
         self._wake()
 
 
+def call_in_main(call: Callable[[], Any]) -> bool:
+    """Have the main OS thread make a call: now if this is it, else between two turns of its loop.
+
+    False: it runs no loop.
+    """
+    if threading.current_thread() is threading.main_thread():
+        call()
+        return True
+    with lock:
+        active = _active
+        if active is None and not _coming:
+            return False
+        _calls.append(call)
+    if active is not None:
+        active._wake()
+    return True
+
+
+def make_calls() -> None:
+    """Make the calls that others have left to the main OS thread, which this is."""
+    while _calls:
+        _calls.popleft()()
+
+
+class main_is_coming:
+    """A block in which this OS thread is about to run its loop: if it is the main one, it makes calls as one that has.
+
+    Others that serve the same scheduler may be there before it.
+    """
+
+    def __init__(self) -> None:
+        self._counts = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> None:
+        global _coming
+        with lock:
+            _coming += self._counts
+
+    def __exit__(self, *_: object) -> None:
+        global _coming
+        with lock:
+            _coming -= self._counts
+        if self._counts:
+            make_calls()
+
+
+def as_it_is_now(handler: Any) -> Any:
+    """What stands for a handler that is to be put back: the loop's own comes and goes with the loop."""
+    if handler is signal.default_int_handler or isinstance(getattr(handler, "__self__", None), Interrupts):
+        return _active.take_over() if _active is not None else signal.default_int_handler
+    return handler
+
+
+def may_wake() -> bool:
+    """Whether the program handles a signal by Python code of its own: that may wake who waits for nothing else."""
+    return any(
+        callable(handler)
+        and handler is not signal.default_int_handler
+        and not isinstance(getattr(handler, "__self__", None), Interrupts)
+        and getattr(handler, "__module__", "") != "socket2.debug"
+        for handler in map(signal.getsignal, signal.valid_signals())
+    )
+
+
 def _after_fork_in_child() -> None:
     """The handler and the wake-up descriptor are the parent's loop's, whichever OS thread has forked."""
+    global _coming
+    _calls.clear()
+    _coming = 0
     if _active is not None:
         _active.__exit__()
 

@@ -14,10 +14,12 @@ from dataclasses import replace
 from typing import Any
 
 import pollers
-from pollers import operation
+from pollers import Closed, operation
 
 from .addr import Address, AddressList, Host, Port, Query, resolve
+from .endpoint import remove_stale, split
 from .tcp import TCP, tcp
+from .udp import unix
 
 _NOT_HERE = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}  # of a family that this system or interface does without
 
@@ -29,9 +31,22 @@ _LISTEN_FDS_START = 3
 
 
 def queries_of(host: Host, port: Port) -> list[Query]:
-    """What to look up for a server's host: any interface and loopback are addresses of both families."""
+    """What to look up for a server's place: any interface and loopback are addresses of both families."""
+    host, port, family = _split(host, port)
+    if family is not None:
+        return [Query(host, port, "stream", family, None, ())]
     both = host is None or host is False or (isinstance(host, str) and host.lower() in ("", "*", "localhost"))
     return [Query(host, port, "tcp", family, None, ()) for family in (("inet", "inet6") if both else (None,))]
+
+
+def _split(host: Host, port: Port) -> tuple[Host, Port, str | None]:
+    """As endpoint.split(), but that a host may come without any port, "::1" for one."""
+    if port or not isinstance(host, (str, bytes, os.PathLike)):
+        return host, port, None
+    try:
+        return split(host)
+    except ValueError:
+        return (host.removeprefix("[").removesuffix("]") if isinstance(host, str) else host), port, None
 
 
 @operation
@@ -65,7 +80,7 @@ def bind(answers: Sequence[AddressList], reuse_port: bool) -> list[TCP]:
         try:
             return _bind(answers, reuse_port)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or answers[0][0].port:
+            if error.errno != errno.EADDRINUSE or answers[0][0].port or answers[0][0].family == "unix":
                 raise
     return _bind(answers, reuse_port)
 
@@ -79,7 +94,7 @@ def _bind(answers: Sequence[AddressList], reuse_port: bool) -> list[TCP]:
                 for address in answer:
                     if address.sockaddr not in bound:  # a look-up may tell one twice
                         sock = bound[address.sockaddr] = _bind_to(_at_port(address, port), reuse_port)
-                        port = sock.getsockname()[1]
+                        port = port or _port_of(sock)
             except OSError as error:
                 last = at == len(answers) and not bound
                 if last or len(answers) == 1 or error.errno not in _NOT_HERE:
@@ -92,12 +107,14 @@ def _bind(answers: Sequence[AddressList], reuse_port: bool) -> list[TCP]:
 
 
 def _bind_to(address: Address, reuse_port: bool) -> TCP:
-    sock = tcp(address.family)
+    sock = unix() if address.family == "unix" else tcp(address.family)
     try:
+        if address.family == "unix":
+            remove_stale(address.sockaddr)
         pollers.prepare_listener(sock._std)
         if address.family == "inet6":
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if reuse_port:
+        if reuse_port and address.family != "unix":
             sock.setopt("reuseport", True)
         sock.bind(address)
     except BaseException:
@@ -106,8 +123,34 @@ def _bind_to(address: Address, reuse_port: bool) -> TCP:
     return sock
 
 
+def _port_of(sock: TCP) -> int:
+    return 0 if sock.family == "unix" else int(sock.getsockname()[1])
+
+
 def _at_port(address: Address, port: int) -> Address:
+    if address.family == "unix":
+        return address
     return replace(address, sockaddr=(address.sockaddr[0], port, *address.sockaddr[2:]))
+
+
+def check_listener(listener: TCP | socket.socket) -> None:
+    """TypeError for what is no stream socket, Closed, ValueError for one that does not listen."""
+    std = listener._std if isinstance(listener, TCP) else listener
+    # What has more to it than the kernel's socket, as TLS has, would lose that.
+    if not isinstance(std, socket.socket) or hasattr(std, "unwrap"):
+        raise TypeError(f"a server accepts on a TCP or UNIX stream socket, not on {listener!r}")
+    if std.fileno() < 0:
+        raise Closed
+    if std.type != socket.SOCK_STREAM:
+        raise TypeError(f"a server accepts on a TCP or UNIX stream socket, not on {listener!r}")
+    if not std.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise ValueError(f"{listener!r} does not listen")
+
+
+def adopt_listener(listener: TCP | socket.socket) -> TCP:
+    """Return it, or the standard library's as one of ours, which has the descriptor then. Raises as the check does."""
+    check_listener(listener)
+    return listener if isinstance(listener, TCP) else tcp(fileno=listener.detach())
 
 
 def inherited_listeners() -> list[TCP]:

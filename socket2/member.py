@@ -15,7 +15,7 @@ from typing import Any
 
 from pollers import Cancelled
 
-from .interrupts import Interrupts
+from .interrupts import Interrupts, make_calls, may_wake
 from .scheduler import Scheduler, current_scheduler, other_os_threads
 from .sharing import Bell
 from .stepping import Stepper, step
@@ -58,7 +58,7 @@ class Member(Stepper):
 
     def has_reason_to_leave(self) -> bool:
         """Whether the loop has something else to do than to wait, or is over."""
-        if self._stopping or self._interrupts.noted > 0 or self._escaping is not None:
+        if self._stopping or self._interrupts.noted > 0 or self._interrupts.calls or self._escaping is not None:
             return True
         # run() waits on when nothing is left to wait for: another OS thread may bring something.
         return self._main.done if self._main is not None else not self._anything_to_wait_for()
@@ -111,7 +111,7 @@ class Member(Stepper):
             look_again = None
             was_forlorn, forlorn = forlorn, not self._anything_to_wait_for()
             if forlorn:  # nothing but another OS thread could wake it
-                if not other_os_threads():
+                if not other_os_threads() and not may_wake():
                     raise RuntimeError(f"deadlock: nothing is left that could wake {thread!r}")
                 look_again = monotonic() + _LOOK_AGAIN_S
                 if not was_forlorn and self.scheduler.crew is not None:
@@ -131,6 +131,8 @@ class Member(Stepper):
         """Wait until `deadline` at the longest for something to happen; step every thread that it concerns."""
         crew = self.scheduler.crew
         happened = self._turn_alone(deadline) if crew is None else crew.turn(self, deadline)
+        if self._interrupts.calls:
+            make_calls()
         if self._interrupts.noted:
             self._interrupts.noted = 0
             raise KeyboardInterrupt
@@ -166,6 +168,8 @@ class Member(Stepper):
         """How long to wait for the kernel: not at all when there is something else to do, None for ever."""
         scheduler = self.scheduler
         if scheduler.ready or scheduler.inbox or self._interrupts.noted or self._escaping is not None:
+            return 0
+        if self._interrupts.calls:
             return 0
         due = scheduler.timers.next_due()
         if due is None or (deadline is not None and deadline < due):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 
+from .interrupts import main_is_coming
 from .locking import lock
 from .member import Member, current_member
 from .scheduler import Scheduler, find_scheduler
@@ -97,9 +98,10 @@ def serve(count: int) -> bool:
     with lock:
         coming += all_of_us
     try:
-        for hand in hands:
-            hand.start()
-        ended = member.start(None)
+        with main_is_coming():
+            for hand in hands:
+                hand.start()
+            ended = member.start(None)
     finally:
         for hand in hands:
             hand.member.stop()

@@ -7,30 +7,33 @@ The threads that accept survive whatever becomes of connections; each owns its l
 from __future__ import annotations
 
 import logging
-import signal
 import socket
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator
 from contextlib import suppress
-from contextvars import ContextVar
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from pollers import Cancelled, Closed, Operation, operation
 
+from .accepting import Room, accept, accept_in_turn, drain
 from .addr import Host, Port, text_of
-from .listeners import listen_at
+from .connections import Connection, current_connection, name_of
+from .listeners import adopt_listener, listen_at
+from .locking import lock
 from .loop import newthread
 from .member import current_member
-from .signals import catching
 from .sync import Event
 from .tcp import TCP
-from .thread import Thread, currentthread
+from .thread import Thread
 from .timers import duration
-from .waiting import sleep, timeout
-from .waits import Join
+from .waiting import sleep
 
-log = logging.getLogger("socket2")
+log = logging.getLogger("socket2.server")
 
 GRACE_S = 30.0
+FIRST_REQUEST_S = 5.0
 
 # What a poller returns at a time.
 _EVENTS_PER_TURN = 256
@@ -39,105 +42,51 @@ _EVENTS_PER_TURN = 256
 CLEANUP_S = 1.0
 
 
-class _Connection(Join):
-    """A connection and its thread, of whose end it is told as whoever joins it is."""
-
-    __slots__ = ("conn", "cut", "idle", "interruption", "met", "server", "thread")
-
-    def __init__(self, server: Server, conn: TCP) -> None:
-        super().__init__("connection")
-        self.server = server
-        self.conn = conn
-        self.thread: Thread | None = None  # None in its first step
-        self.cut = False
-        self.met = False  # has come to its first between_requests
-        self.idle: Thread | None = None
-        self.interruption: Cancelled | None = None
-
-    def finish(self, result: Any = None) -> bool:
-        """The thread has ended. False: its error is still to be reported."""
-        thread = self.thread or currentthread()
-        self.conn.close()
-        self.server._ended(self)
-        if isinstance(thread._error, ConnectionError):
-            log.info("%s: %s", thread.name, thread._error)
-            return True
-        return False
-
-    def leave(self) -> None:
-        """The server stops: whoever waits here for a request need not."""
-        if self.idle is not None and self.interruption is None:
-            self.interruption = Cancelled("the server stops, and no request is in hand")
-            self.interruption.meant_for = self.idle
-            self.idle.scheduler.interrupt(self.idle, self.interruption)
-
-
-_connection: ContextVar[_Connection | None] = ContextVar("socket2 connection", default=None)
-
-
-class between_requests:
-    """A block in a handler, around the wait for the next request: `with between_requests(): line = yield from ...`.
-
-    When its server stops, a thread in such a block is cancelled at once and not at the end of the grace. What has
-    arrived by then is received, and the thread goes on until it comes here again. A connection's first request is
-    always waited for. In a thread that no server has started the block does nothing.
-    """
-
-    __slots__ = ("_connection",)
-
-    def __init__(self) -> None:
-        self._connection = _connection.get()
-
-    def __enter__(self) -> None:
-        connection = self._connection
-        if connection is None:
-            return
-        if not connection.met:
-            connection.met = True
-            return
-        connection.idle = thread = currentthread()
-        if connection.server.stopping:
-            thread.scheduler.post(connection.leave)  # once it waits: what is there already is still received
-
-    def __exit__(self, *_: object) -> None:
-        connection = self._connection
-        if connection is not None and connection.idle is not None:
-            if connection.interruption is not None:
-                connection.idle.scheduler.forgive(connection.idle, connection.interruption)
-            connection.idle = connection.interruption = None
-
-
 class Server:
     """Accepts connections and starts `handler(conn)` in a thread for each; a function of any kind that can be a thread.
 
-    When that thread ends the connection is closed. An exception of it goes to crashhook() and concerns nobody else; a
-    ConnectionError, which means as a rule that the client has gone, is logged only (as "socket2", INFO).
-    `max_connections`: with so many it stops accepting; others wait in the kernel's queue. (One more may be taken per
-    listener, but for the first, and waits for its turn.)
+    When that thread ends the connection is closed. What it raises concerns nobody else, and is logged as
+    "socket2.server": what the client has caused (it has gone, says nothing, ends within a line, sends too long a one)
+    in one line (INFO), what the handler has done with its traceback (ERROR).
+    `max_connections`: so many are accepted and handled at a time. Others wait in the kernel's queue; when one ends, the
+    listener that has waited longest gets its place.
+    `first_request_s`: how old a connection has to be until stop() takes one that waits for its first request in
+    between_requests() for idle; math.inf: it is waited for as long as the grace lasts.
 
-    TypeError for a handler that cannot be called, ValueError for less than 1 connection.
+    TypeError for a handler that cannot be called, ValueError for less than 1 connection or a negative time.
 
     `stopping`: stop() was called, or no listener is left. `cut`: how many connections it had to cut off. `addresses`:
-    where it listens, or listened, as the standard library has it.
+    where it listens, or listened, as the standard library has it. Any thread of its scheduler may call its methods, in
+    whichever OS thread that runs: what several of them change is changed under a lock, which nobody waits under.
     """
 
-    def __init__(self, handler: Callable[[TCP], Any], *, max_connections: int | None = None) -> None:
+    def __init__(
+        self,
+        handler: Callable[[TCP], Any],
+        *,
+        max_connections: int | None = None,
+        first_request_s: float = FIRST_REQUEST_S,
+    ) -> None:
         if not callable(handler):
             raise TypeError(f"a handler is a function, not {handler!r}")
         if max_connections is not None and max_connections < 1:
             raise ValueError(f"a server has room for 1 connection or more, not {max_connections!r}")
+        # Under the lock are changed: these, and what is said of a Connection there.
         self.stopping = False
         self.cut = 0
+        self._accepting: dict[TCP, Thread | None] = {}
+        self._connections: dict[Connection, None] = {}
+        self._queued: deque[TCP] = deque()  # accepted at the end, and there is no room for them yet
+        self._cutting = False
+        self._failure: Exception | None = None
+        # These are not changed, or take the lock themselves.
         self.addresses: list[Any] = []
         self._handler = handler
         self._name = getattr(handler, "__qualname__", "connection")
-        self._max = max_connections
-        self._accepting: dict[TCP, Thread | None] = {}
-        self._connections: dict[_Connection, None] = {}
-        self._cutting = False
-        self._failure: OSError | None = None
-        self._room, self._gone = Event(), Event()
-        self._room.set()
+        self._room = Room(max_connections) if max_connections is not None else None
+        self._first_request_s = duration(first_request_s)
+        self._gone = Event()
+        self._context = copy_context()
 
     @property
     def connections(self) -> int:
@@ -147,12 +96,13 @@ class Server:
     # Accepting.
 
     def listen(
-        self, host: Host = None, port: Port = 0, *, backlog: int | None = None, reuse_port: bool = False
+        self, host: Host = None, port: Port = None, *, backlog: int | None = None, reuse_port: bool = False
     ) -> Operation[None]:
         """Listen on all addresses of a host, and accept from now on. May be called for several.
 
         `host`, `port` as in addr(), of both families: None for any interface, "localhost" for both loopback addresses.
-        Port 0 is one free port, the same for all of them. `backlog` as in TCP.listen(). `reuse_port`: several processes
+        Without a port, `host` may also be a place as in listen(): "host:port", "[::1]:port", a UNIX path. Port 0, or
+        none, is one free port, the same for all of them. `backlog` as in TCP.listen(). `reuse_port`: several processes
         may listen there, and the kernel spreads connections over them (SO_REUSEPORT, socket(7)). OSError when an
         address is in use or not ours, socket.gaierror; then nothing listens.
         """
@@ -161,110 +111,139 @@ class Server:
     @operation
     def _listen(self, host: Host, port: Port, backlog: int | None, reuse_port: bool) -> Generator[Any, None, None]:
         listeners = yield from listen_at(host, port, backlog, reuse_port)
-        while listeners:
-            try:
+        try:
+            while listeners:
                 self.add(listeners.pop(0))
-            except BaseException:
-                for listener in listeners:
-                    listener.close()
-                raise
+        finally:
+            for listener in listeners:
+                listener.close()
 
-    def add(self, listener: TCP, *, shared: bool = False) -> None:
+    def add(self, listener: TCP | socket.socket, *, shared: bool = False) -> None:
         """Accept on a socket that listens already, from now on. It is the server's then, and closed at the end.
 
-        `shared`: others have this very socket, too; connections that wait in it when the server stops are theirs.
-        RuntimeError when the server stops or has stopped.
+        The standard library's will do: it is detached. `shared`: others have this very socket, too; connections that
+        wait in it when the server stops are theirs. TypeError for what is no stream socket, ValueError when it does not
+        listen or was added before, Closed; RuntimeError when the server stops or has stopped.
         """
-        if self.stopping:
+        if listener in self._accepting:
+            raise ValueError(f"the server accepts on {listener!r} already")
+        listener = adopt_listener(listener)
+        address = listener.getsockname()
+        with lock:
+            stopping = self.stopping
+            if not stopping:
+                self._accepting[listener] = None
+                self.addresses.append(address)
+        if stopping:
             listener.close()
             raise RuntimeError("the server has been stopped")
-        self.addresses.append(listener.getsockname())
-        self._accepting[listener] = None
-        thread = newthread(self._accept(listener, shared), name=f"accept on {text_of(self.addresses[-1])}")
-        if listener in self._accepting:
-            self._accepting[listener] = thread
+        thread = newthread(self._accept(listener, shared), name=f"accept on {text_of(address)}")
+        with lock:
+            if listener in self._accepting:
+                self._accepting[listener] = thread
+                stopping = self.stopping
+        if stopping:  # in between
+            thread.cancel()
 
     def _accept(self, listener: TCP, shared: bool) -> Generator[Any, None, None]:
+        room = self._room
         try:
             while True:
-                yield from self._room.wait()
-                conn = yield from listener.accept()
-                try:
-                    while self._full():
-                        yield from self._room.wait()
-                finally:
-                    self._begin(conn)  # whatever comes: it has been accepted
+                conn = yield from (accept(listener) if room is None else accept_in_turn(listener, room))
+                self._start(self._enter(conn))
         except Closed:
             pass
         except Cancelled:
             if not self.stopping:
                 raise
             if not shared and not self._cutting and not listener.closed:
-                yield from self._drain(listener)
-        except OSError as error:
-            log.error("%r accepts no more: %s", listener, error)
+                yield from drain(listener, self._admit, lambda: self._cutting)
+        except Exception as error:
+            log.error("%r accepts no more: %s", listener, error, extra={"server": self})
             self._failure = error
         finally:
-            del self._accepting[listener]
             listener.close()
-            if not self._accepting:
-                self.stopping = True
+            with lock:
+                del self._accepting[listener]
+                if not self._accepting:
+                    self.stopping = True
             self._look_whether_gone()
 
-    def _drain(self, listener: TCP) -> Generator[Any, None, None]:
-        """Begin what the kernel has queued, and close right after: what comes in between is refused by the kernel."""
-        for _ in range(2):  # a poller may have accepted ahead; whoever gives up waiting at once makes it end that
-            with suppress(OSError), timeout(0):
-                while True:
-                    self._begin((yield from listener.accept()))
-        for _ in range(0 if listener.closed or self._cutting else socket.SOMAXCONN):
-            try:
-                conn, address = listener._std.accept()
-            except ConnectionError:
-                continue
-            except OSError:
-                return  # nobody is left, or there is no room for them
-            self._begin(TCP(conn, None, "a server's queue", address))
+    # Connections.
 
-    # Connections: changed in these short functions only.
+    def _enter(self, conn: TCP) -> Connection:
+        """A connection is the server's from here to _ended(). Its place in the room has been taken."""
+        connection = Connection(self, conn)
+        with lock:
+            self._connections[connection] = None
+        return connection
 
-    def _full(self) -> bool:
-        return self._max is not None and len(self._connections) >= self._max
+    def _admit(self, conn: TCP) -> None:
+        """Begin a connection that was in the kernel's queue at the end, now or as soon as there is room."""
+        with lock:
+            if self._room is not None and not self._room.take():
+                self._queued.append(conn)
+                return
+            connection = self._enter(conn)
+        self._start(connection)
 
-    def _begin(self, conn: TCP) -> None:
-        connection = _Connection(self, conn)
-        self._connections[connection] = None
-        if self._full():
-            self._room.clear()
-        _connection.set(connection)  # for the new thread, which begins with a copy of this one's variables
+    def _start(self, connection: Connection) -> None:
+        current_connection.set(connection)  # for the new thread, which begins with a copy of this one's variables
         try:
-            name = f"{self._name} {text_of(conn.remote_address)}"
-            thread = current_member().newthread(self._handler, (conn,), name, connection)
-        except Exception:
-            log.exception("%r cannot be started for a connection", self._handler)
-            conn.close()
+            name = name_of(self._name, connection.conn)
+            thread = current_member().newthread(self._handler, (connection.conn,), name, connection)
+        except BaseException as error:
+            connection.conn.close()
             self._ended(connection)
+            if not isinstance(error, Exception):
+                raise
+            log.exception("%r cannot be started for a connection", self._handler, extra={"server": self})
         else:
-            connection.thread = thread
-            if self._cutting:
-                self._cut_off(connection)
+            with lock:
+                connection.thread = thread
+                if self._cutting:
+                    self._cut_off(connection)
         finally:
-            _connection.set(None)
+            current_connection.set(None)
 
-    def _ended(self, connection: _Connection) -> None:
-        self._connections.pop(connection, None)
-        if not self._full():
-            self._room.set()
+    def _ended(self, connection: Connection) -> None:
+        """Its socket is closed. The next one has its place."""
+        following = None
+        with lock:
+            if connection not in self._connections:
+                return
+            del self._connections[connection]
+            if self._queued:
+                following = self._enter(self._queued.popleft())
+            elif self._room is not None:
+                self._room.release()
+        if following is not None:
+            current_member().scheduler.post(partial(self._context.copy().run, self._start, following))
         self._look_whether_gone()
 
-    def _cut_off(self, connection: _Connection) -> None:
-        if connection.thread is not None and not connection.cut and connection.thread.cancel():
-            connection.cut = True
-            self.cut += 1
+    def _cut_off(self, connection: Connection) -> None:
+        with lock:
+            if connection.thread is not None and not connection.cut and connection.thread.cancel():
+                connection.cut = True
+                self.cut += 1
+
+    def _cut_off_all(self) -> None:
+        with lock:
+            self._cutting = True
+            queued = list(self._queued)
+            self._queued.clear()
+            self.cut += len(queued)
+            for connection in self._connections:
+                self._cut_off(connection)
+        for conn in queued:
+            conn.close()
+        self._cancel_accepting()  # whose drain may wait for a descriptor
+        self._look_whether_gone()
 
     def _look_whether_gone(self) -> None:
-        if self.stopping and not self._accepting and not self._connections:
-            self._gone.set()
+        with lock:
+            if self.stopping and not self._accepting and not self._connections:
+                self._gone.set()
 
     # The end.
 
@@ -285,101 +264,51 @@ class Server:
     def stop(self, grace_s: float = GRACE_S) -> Operation[int]:
         """Accept no more, let handlers finish for `grace_s` seconds, cut off the rest; return how many that were.
 
-        Connections that wait in the kernel's queue are taken first, and answered like the others. Who waits in
-        between_requests() is cancelled at once. The rest is cancelled at the end of the grace, has a second for its
-        cleanup, and then its socket is closed. Called again, while it lasts or after, it waits for the same end; a
-        shorter grace then counts. Cancelled: nothing is accepted any more, what is being handled goes on.
+        Connections that wait in the kernel's queue are taken first, and answered like the others, as there is room.
+        Who waits in between_requests() is cancelled at once, for a first request when it is due. The rest is cancelled
+        at the end of the grace, has a second for its cleanup, and then its socket is closed. Called again, while it
+        lasts or after, it waits for the same end; a shorter grace then counts. Cancelled: nothing is accepted any more,
+        what is being handled goes on.
         """
         return self._stop(duration(grace_s))
 
     @operation
     def _stop(self, grace_s: float) -> Generator[Any, None, int]:
-        self.stopping = True
-        self._cutting = self._cutting or grace_s == 0
-        for accepting in self._accepting.values():
-            if accepting is not None:
-                accepting.cancel()
+        with lock:
+            self.stopping = True
+            self._cutting = self._cutting or grace_s == 0
+        self._cancel_accepting()
         self._look_whether_gone()
         for _ in range(2 + len(self._connections) // _EVENTS_PER_TURN):  # two, since the first may end in this turn
             yield from sleep(0)  # a request that has arrived is received before anybody leaves
-        for connection in list(self._connections):
+        for connection in self._present():
             connection.leave()
         if not (yield from self._gone_after(grace_s)):
-            self._cutting = True
-            for connection in list(self._connections):
-                self._cut_off(connection)
+            self._cut_off_all()
             if not (yield from self._gone_after(CLEANUP_S)):
-                for connection in list(self._connections):
+                for connection in self._present():
                     connection.conn.close()
                 if not (yield from self._gone_after(CLEANUP_S)):
-                    log.error("%d threads of %s do not end", len(self._connections), self._name)
+                    log.error("%d threads of %s do not end", len(self._connections), self._name, extra={"server": self})
                     self._gone.set()
         return self.cut
 
+    def _present(self) -> list[Connection]:
+        with lock:
+            return list(self._connections)
+
+    def _cancel_accepting(self) -> None:
+        with lock:
+            threads = [thread for thread in self._accepting.values() if thread is not None]
+        for thread in threads:
+            thread.cancel()
+
     @operation
     def _gone_after(self, seconds: float) -> Generator[Any, None, bool]:
-        try:
+        with suppress(TimeoutError):
             yield from self._gone.wait(seconds)
-        except TimeoutError:
-            pass
         return self._gone.is_set()
 
     def __repr__(self) -> str:
         where = ", ".join(map(text_of, self.addresses))
         return f"<Server on {where}, {self.connections} connections{', stopping' * self.stopping}>"
-
-
-def serve(
-    handler: Callable[[TCP], Any],
-    host: Host = None,
-    port: Port = 0,
-    *,
-    listeners: Sequence[TCP] = (),
-    backlog: int | None = None,
-    reuse_port: bool = False,
-    max_connections: int | None = None,
-    grace_s: float = GRACE_S,
-    signals: Iterable[int] = (signal.SIGTERM, signal.SIGINT),
-    ready: Callable[[Server], Any] | None = None,
-) -> Operation[int]:
-    """Serve until one of `signals` arrives, then stop with a grace of `grace_s` seconds; return how many were cut off.
-
-    `handler` and `max_connections` as in Server, the addresses as in Server.listen(). `listeners`: sockets to accept on
-    instead of `host` and `port`, as inherited_listeners() has them, shared with others. `ready(server)` is called when
-    it listens. A second signal cuts at once. Signals are caught in the main OS thread only, and one that is ignored
-    stays so; the handlers from before are put back. Cancelled: cuts at once. Raises what Server.listen() does.
-    """
-    server = Server(handler, max_connections=max_connections)
-    return _serve(server, (host, port, backlog, reuse_port), listeners, duration(grace_s), signals, ready)
-
-
-@operation
-def _serve(
-    server: Server,
-    where: tuple[Host, Port, int | None, bool],
-    listeners: Sequence[TCP],
-    grace_s: float,
-    signals: Iterable[int],
-    ready: Callable[[Server], Any] | None,
-) -> Generator[Any, None, int]:
-    stops: list[Thread] = []
-
-    def stop(signum: int) -> None:
-        log.info("%s: stopping %r", signal.Signals(signum).name, server)
-        stops.append(newthread(server.stop, 0 if stops else grace_s))
-
-    with catching(signals, stop):
-        try:
-            for listener in listeners:
-                server.add(listener, shared=True)
-            if not listeners:
-                yield from server._listen(*where)
-            if ready is not None:
-                ready(server)
-            cut = yield from server.wait()
-        except (Exception, Cancelled):
-            yield from server.stop(0)
-            raise
-        for thread in stops:
-            yield from thread.join()
-        return cut

@@ -1,41 +1,108 @@
-"""Signals as calls in the loop: a handler runs wherever the interpreter happens to be, so it only notes that it ran."""
+"""Signals as calls in the loop: a handler runs wherever the interpreter happens to be, so it only notes that it ran.
+
+Python lets the main OS thread alone install handlers, and runs them there. So there is one handler for all who catch a
+signal, in whichever OS threads, and the main OS thread is asked to install it for the first and to remove it after the
+last of them.
+"""
 
 from __future__ import annotations
 
 import signal
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from types import FrameType
 from typing import Any
 
+from pollers import operation
+
+from .interrupts import as_it_is_now, call_in_main
+from .locking import lock
 from .scheduler import current_scheduler
+from .waits import Wait
+
+# Who catches a signal; changed under the lock, by tuples, so that the handler, which takes no lock, sees a whole one.
+_catching: dict[int, tuple[catching, ...]] = {}
+
+# The handlers from before. Changed in the main OS thread only.
+_previous: dict[int, Any] = {}
 
 
 class catching:
-    """A block in which each of `signals` makes the loop call `func(signum)` between two steps.
+    """Has the loop call `func(signum)` between two steps for each of `signals`, from begin() to end().
 
-    Afterwards the handlers are as before. A signal that is ignored, as SIGINT is in a background job of a shell, stays
-    ignored. Python has handlers in the main OS thread only: in others the block does nothing.
+    All who catch a signal are called. When nobody does any more, the handler is as before. A signal that is ignored, as
+    SIGINT is in a background job of a shell, stays ignored.
     """
 
     def __init__(self, signals: Iterable[int], func: Callable[[int], Any]) -> None:
-        self._signals = tuple(signals)
+        self._signals = tuple(dict.fromkeys(signals))
         self._func = func
         self._scheduler = current_scheduler()
-        self._previous: dict[int, Any] = {}
+        self._ended = False
 
-    def __enter__(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
+    @operation
+    def begin(self) -> Generator[Any, None, None]:
+        """Return when the handlers are installed. RuntimeError when the main OS thread runs no loop, and cannot."""
+        if not self._signals:
             return
+        installed = Wait("signal handlers, which the main OS thread installs")
+        try:
+            if not call_in_main(partial(self._install, installed)):
+                raise RuntimeError(
+                    "signals can be caught only while the main OS thread runs a loop, or serves with this one: "
+                    "it does not, so pass signals=() and stop the server otherwise"
+                )
+            yield from installed.wait()
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        """Catch no more. The handlers are put back as soon as the main OS thread comes to it."""
+        with lock:
+            self._ended = True  # also if begin() was given up, and the call is still to be made
+            for signum in self._signals:
+                _catching[signum] = tuple(one for one in _catching.get(signum, ()) if one is not self)
+        if self._signals:
+            call_in_main(partial(_put_back, self._signals))
+
+    def _install(self, installed: Wait) -> None:
+        error = None
         for signum in self._signals:
-            if signal.getsignal(signum) is not signal.SIG_IGN:
-                self._previous[signum] = signal.signal(signum, self._note)
+            try:
+                _install(signum, self)
+            except (OSError, ValueError) as failure:
+                error = failure
+        if error is not None:
+            installed.fail(error)
+        else:
+            installed.finish()
 
-    def __exit__(self, *_: object) -> None:
-        for signum, previous in self._previous.items():
-            if signal.getsignal(signum) == self._note:
+    def _note(self, signum: int) -> None:
+        self._scheduler.post(partial(self._func, signum))
+
+
+def _install(signum: int, one: catching) -> None:
+    current = signal.getsignal(signum)
+    if current is signal.SIG_IGN:
+        return
+    with lock:
+        if one._ended:
+            return
+        _catching[signum] = (*_catching.get(signum, ()), one)
+    if current is not _note:
+        signal.signal(signum, _note)
+        _previous[signum] = current
+
+
+def _put_back(signals: Iterable[int]) -> None:
+    for signum in signals:
+        if not _catching.get(signum) and signum in _previous:
+            previous = as_it_is_now(_previous.pop(signum))
+            if signal.getsignal(signum) is _note:
                 signal.signal(signum, previous if previous is not None else signal.SIG_DFL)
-        self._previous.clear()
 
-    def _note(self, signum: int, frame: FrameType | None) -> None:
-        self._scheduler.post(lambda: self._func(signum))
+
+def _note(signum: int, frame: FrameType | None) -> None:
+    for one in _catching.get(signum, ()):
+        one._note(signum)

@@ -155,6 +155,9 @@ class Stream:
             if found is None:
                 found = yield from self.sock._read(self._fill(find, size, args))
             return found
+        except Exception as error:
+            self._mark(error)
+            raise
         finally:
             claim.lock.release()
 
@@ -227,9 +230,16 @@ class Stream:
         try:
             claim.thread = currentthread()
             yield from sending
+        except Exception as error:
+            self._mark(error)
+            raise
         finally:
             claim.thread = None
             claim.lock.release()
+
+    def _mark(self, error: Exception) -> None:
+        """Note which socket it comes from: whose fault it is, a server has to know."""
+        error._fd = self.sock.fileno()  # type: ignore[attr-defined]
 
     # The end.
 

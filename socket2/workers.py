@@ -27,7 +27,8 @@ from pollers import Operation
 from .addr import AddressList, Host, Port, Query
 from .listeners import bind, queries_of
 from .loop import run
-from .server import CLEANUP_S, GRACE_S, Server, serve
+from .server import CLEANUP_S, GRACE_S, Server
+from .serving import serve
 from .tcp import TCP
 from .thread import local
 from .threadset import threadset
