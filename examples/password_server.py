@@ -1,8 +1,9 @@
 """A server whose handlers block: it keeps passwords in an SQLite file, and their hashes are slow on purpose.
 
 Shows several OS threads serving one set of threads: while one of them hashes or waits for the disk, the others go on
-with everybody else. With --members 1 all wait while one request is worked on. What blocks stands in plain functions:
-they have no waits in them, so each call is made in one OS thread, as sqlite3 demands of a connection.
+with everybody else, the acceptor among them. With --members 1 all wait while one request is worked on. What blocks
+stands in plain functions: they have no waits in them, so each call is made in one OS thread, as sqlite3 demands of a
+connection.
 
     $ python examples/password_server.py --port 7005 --members 4 passwords.db
     listening on 127.0.0.1:7005
@@ -80,7 +81,6 @@ def serve(listener: socket2.TCP, passwords: Passwords) -> Generator[Any, Any, No
         print("listening on {}:{}".format(*listener.local_address), flush=True)
         while True:
             conn = yield from listener.accept()
-            # Up to its first wait, which is for a request, it is run by this thread: nothing before that may block.
             socket2.newthread(serve_one, conn, passwords)
 
 

@@ -47,16 +47,20 @@ class Connection(Join):
         self.conn = conn
         self.fd = conn.fileno()  # by which its errors are known, also when it is closed
         self.begun = monotonic()
-        self.thread: Thread | None = None  # None while it is being started
+        self.thread: Thread | None = None  # None until that is made
         self.cut = False
         self.met = False  # has come to its first between_requests
         self.idle: Thread | None = None
         self.interruption: Cancelled | None = None
         self.timer: Timer | None = None
 
+    def begin(self, thread: Thread) -> None:
+        self.thread = thread
+
     def finish(self, result: Any = None) -> bool:
         """The thread has ended. True: nobody else need be told of its error."""
-        thread = self.thread or currentthread()
+        thread = self.thread
+        assert thread is not None
         error = thread._error
         clients = error is not None and self._is_the_clients(error)
         self.conn.close()

@@ -15,6 +15,9 @@ from .thread import Thread
 def newthread(func: Any, *args: Any, name: str | None = None) -> Thread:
     """Start a thread now and return it at its first wait, or at its end if it never waits.
 
+    Called in a thread that several OS threads serve, it returns at once, and any of them takes the new thread's first
+    step: that may block, and delays its creator never.
+
     `func` is a generator function, an `async def` function or a plain one, called with `args`; or a generator or
     coroutine that exists already. `name`: for people, by default the function's. The thread has a copy of the caller's
     contextvars. An exception that it ends with is kept for join(); when nobody joins at that moment it is also reported

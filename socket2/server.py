@@ -191,7 +191,7 @@ class Server:
         current_connection.set(connection)  # for the new thread, which begins with a copy of this one's variables
         try:
             name = name_of(self._name, connection.conn)
-            thread = current_member().newthread(self._handler, (connection.conn,), name, connection)
+            current_member().newthread(self._handler, (connection.conn,), name, connection)
         except BaseException as error:
             connection.conn.close()
             self._ended(connection)
@@ -200,7 +200,6 @@ class Server:
             log.exception("%r cannot be started for a connection", self._handler, extra={"server": self})
         else:
             with lock:
-                connection.thread = thread
                 if self._cutting:
                     self._cut_off(connection)
         finally:

@@ -111,9 +111,10 @@ class Crew:
 
     def ended(self, thread: Thread) -> None:
         """`thread` has come to its end; somebody's run() may wait for that."""
-        for member in self.members:
-            if member.waits_for(thread):
-                self.wake(member)
+        with lock:
+            for member in self.members:
+                if member.waits_for(thread):
+                    self.wake(member)
 
     def _call_one(self) -> None:
         """One of those who stand by is to lead, or to watch."""

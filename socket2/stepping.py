@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from typing import Any, Protocol
 
 from pollers import Cancelled
 
-from .coroutines import is_bad_call, is_coroutine, no_wait, steps_of
+from .coroutines import (
+    check_callable,
+    check_no_args,
+    check_result,
+    is_bad_call,
+    is_coroutine,
+    no_wait,
+    steps_later,
+    steps_of,
+)
 from .locking import lock
 from .native import in_c
 from .scheduler import Scheduler
 from .thread import Thread, outlast, report
 from .waits import Join
 
-# newthread starts a thread inside the call. Deeper than this, one inside the other, it is left to the next turn.
+# newthread steps a thread inside the call, if one OS thread serves it. Deeper than this, one inside the other, it is
+# left to the next turn.
 _NESTED_STARTS_MAX = 64
 
 # Called, while debugging is on, with each thread that is about to take its first step, and with who starts it.
@@ -45,39 +54,62 @@ class Stepper:
         self._escaping: BaseException | None = None
 
     def newthread(self, func: Any, args: tuple[Any, ...], name: str | None = None, join: Join | None = None) -> Thread:
-        """See the module's newthread(). `join` joins the thread from its first step on."""
-        poller = self.scheduler.poller
+        """See the module's newthread(). `join` joins the thread, and knows it, from before its first step on."""
         thread = Thread(self.scheduler, func, name if name is not None else getattr(func, "__qualname__", None))
         if join is not None:
+            join.begin(thread)
             thread._add_join(join)
+        if self.current is not None and self.scheduler.crew is not None:
+            self._start_later(thread, func, args)
+        elif self.current is not None or self.running:
+            self._start_now(thread, func, args)
+        else:
+            self._start_outside(thread, func, args)
+            self._escape()
+        return thread
+
+    def _start_later(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> None:
+        """Leave it to any member: its first step may block, and so may the call, if it is of a plain function."""
+        thread._coro = steps_later(func, args)
+        self._adopt(thread)
+        self.scheduler.enqueue(thread)
+
+    def _start_now(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> None:
+        poller = self.scheduler.poller
         creator, streak = self.current, poller.streak
-        outside = creator is None and not self.running
-        if outside:
-            streak = poller.streak = 0
         try:
-            with self.scheduler.entry if outside else nullcontext():
-                if self._begin(thread, func, args):
-                    if starthook is not None:
-                        starthook(thread, creator)
-                    self._start(thread)
+            if self._begin(thread, func, args):
+                self.current = creator
+                self._adopt(thread)
+                self._step_now(thread)
         finally:
             self.current = creator
             poller.streak = max(streak, poller.streak)  # what the new thread did counts as the creator's
-        if outside:
-            if self.scheduler.crew is not None:
-                self.scheduler.crew.look()
-            self._escape()
-        return thread
+
+    def _start_outside(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> None:
+        """Start it in an OS thread whose loop does not run, and which may be no member of those that do."""
+        scheduler = self.scheduler
+        scheduler.poller.streak = 0
+        with scheduler.entry:  # nobody joins meanwhile
+            crew = scheduler.crew
+            if crew is None:
+                self._start_now(thread, func, args)
+        if crew is not None:
+            self._start_now(thread, func, args)
+            crew.look()
+
+    def _adopt(self, thread: Thread) -> None:
+        if starthook is not None:
+            starthook(thread, self.current)
+        self.scheduler.threads[thread] = None
 
     def _begin(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> bool:
         """Call `func`. False: that was all, and the thread has ended. An error of the call itself is the caller's."""
         if is_coroutine(func):
-            if args:
-                raise TypeError("arguments go with a function, not with a generator or coroutine that exists already")
+            check_no_args(args)
             thread._coro = steps_of(func)
             return True
-        if not callable(func):
-            raise TypeError(f"a thread needs a function, a generator or a coroutine, not {func!r}")
+        check_callable(func)
         self.current = thread
         try:
             made = thread._context.run(func, *args)
@@ -86,16 +118,14 @@ class Stepper:
                 raise
             self._end(thread, None, _from_inside(error))
             return False
-        if hasattr(made, "__anext__"):
-            raise TypeError(f"{func!r} is an async generator, which is no thread")
         if not is_coroutine(made):
+            check_result(func, made)
             self._end(thread, made, None)
             return False
         thread._coro = steps_of(made)
         return True
 
-    def _start(self, thread: Thread) -> None:
-        self.scheduler.threads[thread] = None
+    def _step_now(self, thread: Thread) -> None:
         if self._nested >= _NESTED_STARTS_MAX:
             self.scheduler.ready.append(thread)
             return
@@ -109,12 +139,14 @@ class Stepper:
             self._nested -= 1
 
     def interrupt(self, thread: Thread, error: BaseException) -> None:
-        """As Scheduler.interrupt(), and what the thread does then it does inside this call, as a new thread does."""
-        if self.scheduler.end_wait(thread, error):
+        """As Scheduler.interrupt(), and what `thread` does then it does inside this call, if nobody else serves it."""
+        if self.scheduler.crew is not None:
+            self.scheduler.interrupt(thread, error)
+        elif self.scheduler.end_wait(thread, error):
             poller = self.scheduler.poller
             caller, streak = self.current, poller.streak
             try:
-                self._start(thread)
+                self._step_now(thread)
             finally:
                 self.current = caller
                 poller.streak = max(streak, poller.streak)
@@ -163,6 +195,8 @@ class Stepper:
         thread.scheduler.post(functools.partial(thread.scheduler.ready.append, thread))
 
     def _end(self, thread: Thread, result: Any, error: BaseException | None) -> None:
+        crew = self.scheduler.crew
+        joined = False
         with lock:
             joins = thread._outcome
             if joins is not None and (rest := outlast(joins, result, error)) is not None:
@@ -173,17 +207,20 @@ class Stepper:
             thread._outcome = result if error is None else error.__traceback__
             thread._errors = None if error is None else [error]
             thread._coro = thread._context = thread.waiting_on = None  # type: ignore[assignment]
+        try:
+            for join in joins or ():  # not under the lock: a connection's closes its socket, and logs
+                joined = join.finish() or joined
+        finally:  # not before, or there would seem to be nothing left for those who join it to wait for
             self.scheduler.threads.pop(thread, None)
-            joined = [join.finish() for join in joins or ()]
-            if self.scheduler.crew is not None:
-                self.scheduler.crew.ended(thread)
+            if crew is not None:
+                crew.ended(thread)
         if error is None:
             return
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._escaping = error
         elif isinstance(error, Cancelled) and error.meant_for is thread:
             error.meant_for = None  # as it was meant; and no cycle of the thread and its error
-        elif not any(joined):
+        elif not joined:
             report(thread, error)
 
     def _escape(self) -> None:

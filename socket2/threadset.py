@@ -1,7 +1,9 @@
 """Threads that belong together: one waits for all of them, and when one fails the others are cancelled.
 
-Knows who is alive and what has failed; a thread tells its set of its end through the Join it was started with. State
-changes in short functions without a wait only (_admit, _ended, _cancel, _close).
+Knows who is alive and what has failed; a thread tells its set of its end through the Join it was started with. Any OS
+thread may start a member or see one end, so `_alive`, `_errors`, `_open`, `_cancelled`, `_joining` and `_interruption`
+are looked at and changed together under the lock only, in the short functions without a wait below. What goes to
+others, the cancel of each member and the report of an error, comes after it was let go.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any
 
 from pollers import Cancelled, Operation, operation
 
+from .locking import lock
 from .member import current_member
 from .thread import Outlasting, Thread, currentthread, report
 from .waits import Join
@@ -20,12 +23,17 @@ from .waits import Join
 class _Member(Join):
     """One thread's place in a set: how the set learns of its end."""
 
-    __slots__ = ("group", "thread")
+    __slots__ = ("group", "late", "thread")
 
     def __init__(self, group: threadset) -> None:
         super().__init__("threadset")
         self.group = group
-        self.thread: Thread | None = None  # None in its first step
+        self.thread: Thread | None = None  # None until that is made
+        self.late = False  # came when the set had been cancelled
+
+    def begin(self, thread: Thread) -> None:
+        self.thread = thread
+        self.group._admit(self)
 
     def finish(self, result: Any = None) -> bool:
         """The thread has ended. False: nobody is there any more to raise its error."""
@@ -48,9 +56,10 @@ class threadset:
     reported to crashhook(), since that has to go its way. A thread that was cancelled by itself is no failure.
 
     `async with` also waits until all have ended. A plain `with`, for generators, cannot wait, and promises less: a
-    thread that is cancelled by leaving the block, and needs no wait to clean up, has ended by then. Others go on
-    cleaning up, what fails there is reported, and the thread that made the set ends after them. What a generator waits
-    for inside join() has the full promise: join() waits for all, also when it is itself cancelled.
+    thread that is cancelled by leaving the block, and needs no wait to clean up, has ended by then, if one OS thread
+    serves it. Others go on cleaning up, what fails there is reported, and the thread that made the set ends after them.
+    What a generator waits for inside join() has the full promise: join() waits for all, also when it is itself
+    cancelled.
 
     RuntimeError outside a thread. (curio's TaskGroup, luapower's threadset)
     """
@@ -58,22 +67,21 @@ class threadset:
     __slots__ = (
         "_alive",
         "_cancelled",
+        "_entered",
         "_errors",
         "_interruption",
         "_joining",
+        "_members",
         "_open",
         "_owner",
-        "_started",
-        "_threads",
     )
 
     def __init__(self) -> None:
         self._owner = currentthread()
-        self._started = 0
-        self._threads: dict[int, Thread] = {}  # by the number of their start
+        self._members: dict[_Member, None] = {}  # in the order of their starts
         self._alive: dict[_Member, None] = {}  # in order
         self._errors: list[tuple[Thread, BaseException]] = []
-        self._open = False
+        self._entered = self._open = False
         self._cancelled = False
         self._joining: Join | None = None
         self._interruption: Cancelled | None = None  # of the block
@@ -84,13 +92,15 @@ class threadset:
         Its outcome is kept for join() until the block is left. If the set has been cancelled, so is the new thread.
         RuntimeError outside the block.
         """
-        if not self._open:
-            raise RuntimeError("threads are started inside the block of a threadset only, not before and not after")
-        self._started += 1
-        number, member = self._started, _Member(self)
-        thread = current_member().newthread(func, args, name, member)
-        self._threads[number] = thread
-        self._admit(member, thread)
+        member = _Member(self)
+        try:
+            thread = current_member().newthread(func, args, name, member)
+        except BaseException:
+            if member.thread is None or not member.thread.done:
+                self._dismiss(member)
+            raise
+        if member.late:
+            member.cancel_thread(now=False)
         return thread
 
     def join(self) -> Operation[list[Any]]:
@@ -108,8 +118,7 @@ class threadset:
     def _join(self) -> Generator[Any, None, list[Any]]:
         interruption = yield from self._all_ended()
         self._raise(interruption)
-        # By their numbers: one that was started by a member in its first step was entered before that.
-        threads = [thread for _, thread in sorted(self._threads.items())]
+        threads = [member.thread for member in list(self._members) if member.thread is not None]
         return [thread.result() if thread._error is None else None for thread in threads]
 
     def cancel(self) -> None:
@@ -119,16 +128,16 @@ class threadset:
     # The block.
 
     def __enter__(self) -> threadset:
-        if self._open or self._started:
+        if self._entered:
             raise RuntimeError("this threadset has been entered already")
-        self._open = True
+        self._entered = self._open = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._cancel(now=kind is not GeneratorExit)
         self._close()
-        if self._alive and not self._owner.done:
-            self._owner._add_join(Outlasting(self._all_ended))
+        if self._alive:
+            self._owner._add_join(Outlasting(self._all_ended))  # if it has not ended itself
         self._raise_after(error)
 
     @operation
@@ -141,8 +150,7 @@ class threadset:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> Generator[Any, None, None]:
         self._cancel(now=False)
-        interruption = yield from self._all_ended()
-        self._close()
+        interruption = yield from self._all_ended(close=True)
         if interruption is not None:
             if not isinstance(error, Cancelled) or error is self._interruption:
                 self._raise(interruption)
@@ -150,13 +158,12 @@ class threadset:
         self._raise_after(error)
 
     @operation
-    def _all_ended(self) -> Generator[Any, None, BaseException | None]:
+    def _all_ended(self, close: bool = False) -> Generator[Any, None, BaseException | None]:
         """Wait until no thread is left, whatever comes; return what was to interrupt that. Takes `_interruption` in."""
         interruptions: list[BaseException] = []
-        while self._alive:
-            self._joining = Join(f"end of {len(self._alive)} threads of a threadset")
+        while (joining := self._wait_for_all(close)) is not None:
             try:
-                yield from self._joining.wait()
+                yield from joining.wait()
             except Cancelled as error:
                 if error is not self._interruption:
                     interruptions.append(error)
@@ -182,8 +189,7 @@ class threadset:
         """Raise the interruption; else the error, or all the errors, that there are."""
         if interruption is not None:
             self._report()
-        errors = [*others, *(error for _, error in self._errors)]
-        self._errors.clear()
+        errors = [*others, *(error for _, error in self._take_errors())]
         if interruption is None and not errors:
             return
         error = interruption
@@ -198,51 +204,75 @@ class threadset:
 
     def _report(self) -> None:
         """Something else goes first, but no error goes unseen."""
-        for thread, error in self._errors:
+        for thread, error in self._take_errors():
             report(thread, error)
-        self._errors.clear()
 
     # State, changed without a wait.
 
-    def _admit(self, member: _Member, thread: Thread) -> None:
-        member.thread = thread
-        self._alive[member] = None
-        if thread.done:
-            self._ended(member)
-        elif self._cancelled:
-            member.cancel_thread(now=False)
+    def _admit(self, member: _Member) -> None:
+        """The thread of `member` is about to start."""
+        with lock:
+            if not self._open:
+                raise RuntimeError("threads are started inside the block of a threadset only, not before and not after")
+            self._alive[member] = self._members[member] = None
+            member.late = self._cancelled
 
-    def _ended(self, member: _Member) -> bool:
-        thread = member.thread
-        if thread is None:
-            return True  # in its first step: _admit() will see to it
+    def _dismiss(self, member: _Member) -> None:
+        """It has not been started after all."""
+        with lock:
+            self._members.pop(member, None)
+            self._leave(member)
+
+    def _leave(self, member: _Member) -> None:
         self._alive.pop(member, None)
         if self._joining is not None and not self._alive:
             self._joining.finish()
+
+    def _wait_for_all(self, close: bool) -> Join | None:
+        """What ends with the last thread; None: none is left, and if `close`, none can be started any more."""
+        with lock:
+            if self._alive:
+                self._joining = Join(f"end of {len(self._alive)} threads of a threadset")
+            elif close:
+                self._close()
+            return self._joining
+
+    def _ended(self, member: _Member) -> bool:
+        thread = member.thread
+        assert thread is not None
         error = thread._error
-        if error is None or (isinstance(error, Cancelled) and error.meant_for is thread):
-            return True
-        if not self._open:
-            return False
-        self._errors.append((thread, error))
+        with lock:
+            self._leave(member)
+            if error is None or (isinstance(error, Cancelled) and error.meant_for is thread):
+                return True
+            if not self._open:
+                return False
+            self._errors.append((thread, error))
+            if self._interruption is None:
+                self._interruption = Cancelled(f"{thread.name} failed, a thread of a threadset of {self._owner.name}")
+                self._interruption.meant_for = self
+                if self._joining is None:
+                    self._owner.scheduler.interrupt(self._owner, self._interruption)
         self._cancel(now=False)
-        if self._interruption is None:
-            self._interruption = Cancelled(f"{thread.name} failed, a thread of a threadset of {self._owner.name}")
-            self._interruption.meant_for = self
-            if self._joining is None:
-                self._owner.scheduler.interrupt(self._owner, self._interruption)
         return True
 
     def _cancel(self, now: bool) -> None:
-        if not self._cancelled:
+        with lock:
+            members = [] if self._cancelled else list(self._alive)
             self._cancelled = True
-            for member in list(self._alive):
-                member.cancel_thread(now)
+        for member in members:
+            member.cancel_thread(now)
+
+    def _take_errors(self) -> list[tuple[Thread, BaseException]]:
+        with lock:
+            errors, self._errors = self._errors, []
+        return errors
 
     def _close(self) -> None:
-        self._open = False
-        self._threads.clear()  # and their errors, whose tracebacks may lead here
-        self._forgive()
+        with lock:
+            self._open = False
+            self._members.clear()  # and their errors, whose tracebacks may lead here
+            self._forgive()
 
     def _forgive(self) -> None:
         if self._interruption is not None:

@@ -119,6 +119,9 @@ class Join(Wait):
     __slots__ = ()
     hopeless = True
 
+    def begin(self, thread: Thread) -> None:
+        """`thread`, which it joins from the beginning, is about to be started: the start itself may fail, though."""
+
 
 class Turns:
     """Threads that take turns at something, in the order they came: accepting, or receiving datagrams."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import runpy
+import select
 import signal
 import socket
+import sqlite3
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -376,6 +378,23 @@ def test_passwords_of_many_at_a_time(tmp_path: Path) -> None:
             for at in range(8)
         ]
         assert [one.outcome() for one in asking] == [["ok", "yes", "no"]] * 8
+
+
+def test_passwords_that_are_checked_keep_nobody_waiting(tmp_path: Path) -> None:
+    """Two checks wait for the database, as long as this test holds it, and for no longer than five seconds."""
+    database = tmp_path / "passwords.db"
+    with passwords(tmp_path, 4) as (_, port), closing(sqlite3.connect(database, isolation_level=None)) as held:
+        assert asked(port, "set ann secret") == ["ok"]
+        held.execute("BEGIN EXCLUSIVE")
+        with connect("127.0.0.1", port) as one, connect("127.0.0.1", port) as other:
+            for checking in (one, other):
+                checking.sendall(b"check ann secret\n")
+            for _ in range(50):
+                assert asked(port, "ping") == ["pong"]
+            assert select.select([one, other], [], [], 0)[0] == [], "the pings had to wait for the checks"
+            held.execute("COMMIT")
+            for checking in (one, other):
+                assert receive_exactly(checking, 4) == b"yes\n"
 
 
 @pytest.mark.parametrize("members", [1, 4])

@@ -44,7 +44,7 @@ def served(count: int, main: Callable[..., Steps], *args: Any) -> Any:
     """Run `main` as a thread that `count` OS threads serve; return its result."""
 
     def limited() -> Steps:
-        yield from sleep(0)  # the first step is part of newthread()
+        yield from sleep(0)  # the first step of a thread that is started outside is part of newthread()
         with timeout(LIMIT_S):
             return (yield from main(*args))
 
@@ -572,6 +572,7 @@ def test_nobody_is_woken_when_nobody_waits() -> None:
         wakeups = current_scheduler().poller.stats().wakeups
         for _ in range(100):
             thread = newthread(suspend_once)
+            yield from sleep(0)  # its first step comes after this one
             resume(thread)
             yield from thread.join()
         return current_scheduler().poller.stats().wakeups - wakeups
