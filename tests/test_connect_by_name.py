@@ -35,7 +35,8 @@ from socket2.scheduler import current_scheduler
 
 from .conftest import descriptors
 from .interop.peers import LIMIT_S, Program, needs, refusing_port, run, swallowing
-from .test_udp import needs_abstract, needs_inet6, needs_unix
+from .machine import needs_ipv6
+from .test_udp import needs_abstract, needs_unix
 
 
 def at(host: str, port: int) -> Address:
@@ -164,7 +165,7 @@ def test_a_generator_can_connect(alive: Address) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "", None, False])
-@pytest.mark.parametrize("listens_on", ["127.0.0.1", pytest.param("::1", marks=needs_inet6)])
+@pytest.mark.parametrize("listens_on", ["127.0.0.1", pytest.param("::1", marks=needs_ipv6)])
 def test_this_host_has_two_addresses(host: Any, listens_on: str) -> None:
     """A server that listens on either is found, and without waiting: the other one refuses at once."""
 
@@ -177,7 +178,7 @@ def test_this_host_has_two_addresses(host: Any, listens_on: str) -> None:
     run(main)
 
 
-@needs_inet6
+@needs_ipv6
 def test_a_family_can_be_asked_for() -> None:
     async def main() -> None:
         with listen("127.0.0.1:0") as listener:
@@ -281,7 +282,7 @@ def test_a_black_hole_costs_a_quarter_of_a_second(alive: Address) -> None:
     run(main)
 
 
-@needs_inet6
+@needs_ipv6
 def test_a_name_whose_first_family_is_a_black_hole(names: dict[str, list[Address]], alive: Address) -> None:
     """What a broken IPv6 is like. The third address is never tried."""
 

@@ -18,6 +18,7 @@ import pollers
 import socket2
 
 from .interop.peers import LIMIT_S, ROOT, Program, connect, pattern, receive_exactly
+from .machine import needs_ipv6
 
 STOP_S = 2.0
 PYTHON_M = [sys.executable, "-m", "socket2"]
@@ -47,15 +48,6 @@ def echo(address: str, **env: str) -> Iterator[tuple[Program, int]]:
         status = program.wait()
         assert (status, program.stderr()) == (0, b"")
         assert monotonic() - began < STOP_S
-
-
-def has_inet6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 # python -m socket2
@@ -147,7 +139,7 @@ def test_ctrl_c_ends_a_server_with_clients(check: str) -> None:
             assert receive_exactly(client, 5) == b"hello"
 
 
-@pytest.mark.skipif(not has_inet6(), reason="this system has no IPv6")
+@needs_ipv6
 def test_an_echo_server_on_inet6() -> None:
     with echo("[::1]:0") as (program, port):
         assert program.stdout().startswith(f"echo server on [::1]:{port}, ".encode())

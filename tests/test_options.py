@@ -12,8 +12,9 @@ import pollers
 from pollers.options import Option
 from socket2 import TCP, AddressList, addr, run, tcp, udp, unix
 
+from .machine import needs_ipv6
 from .test_connect_by_name import refusing
-from .test_udp import needs_inet6, needs_unix
+from .test_udp import needs_unix
 
 FLAGS = {
     "nodelay": (socket.IPPROTO_TCP, socket.TCP_NODELAY),
@@ -39,7 +40,7 @@ def test_options_of_other_kinds_of_sockets() -> None:
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST)
 
 
-@needs_inet6
+@needs_ipv6
 def test_v6only() -> None:
     with tcp("inet6") as sock:
         for value in (True, False):

@@ -39,6 +39,7 @@ from socket2 import (
 )
 
 from .interop.peers import LIMIT_S, ROOT, Program, beside, connect, receive_all
+from .machine import needs_ipv6
 
 Steps = Generator[Any, Any, Any]
 
@@ -105,16 +106,6 @@ def crashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return reported
 
 
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 needs_descriptors = pytest.mark.skipif(os.name == "nt", reason="a socket is no descriptor of the C library here")
 
 

@@ -23,6 +23,7 @@ from socket2.scheduler import current_scheduler
 
 from .interop.peers import refusing
 from .limits import allow_descriptors, needs_limit, no_descriptor_left
+from .machine import needs_ipv6
 
 Steps = Generator[Any, Any, Any]
 
@@ -437,6 +438,7 @@ def test_abstract_unix_names() -> None:
     run(main)
 
 
+@needs_ipv6
 def test_ipv6() -> None:
     def main() -> Steps:
         client, server = yield from pair("inet6")

@@ -22,18 +22,8 @@ from socket2 import RAW, UDP, Cancelled, Closed, Thread, addr, newthread, osthre
 from socket2.scheduler import current_scheduler
 
 from .interop.peers import LIMIT_S, ROOT, free_refusing_ports, refusing_port, run
+from .machine import needs_ipv6
 
-
-def has_inet6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-needs_inet6 = pytest.mark.skipif(not has_inet6(), reason="this system has no IPv6")
 needs_unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no UNIX sockets")
 needs_abstract = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="abstract addresses are Linux's")
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="a raw socket needs root")
@@ -201,7 +191,7 @@ def test_a_socket_that_was_never_bound_gets_its_answers(b: UDP) -> None:
     run(main)
 
 
-@needs_inet6
+@needs_ipv6
 def test_inet6() -> None:
     async def main() -> None:
         with udp("inet6") as a, udp("inet6") as b:

@@ -11,6 +11,7 @@ import pytest
 
 import socket2
 
+from ..machine import needs_ipv6
 from .peers import Program, beside, call, echo_all, give_all, needs, pattern, run, take_all
 
 FILE = pattern(20, 1_000_000)
@@ -59,6 +60,7 @@ def test_a_file_from_nc_and_back(nc: str) -> None:
     run(serve)
 
 
+@needs_ipv6
 def test_nc_half_closes_and_gets_an_answer(nc: str) -> None:
     async def serve() -> None:
         listener = socket2.tcp("inet6")

@@ -9,6 +9,7 @@ import pytest
 
 import socket2
 
+from ..machine import needs_ipv6
 from .peers import Program, beside, call, echo_all, give_all, needs, pattern, run, take_all
 
 FILE = pattern(30, 1_000_000)
@@ -46,6 +47,7 @@ def test_tcp_from_socat(socat: str) -> None:
     run(serve)
 
 
+@needs_ipv6
 def test_ipv6_from_socat(socat: str) -> None:
     async def serve() -> None:
         listener = socket2.tcp("inet6")

@@ -17,6 +17,7 @@ import pytest
 
 import socket2
 
+from ..machine import has_ipv6
 from .peers import (
     LIMIT_S,
     beside,
@@ -46,7 +47,7 @@ class Peer:
     """How to make sockets of one kind on both sides, and where they meet."""
 
     def __init__(self, kind: str, directory: Path) -> None:
-        if kind == "inet6" and not _has_ipv6():
+        if kind == "inet6" and not has_ipv6():
             pytest.skip("this system has no IPv6")
         if kind == "abstract" and sys.platform != "linux":
             pytest.skip("abstract UNIX addresses are Linux's")
@@ -117,15 +118,6 @@ class Meeting(Peer):
 def host_port(address: Any) -> Any:
     """The standard library's address as socket2's arguments."""
     return address[:2] if isinstance(address, tuple) else (address,)
-
-
-def _has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 @pytest.fixture(params=KINDS)

@@ -18,8 +18,9 @@ from socket2 import luasocket, osthreads
 from socket2.luasocket import options
 
 from ..interop.peers import LIMIT_S, ROOT, refusing_port, swallowing
+from ..machine import has_ipv6, needs_ipv6
 from .face import Do, Pair, free_port
-from .test_tcp import NOT_OURS, has_ipv6, ipv6
+from .test_tcp import NOT_OURS
 
 NO_NAME = ("host or service not provided, or not known", "temporary failure in name resolution")
 
@@ -102,7 +103,7 @@ async def test_bind_to_any_interface_is_ipv4(do: Do) -> None:
         assert server.getsockname()[::2] == ("0.0.0.0", "inet")
 
 
-@ipv6
+@needs_ipv6
 async def test_bind_to_ipv6_is_of_ipv6_only(do: Do) -> None:
     server, _ = await do(luasocket.bind, "::", 0)
     with server:
@@ -132,7 +133,9 @@ async def test_bind_and_connect_tell_why_not(do: Do) -> None:
         assert await do(shortcut, "127.0.0.1", "nosuchservice") == (None, "service not supported for socket type")
     assert await do(luasocket.bind, NOT_OURS, 0) == (None, "Cannot assign requested address")
     assert await do(luasocket.connect, "127.0.0.1", refusing_port()) == (None, "connection refused")
-    assert await do(luasocket.connect, "localhost", refusing_port()) == (None, "connection refused")
+    made, err = await do(luasocket.connect, "localhost", refusing_port())
+    assert made is None
+    assert err == "connection refused" or not has_ipv6(), "without IPv6, ::1 may be the last to fail"
 
 
 async def test_connect_from_an_address(do: Do) -> None:

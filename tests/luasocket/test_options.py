@@ -11,8 +11,8 @@ from socket2 import luasocket
 from socket2.luasocket import options
 
 from ..interop.peers import LIMIT_S, refusing_port
+from ..machine import needs_ipv6
 from .face import Do, Pair
-from .test_tcp import ipv6
 
 BOOLEANS = [
     ("tcp", "keepalive"),
@@ -103,7 +103,7 @@ def test_linger(kind: str) -> None:
                 sock.setoption("linger", incomplete)
 
 
-@ipv6
+@needs_ipv6
 def test_ipv6_only() -> None:
     with luasocket.tcp6() as tcp, luasocket.udp6() as udp:
         for sock in (tcp, udp):
@@ -158,7 +158,7 @@ async def test_multicast(do: Do) -> None:
         assert sender.getoption("ip-multicast-if") == ("0.0.0.0", None)
 
 
-@ipv6
+@needs_ipv6
 def test_multicast_of_ipv6() -> None:
     with make("udp6") as sock:
         group = {"multiaddr": "ff02::1:7", "interface": socket.if_nametoindex("lo")}

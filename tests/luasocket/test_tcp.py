@@ -16,21 +16,10 @@ import socket2
 from socket2 import luasocket, osthreads
 
 from ..interop.peers import LIMIT_S, refusing_port, swallowing
+from ..machine import has_ipv6, needs_ipv6
 from .face import Do, Pair, server
 
 NOT_OURS = "240.0.0.1"  # nobody may be given it (RFC 1112)
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 
 
 # Classes.
@@ -90,7 +79,7 @@ async def test_bind_to_any_free_port(do: Do) -> None:
         assert await do(sock.bind, "*", 0) == (None, "Invalid argument")
 
 
-@ipv6
+@needs_ipv6
 async def test_any_address_is_of_the_objects_family(do: Do) -> None:
     with luasocket.tcp6() as six, luasocket.tcp4() as four:
         assert await do(six.bind, "*", 0) == (1, None)
@@ -228,7 +217,7 @@ async def test_it_keeps_its_own_address_from_try_to_try(do: Do) -> None:
         assert client.getsockname() == name
 
 
-@ipv6
+@needs_ipv6
 async def test_bound_it_connects_to_its_family_only(do: Do) -> None:
     with luasocket.tcp() as client:
         assert await do(client.bind, "127.0.0.1", 0) == (1, None)

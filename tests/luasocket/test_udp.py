@@ -12,8 +12,8 @@ import socket2
 from socket2 import luasocket
 
 from ..interop.peers import LIMIT_S, refusing_port
+from ..machine import needs_ipv6
 from .face import Do
-from .test_tcp import ipv6
 
 
 async def bound(do: Do, address: str = "127.0.0.1") -> luasocket.UDP:
@@ -148,7 +148,7 @@ async def test_names_are_looked_up(do: Do) -> None:
         assert err in ("host or service not provided, or not known", "temporary failure in name resolution")
 
 
-@ipv6
+@needs_ipv6
 async def test_ipv6(do: Do) -> None:
     with luasocket.udp6() as one, luasocket.udp() as other:
         assert await do(one.setsockname, "*", 0) == (1, None)

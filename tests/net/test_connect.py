@@ -16,6 +16,7 @@ from socket2 import net
 from socket2.net import AggregateError, BlockList, RangeError, Server, Socket
 
 from ..interop.peers import swallowing
+from ..machine import needs_ipv6
 from .scene import SOCKET_EVENTS, all_of, ended, failed, greet, noting, record, run, started, turns, until
 
 
@@ -394,7 +395,7 @@ def test_an_attempt_that_takes_too_long() -> None:
     run(main)
 
 
-@pytest.mark.parametrize(("family", "address"), [(4, "127.0.0.1"), (6, "::1")])
+@pytest.mark.parametrize(("family", "address"), [(4, "127.0.0.1"), pytest.param(6, "::1", marks=needs_ipv6)])
 def test_a_family(family: int, address: str) -> None:
     async def main() -> None:
         async with greeter(0, "::") as (_, port):

@@ -16,6 +16,7 @@ import socket2
 from socket2 import net
 from socket2.net import RangeError, Socket
 
+from ..machine import needs_ipv6
 from .scene import SOCKET_EVENTS, all_of, ended, failed, greet, ignore, noting, pair, record, run, started, turns, until
 
 
@@ -77,7 +78,7 @@ def test_read_only() -> None:
 # Addresses.
 
 
-@pytest.mark.parametrize(("host", "family"), [("127.0.0.1", "IPv4"), ("::1", "IPv6")])
+@pytest.mark.parametrize(("host", "family"), [("127.0.0.1", "IPv4"), pytest.param("::1", "IPv6", marks=needs_ipv6)])
 def test_addresses(host: str, family: str) -> None:
     async def main() -> None:
         async with net.createServer() as server:

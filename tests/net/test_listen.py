@@ -15,6 +15,7 @@ import socket2
 from socket2 import net
 from socket2.net import RangeError
 
+from ..machine import needs_ipv6
 from .scene import SERVER_EVENTS, all_of, ended, failed, greet, port_of, record, run, started, turns, until
 
 
@@ -60,6 +61,7 @@ def test_options_by_name() -> None:
     run(main)
 
 
+@needs_ipv6
 def test_without_a_host_it_is_for_both_families() -> None:
     async def main() -> None:
         async with greeter() as server:
@@ -94,6 +96,7 @@ def test_without_ipv6_it_is_for_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
     run(main)
 
 
+@needs_ipv6
 def test_ipv6_only() -> None:
     async def main() -> None:
         async with greeter() as server:

@@ -1,0 +1,22 @@
+"""What a machine may lack, found out once."""
+
+from __future__ import annotations
+
+import socket
+from functools import cache
+
+import pytest
+
+
+@cache
+def has_ipv6() -> bool:
+    """Whether there is IPv6, and ::1: a kernel may be without the first, and a network namespace without the other."""
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
