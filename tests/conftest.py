@@ -24,6 +24,7 @@ from socket2.thread import local
 from . import windows
 from .contract import driver
 from .interop import peers
+from .resolver import never_ask_for_invalid_names
 
 if os.environ.get("SOCKET2_POLLER") == "kqueue" and "kqueue" not in pollers.available():
     from .kqueue_sim import simulator
@@ -42,6 +43,7 @@ def do_not_inherit_signals() -> None:
 
 
 do_not_inherit_signals()
+never_ask_for_invalid_names()
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _LITTLE_S = 3.0

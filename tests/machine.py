@@ -19,4 +19,13 @@ def has_ipv6() -> bool:
     return True
 
 
+@cache
+def has_localhost() -> bool:
+    """Whether the C library knows localhost: by /etc/hosts, say."""
+    try:
+        return socket.gethostbyname("localhost") == "127.0.0.1"
+    except OSError:
+        return False
+
+
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")

@@ -333,9 +333,16 @@ def test_v4mapped_gives_an_inet4_literal_as_inet6() -> None:
     assert at_once("192.0.2.7", 80, family="inet6", flags="v4mapped")[0].host == "::ffff:192.0.2.7"
 
 
-def test_the_canonical_name_is_there_when_it_was_asked_for() -> None:
-    assert look_up("localhost", 80, flags="cannonname").name
-    assert look_up("localhost", 80).name is None
+def test_the_canonical_name_is_there_when_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getaddrinfo(host: Any, port: Any, family: int, kind: int, protocol: int, flags: int) -> Any:
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "no literal")
+        name = "canonical.test" if flags & socket.AI_CANONNAME else ""
+        return [(socket.AF_INET, kind, 6, name, ("192.0.2.7", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert look_up("alias.test", 80, flags="cannonname").name == "canonical.test"
+    assert look_up("alias.test", 80).name is None
 
 
 # Hosts that are none.

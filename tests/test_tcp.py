@@ -58,6 +58,7 @@ def ended(thread: socket2.Thread) -> Steps:
 # Attributes.
 
 
+@needs_ipv6
 def test_what_it_is() -> None:
     with tcp() as four, tcp("inet6") as six, unix() as path, udp() as datagrams, unix("dgram") as path_datagrams:
         assert (four.type, four.family, four.protocol) == ("tcp", "inet", "tcp")
