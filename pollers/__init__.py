@@ -27,6 +27,7 @@ from .operation import (
     Operation,
     Poller,
     Stats,
+    bytes_sent,
     operation,
 )
 from .options import OPTIONS, get_option, option_call, prepare_listener
@@ -51,6 +52,7 @@ __all__ = [
     "Stats",
     "adopt",
     "available",
+    "bytes_sent",
     "choose",
     "disconnect",
     "get_option",

@@ -49,6 +49,9 @@ Address = Any
 class Closed(OSError):
     """The socket was closed on this side. Not the peer's doing: that is an end of stream or a ConnectionResetError."""
 
+    bytes_sent: int = 0
+    """How many bytes of a send the kernel had taken."""
+
     def __init__(self, message: str = "the socket is closed") -> None:
         super().__init__(errno.EBADF, message)
 
@@ -70,8 +73,21 @@ class Exhausted(OSError):
 class Cancelled(BaseException):
     """The wait was given up because somebody asked for it. No Exception, so that no `except Exception` swallows it."""
 
+    bytes_sent: int = 0
+    """How many bytes of a send the kernel had taken."""
     meant_for: object = None
     """The waiter that was asked to end. Found in anybody else's hands, it is an error like others."""
+
+
+def bytes_sent(error: BaseException) -> int:
+    """Return how many bytes the kernel had taken when this error ended a send: `error.bytes_sent`, and 0 without one.
+
+    The attribute is there on whatever ends a `sendall`, `sendv`, `sendfile` or `send_fds` early: TimeoutError,
+    Cancelled, Closed, an OSError. Python's own classes do not declare it, so for them a type checker accepts
+    only this function.
+    """
+    sent: int = getattr(error, "bytes_sent", 0)
+    return sent
 
 
 def system_error(number: int) -> OSError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os as _os
 
-from pollers import Busy, Cancelled, Closed, Operation
+from pollers import Busy, Cancelled, Closed, Operation, bytes_sent
 
 from .addr import Address, AddressList, addr
 from .buffer import IncompleteRead, LimitExceeded
@@ -56,6 +56,7 @@ __all__ = [
     "addr",
     "between_requests",
     "bind",
+    "bytes_sent",
     "call_in_thread",
     "connect",
     "currentthread",

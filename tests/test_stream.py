@@ -537,7 +537,7 @@ def test_what_ends_a_sendall_early_tells_how_far_it_was(pair: Pair) -> None:
         sending.cancel()
         with pytest.raises(Cancelled) as cancelled:
             await sending.join()
-        second: int = first + cancelled.value.bytes_sent  # type: ignore[attr-defined]
+        second: int = first + cancelled.value.bytes_sent
         ours.sock.settimeout(0.01, "write")
         with pytest.raises(TimeoutError) as failure:
             await ours.sendall(data[second:])

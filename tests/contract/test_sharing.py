@@ -453,7 +453,7 @@ def test_a_long_send_is_cancelled_while_it_goes_on(shared: Driver) -> None:
                     while next(steps).park(waiter := object()):
                         pass
             except Cancelled as ended:
-                sent = ended.bytes_sent  # type: ignore[attr-defined]
+                sent = ended.bytes_sent
             handle.close()
             arrived = reader.outcome() + drain(other)
             other.close()

@@ -356,7 +356,7 @@ class Worker:
         try:
             yield from sock.sendall(data)
         except Cancelled as error:
-            return error.bytes_sent  # type: ignore[attr-defined]
+            return error.bytes_sent
         return len(data)
 
     def nested_timeouts(self) -> Steps:
