@@ -6,7 +6,9 @@ SCENARIOS ?= echo connections idle scale share bulk bulk-send udp spawn switch t
 # Options for all of them, for instance: make bench BENCH="--rounds 3 --share-core"
 BENCH ?=
 # What the second run of the tests need not do again: the first has done it with all pollers, or it is of the C only.
-ONCE := contract native test_stepping.py test_shortcut.py interop/test_thousand.py
+ONCE := contract native test_stepping.py test_shortcut.py test_package.py interop/test_thousand.py
+# pip does not show what setup.py says of a build without a C compiler.
+SAY_WHAT_IS_MISSING := $(BIN)/python -m socket2 | grep '^native: no' || true
 CODE := pollers socket2 tests bench examples docs
 
 .PHONY: run test test-native test-headers test-windows stress lint bench docs clean
@@ -49,10 +51,12 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed: $(VENV)/bin/python pyproject.toml
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(SAY_WHAT_IS_MISSING)
 	touch $@
 
-$(VENV)/installed-%: $(VENV)/bin/python pyproject.toml
+$(VENV)/installed-%: $(VENV)/bin/python pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@$(SAY_WHAT_IS_MISSING)
 	touch $@

@@ -69,6 +69,7 @@ def echo_until_interrupted(host: str, port: int) -> None:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m socket2", description="A coroutine socket stack.")
+    parser.add_argument("--version", action="version", version=f"socket2 {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     command = commands.add_parser("echo", help="run an echo server")
     command.add_argument("address", type=host_and_port, metavar="HOST:PORT")

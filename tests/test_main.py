@@ -85,6 +85,11 @@ def test_a_poller_that_does_not_exist_is_told_in_one_line(args: tuple[str, ...])
     assert all(name in done.stderr for name in POLLERS)
 
 
+def test_the_version() -> None:
+    done = call("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"socket2 {socket2.__version__}\n", "")
+
+
 def test_help_names_the_commands() -> None:
     done = call("--help")
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,157 @@
+"""The package from outside: what an index shows of it, what a type checker knows of it, how it is built."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import runpy
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import socket2
+
+from .interop.peers import ROOT, needs
+
+BUILD_S = 300.0
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def project() -> Any:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def setup_py(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    pytest.importorskip("setuptools", minversion="77", reason="setup.py needs setuptools 77")
+    monkeypatch.chdir(ROOT)
+    return runpy.run_path("setup.py")
+
+
+# What an index shows.
+
+
+def test_the_readme_of_an_index_has_the_links_of_this_one_made_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = LINK.findall((ROOT / "README.md").read_text())
+    there = LINK.findall(setup_py(monkeypatch)["index_readme"]())
+    repository = project()["urls"]["Repository"]
+    assert len(here) == len(there) > 10
+    for link, shown in zip(here, there, strict=True):
+        if not link.startswith("https://"):
+            assert (ROOT / link).is_file(), link
+            assert shown == f"{repository}/{'raw' if link.endswith('.png') else 'blob'}/main/{link}"
+
+
+def test_what_is_installed_says_what_it_is() -> None:
+    try:
+        told = importlib.metadata.metadata("socket2")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the package is not installed")
+    assert told["Version"] == socket2.__version__
+    assert told["License-Expression"] == "MIT"
+    assert told["Description-Content-Type"] == "text/markdown"
+    links = LINK.findall(str(told.json["description"]))
+    assert links
+    assert not [link for link in links if not link.startswith("https://")]
+
+
+def test_the_python_that_runs_this_is_among_those_it_was_tested_on() -> None:
+    prefix = "Programming Language :: Python :: 3."
+    tested = [int(name.removeprefix(prefix)) for name in project()["classifiers"] if name.startswith(prefix)]
+    assert project()["requires-python"] == f">=3.{min(tested)}"
+    assert f"3.{min(tested)} to 3.{max(tested)}" in (ROOT / "README.md").read_text()
+
+
+# What a type checker knows.
+
+
+def checked(program: str, tmp_path: Path) -> str:
+    """What `mypy --strict` says of a user's program."""
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    path = tmp_path / "program.py"
+    path.write_text(program)
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(path)]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": str(ROOT)},
+        capture_output=True,
+        timeout=BUILD_S,
+        text=True,
+        check=False,
+    )
+    assert not done.stderr
+    return done.stdout
+
+
+USES = """
+from collections.abc import Generator
+from typing import Any
+
+import socket2
+from socket2 import TCP, Cancelled, Closed, bytes_sent
+
+
+def generator(conn: TCP, data: bytearray) -> Generator[Any, None, int]:
+    try:
+        with socket2.timeout(5):
+            yield from conn.sendall(data)
+    except TimeoutError as error:
+        del data[: bytes_sent(error)]
+    except ConnectionError as error:
+        reveal_type(bytes_sent(error))
+        raise
+    except (Cancelled, Closed) as error:
+        reveal_type(error.bytes_sent)
+        raise
+    return len(data)
+
+
+async def coroutine(conn: TCP, data: bytes) -> bytes:
+    try:
+        await conn.sendall(data)
+    except OSError as error:
+        return data[bytes_sent(error) :]
+    return b""
+
+
+socket2.newthread(generator, socket2.tcp(), bytearray(b"x"))
+socket2.newthread(coroutine, socket2.tcp(), b"x")
+socket2.start()
+"""
+
+
+def test_a_users_program_passes_mypy(tmp_path: Path) -> None:
+    said = checked(USES, tmp_path)
+    assert [line.split(": ", 1)[1] for line in said.splitlines()[:-1]] == [
+        'note: Revealed type is "int"',
+        'note: Revealed type is "int"',
+    ]
+
+
+# How it is built.
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is nothing in C for this system")
+@pytest.mark.parametrize(("compiler", "why"), [("false", "failed"), ("no-such-compiler", "is not installed")])
+def test_a_build_without_a_compiler_says_so_once(compiler: str, why: str, tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", minversion="77", reason="setup.py needs setuptools 77")
+    needs("false")
+    command = [sys.executable, "setup.py", "--quiet", "build_ext", "--build-lib", str(tmp_path / "lib")]
+    done = subprocess.run(
+        [*command, "--build-temp", str(tmp_path / "temp")],
+        cwd=ROOT,
+        env=os.environ | {"CC": compiler},
+        capture_output=True,
+        timeout=BUILD_S,
+        text=True,
+        check=False,
+    )
+    said = f"socket2: built without its parts in C, so it is slower: {compiler} {why}\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", said)
+    assert not list(tmp_path.rglob("*.so"))
