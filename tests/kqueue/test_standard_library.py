@@ -53,9 +53,7 @@ unittest.main(module=None)
 """
 
 
-@pytest.mark.skipif(
-    not has_localhost(), reason="this machine does not know localhost"
-)
+@pytest.mark.skipif(not has_localhost(), reason="this machine does not know localhost")
 @pytest.mark.parametrize(("suite", "flavor"), [("kqueue", "macos"), *((suite, "freebsd") for suite in SUITES)], ids=str)
 def test_suite(suite: str, flavor: str) -> None:
     done = subprocess.run(
