@@ -14,7 +14,8 @@ from socket2 import TCP, Closed, Event, Server, newthread, run, serve, sleep, tc
 from socket2.scheduler import current_scheduler
 
 from .interop.peers import LIMIT_S
-from .test_server import ask, connected, echo, everything, needs_ipv6, until
+from .machine import needs_ipv6
+from .test_server import ask, connected, echo, everything, until
 
 Steps = Generator[Any, Any, Any]
 
