@@ -52,7 +52,8 @@ class catching:
                     "signals can be caught only while the main OS thread runs a loop, or serves with this one: "
                     "it does not, so pass signals=() and stop the server otherwise"
                 )
-            yield from installed.wait()
+            if installed.error is not None or not installed.done:  # in the main OS thread it is done by now
+                yield from installed.wait()
         except BaseException:
             self.end()
             raise
