@@ -22,6 +22,7 @@ from .server import Server
 from .serving import serve
 from .sockets import Socket
 from .stream import Stream, stream
+from .supervisor import Workers
 from .sync import Event, Lock, Queue, Semaphore
 from .tcp import TCP, tcp
 from .thread import Thread, currentthread
@@ -29,7 +30,7 @@ from .threadset import threadset
 from .udp import RAW, UDP, raw, udp, unix
 from .version import __version__
 from .waiting import resume, sleep, suspend, timeout
-from .workers import Workers, serve_workers
+from .workers import serve_workers
 
 __all__ = [
     "RAW",

@@ -157,13 +157,23 @@ def _report_on_stderr() -> None:
 def _sweep(home: str) -> None:
     """Remove what processes that were killed have left. One of another PID namespace is alive if it can be reached."""
     for name in os.listdir(home):
-        path = os.path.join(home, name)
-        with socket.socket(socket.AF_UNIX) as sock, suppress(OSError):
-            sock.setblocking(False)
-            try:
-                sock.connect(path)
-            except ConnectionRefusedError:
-                os.unlink(path)
+        _remove_if_dead(os.path.join(home, name))
+
+
+def _remove_if_dead(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as sock, suppress(OSError):
+        sock.setblocking(False)
+        try:
+            sock.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+
+
+def remove_socket_of(pid: int) -> None:
+    """Remove what a process of this user has left that could not clean up."""
+    path = os.path.join(directory(os.geteuid()), str(pid))
+    if os.path.exists(path):
+        _remove_if_dead(path)
 
 
 def _is_alive(pid: int) -> bool:

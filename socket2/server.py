@@ -78,6 +78,7 @@ class Server:
         self._connections: dict[Connection, None] = {}
         self._queued: deque[TCP] = deque()  # accepted at the end, and there is no room for them yet
         self._cutting = False
+        self._drains_shared = False  # nobody else is left to serve who waits in a shared listener
         self._failure: Exception | None = None
         # These are not changed, or take the lock themselves.
         self.addresses: list[Any] = []
@@ -156,7 +157,7 @@ class Server:
         except Cancelled:
             if not self.stopping:
                 raise
-            if not shared and not self._cutting and not listener.closed:
+            if (not shared or self._drains_shared) and not self._cutting and not listener.closed:
                 yield from drain(listener, self._admit, lambda: self._cutting)
         except Exception as error:
             log.error("%r accepts no more: %s", listener, error, extra={"server": self})

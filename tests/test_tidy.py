@@ -66,6 +66,8 @@ LAYERS = [
     "connections",
     "server",
     "serving",
+    "inheritance",
+    "supervisor",
     "workers",
     "luasocket.calls",
     "luasocket.messages",
