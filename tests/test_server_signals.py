@@ -20,6 +20,7 @@ from socket2.member import current_member
 
 from .interop.peers import LIMIT_S, ROOT, Program, beside, connect, receive_all
 from .test_server import connected, echo, everything, handlers_are_put_back, until
+from .test_workers import until_refused
 
 Steps = Generator[Any, Any, Any]
 
@@ -77,9 +78,7 @@ def test_a_signal_stops_what_any_of_several_os_threads_has_begun(signum: signal.
             sock.sendall(b"hello")
             assert sock.recv(100) == b"hello"
             program.send_signal(signum)
-            with pytest.raises(ConnectionRefusedError):
-                while True:
-                    connect("127.0.0.1", port).close()
+            until_refused(port)
             sock.sendall(b"again")
             assert sock.recv(100) == b"again"
         assert program.wait() == 0, program.stderr().decode()
