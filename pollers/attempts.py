@@ -29,6 +29,9 @@ DRAINS = 0x002
 # Another: a receive has returned the end of the stream, which is what it stays, whatever the sends meet later.
 ENDED = 0x800
 
+# And one: a send has raised why there is no connection any more. The next ones say EPIPE, as the kernel does.
+TOLD = 0x1000
+
 # A writer whose peer has gone gets EPIPE, whatever the program made of SIGPIPE. Where there is no such flag
 # (macOS, Windows) the poller of that system sees to it.
 NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)

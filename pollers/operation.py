@@ -223,7 +223,8 @@ class Handle(Protocol):
 
         For whoever receives, sends or reads SO_ERROR without an operation. The kernel tells once why a connection has
         ended, whoever asks first, and leaves EPIPE or an end of stream to the others. So each who is told tells, and
-        the others raise it as well: a connection that was reset has no end of stream, unless that came before.
+        the others raise it as well: a connection that was reset has no end of stream, unless that came before. Once a
+        send has raised it, the next ones raise EPIPE.
         """
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from . import attempts
-from .attempts import DRAINS, ENDED, ENDS
+from .attempts import DRAINS, ENDED, ENDS, TOLD
 from .operation import (
     CLOSED,
     FAILED,
@@ -76,7 +76,7 @@ class Direction:
             except BlockingIOError:
                 self.ready = False
             except OSError:
-                raise self.handle.told(sys.exc_info()[1]) from None  # type: ignore[arg-type, misc]
+                raise self.told(sys.exc_info()[1]) from None  # type: ignore[arg-type]
             else:
                 self.handle.poller.streak += 1
                 return value
@@ -194,7 +194,11 @@ class Direction:
 
     def fail(self, error: BaseException) -> None:
         """The attempt made here has failed, or the kernel says so."""
-        self.end(self.handle.told(error) or error if isinstance(error, OSError) else error)
+        self.end(self.told(error) if isinstance(error, OSError) else error)
+
+    def told(self, error: OSError) -> OSError:
+        """Return what the kernel's error amounts to, which may have been told to somebody else."""
+        return self.handle.told(error) or error
 
     def abandon(self) -> None:
         """The operation was thrown into where it waited: it ends here, and an accepted connection is kept."""
@@ -237,6 +241,12 @@ class Writing(Direction):
     bit = WRITABLE
     kind = "writing"
 
+    def told(self, error: OSError) -> OSError:
+        error = super().told(error)
+        if error.errno in ENDS:
+            self.handle.armed |= TOLD
+        return error
+
 
 class Handle:
     """A socket and its two directions."""
@@ -252,7 +262,7 @@ class Handle:
         reading, writing = self.directions
         self.reading = reading(self)
         self.writing = writing(self)
-        self.armed = DRAINS if drains else 0  # the bits that the back end watches, DRAINS and ENDED
+        self.armed = DRAINS if drains else 0  # the bits that the back end watches, DRAINS, ENDED and TOLD
         self.failure = 0  # the errno of what has ended the connection, once the kernel has told
 
     def fileno(self) -> int:
@@ -299,7 +309,7 @@ class Handle:
                 except BlockingIOError:
                     side.ready = False
                 except OSError as error:
-                    raise self.told(error) from None  # type: ignore[misc]
+                    raise side.told(error) from None
                 self.poller.streak += 1
                 if sent == len(data):
                     return
@@ -339,14 +349,14 @@ class Handle:
             if not self.failure and self.fd >= 0:
                 number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # some systems have not told yet
                 self.failure = number if number in ENDS else 0
-            if self.failure:
+            if self.failure and not self.armed & TOLD:
                 return system_error(self.failure)
         return error
 
     def begin_anew(self) -> None:
         """There is another connection, or one under way: what ended an earlier attempt is no matter of its."""
         self.failure = 0
-        self.armed &= ~ENDED
+        self.armed &= ~(ENDED | TOLD)
 
     def keep(self, accepted: tuple[Handle, Address]) -> None:
         """Put a connection that nobody took back, for the next accept."""

@@ -8,7 +8,7 @@ buffer owns nothing. Knows no socket and no waiting.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -148,8 +148,11 @@ class Buffer:
         return IncompleteRead(what, bytes(self._held[self._at :]))
 
 
-def joined(pieces: Iterable[ReadableBuffer]) -> Iterator[bytearray | memoryview]:
-    """Give the pieces in blocks: small ones joined to BLOCK bytes or more, large ones as they are."""
+def joined(pieces: Iterable[ReadableBuffer]) -> Generator[bytearray | memoryview, None, None]:
+    """Give the pieces in blocks: small ones joined to BLOCK bytes or more, large ones as they are.
+
+    Closing it lets go of the large one that was given last.
+    """
     block = bytearray()
     for piece in pieces:
         with memoryview(piece) as view, view.cast("B") as octets:

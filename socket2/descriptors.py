@@ -45,7 +45,8 @@ def _send_fds(sock: TCP | UDP, data: ReadableBuffer, fds: Sequence[int]) -> Gene
                 except BlockingIOError:
                     pass  # ready for somebody else, or for less
             if sent < len(octets):
-                yield from handle.sendall(octets[sent:], sock)
+                with octets[sent:] as rest:
+                    yield from handle.sendall(rest, sock)
     except BaseException as error:
         error.bytes_sent = sent + getattr(error, "bytes_sent", 0)  # type: ignore[attr-defined]
         raise

@@ -211,7 +211,7 @@ class Stream:
         return self._send(self.sock._write(self._send_blocks(joined(pieces))))
 
     @operation
-    def _send_blocks(self, blocks: Iterable[bytearray | memoryview]) -> Generator[Any, None, None]:
+    def _send_blocks(self, blocks: Generator[bytearray | memoryview, None, None]) -> Generator[Any, None, None]:
         sent = 0
         try:
             for block in blocks:
@@ -220,6 +220,8 @@ class Stream:
         except BaseException as error:
             error.bytes_sent = sent + getattr(error, "bytes_sent", 0)  # type: ignore[attr-defined]
             raise
+        finally:
+            blocks.close()  # the error has this frame, and a piece may be what its owner now wants to shorten
 
     @operation
     def _send(self, sending: Operation[None]) -> Generator[Any, None, None]:

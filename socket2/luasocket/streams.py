@@ -138,13 +138,14 @@ class StreamObject(Object[TCP]):
         ends it has `bytes_sent`. TypeError for a str, and when the object is no client.
         """
         self._need("send", "client")
-        octets = memoryview(data).cast("B")
-        first = max(i if i >= 0 else len(octets) + i + 1, 1)
-        last = min(j if j >= 0 else len(octets) + j + 1, len(octets))
-        return self._send(octets[first - 1 : max(last, first - 1)], first - 1)
+        with memoryview(data) as view:
+            size = view.nbytes
+        first = max(i if i >= 0 else size + i + 1, 1)
+        last = min(j if j >= 0 else size + j + 1, size)
+        return self._send(data, first - 1, max(last, first - 1))
 
     @call
-    def _send(self, octets: memoryview, before: int) -> Generator[Any, None, tuple[Any, ...]]:
+    def _send(self, data: ReadableBuffer, before: int, to: int) -> Generator[Any, None, tuple[Any, ...]]:
         begun = monotonic()
         waits = self._timeouts.begin()
         err: Message | None = None
@@ -152,8 +153,10 @@ class StreamObject(Object[TCP]):
         with self._writing:
             self._writing.thread = currentthread()
             try:
-                while sent < len(octets):
-                    sent += yield from waits.limit(self._opened.send(octets[sent:]))
+                with memoryview(data) as view, view.cast("B") as octets:
+                    while before + sent < to:
+                        with octets[before + sent : to] as rest:
+                            sent += yield from waits.limit(self._opened.send(rest))
             except OSError as error:
                 err = message_of(error)
             except BaseException as error:
