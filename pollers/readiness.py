@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import attempts
 from .attempts import DRAINS, ENDED, ENDS, TOLD
+from .lengths import length, room
 from .operation import (
     CLOSED,
     FAILED,
@@ -270,23 +271,23 @@ class Handle:
 
     def recv(self, n: int, owner: object = None, /) -> Operation[bytes]:
         if n < 1:
-            return self.reading.answer(_length(n, b""))
+            return self.reading.answer(length(n, b""))
         return self.reading.operate(attempts.recv, n, owner)
 
     def recv_into(self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /) -> Operation[int]:
-        n = _room(buffer, n)
+        n = room(buffer, n)
         if not n:
             return self.reading.answer(0)
         return self.reading.operate(attempts.recv_into, (buffer, n), owner)
 
     def recvfrom(self, n: int, owner: object = None, /) -> Operation[tuple[bytes, Address]]:
-        _length(n, b"")
+        length(n, b"")
         return self.reading.operate(attempts.recvfrom, n, owner)
 
     def recvfrom_into(
         self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /
     ) -> Operation[tuple[int, Address]]:
-        return self.reading.operate(attempts.recvfrom_into, (buffer, _room(buffer, n)), owner)
+        return self.reading.operate(attempts.recvfrom_into, (buffer, room(buffer, n)), owner)
 
     def accept(self, owner: object = None, /) -> Operation[tuple[Handle, Address]]:
         return self.reading.operate(attempts.accept, None, owner)
@@ -383,22 +384,3 @@ class Handle:
         for handle, _ in self.poller.kept.pop(self, ()):
             handle.close()
         return self.sock
-
-
-def _length(n: int, nothing: bytes) -> bytes:
-    if n < 0:
-        raise ValueError(f"the number of bytes to receive must not be negative, not {n}")
-    return nothing
-
-
-def _room(buffer: WriteableBuffer, n: int) -> int:
-    """How many bytes to receive into `buffer`, as the standard library counts: 0 is all of it."""
-    with memoryview(buffer) as view:
-        if view.readonly:
-            raise TypeError("a writable buffer is needed")
-        size = view.nbytes
-    if n < 0:
-        raise ValueError(f"the number of bytes to receive must not be negative, not {n}")
-    if n > size:
-        raise ValueError(f"the buffer has {size} bytes, not {n}")
-    return n or size
