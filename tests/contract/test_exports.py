@@ -13,7 +13,7 @@ from pollers import Busy, Cancelled, Closed, Handle
 from .driver import Driver, Task, does
 from .test_reset import reset
 
-SIZE = 1 << 22  # more than two sockets hold
+SIZE = 1 << 24  # more than two sockets hold
 
 Start = Callable[[Handle, bytearray], Any]
 SENDS: dict[str, Start] = {
