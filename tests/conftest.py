@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,6 +61,17 @@ def descriptors() -> dict[str, str]:
         except FileNotFoundError:
             pass  # the listing's own
     return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Have short names for the directories of tests, which bind sockets there: a name of one has 103 bytes at the most.
+
+    macOS's directory for temporary files has 49 already.
+    """
+    if os.name == "posix" and len(tempfile.gettempdir()) > len("/var/tmp") and not config.option.basetemp:
+        config.option.basetemp = tempfile.mkdtemp(prefix="s2-", dir="/tmp")
+        config.add_cleanup(partial(shutil.rmtree, config.option.basetemp, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
