@@ -21,9 +21,7 @@ def has_its_tests() -> bool:
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(select, "epoll"), reason="the simulator runs on Linux"),
-    pytest.mark.skipif(
-        not has_its_tests(), reason="this Python comes without its `test` package, or without all of it"
-    ),
+    pytest.mark.skipif(not has_its_tests(), reason="this Python comes without its tests"),
 ]
 
 SUITE_S = 300.0  # some take 5, and several times that beside other programs

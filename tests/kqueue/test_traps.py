@@ -289,7 +289,7 @@ def test_the_end_of_reading_wakes_a_writer(driver: Driver, spy: Spy) -> None:
     driver.turn(0)
     spy.alters = lambda events: [event for event in events if event.filter == spy.KQ_FILTER_READ]
     peer.close()
-    with pytest.raises(BrokenPipeError):
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):  # Linux: a reset, because of what it has not read
         driver.finish(task)
 
 
