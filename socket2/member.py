@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -121,7 +121,7 @@ class Member(Stepper):
             except KeyboardInterrupt:
                 if interrupted or thread.done:
                     raise
-                interrupted = thread.cancel()
+                interrupted = thread._cancel()
         return interrupted
 
     def _anything_to_wait_for(self) -> bool:
@@ -176,7 +176,7 @@ class Member(Stepper):
             due = deadline
         return None if due is None else max(due - monotonic(), 0)
 
-    def _step_all(self, threads: list[Thread]) -> bool:
+    def _step_all(self, threads: Collection[Thread]) -> bool:
         """Step them, if there are any; those that a signal's exception leaves over stay ready, in their order."""
         self.scheduler.poller.streak = 0  # everybody has had a chance
         if not threads:
@@ -245,7 +245,7 @@ class Member(Stepper):
         """Cancel all threads, give them a turn to end, shut the poller down. For OS threads that are done with it."""
         with self._loop():
             for thread in list(self.scheduler.threads):
-                thread.cancel()
+                thread._cancel()
             while self.scheduler.ready:
                 self._turn(0)
         self.scheduler.poller.shutdown()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pollers
 from pollers import STREAK_MAX, Poller
 
-from .locking import lock
+from .locking import is_held, lock
 from .thread import PoolThread, Thread, local
 from .timers import Timers
 
@@ -49,9 +49,8 @@ class Scheduler:
         if member is None or member.current is None or (self.crew is not None and self.crew.leader is not member):
             self.poller.wakeup()
 
-    def take_ready(self) -> list[Thread]:
-        ready = list(self.ready)
-        self.ready.clear()
+    def take_ready(self) -> deque[Thread]:
+        ready, self.ready = self.ready, deque()  # of these one, if a signal handler appends in between
         return ready
 
     def interrupt(self, thread: Thread, error: BaseException) -> None:
@@ -91,6 +90,16 @@ class Scheduler:
             # The outcome of its wait comes first, and its next operation yields before it attempts anything.
             self.poller.streak = STREAK_MAX
 
+    def at_hand(self) -> bool:
+        """Whether the caller may end waits now, and see what comes of it; else it is to post what it wants.
+
+        So must another OS thread, and a signal handler that comes in the middle of a change, or between two steps.
+        """
+        if local.scheduler is not self or is_held():
+            return False
+        member = local.member
+        return member is None or not member.is_between_steps()
+
     def post(self, call: Callable[[], Any]) -> None:
         """Have the loop make a call between two steps. From any OS thread or signal handler."""
         self.inbox.append(call)
@@ -114,6 +123,17 @@ class Scheduler:
             if len(self.threads) > self.hopeless or self.ready or self.inbox or self._calls:
                 return True
             return self.timers.armed > 0  # a deadline, on what only another thread could end
+
+
+def leave_to_loop(call: Callable[[], Any]) -> bool:
+    """Post `call`, and return True, where a signal handler or a finalizer has come into the middle of a change.
+
+    That is one of this OS thread's own. One without a scheduler changes nothing that others could come across.
+    """
+    if not is_held() or local.scheduler is None:
+        return False
+    local.scheduler.post(call)
+    return True
 
 
 def other_os_threads() -> bool:

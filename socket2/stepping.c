@@ -107,11 +107,11 @@ release_lock(const State *state, int status)
 static int
 prepare(const State *state, PyObject *stepper, PyObject *scheduler, PyObject *thread)
 {
-    put(state, stepper, CURRENT, thread);
     if (!is_none(state, thread, ERRORS) && tell(state, scheduler, BEFORE_INTERRUPTION, thread, NULL, NULL) < 0) {
         return -1;
     }
     put(state, thread, WAITING_ON, Py_None);
+    put(state, stepper, CURRENT, thread);
     return 0;
 }
 
@@ -193,6 +193,7 @@ run(State *state, PyObject *stepper, PyObject *thread, bool shared)
     int status;
     switch (outcome) {
     case PYGEN_NEXT:
+        put(state, stepper, CURRENT, Py_None);
         status = park(state, stepper, thread, result, shared);
         break;
     case PYGEN_RETURN:

@@ -53,6 +53,10 @@ class Stepper:
         self._nested = 0
         self._escaping: BaseException | None = None
 
+    def is_between_steps(self) -> bool:
+        """Whether neither a thread nor the main program is what runs now, but what runs them."""
+        return self.current is None and (self.running or self._nested > 0)
+
     def newthread(self, func: Any, args: tuple[Any, ...], name: str | None = None, join: Join | None = None) -> Thread:
         """See the module's newthread(). `join` joins the thread, and knows it, from before its first step on."""
         thread = Thread(self.scheduler, func, name if name is not None else getattr(func, "__qualname__", None))
@@ -130,6 +134,7 @@ class Stepper:
             self.scheduler.ready.append(thread)
             return
         self._nested += 1
+        self.current = None
         try:
             if self.scheduler.crew is None:
                 step(self, (thread,))
@@ -154,6 +159,7 @@ class Stepper:
     def _resume(self, thread: Thread, resume: Callable[[Any], _Waitable], argument: Any) -> None:
         """Run `thread` until it waits for something that it can be parked on, or to its end."""
         while True:
+            self.current = thread
             try:
                 waiting = thread._context.run(resume, argument)
             except StopIteration as stop:
@@ -163,6 +169,7 @@ class Stepper:
                 self._end(thread, None, _from_inside(error))
                 del thread  # see _step()
                 return
+            self.current = None  # see _step()
             try:
                 self._park(thread, waiting)
                 return
@@ -238,10 +245,10 @@ def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
         if thread.scheduler is not scheduler:
             stepper._misled(thread)
             continue
-        stepper.current = thread
         if thread._errors is not None:
             scheduler.before_interruption(thread)
         thread.waiting_on = None
+        stepper.current = thread  # until then, and from the next wait on, a signal handler's wishes are seen to later
         try:
             waiting = thread._context.run(thread._coro.send, None)
         except StopIteration as stop:
@@ -250,6 +257,7 @@ def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
         except BaseException as error:
             stepper._end(thread, None, _from_inside(error))
             continue
+        stepper.current = None
         try:
             finished = waiting.park(thread)
         except Exception as error:
@@ -269,7 +277,6 @@ def _step_shared(stepper: Stepper, thread: Thread) -> None:
         stepper._misled(thread)
         return
     with lock:
-        stepper.current = thread
         if thread._errors is not None:
             scheduler.before_interruption(thread)
         thread.waiting_on = None

@@ -15,6 +15,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from pollers import Closed, Operation, operation
 
 from .locking import lock
+from .scheduler import leave_to_loop
 from .thread import Thread, currentthread
 from .timers import duration
 from .waiting import Patience
@@ -108,10 +109,14 @@ class Event:
         """Whether wait() returns at once."""
         return self._set
 
-    @_locked
     def set(self) -> None:
         """Set the flag and wake all who wait. A signal handler may do that, too."""
         self._set = True
+        if not leave_to_loop(self._wake):
+            self._wake()
+
+    @_locked
+    def _wake(self) -> None:
         while self._line.call() is not None:
             pass
 
@@ -184,7 +189,8 @@ class Semaphore:
 
     def release(self) -> None:
         """Give a permit back, or a new one. The first in the line gets it."""
-        self._release()
+        if not leave_to_loop(self._release):
+            self._release()
 
     @_locked
     def _enter(self) -> _Place | None:

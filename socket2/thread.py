@@ -6,7 +6,6 @@ Knows how a thread ends, not how it runs: that is a member's. `local` leads from
 from __future__ import annotations
 
 import contextvars
-import functools
 import sys
 import threading
 import traceback
@@ -141,17 +140,21 @@ class Thread:
         Does not wait for that: join() does. An operation that has finished already is delivered first, never thrown
         away. Called again, it may interrupt the thread's cleanup. From any OS thread, and from a signal handler.
         """
+        if self._coro is None:
+            return False
+        if self.scheduler.at_hand():
+            return self._cancel()
+        self.scheduler.post(self._cancel)
+        return True
+
+    def _cancel(self) -> bool:
         with lock:
             if self._coro is None:
                 return False
-            if any(isinstance(error, Cancelled) and error.meant_for is self for error in self._errors or ()):
-                return True
-            error = Cancelled(f"{self.name} was cancelled")
-            error.meant_for = self
-            if local.scheduler is self.scheduler:
+            if not any(isinstance(error, Cancelled) and error.meant_for is self for error in self._errors or ()):
+                error = Cancelled(f"{self.name} was cancelled")
+                error.meant_for = self
                 self.scheduler.interrupt(self, error)
-            else:
-                self.scheduler.post(functools.partial(self.scheduler.interrupt, self, error))
             return True
 
     def __repr__(self) -> str:

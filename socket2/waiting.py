@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pollers import STREAK_MAX, Cancelled, Exhausted, Operation, operation
 
 from .locking import lock
-from .thread import Thread, currentthread, local
+from .thread import Thread, currentthread
 from .timers import Timer, duration
 from .waits import Pass, Suspension, Wait
 
@@ -57,11 +57,12 @@ def suspend() -> Operation[Any]:
 def resume(thread: Thread, value: Any = None) -> None:
     """Make `thread`'s suspend() return `value`, when its turn comes. From any OS thread, and from a signal handler.
 
-    RuntimeError when it is not suspended, or was resumed already (from another OS thread this cannot be told: then a
-    resume that comes too early or too late is without effect). (luapower's resume)
+    RuntimeError when it is not suspended, or was resumed already. This cannot be told from another OS thread, nor by a
+    signal handler that comes between two steps: then a resume that comes too early or too late is without effect.
+    (luapower's resume)
     """
     scheduler = thread.scheduler
-    if local.scheduler is not scheduler:
+    if not scheduler.at_hand():
         scheduler.post(functools.partial(_resume, thread, value))
     elif not _resume(thread, value):
         raise RuntimeError(f"{thread!r} is not suspended")
