@@ -26,13 +26,14 @@ class Timers:
     def __init__(self) -> None:
         self.heap: list[tuple[float, int, Timer]] = []
         self.useless = 0
+        self.aside = 0  # armed ones for which nobody waits: what they are about does
         self.sooner: Callable[[], Any] | None = None  # called when another entry is the first to come up
         self._serial = itertools.count()
 
     @property
     def armed(self) -> int:
-        """How many timers are going to fire."""
-        return len(self.heap) - self.useless
+        """How many timers there are to wait for."""
+        return len(self.heap) - self.useless - self.aside
 
     def next_due(self) -> float | None:
         """When the first entry comes up, None when there is none. It may turn out to be useless: look again then."""

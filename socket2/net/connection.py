@@ -17,7 +17,7 @@ from ..scheduler import current_scheduler
 from ..tcp import TCP
 from ..timers import Timer
 from .emitter import Emitter
-from .failures import RangeError
+from .failures import RangeError, told
 
 
 class Connection(Emitter):
@@ -31,7 +31,9 @@ class Connection(Emitter):
         self._idle: Timer | None = None
         self._idle_s = 0.0  # 0: no timeout
         self._over = False  # both sides have ended: the kernel's socket is closed, whatever is still unread here
-        self._had_error = False
+        self._failure: Exception | None = None  # of a listener
+        self._complained = False  # 'error' has come, and the connection has gone on
+        self._closed = False  # 'close' comes now, or has come
         self._raised = False  # the error, in a thread that waited for something
         self.timeout: float | None = None
         """The idle timeout in milliseconds, as setTimeout() was told; None before."""
@@ -50,11 +52,12 @@ class Connection(Emitter):
         infinity.
         """
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-            raise TypeError(f"a timeout is a number of milliseconds, not {timeout!r}")
+            wrong = TypeError(f"a timeout is a number of milliseconds, not {timeout!r}")
+            raise told(wrong, code="ERR_INVALID_ARG_TYPE")
         if not 0 <= timeout < math.inf:
-            raise RangeError(f"a timeout is not negative, and finite, not {timeout!r}")
+            raise told(RangeError(f"a timeout is not negative, and finite, not {timeout!r}"), code="ERR_OUT_OF_RANGE")
         if callback is not None and not callable(callback):
-            raise TypeError(f"a callback is a function, not {callback!r}")
+            raise told(TypeError(f"a callback is a function, not {callback!r}"), code="ERR_INVALID_ARG_TYPE")
         if self.destroyed:
             return self
         self.timeout = timeout
@@ -68,39 +71,53 @@ class Connection(Emitter):
             if self._idle is None:
                 self._idle = Timer(self._scheduler.timers, self._timed_out)
             self._active()
-        elif self._idle is not None:
-            self._idle.disarm()
+        else:
+            self._be_idle()
         return self
 
     def _active(self) -> None:
         """Something has happened: the idle time starts anew. To be called only with a timeout set."""
-        if self._idle is not None and not self.destroyed:
-            self._idle.arm(monotonic() + self._idle_s)
+        idle = self._idle
+        if idle is None or self.destroyed:
+            return
+        with lock:
+            self._scheduler.timers.aside += idle.due is None
+            idle.arm(monotonic() + self._idle_s)
+
+    def _be_idle(self) -> None:
+        """Have no idle time any more."""
+        with lock:
+            if self._idle is not None and self._idle.due is not None:
+                self._scheduler.timers.aside -= 1
+                self._idle.disarm()
 
     def _timed_out(self) -> None:
-        self._fire("timeout")
+        self._scheduler.timers.aside -= 1
+        self._later(self._emit_timeout)
+
+    def _emit_timeout(self) -> None:
+        if self._idle_s and not self.destroyed:
+            self._fire("timeout")
 
     # The end.
 
     def destroy(self, error: BaseException | None = None) -> Self:
         """Close the connection at once, with what has not been sent yet.
 
-        Callbacks of pending writes get an error; then come 'error', if there is one, and 'close'. 'end' does not come.
-        The second time nothing happens.
+        'error' comes, if there is one; then callbacks of pending writes get the error, or one that says what has
+        happened; then comes 'close'. 'end' does not come. The second time nothing happens.
         """
         with lock:
             if self.destroyed:
                 return self
             self.destroyed = True
             tcp, self._tcp, self._handle = self._tcp, None, None
-        self.connecting = False
-        if self._idle is not None:
-            self._idle.disarm()
+        self._be_idle()
         if tcp is not None:
             tcp.close()
         self._leave(error)
-        had_error = self._had_error or error is not None
-        self._later(self._emit_close, error, had_error)
+        self.connecting = False
+        self._later(self._emit_close, error)
         self._gone()
         return self
 
@@ -110,15 +127,25 @@ class Connection(Emitter):
     def _leave(self, error: BaseException | None) -> None:
         """The connection is gone: end what waits for it. Overridden by each side, which calls the next."""
 
-    def _emit_close(self, error: BaseException | None, had_error: bool) -> None:
+    def _emit_close(self, error: BaseException | None) -> None:
         if error is not None and (self.listenerCount("error") or not self._raised):
             self._fire("error", error)
-        self._fire("close", had_error)
+        elif self._failure is not None and self.listenerCount("error"):  # else it was enough to report it
+            self._fire("error", self._failure)
+        self._call_back()
+        self._fire("close", error is not None or self._failure is not None or self._complained)
+
+    def _call_back(self) -> None:
+        """Before 'close': tell whoever still waits to be told. To be overridden."""
 
     def _listener_failed(self, event: str, args: tuple[Any, ...], error: Exception) -> None:
         """Report it, and end the connection: nobody knows in what state the listener has left it."""
         if self.destroyed and isinstance(error, Closed):
             return  # a thread that was receiving when we destroyed it
         super()._listener_failed(event, args, error)
-        self._had_error = True
-        self.destroy()
+        if not self.destroyed:
+            self._failure = error
+            self.destroy()
+
+    def _was_reported(self, error: BaseException) -> bool:
+        return error is self._failure

@@ -19,7 +19,7 @@ from ..tcp import TCP, tcp
 from ..udp import unix
 from ..waits import Wait
 from .arguments import checked_port
-from .failures import AggregateError, RangeError, described, failure, told
+from .failures import AggregateError, RangeError, checked_path, described, failure, lookup_failure, path_failure, told
 from .ip import BlockList, is_blocked, isIP
 
 Tell = Callable[..., Any]
@@ -51,21 +51,23 @@ def destination(options: Mapping[str, Any]) -> Destination:
     if path is None and port is None:
         raise told(TypeError("connect() needs a port or a path"), code="ERR_MISSING_ARGS")
     if path is not None and not isinstance(path, (str, bytes)):
-        raise TypeError(f"a path is text, not {path!r}")
+        raise told(TypeError(f"a path is text, not {path!r}"), code="ERR_INVALID_ARG_TYPE")
     host = options.get("host") or "localhost"
     if not isinstance(host, str):
-        raise TypeError(f"a host is text, not {host!r}")
+        raise told(TypeError(f"a host is text, not {host!r}"), code="ERR_INVALID_ARG_TYPE")
     family = options.get("family") or 0
     if family not in (0, 4, 6):
         raise told(ValueError(f"a family is 0, 4 or 6, not {family!r}"), code="ERR_INVALID_ARG_VALUE")
     lookup = options.get("lookup")
     if lookup is not None and not callable(lookup):
-        raise TypeError(f"lookup is a function, not {lookup!r}")
+        raise told(TypeError(f"lookup is a function, not {lookup!r}"), code="ERR_INVALID_ARG_TYPE")
     attempt_ms = options.get("autoSelectFamilyAttemptTimeout", DELAY_S * 1000)
     if isinstance(attempt_ms, bool) or not isinstance(attempt_ms, (int, float)):
-        raise TypeError(f"autoSelectFamilyAttemptTimeout is a number of milliseconds, not {attempt_ms!r}")
+        wrong = TypeError(f"autoSelectFamilyAttemptTimeout is a number of milliseconds, not {attempt_ms!r}")
+        raise told(wrong, code="ERR_INVALID_ARG_TYPE")
     if not attempt_ms > 0:
-        raise RangeError(f"autoSelectFamilyAttemptTimeout is positive, not {attempt_ms!r}")
+        wrong_number = RangeError(f"autoSelectFamilyAttemptTimeout is positive, not {attempt_ms!r}")
+        raise told(wrong_number, code="ERR_OUT_OF_RANGE")
     local = _local(options.get("localAddress"), options.get("localPort"))
     several = bool(options.get("autoSelectFamily", True))
     return Destination(
@@ -96,7 +98,7 @@ def _local(address: Any, port: Any) -> tuple[str, int] | None:
 def dial(to: Destination, tell: Tell) -> Generator[Any, None, TCP]:
     """Connect; `tell` is called with the names of events and what belongs to them. OSError, socket.gaierror."""
     if to.path is not None:
-        return (yield from _dial_path(to.path))
+        return (yield from _dial_path(to.path, tell))
     if isIP(to.host):
         addresses = [to.host]
     else:
@@ -111,14 +113,18 @@ def dial(to: Destination, tell: Tell) -> Generator[Any, None, TCP]:
 
 
 @operation
-def _dial_path(path: str | bytes) -> Generator[Any, None, TCP]:
+def _dial_path(path: str | bytes, tell: Tell) -> Generator[Any, None, TCP]:
+    tell("connectionAttempt", path, None, None)
     conn = unix()
     try:
-        yield from conn.connect(path)
-    except BaseException as error:
+        yield from conn.connect(checked_path(path))
+    except Exception as error:
         conn.close()
-        if isinstance(error, OSError):
-            described(error, "connect", path)
+        failed = path_failure(error, "connect", path)
+        tell("connectionAttemptFailed", path, None, None, failed)
+        raise failed from None
+    except BaseException:
+        conn.close()
         raise
     return conn
 
@@ -135,12 +141,15 @@ def _look_up(to: Destination, tell: Tell) -> Generator[Any, None, list[str]]:
             family = {0: None, 4: "inet", 6: "inet6"}[to.family]
             found = [address.host for address in (yield from addr(to.host, to.port, "tcp", family, flags=to.hints))]
     except Exception as error:
-        described(error, "getaddrinfo", to.host)
-        tell("lookup", error, None, None, to.host)
-        raise
+        failed = error if to.lookup is not None else lookup_failure(error, to.host)
+        tell("lookup", failed, None, None, to.host)
+        raise failed from None
     found = list(dict.fromkeys(found))
     for address in found if to.several else found[:1]:
         tell("lookup", None, address, isIP(address), to.host)
+    wrong = [address for address in found if not isIP(address)]
+    if wrong:
+        raise failure("ERR_INVALID_IP_ADDRESS", f"the look-up of {to.host!r} gave no IP address: {wrong[0]!r}")
     return found
 
 
@@ -157,10 +166,8 @@ def _ask(lookup: Callable[..., Any], to: Destination) -> Generator[Any, None, li
     found = (yield from steps_of(made)) if is_coroutine(made) else (yield from wait.wait())
     several: list[Any] = [found] if isinstance(found, (str, Mapping)) else list(found or ())
     addresses: list[str] = [one["address"] if isinstance(one, Mapping) else one for one in several]
-    wrong = [address for address in addresses if not isIP(address)]
-    if wrong or not addresses:
-        message = f"the look-up of {to.host!r} gave no IP address: {found!r}"
-        raise failure("ERR_INVALID_IP_ADDRESS" if wrong else "ENOTFOUND", message)
+    if not addresses:
+        raise failure("ENOTFOUND", f"the look-up of {to.host!r} gave no IP address: {found!r}")
     return addresses
 
 
@@ -185,7 +192,7 @@ def _first_of(to: Destination, addresses: list[str], tell: Tell) -> Generator[An
     except OSError as error:
         if not failures:
             raise
-        raise described(AggregateError(failures), "connect") from error
+        raise AggregateError(failures) from error
 
 
 def _literals(addresses: list[str], port: int) -> list[Address]:
@@ -203,12 +210,20 @@ def _attempt(to: Destination, address: str, tell: Tell) -> Generator[Any, None, 
     conn = tcp("inet6" if version == 6 else "inet")
     try:
         if to.local is not None:
-            conn.bind(to.local[0] or None, to.local[1])
+            _bind(conn, *to.local)
         yield from conn.connect(address, to.port)
     except BaseException as error:
         conn.close()
         if isinstance(error, OSError):
-            described(error, "connect", address, to.port)
+            if not hasattr(error, "syscall"):
+                described(error, "connect", address, to.port)
             tell("connectionAttemptFailed", address, to.port, version, error)
         raise
     return conn
+
+
+def _bind(conn: TCP, host: str, port: int) -> None:
+    try:
+        conn.bind(host or None, port)
+    except OSError as error:
+        raise described(error, "bind", host or None, port) from None

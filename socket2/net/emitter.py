@@ -33,26 +33,59 @@ class Emitter(EventEmitter):
         self.add_listener(event, listener)
         return listener
 
+    def once(self, event: str, listener: F | None = None) -> Any:
+        """As on(), for one time: it is removed before it is called."""
+        if listener is None:
+            return functools.partial(self.once, event)
+
+        def once(*args: Any, **named: Any) -> Any:
+            return listener(*args, **named) if self._take_off(event, listener, once) else None
+
+        self._add_event_handler(event, listener, once)
+        return listener
+
     def prependListener(self, event: str, listener: F) -> F:
         """As on(), before those that are there."""
         self.on(event, listener)
-        self._events[event].move_to_end(listener, last=False)
-        self._listeners_changed(event)
-        return listener
+        return self._to_the_front(event, listener)
 
     def prependOnceListener(self, event: str, listener: F) -> F:
         """As once(), before those that are there."""
         self.once(event, listener)
-        self._events[event].move_to_end(listener, last=False)
+        return self._to_the_front(event, listener)
+
+    def _to_the_front(self, event: str, listener: F) -> F:
+        with self._lock:
+            if listener in self._events.get(event, ()):
+                self._events[event].move_to_end(listener, last=False)
         self._listeners_changed(event)
         return listener
 
     def removeListener(self, event: str, listener: Callable[..., Any]) -> None:
         """Remove a listener; nothing happens when it is not there."""
-        if listener in self.listeners(event):
-            self.remove_listener(event, listener)
+        self._take_off(event, listener)
 
     off = removeListener
+
+    def remove_listener(self, event: str, listener: Callable[..., Any]) -> None:
+        """Remove a listener. KeyError when it is not there."""
+        if not self._take_off(event, listener):
+            raise KeyError(listener)
+
+    def _take_off(self, event: str, listener: Callable[..., Any], kept: Callable[..., Any] | None = None) -> bool:
+        """Remove a listener; False when it is not there, or not kept as `kept`. Nothing is told of it under a lock."""
+        with self._lock:
+            found: dict[Any, Any] = self._events.get(event) or {}
+            if listener not in found or (kept is not None and found[listener] is not kept):
+                return False
+            self._remove_listener(event, listener)
+        self._listeners_changed(event)
+        return True
+
+    def listeners(self, event: str) -> list[Callable[..., Any]]:
+        """Return the listeners of an event."""
+        with self._lock:
+            return list(self._events.get(event, ()))
 
     def remove_all_listeners(self, event: str | None = None) -> None:
         """Remove the listeners of an event, or of all events."""
@@ -65,7 +98,8 @@ class Emitter(EventEmitter):
 
     def eventNames(self) -> list[str]:
         """Return the names of the events that somebody listens to."""
-        return [name for name, listeners in self._events.items() if listeners]
+        with self._lock:
+            return [name for name, listeners in self._events.items() if listeners]
 
     def listenerCount(self, event: str) -> int:
         """Return how many listeners an event has."""
@@ -85,8 +119,9 @@ class Emitter(EventEmitter):
             wait.finish(args if len(args) > 1 else args[0] if args else None)
 
         def failed(error: BaseException) -> None:
-            leave()
-            wait.fail(error)
+            if not self._was_reported(error):
+                leave()
+                wait.fail(error)
 
         def leave() -> None:
             self.removeListener(event, happened)
@@ -103,11 +138,27 @@ class Emitter(EventEmitter):
     # For those who are emitters.
 
     def _fire(self, event: str, *args: Any) -> None:
-        """Emit an event of our own: what a listener raises stays here. An error without a listener is reported."""
-        try:
-            self.emit(event, *args)
-        except Exception as error:
-            self._listener_failed(event, args, error)
+        """Emit an event of our own: what a listener raises stays here, and the others hear of the event all the same.
+
+        An error without a listener is reported.
+        """
+        with self._lock:
+            listeners = list(self._events.get(event, {}).values())
+        failures = [args[0]] if event == "error" and not listeners else []
+        for listener in listeners:
+            try:
+                self._emit_run(listener, args, {})
+            except Exception as error:
+                failures.append(error)
+        for failure in failures:
+            self._listener_failed(event, args, failure)
+
+    def _soon(self, event: str, *args: Any) -> None:
+        """Emit an event within the call that causes it; with several OS threads, when no other listener runs."""
+        if current_scheduler().crew is None:
+            self._fire(event, *args)
+        else:
+            self._later(self._fire, event, *args)
 
     def _call(self, name: str, callback: Callable[..., Any], *args: Any) -> None:
         """Call a callback as a listener is called."""
@@ -129,6 +180,23 @@ class Emitter(EventEmitter):
             self._put_off = (*self._put_off, put_off)
         if is_first:
             scheduler.post(self._catch_up)
+
+    @operation
+    def _in_turn(self, call: Callable[..., Any], *args: Any) -> Generator[Any, None, None]:
+        """Make a call that may emit, and go on when it has been made; meanwhile no other listener runs."""
+        if current_scheduler().crew is None:
+            call(*args)
+            return
+        wait = Wait(f"turn of {self!r}")
+
+        def make() -> None:
+            try:
+                call(*args)
+            finally:
+                wait.finish()
+
+        self._later(make)
+        yield from wait.wait()
 
     def _catch_up(self) -> None:
         try:
@@ -161,6 +229,10 @@ class Emitter(EventEmitter):
         """A listener, or a callback, has raised an error."""
         newthread(_raise, error, name=f"listener of {event!r}")
 
+    def _was_reported(self, error: BaseException) -> bool:
+        """Whether it is a listener's own, which who waits for an event has nothing to do with. To be overridden."""
+        return False
+
     def _listeners_changed(self, event: str) -> None:
         """A listener of `event` was added or removed. To be overridden."""
 
@@ -168,10 +240,6 @@ class Emitter(EventEmitter):
         if not callable(k):
             raise TypeError(f"a listener is a function, not {k!r}")
         super()._add_event_handler(event, k, v)
-        self._listeners_changed(event)
-
-    def _remove_listener(self, event: str, f: Callable[..., Any]) -> None:
-        super()._remove_listener(event, f)
         self._listeners_changed(event)
 
 

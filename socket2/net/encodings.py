@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import codecs
-from typing import Protocol
+from typing import Any, Protocol
+
+from .failures import told
 
 _TEXT = {
     "utf8": "utf-8",
@@ -27,12 +29,28 @@ class Decoder(Protocol):
 def encode(text: str, encoding: str | None) -> bytes:
     """Return the bytes of a text. ValueError for an unknown encoding, or a text that is none in it."""
     name = _known(encoding or "utf8")
-    if name == "hex":
-        return bytes.fromhex(text)
     if name in _BYTES:
-        plain = text.rstrip("=").replace("-", "+").replace("_", "/")
-        return base64.b64decode(plain + "=" * (-len(plain) % 4))
-    return text.encode(_TEXT[name], "replace")
+        try:
+            return bytes.fromhex(text) if name == "hex" else _from_base64(text)
+        except ValueError as error:
+            raise told(error, code="ERR_INVALID_ARG_VALUE") from None
+    try:
+        return text.encode("latin-1" if name == "ascii" else _TEXT[name])
+    except UnicodeEncodeError:
+        if not name.startswith(("utf", "ucs")):
+            return text.encode(_TEXT[name], "replace")
+        whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return whole.encode(_TEXT[name])
+
+
+def bytes_of(data: Any, encoding: str | None) -> bytes:
+    """Return what is to be sent. TypeError for what is neither bytes nor text, else as encode()."""
+    if isinstance(data, str):
+        return encode(data, encoding)
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise told(TypeError(f"bytes or text can be written, not {data!r}"), code="ERR_INVALID_ARG_TYPE") from None
 
 
 def decoder(encoding: str) -> Decoder:
@@ -47,11 +65,17 @@ def decoder(encoding: str) -> Decoder:
 
 def _known(encoding: str) -> str:
     if not isinstance(encoding, str):
-        raise TypeError(f"an encoding is a name, not {encoding!r}")
+        raise told(TypeError(f"an encoding is a name, not {encoding!r}"), code="ERR_INVALID_ARG_TYPE")
     name = encoding.lower()
     if name not in _TEXT and name not in _BYTES:
-        raise ValueError(f"unknown encoding {encoding!r}: it is one of {', '.join(sorted([*_TEXT, *_BYTES]))}")
+        wrong = ValueError(f"unknown encoding {encoding!r}: it is one of {', '.join(sorted([*_TEXT, *_BYTES]))}")
+        raise told(wrong, code="ERR_UNKNOWN_ENCODING")
     return name
+
+
+def _from_base64(text: str) -> bytes:
+    plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+    return base64.b64decode(plain + "=" * (-len(plain) % 4))
 
 
 class _Hex:

@@ -45,13 +45,35 @@ def system_failure(number: int, syscall: str, message: str | None = None) -> OSE
 
 def described(error: E, syscall: str, address: Any = None, port: int | None = None) -> E:
     """Add to an error of the system what Node's have; what it has already stays."""
-    if isinstance(error, socket.gaierror):
-        told(error, code=_LOOKUPS.get(error.errno) or "EAI_FAIL", hostname=address)
-    elif isinstance(error, TimeoutError) and error.errno is None:
+    if isinstance(error, TimeoutError) and error.errno is None:
         told(error, code="ETIMEDOUT")
     elif isinstance(error, OSError) and error.errno is not None:
         told(error, code=errno.errorcode.get(error.errno, f"E{error.errno}"))
-    return told(error, syscall=syscall, address=address, port=port)
+    return told(error, syscall=syscall, address=address, port=port or None)
+
+
+def lookup_failure(error: Exception, host: str) -> Exception:
+    """What is told of a look-up that has failed. A name that cannot even be asked for is one that nobody has."""
+    if isinstance(error, ValueError):
+        error = socket.gaierror(socket.EAI_NONAME, f"Name or service not known: {error}")
+    if isinstance(error, socket.gaierror):
+        told(error, code=_LOOKUPS.get(error.errno) or "EAI_FAIL", hostname=host)
+        return told(error, syscall="getaddrinfo")
+    return described(error, "getaddrinfo")
+
+
+def checked_path(path: str | bytes) -> str | bytes:
+    """Return a path of a UNIX socket. ValueError for a NUL in it, behind which the system would not look."""
+    if os.fsencode(path).find(b"\0", 1) > 0 and os.fsencode(path)[:1] != b"\0":
+        raise ValueError(f"there is a NUL in the path {path!r}")
+    return path
+
+
+def path_failure(error: Exception, syscall: str, path: Any) -> Exception:
+    """What is told of a path. One that can be none, by its length or a NUL in it, is invalid to the system as well."""
+    if isinstance(error, ValueError) or (isinstance(error, OSError) and error.errno is None):
+        error = OSError(errno.EINVAL, str(error))
+    return described(error, syscall, os.fsdecode(path))
 
 
 def told(error: E, **details: Any) -> E:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from .arguments import checked_port
-from .failures import told
+from .failures import RangeError, told
 
 IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -56,12 +56,13 @@ class SocketAddress:
         if options is not None:
             self.__init__(**options)  # type: ignore[misc]
             return
+        if family is not None and (not isinstance(family, str) or family.lower() not in ("ipv4", "ipv6")):
+            wrong = ValueError(f"a family is 'ipv4' or 'ipv6', not {family!r}")
+            raise told(wrong, code="ERR_INVALID_ARG_VALUE")
         family = (family or "ipv4").lower()
-        if family not in ("ipv4", "ipv6"):
-            raise ValueError(f"a family is 'ipv4' or 'ipv6', not {family!r}")
         self._address = _ip(address if address is not None else "127.0.0.1" if family == "ipv4" else "::", family)
         self._port = checked_port(port)
-        self._flowlabel = flowlabel
+        self._flowlabel = _whole(flowlabel, "flow label", 2**32 - 1) if family == "ipv6" else 0
 
     @property
     def address(self) -> str:
@@ -110,42 +111,44 @@ class BlockList:
     """Addresses that are not to be connected to, or accepted from: one by one, by ranges, by subnets.
 
     A type is "ipv4", by default, or "ipv6". An IPv4 address that is written as an IPv6 one ("::ffff:1.2.3.4") is what
-    it stands for. ValueError for what is no address of its type.
+    it stands for, in rules and in what is checked; a zone ("%eth0") makes no difference. ValueError for what is no
+    address of its type.
     """
 
     def __init__(self) -> None:
-        self._rules: list[tuple[str, Any]] = []
+        self._rules: list[tuple[str, int, int]] = []
 
     def addAddress(self, address: str | SocketAddress, type: str = "ipv4") -> None:
         """Block one address."""
         ip = _ip(address, type)
-        self._add(f"Address: {_kind(ip)} {ip}", (ip, ip))
+        self._add(f"Address: {_kind(ip)} {_without_zone(ip)}", ip, ip)
 
     def addRange(self, start: str | SocketAddress, end: str | SocketAddress, type: str = "ipv4") -> None:
         """Block all addresses from `start` to `end`, both included. ValueError when they are the wrong way round."""
         first, last = _ip(start, type), _ip(end, type)
-        if first.version != last.version or int(first) > int(last):
+        if first.version != last.version or _number(first) > _number(last):
             raise told(ValueError(f"{start} comes after {end}"), code="ERR_INVALID_ARG_VALUE")
-        self._add(f"Range: {_kind(first)} {first}-{last}", (first, last))
+        self._add(f"Range: {_kind(first)} {_without_zone(first)}-{_without_zone(last)}", first, last)
 
     def addSubnet(self, net: str | SocketAddress, prefix: int, type: str = "ipv4") -> None:
         """Block the addresses whose first `prefix` bits are those of `net`. ValueError for too many bits."""
         ip = _ip(net, type)
-        network: Network = ipaddress.ip_network(f"{str(ip).split('%')[0]}/{prefix}", strict=False)
-        self._add(f"Subnet: {_kind(ip)} {network}", (network[0], network[-1]))
+        prefix = _whole(prefix, f"prefix of {net}/{prefix}", ip.max_prefixlen)
+        network: Network = ipaddress.ip_network(f"{_without_zone(ip)}/{prefix}", strict=False)
+        self._add(f"Subnet: {_kind(ip)} {network}", network[0], network[-1])
 
     def check(self, address: str | SocketAddress, type: str = "ipv4") -> bool:
         """Return whether an address is blocked; False for what is no address."""
         try:
-            ip = _ip(address, type)
+            number = _number(_ip(address, type))
         except ValueError:
             return False
-        return self._blocks(ip) or (ip.version == 6 and ip.ipv4_mapped is not None and self._blocks(ip.ipv4_mapped))
+        return any(first <= number <= last for _, first, last in self._rules)
 
     @property
     def rules(self) -> list[str]:
         """The rules as text, the newest first."""
-        return [text for text, _ in reversed(self._rules)]
+        return [text for text, _, _ in reversed(self._rules)]
 
     @property
     def size(self) -> int:
@@ -182,15 +185,29 @@ class BlockList:
         """Return whether `value` is one."""
         return isinstance(value, BlockList)
 
-    def _add(self, text: str, span: tuple[IP, IP]) -> None:
-        self._rules.append((text, span))
-
-    def _blocks(self, ip: IP) -> bool:
-        return any(first.version == ip.version and first <= ip <= last for _, (first, last) in self._rules)
+    def _add(self, text: str, first: IP, last: IP) -> None:
+        self._rules.append((text, _number(first), _number(last)))
 
 
 def is_blocked(blocked: BlockList | None, address: str) -> bool:
     return blocked is not None and blocked.check(address, f"ipv{isIP(address)}")
+
+
+def _number(ip: IP) -> int:
+    """An address as a number; one of IPv4 as that of the IPv6 address that it can be written as. Without a zone."""
+    return int(ip) | (0xFFFF << 32 if ip.version == 4 else 0)
+
+
+def _without_zone(ip: IP) -> str:
+    return str(ip).partition("%")[0]
+
+
+def _whole(number: Any, what: str, most: int) -> int:
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise told(TypeError(f"a {what} is a number, not {number!r}"), code="ERR_INVALID_ARG_TYPE")
+    if not 0 <= number <= most or number != int(number):
+        raise told(RangeError(f"a {what} is 0 to {most}, not {number!r}"), code="ERR_OUT_OF_RANGE")
+    return int(number)
 
 
 def _kind(ip: IP) -> str:
@@ -202,10 +219,12 @@ def _ip(address: str | SocketAddress, type: str) -> IP:
         return address._address
     if not isinstance(address, str):
         raise told(TypeError(f"an address is text, not {address!r}"), code="ERR_INVALID_ARG_TYPE")
+    if not isinstance(type, str):
+        raise told(TypeError(f"a type is 'ipv4' or 'ipv6', not {type!r}"), code="ERR_INVALID_ARG_TYPE")
     kinds = {"ipv4": ipaddress.IPv4Address, "ipv6": ipaddress.IPv6Address}
     kind = kinds.get(type.lower())
     if kind is None:
-        raise told(ValueError(f"no IP address: {address!r} ({type})"), code="ERR_INVALID_ADDRESS")
+        raise told(ValueError(f"a type is 'ipv4' or 'ipv6', not {type!r}"), code="ERR_INVALID_ARG_VALUE")
     try:
         return kind(address)  # type: ignore[return-value]
     except ValueError as error:

@@ -20,7 +20,7 @@ from ..tcp import TCP, tcp
 from ..udp import unix
 from .arguments import checked_port
 from .endpoints import text_of
-from .failures import RangeError, described, failure, told
+from .failures import RangeError, checked_path, described, failure, lookup_failure, path_failure, told
 from .ip import isIP
 
 BACKLOG = 511
@@ -84,7 +84,7 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
     if options.get("port") is not None:
         options["port"] = checked_port(options["port"])
         if options.get("host") is not None and not isinstance(options["host"], str):
-            raise TypeError(f"a host is text, not {options['host']!r}")
+            raise told(TypeError(f"a host is text, not {options['host']!r}"), code="ERR_INVALID_ARG_TYPE")
     backlog = options.get("backlog")
     if backlog is None or (isinstance(backlog, int) and backlog <= 0):
         options["backlog"] = BACKLOG
@@ -92,7 +92,7 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
         raise told(TypeError(f"a backlog is a number, not {backlog!r}"), code="ERR_INVALID_ARG_TYPE")
     path = options.get("path")
     if path is not None and not isinstance(path, (str, bytes, os.PathLike)):
-        raise TypeError(f"a path is text, not {path!r}")
+        raise told(TypeError(f"a path is text, not {path!r}"), code="ERR_INVALID_ARG_VALUE")
     handle = options.get("handle")
     if handle is not None and not hasattr(handle, "fileno") and not hasattr(handle, "fd"):
         raise told(TypeError(f"Invalid listen argument: {handle!r}"), code="ERR_INVALID_ARG_VALUE")
@@ -115,8 +115,8 @@ def look_up(host: str) -> Generator[Any, None, str]:
     """Return the first address of a name. socket.gaierror."""
     try:
         found = yield from addr(host, 0, "tcp", None)
-    except socket.gaierror as error:
-        raise described(error, "getaddrinfo", host) from None
+    except Exception as error:
+        raise lookup_failure(error, host) from None
     return found[0].host
 
 
@@ -174,14 +174,14 @@ def _of_path(options: Mapping[str, Any]) -> Listener:
     path = os.fspath(options["path"])
     sock = unix()
     try:
-        sock.listen(path, backlog=options["backlog"])
+        sock.listen(checked_path(path), backlog=options["backlog"])
         mode = stat.S_IRGRP | stat.S_IROTH if options.get("readableAll") else 0
         mode |= stat.S_IWGRP | stat.S_IWOTH if options.get("writableAll") else 0
         if mode:
             os.chmod(path, os.stat(path).st_mode | mode)
-    except BaseException as error:
+    except Exception as error:
         sock.close()
-        raise _told(error, os.fsdecode(path), None) from None
+        raise _told(path_failure(error, "listen", path), os.fsdecode(path), None) from None
     return Listener(sock, path)
 
 

@@ -36,10 +36,15 @@ class Pipe:
             (destination, "close", self._stop),
             (source, "data", self._hand_on),
         ]
-        if end:
-            self._listening.append((source, "end", destination.end))
+        self._listening.append((source, "end", destination.end if end else self._stop))
         for emitter, event, listener in self._listening:
             emitter.addListener(event, listener)
+        self._tell("pipe")
+
+    def _tell(self, event: str) -> None:
+        tell = getattr(self.destination, "_soon", None)
+        if tell is not None:
+            tell(event, self._source)
 
     def _hand_on(self, data: Any) -> None:
         if self.destination.write(data) is False:
@@ -52,3 +57,4 @@ class Pipe:
         """Undo it."""
         for emitter, event, listener in self._listening:
             emitter.removeListener(event, listener)
+        self._tell("unpipe")

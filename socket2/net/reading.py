@@ -16,19 +16,17 @@ from pollers import Closed, Handle, operation
 from ..locking import lock
 from ..loop import newthread
 from ..waits import Wait
-from .connection import Connection
 from .encodings import Decoder, decoder
 from .failures import described
 from .piping import Destination, Pipe
+from .receiving import CHUNK, Receiving
 
-CHUNK = 65536
 HIGH_WATER_MARK = 16384
-
 
 D = TypeVar("D", bound=Destination)
 
 
-class Reading(Connection):
+class Reading(Receiving):
     """What a socket receives."""
 
     def _prepare_reading(self, high_water_mark: int) -> None:
@@ -39,6 +37,7 @@ class Reading(Connection):
         self._listener: Callable[[Any], Any] | None = None  # the only one of 'data', in its way nothing
         self._pipes: list[Pipe] = []
         self._flowing: bool | None = None  # None: nobody has asked; False: paused
+        self._resuming = False  # 'resume' is to come, and then what waits for it
         self._decoder: Decoder | None = None
         self._referenced = True
         self._start_reading_over()
@@ -51,15 +50,11 @@ class Reading(Connection):
         """Whether it is connected and the peer's end has not been told."""
         self.readableEnded = False
         """Whether 'end' was emitted."""
-        self._chunks: list[bytes] = []
-        self._unread = 0
-        self._receivers: list[Wait] = []
-        self._eof = False
+        self._start_receiving_over()
         self._emitting = False
         self._held: Wait | None = None
         self._reading = False  # there is a thread that reads
         self._aside = False  # and nobody waits for it: it does not keep the loop going
-        self._ended_by: BaseException | None = None  # for a recv() that comes after it
 
     # What the user does.
 
@@ -67,18 +62,24 @@ class Reading(Connection):
         """Emit neither 'data' nor 'end' from now on, and receive nothing: the peer has to wait. Until resume()."""
         if self._flowing is not False:
             self._flowing = False
-            self._fire("pause")
-        self._route()
-        self._count()
+            self._soon("pause")
+        self._wanted()
         return self
 
     def resume(self) -> Self:
-        """Emit 'data' and 'end' again, in a later turn. Data that nobody listens to is dropped then."""
-        if self._flowing is not True:
+        """Emit 'resume', 'data' and 'end' again, in a later turn. Data that nobody listens to is dropped then."""
+        with lock:
+            resumes = not self._flowing and not self._resuming
+            self._resuming |= resumes
             self._flowing = True
-            self._later(self._fire, "resume")
-        self._later(self._flow)
+        self._later(self._resumed if resumes else self._flow)
         return self
+
+    def _resumed(self) -> None:
+        self._resuming = False
+        if not self.destroyed:
+            self._fire("resume")
+        self._flow()
 
     def isPaused(self) -> bool:
         """Return whether pause() was called, and resume() not since."""
@@ -92,76 +93,6 @@ class Reading(Connection):
         self._decoder = None if encoding is None else decoder(encoding)
         self._route()
         return self
-
-    @operation
-    def recv(self, n: int = CHUNK) -> Generator[Any, None, bytes]:
-        """Receive 1 to `n` bytes, b'' at the end; also of a paused socket, and before it is connected.
-
-        What recv() takes is not emitted. Cancelled or out of time: nothing was taken. Raises what ended the connection,
-        Closed when that was destroy(). ValueError unless `n` is positive.
-        """
-        if n < 1:
-            raise ValueError(f"the number of bytes to receive is positive, not {n}")
-        wait: Wait | None = None
-        try:
-            while isinstance(got := self._pull(n, wait), Wait):
-                wait = got
-                yield from wait.wait()
-        finally:
-            if wait is not None:
-                self._leave_line(wait)
-        if self._flowing or self._eof:
-            self._later(self._flow, not got)
-        self._wake()
-        return got
-
-    def _pull(self, n: int, before: Wait | None) -> bytes | Wait:
-        """Take what there is; if that is nothing, or others have waited longer, get into the line: `before`'s place."""
-        with lock:
-            if self._chunks and (before is not None or not self._receivers):
-                return self._take(n)
-            if self._eof and not self._chunks:
-                return b""
-            if self.destroyed:
-                raise self._ended_by or Closed()
-            wait = Wait(f"recv on {self!r}")
-            if before in self._receivers:
-                self._receivers[self._receivers.index(before)] = wait
-            else:
-                self._receivers.append(wait)
-            if self._chunks:
-                self._call_next()
-        self._route()
-        self._wake()
-        return wait
-
-    def _leave_line(self, wait: Wait) -> None:
-        with lock:
-            if wait in self._receivers:
-                self._receivers.remove(wait)
-            if self._chunks or self._eof:
-                self._call_next()
-            self._count()
-
-    def _take(self, n: int) -> bytes:
-        data = self._chunks[0]
-        if len(data) > n:
-            self._chunks[0] = data[n:]
-            data = data[:n]
-        else:
-            self._chunks.pop(0)
-        self._unread -= len(data)
-        return data
-
-    def __aiter__(self) -> Self:
-        return self
-
-    @operation
-    def __anext__(self) -> Generator[Any, None, bytes]:
-        data = yield from self.recv()
-        if not data:
-            raise StopAsyncIteration
-        return data
 
     def pipe(self, destination: D, *, end: bool = True) -> D:
         """Write all that comes to `destination`, at the speed that it takes; return it. At the end, end() it.
@@ -209,11 +140,14 @@ class Reading(Connection):
                 if self._handle is not handle:
                     return
                 if not data:
-                    self._end_of_stream()
+                    yield from self._in_turn(self._end_of_stream)
                     return
                 self.bytesRead += len(data)
                 if self._idle_s:
                     self._active()
+                if self._scheduler.crew is not None:
+                    yield from self._in_turn(self._take_in, data)
+                    continue
                 listener = self._listener
                 if listener is None:
                     self._take_in(data)
@@ -260,8 +194,8 @@ class Reading(Connection):
             return self._flowing is not False
         if self._receivers:
             return not self._chunks
-        if self._flowing is None:
-            return self._unread < self.readableHighWaterMark
+        if self._flowing is None or self._resuming:
+            return not self._chunks or self._unread < self.readableHighWaterMark
         return self._flowing and not self._chunks and not self._emitting
 
     def _hold(self, handle: Handle) -> Generator[Any, None, None]:
@@ -305,19 +239,14 @@ class Reading(Connection):
             self._hand_to(self._onread, data)
             return
         with lock:
-            at_once = self._flowing and not self._chunks and not self._receivers and not self._emitting
+            at_once = self._flowing and not self._resuming and not self._emitting
+            at_once = at_once and not self._chunks and not self._receivers
             if not at_once:
                 self._chunks.append(data)
                 self._unread += len(data)
                 self._call_next()
         if at_once:
             self._emit_data(data)
-
-    def _call_next(self) -> None:
-        """Wake the first who waits in recv(). It stays in the line until it has taken the data, so nobody else does."""
-        for wait in self._receivers:
-            if wait.finish():
-                return
 
     def _emit_data(self, data: bytes) -> None:
         if self._decoder is None:
@@ -329,14 +258,14 @@ class Reading(Connection):
         """Emit what has been kept, as long as it flows; and the end, when it comes to that."""
         while (data := self._next_to_emit()) is not None:
             self._emit_data(data)
-        if self._eof and not self._chunks and (self._flowing is not False or pulled):
+        if self._eof and not self._chunks and (pulled or not (self._flowing is False or self._resuming)):
             self._emit_end()
         self._route()
         self._wake()
 
     def _next_to_emit(self) -> bytes | None:
         with lock:
-            self._emitting = bool(self._chunks and self._flowing and not self._receivers)
+            self._emitting = bool(self._chunks and self._flowing and not self._resuming and not self._receivers)
             return self._take(CHUNK) if self._emitting else None
 
     def _end_of_stream(self) -> None:
@@ -368,16 +297,7 @@ class Reading(Connection):
     def _leave(self, error: BaseException | None) -> None:
         super()._leave(error)
         self._reading = self.readable = False
-        self._count()
-        with lock:
-            self._chunks.clear()
-            self._unread = 0
-            receivers, self._receivers = self._receivers, []
-            self._ended_by = None if receivers else error
-        self._route()
-        for wait in receivers:
-            self._raised |= wait.fail(error if error is not None else Closed())
-        self._wake()
+        self._wanted()
 
     # Who listens.
 
@@ -392,9 +312,19 @@ class Reading(Connection):
             self.resume()
         self._route()
 
+    def _took(self, the_end: bool) -> None:
+        if self._flowing or self._eof:
+            self._later(self._flow, the_end)
+        self._wake()
+
+    def _wanted(self) -> None:
+        self._route()
+        self._wake()
+
     def _route(self) -> None:
         """Find the short way from the kernel to the one who listens, if there is one."""
-        listeners = self._events.get("data", ())
-        short = self._flowing and len(listeners) == 1 and self._decoder is None and not self._chunks
+        short = self._flowing and not self._resuming and self._decoder is None and not self._chunks
         short = short and not self._receivers and not self.destroyed and self._onread is None
-        self._listener = next(iter(listeners.values())) if short else None  # type: ignore[union-attr]
+        with self._lock:
+            listeners: dict[Any, Any] = self._events.get("data") or {}
+            self._listener = next(iter(listeners.values())) if short and len(listeners) == 1 else None

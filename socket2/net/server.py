@@ -85,7 +85,7 @@ class Server(Accepting):
                 options["host"] = yield from look_up(options["host"])
             if primary is not None:
                 listener = yield from primary(options)
-        except OSError as error:
+        except Exception as error:
             self._failed(error, opening)
             return
         if self._opening is not opening:
@@ -112,7 +112,7 @@ class Server(Accepting):
             self._fire("listening")
             self._see_to_accepting()
 
-    def _failed(self, error: OSError, opening: object) -> None:
+    def _failed(self, error: Exception, opening: object) -> None:
         if self._opening is opening:
             self._opening = None
             self._obey_no_more()

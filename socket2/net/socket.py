@@ -16,7 +16,7 @@ from ..locking import lock
 from ..loop import newthread
 from ..tcp import TCP
 from ..thread import Thread
-from .abort import AbortError, on_abort
+from .abort import AbortError, AbortSignal, on_abort
 from .arguments import CONNECT_OPTIONS, SOCKET_OPTIONS, connect_arguments, options_of
 from .dialing import Destination, destination, dial
 from .endpoints import LINGER_NOT, address_of, family_of, host_of, port_of, socket_of, taken_over, text_of
@@ -33,7 +33,7 @@ class Socket(Reading, Writing):
 
     Options, as a dictionary or by name: `fd` with `readable` and `writable` (False) takes an open descriptor over,
     `handle` a socket2 or standard socket; `allowHalfOpen` (False): do not end when the peer does; `highWaterMark`
-    (16384 bytes), `maxBufferSize` (none, ours), `noDelay`, `keepAlive`, `keepAliveInitialDelay` (ms), `timeout` (ms),
+    (16384 bytes), `maxBufferSize` (1 MiB, ours), `noDelay`, `keepAlive`, `keepAliveInitialDelay` (ms), `timeout` (ms),
     `blockList`, `signal`, `onread` ({"buffer": ..., "callback": ...}). TypeError for others. Events: lookup connect
     ready data end finish drain timeout error close, pause resume, connectionAttempt, connectionAttemptFailed,
     connectionAttemptTimeout.
@@ -46,7 +46,9 @@ class Socket(Reading, Writing):
         given = options_of(options, named, SOCKET_OPTIONS)
         mark = given.get("highWaterMark", HIGH_WATER_MARK)
         self._prepare_reading(mark)
-        self._prepare_writing(mark, given.get("maxBufferSize"))
+        self._prepare_writing(mark)
+        if "maxBufferSize" in given:
+            self.maxBufferSize = given["maxBufferSize"]
         self.allowHalfOpen = bool(given.get("allowHalfOpen", False))
         """Whether the writing side stays open when the peer has ended."""
         self.server: Server | None = None
@@ -65,8 +67,9 @@ class Socket(Reading, Writing):
         if (onread := given.get("onread")) is not None:
             self._onread = (onread["buffer"], onread["callback"])
         self._block_list = given.get("blockList")
-        if given.get("signal") is not None:
-            self._obey(given["signal"])
+        self._signal: AbortSignal | None = given.get("signal")
+        if self._signal is not None:
+            self._obey(self._signal)
         if given.get("fd") is not None:
             self._adopt(taken_over(given["fd"]), bool(given.get("readable")), bool(given.get("writable")))
         elif given.get("handle") is not None:
@@ -83,7 +86,7 @@ class Socket(Reading, Writing):
                 options.get("keepAliveCount", 0),
             )
 
-    def _obey(self, signal: Any) -> None:
+    def _obey(self, signal: AbortSignal) -> None:
         def abort() -> None:
             self.destroy(AbortError(signal.reason))
 
@@ -106,8 +109,11 @@ class Socket(Reading, Writing):
         to = destination({"blockList": self._block_list, **options})
         if self.connecting or self._tcp is not None or (self._over and not self.destroyed):
             raise told(RuntimeError(f"{self!r} is connecting or connected"), code="ERR_SOCKET_CONNECTED")
-        if self.destroyed:
+        signal = self._signal
+        if self.destroyed and not (signal is not None and signal.aborted and not self._closed):  # else not told yet
             self._start_again()
+        if signal is not None and signal.aborted:
+            return self.destroy(AbortError(signal.reason))
         self.connecting = True
         self._epoch += 1
         if callback is not None:
@@ -121,7 +127,8 @@ class Socket(Reading, Writing):
         return self
 
     def _start_again(self) -> None:
-        self.destroyed = self._over = self._had_error = self._raised = False
+        self.destroyed = self._over = self._raised = self._complained = self._closed = False
+        self._failure = None
         if self._flowing is None and self.listenerCount("data"):
             self._flowing = True
         self._start_reading_over()
@@ -129,6 +136,8 @@ class Socket(Reading, Writing):
         self._names = {}
         self.autoSelectFamilyAttemptedAddresses = None
         self._route()
+        if self._signal is not None and not self._signal.aborted:
+            self._obey(self._signal)
 
     def _dial(self, to: Destination, epoch: int) -> None:
         if epoch == self._epoch:
@@ -144,7 +153,7 @@ class Socket(Reading, Writing):
                 return
             if self._idle_s:
                 self._active()
-            if event == "connectionAttempt" and to.several:
+            if event == "connectionAttempt" and to.several and to.path is None:
                 attempted = self.autoSelectFamilyAttemptedAddresses or []
                 self.autoSelectFamilyAttemptedAddresses = [*attempted, text_of(args[0], args[1])]
             self._fire(event, *args)
@@ -220,8 +229,9 @@ class Socket(Reading, Writing):
 
     def _peer_has_ended(self) -> None:
         if not self.allowHalfOpen:
-            self._ended_by_peer = not self.writableEnded
-            self.end()
+            self._ended_by_peer = True
+            if self._mark_ended():
+                self._later(self._start_flushing)
         self._close_if_both_ended()
 
     def _all_is_sent(self) -> None:
@@ -373,7 +383,7 @@ class Socket(Reading, Writing):
     @property
     def pending(self) -> bool:
         """Whether it is not connected, or not yet."""
-        return self._tcp is None and not self._over
+        return self._tcp is None and (not self._over or self.destroyed)
 
     @property
     def readyState(self) -> str:

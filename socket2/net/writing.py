@@ -1,6 +1,6 @@
 """The writing side of a socket: the kernel gets the data at once; what it does not take is queued for a thread.
 
-Offsets in the stream of all that was written tell which callback is due. Knows nothing of what is received.
+Knows nothing of what is received.
 """
 
 from __future__ import annotations
@@ -17,46 +17,36 @@ from ..locking import lock
 from ..loop import newthread
 from ..tcp import TCP
 from ..waits import Wait
-from .connection import Connection
-from .encodings import encode
-from .failures import described, failure, told
-
-Callback = Callable[..., Any]
+from .callbacks import Callback
+from .encodings import bytes_of
+from .failures import described, told
+from .limit import Limited
 
 # Small pieces in the queue are sent together, up to this many bytes.
 _TOGETHER = 65536
 
 
-class Writing(Connection):
+class Writing(Limited):
     """What a socket sends."""
 
-    def _prepare_writing(self, high_water_mark: int, max_buffer_size: int | None) -> None:
+    def _prepare_writing(self, high_water_mark: int) -> None:
         self.writableHighWaterMark = high_water_mark
         """From how many queued bytes on write() returns False."""
-        self.maxBufferSize = max_buffer_size
-        """How many bytes may be queued before the connection is destroyed; None: any number. (Ours)"""
         self._corked = 0
         self._start_writing_over()
 
     def _start_writing_over(self) -> None:
         """As before the first connection."""
-        self.bytesWritten = 0
-        """How many bytes were written, with those that are still queued."""
         self.writable = False
         """Whether it is connected and end() has not been called."""
-        self.writableEnded = False
-        """Whether end() was called."""
-        self.writableFinished = False
-        """Whether 'finish' was emitted: all was sent, and the peer told that it was."""
         self.writableNeedDrain = False
         """Whether write() has returned False, and 'drain' has not come yet."""
-        self._ended_by_peer = False
-        self._queued = 0  # of bytesWritten
+        self._start_limiting_over()
         self._send: Callable[[Any, int], int] | None = None  # while nothing is queued, and there is a connection
         self._queue: deque[bytes | memoryview] = deque()
-        self._callbacks: deque[tuple[int, Callback]] = deque()  # each with the offset that it waits for
-        self._enders: list[Callback] = []
+        self._start_calling_back_over()
         self._shut = False
+        self._destroys_when_finished = False
         self._flushing = False
 
     @property
@@ -65,6 +55,11 @@ class Writing(Connection):
         return self._queued
 
     bufferSize = writableLength
+
+    @property
+    def writableCorked(self) -> int:
+        """How many more uncork() it takes until what is written is sent."""
+        return self._corked
 
     # What the user does.
 
@@ -78,9 +73,9 @@ class Writing(Connection):
         if encoding is not None and not isinstance(encoding, str):
             encoding, callback = None, encoding
         if callback is not None and not callable(callback):
-            raise TypeError(f"a callback is a function, not {callback!r}")
+            raise told(TypeError(f"a callback is a function, not {callback!r}"), code="ERR_INVALID_ARG_TYPE")
         if type(data) is not bytes:
-            data = _bytes_of(data, encoding)
+            data = bytes_of(data, encoding)
         send = self._send
         if send is None or self._scheduler.crew is not None:  # with several OS threads only one of them sends
             return self._queue_up(data, callback)
@@ -95,7 +90,7 @@ class Writing(Connection):
         except OSError as error:
             self._queued = size
             self._note(callback)
-            self.destroy(described(error, "write"))
+            self._write_failed(described(error, "write"))
             return False
         if sent < size:
             self._send = None
@@ -103,7 +98,7 @@ class Writing(Connection):
             self._note(callback)
             self._queue.append(memoryview(data)[sent:])
             self._start_flushing()
-            return self._below_the_mark()
+            return self._below_the_mark(0)
         if callback is not None:
             self._later(self._call, "write", callback, None)
         return True
@@ -124,19 +119,25 @@ class Writing(Connection):
             encoding, callback = None, encoding
         if data is not None:
             self.write(data, encoding)
-        if callback is not None:
-            if self.destroyed or self.writableFinished:
-                self._later(self._call, "end", callback, self._refusal() if not self.writableFinished else None)
-            else:
-                self._enders.append(callback)
-        with lock:
-            if self.writableEnded or self.destroyed:
-                return self
-            self.writableEnded = True
-        self.writable = False
-        self._send = None
-        self._later(self._finish)
+        if self._mark_ended(callback):
+            self._start_flushing()
         return self
+
+    def _mark_ended(self, callback: Callback | None = None) -> bool:
+        """Accept no more; False: that was so before."""
+        with lock:
+            refuses = self.destroyed or self.writableFinished
+            if callback is not None and not refuses:
+                self._enders.append(callback)
+            first = not self.writableEnded and not self.destroyed
+            if first:
+                self.writableEnded = True
+                self.writable = False
+                self._corked = 0
+                self._send = None
+        if callback is not None and refuses:
+            self._answer(callback, None if self.writableFinished else self._refusal())
+        return first
 
     finish = end
 
@@ -144,7 +145,7 @@ class Writing(Connection):
         """end(), and destroy() when all has been sent."""
         if self.writableFinished:
             return self.destroy()
-        self._enders.append(lambda error: self.destroy())
+        self._destroys_when_finished = True
         return self.end()
 
     def cork(self) -> None:
@@ -165,47 +166,44 @@ class Writing(Connection):
 
         Cancelled or out of time: what is queued is sent all the same. Raises what write() would report as an error.
         """
-        data = _bytes_of(data, encoding)
+        data = bytes_of(data, encoding)
         if self.destroyed or self.writableEnded:
             raise self._refusal()
         wait = Wait(f"send on {self!r}")
 
-        def done(error: BaseException | None) -> None:
-            if error is None:
-                wait.finish()
-            else:
-                self._raised |= wait.fail(error)
-
         if self._send is None or self._scheduler.crew is not None:
-            self._queue_up(data, done)
+            self._queue_up(data, wait)
         else:
             self.write(data)
             if not self.destroyed and not self._queued:
                 return len(data)
-            self._note(done)
+            self._note(wait)
         yield from wait.wait()
         return len(data)
 
     # The queue.
 
-    def _queue_up(self, data: bytes, callback: Callback | None) -> bool:
+    def _queue_up(self, data: bytes, callback: Callback | Wait | None) -> bool:
         with lock:
             if self.destroyed or self.writableEnded:
                 self._refuse(callback)
                 return False
+            before = 0 if isinstance(callback, Wait) and self._patient else self._queued
             self.bytesWritten += len(data)
             self._queued += len(data)
             self._note(callback)
             self._queue.append(data)
         if not self._corked:
             self._start_flushing()
-        return self._below_the_mark()
+        return self._below_the_mark(before)
 
-    def _below_the_mark(self) -> bool:
+    def _below_the_mark(self, before: int) -> bool:
+        """Whether more may be written; `before`: what was queued before the last write."""
         queued = self._queued
-        if self.maxBufferSize is not None and queued > self.maxBufferSize:
-            limit = OSError(errno.ENOBUFS, f"{queued} bytes are queued, more than maxBufferSize, {self.maxBufferSize}")
-            self.destroy(described(limit, "write"))
+        limit = self._max_buffer_size
+        if limit is not None and queued > limit and self._is_too_much(before, limit):
+            message = f"{queued} bytes are queued, more than maxBufferSize, {limit}: the peer does not read"
+            self._write_failed(described(OSError(errno.ENOBUFS, message), "write"))
             return False
         with lock:
             if not self._queued or self._queued < self.writableHighWaterMark:
@@ -213,31 +211,16 @@ class Writing(Connection):
             self.writableNeedDrain = True
         return False
 
-    def _note(self, callback: Callback | None) -> None:
-        if callback is None:
-            return
-        if self.destroyed:
-            self._later(self._call, "write", callback, self._refusal())
-        else:
-            self._callbacks.append((self.bytesWritten, callback))
-
-    def _refusal(self) -> OSError:
-        if self.destroyed:
-            return failure("ERR_STREAM_DESTROYED", "the connection has been destroyed", errno.EPIPE)
-        if self._ended_by_peer:
-            return failure("EPIPE", "This socket has been ended by the other party", errno.EPIPE)
-        return failure("ERR_STREAM_WRITE_AFTER_END", "write after end", errno.EPIPE)
-
-    def _refuse(self, callback: Callback | None) -> None:
+    def _refuse(self, callback: Callback | Wait | None) -> None:
         error = self._refusal()
         if callback is not None:
-            self._later(self._call, "write", callback, error)
+            self._answer(callback, error)
         if not self.destroyed:
-            self._had_error = True
             self._later(self._tell_refusal, error)
 
     def _tell_refusal(self, error: OSError) -> None:
         if not self.destroyed:
+            self._complained = True
             self._fire("error", error)
 
     def _connected_for_writing(self, handle: Handle) -> None:
@@ -271,7 +254,7 @@ class Writing(Connection):
             return
         except OSError as error:
             if self._handle is handle:
-                self.destroy(described(error, "write"))
+                self._write_failed(described(error, "write"))
         else:
             if self._handle is handle:
                 self._open_the_way(handle)
@@ -303,6 +286,8 @@ class Writing(Connection):
             if n < len(head):
                 self._queue.appendleft(memoryview(head)[n:])
             self._queued -= n
+            if self._was_too_much:
+                self._was_too_much = self._is_over()
         if self._idle_s:
             self._active()
         self._progress()
@@ -319,11 +304,11 @@ class Writing(Connection):
         if due or drained:
             self._later(self._written, due, drained and not self.writableEnded)
 
-    def _written(self, due: list[Callback], drained: bool) -> None:
+    def _written(self, due: list[Callback | Wait], drained: bool) -> None:
         if drained and not self.destroyed:
             self._fire("drain")
         for callback in due:
-            self._call("write", callback, None)
+            self._tell(callback, None)
 
     # The end.
 
@@ -343,35 +328,32 @@ class Writing(Connection):
     def _emit_finish(self, tcp: TCP) -> None:
         if self._tcp is not tcp:  # destroyed, and perhaps connected again
             return
-        self.writableFinished = True
-        self._fire("finish")
-        enders, self._enders = self._enders, []
+        with lock:
+            self.writableFinished = True
+            enders, self._enders = self._enders, []
         for callback in enders:
             self._call("end", callback, None)
+        if self._tcp is tcp:
+            self._fire("finish")
+        if self._destroys_when_finished:
+            self.destroy()
         if not self.destroyed:
             self._all_is_sent()
 
     def _all_is_sent(self) -> None:
         """After 'finish'. Overridden by who knows whether that was all."""
 
+    def _write_failed(self, error: OSError) -> None:
+        """Destroy it, and tell those whose write has failed before all others."""
+        with lock:
+            left = [] if self.destroyed else self._take_callbacks(error)
+        self._later(self._tell_all, left)
+        self.destroy(error)
+
     def _leave(self, error: BaseException | None) -> None:
         super()._leave(error)
-        refusal = error if error is not None else self._refusal()
         self.writable = False
         self._send = None
         with lock:
             self._queue.clear()
             self._queued = 0
-            callbacks, self._callbacks = self._callbacks, deque()
-            enders, self._enders = self._enders, []
-        for callback in [*(callback for _, callback in callbacks), *enders]:
-            self._later(self._call, "write", callback, refusal)
-
-
-def _bytes_of(data: Any, encoding: str | None) -> bytes:
-    if isinstance(data, str):
-        return encode(data, encoding)
-    try:
-        return bytes(memoryview(data))
-    except TypeError:
-        raise told(TypeError(f"bytes or text can be written, not {data!r}"), code="ERR_INVALID_ARG_TYPE") from None

@@ -222,7 +222,7 @@ def test_callbacks_of_pending_writes_get_the_error() -> None:
             client.destroy(oops := ValueError("oops"))
             assert log == []
             await turns()
-            assert log == [("first", oops), ("second", oops), ("end", oops), ("error", oops), ("close", True)]
+            assert log == [("error", oops), ("first", oops), ("second", oops), ("end", oops), ("close", True)]
 
     run(main)
 
@@ -292,7 +292,7 @@ def test_ending_before_connecting() -> None:
             assert not client.writable
             conn = await server.accept()
             assert await all_of(conn) == b"all there is"
-            assert log == ["connect", "finish", ("ended", None)]
+            assert log == ["connect", ("ended", None), "finish"]
             conn.end()
             await ended(client)
 
@@ -338,7 +338,7 @@ def test_end_flushes_and_tells_the_peer(method: str) -> None:
             assert log == []
             assert await all_of(conn) == MUCH + b"!"
             await turns()
-            assert log == ["finish", ("ended", None)]
+            assert log == [("ended", None), "finish"]
             assert client.writableFinished
             assert client.readyState == "readOnly"
 
@@ -372,7 +372,7 @@ def test_ending_twice() -> None:
             await turns()
             client.end(noting(log, "third"))
             await turns()
-            assert log == ["finish", ("first", None), ("second", None), ("third", None)]
+            assert log == [("first", None), ("second", None), "finish", ("third", None)]
             assert await all_of(conn) == b""
 
     run(main)
