@@ -1,0 +1,499 @@
+"""What ends.js does, with socket2.net."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+from socket2.net import Server, Socket
+
+from .stage import Stage
+
+WATCHED = ("end", "finish", "drain", "timeout", "error", "close")
+MUCH = "x" * 8_000_000
+
+
+def ignore(*_: Any) -> None:
+    pass
+
+
+def pair(stage: Stage, act: Callable[[Socket, Socket], Any], **options: Any) -> None:
+    """Connect a client to a server, both watched, and call act(client, conn) when both are there."""
+    there: dict[str, Socket] = {}
+
+    def both(name: str, socket: Socket) -> None:
+        there[name] = socket
+        if len(there) == 2:
+            act(there["client"], there["conn"])
+
+    def take(conn: Socket) -> None:
+        stage.watch("conn", conn, *WATCHED)
+        server.close()
+        both("conn", conn)
+
+    def go(port: int, _: Server) -> None:
+        client = stage.watch("client", Socket(options), *WATCHED)
+        client.connect(port, "127.0.0.1", lambda: both("client", client))
+
+    server = stage.serve(options, take, go)
+
+
+def the_peer_ends(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        client.resume()
+        conn.resume()
+        conn.end()
+
+    pair(stage, act)
+
+
+def both_end(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        client.on("data", stage.noting("client hears", "data"))
+        conn.on("data", stage.noting("conn hears", "data"))
+        client.end("from the client")
+        conn.end("from the server")
+
+    pair(stage, act)
+
+
+def half_open(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        def late() -> None:
+            stage.say("conn", "writable", conn.writable, conn.readyState)
+            conn.end("late")
+
+        client.on("data", stage.noting("client", "data"))
+        conn.on("data", stage.noting("conn", "data"))
+        conn.on("end", lambda: stage.soon(late))
+        client.end("first")
+        client.on("finish", lambda: stage.say("client", "state", client.readyState))
+
+    pair(stage, act, allowHalfOpen=True)
+
+
+def half_open_never_ended(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        def destroy() -> None:
+            stage.say("conn", "state", conn.readyState, conn.destroyed)
+            conn.destroy()
+
+        conn.resume()
+        client.resume()
+        client.end()
+        conn.on("end", lambda: stage.after(20, destroy))
+
+    pair(stage, act, allowHalfOpen=True)
+
+
+def destroyed(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        client.resume()
+        conn.resume()
+        client.destroy()
+        stage.say("client", "state", client.destroyed, client.writable, client.readable, client.readyState)
+
+    pair(stage, act)
+
+
+def destroyed_by_an_error(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.resume()
+        client.resume()
+        client.destroy(Exception("mine"))
+
+    pair(stage, act)
+
+
+def destroyed_in_data(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        def heard(data: bytes) -> None:
+            stage.say("client", "data", data)
+            client.destroy()
+
+        conn.resume()
+        conn.on("error", ignore)
+        client.on("data", heard)
+        conn.end("hello")
+
+    pair(stage, act)
+
+
+def destroyed_in_end(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.resume()
+        client.resume()
+        client.on("end", lambda: client.destroy() and None)
+        conn.end("hello")
+
+    pair(stage, act)
+
+
+def destroyed_in_finish(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.resume()
+        client.resume()
+        client.on("finish", lambda: client.destroy() and None)
+        client.end("hello")
+
+    pair(stage, act)
+
+
+def destroyed_in_close(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        def closed(_: bool) -> None:
+            client.destroy(Exception("late"))
+            client.end()
+
+        conn.resume()
+        client.resume()
+        client.on("close", closed)
+        client.end("hello")
+
+    pair(stage, act)
+
+
+def destroyed_in_error(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.resume()
+        client.resume()
+        client.on("error", lambda _: client.destroy(Exception("another")) and None)
+        client.destroy(Exception("first"))
+
+    pair(stage, act)
+
+
+def destroyed_soon(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.on("data", stage.noting("conn", "data"))
+        client.resume()
+        client.write("hello")
+        client.destroySoon()
+        stage.say("client", "state", client.destroyed, client.writableEnded)
+
+    pair(stage, act)
+
+
+def destroyed_soon_with_nothing_to_send(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.resume()
+        client.destroySoon()
+        stage.say("client", "state", client.destroyed, client.writableEnded)
+
+    pair(stage, act)
+
+
+def ended_twice(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.on("data", stage.noting("conn", "data"))
+        client.resume()
+        client.end("a", stage.done("client", "first"))
+        client.end(stage.done("client", "second"))
+
+    pair(stage, act)
+
+
+def ended_after_finish(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.resume()
+        client.resume()
+        client.end()
+        client.on("finish", lambda: client.end(stage.done("client", "callback")) and None)
+
+    pair(stage, act)
+
+
+def ended_after_destroy(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.resume()
+        client.destroy()
+        client.end(stage.done("client", "callback"))
+
+    pair(stage, act)
+
+
+def ended_after_close(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.resume()
+        client.resume()
+        client.end()
+        client.on("close", lambda _: client.end(stage.done("client", "callback")) and None)
+
+    pair(stage, act)
+
+
+def ended_with_much_to_send(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        sizes: list[int] = []
+        conn.on("data", lambda data: sizes.append(len(data)))
+        conn.on("end", lambda: stage.say("conn", "size", sum(sizes)))
+        stage.say("client", "write", client.write(MUCH, stage.done("client", "written")))
+        client.end(stage.done("client", "ended"))
+        stage.say("client", "state", client.writableEnded, client.writableFinished, client.readyState)
+        client.resume()
+
+    pair(stage, act)
+
+
+def _much_to_send(stage: Stage, *error: Exception) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.on("error", ignore)
+        client.write(MUCH, stage.done("client", "written a"))
+        client.write("y", stage.done("client", "written b"))
+        client.end(stage.done("client", "ended"))
+        client.destroy(*error)
+        conn.resume()
+
+    pair(stage, act)
+
+
+def destroyed_with_much_to_send(stage: Stage) -> None:
+    _much_to_send(stage)
+
+
+def destroyed_by_an_error_with_much_to_send(stage: Stage) -> None:
+    _much_to_send(stage, Exception("mine"))
+
+
+def written_after_end(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.on("data", stage.noting("conn", "data"))
+        conn.on("end", lambda: stage.say("conn", "ended"))
+        client.resume()
+        client.end("x")
+        stage.say("client", "write", client.write("y", stage.done("client", "written")))
+
+    pair(stage, act)
+
+
+def written_after_destroy(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.resume()
+        client.destroy()
+        stage.say("client", "write", client.write("y", stage.done("client", "written")))
+
+    pair(stage, act)
+
+
+def written_after_close(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        def closed(_: bool) -> None:
+            stage.say("client", "write", client.write("y", stage.done("client", "written")))
+
+        conn.resume()
+        client.resume()
+        client.on("close", closed)
+        client.end()
+
+    pair(stage, act)
+
+
+def written_in_the_peers_end(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        def ended() -> None:
+            stage.say("client", "write", client.write("y", stage.done("client", "written")))
+
+        conn.on("data", stage.noting("conn", "data"))
+        client.resume()
+        client.on("end", ended)
+        conn.end()
+
+    pair(stage, act)
+
+
+def reset(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        client.resume()
+        conn.resetAndDestroy()
+
+    pair(stage, act)
+
+
+def reset_while_writing(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        client.on("data", stage.noting("client", "data"))
+        client.removeAllListeners("error")
+        client.on("error", lambda error: stage.say("client", "error", error.code))  # of reading or writing
+        conn.pause()
+        client.write(MUCH)
+        stage.after(30, conn.resetAndDestroy)
+
+    pair(stage, act)
+
+
+def reset_while_ending(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        client.on("data", stage.noting("client", "data"))
+        client.removeAllListeners("error")
+        client.on("error", lambda error: stage.say("client", "error", error.code))
+        conn.pause()
+        client.end(MUCH, lambda error: stage.say("client ends", "ended", error.code))
+        stage.after(30, conn.resetAndDestroy)
+
+    pair(stage, act)
+
+
+def reset_before_there_is_a_connection(stage: Stage) -> None:
+    def take(conn: Socket) -> None:
+        stage.watch("conn", conn, "end", "error", "close")
+        conn.resume()
+        server.close()
+
+    def go(port: int, _: Server) -> None:
+        where = {"port": port, "host": "127.0.0.1"}
+        client = stage.dial("client", where, "connect", "ready", "end", "error", "close")
+        client.resetAndDestroy()
+        stage.say("client", "state", client.destroyed, client.connecting)
+
+    server = stage.serve({}, take, go)
+
+
+def reset_without_a_connection(stage: Stage) -> None:
+    client = stage.watch("client", Socket(), "error", "close")
+    stage.attempt("client", "reset", lambda: client.resetAndDestroy())
+
+
+def timeout(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        def idle() -> None:
+            stage.say("client", "callback", client.timeout)
+            client.end()
+
+        conn.resume()
+        client.resume()
+        client.setTimeout(20, idle)
+
+    pair(stage, act)
+
+
+def timeout_again(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        times: list[int] = []
+
+        def idle() -> None:
+            times.append(1)
+            if len(times) == 1:
+                client.write("x")
+            else:
+                client.end()
+
+        conn.resume()
+        client.resume()
+        client.setTimeout(10)
+        client.on("timeout", idle)
+
+    pair(stage, act)
+
+
+def timeout_once_if_nothing_happens(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.resume()
+        client.resume()
+        client.setTimeout(10)
+        stage.after(80, client.destroy)
+
+    pair(stage, act)
+
+
+def timeout_taken_back(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        callback = stage.noting("client", "callback")
+        conn.resume()
+        client.resume()
+        client.setTimeout(20, callback)
+        client.setTimeout(0, callback)
+        stage.say("client", "listeners", client.listenerCount("timeout"), client.timeout)
+        stage.after(50, client.end)
+
+    pair(stage, act)
+
+
+def timeout_wrongly(stage: Stage) -> None:
+    client = Socket()
+    wrong: list[Any] = ["x", -1, math.inf, math.nan, None, {}]
+    for n, value in enumerate(wrong):
+        stage.attempt("client", f"timeout {n}", functools.partial(client.setTimeout, value))
+    callback: Any = "x"
+    stage.attempt("client", "callback", lambda: client.setTimeout(10, callback))
+    stage.attempt("client", "fine", lambda: client.setTimeout(10))
+    stage.say("client", "timeout", client.timeout)
+    client.destroy()
+
+
+def a_timer_does_not_keep_the_loop(stage: Stage) -> None:
+    client = Socket()
+    stage.watch("client", client, "timeout", "close")
+    client.setTimeout(100)
+
+
+def a_timer_of_an_unrefd_socket(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        client.resume()
+        conn.resume()
+        client.setTimeout(200)
+        conn.setTimeout(200)
+        client.unref()
+        conn.unref()
+
+    pair(stage, act)
+
+
+def unref_before(stage: Stage) -> None:
+    def go(port: int, server: Server) -> None:
+        client = stage.watch("client", Socket(), "connect", "close")
+        client.unref()
+        client.connect(port, "127.0.0.1")
+        client.on("connect", lambda: server.close() and None)
+
+    def take(conn: Socket) -> None:
+        conn.unref()
+
+    stage.serve({}, take, go)
+
+
+def names_after_the_end(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        def ended() -> None:
+            address = client.address()
+            assert isinstance(address, dict)
+            stage.say("client", "names", client.remoteAddress, address["address"])
+
+        def closed(_: bool) -> None:
+            names = [client.remoteAddress, client.remotePort, client.localAddress, client.address(), client.pending]
+            stage.say("client", "names", *names)
+
+        conn.resume()
+        client.resume()
+        client.end()
+        client.on("end", ended)
+        client.on("close", closed)
+
+    pair(stage, act)
+
+
+def names_after_destroy(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        conn.resume()
+        client.destroy()
+        stage.say("client", "names", client.remoteAddress, client.remotePort, client.localAddress, client.address())
+
+    pair(stage, act)
+
+
+def states_on_the_way_out(stage: Stage) -> None:
+    def act(client: Socket, conn: Socket) -> None:
+        def tell(*_: Any) -> None:
+            ends = [client.writableEnded, client.writableFinished, client.readableEnded, client.destroyed]
+            stage.say("client", "states", [client.readyState, client.readable, client.writable, *ends])
+
+        conn.resume()
+        client.resume()
+        tell()
+        client.end()
+        tell()
+        for event in ("finish", "end", "close"):
+            client.on(event, tell)
+
+    pair(stage, act)

@@ -1,0 +1,176 @@
+"""The same scenarios on Node's net and on ours: what each emitter tells, in which order, with which codes.
+
+Where ours differs on purpose it is listed here, with the reason that docs/net.md gives; all else is the same.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import socket2
+from socket2 import thread
+
+from ..contract.lacking import LACKING
+from .alike.stage import Stage
+from .peers import LIMIT_S, needs
+
+HERE = Path(__file__).with_name("alike")
+OURS = HERE / "deliberate.json"  # what is told instead
+TOPICS = ("connecting", "ends", "flow", "writing", "servers", "rules")
+
+Trace = dict[str, list[Any]]
+
+LATE = "No event comes after destroy() but 'error' and 'close'"
+LAST = "'close' is the last: callbacks come before it, and tell what has happened"
+UNSENT = "A callback of what was not sent gets the error"
+ALWAYS = "Every callback is called once"
+TRUE = "'close' tells whether there was an 'error', also without a connection"
+ABORTED = "An aborted signal does not connect"
+KEPT = "'data' is not lost without a listener"
+ONE_CLOSE = "A server's 'close' comes once for each listen()"
+AT_ONCE = "A server listens at once where no name is to be looked up"
+REPORTED = "What a listener raises ends its connection, not the process, and the other listeners hear of the event"
+PATHS = "An address of a UNIX socket is its path, and has no port"
+
+DELIBERATE = {
+    "connecting": {
+        "lookup_gives_nothing": "Node has an exception of its own in it",
+        "lookup_never_answers": "A look-up under way keeps the loop going",
+        "refused": LAST,
+        "aborted_before": ABORTED,
+        "aborted_before_by_options": ABORTED,
+        "aborted_on_the_way": LAST,
+        "aborted_when_connected": LATE,
+        "destroyed_on_the_way": LAST,
+        "destroyed_on_the_way_by_an_error": LAST,
+        "destroyed_in_an_attempt": "Node has an exception of its own in it",
+        "destroyed_in_connect": LATE,
+        "written_before": "A callback comes in a later turn, not among the listeners of an event",
+        "written_without_connect": "What is written before connect() waits for it",
+    },
+    "ends": {
+        "ended_after_finish": "end() once more is no error",
+        "ended_after_close": "end() once more is no error",
+        "ended_after_destroy": ALWAYS,
+        "destroyed_with_much_to_send": UNSENT,
+        "destroyed_by_an_error_with_much_to_send": UNSENT,
+        "written_after_end": "A write after end() does not keep what was written before from being sent",
+        "reset_before_there_is_a_connection": LATE,
+        "reset_without_a_connection": TRUE,
+        "names_after_the_end": "A socket has its names until 'close'",
+    },
+    "flow": {
+        "paused_in_data": "A paused socket emits no 'end'",
+        "a_listener_is_removed": KEPT,
+        "listening_once": KEPT,
+        "encoding_ucs2": "Half a character at the end is told of, as in utf8",
+        "encoding_utf16le": "Half a character at the end is told of, as in utf8",
+        "unpiped": "unpipe() does not pause: " + KEPT,
+    },
+    "writing": {
+        "written_wrongly": "None is as wrong as anything that is no bytes and no text",
+    },
+    "servers": {
+        "listening": AT_ONCE,
+        "listening_twice": AT_ONCE,
+        "closed_before_listening": AT_ONCE,
+        "in_use_and_closed_at_once": AT_ONCE,
+        "closed_twice": ONE_CLOSE,
+        "closed_once_more_when_closed": ONE_CLOSE,
+        "no_descriptor": "The error is the system's own",
+        "a_path": PATHS,
+        "a_path_in_use": PATHS,
+        "a_path_that_nobody_listens_at": PATHS,
+        "a_path_nowhere": "The error is the system's own",
+        "raised_in_connection": REPORTED,
+        "raised_in_data": REPORTED,
+        "raised_in_close": REPORTED,
+        "rejected_in_data": REPORTED,
+    },
+    "rules": {},
+}
+
+
+def scenarios() -> list[tuple[str, str]]:
+    """Topic and name of each: a function of the Python module, or one of its table of MORE."""
+    found = []
+    for topic in TOPICS:
+        module = importlib.import_module(f"{__package__}.alike.{topic}")
+        names = re.findall(
+            r"^def ([a-z]\w*)\(stage: Stage\) -> None:", (HERE / f"{topic}.py").read_text(), re.MULTILINE
+        )
+        found += [(topic, name) for name in [*names, *getattr(module, "MORE", ())]]
+    return found
+
+
+def cases() -> Iterator[Any]:
+    reset = pytest.mark.xfail(bool(LACKING.get("native")), reason="the poller in C tells one side only", strict=False)
+    for topic, name in scenarios():
+        yield pytest.param(topic, name, marks=[reset] if name in ("reset_while_writing", "reset_while_ending") else [])
+
+
+def scenario(topic: str, name: str) -> Callable[[Stage], None]:
+    module: Any = importlib.import_module(f"{__package__}.alike.{topic}")
+    found: Callable[[Stage], None] = getattr(module, name, None) or module.MORE[name]
+    return found
+
+
+def ours(topic: str, name: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Trace:
+    stage = Stage(str(directory))
+    monkeypatch.setattr(thread, "crashhook", lambda thread, error: stage.say("process", "uncaught", error))
+
+    async def main() -> None:
+        scenario(topic, name)(stage)
+
+    socket2.run(main)
+    assert socket2.start(LIMIT_S), stage.told()
+    stage.clean_up()
+    return stage.told()
+
+
+def of_node(node: str, topic: str, name: str, directory: Path) -> Trace:
+    command = [node, str(HERE / "stage.js"), name, f"{topic}.js", str(directory)]
+    done = subprocess.run(
+        command, capture_output=True, timeout=LIMIT_S, check=True, env={**os.environ, "NODE_OPTIONS": ""}
+    )
+    trace: Trace = json.loads(done.stdout)
+    return trace
+
+
+@pytest.mark.parametrize(("topic", "name"), list(cases()))
+def test_ours_is_as_nodes(topic: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = needs("node")
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "node").mkdir()
+    told = ours(topic, name, tmp_path / "ours", monkeypatch)
+    by_node = of_node(node, topic, name, tmp_path / "node")
+    if name in DELIBERATE[topic]:
+        assert told == json.loads(OURS.read_text())[topic][name]
+        assert told != by_node, "no longer different: it need not be listed"
+    else:
+        assert told == by_node
+
+
+def test_every_scenario_is_there_twice() -> None:
+    node = needs("node")
+    for topic in TOPICS:
+        show = f"console.log(Object.keys(require({json.dumps(str(HERE / topic))})).join(' '))"
+        there = subprocess.run([node, "-e", show], capture_output=True, text=True, timeout=LIMIT_S, check=True)
+        here = {name for of, name in scenarios() if of == topic}
+        assert here == set(there.stdout.split())
+        assert DELIBERATE[topic].keys() <= here
+
+
+def test_the_page_gives_the_reasons() -> None:
+    page = " ".join((HERE.parents[2] / "docs" / "net.md").read_text().split())
+    reasons = {reason for listed in DELIBERATE.values() for reason in listed.values()}
+    assert not [reason for reason in reasons if reason not in page and not reason.startswith("Node has")]
