@@ -86,7 +86,12 @@ class Accepting(Emitter):
             elif not wanted:
                 stopped, self._acceptor, self._accepting = self._acceptor, None, None
         if listener is not None:
-            self._acceptor = newthread(self._accept, listener.sock, turn, name=f"acceptor of {self!r}")
+            acceptor = newthread(self._accept, listener.sock, turn, name=f"acceptor of {self!r}")
+            with lock:
+                if self._accepting is turn:
+                    self._acceptor = acceptor
+                else:
+                    stopped = acceptor  # by another OS thread, before it was known here
         if stopped is not None:
             stopped.cancel()
         self._count()
@@ -103,16 +108,20 @@ class Accepting(Emitter):
             except Closed:
                 return
             except OSError as error:
-                self._acceptor = self._accepting = None
+                with lock:
+                    mine = self._accepting is turn
+                    if mine:
+                        self._acceptor = self._accepting = None
                 self._count()
-                self._fire("error", described(error, "accept"))
+                if mine:
+                    self._later(self._fire, "error", described(error, "accept"))
                 return
-            if self._told:
-                self._accepted(conn)
-            else:
-                conn.close()  # the server was closed a moment ago
+            yield from self._in_turn(self._accepted, conn)
 
     def _accepted(self, conn: TCP) -> None:
+        if not self._told:
+            conn.close()  # the server was closed a moment ago
+            return
         drop = self._reason_to_drop(conn)
         if drop is not None:
             conn.close()
@@ -133,8 +142,10 @@ class Accepting(Emitter):
             self._see_to_accepting()
         elif self.listenerCount("connection"):
             self._fire("connection", socket)
-        else:
+        elif self._told:
             self._spare.append(socket)
+        else:
+            socket.destroy()
 
     def _is_full(self) -> bool:
         return self._max_connections is not None and len(self._sockets) >= self._max_connections
@@ -162,20 +173,22 @@ class Accepting(Emitter):
         Cancelled or out of time: no connection is lost. Raises Closed when the server is closed, or has not been told
         to listen; the error when that fails.
         """
-        if self._spare:
-            return self._spare.pop(0)
-        if self._opening is None:
-            raise Closed("the server does not listen")
-        wait = Wait(f"accept on {self!r}")
-        self._takers.append(wait)
+        with lock:
+            if self._spare:
+                return self._spare.pop(0)
+            if self._opening is None:
+                raise Closed("the server does not listen")
+            wait = Wait(f"accept on {self!r}")
+            self._takers.append(wait)
         self._see_to_accepting()
         try:
             socket: Socket = yield from wait.wait()
         except BaseException:
-            if wait in self._takers:
-                self._takers.remove(wait)
-            elif wait.finished and isinstance(wait.result, Socket):
-                self._hand_out(wait.result)
+            with lock:
+                if wait in self._takers:
+                    self._takers.remove(wait)
+            if wait.finished and isinstance(wait.result, Socket):
+                self._later(self._hand_out, wait.result)
             self._see_to_accepting()
             raise
         return socket

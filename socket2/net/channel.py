@@ -179,7 +179,7 @@ class Channel(Emitter):
         except Closed:
             pass
         except OSError as error:
-            self._fire("error", error)
+            self._later(self._fire, "error", error)
             self.disconnect()
         finally:
             self._sending = False
@@ -220,7 +220,7 @@ class Channel(Emitter):
         except Closed:
             pass
         except OSError as error:
-            self._fire("error", error)
+            self._later(self._fire, "error", error)
         finally:
             for fd in descriptors:
                 os.close(fd)
@@ -241,7 +241,7 @@ class Channel(Emitter):
         if kind == "message":
             handle = self._detach(envelope, fd) if fd is not None else None
             self._unheard.append((envelope["message"], handle))
-            self._tell()
+            self._later(self._tell)
         elif kind == "answer":
             wait = self._asked.get(envelope["id"])
             if (wait is None or not wait.finish((envelope, fd))) and fd is not None:

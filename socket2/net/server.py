@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pollers import Closed, operation
 
+from ..locking import lock
 from ..loop import newthread
 from .abort import on_abort
 from .accepting import Accepting
@@ -86,7 +87,7 @@ class Server(Accepting):
             if primary is not None:
                 listener = yield from primary(options)
         except Exception as error:
-            self._failed(error, opening)
+            self._later(self._failed, error, opening)
             return
         if self._opening is not opening:
             if listener is not None:
@@ -94,7 +95,7 @@ class Server(Accepting):
         elif listener is not None:
             self._listener = listener
             self._shared = True
-            self._opened(opening)
+            self._later(self._opened, opening)
         else:
             self._open(options, opening)
 
@@ -158,7 +159,7 @@ class Server(Accepting):
         total = len(self._sockets)
         for channel in list(self._channels):
             total += yield from channel.count(self)
-        self._call("getConnections", callback, None, total)
+        self._later(self._call, "getConnections", callback, None, total)
 
     def _has_some_at(self, channel: Channel, gave_away: bool) -> None:
         """Connections of this server are in the process at the other end of `channel`, or may be."""
@@ -187,14 +188,15 @@ class Server(Accepting):
 
         `callback` is called then with None; with an error if the server was not listening.
         """
-        if callback is not None:
-            problem = None
-            if self._opening is None:
-                problem = failure("ERR_SERVER_NOT_RUNNING", "Server is not running.")
-            self._closers.append((callback, problem))
-        listener, self._listener = self._listener, None
-        self._opening = None
-        self._told = False
+        with lock:
+            if callback is not None:
+                problem = None
+                if self._opening is None:
+                    problem = failure("ERR_SERVER_NOT_RUNNING", "Server is not running.")
+                self._closers.append((callback, problem))
+            listener, self._listener = self._listener, None
+            self._opening = None
+            self._told = False
         self._obey_no_more()
         if listener is not None:
             listener.close()
@@ -202,12 +204,13 @@ class Server(Accepting):
         if pauser is not None:
             pauser.cancel()
         self._see_to_accepting()
-        takers, self._takers = self._takers, []
+        with lock:
+            takers, self._takers = self._takers, []
+            spare, self._spare = self._spare, []
         for wait in takers:
             wait.fail(Closed("the server was closed"))
-        for socket in self._spare:
+        for socket in spare:
             socket.destroy()
-        self._spare.clear()
         self._close_wanted = True
         self._close_if_drained()
         return self
@@ -218,10 +221,12 @@ class Server(Accepting):
             socket.destroy()
 
     def _close_if_drained(self) -> None:
-        if self._close_wanted and self._listener is None and not self._sockets:
+        with lock:
+            if not self._close_wanted or self._listener is not None or self._sockets:
+                return
             self._close_wanted = False
             closers, self._closers = self._closers, []
-            self._later(self._closed, closers)
+        self._later(self._closed, closers)
 
     def _closed(self, closers: list[tuple[Callback, BaseException | None]]) -> None:
         if not self._close_told:

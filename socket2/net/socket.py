@@ -46,9 +46,7 @@ class Socket(Reading, Writing):
         given = options_of(options, named, SOCKET_OPTIONS)
         mark = given.get("highWaterMark", HIGH_WATER_MARK)
         self._prepare_reading(mark)
-        self._prepare_writing(mark)
-        if "maxBufferSize" in given:
-            self.maxBufferSize = given["maxBufferSize"]
+        self._prepare_writing(mark, given)
         self.allowHalfOpen = bool(given.get("allowHalfOpen", False))
         """Whether the writing side stays open when the peer has ended."""
         self.server: Server | None = None
@@ -156,7 +154,7 @@ class Socket(Reading, Writing):
             if event == "connectionAttempt" and to.several and to.path is None:
                 attempted = self.autoSelectFamilyAttemptedAddresses or []
                 self.autoSelectFamilyAttemptedAddresses = [*attempted, text_of(args[0], args[1])]
-            self._fire(event, *args)
+            self._soon(event, *args)
 
         try:
             conn = yield from dial(to, tell)
@@ -165,6 +163,9 @@ class Socket(Reading, Writing):
                 self._dialer = None
                 self.destroy(error)
             return
+        yield from self._in_turn(self._dialed, conn, epoch)
+
+    def _dialed(self, conn: TCP, epoch: int) -> None:
         if epoch != self._epoch:
             conn.close()
             return

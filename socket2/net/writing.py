@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Self
 
 from pollers import NOSIGNAL, Closed, Handle, operation
@@ -29,10 +29,12 @@ _TOGETHER = 65536
 class Writing(Limited):
     """What a socket sends."""
 
-    def _prepare_writing(self, high_water_mark: int) -> None:
+    def _prepare_writing(self, high_water_mark: int, options: Mapping[str, Any]) -> None:
         self.writableHighWaterMark = high_water_mark
         """From how many queued bytes on write() returns False."""
         self._corked = 0
+        if "maxBufferSize" in options:
+            self.maxBufferSize = options["maxBufferSize"]
         self._start_writing_over()
 
     def _start_writing_over(self) -> None:

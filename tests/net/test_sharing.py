@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import socket2
+from pollers import lock
 from socket2 import net
 from socket2.net import Server, Socket
 
@@ -98,3 +99,89 @@ def test_an_echo_server_of_several_os_threads(echo: Callable[[Socket], Any]) -> 
         assert wrong == []
         assert not server.listening
     assert len(os_threads) > 1
+
+
+class Watch:
+    """Listeners of one emitter, which are never to run at the same time, nor under the process-wide lock."""
+
+    def __init__(self, wrong: list[str], name: str) -> None:
+        self._wrong = wrong
+        self._name = name
+        self._inside: list[str] = []
+        self.ran: set[str] = set()
+
+    def during(self, event: str, act: Callable[..., Any] | None = None) -> Callable[..., None]:
+        def listener(*args: Any) -> None:
+            if self._inside:
+                self._wrong.append(f"{event} of {self._name} during {self._inside[-1]}")
+            if lock._is_owned():  # type: ignore[attr-defined]
+                self._wrong.append(f"{event} of {self._name} under the lock")
+            self._inside.append(event)
+            self.ran.add(event)
+            toil(b"x" * 64)
+            if act is not None:
+                act(*args)
+            self._inside.pop()
+
+        return listener
+
+
+@pytest.mark.parametrize("members", [2, 4, 8])
+def test_listeners_of_one_emitter_run_one_after_the_other(members: int) -> None:
+    wrong: list[str] = []
+    ran: set[str] = set()
+    serving = Watch(wrong, "the server")
+
+    def serve(conn: Socket) -> None:
+        watch = Watch(wrong, "a connection")
+        conn.setTimeout(1)
+        conn.on("data", watch.during("data", lambda data: conn.write(data + data, watch.during("written"))))
+        conn.on("end", watch.during("end", conn.end))
+        for event in ("timeout", "drain", "finish", "close"):
+            conn.on(event, watch.during(event))
+        conn.on("pause", watch.during("pause"))
+        conn.on("close", lambda _: ran.update(watch.ran))
+
+    async def visit(port: int) -> None:
+        watch = Watch(wrong, "a client")
+        client = net.connect(port, "127.0.0.1", watch.during("connect"))
+        for event in ("ready", "end", "finish", "resume", "pause", "timeout", "drain"):
+            client.on(event, watch.during(event))
+        client.on("data", watch.during("data"))
+        client.setTimeout(1)
+        for _ in range(10):
+            client.write(bytes(20_000), watch.during("written"))
+            client.pause()
+            await socket2.sleep(0.002)
+            client.resume()
+        client.end(watch.during("ended"))
+        await client.wait("close")
+        ran.update(watch.ran)
+
+    async def visits(server: Server) -> None:
+        with socket2.timeout(LIMIT_S):
+            for visitor in [socket2.newthread(visit, port_of(server)) for _ in range(CLIENTS)]:
+                await visitor.join()
+        server.close()
+
+    server = net.createServer({"allowHalfOpen": True, "highWaterMark": 1000})
+    server.on("connection", serving.during("connection", serve))
+    server.on("close", serving.during("close"))
+    server.on("listening", serving.during("listening", lambda: socket2.newthread(visits, server) and None))
+    server.listen(0, "127.0.0.1")
+    assert socket2.serve_threads(members)
+    assert wrong == []
+    assert serving.ran == {"connection", "close", "listening"}
+    assert ran >= {
+        "connect",
+        "ready",
+        "data",
+        "end",
+        "finish",
+        "pause",
+        "resume",
+        "timeout",
+        "written",
+        "ended",
+        "close",
+    }
