@@ -38,6 +38,10 @@ class Room(Semaphore):
             self._free -= free
             return free
 
+    def give_back(self) -> None:
+        """As release(), under the lock, too."""
+        self._release()
+
 
 def accept(listener: TCP) -> Operation[TCP]:
     """As listener.accept(), whatever timeout that has."""
@@ -45,10 +49,11 @@ def accept(listener: TCP) -> Operation[TCP]:
 
 
 @operation
-def accept_in_turn(listener: TCP, room: Room) -> Generator[Any, None, TCP]:
+def accept_in_turn(listener: TCP, room: Room, give_back: Callable[[], Any]) -> Generator[Any, None, TCP]:
     """Wait for a connection and then for room, and accept it then: whoever is accepted is served.
 
-    Nobody holds a place while he waits for a client, and of those whose clients wait, the first gets it.
+    Nobody holds a place while he waits for a client, and of those whose clients wait, the first gets it. If it is not
+    needed after all, it is given back.
     """
     handle = listener.handle
     accept_at_once = partial(_accept_at_once, handle, listener)
@@ -58,9 +63,9 @@ def accept_in_turn(listener: TCP, room: Room) -> Generator[Any, None, TCP]:
         try:
             conn, address = yield from persist(accept_at_once, _AGAIN_S, _AGAIN_S, listener._tell)
         except TimeoutError:
-            room.release()  # it has left, or another process that has this listener was faster
+            give_back()  # it has left, or another process that has this listener was faster
         except BaseException:
-            room.release()
+            give_back()
             raise
         else:
             return TCP(None, conn, _MADE_AT, address)

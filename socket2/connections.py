@@ -93,16 +93,18 @@ class Connection(Join):
     def leave(self) -> None:
         """The server stops: whoever waits here for a request need not, but for the first one, for a while."""
         with lock:
-            idle, waiting = self.idle, self.idle.waiting_on if self.idle is not None else None
-        if idle is None:
-            return
+            idle = self.idle
+            if idle is None or self.interruption is not None:
+                return
+            waiting = idle.waiting_on
         now = monotonic()
         due = now if self.met else self.begun + self.server._first_request_s
-        if due <= now and _is_readable(waiting):
-            due = now + _AGAIN_S  # what has come is received first
+        goes_on = waiting is None or _is_readable(waiting)
         with lock:
             if self.idle is not idle or self.interruption is not None:
                 return
+            if due <= now and (goes_on or idle.waiting_on is not waiting):
+                due = now + _AGAIN_S  # what has come is received first
             if due > now:
                 self._leave_at(min(due, now + _FOR_EVER_S), idle)
             else:

@@ -150,7 +150,7 @@ class Server:
         room = self._room
         try:
             while True:
-                conn = yield from (accept(listener) if room is None else accept_in_turn(listener, room))
+                conn = yield from (accept(listener) if room is None else accept_in_turn(listener, room, self._pass_on))
                 self._start(self._enter(conn))
         except Closed:
             pass
@@ -200,32 +200,44 @@ class Server:
                 raise
             log.exception("%r cannot be started for a connection", self._handler, extra={"server": self})
         else:
-            with lock:
-                if self._cutting:
-                    self._cut_off(connection)
+            if self._cutting:
+                self._cut_off(connection)
         finally:
             current_connection.set(None)
 
     def _ended(self, connection: Connection) -> None:
-        """Its socket is closed. The next one has its place."""
-        following = None
+        """Its socket is closed."""
         with lock:
             if connection not in self._connections:
                 return
-            del self._connections[connection]
+            if self._room is None:
+                del self._connections[connection]
+            else:
+                self._pass_on(connection)
+        self._look_whether_gone()
+
+    def _pass_on(self, connection: Connection | None = None) -> None:
+        """A place has become free, which this one had: who has been accepted already comes first."""
+        assert self._room is not None
+        following = None
+        with lock:
+            if connection is not None:
+                del self._connections[connection]
             if self._queued:
                 following = self._enter(self._queued.popleft())
-            elif self._room is not None:
-                self._room.release()
+            else:
+                self._room.give_back()
         if following is not None:
             current_member().scheduler.post(partial(self._context.copy().run, self._start, following))
-        self._look_whether_gone()
 
     def _cut_off(self, connection: Connection) -> None:
         with lock:
-            if connection.thread is not None and not connection.cut and connection.thread.cancel():
-                connection.cut = True
-                self.cut += 1
+            thread = connection.thread
+            if thread is None or thread.done or connection.cut:
+                return
+            connection.cut = True
+            self.cut += 1  # before its end, which whoever waits is told
+        thread.cancel()
 
     def _cut_off_all(self) -> None:
         with lock:
@@ -233,8 +245,8 @@ class Server:
             queued = list(self._queued)
             self._queued.clear()
             self.cut += len(queued)
-            for connection in self._connections:
-                self._cut_off(connection)
+        for connection in self._present():
+            self._cut_off(connection)
         for conn in queued:
             conn.close()
         self._cancel_accepting()  # whose drain may wait for a descriptor
@@ -242,8 +254,9 @@ class Server:
 
     def _look_whether_gone(self) -> None:
         with lock:
-            if self.stopping and not self._accepting and not self._connections:
-                self._gone.set()
+            gone = self.stopping and not self._accepting and not self._connections
+        if gone:
+            self._gone.set()
 
     # The end.
 
@@ -275,9 +288,10 @@ class Server:
     @operation
     def _stop(self, grace_s: float) -> Generator[Any, None, int]:
         with lock:
-            self.stopping = True
+            first, self.stopping = not self.stopping, True
             self._cutting = self._cutting or grace_s == 0
-        self._cancel_accepting()
+        if first:  # or it would interrupt the drain
+            self._cancel_accepting()
         self._look_whether_gone()
         for _ in range(2 + len(self._connections) // _EVENTS_PER_TURN):  # two, since the first may end in this turn
             yield from sleep(0)  # a request that has arrived is received before anybody leaves

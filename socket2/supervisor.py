@@ -22,9 +22,7 @@ from typing import Any, NoReturn
 
 import pollers
 
-from . import debug
 from .inheritance import Places
-from .inquiry import remove_socket_of
 from .server import CLEANUP_S
 
 log = logging.getLogger("socket2.server")
@@ -116,6 +114,8 @@ class _Worker:
         self.bury()
 
     def bury(self) -> None:
+        from .inquiry import remove_socket_of  # which most programs never load
+
         self.sock.close()
         remove_socket_of(self.pid)
 
@@ -230,7 +230,8 @@ class Workers:
             traceback.print_exc()
         finally:
             try:
-                debug.disable()  # which exit() would do
+                if "socket2.debug" in sys.modules:
+                    sys.modules["socket2.debug"].disable()  # as at an exit
                 for stream in (sys.stdout, sys.stderr):
                     if stream is not None:
                         stream.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import socket2
 from socket2 import TCP, Cancelled, Server, run, stream, tcp, threadset, timeout
 from socket2.addr import text_of
+from socket2.locking import lock
 
 from .interop.peers import LIMIT_S
 from .test_server import connected, until
@@ -204,3 +206,34 @@ def test_who_is_cut_off_is_not_reported(caplog: pytest.LogCaptureFixture, capfd:
         run(main)
     assert not caplog.records
     assert capfd.readouterr().err == ""
+
+
+def test_a_log_that_waits_for_another_thread_is_not_written_under_the_lock(caplog: pytest.LogCaptureFixture) -> None:
+    """It asks an OS thread that needs the lock, and would never have its answer."""
+
+    def takes_the_lock() -> None:
+        with lock:
+            answered.set()
+
+    answered = threading.Event()
+
+    class Waits(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            thread = threading.Thread(target=takes_the_lock)
+            thread.start()
+            thread.join(1)
+            free.append(answered.is_set())
+            thread_left.append(thread)
+
+    free: list[bool] = []
+    thread_left: list[threading.Thread] = []
+    logger = logging.getLogger("socket2.server")
+    handler = Waits()
+    logger.addHandler(handler)
+    try:
+        serve_one(raises_a_timeout)
+    finally:
+        logger.removeHandler(handler)
+        for thread in thread_left:
+            thread.join(LIMIT_S)
+    assert free == [True]

@@ -12,7 +12,7 @@ import pytest
 import pollers
 
 from .interop.peers import ROOT
-from .stress.program import HOWS
+from .stress.program import HOWS, WHATS
 
 OPERATIONS = 2000
 LIMIT_S = 100.0
@@ -23,10 +23,18 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("what", WHATS)
 @pytest.mark.parametrize(("poller", "how"), CASES)
-def test_a_random_program(poller: str, how: str) -> None:
+def test_a_random_program(poller: str, how: str, what: str) -> None:
     environment = {**os.environ, "SOCKET2_POLLER": poller}
-    command = [sys.executable, "-m", "tests.stress", f"--seed={random.randrange(10**9)}", f"--how={how}"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.stress",
+        f"--seed={random.randrange(10**9)}",
+        f"--how={how}",
+        f"--what={what}",
+    ]
     done = subprocess.run(
         [*command, f"--operations={OPERATIONS}"],
         cwd=ROOT,

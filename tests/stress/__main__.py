@@ -16,7 +16,7 @@ import warnings
 import pollers
 from socket2.scheduler import schedulers
 
-from .program import HOWS, Program, Run
+from .program import HOWS, WHATS, Program, Run
 
 # So long without any operation: it hangs.
 QUIET_MAX_S = 30.0
@@ -35,6 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.randrange(10**9))
     parser.add_argument("--members", type=int, help="OS threads; by default 2 to 8, as the seed has it")
     parser.add_argument("--how", choices=HOWS, help="how they come to serve; by default as the seed has it")
+    parser.add_argument("--what", choices=WHATS, help="what they do; by default the server for one seed of four")
     parser.add_argument("--operations", type=int, default=_PIECE)
     parser.add_argument("--poller", choices=[*POLLERS, "all"], help="make programs over it until there are --total")
     parser.add_argument("--total", type=int, default=10**6, help="operations over each poller")
@@ -101,6 +102,8 @@ def make_all(options: argparse.Namespace) -> int:
                 command.append("--how=serve")  # it has no descriptor to join by
             elif options.how is not None:
                 command.append(f"--how={options.how}")
+            if options.what is not None:
+                command.append(f"--what={options.what}")
             if options.members is not None:
                 command.append(f"--members={options.members}")
             status = subprocess.run(command, env=environment, check=False).returncode
@@ -116,7 +119,8 @@ def main() -> int:
     chosen = random.Random(options.seed)
     members = chosen.randrange(2, 9)
     how = chosen.choice(HOWS)
-    return make(Program(options.seed, options.members or members, options.how or how, options.operations))
+    what = options.what or ("server" if options.seed % 4 == 3 else "mixture")
+    return make(Program(options.seed, options.members or members, options.how or how, options.operations, what))
 
 
 if __name__ == "__main__":

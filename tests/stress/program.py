@@ -17,6 +17,7 @@ from socket2.member import current_member
 from socket2.thread import local
 
 from .ledger import Ledger, Steps
+from .servers import Servers
 from .services import Services
 from .worker import Worker
 
@@ -25,6 +26,7 @@ WORKERS = 24
 SWITCH_INTERVALS_S = (0.005, 0.0005, 0.00005, 0.000005)
 
 HOWS = ("serve", "join", "come-and-go")
+WHATS = ("mixture", "server")
 share_fd = socket2.iocp if sys.platform == "win32" else socket2.epoll_fd
 
 
@@ -34,6 +36,7 @@ class Program:
     members: int
     how: str
     operations: int
+    what: str = "mixture"
 
     def command(self) -> str:
         environment = "".join(
@@ -43,7 +46,7 @@ class Program:
         )
         return (
             f"{environment}python -m tests.stress --seed {self.seed} --members {self.members} --how {self.how} "
-            f"--operations {self.operations}"
+            f"--operations {self.operations} --what {self.what}"
         )
 
 
@@ -79,6 +82,13 @@ class Run:
             self.ledger.fail(f"{thread.name} crashed: {''.join(traceback.format_exception(error))}")
 
     def _main(self) -> Steps:
+        if self._program.what == "server":
+            yield from Servers(self.ledger, self._program.seed, self._program.operations).run()
+        else:
+            yield from self._mixture()
+        self._over = True
+
+    def _mixture(self) -> Steps:
         services = Services(self.ledger)
         budget = self._program.operations // WORKERS
         seeds = [f"{self._program.seed}/{number}" for number in range(WORKERS)]
@@ -91,7 +101,6 @@ class Run:
             except Exception as error:
                 self.ledger.fail("".join(traceback.format_exception(error)))
         yield from services.close()
-        self._over = True
 
     # OS threads that join by the descriptor.
 
