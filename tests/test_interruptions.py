@@ -128,8 +128,8 @@ def test_a_cancelled_flood_loses_nothing() -> None:
 def test_an_accept_loop_with_a_full_queue_lets_others_run() -> None:
     def main() -> Steps:
         with tcp() as listener:
-            listener.listen("127.0.0.1", 0, 1000)
-            clients = [socket.create_connection(listener.getsockname()) for _ in range(300)]
+            listener.listen("127.0.0.1", 0, 128)
+            clients = [socket.create_connection(listener.getsockname()) for _ in range(100)]
             turns = []
 
             def ticker() -> Steps:

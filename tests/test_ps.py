@@ -322,7 +322,7 @@ def test_a_directory_that_others_may_enter_is_not_used(home: Path, mode: int) ->
     home.mkdir()
     home.chmod(mode)
     with program("run(idle)") as running:
-        assert b"is not a directory that is private to user" in running.stderr()
+        running.complains(b"is not a directory that is private to user")
         assert list(home.iterdir()) == []
         assert "is not a directory that is private" in refused(running.pid)
 
@@ -332,13 +332,13 @@ def test_a_link_to_somewhere_else_is_not_used(home: Path, tmp_path: Path) -> Non
     elsewhere.mkdir(0o700)
     home.symlink_to(elsewhere)
     with program("run(idle)") as running:
-        assert b"is not a directory that is private to user" in running.stderr()
+        running.complains(b"is not a directory that is private to user")
         assert list(elsewhere.iterdir()) == []
 
 
 def test_a_path_that_is_too_long_is_told(tmp_path: Path) -> None:
     with program("run(idle)", SOCKET2_DEBUG_DIR=str(tmp_path / ("long" * 40))) as running:
-        assert b"will not be answered: " in running.stderr()
+        running.complains(b"will not be answered: ")
 
 
 @as_root

@@ -220,7 +220,7 @@ def test_a_handler_that_crashes_does_not_take_its_worker_along() -> None:
         sock.close()
         program.send_signal(signal.SIGTERM)
         ends(program, cut=0)
-        assert b"ValueError: of a handler" in program.stderr()
+        program.complains(b"ValueError: of a handler")
 
 
 def test_workers_end_gracefully_when_their_supervisor_is_killed() -> None:
