@@ -933,7 +933,7 @@ def test_what_was_passed_and_does_not_listen(monkeypatch: pytest.MonkeyPatch) ->
     with passed(monkeypatch, socket.socket(type=socket.SOCK_DGRAM)):
         with pytest.raises(ValueError, match="no tcp socket"):
             inherited_listeners()
-    os.close(500)  # not ours, so it was left alone
+    os.close(200)  # not ours, so it was left alone
 
 
 @needs_descriptors
