@@ -2,8 +2,9 @@
 
 Each worker accepts on the same port; the kernel spreads connections over them. It greets with its process number and
 sends back each line in capitals. SIGTERM or Ctrl-C to the program: no new connections, requests in hand are answered,
-who is idle is let go, the rest is cut off after the grace. SIGTERM to a worker does the same for that one, and another
-takes its place, as it does when one dies. A listening socket from systemd (socket activation) is used if there is one.
+who is idle is let go, the rest is cut off after the grace. SIGTERM to a worker does the same for that one, while
+another takes its place and its listener, as one does when it dies: no client notices. A listening socket from systemd
+(socket activation) is used if there is one.
 
     $ python examples/worker_server.py --port 7000 --workers 4
     listening on 127.0.0.1:7000
