@@ -108,6 +108,7 @@ LAYERS = [
     "net.receiving",
     "net.reading",
     "net.writing",
+    "net.wishes",
     "net.endpoints",
     "net.dialing",
     "net.socket",

@@ -7,6 +7,7 @@ how the socket came to listen.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from time import monotonic
 from typing import Any, Self
 
 from pollers import Closed, operation
@@ -16,12 +17,14 @@ from ..loop import newthread
 from ..scheduler import current_scheduler
 from ..tcp import TCP
 from ..thread import Thread
+from ..timers import Timer, duration
 from ..waiting import sleep
 from ..waits import Wait
+from .arguments import checked_count
 from .emitter import Emitter
 from .endpoints import family_of, host_of, port_of
 from .failures import described
-from .ip import BlockList, is_blocked
+from .ip import block_list_of, is_blocked
 from .listening import Listener
 from .socket import Socket
 
@@ -33,7 +36,11 @@ class Accepting(Emitter):
         super().__init__()
         self._socket_options = dict(options)
         self._pause_on_connect = bool(self._socket_options.pop("pauseOnConnect", False))
-        self._block_list: BlockList | None = self._socket_options.pop("blockList", None)
+        self._block_list = block_list_of(self._socket_options)
+        self._socket_options.pop("blockList", None)
+        for name in ("highWaterMark", "maxBufferSize"):
+            if self._socket_options.get(name) is not None:
+                checked_count(name, self._socket_options[name])
         self._max_connections: int | None = None
         self._drops_too_many = False
         self._shared = False
@@ -43,11 +50,12 @@ class Accepting(Emitter):
         self._sockets: set[Socket] = set()
         self._acceptor: Thread | None = None
         self._accepting: object | None = None  # the acceptor's turn: a later one has another
-        self._pauser: Thread | None = None
+        self._pauser: Timer | None = None
         self._takers: list[Wait] = []
         self._spare: list[Socket] = []  # accepted for somebody who has left
         self._referenced = True
         self._aside = False
+        self._pauses_aside = False
 
     @property
     def maxConnections(self) -> int | None:
@@ -56,7 +64,7 @@ class Accepting(Emitter):
 
     @maxConnections.setter
     def maxConnections(self, limit: int | None) -> None:
-        self._max_connections = limit
+        self._max_connections = None if limit is None else checked_count("maxConnections", limit)
         self._see_to_accepting()
 
     @property
@@ -205,15 +213,25 @@ class Accepting(Emitter):
 
     def pause(self, msecs: float = 1000) -> Self:
         """Accept nothing for `msecs` milliseconds; connections wait meanwhile. While paused: no effect. (Luvit)"""
-        if self._listener is not None and self._pauser is None:
-            self._pauser = newthread(self._unpause_after, msecs / 1000, name=f"pause of {self!r}")
-            self._see_to_accepting()
+        due = monotonic() + duration(msecs / 1000)
+        with lock:
+            if self._listener is None or self._pauser is not None:
+                return self
+            self._pauser = Timer(current_scheduler().timers, self._pause_over)
+            self._pauser.arm(due)
+        self._see_to_accepting()
         return self
 
-    def _unpause_after(self, seconds: float) -> Generator[Any, None, None]:
-        yield from sleep(seconds)
+    def _pause_over(self) -> None:
         self._pauser = None
-        self._see_to_accepting()
+        self._count()
+        self._later(self._see_to_accepting)
+
+    def _end_pause(self) -> None:
+        with lock:
+            if self._pauser is not None:
+                self._pauser.disarm()
+                self._pauser = None
 
     def ref(self) -> Self:
         """Keep the loop going while it listens, as it does by itself."""
@@ -228,11 +246,13 @@ class Accepting(Emitter):
         return self
 
     def _count(self) -> None:
+        scheduler = current_scheduler()
         with lock:
             aside = self._acceptor is not None and not self._referenced
-            if aside != self._aside:
-                self._aside = aside
-                current_scheduler().hopeless += 1 if aside else -1
+            pauses = self._pauser is not None and not self._referenced
+            scheduler.hopeless += aside - self._aside
+            scheduler.timers.aside += pauses - self._pauses_aside
+            self._aside, self._pauses_aside = aside, pauses
 
     def _took(self, socket: Socket) -> None:
         """A connection was accepted. To be overridden."""

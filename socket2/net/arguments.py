@@ -111,6 +111,31 @@ def checked_port(port: Any) -> int:
     return int(number)
 
 
+def checked_count(name: str, value: Any) -> int:
+    """Return a number of bytes or connections. TypeError for no number, RangeError for one that counts nothing."""
+    if not _is_number(value):
+        raise told(TypeError(f"{name} is a number, not {value!r}"), code="ERR_INVALID_ARG_TYPE")
+    if not value >= 0 or value == math.inf or value != int(value):
+        raise told(RangeError(f"{name} is a whole number, not negative, not {value!r}"), code="ERR_INVALID_ARG_VALUE")
+    return int(value)
+
+
+def checked_onread(onread: Any) -> tuple[Any, Callback]:
+    """Return the buffer, or what makes one, and the callback of the option `onread`. TypeError for anything else."""
+    buffer, callback = (onread.get("buffer"), onread.get("callback")) if isinstance(onread, Mapping) else (None, None)
+    if callable(callback) and (callable(buffer) or _is_room(buffer)):
+        return buffer, callback
+    wrong = f"onread is {{'buffer': a buffer that can be written to, or a function, 'callback': ...}}, not {onread!r}"
+    raise told(TypeError(wrong), code="ERR_INVALID_ARG_TYPE")
+
+
+def _is_room(buffer: Any) -> bool:
+    try:
+        return not memoryview(buffer).readonly
+    except TypeError:
+        return False
+
+
 def to_number(text: str) -> float | int | None:
     """What JavaScript's Number() makes of a text with digits; None of other texts."""
     text = text.strip()

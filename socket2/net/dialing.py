@@ -20,7 +20,7 @@ from ..udp import unix
 from ..waits import Wait
 from .arguments import checked_port
 from .failures import AggregateError, RangeError, checked_path, described, failure, lookup_failure, path_failure, told
-from .ip import BlockList, is_blocked, isIP
+from .ip import BlockList, block_list_of, is_blocked, isIP
 
 Tell = Callable[..., Any]
 
@@ -80,7 +80,7 @@ def destination(options: Mapping[str, Any]) -> Destination:
         lookup=lookup,
         several=several and not family and local is None,
         attempt_s=max(attempt_ms, _ATTEMPT_MIN_MS) / 1000,
-        blocked=options.get("blockList"),
+        blocked=block_list_of(options),
     )
 
 
@@ -159,6 +159,8 @@ def _ask(lookup: Callable[..., Any], to: Destination) -> Generator[Any, None, li
     wait = Wait(f"look-up of {to.host!r}")
 
     def answer(error: BaseException | None, address: Any = None, family: int | None = None) -> None:
+        if error is not None and not isinstance(error, BaseException):
+            error = failure("EAI_FAIL", f"the look-up of {to.host!r} has failed: {error!r}")
         wait.finish(address) if error is None else wait.fail(error)
 
     options = {"family": to.family, "hints": to.hints, "all": to.several}
@@ -225,5 +227,7 @@ def _attempt(to: Destination, address: str, tell: Tell) -> Generator[Any, None, 
 def _bind(conn: TCP, host: str, port: int) -> None:
     try:
         conn.bind(host or None, port)
+    except ValueError as error:  # an address of the other version
+        raise described(OSError(errno.EINVAL, str(error)), "bind", host, port) from None
     except OSError as error:
         raise described(error, "bind", host or None, port) from None

@@ -45,7 +45,9 @@ def system_failure(number: int, syscall: str, message: str | None = None) -> OSE
 
 def described(error: E, syscall: str, address: Any = None, port: int | None = None) -> E:
     """Add to an error of the system what Node's have; what it has already stays."""
-    if isinstance(error, TimeoutError) and error.errno is None:
+    if isinstance(error, socket.gaierror):
+        told(error, code=_LOOKUPS.get(error.errno) or "EAI_FAIL")
+    elif isinstance(error, TimeoutError) and error.errno is None:
         told(error, code="ETIMEDOUT")
     elif isinstance(error, OSError) and error.errno is not None:
         told(error, code=errno.errorcode.get(error.errno, f"E{error.errno}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from .arguments import checked_port
@@ -187,6 +187,14 @@ class BlockList:
 
     def _add(self, text: str, first: IP, last: IP) -> None:
         self._rules.append((text, _number(first), _number(last)))
+
+
+def block_list_of(options: Mapping[str, Any]) -> BlockList | None:
+    """Return the option `blockList`. TypeError when it is none."""
+    blocked = options.get("blockList")
+    if blocked is not None and not isinstance(blocked, BlockList):
+        raise told(TypeError(f"blockList is a BlockList, not {blocked!r}"), code="ERR_INVALID_ARG_TYPE")
+    return blocked
 
 
 def is_blocked(blocked: BlockList | None, address: str) -> bool:

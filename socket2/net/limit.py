@@ -7,6 +7,7 @@ slow. It only ends a connection that is written to on and on while what was writ
 from __future__ import annotations
 
 from ..locking import lock
+from .arguments import checked_count
 from .callbacks import Callbacks
 
 # What may be queued for a peer that does not read, where nobody says otherwise; and within one turn of the loop.
@@ -37,7 +38,7 @@ class Limited(Callbacks):
 
     @maxBufferSize.setter
     def maxBufferSize(self, limit: int | None) -> None:
-        self._max_buffer_size = limit
+        self._max_buffer_size = None if limit is None else checked_count("maxBufferSize", limit)
         self._patient = False
 
     def _is_too_much(self, before: int, limit: int) -> bool:

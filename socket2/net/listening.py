@@ -24,6 +24,7 @@ from .failures import RangeError, checked_path, described, failure, lookup_failu
 from .ip import isIP
 
 BACKLOG = 511
+_BACKLOG_MAX = 2**31 - 1
 
 
 class Listener:
@@ -90,6 +91,8 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
         options["backlog"] = BACKLOG
     elif isinstance(backlog, bool) or not isinstance(backlog, int):
         raise told(TypeError(f"a backlog is a number, not {backlog!r}"), code="ERR_INVALID_ARG_TYPE")
+    else:
+        options["backlog"] = min(backlog, _BACKLOG_MAX)
     path = options.get("path")
     if path is not None and not isinstance(path, (str, bytes, os.PathLike)):
         raise told(TypeError(f"a path is text, not {path!r}"), code="ERR_INVALID_ARG_VALUE")
@@ -156,6 +159,9 @@ def _bound(family: str, host: str, port: int, backlog: int, options: Mapping[str
                 raise failure("ENOTSUP", "this system has no SO_REUSEPORT", errno.ENOTSUP)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.listen(host, port, backlog)
+    except ValueError as error:  # a zone that there is not
+        sock.close()
+        raise _told(lookup_failure(error, host), host, port) from None
     except BaseException as error:
         sock.close()
         raise _told(error, host, port) from None
@@ -199,6 +205,8 @@ def _of_handle(handle: Any, backlog: int) -> Listener:
     """Listen on a duplicate of a socket that exists: its owner may keep or close it."""
     fileno = getattr(handle, "fileno", None)
     fd = fileno() if callable(fileno) else getattr(handle, "fd", -1)
+    if not isinstance(fd, int):
+        raise described(OSError(errno.EBADF, f"{handle!r} has no descriptor"), "listen")
     try:
         copy = os.dup(fd)
     except OSError as error:

@@ -102,7 +102,7 @@ class Server(Accepting):
     def _open(self, options: dict[str, Any], opening: object) -> None:
         try:
             self._listener = open_listener(options)
-        except OSError as error:
+        except Exception as error:
             self._later(self._failed, error, opening)
         else:
             self._later(self._opened, opening)
@@ -200,9 +200,7 @@ class Server(Accepting):
         self._obey_no_more()
         if listener is not None:
             listener.close()
-        pauser, self._pauser = self._pauser, None
-        if pauser is not None:
-            pauser.cancel()
+        self._end_pause()
         self._see_to_accepting()
         with lock:
             takers, self._takers = self._takers, []

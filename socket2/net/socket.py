@@ -17,18 +17,27 @@ from ..loop import newthread
 from ..tcp import TCP
 from ..thread import Thread
 from .abort import AbortError, AbortSignal, on_abort
-from .arguments import CONNECT_OPTIONS, SOCKET_OPTIONS, connect_arguments, options_of
+from .arguments import (
+    CONNECT_OPTIONS,
+    SOCKET_OPTIONS,
+    checked_count,
+    checked_onread,
+    connect_arguments,
+    options_of,
+)
 from .dialing import Destination, destination, dial
 from .endpoints import LINGER_NOT, address_of, family_of, host_of, port_of, socket_of, taken_over, text_of
 from .failures import failure, told
+from .ip import block_list_of
 from .reading import HIGH_WATER_MARK, Reading
+from .wishes import Wishes
 from .writing import Writing
 
 if TYPE_CHECKING:
     from .server import Server
 
 
-class Socket(Reading, Writing):
+class Socket(Reading, Writing, Wishes):
     """A connection, of the options `fd` or `handle`, or made by connect(); also what a Server's 'connection' brings.
 
     Options, as a dictionary or by name: `fd` with `readable` and `writable` (False) takes an open descriptor over,
@@ -44,7 +53,8 @@ class Socket(Reading, Writing):
         if isinstance(options, int):
             options = {"fd": options}
         given = options_of(options, named, SOCKET_OPTIONS)
-        mark = given.get("highWaterMark", HIGH_WATER_MARK)
+        mark = given.get("highWaterMark")
+        mark = HIGH_WATER_MARK if mark is None else checked_count("highWaterMark", mark)
         self._prepare_reading(mark)
         self._prepare_writing(mark, given)
         self.allowHalfOpen = bool(given.get("allowHalfOpen", False))
@@ -55,16 +65,15 @@ class Socket(Reading, Writing):
         """The addresses that connect() has tried so far, when there was a choice."""
         self._dialer: Thread | None = None
         self._epoch = 0  # how many connections there have been, and ends of them: what is late knows that it is
-        self._wishes: dict[str, tuple[Any, ...]] = {}  # setNoDelay() and the like, for when there is a connection
         self._names: dict[str, tuple[Any, ...] | str] = {}  # addresses, asked for once
         self._never_readable = False
         self._on_close: list[Callable[[], Any]] = []
-        self._wish(given)
+        self._start_wishing(given)
         if given.get("timeout"):
             self.setTimeout(given["timeout"])
-        if (onread := given.get("onread")) is not None:
-            self._onread = (onread["buffer"], onread["callback"])
-        self._block_list = given.get("blockList")
+        if given.get("onread") is not None:
+            self._onread = checked_onread(given["onread"])
+        self._block_list = block_list_of(given)
         self._signal: AbortSignal | None = given.get("signal")
         if self._signal is not None:
             self._obey(self._signal)
@@ -72,17 +81,6 @@ class Socket(Reading, Writing):
             self._adopt(taken_over(given["fd"]), bool(given.get("readable")), bool(given.get("writable")))
         elif given.get("handle") is not None:
             self._adopt(socket_of(given["handle"]), True, True, paused=bool(given.get("pauseOnCreate")))
-
-    def _wish(self, options: Mapping[str, Any]) -> None:
-        if options.get("noDelay"):
-            self.setNoDelay(True)
-        if options.get("keepAlive"):
-            self.setKeepAlive(
-                True,
-                options.get("keepAliveInitialDelay", 0),
-                options.get("keepAliveInterval", 0),
-                options.get("keepAliveCount", 0),
-            )
 
     def _obey(self, signal: AbortSignal) -> None:
         def abort() -> None:
@@ -177,8 +175,7 @@ class Socket(Reading, Writing):
         self._tcp = conn
         self._handle = handle = conn.handle
         self.connecting = False
-        for wish in self._wishes.values():
-            self._set(*wish)
+        self._fulfil_wishes()
         self._never_readable = not readable
         self.readable = readable
         if paused:
@@ -294,48 +291,6 @@ class Socket(Reading, Writing):
 
     def __exit__(self, *_: object) -> None:
         self.destroy()
-
-    # Options.
-
-    def setNoDelay(self, noDelay: bool = True) -> Self:
-        """Send small pieces at once (TCP_NODELAY). Remembered until there is a connection; never raises OSError."""
-        return self._set_or_wish("noDelay", (socket.IPPROTO_TCP, socket.TCP_NODELAY, int(bool(noDelay))))
-
-    def setKeepAlive(
-        self,
-        enable: bool | Mapping[str, Any] = False,
-        initialDelay: float = 0,
-        interval: float = 0,
-        count: int = 0,
-    ) -> Self:
-        """Probe an idle connection (SO_KEEPALIVE), the first time after `initialDelay` ms, then every `interval` ms.
-
-        `count` probes without an answer end it. 0 leaves what the system has; times are in whole seconds, rounded up.
-        Remembered until there is a connection. The arguments may be a dictionary.
-        """
-        if isinstance(enable, Mapping):
-            return self.setKeepAlive(**{"enable": False, **enable})
-        self._set_or_wish("keepAlive", (socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(bool(enable))))
-        if enable:
-            numbers = {"TCP_KEEPIDLE": -(-initialDelay // 1000), "TCP_KEEPINTVL": -(-interval // 1000)}
-            for name, number in (*numbers.items(), ("TCP_KEEPCNT", count)):
-                option = getattr(socket, name, None)
-                if number > 0 and option is not None:
-                    self._set_or_wish(name, (socket.IPPROTO_TCP, option, int(number)))
-        return self
-
-    def _set_or_wish(self, name: str, option: tuple[int, int, int]) -> Self:
-        self._wishes[name] = option
-        if self._tcp is not None:
-            self._set(*option)
-        return self
-
-    def _set(self, level: int, option: int, value: int) -> None:
-        try:
-            if self._tcp is not None and (level != socket.IPPROTO_TCP or self._tcp.family != "unix"):
-                self._tcp.setsockopt(level, option, value)
-        except OSError:
-            pass  # the peer has gone: who reads or writes will hear of it
 
     # What it tells.
 
