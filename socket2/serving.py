@@ -15,7 +15,7 @@ from .coroutines import is_coroutine
 from .listeners import adopt_listener, check_listener
 from .loop import newthread
 from .server import FIRST_REQUEST_S, GRACE_S, Server
-from .signals import catching
+from .signals import catching, name_of
 from .tcp import TCP
 from .thread import Thread
 from .threadset import threadset
@@ -67,7 +67,7 @@ def _serve(
     stops: list[Thread] = []
 
     def stop(signum: int) -> None:
-        log.info("%s: stopping %r", signal.Signals(signum).name, server, extra={"server": server})
+        log.info("%s: stopping %r", name_of(signum), server, extra={"server": server})
         stops.append(newthread(server.stop, 0 if stops else grace_s))
 
     catcher = catching(signals, stop)

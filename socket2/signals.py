@@ -7,6 +7,7 @@ last of them.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
@@ -104,6 +105,25 @@ def _put_back(signals: Iterable[int]) -> None:
                 signal.signal(signum, previous if previous is not None else signal.SIG_DFL)
 
 
+def name_of(signum: int) -> str:
+    """Its name, or a number where Python has none for it: SIGRTMIN and so on."""
+    try:
+        return signal.Signals(signum).name
+    except ValueError:
+        return f"signal {signum}"
+
+
 def _note(signum: int, frame: FrameType | None) -> None:
     for one in _catching.get(signum, ()):
         one._note(signum)
+
+
+def _after_fork_in_child() -> None:
+    """The servers are the parent's; signals would be noted for them, and never end the child."""
+    for signum in _catching:
+        _catching[signum] = ()
+    _put_back(list(_previous))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -24,6 +24,7 @@ import pollers
 
 from .inheritance import Places
 from .server import CLEANUP_S
+from .signals import name_of
 
 log = logging.getLogger("socket2.server")
 
@@ -283,7 +284,7 @@ class Workers:
         if monotonic() - worker.begun >= _WELL_S:
             self._failures[number] = 0
         pause_s = self._put_off(number)
-        ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        ended = f"was ended by {name_of(-code)}" if code < 0 else f"ended with status {code}"
         log.warning("worker %d (pid %d) %s; another starts in %g s", number, worker.pid, ended, pause_s)
 
     def _put_off(self, number: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -257,6 +258,31 @@ def test_another_signal_than_those_is_left_alone() -> None:
     run(lambda: serve(echo, "127.0.0.1", ready=ready))
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="all signals have names here")
+def test_a_signal_without_a_name() -> None:
+    signum = signal.SIGRTMIN + 3
+    previous = signal.getsignal(signum)
+    assert (
+        run(lambda: serve(echo, "127.0.0.1", signals=[signum], ready=lambda server: signal.raise_signal(signum))) == 0
+    )
+    assert signal.getsignal(signum) == previous
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_can_be_ended_by_the_signals_that_its_parent_catches() -> None:
+    def ready(server: Server) -> Steps:
+        child = os.fork()
+        if child == 0:
+            as_before = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+            os._exit(0 if as_before and signal.getsignal(signal.SIGINT) is signal.default_int_handler else 1)
+        _, status = os.waitpid(child, 0)
+        assert status == 0
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        yield from server.stop()
+
+    run(lambda: serve(echo, "127.0.0.1", ready=ready))
+
+
 # A thread that waits for a signal.
 
 
@@ -415,4 +441,58 @@ def test_serve_passes_it_on() -> None:
 def test_a_signal_under_serve_threads_in_this_process() -> None:
     serving = newthread(serve(echo, "127.0.0.1", ready=lambda server: TERM()))
     serve_threads(3)
+    assert serving.result() == 0
+
+
+# Handlers that block.
+
+
+def test_a_handler_that_blocks_from_its_first_step_on_delays_no_accept() -> None:
+    """Its request has come with its connection, so it does not wait before it blocks."""
+    go_on = threading.Event()
+
+    def handler(conn: TCP) -> Steps:
+        request = yield from conn.recv(100)
+        if request == b"block":
+            assert go_on.wait(LIMIT_S)
+        yield from conn.sendall(request)
+
+    def client(address: Any) -> None:
+        with connect(*address) as blocking:
+            blocking.sendall(b"block")
+            for _ in range(3):
+                with connect(*address) as other:
+                    other.sendall(b"ping")
+                    assert receive_all(other) == b"ping"
+            go_on.set()
+            assert receive_all(blocking) == b"block"
+
+    def ready(server: Server) -> Steps:
+        try:
+            yield from socket2.call_in_thread(client, server.addresses[0])
+        finally:
+            go_on.set()
+            yield from server.stop()
+
+    serving = newthread(serve(handler, "127.0.0.1", ready=ready))
+    serve_threads(3)
+    assert serving.result() == 0
+
+
+def test_a_plain_function_that_blocks_delays_no_accept() -> None:
+    both = threading.Barrier(2, timeout=LIMIT_S)
+
+    def handler(conn: TCP) -> None:
+        both.wait()
+
+    def ready(server: Server) -> Steps:
+        one = yield from connected(server.addresses[0])
+        other = yield from connected(server.addresses[0])
+        for client in (one, other):
+            assert (yield from everything(client)) == b""
+            client.close()
+        yield from server.stop()
+
+    serving = newthread(serve(handler, "127.0.0.1", ready=ready))
+    serve_threads(4)
     assert serving.result() == 0

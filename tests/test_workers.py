@@ -390,6 +390,17 @@ def test_who_waits_in_the_queue_of_a_worker_that_is_killed_is_served_by_the_next
         ends(program, cut=0)
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="all signals have names here")
+def test_a_worker_that_is_ended_by_a_signal_without_a_name_is_replaced() -> None:
+    with server("workers=1") as (program, pids, port):
+        os.kill(pids[0], signal.SIGRTMIN + 3)
+        replaced(program, pids[0], 1)
+        greeted(port)[0].close()
+        program.send_signal(signal.SIGTERM)
+        ends(program, cut=0)
+        assert f"was ended by signal {signal.SIGRTMIN + 3}".encode() in program.stderr()
+
+
 def test_who_waits_while_a_worker_is_missing_is_served_when_all_stops() -> None:
     """It has died so often that the next one is due in seconds only."""
     with server("workers=1") as (program, _, port):
