@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 
 from .attempts import NOSIGNAL
+from .closing import close
 from .credentials import peer_uid
 from .disconnect import disconnect
 from .locking import lock
@@ -54,6 +55,7 @@ __all__ = [
     "available",
     "bytes_sent",
     "choose",
+    "close",
     "disconnect",
     "get_option",
     "local_address",

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
+from . import closing
 from .attempts import DRAINS
 from .operation import FINISHED, FORKED, PARKED, Address, Closed, Stats
 from .readiness import READABLE, WRITABLE, Direction, Handle
@@ -82,8 +83,13 @@ class Engine:
         self._check()
         if sock.fileno() < 0:
             raise Closed()
-        if sock.fileno() in self._handles:
-            raise ValueError(f"fd {sock.fileno()} is attached already")
+        stale = self._handles.get(sock.fileno())
+        if stale is not None:
+            if stale.sock is sock:
+                raise ValueError(f"fd {sock.fileno()} is attached already")
+            # Somebody else has closed that one's descriptor, or taken it over: it is for this socket to close.
+            closing.close_all(stale.leave()[1:])
+            stale.sock.detach()
         sock.setblocking(False)
         handle = self.handle_class(self, sock, drains)
         self._handles[handle.fd] = handle
@@ -201,12 +207,15 @@ class Engine:
 
     def shutdown(self) -> list[Any]:
         if not self._shut:
-            for handle in list(self._handles.values()):
-                handle.close()
+            self.close_handles()
             self._shut = True
             self._close_wakers()
             self.release()
         return self._take_finished()
+
+    def close_handles(self) -> None:
+        for handle in list(self._handles.values()):
+            handle.close()
 
     def forked_message(self) -> str:
         return (

@@ -12,6 +12,7 @@ import contextlib
 import select
 
 from .engine import Engine
+from .operation import Closed
 from .readiness import READABLE, WRITABLE, Handle
 
 _ALWAYS = select.EPOLLET | select.EPOLLRDHUP | select.EPOLLPRI
@@ -29,10 +30,15 @@ class Epoll(Engine):
 
     def arm(self, handle: Handle, bit: int) -> None:
         armed = handle.armed & (READABLE | WRITABLE)
-        if armed:
-            self._epoll.modify(handle.fd, armed | bit | _ALWAYS)
-        else:
-            self._epoll.register(handle.fd, bit | _ALWAYS)
+        try:
+            if armed:
+                self._epoll.modify(handle.fd, armed | bit | _ALWAYS)
+            else:
+                self._epoll.register(handle.fd, bit | _ALWAYS)
+        except FileNotFoundError:
+            raise Closed() from None  # by somebody else, and with its descriptor its registration has gone
+        except FileExistsError:
+            self._epoll.modify(handle.fd, bit | _ALWAYS)  # that of somebody who had the same socket
 
     def disown(self, fd: int) -> None:
         with contextlib.suppress(OSError):

@@ -228,7 +228,10 @@ class Handle(Protocol):
         """
 
     def close(self) -> None:
-        """End both operations with Closed, unregister, close. In this order; a second call does nothing."""
+        """End both operations with Closed, unregister, close. In this order; a second call does nothing.
+
+        Does not wait, whatever SO_LINGER says. A descriptor that is another socket's or file's by now stays open.
+        """
 
     def detach(self) -> socket.socket:
         """End both operations with Closed, unregister, and give the open socket back (still non-blocking)."""
@@ -256,7 +259,10 @@ class Poller(Protocol):
     resumed, its next operation yields before anything is attempted, and can be cancelled with nothing consumed."""
 
     def attach(self, sock: socket.socket, /) -> Handle:
-        """Take over `sock` for good: make it non-blocking and return its handle. Once per socket."""
+        """Take over `sock` for good: make it non-blocking and return its handle. Once per socket: else ValueError.
+
+        A handle that has this descriptor is closed, without it: somebody else has closed it, or taken it over.
+        """
 
     def poll(self, timeout_s: float | None = None, limit: int = 256, /) -> list[Any]:
         """Return the waiters that are done, each once; wait for the first up to `timeout_s` (None: for ever).

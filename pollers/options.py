@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 from typing import Any, Final
+
+from .closing import LINGER
 
 
 def prepare_listener(sock: socket.socket) -> None:
@@ -56,18 +57,15 @@ class _Number(Option):
 class _Linger(Option):
     kind = "a whole number of seconds, or None"
 
-    # Windows has two shorts where POSIX has two ints.
-    _layout = struct.Struct("HH" if os.name == "nt" else "ii")
-
     def encode(self, value: Any) -> int | bytes:
         if value is None or value is False:
-            return self._layout.pack(0, 0)
+            return LINGER.pack(0, 0)
         if value is True or not isinstance(value, int) or not 0 <= value <= 0xFFFF:
             raise TypeError(value)
-        return self._layout.pack(1, value)
+        return LINGER.pack(1, value)
 
     def read(self, sock: socket.socket, number: int) -> Any:
-        on, seconds = self._layout.unpack(sock.getsockopt(self.level, number, self._layout.size))
+        on, seconds = LINGER.unpack(sock.getsockopt(self.level, number, LINGER.size))
         return seconds if on else None
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from . import attempts
+from . import attempts, closing
 from .attempts import DRAINS, ENDED, ENDS, TOLD
 from .lengths import length, room
 from .operation import (
@@ -252,7 +252,7 @@ class Writing(Direction):
 class Handle:
     """A socket and its two directions."""
 
-    __slots__ = ("armed", "failure", "fd", "poller", "reading", "sock", "writing")
+    __slots__ = ("armed", "failure", "fd", "identity", "poller", "reading", "sock", "writing")
 
     directions: tuple[type[Reading], type[Writing]] = (Reading, Writing)
 
@@ -260,6 +260,7 @@ class Handle:
         self.poller = poller
         self.sock = sock
         self.fd = sock.fileno()
+        self.identity = closing.identity(sock)
         reading, writing = self.directions
         self.reading = reading(self)
         self.writing = writing(self)
@@ -368,19 +369,24 @@ class Handle:
         self.reading.ready = True
 
     def close(self) -> None:
-        if self.fd >= 0:
-            self._leave().close()
+        closing.close_all(self.leave())
 
     def detach(self) -> socket.socket:
-        if self.fd < 0:
+        left = self.leave()
+        if not left:
             raise Closed()
-        return self._leave()
+        closing.close_all(left[1:])
+        return self.sock
 
-    def _leave(self) -> socket.socket:
+    def leave(self) -> list[Handle]:
+        """Be closed, but for the descriptor: return whose descriptors are to be closed, this first; [] if it was."""
+        if self.fd < 0:
+            return []
         self.reading.close()
         self.writing.close()
         self.poller.forget(self)
         self.fd = -1
+        left = [self]
         for handle, _ in self.poller.kept.pop(self, ()):
-            handle.close()
-        return self.sock
+            left += handle.leave()
+        return left

@@ -91,6 +91,14 @@ def _bits(mask: int) -> int:
     return bits | (0x2000 if mask & ~(select.POLLIN | select.POLLOUT) else 0)
 
 
+def _is_open(fd: int) -> bool:
+    try:
+        select.select([fd], [], [], 0)
+    except OSError:
+        return False
+    return True
+
+
 class _SelectSet:
     def __init__(self) -> None:
         self._bits: dict[int, int] = {}
@@ -113,9 +121,13 @@ class _SelectSet:
         try:
             readable, writable, failed = select.select(readers, writers, writers, timeout_s)
         except OSError as error:
-            if error.errno in (errno.EBADF, errno.ENOTSOCK) and self._changes != changes:
-                return []  # another OS thread closed one just now
-            raise
+            if error.errno not in (errno.EBADF, errno.ENOTSOCK):
+                raise
+            closed = [fd for fd, _ in watched if not _is_open(fd)]
+            if not closed and self._changes == changes:
+                raise
+            # By somebody who does not own it: its operations find out. Or, in another OS thread, by its owner.
+            return [(fd, READABLE | WRITABLE) for fd in closed]
         found = dict.fromkeys(readable, READABLE)
         for fd in writable:
             found[fd] = found.get(fd, 0) | WRITABLE

@@ -76,13 +76,9 @@ class _SharedHandle(Handle):
         with lock:
             return super().connect(address, owner)
 
-    def close(self) -> None:
+    def leave(self) -> list[Handle]:
         with lock:
-            super().close()
-
-    def detach(self) -> socket.socket:
-        with lock:
-            return super().detach()
+            return super().leave()
 
 
 class _Count(threading.local):
@@ -123,6 +119,7 @@ class SharedEngine(Engine):
             super().wakeup()
 
     def shutdown(self) -> list[Any]:
+        self.close_handles()
         with lock:
             return super().shutdown()
 

@@ -275,12 +275,18 @@ class Socket:
         Does not wait. What the kernel has taken is still sent, unless `linger` is 0 or something that came was not
         received: then the connection is reset. See Stream.finish().
         """
-        with lock:  # not in the middle of what replaces it
-            if self._handle is not None:
-                self._handle.close()
-            elif self._sock is not None:
-                self._sock.close()
-                self._sock = None
+        while True:
+            with lock:
+                handle, sock = self._handle, self._sock
+                if handle is None:
+                    self._sock = None
+            # Without the lock, under which nothing of the system's is closed.
+            if handle is not None:
+                handle.close()
+            elif sock is not None:
+                pollers.close(sock)
+            if self._handle is handle and self._sock is None:
+                return  # else another OS thread has replaced or attached it meanwhile
 
     def detach(self) -> int:
         """Close this object but not the descriptor; return that, non-blocking if it was used. Waiters get Closed."""

@@ -153,16 +153,24 @@ class TCP(Socket):
         """
         if self.family == "unix":
             return
-        with lock:  # or another OS thread would close the old one, and the new one stayed open
-            old = self._std
-            sock = socket.socket(old.family, old.type, old.proto)
+        old, handle = self._std, self._handle
+        sock = socket.socket(old.family, old.type, old.proto)
+        try:
             for option in self._set_up().options:
                 sock.setsockopt(*option)
-            self.close()  # now that there is another; before it can have the same address
-            self._handle = None
-            self._sock = sock
-            if bound is not None:
-                sock.bind(bound)
+            with lock:
+                if self._std is not old:
+                    raise Closed()  # by another OS thread
+                self._handle, self._sock = None, sock
+        except BaseException:
+            sock.close()
+            raise
+        if handle is not None:
+            handle.close()  # now that there is another; before it can have the same address
+        else:
+            pollers.close(old)
+        if bound is not None:
+            sock.bind(bound)
 
     # Receiving.
 

@@ -28,3 +28,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         name = item.nodeid.partition("contract/")[2].partition("[")[0]
         if name in lacking.LACKING.get(kind, ()):
             item.add_marker(pytest.mark.xfail(reason="not yet there", strict=True))
+        if name in lacking.NOT_RUN.get(kind, ()):
+            item.add_marker(pytest.mark.xfail(reason="not yet there", run=False))
