@@ -152,8 +152,14 @@ class Server(Accepting):
 
     def getConnections(self, callback: Callable[[BaseException | None, int], Any]) -> Self:
         """Call `callback(error, count)` in a later turn: how many connections there are, in all processes."""
-        self._later(newthread, self._sum_up, callback)
+        self._later(self._count_up, callback)
         return self
+
+    def _count_up(self, callback: Callable[..., Any]) -> None:
+        if self._channels:
+            newthread(self._sum_up, callback)
+        else:
+            self._call("getConnections", callback, None, len(self._sockets))
 
     def _sum_up(self, callback: Callable[..., Any]) -> Generator[Any, None, None]:
         total = len(self._sockets)
