@@ -29,58 +29,73 @@ _calls: deque[Callable[[], Any]] = deque()  # which the main OS thread is to mak
 
 
 class Interrupts:
-    """A context: signals end the wait of `poller`, and `noted` counts the Ctrl-Cs that are yet to be delivered.
+    """Between begin() and end() signals end the wait of `poller`, and `noted` counts the Ctrl-Cs yet to be delivered.
 
-    `wake()` makes the loop look at it, and at `calls`.
+    `wake()` makes the loop look at it, and at `calls`. A signal handler may raise in the midst of begin() or of end():
+    another end() does what is left to do then.
     """
 
     def __init__(self, poller: Poller, wake: Callable[[], None]) -> None:
         self._poller = poller
         self._wake = wake
+        self._begun = False
         self._handler: Any = None
         self._wakeup_fd: int | None = None
+        self._others_fd = self._found_fd = -1  # what was there before our descriptor, and what is instead of it
         self.noted = 0
         self.calls: Collection[Callable[[], Any]] = ()  # to be made in this OS thread, as it is the main one
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
         global _active
         if threading.current_thread() is not threading.main_thread():
             return
-        try:
-            previous = signal.set_wakeup_fd(-1)
+        self._begun = True
+        try:  # first of all: from here on a Ctrl-C is noted
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                self._handler = self._interrupted
+                signal.signal(signal.SIGINT, self._handler)
+            self._begin_to_be_woken()
         except ValueError:
-            return  # in another interpreter than the first, which has no signals
+            self._begun = False  # in another interpreter than the first, which has no signals
+            return
         with lock:
             _active = self
             self.calls = _calls
-        if previous == -1:
-            self._wakeup_fd = self._poller.wakeup_fileno()
-            signal.set_wakeup_fd(self._wakeup_fd, warn_on_full_buffer=False)
-        else:
-            signal.set_wakeup_fd(previous)
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._handler = self._interrupted
-            signal.signal(signal.SIGINT, self._handler)
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
         global _active
-        ends = _active is self
+        if not self._begun:
+            return
         with lock:
-            if ends:
+            if _active is self:
                 _active = None
                 self.calls = ()
-        if self._handler is not None:
+        self._end_to_be_woken()
+        if self._handler is not None:  # last: a Ctrl-C is raised where it comes from here on
             if signal.getsignal(signal.SIGINT) == self._handler:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
             self._handler = None
-        if self._wakeup_fd is not None:
-            current = signal.set_wakeup_fd(-1)
-            if current not in (-1, self._wakeup_fd):
-                with suppress(OSError, ValueError):  # somebody else's, and he may have closed it
-                    signal.set_wakeup_fd(current)
-            self._wakeup_fd = None
-        if ends:
-            make_calls()
+        make_calls()
+        self._begun = False
+
+    def _begin_to_be_woken(self) -> None:
+        self._found_fd = -1
+        self._wakeup_fd = self._poller.wakeup_fileno()
+        self._others_fd = signal.set_wakeup_fd(self._wakeup_fd, warn_on_full_buffer=False)
+        if self._others_fd != -1:
+            self._end_to_be_woken()  # theirs ends the wait, too
+
+    def _end_to_be_woken(self) -> None:
+        if self._wakeup_fd is None:
+            return
+        found = signal.set_wakeup_fd(-1)
+        if found not in (-1, self._wakeup_fd):  # the second time it is not there any more
+            self._found_fd = found
+        others = self._found_fd if self._found_fd != -1 else self._others_fd
+        if others != -1:
+            with suppress(OSError, ValueError):  # somebody else's, and he may have closed it
+                signal.set_wakeup_fd(others)
+        self._wakeup_fd = None
 
     def take_over(self) -> Callable[[int, FrameType | None], None]:
         """Return a handler of SIGINT, in whose place comes Python's when the loop ends."""
@@ -165,7 +180,7 @@ def _after_fork_in_child() -> None:
     _calls.clear()
     _coming = 0
     if _active is not None:
-        _active.__exit__()
+        _active.end()
 
 
 if hasattr(os, "register_at_fork"):

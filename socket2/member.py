@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Collection
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from pollers import Cancelled
 
@@ -22,6 +21,8 @@ from .stepping import Stepper, step
 from .thread import Thread, local
 from .timers import deadline_after
 from .waits import Join
+
+T = TypeVar("T")
 
 # While only another OS thread could wake run()'s thread: how often to see whether there is one.
 _LOOK_AGAIN_S = 0.5
@@ -36,6 +37,7 @@ class Member(Stepper):
         self._interrupts = Interrupts(scheduler.poller, self._wake)
         self._stopping = False
         self._main: Thread | None = None  # run()'s
+        self._hooks: Any = None  # those of async generators, as they were before the loop
         # What is for the crew:
         self.bell = Bell()
         self.allowance = 0  # steps until it is to poll again, when it leads
@@ -65,42 +67,50 @@ class Member(Stepper):
 
     def poll(self, timeout_s: float | None) -> bool:
         deadline = deadline_after(timeout_s)
-        with self._loop():
+
+        def poll() -> bool:
             while not self._stopping and self._anything_to_wait_for():
                 if self._turn(deadline):
                     return True
                 if deadline is not None and monotonic() >= deadline:
                     return False
-        return False
+            return False
+
+        return self._in_loop(poll, stays=True)
 
     def start(self, timeout_s: float | None) -> bool:
-        deadline = deadline_after(timeout_s)
-        with self._leaving(), self._loop():
+        def start() -> bool:
+            deadline = deadline_after(timeout_s)
             while not self._stopping and self._anything_to_wait_for():
                 if self._turn(deadline):
                     if deadline is not None:
                         deadline = deadline_after(timeout_s)
                 elif deadline is not None and monotonic() >= deadline:
                     return False
-        return True
+            return True
+
+        deadline_after(timeout_s)  # raises what is wrong with it first
+        return self._in_loop(start)
 
     def run(self, main: Any, *args: Any) -> Any:
-        with self._leaving(), self._loop():
-            join = Join("run")
-            self._main = thread = self.newthread(main, args, join=join)
-            try:
-                interrupted = self._run(thread)
-            finally:
-                self._main = None
-                thread._drop_join(join)
-            error = thread._errors[0] if thread._errors is not None else None
-            if self._escaping is error:
-                self._escaping = None
-            self._escape()
-        if interrupted and isinstance(error, Cancelled):
+        thread, interrupted = self._in_loop(functools.partial(self._run_main, main, args))
+        if interrupted and isinstance(thread._error, Cancelled):
             raise KeyboardInterrupt
-        del error  # which has this frame in its traceback
         return thread.result()
+
+    def _run_main(self, main: Any, args: tuple[Any, ...]) -> tuple[Thread, bool]:
+        """Return the thread of `main`, which has ended, and whether a Ctrl-C has cancelled it."""
+        join = Join("run")
+        self._main = thread = self.newthread(main, args, join=join)
+        try:
+            interrupted = self._run(thread)
+        finally:
+            self._main = None
+            thread._drop_join(join)
+        if self._escaping is thread._error:
+            self._escaping = None
+        self._escape()
+        return thread, interrupted
 
     def _run(self, thread: Thread) -> bool:
         """Loop until `thread` has ended; return whether a Ctrl-C has cancelled it."""
@@ -192,50 +202,56 @@ class Member(Stepper):
             self.current = None
         return True
 
-    @contextmanager
-    def _loop(self) -> Iterator[None]:
+    def _in_loop(self, body: Callable[[], T], stays: bool = False) -> T:
+        """Run `body`, the loop. A guest goes after that, if it `stays` not: its OS thread is on its own again."""
         if self.running:
             raise RuntimeError("the loop of this OS thread is running already")
         if self.current is not None:
             raise RuntimeError("called inside a thread: only an OS thread that is no coroutine thread runs the loop")
-        self._enter()
-        hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(finalizer=self._close_generator)
         try:
-            with self._interrupts:
-                yield
+            try:
+                self._enter()
+                result = body()
+            finally:
+                self._leave(stays)
         finally:
-            sys.set_asyncgen_hooks(*hooks)
-            self._leave()
+            self._leave(stays)  # what is left of it, if a signal handler has raised in its midst
         if self._interrupts.noted:
             self._interrupts.noted = 0
             raise KeyboardInterrupt
-
-    @contextmanager
-    def _leaving(self) -> Iterator[None]:
-        """A guest goes when its loop has ended: after that the OS thread is on its own again."""
-        try:
-            yield
-        finally:
-            if self._guest and not self.running:
-                local.scheduler = local.member = None
+        return result
 
     def _enter(self) -> None:
+        self.running = True
+        self._interrupts.begin()
+        self._hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(finalizer=self._close_generator)
         scheduler = self.scheduler
         with scheduler.entry:
-            self.running = True
             scheduler.loops.append(self)
             if scheduler.crew is not None:
                 scheduler.crew.enter(self)
 
-    def _leave(self) -> None:
+    def _leave(self, stays: bool) -> None:
+        """Undo as much of _enter() as was done. May be done twice."""
+        if not self.running:
+            return
         scheduler = self.scheduler
         with scheduler.entry:
-            scheduler.loops.remove(self)
+            if self in scheduler.loops:
+                scheduler.loops.remove(self)
             if scheduler.crew is not None:
                 scheduler.crew.leave(self)
-            self.running = False
+            self._main = self.current = None
+            self._nested = 0
             self._stopping = False
+        if self._hooks is not None:
+            sys.set_asyncgen_hooks(*self._hooks)
+            self._hooks = None
+        if self._guest and not stays:
+            local.scheduler = local.member = None
+        self._interrupts.end()
+        self.running = False
 
     def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
         """An async generator was dropped before its end: what it has to clean up may have to wait."""
@@ -243,11 +259,14 @@ class Member(Stepper):
 
     def close(self) -> None:
         """Cancel all threads, give them a turn to end, shut the poller down. For OS threads that are done with it."""
-        with self._loop():
+
+        def cancel_all() -> None:
             for thread in list(self.scheduler.threads):
                 thread._cancel()
             while self.scheduler.ready:
                 self._turn(0)
+
+        self._in_loop(cancel_all)
         self.scheduler.poller.shutdown()
 
 

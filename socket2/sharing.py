@@ -82,7 +82,8 @@ class Crew:
     def leave(self, member: Member) -> None:
         """`member`'s loop has ended. What it leads is handed on; when there is nothing left the others end, too."""
         with lock:
-            self.members.remove(member)
+            if member in self.members:  # not, if it could not quite enter
+                self.members.remove(member)
             if self.leader is member:
                 self.leader = None
                 self._polling = False
