@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -19,7 +20,12 @@ from pollers import operation
 from .interrupts import as_it_is_now, call_in_main
 from .locking import lock
 from .scheduler import current_scheduler
+from .waiting import sleep
 from .waits import Wait
+
+# Of several OS threads the main one may be the last to come: so long it is waited for, and looked for so often.
+COMES_S = 2.0
+_AGAIN_S = 0.01
 
 # Who catches a signal; changed under the lock, by tuples, so that the handler, which takes no lock, sees a whole one.
 _catching: dict[int, tuple[catching, ...]] = {}
@@ -48,11 +54,14 @@ class catching:
             return
         installed = Wait("signal handlers, which the main OS thread installs")
         try:
-            if not call_in_main(partial(self._install, installed)):
-                raise RuntimeError(
-                    "signals can be caught only while the main OS thread runs a loop, or serves with this one: "
-                    "it does not, so pass signals=() and stop the server otherwise"
-                )
+            until = monotonic() + COMES_S
+            while not call_in_main(partial(self._install, installed)):
+                if self._scheduler.crew is None or monotonic() > until:
+                    raise RuntimeError(
+                        "signals can be caught only while the main OS thread runs a loop, or serves with this one: "
+                        "it does not, so pass signals=() and stop the server otherwise"
+                    )
+                yield from sleep(_AGAIN_S)
             if installed.error is not None or not installed.done:  # in the main OS thread it is done by now
                 yield from installed.wait()
         except BaseException:

@@ -103,6 +103,36 @@ def test_where_the_main_os_thread_runs_no_loop_it_is_refused_before_anything_is_
         pass
 
 
+@pytest.mark.parametrize("comes", [True, False])
+def test_the_main_os_thread_may_come_later_than_the_others(comes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals_module, "COMES_S", LIMIT_S if comes else 0.02)
+    try:
+        fd = socket2.epoll_fd()
+    except OSError:
+        pytest.skip("joins by the descriptor of epoll")
+    asks = threading.Event()
+    outcomes: list[Any] = []
+
+    def serves() -> Steps:
+        asks.set()
+        try:
+            outcomes.append((yield from serve(echo, "127.0.0.1", ready=lambda server: TERM())))
+        except RuntimeError as error:
+            outcomes.append(str(error))
+
+    def guest() -> None:
+        socket2.epoll_fd(fd)
+        newthread(serves)
+        socket2.start()
+
+    with beside(guest) as other:
+        assert asks.wait(LIMIT_S)
+        if not comes:
+            other.join(LIMIT_S)
+        socket2.start()
+    assert outcomes == [0] if comes else "main OS thread" in outcomes[0]
+
+
 def test_another_loop_than_the_main_os_threads_is_stopped_by_a_signal() -> None:
     """The main one has a loop of its own, which runs the handlers."""
     listening = threading.Event()
