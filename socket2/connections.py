@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pollers
-from pollers import Cancelled
+from pollers import Cancelled, Closed
 
 from .addr import text_of
 from .buffer import IncompleteRead, LimitExceeded
@@ -123,6 +123,8 @@ class Connection(Join):
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             return
         if isinstance(error, Cancelled) and error.meant_for is thread:
+            return
+        if self.cut and isinstance(error, Closed):  # it was closed under the thread, which did not end
             return
         about = {"peer": self.conn._remote, "server": self.server}
         if clients:

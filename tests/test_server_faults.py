@@ -208,6 +208,29 @@ def test_who_is_cut_off_is_not_reported(caplog: pytest.LogCaptureFixture, capfd:
     assert capfd.readouterr().err == ""
 
 
+def test_who_has_its_socket_closed_in_its_cleanup_is_not_reported_either(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("socket2.server.CLEANUP_S", 0.02)
+
+    def handler(conn: TCP) -> Steps:
+        try:
+            yield from socket2.suspend()
+        finally:
+            yield from stream(conn).recvline()
+
+    def main() -> Steps:
+        server = Server(handler)
+        yield from server.listen("127.0.0.1")
+        with (yield from connected(server.addresses[0])):
+            yield from until(lambda: server.connections == 1)
+            assert (yield from server.stop(0)) == 1
+
+    with caplog.at_level(logging.INFO, logger="socket2"):
+        run(main)
+    assert not caplog.records
+
+
 def test_a_log_that_waits_for_another_thread_is_not_written_under_the_lock(caplog: pytest.LogCaptureFixture) -> None:
     """It asks an OS thread that needs the lock, and would never have its answer."""
 
