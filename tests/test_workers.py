@@ -13,12 +13,14 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import socket2
 from socket2 import run, serve_workers
+from socket2.inheritance import Places
 from socket2.supervisor import Workers
 
 from .interop.peers import LIMIT_S, ROOT, Program, beside, connect, receive_all, receive_exactly
@@ -512,6 +514,29 @@ def test_a_worker_that_cannot_serve_is_tried_again_after_longer_and_longer_pause
         assert pauses[-1] == 30
         assert workers._put_off(1) == 0
     finally:
+        workers._wake_receiver.close()
+        workers._wake_sender.close()
+
+
+def test_clients_are_not_left_to_wait_for_a_worker_that_keeps_dying_if_there_are_others() -> None:
+    first = socket2.tcp()
+    first.setopt("reuseport", True)
+    first.listen("127.0.0.1")
+    address = first.getsockname()
+    places = Places([first], 2, None)
+    workers = Workers(lambda its, listeners: None, 2, [address], 1, places)
+    try:
+        for _ in range(6):
+            workers._put_off(0)
+        assert len(places.of(0)) == len(places.of(1)) == 1  # nobody else is there
+        workers._workers[1] = SimpleNamespace(ready=True)  # type: ignore[assignment]
+        workers._put_off(0)
+        assert (len(places.of(0)), len(places.of(1))) == (0, 1)
+        connect(*address).close()
+        places.open(0)
+        assert places.of(0)[0].getsockname() == address
+    finally:
+        places.close_all()
         workers._wake_receiver.close()
         workers._wake_sender.close()
 
