@@ -42,6 +42,7 @@ def started(driver: Driver, request: pytest.FixtureRequest) -> Any:
     task = driver.spawn(does(STARTS[request.param](handle, data)))
     with peer:
         yield handle, peer, task, data
+    data.clear()  # the tracebacks of errors keep it until much later
 
 
 @pytest.mark.parametrize("error", [Cancelled("by the test"), TimeoutError("by the test")], ids=["cancel", "timeout"])
