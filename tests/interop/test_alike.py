@@ -25,10 +25,11 @@ from .peers import LIMIT_S, needs
 
 HERE = Path(__file__).with_name("alike")
 OURS = HERE / "deliberate.json"  # what is told instead
-TOPICS = ("connecting", "ends", "flow", "writing", "servers", "rules")
+TOPICS = ("connecting", "ends", "flow", "writing", "servers", "rules", "lives")
 
 Trace = dict[str, list[Any]]
 
+TURN = "A callback comes in a later turn, not among the listeners of an event"
 LATE = "No event comes after destroy() but 'error' and 'close'"
 LAST = "'close' is the last: callbacks come before it, and tell what has happened"
 UNSENT = "A callback of what was not sent gets the error"
@@ -54,7 +55,7 @@ DELIBERATE = {
         "destroyed_on_the_way_by_an_error": LAST,
         "destroyed_in_an_attempt": "Node has an exception of its own in it",
         "destroyed_in_connect": LATE,
-        "written_before": "A callback comes in a later turn, not among the listeners of an event",
+        "written_before": TURN,
         "written_without_connect": "What is written before connect() waits for it",
     },
     "ends": {
@@ -97,6 +98,7 @@ DELIBERATE = {
         "rejected_in_data": REPORTED,
     },
     "rules": {},
+    "lives": {"destroyed_soon_before_it_is_connected": TURN},
 }
 
 
