@@ -74,7 +74,9 @@ class _Line:
     @_locked
     def dissolve(self, error: Callable[[], BaseException]) -> None:
         while self._places:
-            self._places.popitem(last=False)[0].fail(error())
+            place, _ = self._places.popitem(last=False)
+            if place.fail(error()):
+                place.finished = False  # it was woken with nothing that could be undone
 
     @operation
     def stay(self, place: _Place, undo: Callable[[Any], None] | None = None) -> Generator[Any, None, Any]:

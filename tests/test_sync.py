@@ -503,3 +503,23 @@ def test_what_threads_of_several_os_threads_wait_with_loses_nothing() -> None:
     assert sorted(got) == [first + at for first in range(0, 500, 100) for at in range(10)]
     assert max(most) <= 2
     assert len(os_threads) > 1
+
+
+def test_who_waits_when_a_queue_is_closed_leaves_nothing_in_it() -> None:
+    """Each of them put back an item that it had not got."""
+    items: Queue[str] = Queue()
+
+    def getter() -> Steps:
+        with pytest.raises(Closed):
+            yield from items.get()
+
+    def main() -> Steps:
+        getters = [newthread(getter) for _ in range(3)]
+        items.close()
+        for thread in getters:
+            yield from thread.join()
+        assert len(items) == 0
+        with pytest.raises(Closed):
+            yield from items.get()
+
+    run(main)

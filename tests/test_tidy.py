@@ -128,6 +128,7 @@ NOT_A_NAME = {"base", "bases", "common", "helper", "helpers", "manager", "manage
 MAY_SLEEP: dict[str, str] = {
     "tests/contract/test_sharing.py": "for 0 s, where there is no sched_yield",
     "tests/stress/servers.py": "to block its OS thread is what it is about",
+    "tests/stress/together.py": "to block its OS thread is what it is about",
     "tests/stress/worker.py": "to block its OS thread is what it is about",
 }
 

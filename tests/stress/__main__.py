@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.randrange(10**9))
     parser.add_argument("--members", type=int, help="OS threads; by default 2 to 8, as the seed has it")
     parser.add_argument("--how", choices=HOWS, help="how they come to serve; by default as the seed has it")
-    parser.add_argument("--what", choices=WHATS, help="what they do; by default the server for one seed of four")
+    parser.add_argument("--what", choices=WHATS, help="what they do; by default as the seed has it")
     parser.add_argument("--operations", type=int, default=_PIECE)
     parser.add_argument("--poller", choices=[*POLLERS, "all"], help="make programs over it until there are --total")
     parser.add_argument("--total", type=int, default=10**6, help="operations over each poller")
@@ -119,7 +119,7 @@ def main() -> int:
     chosen = random.Random(options.seed)
     members = chosen.randrange(2, 9)
     how = chosen.choice(HOWS)
-    what = options.what or ("server" if options.seed % 4 == 3 else "mixture")
+    what = options.what or {2: "together", 3: "server"}.get(options.seed % 4, "mixture")
     return make(Program(options.seed, options.members or members, options.how or how, options.operations, what))
 
 

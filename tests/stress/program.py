@@ -19,6 +19,7 @@ from socket2.thread import local
 from .ledger import Ledger, Steps
 from .servers import Servers
 from .services import Services
+from .together import Together
 from .worker import Worker
 
 WORKERS = 24
@@ -26,7 +27,7 @@ WORKERS = 24
 SWITCH_INTERVALS_S = (0.005, 0.0005, 0.00005, 0.000005)
 
 HOWS = ("serve", "join", "come-and-go")
-WHATS = ("mixture", "server")
+WHATS = ("mixture", "server", "together")
 share_fd = socket2.iocp if sys.platform == "win32" else socket2.epoll_fd
 
 
@@ -84,6 +85,8 @@ class Run:
     def _main(self) -> Steps:
         if self._program.what == "server":
             yield from Servers(self.ledger, self._program.seed, self._program.operations).run()
+        elif self._program.what == "together":
+            yield from Together(self.ledger, self._program.seed, self._program.operations).run()
         else:
             yield from self._mixture()
         self._over = True
