@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pollers
-from pollers import STREAK_MAX, Poller
+from pollers import STREAK_MAX, Cancelled, Poller
 
 from .locking import is_held, lock
 from .thread import PoolThread, Thread, local
@@ -33,6 +33,10 @@ class Scheduler:
         self.threads: dict[Thread, None] = {}  # a set, which takes half the room as a dict
         self.ready: deque[Thread] = deque()
         self.hopeless = 0  # live threads that only another thread can wake
+        # Who was interrupted by what, until the scope that it was for has been left; and as the how manieth it was
+        # raised, 0 while it has not been.
+        self.interrupted: dict[Thread, dict[Cancelled, int]] = {}
+        self.raised = 0
         self.inbox: deque[Callable[[], Any]] = deque()
         self._calls = 0  # taken from the inbox, and being made
         self.loops: list[Member] = []  # whose loops run: one at the most, as long as there is no crew
@@ -69,22 +73,59 @@ class Scheduler:
         with lock:
             if thread.done:
                 return False
+            if isinstance(error, Cancelled) and error.meant_for is not None:
+                known = self.interrupted.get(thread, {})
+                kept = {one: raised for one, raised in known.items() if one.meant_for is not error.meant_for}
+                self.interrupted[thread] = {**kept, error: 0}
             waiting = thread.waiting_on
             if thread._errors is None and waiting is not None and waiting.cancel(error):
+                self._raised(thread, error)
                 return True
             thread._errors = [*(thread._errors or ()), error]
             return False
 
     def forgive(self, thread: Thread, error: BaseException) -> None:
-        """Take back an interruption that has not been delivered yet."""
+        """The scope that `error` was for is left: it is not to be raised any more."""
         with lock:
-            if not thread.done and thread._errors is not None:
+            if thread.done:
+                return
+            if thread._errors is not None:
                 thread._errors = [pending for pending in thread._errors if pending is not error] or None
+            known = self.interrupted.get(thread)
+            if known is not None:
+                known.pop(error, None)  # type: ignore[call-overload]
+                if not known:
+                    del self.interrupted[thread]
 
     def delivered(self, thread: Thread) -> None:
         """The first of what was to be raised in `thread` will be, now."""
         assert thread._errors is not None
+        self._raised(thread, thread._errors[0])
         thread._errors = thread._errors[1:] or None
+
+    def _raised(self, thread: Thread, error: BaseException) -> None:
+        known = self.interrupted.get(thread)
+        if known is not None and error in known:
+            self.raised += 1
+            known[error] = self.raised  # type: ignore[index]
+
+    def renew(self, thread: Thread, since: int, leaving: BaseException | None) -> None:
+        """`thread` leaves a scope, which it entered when `raised` was `since`, with the exception `leaving`, if any.
+
+        What was raised inside that scope for an outer one, and is not on its way there any more, since an error of a
+        cleanup has taken its place or somebody has caught it, is raised again at the next wait.
+        """
+        with lock:
+            known = self.interrupted.get(thread)
+            if known is None or leaving in known or thread.done:
+                return
+            lost = [error for error, raised in known.items() if raised > since]
+            if lost:
+                for error in lost:
+                    known[error] = 0
+                    error.__traceback__ = error.__context__ = None
+                thread._errors = [*lost, *(thread._errors or ())]
+                self.poller.streak = STREAK_MAX
 
     def before_interruption(self, thread: Thread) -> None:
         """`thread` is about to run, and something is to be raised in it: now, if its wait was given up for that."""

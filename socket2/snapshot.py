@@ -203,8 +203,12 @@ def _deadlines(scheduler: Scheduler) -> dict[object, float]:
     """When what strikes first: a deadline by its thread, a sleep by its wait."""
     found: dict[object, float] = {}
     for _, serial, timer in list(scheduler.timers.heap):
-        due, owner = timer.due, getattr(timer.callback, "__self__", None)
-        key = owner._thread if isinstance(owner, Deadline) else owner
+        due = timer.due
+        key = (
+            timer._thread
+            if isinstance(timer, Deadline)
+            else getattr(getattr(timer, "callback", None), "__self__", None)
+        )
         if due is not None and timer.serial == serial and isinstance(key, (Thread, Wait)):
             found[key] = min(due, found.get(key, due))
     return found

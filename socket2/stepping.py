@@ -219,6 +219,8 @@ class Stepper:
                 joined = join.finish() or joined
         finally:  # not before, or there would seem to be nothing left for those who join it to wait for
             self.scheduler.threads.pop(thread, None)
+            if self.scheduler.interrupted:
+                self.scheduler.interrupted.pop(thread, None)
             if crew is not None:
                 crew.ended(thread)
         if error is None:

@@ -16,6 +16,9 @@ from typing import Any
 
 from .locking import lock
 
+# Of entries in any heap: an alarm that has moved to another one's is not taken for an older entry of it.
+_serials = itertools.count()
+
 # Below this many useless entries a sweep costs more than it frees.
 _SWEEP_MIN = 64
 
@@ -24,11 +27,10 @@ class Timers:
     """Timers by the time they are due, in seconds of time.monotonic()."""
 
     def __init__(self) -> None:
-        self.heap: list[tuple[float, int, Timer]] = []
+        self.heap: list[tuple[float, int, Alarm]] = []
         self.useless = 0
         self.aside = 0  # armed ones for which nobody waits: what they are about does
         self.sooner: Callable[[], Any] | None = None  # called when another entry is the first to come up
-        self._serial = itertools.count()
 
     @property
     def armed(self) -> int:
@@ -61,12 +63,12 @@ class Timers:
                 else:
                     timer.due = None
                     fired += 1
-                    timer.callback()
+                    timer.ring()
         return fired
 
-    def push(self, timer: Timer, when: float) -> None:
+    def push(self, timer: Alarm, when: float) -> None:
         timer.queued = when
-        timer.serial = next(self._serial)
+        timer.serial = next(_serials)
         heapq.heappush(self.heap, (when, timer.serial, timer))
         if self.sooner is not None and self.heap[0][2] is timer:
             self.sooner()
@@ -89,17 +91,23 @@ class Timers:
         self.useless = 0
 
 
-class Timer:
-    """Calls `callback()` once when it is due. Armed, moved and disarmed in constant time, as a rule."""
+class Alarm:
+    """Its `ring()` is called once when it is due. Armed, moved and disarmed in constant time, as a rule."""
 
-    __slots__ = ("callback", "due", "queued", "serial", "timers")
+    __slots__ = ("due", "queued", "serial", "timers")
 
-    def __init__(self, timers: Timers, callback: Callable[[], Any]) -> None:
+    def __init__(self, timers: Timers) -> None:
+        self.belong(timers)
+
+    def belong(self, timers: Timers) -> None:
+        """Be one of `timers`, not armed. An entry that others still have of it means nothing any more."""
         self.timers = timers
-        self.callback = callback
         self.due: float | None = None
         self.queued: float | None = None  # the time of its entry in the heap, and the entry's serial number
         self.serial = -1
+
+    def ring(self) -> None:
+        raise NotImplementedError
 
     def arm(self, when: float) -> None:
         """Be due at `when` instead of whenever it was."""
@@ -123,6 +131,19 @@ class Timer:
                 self.due = None
                 if self.queued is not None:
                     self.timers.useless_entry()
+
+
+class Timer(Alarm):
+    """Calls `callback()` once when it is due."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, timers: Timers, callback: Callable[[], Any]) -> None:
+        super().__init__(timers)
+        self.callback = callback
+
+    def ring(self) -> None:
+        self.callback()
 
 
 def duration(seconds: float) -> float:

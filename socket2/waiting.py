@@ -16,7 +16,7 @@ from pollers import STREAK_MAX, Cancelled, Exhausted, Operation, operation
 
 from .locking import lock
 from .thread import Thread, currentthread
-from .timers import Timer, duration
+from .timers import Alarm, Timer, duration
 from .waits import Pass, Suspension, Wait
 
 T = TypeVar("T")
@@ -73,15 +73,18 @@ def _resume(thread: Thread, value: Any) -> bool:
     return isinstance(wait, Suspension) and wait.finish(value)
 
 
-class Deadline:
-    """Interrupts one thread when its time comes; used over and over, by one thread at a time."""
+class Deadline(Alarm):
+    """Interrupts one thread when its time comes; used over and over, by one thread at a time.
 
-    __slots__ = ("_error", "_thread", "_timer", "expired")
+    It is its own alarm: one that called back would be a reference cycle for each block.
+    """
+
+    __slots__ = ("_error", "_since", "_thread", "expired")
 
     def __init__(self) -> None:
-        self._timer: Timer | None = None
         self._thread: Thread | None = None
         self._error: Cancelled | None = None  # what it was interrupted with
+        self._since = 0  # what was raised in the thread before it was entered
         self.expired = False
 
     def enter(self, thread: Thread, when: float | None) -> bool:
@@ -91,24 +94,27 @@ class Deadline:
                 return False
             self._thread = thread
         self.expired = False
-        if self._timer is None or self._timer.timers is not thread.scheduler.timers:
-            self._timer = Timer(thread.scheduler.timers, self._expire)
+        scheduler = thread.scheduler
+        self._since = scheduler.raised
+        if getattr(self, "timers", None) is not scheduler.timers:
+            self.belong(scheduler.timers)
         if when is not None:
-            self._timer.arm(when)
+            self.arm(when)
         return True
 
-    def leave(self) -> None:
-        """The time does not matter any more; an interruption that has not been delivered is taken back."""
-        assert self._timer is not None
-        assert self._thread is not None
+    def leave(self, error: BaseException | None) -> None:
+        """The time does not matter any more: an interruption by it is taken back. `error` is what leaves the scope."""
+        thread = self._thread
+        assert thread is not None
         with lock:
-            self._timer.disarm()
+            self.disarm()
             if self._error is not None:
-                self._thread.scheduler.forgive(self._thread, self._error)
-            self._thread = None
-            self._error = None
+                thread.scheduler.forgive(thread, self._error)
+            if thread.scheduler.interrupted:
+                thread.scheduler.renew(thread, self._since, error)
+            self._thread = self._error = None
 
-    def _expire(self) -> None:
+    def ring(self) -> None:
         assert self._thread is not None
         self.expired = True
         self._error = Cancelled("timed out")
@@ -154,13 +160,15 @@ class Patience(Deadline):
             # Several threads wait in this direction: each has its own time.
             return (yield from Patience(self.seconds).limit(inner))
         try:
-            return (yield from inner)
-        except Cancelled as error:
-            if error is not self._error:
+            result = yield from inner
+        except BaseException as error:
+            ours = error is self._error
+            self.leave(error)
+            if not ours:
                 raise
             raise _timeout_error("timed out", error) from None
-        finally:
-            self.leave()
+        self.leave(None)
+        return result
 
 
 @operation
@@ -208,6 +216,6 @@ class timeout(Deadline):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         ours = error is not None and error is self._error
-        self.leave()
+        self.leave(error)
         if ours:
             raise _timeout_error(f"the block took longer than {self._seconds:g} s", error) from None

@@ -105,7 +105,11 @@ def nothing_left_behind() -> Iterator[None]:
     scheduler = local.scheduler
     if scheduler is not None:
         left += [f"thread {thread!r}" for thread in scheduler.threads]
-        left += [f"timer {timer.callback}" for _, _, timer in scheduler.timers.heap if timer.due is not None]
+        left += [
+            f"timer {getattr(timer, 'callback', timer)}"
+            for _, _, timer in scheduler.timers.heap
+            if timer.due is not None
+        ]
         current_member().close()
         local.scheduler = local.member = None
     del scheduler

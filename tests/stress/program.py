@@ -141,7 +141,7 @@ class Run:
             self.ledger.fail(f"left behind: {thread!r}")
         for _, _, timer in scheduler.timers.heap:
             if timer.due is not None:
-                self.ledger.fail(f"a timer is left behind: {timer.callback}")
+                self.ledger.fail(f"a timer is left behind: {timer}")
         if scheduler.ready or scheduler.hopeless or scheduler.loops:
             self.ledger.fail(f"left: {scheduler.ready}, {scheduler.hopeless} hopeless, {scheduler.loops}")
         current_member().close()
