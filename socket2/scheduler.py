@@ -107,25 +107,32 @@ class Scheduler:
         known = self.interrupted.get(thread)
         if known is not None and error in known:
             self.raised += 1
-            known[error] = self.raised  # type: ignore[index]
+            known[error] = self.raised
 
-    def renew(self, thread: Thread, since: int, leaving: BaseException | None) -> None:
+    def renew(
+        self, thread: Thread, since: int, leaving: BaseException | None, replaceable: bool = False
+    ) -> Cancelled | None:
         """`thread` leaves a scope, which it entered when `raised` was `since`, with the exception `leaving`, if any.
 
         What was raised inside that scope for an outer one, and is not on its way there any more, since an error of a
-        cleanup has taken its place or somebody has caught it, is raised again at the next wait.
+        cleanup has taken its place or somebody has caught it, is raised again at the next wait. What gets lost for the
+        second time is returned instead if `leaving` is `replaceable`, or a loop could lose it for ever.
         """
         with lock:
             known = self.interrupted.get(thread)
             if known is None or leaving in known or thread.done:
-                return
+                return None
             lost = [error for error, raised in known.items() if raised > since]
-            if lost:
-                for error in lost:
-                    known[error] = 0
-                    error.__traceback__ = error.__context__ = None
-                thread._errors = [*lost, *(thread._errors or ())]
+            again = next((error for error in lost if replaceable and hasattr(error, "_lost")), None)
+            for error in lost:
+                error.__traceback__ = error.__context__ = None
+                error._lost = True  # type: ignore[attr-defined]
+            due = [error for error in lost if error is not again]
+            if due:
+                known.update(dict.fromkeys(due, 0))
+                thread._errors = [*due, *(thread._errors or ())]
                 self.poller.streak = STREAK_MAX
+            return again
 
     def before_interruption(self, thread: Thread) -> None:
         """`thread` is about to run, and something is to be raised in it: now, if its wait was given up for that."""

@@ -16,7 +16,7 @@ from pollers import Closed, Operation, operation
 
 from .locking import lock
 from .scheduler import leave_to_loop
-from .thread import Thread, currentthread
+from .thread import Thread, currentthread, over_at_once
 from .timers import duration
 from .waiting import Patience
 from .waits import Wait
@@ -143,6 +143,8 @@ class Event:
             if self._set:  # by a signal handler just now
                 self._line.call()
             yield from self._line.stay(place)
+        elif (turn := over_at_once()) is not None:
+            yield from turn.wait()
 
     def __repr__(self) -> str:
         return f"<Event, {'set' if self._set else f'{len(self._line)} waiting'}>"
@@ -186,6 +188,8 @@ class Semaphore:
 
     @operation
     def _acquire(self) -> Generator[Any, None, _Held]:
+        if (turn := over_at_once()) is not None:
+            yield from turn.wait()
         place = self._enter()
         if place is not None:
             yield from self._line.stay(place, lambda _: self._release())
@@ -309,6 +313,8 @@ class Queue(Generic[T]):
 
     @operation
     def _put(self, item: T) -> Generator[Any, None, None]:
+        if (turn := over_at_once()) is not None:
+            yield from turn.wait()
         place = _Place("room in a queue", item)
         try:
             self._offer(item, place)
@@ -320,6 +326,8 @@ class Queue(Generic[T]):
 
     @operation
     def _get(self) -> Generator[Any, None, T]:
+        if (turn := over_at_once()) is not None:
+            yield from turn.wait()
         place = _Place("item of a queue")
         try:
             return self._take(place)

@@ -13,10 +13,10 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from pollers import Cancelled, Operation, operation
+from pollers import STREAK_MAX, Cancelled, Operation, operation
 
 from .locking import lock
-from .waits import Join
+from .waits import Join, Pass
 
 if TYPE_CHECKING:
     from .member import Member
@@ -41,6 +41,24 @@ def currentthread() -> Thread:
     if member is None or member.current is None:
         raise RuntimeError("this works inside a thread only: one made by newthread() or run()")
     return member.current
+
+
+def over_at_once() -> Pass | None:
+    """Count an operation that need not wait; return what to wait for first, if so many in a row did not.
+
+    `if (turn := over_at_once()) is not None: yield from turn.wait()`, before anything is taken: who is cancelled there
+    has lost nothing.
+    """
+    scheduler = local.scheduler
+    if scheduler is None:
+        return None
+    poller = scheduler.poller
+    streak = poller.streak
+    if streak < STREAK_MAX:
+        poller.streak = streak + 1
+        return None
+    poller.streak = 0
+    return Pass("others come first")
 
 
 class Thread:
@@ -114,6 +132,8 @@ class Thread:
                     yield from join.wait()
                 finally:
                     self._drop_join(join)
+        elif (turn := over_at_once()) is not None:
+            yield from turn.wait()
         try:
             return self.result()
         finally:

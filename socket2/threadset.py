@@ -16,8 +16,8 @@ from pollers import Cancelled, Operation, operation
 
 from .locking import lock
 from .member import current_member
-from .thread import Outlasting, Thread, currentthread, report
-from .waits import Join
+from .thread import Outlasting, Thread, currentthread, over_at_once, report
+from .waits import Join, Wait
 
 
 class _Member(Join):
@@ -74,6 +74,7 @@ class threadset:
         "_members",
         "_open",
         "_owner",
+        "_since",
     )
 
     def __init__(self) -> None:
@@ -131,6 +132,7 @@ class threadset:
         if self._entered:
             raise RuntimeError("this threadset has been entered already")
         self._entered = self._open = True
+        self._since = self._owner.scheduler.raised
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -161,15 +163,16 @@ class threadset:
     def _all_ended(self, close: bool = False) -> Generator[Any, None, BaseException | None]:
         """Wait until no thread is left, whatever comes; return what was to interrupt that. Takes `_interruption` in."""
         interruptions: list[BaseException] = []
-        while (joining := self._wait_for_all(close)) is not None:
+        waiting: Wait | None = over_at_once()
+        while waiting is not None or (waiting := self._wait_for_all(close)) is not None:
             try:
-                yield from joining.wait()
+                yield from waiting.wait()
             except Cancelled as error:
                 if error is not self._interruption:
                     interruptions.append(error)
                 self._cancel(now=False)
             finally:
-                self._joining = None
+                self._joining = waiting = None
         self._forgive()
         for later in interruptions[1:]:
             self._owner.scheduler.interrupt(self._owner, later)
@@ -177,6 +180,8 @@ class threadset:
 
     def _raise_after(self, error: BaseException | None) -> None:
         """The block ended with `error`: raise what is to be raised instead, if anything is."""
+        if self._owner.scheduler.interrupted:
+            self._owner.scheduler.renew(self._owner, self._since, error)
         if error is None or error is self._interruption:
             self._raise(None)
         elif isinstance(error, Exception):

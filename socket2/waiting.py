@@ -102,17 +102,23 @@ class Deadline(Alarm):
             self.arm(when)
         return True
 
-    def leave(self, error: BaseException | None) -> None:
-        """The time does not matter any more: an interruption by it is taken back. `error` is what leaves the scope."""
+    def leave(self, error: BaseException | None) -> Cancelled | None:
+        """The time does not matter any more: an interruption by it is taken back. `error` is what leaves the scope.
+
+        Returns what is to be raised instead of the TimeoutError that it would become, if there is something.
+        """
         thread = self._thread
+        instead = None
         assert thread is not None
         with lock:
             self.disarm()
             if self._error is not None:
                 thread.scheduler.forgive(thread, self._error)
             if thread.scheduler.interrupted:
-                thread.scheduler.renew(thread, self._since, error)
+                ours = error is not None and error is self._error
+                instead = thread.scheduler.renew(thread, self._since, error, ours)
             self._thread = self._error = None
+        return instead
 
     def ring(self) -> None:
         assert self._thread is not None
@@ -163,10 +169,13 @@ class Patience(Deadline):
             result = yield from inner
         except BaseException as error:
             ours = error is self._error
-            self.leave(error)
+            instead = self.leave(error)
             if not ours:
                 raise
-            raise _timeout_error("timed out", error) from None
+            try:
+                raise instead or _timeout_error("timed out", error) from None
+            finally:
+                del instead  # whose traceback has this frame: no cycle
         self.leave(None)
         return result
 
@@ -216,6 +225,9 @@ class timeout(Deadline):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         ours = error is not None and error is self._error
-        self.leave(error)
-        if ours:
-            raise _timeout_error(f"the block took longer than {self._seconds:g} s", error) from None
+        instead = self.leave(error)
+        try:
+            if ours:
+                raise instead or _timeout_error(f"the block took longer than {self._seconds:g} s", error) from None
+        finally:
+            del self, error, at, instead  # an error's traceback has this frame: no cycle

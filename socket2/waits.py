@@ -6,7 +6,7 @@ have finished first. A wait ends once; who comes too late to end it is told so, 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -134,7 +134,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._taken = False
-        self._line: deque[Wait] = deque()
+        self._line: OrderedDict[Wait, None] = OrderedDict()  # any may leave, in constant time
 
     @operation
     def take(self, purpose: str) -> Generator[Any, None, None]:
@@ -144,13 +144,13 @@ class Turns:
                 self._taken = True
                 return
             wait = Wait(purpose)
-            self._line.append(wait)
+            self._line[wait] = None
         try:
             yield from wait.wait()
         except BaseException:
             with lock:
                 if wait in self._line:
-                    self._line.remove(wait)
+                    del self._line[wait]
                 elif wait.finished:
                     self.give()  # the turn came, and the thread was thrown out of its wait all the same
             raise
@@ -159,7 +159,8 @@ class Turns:
         """Hand the turn to the next in line who still waits for it."""
         with lock:
             while self._line:
-                if self._line.popleft().finish():
+                wait, _ = self._line.popitem(last=False)
+                if wait.finish():
                     return
             self._taken = False
 

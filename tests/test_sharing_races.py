@@ -254,9 +254,9 @@ def test_one_socket_timeout_is_one_threads() -> None:
     patience = Patience(5)
     assert patience.enter(thread, monotonic() + 5)
     assert not patience.enter(thread, monotonic() + 5)
-    patience.leave()
+    patience.leave(None)
     assert patience.enter(thread, monotonic() + 5)
-    patience.leave()
+    patience.leave(None)
     thread.cancel()
     socket2.start()
 

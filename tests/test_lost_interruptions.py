@@ -1,0 +1,185 @@
+"""A cancel, or an outer deadline, that meets an inner deadline in its cleanup: it is raised again, never forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+from socket2 import Cancelled, Event, Queue, currentthread, newthread, run, sleep, threadset, timeout
+
+Steps = Generator[Any, Any, Any]
+
+
+def by_timeout() -> Steps:
+    with timeout(0.01):
+        try:
+            yield from sleep(100)
+        finally:
+            yield from sleep(100)
+
+
+def by_swallowing() -> Steps:
+    with timeout(100):
+        try:
+            yield from sleep(100)
+        except Cancelled:
+            pass
+
+
+def by_get_in_time() -> Steps:
+    queue: Queue[int] = Queue()
+    with timeout(100):
+        try:
+            yield from sleep(100)
+        finally:
+            yield from queue.get(timeout_s=0.01)
+
+
+def by_threadset() -> Steps:
+    with threadset():
+        try:
+            yield from sleep(100)
+        except Cancelled:
+            pass
+
+
+INNER = [by_timeout, by_swallowing, by_get_in_time, by_threadset]
+
+
+class Inner:
+    def __init__(self, make: Callable[[], Steps]) -> None:
+        self.make = make
+
+    def __await__(self) -> Steps:
+        return self.make()
+
+
+def as_generator(inner: Callable[[], Steps], trail: list[str]) -> Steps:
+    for _ in range(3):
+        try:
+            yield from inner()
+        except TimeoutError:
+            pass
+        trail.append("went on")
+        yield from sleep(0)
+
+
+async def as_coroutine(inner: Callable[[], Steps], trail: list[str]) -> None:
+    for _ in range(3):
+        try:
+            await Inner(inner)
+        except TimeoutError:
+            pass
+        trail.append("went on")
+        await sleep(0)
+
+
+PROGRAMS = [as_generator, as_coroutine]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("inner", INNER)
+def test_a_cancel_ends_the_thread_in_the_end(inner: Callable[[], Steps], program: Any) -> None:
+    trail: list[str] = []
+
+    def main() -> Steps:
+        thread = newthread(program, inner, trail)
+        thread.cancel()
+        with pytest.raises(Cancelled):
+            yield from thread.join()
+
+    run(main)
+    assert trail == ["went on"]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("inner", INNER)
+def test_an_outer_deadline_ends_its_block_in_the_end(inner: Callable[[], Steps], program: Any) -> None:
+    trail: list[str] = []
+
+    def main() -> Steps:
+        with pytest.raises(TimeoutError, match=r"longer than 0\.001 s"), timeout(0.001):
+            made = program(inner, trail)
+            yield from made if program is as_generator else made.__await__()
+        yield from sleep(0)  # it is over: nothing is raised here
+        assert currentthread().scheduler.interrupted == {}
+
+    run(main)
+    assert len(trail) <= 2
+
+
+def test_a_loop_of_inner_deadlines_does_not_lose_a_cancel_for_ever() -> None:
+    rounds = 0
+
+    def program() -> Steps:
+        nonlocal rounds
+        while rounds < 10:
+            rounds += 1
+            try:
+                yield from by_timeout()
+            except TimeoutError:
+                continue
+
+    def main() -> Steps:
+        thread = newthread(program)
+        thread.cancel()
+        with pytest.raises(Cancelled):
+            yield from thread.join()
+
+    run(main)
+    assert rounds == 2
+
+
+def test_what_has_left_its_scope_is_over() -> None:
+    def main() -> Steps:
+        for _ in range(3):
+            with pytest.raises(TimeoutError), timeout(100), timeout(0):
+                try:
+                    yield from sleep(100)
+                finally:
+                    yield from sleep(0)
+        yield from sleep(0)
+        assert currentthread().scheduler.interrupted == {}
+
+    run(main)
+
+
+def test_a_cleanup_may_wait() -> None:
+    def main() -> Steps:
+        trail = []
+
+        def program() -> Steps:
+            try:
+                yield from Event().wait(timeout_s=100)
+            finally:
+                yield from sleep(0)
+                with timeout(100):
+                    yield from sleep(0)
+                trail.append("cleaned up")
+
+        thread = newthread(program)
+        thread.cancel()
+        with pytest.raises(Cancelled):
+            yield from thread.join()
+        assert trail == ["cleaned up"]
+        assert currentthread().scheduler.interrupted == {}
+
+    run(main)
+
+
+def test_equal_deadlines_are_the_outer_ones() -> None:
+    def main() -> Steps:
+        outer, inner = timeout(0), timeout(0)
+        with pytest.raises(TimeoutError):
+            with outer:
+                try:
+                    with inner:
+                        yield from sleep(100)
+                except TimeoutError:
+                    pass
+                yield from sleep(100)
+        assert outer.expired
+
+    run(main)
