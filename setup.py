@@ -53,6 +53,7 @@ def index_readme() -> str:
 if __name__ == "__main__":
     parts = [
         part("pollers._native", *glob.glob("pollers/native/*.c")),
+        part("pollers._once", "pollers/once.c"),
         part("socket2._stepping", "socket2/stepping.c"),
         part("socket2._shortcut", "socket2/shortcut.c"),
     ]

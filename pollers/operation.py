@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import types
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar, cast
+
+from .once import once
 
 if TYPE_CHECKING:
     import socket
@@ -100,7 +101,10 @@ def system_error(number: int) -> OSError:
 
 
 class Operation(Protocol[T_co]):
-    """One attempt at something on a socket; `yield from` it in a generator, `await` it in an async def."""
+    """One attempt at something on a socket; `yield from` it in a generator, `await` it in an async def.
+
+    Once: while it is awaited, and when it has ended, whoever else awaits it gets a RuntimeError.
+    """
 
     def __iter__(self) -> Generator[Any, None, T_co]: ...
     def __await__(self) -> Generator[Any, None, T_co]: ...
@@ -111,19 +115,30 @@ class Operation(Protocol[T_co]):
 CHECKING: Final = os.environ.get("SOCKET2_CHECK", "") not in ("", "0")
 
 
+if TYPE_CHECKING:
+
+    def Once(steps: Generator[Any, None, T], /) -> Operation[T]:
+        """An operation of the steps that a generator makes."""
+
+else:
+    from .once import Once as Once
+
+
 def unwatched(func: Callable[P, Generator[Any, None, T]]) -> Callable[P, Operation[T]]:
-    """Make a generator function one whose generators `yield from` and `await` both take."""
-    return cast(Callable[P, Operation[T]], types.coroutine(cast(Callable[P, Awaitable[T]], func)))
+    """Make a generator function one whose generators are operations: `yield from` and `await` take each of them once.
+
+    A second thread that awaits one, or somebody who awaits it again, gets a RuntimeError, and the first goes on.
+    """
+    return cast(Callable[P, Operation[T]], once(func))
 
 
 def operation(func: Callable[P, Generator[Any, None, T]]) -> Callable[P, Operation[T]]:
     """As unwatched(); and with SOCKET2_CHECK=1 an operation that is dropped before its first step is reported."""
-    made = unwatched(func)
     if CHECKING:
         from .watched import watched
 
-        return watched(made)
-    return made
+        return watched(unwatched(func))
+    return unwatched(func)
 
 
 class Direction(Protocol):

@@ -28,9 +28,9 @@ from .operation import (
     Address,
     Busy,
     Closed,
+    Once,
     Operation,
     system_error,
-    unwatched,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +64,6 @@ class Direction:
     def error(self) -> BaseException | None:
         return self.value if self.state & FAILED else None
 
-    @unwatched
     def operate(self, attempt: Callable[[Any, Any], Any], value: Any, owner: object) -> Any:
         # Few locals: they are most of what an idle connection costs.
         if self.state:
@@ -96,7 +95,6 @@ class Direction:
         self.state = IDLE
         return value
 
-    @unwatched
     def answer(self, value: Any) -> Generator[Any, None, Any]:
         """Nothing was asked for: that needs no system call and no wait."""
         if self.state:
@@ -104,7 +102,6 @@ class Direction:
         return value
         yield
 
-    @unwatched
     def let_others_run(self, attempt: Callable[[Any, Any], Any]) -> Generator[Any, None, None]:
         """Yield once without having attempted anything. park() says: resume it when the others have had their turn."""
         self.attempt = attempt
@@ -272,35 +269,37 @@ class Handle:
 
     def recv(self, n: int, owner: object = None, /) -> Operation[bytes]:
         if n < 1:
-            return self.reading.answer(length(n, b""))
-        return self.reading.operate(attempts.recv, n, owner)
+            return Once(self.reading.answer(length(n, b"")))
+        return Once(self.reading.operate(attempts.recv, n, owner))
 
     def recv_into(self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /) -> Operation[int]:
         n = room(buffer, n)
         if not n:
-            return self.reading.answer(0)
-        return self.reading.operate(attempts.recv_into, (buffer, n), owner)
+            return Once(self.reading.answer(0))
+        return Once(self.reading.operate(attempts.recv_into, (buffer, n), owner))
 
     def recvfrom(self, n: int, owner: object = None, /) -> Operation[tuple[bytes, Address]]:
         length(n, b"")
-        return self.reading.operate(attempts.recvfrom, n, owner)
+        return Once(self.reading.operate(attempts.recvfrom, n, owner))
 
     def recvfrom_into(
         self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /
     ) -> Operation[tuple[int, Address]]:
-        return self.reading.operate(attempts.recvfrom_into, (buffer, room(buffer, n)), owner)
+        return Once(self.reading.operate(attempts.recvfrom_into, (buffer, room(buffer, n)), owner))
 
     def accept(self, owner: object = None, /) -> Operation[tuple[Handle, Address]]:
-        return self.reading.operate(attempts.accept, None, owner)
+        return Once(self.reading.operate(attempts.accept, None, owner))
 
     def wait_readable(self, owner: object = None, /) -> Operation[None]:
-        return self.reading.operate(attempts.wait_readable, None, owner)
+        return Once(self.reading.operate(attempts.wait_readable, None, owner))
 
     def send(self, data: ReadableBuffer, owner: object = None, /) -> Operation[int]:
-        return self.writing.operate(attempts.send, data, owner)
+        return Once(self.writing.operate(attempts.send, data, owner))
 
-    @unwatched
-    def sendall(self, data: ReadableBuffer, owner: object = None, /) -> Generator[Any, None, None]:
+    def sendall(self, data: ReadableBuffer, owner: object = None, /) -> Operation[None]:
+        return Once(self._sendall(data, owner))
+
+    def _sendall(self, data: ReadableBuffer, owner: object) -> Generator[Any, None, None]:
         sent = 0
         side = self.writing
         try:
@@ -326,17 +325,17 @@ class Handle:
             raise
 
     def sendto(self, data: ReadableBuffer, address: Address, owner: object = None, /) -> Operation[int]:
-        return self.writing.operate(attempts.sendto, (data, address), owner)
+        return Once(self.writing.operate(attempts.sendto, (data, address), owner))
 
     def sendfile(self, fd: int, offset: int, count: int, owner: object = None, /) -> Operation[int]:
-        return self.writing.operate(attempts.sendfile, (fd, offset, count), owner)
+        return Once(self.writing.operate(attempts.sendfile, (fd, offset, count), owner))
 
     def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
         self.writing.ready = True  # what an earlier attempt saw says nothing about this one
-        return self.writing.operate(attempts.connect, [address, False], owner)
+        return Once(self.writing.operate(attempts.connect, [address, False], owner))
 
     def wait_writable(self, owner: object = None, /) -> Operation[None]:
-        return self.writing.operate(attempts.wait_writable, None, owner)
+        return Once(self.writing.operate(attempts.wait_writable, None, owner))
 
     def told(self, error: OSError | None = None, /) -> OSError | None:
         if self.sock.type != socket.SOCK_STREAM:

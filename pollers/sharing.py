@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .engine import Engine
 from .locking import lock
-from .operation import OFFERED, PARKED, Operation, unwatched
+from .operation import OFFERED, PARKED, Operation
 from .readiness import Direction, Handle
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .operation import Address
 
 
-@unwatched
 def _locked(steps: Any) -> Generator[Any, Any, Any]:
     """Make each step of an operation under the lock."""
     step, argument = steps.send, None
@@ -69,8 +68,8 @@ class _SharedHandle(Handle):
 
     __slots__ = ()
 
-    def sendall(self, data: ReadableBuffer, owner: object = None, /) -> Operation[None]:
-        return _locked(super().sendall(data, owner))
+    def _sendall(self, data: ReadableBuffer, owner: object) -> Generator[Any, None, None]:
+        return _locked(super()._sendall(data, owner))
 
     def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
         with lock:

@@ -52,12 +52,15 @@ class Watched:
         self.made_at = made_at
 
     def __iter__(self) -> Generator[Any, None, Any]:
-        self._started = True
+        begun, self._started = self._started, True
         if _takes_apart(sys._getframe(1)):
-            self._drop()
+            if not begun:
+                self._drop()
             missing = "is a `yield from` or an `await` missing?"
             raise TypeError(f"{self.name} made at {self.made_at} is taken apart, not awaited: {missing}")
-        return (yield from self._inner)
+        if self._inner is None:
+            raise RuntimeError(f"{self.name} made at {self.made_at} was dropped")
+        return (yield from self._inner)  # which refuses to be awaited twice
 
     __await__ = __iter__
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import attempts, readiness, winsock
 from .locking import lock
-from .operation import CANCELLING, FINISHED, PARKED, Address, Closed, Operation, unwatched
+from .operation import CANCELLING, FINISHED, PARKED, Address, Closed, Once, Operation, unwatched
 from .overlapped import Connect, Request, Send, Transmit
 from .readiness import WRITABLE
 from .sharing import SharedEngine
@@ -177,10 +177,10 @@ class IocpHandle(readiness.Handle):
 
     def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
         self.writing.ready = True
-        return self.writing.operate(connect, address, owner)
+        return Once(self.writing.operate(connect, address, owner))
 
     def sendfile(self, fd: int, offset: int, count: int, owner: object = None, /) -> Operation[int]:
-        return self.writing.operate(sendfile, (fd, offset, count), owner)
+        return Once(self.writing.operate(sendfile, (fd, offset, count), owner))
 
     def detach(self) -> socket.socket:
         if self.fd < 0:

@@ -96,5 +96,5 @@ def no_wait(name: str, yielded: object, error: Exception) -> Exception:
     """What to throw into the thread `name`, which cannot be parked on what it has yielded."""
     if hasattr(yielded, "park"):
         return error
-    missing = " (is it `yield` where `yield from` was meant?)" if isinstance(yielded, GeneratorType) else ""
+    missing = " (is it `yield` where `yield from` was meant?)" if is_coroutine(yielded) else ""
     return TypeError(f"{name} waits for {yielded!r}, which is no operation of socket2{missing}")

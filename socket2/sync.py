@@ -66,10 +66,8 @@ class _Line:
     def call(self, result: Any = None) -> _Place | None:
         """Wake the first who still waits; return its place."""
         while self._places:
-            place = next(iter(self._places))
-            woken = place.finish(result)  # where the stack ends, this raises, and the place is kept
-            del self._places[place]
-            if woken:
+            place, _ = self._places.popitem(last=False)
+            if place.finish(result):
                 return place
         return None
 

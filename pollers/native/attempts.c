@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <time.h>
@@ -29,13 +30,17 @@
         (result) = (call);                                                                                            \
     } while ((result) < 0 && errno == EINTR)
 
-#define WITHOUT_GIL_IF(condition, statement)                                                                          \
+/* Meanwhile the descriptor is the call's: it is not closed. */
+#define WITHOUT_GIL_IF(condition, handle, statement)                                                                  \
     do {                                                                                                              \
-        PyThreadState *saved = (condition) ? PyEval_SaveThread() : NULL;                                              \
+        bool without = (condition);                                                                                   \
+        (handle)->outside += without;                                                                                 \
+        PyThreadState *saved = without ? PyEval_SaveThread() : NULL;                                                  \
         statement;                                                                                                    \
         if (saved != NULL) {                                                                                          \
             int number = errno;                                                                                       \
             PyEval_RestoreThread(saved);                                                                              \
+            (handle)->outside--;                                                                                      \
             errno = number;                                                                                           \
         }                                                                                                             \
     } while (0)
@@ -103,8 +108,25 @@ has_drained(Handle *handle, Py_ssize_t received, Py_ssize_t asked)
     return received < asked && received > 0 && handle->armed & DRAINS;
 }
 
-/* Make the result of a receive through the spare. What was received is never lost: without memory for a copy, the
-   spare itself is handed out. */
+/* Cut a bytes object of our own to what was received. Without memory to move it it keeps the room that it has: what was
+   received is never lost. */
+static PyObject *
+cut(PyObject *data, Py_ssize_t received)
+{
+    if (received == 0) { /* of that there is one for all */
+        Py_DECREF(data);
+        return PyBytes_FromStringAndSize(NULL, 0);
+    }
+    PyObject *smaller = PyObject_Realloc(data, offsetof(PyBytesObject, ob_sval) + (size_t)received + 1);
+    if (smaller != NULL) {
+        data = smaller;
+    }
+    Py_SET_SIZE(data, received);
+    PyBytes_AS_STRING(data)[received] = '\0';
+    return data;
+}
+
+/* Make the result of a receive through the spare; without memory for a copy, the spare itself is handed out. */
 static PyObject *
 from_spare(Poller *poller, Py_ssize_t received)
 {
@@ -117,8 +139,7 @@ from_spare(Poller *poller, Py_ssize_t received)
     }
     PyObject *data = poller->spare;
     poller->spare = NULL;
-    _PyBytes_Resize(&data, received);
-    return data;
+    return cut(data, received);
 }
 
 /* Receive up to `n` bytes, and the sender's address when `from` is given. */
@@ -141,7 +162,7 @@ receive(Handle *handle, Py_ssize_t n, struct sockaddr_storage *from, socklen_t *
     char *buffer = PyBytes_AS_STRING(data != NULL ? data : poller->spare);
     Py_ssize_t received;
     int fd = handle->fd;
-    WITHOUT_GIL_IF(poller->shared && data != NULL,
+    WITHOUT_GIL_IF(poller->shared && data != NULL, handle,
                    RETRY_ON_EINTR(received, recvfrom(fd, buffer, (size_t)n, 0, (struct sockaddr *)from, from_length)));
     if (received < 0) {
         int number = errno;
@@ -153,7 +174,7 @@ receive(Handle *handle, Py_ssize_t n, struct sockaddr_storage *from, socklen_t *
     if (data == NULL) {
         data = from_spare(poller, received);
     } else if (received < n) {
-        _PyBytes_Resize(&data, received);
+        data = cut(data, received);
     }
     Outcome outcome = done(data, result);
     return outcome == SUCCESS && has_drained(handle, received, n) ? DRAINED : outcome;
@@ -180,7 +201,7 @@ receive_into(Operation *op, struct sockaddr_storage *from, socklen_t *from_lengt
         return FAILURE;
     }
     int fd = op->handle->fd;
-    WITHOUT_GIL_IF(op->handle->poller->shared && (size_t)n > MUCH,
+    WITHOUT_GIL_IF(op->handle->poller->shared && (size_t)n > MUCH, op->handle,
                    RETRY_ON_EINTR(*received, recvfrom(fd, view.buf, (size_t)n, 0, (struct sockaddr *)from, from_length)));
     int number = errno;
     PyBuffer_Release(&view);
@@ -323,20 +344,49 @@ admit(Handle *listener, int fd, PyObject *address, PyObject **result)
     return done(accepted, result);
 }
 
+/* Return the socket object of a connection; `accepted` is what _socket.socket._accept() has returned. */
+static PyObject *
+sock_of_accepted(State *state, PyObject *accepted)
+{
+    int fd = (int)PyLong_AsLong(PyTuple_GET_ITEM(accepted, 0));
+    PyObject *sock = sock_of(state, fd);
+    if (sock == NULL) {
+        PyObject *error = error_take();
+        if (close_descriptor(fd) < 0) {
+            PyErr_Clear();
+        }
+        error_put(error);
+    }
+    return sock;
+}
+
 static Outcome
 accept_through_sock(Handle *listener, PyObject **result)
 {
-    PyObject *handle = NULL;
-    PyObject *pair = call_sock(listener, NAME_ACCEPT, NULL, NULL, NULL);
+    State *state = listener->poller->state;
+    PyObject *sock = handle_sock(listener);
+    PyObject *pair = sock != NULL ? PyObject_CallOneArg(state->base_accept, sock) : NULL;
+    Py_XDECREF(sock);
     if (pair == NULL) {
         return outcome_of_call(NULL, result);
     }
-    PyObject *sock, *address;
-    if (PyArg_ParseTuple(pair, "OO", &sock, &address)) {
-        handle = call(listener->poller->state, (PyObject *)listener->poller, NAME_ATTACH, sock, NULL, NULL);
+    PyObject *handle = NULL, *accepted = NULL;
+    sock = sock_of_accepted(state, pair);
+    if (sock != NULL) {
+        handle = call(state, (PyObject *)listener->poller, NAME_ATTACH, sock, NULL, NULL);
     }
-    PyObject *accepted = handle != NULL ? PyTuple_Pack(2, handle, address) : NULL;
+    if (handle != NULL) {
+        accepted = PyTuple_Pack(2, handle, PyTuple_GET_ITEM(pair, 1));
+        if (accepted == NULL) {
+            PyObject *error = error_take();
+            if (handle_close((Handle *)handle) < 0) {
+                PyErr_Clear();
+            }
+            error_put(error);
+        }
+    }
     Py_XDECREF(handle);
+    Py_XDECREF(sock);
     Py_DECREF(pair);
     return done(accepted, result);
 }
@@ -384,7 +434,8 @@ send_piece(Handle *handle, const char *data, size_t size, Py_ssize_t *sent)
         PyErr_SetNone(handle->poller->state->closed_error);
         return FAILURE;
     }
-    WITHOUT_GIL_IF(handle->poller->shared && size > MUCH, RETRY_ON_EINTR(*sent, send(fd, data, size, MSG_NOSIGNAL)));
+    WITHOUT_GIL_IF(handle->poller->shared && size > MUCH, handle,
+                   RETRY_ON_EINTR(*sent, send(fd, data, size, MSG_NOSIGNAL)));
     if (*sent >= 0) {
         return SUCCESS;
     }
@@ -497,10 +548,8 @@ attempt_sendfile(Operation *op, PyObject **result)
     }
     int to = op->handle->fd;
     off_t offset = (off_t)at;
-    Py_BEGIN_ALLOW_THREADS
-    sent = sendfile_without_sigpipe(to, from, &offset, (size_t)count);
+    WITHOUT_GIL_IF(true, op->handle, sent = sendfile_without_sigpipe(to, from, &offset, (size_t)count));
     number = errno;
-    Py_END_ALLOW_THREADS
     if (sent >= 0) {
         return done_count(sent, result);
     }

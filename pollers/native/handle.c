@@ -34,83 +34,13 @@ handle_new(Poller *poller, int fd, PyObject *sock, int family, bool drains)
     handle->generation = ++poller->generation;
     handle->armed = drains ? DRAINS : 0;
     handle->finished = 0;
+    handle->outside = 0;
     handle->family = (uint16_t)family & 0x1fff;
     handle->queued = 0;
     handle->made_sock = 0;
     handle->first_sock = 0;
     PyObject_GC_Track(handle);
     return handle;
-}
-
-/* The standard library's socket. */
-
-/* Make the standard library's socket for our descriptor. */
-static PyObject *
-wrap(Handle *handle)
-{
-    State *state = handle->poller->state;
-    PyObject *fd = PyLong_FromLong(handle->fd);
-    PyObject *sock = fd != NULL ? PyObject_Vectorcall(state->socket_class, &fd, 0, state->fileno_only) : NULL;
-    Py_XDECREF(fd);
-    return sock;
-}
-
-/* Take the descriptor out of a socket object, which would otherwise close it. */
-static void
-unwrap(State *state, PyObject *sock)
-{
-    PyObject *error = error_take();
-    PyObject *fd = call(state, sock, NAME_DETACH, NULL, NULL, NULL);
-    if (fd == NULL) {
-        PyErr_WriteUnraisable(sock);
-    }
-    Py_XDECREF(fd);
-    Py_DECREF(sock);
-    error_put(error);
-}
-
-PyObject *
-handle_sock(Handle *handle)
-{
-    if (handle->sock == NULL) {
-        State *state = handle->poller->state;
-        int fd = handle->fd;
-        if (fd < 0) {
-            PyErr_SetNone(state->closed_error);
-            return NULL;
-        }
-        PyObject *sock = wrap(handle);
-        if (sock == NULL) {
-            return NULL;
-        }
-        PyObject *done = call(state, sock, NAME_SETBLOCKING, Py_False, NULL, NULL);
-        if (done == NULL) {
-            unwrap(state, sock);
-            return NULL;
-        }
-        Py_DECREF(done);
-        if (handle->fd != fd || handle->sock != NULL) { /* a signal handler was here */
-            unwrap(state, sock);
-            return handle_sock(handle);
-        }
-        handle->sock = sock;
-        handle->first_sock = !handle->made_sock;
-        handle->made_sock = 1;
-    }
-    return Py_NewRef(handle->sock);
-}
-
-/* A connection that begins to wait gives up the socket object that was made to set it up, so that an idle one has not
-   to pay for a setsockopt() at its start. Only the first, and only when nobody else holds it. */
-static void
-give_up_first_sock(Handle *handle)
-{
-    if (handle->sock != NULL && Py_REFCNT(handle->sock) == 1) {
-        PyObject *sock = handle->sock;
-        handle->sock = NULL;
-        handle->first_sock = 0;
-        unwrap(handle->poller->state, sock);
-    }
 }
 
 /* What the ways do. */
@@ -148,7 +78,7 @@ handle_release(Handle *handle, int way)
 {
     handle->operation[way] = NULL;
     handle->state[way] &= FOR_GOOD;
-    handle->finished &= (uint8_t)~(1 << way);
+    handle->finished &= ~(1u << way) & 3;
     Py_CLEAR(handle->waiter[way]);
 }
 
@@ -156,15 +86,30 @@ handle_release(Handle *handle, int way)
 void
 handle_end(Handle *handle, int way, PyObject *error)
 {
+    Operation *op = handle->operation[way];
+    if (op == NULL) { /* making the error has run code of others, which has dropped it */
+        Py_XDECREF(error);
+        return;
+    }
     handle->state[way] = FINISHED | FAILED | (handle->state[way] & FOR_GOOD);
-    Py_XSETREF(handle->operation[way]->argument, error);
+    Py_XSETREF(op->argument, error);
 }
 
-static void
+/* True: it has ended so; false: it was dropped meanwhile. */
+static bool
 end_refused(Handle *handle, int way)
 {
+    PyObject *op = Py_NewRef(handle->operation[way]);
     handle_refuse(handle, way);
-    handle_end(handle, way, error_take());
+    PyObject *error = error_take();
+    bool ended = (PyObject *)handle->operation[way] == op;
+    if (ended) {
+        handle_end(handle, way, error);
+    } else {
+        Py_XDECREF(error);
+    }
+    Py_DECREF(op);
+    return ended;
 }
 
 /* An operation in the middle of its attempt belongs to that: nothing else may end it. */
@@ -174,69 +119,112 @@ is_running(Handle *handle, int way)
     return handle->operation[way] != NULL && handle->operation[way]->phase == RUNNING;
 }
 
-/* After an attempt that did not end the operation: true when it was cancelled with `asked` meanwhile, or its handle was
-   closed, and that ended it. */
-static bool
-ended_meanwhile(Handle *handle, int way, PyObject *asked)
+/* What came of an attempt, in the hands of nobody yet. */
+typedef struct {
+    Outcome outcome;
+    PyObject *value; /* its result */
+    PyObject *error; /* its exception */
+    bool broken;     /* that exception is none of the operation's */
+} Tried;
+
+/* Make the attempt for an operation that is parked. Runs code of others, which may drop the operation: `tried` says that
+   it may, and then it is no longer RUNNING. */
+static Tried
+try_for(Operation *op, Handle *handle, int way)
 {
-    if (handle->state[way] == PARKED && asked == NULL) {
-        return false;
+    Tried tried = {.value = NULL, .error = NULL, .broken = false};
+    op->phase = RUNNING;
+    op->tried = 1;
+    handle->ready[way] = false; /* now, not after it: another event may come while it lets the GIL go */
+    tried.outcome = attempt(op, &tried.value);
+    if (tried.outcome != BLOCKED && tried.outcome != DRAINED) {
+        handle->ready[way] = true;
     }
-    PyObject *error = error_take();
-    if (asked != NULL) {
-        handle_end(handle, way, Py_NewRef(asked));
-    } else {
-        end_refused(handle, way);
+    if (tried.outcome == FAILURE) {
+        tried.error = error_take();
+        tried.broken = !PyErr_GivenExceptionMatches(tried.error, PyExc_Exception);
     }
-    error_put(error);
-    return true;
+    return tried;
 }
 
-/* After an event: true when the operation parked here has finished. *broken: an exception is set that is none of the
-   operation's, and the operation is parked as before. */
+/* Why an operation ends all the same whose attempt did not end it: it was asked to, or its handle was closed meanwhile.
+   NULL: it does not. Runs code of others. */
+static PyObject *
+ended_meanwhile(const Tried *tried, Operation *op, Handle *handle, int way)
+{
+    PyObject *why = operation_take_asked(op);
+    if (tried->outcome != BLOCKED && !tried->broken) {
+        Py_CLEAR(why);
+    } else if (why == NULL && op->phase == RUNNING && handle->state[way] != PARKED) {
+        handle_refuse(handle, way);
+        why = error_take();
+    }
+    return why;
+}
+
+/* It was dropped in the middle of the attempt: nobody is to be told what came of it. */
+static void
+nobody_told(Tried *tried, Operation *op, Handle *handle)
+{
+    if (tried->value != NULL && op->kind == ACCEPT) {
+        handle_keep(handle, tried->value);
+    }
+    Py_CLEAR(tried->value);
+    if (!tried->broken) {
+        Py_CLEAR(tried->error);
+    }
+    operation_let_go(op);
+}
+
+/* After an event: true when the operation parked here has finished; with `queue` poll() is to return it. *broken: an
+   exception is set that is none of the operation's. */
 bool
-handle_try_again(Handle *handle, int way, bool *broken)
+handle_try_again(Handle *handle, int way, bool queue, bool *broken)
 {
     handle->ready[way] = true;
     if (handle->state[way] != PARKED || is_running(handle, way)) {
         return false;
     }
     Operation *op = (Operation *)Py_NewRef(handle->operation[way]);
-    PyObject *value = NULL;
-    bool finished = true;
-    op->phase = RUNNING;
-    handle->ready[way] = false; /* now, not after it: another event may come while it lets the GIL go */
-    Outcome outcome = attempt(op, &value);
-    if (outcome != BLOCKED && outcome != DRAINED) {
-        handle->ready[way] = true;
-    }
-    PyObject *asked = operation_take_asked(op);
-    switch (outcome) {
-    case SUCCESS:
-    case DRAINED:
-        handle->state[way] = FINISHED | (handle->state[way] & FOR_GOOD);
-        Py_XSETREF(op->argument, value);
-        break;
-    case AGAIN: /* the waiter's next step goes on with it */
-        handle->state[way] = PASSING | (handle->state[way] & FOR_GOOD);
-        break;
-    case FAILURE:
-        if (PyErr_ExceptionMatches(PyExc_Exception)) {
-            handle_end(handle, way, error_take());
-        } else {
-            *broken = true;
-            finished = ended_meanwhile(handle, way, asked);
+    PyObject *old = NULL;
+    bool finished = false;
+    Tried tried = try_for(op, handle, way);
+    PyObject *why = ended_meanwhile(&tried, op, handle, way);
+    op->tried = 0;
+    if (op->phase != RUNNING) {
+        nobody_told(&tried, op, handle);
+    } else {
+        /* Whoever looks from here on, in the code of others or in another OS thread, sees it ended and queued, or parked. */
+        PyObject *end = tried.value != NULL ? tried.value : why != NULL ? Py_NewRef(why) : NULL;
+        uint8_t state = end == tried.value ? FINISHED : FINISHED | FAILED;
+        if (end == NULL && tried.error != NULL && !tried.broken) {
+            end = tried.error;
+            tried.error = NULL;
+            state = FINISHED | FAILED;
         }
-        break;
-    case BLOCKED:
-        finished = ended_meanwhile(handle, way, asked);
-        break;
+        if (tried.outcome == AGAIN) { /* the waiter's next step goes on with it */
+            finished = true;
+            handle->state[way] = PASSING | (handle->state[way] & FOR_GOOD);
+        } else if (end != NULL) {
+            finished = true;
+            handle->state[way] = state | (handle->state[way] & FOR_GOOD);
+            old = op->argument;
+            op->argument = end;
+        }
+        op->phase = SUSPENDED;
+        if (finished && queue) {
+            poller_queue(handle->poller, handle, way);
+        }
     }
-    op->phase = SUSPENDED;
-    Py_XDECREF(asked);
+    Py_XDECREF(old);
+    Py_XDECREF(why);
     Py_DECREF(op);
     if (handle->armed & CLOSE_LATE) {
         handle_close_late(handle);
+    }
+    if (tried.broken) {
+        error_put(tried.error);
+        *broken = true;
     }
     return finished;
 }
@@ -272,7 +260,7 @@ settle(Handle *handle)
         return 0;
     }
     handle->state[READING] = PARKED;
-    if (!handle_try_again(handle, READING, &broken) && handle->state[READING] == PARKED) {
+    if (!handle_try_again(handle, READING, false, &broken) && handle->state[READING] == PARKED) {
         handle->state[READING] = PASSING; /* poll() has returned its waiter */
     }
     return broken ? -1 : 0;
@@ -282,7 +270,7 @@ static PyObject *
 park(Handle *handle, int way, PyObject *waiter)
 {
     if (handle->first_sock) {
-        give_up_first_sock(handle);
+        sock_give_up(handle);
     }
     streak = 0;
     uint8_t state = handle->state[way];
@@ -306,17 +294,19 @@ park(Handle *handle, int way, PyObject *waiter)
         Py_RETURN_TRUE;
     }
     handle->state[way] = PARKED;
-    while (handle->ready[way]) { /* an event has come since the attempt, in another OS thread, and none will again */
+    Py_XSETREF(handle->waiter[way], Py_NewRef(waiter));
+    while (handle->ready[way] && handle->state[way] == PARKED && !is_running(handle, way)) {
+        /* An event has come since the attempt, in another OS thread, and none will again. */
         bool broken = false;
-        bool finished = handle_try_again(handle, way, &broken);
+        bool finished = handle_try_again(handle, way, false, &broken);
         if (broken) {
-            return NULL;
+            return NULL; /* it is parked all the same, and the next event ends it */
         }
         if (finished) {
+            Py_CLEAR(handle->waiter[way]);
             Py_RETURN_TRUE;
         }
     }
-    Py_XSETREF(handle->waiter[way], Py_NewRef(waiter));
     Py_RETURN_FALSE;
 }
 
@@ -371,8 +361,7 @@ close_way(Handle *handle, int way)
 {
     bool parked = handle->state[way] == PARKED && !is_running(handle, way);
     handle->state[way] |= CLOSED;
-    if (parked) {
-        end_refused(handle, way);
+    if (parked && end_refused(handle, way)) {
         poller_finish(handle->poller, handle, way);
     }
 }
@@ -558,22 +547,18 @@ leave(Handle *handle)
     return fd;
 }
 
-static int
-close_socket(Handle *handle, int fd)
-{
-    if (handle->sock == NULL) {
-        return close_descriptor(fd);
-    }
-    PyObject *done = call(handle->poller->state, handle->sock, NAME_CLOSE, NULL, NULL, NULL);
-    Py_XDECREF(done);
-    return done != NULL ? 0 : -1;
-}
-
 /* A descriptor is not closed in the middle of an attempt: the attempt would go on with its successor. */
 static bool
 in_flight(Handle *handle)
 {
-    return is_running(handle, READING) || is_running(handle, WRITING);
+    return handle->outside > 0 || is_running(handle, READING) || is_running(handle, WRITING);
+}
+
+static void
+close_late(Handle *handle, int fd)
+{
+    handle->generation = (uint32_t)fd;
+    handle->armed |= CLOSE_LATE;
 }
 
 int
@@ -590,10 +575,9 @@ handle_close(Handle *handle)
     }
     int fd = leave(handle);
     if (in_flight(handle)) {
-        handle->generation = (uint32_t)fd;
-        handle->armed |= CLOSE_LATE;
+        close_late(handle, fd);
     } else {
-        status = close_socket(handle, fd);
+        status = sock_close(handle, fd);
     }
     Py_DECREF(handle);
     return status;
@@ -608,7 +592,7 @@ handle_close_late(Handle *handle)
     }
     handle->armed &= (uint8_t)~CLOSE_LATE;
     PyObject *error = error_take();
-    if (close_socket(handle, (int)handle->generation) < 0) {
+    if (sock_close(handle, (int)handle->generation) < 0) {
         PyErr_WriteUnraisable((PyObject *)handle);
     }
     error_put(error);
@@ -620,225 +604,38 @@ close_method(PyObject *self, PyObject *Py_UNUSED(ignored))
     return handle_close((Handle *)self) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+/* In the middle of an attempt the descriptor is the attempt's: who detaches gets another one for the same socket. */
 static PyObject *
 detach_method(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     Handle *handle = (Handle *)self;
-    PyObject *sock = NULL;
+    State *state = handle->poller->state;
     if (handle->fd >= 0 && settle(handle) < 0) {
         return NULL;
     }
-    if (handle->fd < 0) {
-        PyErr_SetNone(handle->poller->state->closed_error);
-    } else {
-        sock = handle_sock(handle);
+    bool shared = handle->fd >= 0 && in_flight(handle);
+    PyObject *sock = shared ? sock_of_duplicate(handle) : handle_sock(handle);
+    if (sock == NULL) {
+        return NULL;
     }
-    if (sock != NULL) {
-        leave(handle);
+    if (handle->fd < 0) { /* code of others was faster */
+        PyErr_SetNone(state->closed_error);
+        if (shared) {
+            sock_drop(state, sock);
+        } else {
+            Py_DECREF(sock);
+        }
+        return NULL;
+    }
+    int fd = leave(handle);
+    if (!shared) {
         Py_CLEAR(handle->sock);
+    } else if (in_flight(handle)) {
+        close_late(handle, fd);
+    } else if (sock_close(handle, fd) < 0) {
+        PyErr_WriteUnraisable(self);
     }
     return sock;
-}
-
-/* The operations: check the arguments, make an awaitable. */
-
-static int
-not_negative(Py_ssize_t n, PyObject *given)
-{
-    if (n >= 0) {
-        return 0;
-    }
-    if (!PyErr_Occurred()) {
-        PyErr_Format(PyExc_ValueError, "the number of bytes to receive must not be negative, not %R", given);
-    }
-    return -1;
-}
-
-/* How many bytes `given` asks for; -1 and an exception if it is no such number. */
-static Py_ssize_t
-length(PyObject *given)
-{
-    Py_ssize_t n = PyNumber_AsSsize_t(given, NULL); /* too large becomes the largest, and that has no room later */
-    return not_negative(n, given) < 0 ? -1 : n;
-}
-
-/* How many bytes to receive into `buffer`, as the standard library counts: 0 is all of it. */
-static Py_ssize_t
-room(PyObject *buffer, PyObject *given)
-{
-    Py_buffer view;
-    Py_ssize_t n = given != NULL ? PyNumber_AsSsize_t(given, NULL) : 0;
-    if (n == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (PyObject_GetBuffer(buffer, &view, PyBUF_FULL_RO) < 0) {
-        return -1;
-    }
-    Py_ssize_t size = view.len;
-    bool readonly = view.readonly;
-    PyBuffer_Release(&view);
-    if (readonly) {
-        PyErr_SetString(PyExc_TypeError, "a writable buffer is needed");
-        return -1;
-    }
-    if (not_negative(n, given) < 0) {
-        return -1;
-    }
-    if (n > size) {
-        PyErr_Format(PyExc_ValueError, "the buffer has %zd bytes, not %R", size, given);
-        return -1;
-    }
-    return n != 0 ? n : size;
-}
-
-static PyObject *
-nothing_to_receive(Handle *handle, PyObject *result, PyObject *owner)
-{
-    PyObject *op = result != NULL ? operation_new(handle, NOTHING, result, 0, owner) : NULL;
-    Py_XDECREF(result);
-    return op;
-}
-
-static PyObject *
-recv_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (argument_count("recv", nargs, 1, 2) < 0) {
-        return NULL;
-    }
-    Py_ssize_t n = length(args[0]);
-    PyObject *owner = nargs > 1 ? args[1] : NULL;
-    if (n < 0) {
-        return NULL;
-    }
-    if (n == 0) {
-        return nothing_to_receive((Handle *)self, PyBytes_FromStringAndSize(NULL, 0), owner);
-    }
-    return operation_new((Handle *)self, RECV, NULL, n, owner);
-}
-
-static PyObject *
-recv_into_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (argument_count("recv_into", nargs, 1, 3) < 0) {
-        return NULL;
-    }
-    Py_ssize_t n = room(args[0], nargs > 1 ? args[1] : NULL);
-    PyObject *owner = nargs > 2 ? args[2] : NULL;
-    if (n < 0) {
-        return NULL;
-    }
-    if (n == 0) {
-        return nothing_to_receive((Handle *)self, PyLong_FromLong(0), owner);
-    }
-    return operation_new((Handle *)self, RECV_INTO, args[0], n, owner);
-}
-
-static PyObject *
-recvfrom_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (argument_count("recvfrom", nargs, 1, 2) < 0) {
-        return NULL;
-    }
-    Py_ssize_t n = length(args[0]);
-    return n < 0 ? NULL : operation_new((Handle *)self, RECVFROM, NULL, n, nargs > 1 ? args[1] : NULL);
-}
-
-static PyObject *
-recvfrom_into_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (argument_count("recvfrom_into", nargs, 1, 3) < 0) {
-        return NULL;
-    }
-    Py_ssize_t n = room(args[0], nargs > 1 ? args[1] : NULL);
-    return n < 0 ? NULL : operation_new((Handle *)self, RECVFROM_INTO, args[0], n, nargs > 2 ? args[2] : NULL);
-}
-
-static PyObject *
-accept_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (argument_count("accept", nargs, 0, 1) < 0) {
-        return NULL;
-    }
-    return operation_new((Handle *)self, ACCEPT, NULL, 0, nargs > 0 ? args[0] : NULL);
-}
-
-static PyObject *
-wait_readable_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (argument_count("wait_readable", nargs, 0, 1) < 0) {
-        return NULL;
-    }
-    return operation_new((Handle *)self, WAIT_READABLE, NULL, 0, nargs > 0 ? args[0] : NULL);
-}
-
-static PyObject *
-send_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (argument_count("send", nargs, 1, 2) < 0) {
-        return NULL;
-    }
-    return operation_new((Handle *)self, SEND, args[0], 0, nargs > 1 ? args[1] : NULL);
-}
-
-static PyObject *
-sendall_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (argument_count("sendall", nargs, 1, 2) < 0) {
-        return NULL;
-    }
-    return operation_new((Handle *)self, SENDALL, args[0], 0, nargs > 1 ? args[1] : NULL);
-}
-
-/* Operations with several arguments keep them in a tuple. */
-static PyObject *
-with_arguments(PyObject *self, Kind kind, PyObject *const *args, Py_ssize_t count, PyObject *owner)
-{
-    PyObject *arguments = PyTuple_New(count);
-    if (arguments == NULL) {
-        return NULL;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyTuple_SET_ITEM(arguments, i, Py_NewRef(args[i]));
-    }
-    PyObject *op = operation_new((Handle *)self, kind, arguments, 0, owner);
-    Py_DECREF(arguments);
-    return op;
-}
-
-static PyObject *
-sendto_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (argument_count("sendto", nargs, 2, 3) < 0) {
-        return NULL;
-    }
-    return with_arguments(self, SENDTO, args, 2, nargs > 2 ? args[2] : NULL);
-}
-
-static PyObject *
-sendfile_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (argument_count("sendfile", nargs, 3, 4) < 0) {
-        return NULL;
-    }
-    return with_arguments(self, SENDFILE, args, 3, nargs > 3 ? args[3] : NULL);
-}
-
-static PyObject *
-connect_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (argument_count("connect", nargs, 1, 2) < 0) {
-        return NULL;
-    }
-    return operation_new((Handle *)self, CONNECT, args[0], 0, nargs > 1 ? args[1] : NULL);
-}
-
-static PyObject *
-wait_writable_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (argument_count("wait_writable", nargs, 0, 1) < 0) {
-        return NULL;
-    }
-    return operation_new((Handle *)self, WAIT_WRITABLE, NULL, 0, nargs > 0 ? args[0] : NULL);
 }
 
 /* The type. */
@@ -911,22 +708,10 @@ handle_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-#define OPERATION(name, text) \
-    {#name, (PyCFunction)(void (*)(void))name##_method, METH_FASTCALL, PyDoc_STR(text)}
+#define CALL(name, text) {#name, (PyCFunction)(void (*)(void))name##_method, METH_FASTCALL, PyDoc_STR(text)},
 
 static PyMethodDef handle_methods[] = {
-    OPERATION(recv, "Receive 1 to n bytes; b'' at the end of the stream."),
-    OPERATION(recv_into, "Receive into a buffer; return how many bytes."),
-    OPERATION(recvfrom, "Receive a datagram and its sender."),
-    OPERATION(recvfrom_into, "Receive a datagram into a buffer; return its length there and its sender."),
-    OPERATION(accept, "Take a connection: its handle and the peer's address."),
-    OPERATION(wait_readable, "Wait until a receive or an accept would not block."),
-    OPERATION(send, "Send some of the data; return how many bytes the kernel took."),
-    OPERATION(sendall, "Send all of the data."),
-    OPERATION(sendto, "Send one datagram to a numeric address."),
-    OPERATION(sendfile, "Send up to count bytes of a file from an offset on."),
-    OPERATION(connect, "Connect to a numeric address."),
-    OPERATION(wait_writable, "Wait until a send would not block."),
+    FOR_EACH_CALL(CALL)
     {"close", close_method, METH_NOARGS, PyDoc_STR("End both operations with Closed, unregister, close.")},
     {"detach", detach_method, METH_NOARGS, PyDoc_STR("As close, but give the open socket back.")},
     FACE_METHODS(reading),

@@ -43,12 +43,12 @@ error_put(PyObject *error)
 }
 
 static const char *const name_texts[NAMES] = {
-    [NAME_ACCEPT] = "accept",
+    [NAME_CLOSED_MARK] = "_closed",
+    [NAME_IO_REFS] = "_io_refs",
     [NAME_ATTACH] = "attach",
     [NAME_BYTES_SENT] = "bytes_sent",
     [NAME_CLOSE] = "close",
     [NAME_CONNECT_EX] = "connect_ex",
-    [NAME_DETACH] = "detach",
     [NAME_FAMILY] = "family",
     [NAME_FILENO] = "fileno",
     [NAME_PROTO] = "proto",
@@ -109,7 +109,7 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyObject *
+PyObject *
 taken_from(const char *module, const char *name)
 {
     PyObject *found = NULL;
@@ -175,7 +175,6 @@ execute(PyObject *module)
         {&state->exhausted_error, "pollers.operation", "Exhausted"},
         {&state->stats_class, "pollers.operation", "Stats"},
         {&state->unsupported_error, "io", "UnsupportedOperation"},
-        {&state->socket_class, "socket", "socket"},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(wanted); i++) {
         *wanted[i].object = taken_from(wanted[i].module, wanted[i].name);
@@ -190,7 +189,7 @@ execute(PyObject *module)
         }
     }
     state->fileno_only = PyTuple_Pack(1, state->names[NAME_FILENO]);
-    if (state->fileno_only == NULL) {
+    if (state->fileno_only == NULL || socks_learn(state) < 0) {
         return -1;
     }
     return make_types(module, state) < 0 ? -1 : register_fork_hook(module);
@@ -210,6 +209,10 @@ traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->unsupported_error);
     Py_VISIT(state->stats_class);
     Py_VISIT(state->socket_class);
+    Py_VISIT(state->socket_base);
+    Py_VISIT(state->base_accept);
+    Py_VISIT(state->base_close);
+    Py_VISIT(state->base_detach);
     Py_VISIT(state->fileno_only);
     return 0;
 }
@@ -232,6 +235,10 @@ clear(PyObject *module)
     Py_CLEAR(state->unsupported_error);
     Py_CLEAR(state->stats_class);
     Py_CLEAR(state->socket_class);
+    Py_CLEAR(state->socket_base);
+    Py_CLEAR(state->base_accept);
+    Py_CLEAR(state->base_close);
+    Py_CLEAR(state->base_detach);
     Py_CLEAR(state->fileno_only);
     for (int name = 0; name < NAMES; name++) {
         Py_CLEAR(state->names[name]);

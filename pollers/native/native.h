@@ -66,12 +66,12 @@ typedef struct Operation Operation;
 
 /* Names of attributes, made once: the interpreter finds methods by the identity of their names. */
 typedef enum {
-    NAME_ACCEPT,
+    NAME_CLOSED_MARK,
+    NAME_IO_REFS,
     NAME_ATTACH,
     NAME_BYTES_SENT,
     NAME_CLOSE,
     NAME_CONNECT_EX,
-    NAME_DETACH,
     NAME_FAMILY,
     NAME_FILENO,
     NAME_PROTO,
@@ -94,7 +94,9 @@ typedef struct {
     PyObject *exhausted_error;
     PyObject *unsupported_error;
     PyObject *stats_class;
-    PyObject *socket_class;
+    PyTypeObject *socket_class; /* socket.socket, in Python */
+    PyTypeObject *socket_base;  /* _socket.socket, in C */
+    PyObject *base_accept, *base_close, *base_detach; /* methods of that */
     PyObject *fileno_only;   /* ("fileno",): the keywords for it */
     PyObject *names[NAMES];
     Poller *pollers;         /* all there are, for the fork hook; they leave when they die */
@@ -145,7 +147,8 @@ struct Handle {
     uint8_t state[WAYS];
     bool ready[WAYS];        /* false: known to block until the next event */
     uint8_t armed;
-    uint8_t finished;        /* bits 1 << way: poll() is to return it */
+    uint8_t finished : 2;    /* bits 1 << way: poll() is to return it */
+    uint8_t outside : 6;     /* attempts that have let the GIL go */
     uint16_t family : 13;
     uint16_t queued : 1;     /* in the poller's list of finished ones */
     uint16_t made_sock : 1;  /* we have made a socket object once */
@@ -188,6 +191,7 @@ struct Operation {
     uint64_t kind : 4;
     uint64_t phase : 2;
     uint64_t asked : 1;      /* to end with that error, if the attempt that is under way does not end it */
+    uint64_t tried : 1;      /* RUNNING: it is not its own step that makes the attempt */
     uint64_t begun : 1;      /* CONNECT: connect(2) was called; SENDALL: `argument` is a view of our own */
 };
 
@@ -211,13 +215,13 @@ extern PyType_Spec operation_spec;
 PyObject *operation_new(Handle *handle, Kind kind, PyObject *argument, Py_ssize_t count, PyObject *owner);
 const char *operation_name(Kind kind);
 void operations_free(State *state);
+void operation_let_go(Operation *op);
 int operation_ask(Operation *op, PyObject *error);
 PyObject *operation_take_asked(Operation *op);
 
 /* handle.c */
 extern PyType_Spec handle_spec, writing_spec;
 Handle *handle_new(Poller *poller, int fd, PyObject *sock, int family, bool drains);
-PyObject *handle_sock(Handle *handle);
 PyObject *handle_direction(Handle *handle, int way);
 PyObject *handle_describe(Handle *handle, int way);
 int handle_close(Handle *handle);
@@ -226,8 +230,34 @@ void handle_refuse(Handle *handle, int way);
 void handle_release(Handle *handle, int way);
 void handle_end(Handle *handle, int way, PyObject *error);
 bool handle_leave(Handle *handle);
-bool handle_try_again(Handle *handle, int way, bool *broken);
+bool handle_try_again(Handle *handle, int way, bool queue, bool *broken);
 void handle_keep(Handle *handle, PyObject *accepted);
+
+/* sock.c */
+int socks_learn(State *state);
+PyObject *handle_sock(Handle *handle);
+PyObject *sock_of(State *state, int fd);
+PyObject *sock_of_duplicate(Handle *handle);
+void sock_drop(State *state, PyObject *sock);
+void sock_give_up(Handle *handle);
+int sock_close(Handle *handle, int fd);
+
+/* calls.c */
+#define FOR_EACH_CALL(do)                                                                                             \
+    do(recv, "Receive 1 to n bytes; b'' at the end of the stream.")                                                   \
+    do(recv_into, "Receive into a buffer; return how many bytes.")                                                    \
+    do(recvfrom, "Receive a datagram and its sender.")                                                                \
+    do(recvfrom_into, "Receive a datagram into a buffer; return its length there and its sender.")                    \
+    do(accept, "Take a connection: its handle and the peer's address.")                                               \
+    do(wait_readable, "Wait until a receive or an accept would not block.")                                           \
+    do(send, "Send some of the data; return how many bytes the kernel took.")                                         \
+    do(sendall, "Send all of the data.")                                                                              \
+    do(sendto, "Send one datagram to a numeric address.")                                                             \
+    do(sendfile, "Send up to count bytes of a file from an offset on.")                                               \
+    do(connect, "Connect to a numeric address.")                                                                      \
+    do(wait_writable, "Wait until a send would not block.")
+#define DECLARE_CALL(name, text) PyObject *name##_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+FOR_EACH_CALL(DECLARE_CALL)
 
 /* poller.c */
 extern PyType_Spec poller_spec;
@@ -245,6 +275,7 @@ PyObject *call(State *state, PyObject *object, Name name, PyObject *first, PyObj
 PyObject *error_take(void);
 void error_put(PyObject *error);
 int argument_count(const char *name, Py_ssize_t given, Py_ssize_t least, Py_ssize_t most);
+PyObject *taken_from(const char *module, const char *name);
 int close_descriptor(int fd);
 
 #endif

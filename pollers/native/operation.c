@@ -55,6 +55,7 @@ operation_new(Handle *handle, Kind kind, PyObject *argument, Py_ssize_t count, P
     op->phase = NEW;
     op->asked = 0;
     op->begun = 0;
+    op->tried = 0;
     PyObject_GC_Track(op);
     return (PyObject *)op;
 }
@@ -99,21 +100,30 @@ operations_free(State *state)
     state->free_count = 0;
 }
 
-/* Let go of what it kept alive. Runs code of others. */
-static void
-let_go(Operation *op)
+/* Let go of what it kept alive; what an attempt works with, when that is over. Runs code of others. */
+void
+operation_let_go(Operation *op)
 {
     op->phase = DONE;
+    if (op->tried) {
+        return;
+    }
     Py_CLEAR(op->argument);
     Py_CLEAR(op->owner);
 }
 
-/* It ends where it was suspended: its way is free again, and an accepted connection is kept. */
+/* It ends where it was suspended: its way is free again, and an accepted connection is kept. In the middle of an attempt
+   that poll() makes it ends as well, and handle_try_again() sees to what comes of that. */
 static void
 abandon(Operation *op)
 {
     int way = way_of(op->kind);
     Handle *handle = op->handle;
+    if (op->tried) {
+        op->phase = DONE;
+        handle_release(handle, way);
+        return;
+    }
     PyObject *value = op->argument;
     bool accepted = op->kind == ACCEPT && (handle->state[way] & (FINISHED | FAILED)) == FINISHED;
     op->argument = NULL;
@@ -123,6 +133,20 @@ abandon(Operation *op)
         handle_keep(handle, value);
     }
     Py_XDECREF(value);
+}
+
+/* It is thrown into, or closed. In the middle of its own step there is nobody who could. */
+static int
+drop(Operation *op)
+{
+    if (op->phase == RUNNING && !op->tried) {
+        PyErr_SetString(PyExc_ValueError, "operation already executing");
+        return -1;
+    }
+    if (op->phase == RUNNING || op->phase == SUSPENDED) {
+        abandon(op);
+    }
+    return 0;
 }
 
 /* Whatever ends a sendall early carries how far it had come. */
@@ -144,7 +168,7 @@ fail(Operation *op)
     if (op->kind == SENDALL) {
         tell_bytes_sent(op, error);
     }
-    let_go(op);
+    operation_let_go(op);
     error_put(error);
     return PYGEN_ERROR;
 }
@@ -152,7 +176,7 @@ fail(Operation *op)
 static PySendResult
 succeed(Operation *op, PyObject *value, PyObject **result)
 {
-    let_go(op);
+    operation_let_go(op);
     *result = value;
     return PYGEN_RETURN;
 }
@@ -262,7 +286,7 @@ resume(Operation *op, PyObject **result)
     op->phase = RUNNING; /* from here on code of others may run, and must not end it a second time */
     if (state == PASSING) {
         handle->state[way] = OFFERED;
-        handle->finished &= (uint8_t)~(1 << way);
+        handle->finished &= ~(1u << way) & 3;
         Py_CLEAR(handle->waiter[way]);
         return go(op, result);
     }
@@ -278,6 +302,22 @@ resume(Operation *op, PyObject **result)
         return fail(op);
     }
     return succeed(op, value, result);
+}
+
+/* Somebody awaits what another awaits, or what has ended: not his business, and whoever was first goes on. */
+static PyObject *
+refuse_again(Operation *op)
+{
+    PyErr_Format(PyExc_RuntimeError, "this operation %s awaited already", op->phase == DONE ? "has been" : "is being");
+    return NULL;
+}
+
+/* What `yield from` and `await` call first. Taken and not begun it may be asked again: some ask twice in a row. */
+static PyObject *
+operation_iter(PyObject *self)
+{
+    Operation *op = (Operation *)self;
+    return op->phase == NEW ? Py_NewRef(self) : refuse_again(op);
 }
 
 static PySendResult
@@ -300,7 +340,7 @@ operation_am_send(PyObject *self, PyObject *sent, PyObject **result)
     case DONE:
         break;
     }
-    *result = Py_NewRef(Py_None);
+    *result = Py_NewRef(Py_None); /* as of a generator: who awaits it again is refused before */
     return PYGEN_RETURN;
 }
 
@@ -388,12 +428,8 @@ operation_throw(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (argument_count("throw", nargs, 1, 3) < 0) {
         return NULL;
     }
-    if (op->phase == RUNNING) {
-        PyErr_SetString(PyExc_ValueError, "operation already executing");
+    if (drop(op) < 0) {
         return NULL;
-    }
-    if (op->phase == SUSPENDED) {
-        abandon(op);
     }
     set_thrown(args, nargs); /* in any case an exception is set now */
     fail(op);
@@ -404,14 +440,10 @@ static PyObject *
 operation_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     Operation *op = (Operation *)self;
-    if (op->phase == RUNNING) {
-        PyErr_SetString(PyExc_ValueError, "operation already executing");
+    if (drop(op) < 0) {
         return NULL;
     }
-    if (op->phase == SUSPENDED) {
-        abandon(op);
-    }
-    let_go(op);
+    operation_let_go(op);
     Py_RETURN_NONE;
 }
 
@@ -444,7 +476,7 @@ operation_clear(PyObject *self)
     if (op->phase == SUSPENDED) {
         abandon(op);
     }
-    let_go(op);
+    operation_let_go(op);
     return 0;
 }
 
@@ -456,12 +488,13 @@ operation_dealloc(PyObject *self)
     State *state = handle->poller->state;
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, operation_dealloc) /* an owner may be an operation, which has an owner */
     if (op->phase == SUSPENDED) {
         PyObject *error = error_take();
         abandon(op);
         error_put(error);
     }
-    let_go(op);
+    operation_let_go(op);
     if (state->free_count < FREE_MAX) {
         op->owner = (PyObject *)state->free;
         state->free = op;
@@ -471,6 +504,7 @@ operation_dealloc(PyObject *self)
     }
     Py_DECREF(handle); /* the last of it may take the poller with it, hence not earlier */
     Py_DECREF(type);
+    Py_TRASHCAN_END
 }
 
 static PyMethodDef operation_methods[] = {
@@ -487,9 +521,9 @@ static PyType_Slot operation_slots[] = {
     {Py_tp_clear, operation_clear},
     {Py_tp_repr, operation_repr},
     {Py_tp_methods, operation_methods},
-    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iter, operation_iter},
     {Py_tp_iternext, operation_iternext},
-    {Py_am_await, PyObject_SelfIter},
+    {Py_am_await, operation_iter},
     {Py_am_send, operation_am_send},
     {0, NULL},
 };

@@ -55,20 +55,26 @@ make_room(Poller *poller, int fd)
     if (fd < poller->handles_size) {
         return 0;
     }
-    int size = poller->handles_size > 0 ? poller->handles_size : 64;
-    while (size <= fd) {
-        size = size > INT_MAX / 2 ? INT_MAX : 2 * size;
+    /* Twice what there was, but no more than numbers there are, whatever number somebody calls a descriptor. */
+    size_t size = poller->handles_size > 0 ? (size_t)poller->handles_size : 64;
+    while (size <= (size_t)fd) {
+        size *= 2;
     }
-    Handle **handles = PyMem_Realloc(poller->handles, (size_t)size * sizeof *handles);
+    size = size > INT_MAX ? INT_MAX : size;
+    if ((size_t)fd >= size) {
+        PyErr_Format(PyExc_OverflowError, "fd %d is more than there can be", fd);
+        return -1;
+    }
+    Handle **handles = PyMem_Realloc(poller->handles, size * sizeof *handles);
     if (handles == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    for (int i = poller->handles_size; i < size; i++) {
+    for (size_t i = (size_t)poller->handles_size; i < size; i++) {
         handles[i] = NULL;
     }
     poller->handles = handles;
-    poller->handles_size = size;
+    poller->handles_size = (int)size;
     return 0;
 }
 
@@ -243,7 +249,7 @@ drain_wakeups(Poller *poller)
 void
 poller_queue(Poller *poller, Handle *handle, int way)
 {
-    handle->finished |= (uint8_t)(1 << way);
+    handle->finished |= 1u << way & 3;
     if (handle->queued) {
         return;
     }
@@ -297,7 +303,7 @@ take_finished(Poller *poller)
             continue;
         }
         int way = handle->finished & 1 << READING ? READING : WRITING;
-        handle->finished &= (uint8_t)~(1 << way);
+        handle->finished &= ~(1u << way) & 3;
         if (handle->waiter[way] != NULL) {
             PyList_SET_ITEM(waiters, taken++, Py_NewRef(handle->waiter[way]));
         }
@@ -359,11 +365,15 @@ handle_event(Poller *poller, Handle *handle, uint32_t bits)
     if (bits & ~(uint32_t)WATCHED) {
         handle->armed &= (uint8_t)~DRAINS; /* the end may be queued behind the data, and no second edge will tell */
     }
-    if (bits != EPOLLIN && handle_try_again(handle, WRITING, &broken)) {
-        poller_queue(poller, handle, WRITING);
+    if (bits != EPOLLIN) {
+        handle_try_again(handle, WRITING, true, &broken);
     }
-    if (!broken && bits != EPOLLOUT && (handle_leave(handle) || handle_try_again(handle, READING, &broken))) {
-        poller_queue(poller, handle, READING);
+    if (!broken && bits != EPOLLOUT) {
+        if (handle_leave(handle)) {
+            poller_queue(poller, handle, READING);
+        } else {
+            handle_try_again(handle, READING, true, &broken);
+        }
     }
     return !broken;
 }

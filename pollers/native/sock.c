@@ -1,0 +1,188 @@
+/* The standard library's socket objects, and whose their descriptors are.
+
+   socket.socket is a class in Python on top of one in C. A signal handler may raise in the middle of any call of Python's,
+   and a socket object that dies closes its descriptor, which then may be a stranger's. So descriptors are put into socket
+   objects, taken out and closed by calls of C alone; where a finalizer may run in them, what it has changed is looked at. */
+
+#include "native.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+int
+socks_learn(State *state)
+{
+    state->socket_class = (PyTypeObject *)taken_from("socket", "socket");
+    state->socket_base = (PyTypeObject *)taken_from("_socket", "socket");
+    if (state->socket_class == NULL || state->socket_base == NULL) {
+        return -1;
+    }
+    if (!PyType_Check(state->socket_class) || !PyType_IsSubtype(state->socket_class, state->socket_base)) {
+        PyErr_SetString(PyExc_ImportError, "socket.socket is no socket of CPython's");
+        return -1;
+    }
+    state->base_accept = PyObject_GetAttrString((PyObject *)state->socket_base, "_accept");
+    state->base_close = PyObject_GetAttrString((PyObject *)state->socket_base, "close");
+    state->base_detach = PyObject_GetAttrString((PyObject *)state->socket_base, "detach");
+    return state->base_accept != NULL && state->base_close != NULL && state->base_detach != NULL ? 0 : -1;
+}
+
+/* What socket.socket notes in Python, beside what C does. */
+static int
+mark(State *state, PyObject *sock, bool closed)
+{
+    PyObject *none = PyLong_FromLong(0);
+    int status = -1;
+    if (none != NULL && (closed || PyObject_SetAttr(sock, state->names[NAME_IO_REFS], none) == 0)) {
+        status = PyObject_SetAttr(sock, state->names[NAME_CLOSED_MARK], closed ? Py_True : Py_False);
+    }
+    Py_XDECREF(none);
+    return status;
+}
+
+/* Take the descriptor out of a socket object, which would otherwise close it. */
+void
+sock_drop(State *state, PyObject *sock)
+{
+    PyObject *error = error_take();
+    PyObject *fd = PyObject_CallOneArg(state->base_detach, sock);
+    if (fd == NULL || mark(state, sock, true) < 0) {
+        PyErr_WriteUnraisable(sock);
+    }
+    Py_XDECREF(fd);
+    Py_DECREF(sock);
+    error_put(error);
+}
+
+/* Make a socket object for an open descriptor, which is the object's from then on. */
+PyObject *
+sock_of(State *state, int fd)
+{
+    PyObject *nothing = PyTuple_New(0);
+    PyObject *number = nothing != NULL ? PyLong_FromLong(fd) : NULL;
+    PyObject *keywords = number != NULL ? PyDict_New() : NULL;
+    PyObject *sock = NULL;
+    if (keywords != NULL && PyDict_SetItem(keywords, PyTuple_GET_ITEM(state->fileno_only, 0), number) == 0) {
+        sock = state->socket_base->tp_new(state->socket_class, nothing, NULL);
+    }
+    if (sock != NULL && (mark(state, sock, false) < 0 || state->socket_base->tp_init(sock, nothing, keywords) < 0)) {
+        sock_drop(state, sock);
+        sock = NULL;
+    }
+    Py_XDECREF(keywords);
+    Py_XDECREF(number);
+    Py_XDECREF(nothing);
+    return sock;
+}
+
+static int
+make_non_blocking(State *state, PyObject *sock)
+{
+    PyObject *done = call(state, sock, NAME_SETBLOCKING, Py_False, NULL, NULL);
+    Py_XDECREF(done);
+    return done != NULL ? 0 : -1;
+}
+
+/* Return the handle's socket object. */
+PyObject *
+handle_sock(Handle *handle)
+{
+    State *state = handle->poller->state;
+    while (handle->sock == NULL) {
+        int fd = handle->fd;
+        if (fd < 0) {
+            PyErr_SetNone(state->closed_error);
+            return NULL;
+        }
+        PyObject *sock = sock_of(state, fd);
+        if (sock == NULL) {
+            return NULL;
+        }
+        if (make_non_blocking(state, sock) < 0) {
+            sock_drop(state, sock);
+            return NULL;
+        }
+        if (handle->fd != fd || handle->sock != NULL) { /* a finalizer was here */
+            sock_drop(state, sock);
+            continue;
+        }
+        handle->sock = sock;
+        handle->first_sock = !handle->made_sock;
+        handle->made_sock = 1;
+    }
+    return Py_NewRef(handle->sock);
+}
+
+/* Return a socket object for another descriptor of the same socket. */
+PyObject *
+sock_of_duplicate(Handle *handle)
+{
+    State *state = handle->poller->state;
+    int fd = fcntl(handle->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    PyObject *sock = sock_of(state, fd);
+    if (sock == NULL) {
+        PyObject *error = error_take();
+        if (close_descriptor(fd) < 0) {
+            PyErr_Clear();
+        }
+        error_put(error);
+        return NULL;
+    }
+    if (make_non_blocking(state, sock) < 0) {
+        Py_CLEAR(sock);
+    }
+    return sock;
+}
+
+/* A connection that begins to wait gives up the socket object that was made to set it up, so that an idle one has not
+   to pay for a setsockopt() at its start. Only the first, and only when nobody else holds it. */
+void
+sock_give_up(Handle *handle)
+{
+    if (handle->sock != NULL && Py_REFCNT(handle->sock) == 1) {
+        PyObject *sock = handle->sock;
+        handle->sock = NULL;
+        handle->first_sock = 0;
+        sock_drop(handle->poller->state, sock);
+    }
+}
+
+/* Whether files that socket.makefile() has made are still open: the last of them closes the socket. */
+static bool
+has_files(State *state, PyObject *sock)
+{
+    PyObject *count = PyObject_GetAttr(sock, state->names[NAME_IO_REFS]);
+    long files = count != NULL ? PyLong_AsLong(count) : 0;
+    Py_XDECREF(count);
+    PyErr_Clear();
+    return files > 0;
+}
+
+/* Close the handle's socket, whose descriptor was `fd`. */
+int
+sock_close(Handle *handle, int fd)
+{
+    State *state = handle->poller->state;
+    PyObject *sock = handle->sock;
+    if (sock == NULL) {
+        return close_descriptor(fd);
+    }
+    Py_INCREF(sock);
+    PyObject *done;
+    if (!Py_IS_TYPE(sock, state->socket_class)) { /* somebody's own class may do more */
+        done = call(state, sock, NAME_CLOSE, NULL, NULL, NULL);
+    } else if (mark(state, sock, true) < 0) {
+        done = NULL;
+    } else if (has_files(state, sock)) {
+        done = Py_NewRef(Py_None);
+    } else {
+        done = PyObject_CallOneArg(state->base_close, sock);
+    }
+    Py_DECREF(sock);
+    Py_XDECREF(done);
+    return done != NULL ? 0 : -1;
+}

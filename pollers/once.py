@@ -1,0 +1,70 @@
+"""Operations that are awaited once: an object stands before a generator, and hands it out to the first who asks.
+
+A generator cannot tell that a second thread steps it, and one that has ended returns None as if that were its result.
+Knows neither sockets nor pollers. There is the same in C, which costs a third.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from collections.abc import Callable, Generator
+from typing import Any, ParamSpec
+
+P = ParamSpec("P")
+
+
+class _Once:
+    """What `yield from` and `await` take, once."""
+
+    __slots__ = ("_steps", "_taken")
+
+    def __init__(self, steps: Generator[Any, None, Any]) -> None:
+        self._steps: Generator[Any, None, Any] | None = steps
+
+    def __iter__(self) -> Generator[Any, None, Any]:
+        steps = self._steps
+        if steps is None:
+            how = "has been" if self._taken.gi_frame is None else "is being"
+            raise RuntimeError(f"this operation {how} awaited already")
+        self._taken: Any = steps
+        self._steps = None
+        return steps
+
+    __await__ = __iter__
+
+    def close(self) -> None:
+        """Drop it before its first step, on purpose."""
+        if self._steps is not None:
+            iter(self)
+        self._taken.close()
+
+    def __repr__(self) -> str:
+        steps: Any = self._steps or self._taken
+        how = "not begun" if self._steps is not None else "ended" if steps.gi_frame is None else "awaited"
+        return f"<operation {steps.__qualname__}, {how}>"
+
+
+def _once(func: Callable[P, Generator[Any, None, Any]]) -> Callable[P, _Once]:
+    """Make a generator function one whose generators are handed out once."""
+
+    @functools.wraps(func)
+    def made(*args: P.args, **kwargs: P.kwargs) -> _Once:
+        return _Once(func(*args, **kwargs))
+
+    return made
+
+
+def _in_c() -> Any:
+    if os.environ.get("SOCKET2_NATIVE") == "0":
+        return None
+    try:
+        return importlib.import_module("._once", __package__)
+    except ImportError:
+        return None
+
+
+_compiled = _in_c()
+Once: Any = _Once if _compiled is None else _compiled.Once
+once: Any = _once if _compiled is None else _compiled.once
