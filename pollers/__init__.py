@@ -35,6 +35,7 @@ from .options import OPTIONS, get_option, option_call, prepare_listener
 from .passing import receive_descriptors, send_descriptors
 from .ready import ready
 from .unbound import adopt, local_address
+from .unique import Unique
 
 __all__ = [
     "CHECKING",
@@ -51,6 +52,7 @@ __all__ = [
     "Operation",
     "Poller",
     "Stats",
+    "Unique",
     "adopt",
     "available",
     "bytes_sent",

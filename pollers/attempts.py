@@ -17,6 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .operation import Address, Exhausted, system_error
+from .unbound import local_address
 
 if TYPE_CHECKING:
     from .readiness import Handle
@@ -161,13 +162,17 @@ def _sendfile_without_sigpipe(to: int, fd: int, offset: int, count: int) -> int:
 
 
 def connect(handle: Handle, progress: list[Any]) -> None:
-    """`progress` is [address, begun]: once begun, connect(2) is asked again how it stands."""
-    address, begun = progress
+    """`progress` is [address, begun, any port]: once begun, connect(2) is asked again how it stands."""
+    address, begun, any_port = progress
     sock = handle.sock
+    if not begun:
+        progress[2] = any_port = _may_get_any_port(sock)
     if begun and (failure := handle.failure or sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
         raise system_error(failure)
     number = sock.connect_ex(address)
     if number == 0 or (begun and number == errno.EISCONN):
+        if any_port and _is_its_own_peer(sock):
+            raise system_error(errno.ECONNREFUSED)
         handle.begin_anew()
         return
     if number == errno.EAGAIN:
@@ -180,6 +185,22 @@ def connect(handle: Handle, progress: list[Any]) -> None:
         raise BlockingIOError(number, os.strerror(number))
     progress[1] = True
     raise system_error(number)
+
+
+def _may_get_any_port(sock: socket.socket) -> bool:
+    return (
+        sock.type == socket.SOCK_STREAM
+        and sock.family in (socket.AF_INET, socket.AF_INET6)
+        and not local_address(sock)[1]
+    )
+
+
+def _is_its_own_peer(sock: socket.socket) -> bool:
+    """TCP lets a socket connect to itself: when nobody listens there, and that was the free port it was given."""
+    try:
+        return bool(sock.getsockname() == sock.getpeername())
+    except OSError:
+        return False  # it has ended already
 
 
 def wait_readable(handle: Handle, _: None) -> None:

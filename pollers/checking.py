@@ -16,13 +16,14 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from .operation import Address, Operation, Poller, Stats
+from .unique import Unique
 from .watched import Watched, name_and_place, place
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 
-class CheckedDirection:
+class CheckedDirection(Unique):
     """A direction, with the place where the operation in it was made. Parks itself on the real one."""
 
     __slots__ = (
@@ -124,7 +125,7 @@ class CheckedDirection:
         return f"<checked {self.describe()}>"
 
 
-class CheckedHandle:
+class CheckedHandle(Unique):
     """A handle whose operations are watched from the call that makes them to the step that ends them."""
 
     __slots__ = ("_checked", "inner", "reading", "writing")
@@ -240,7 +241,7 @@ class _drive:
             direction.resumed()
 
 
-class Checked:
+class Checked(Unique):
     """Wraps any poller; to its user it is that poller, slower and stricter."""
 
     def __init__(self, inner: Poller) -> None:

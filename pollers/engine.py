@@ -17,12 +17,13 @@ from . import closing
 from .attempts import DRAINS
 from .operation import FINISHED, FORKED, PARKED, Address, Closed, Stats
 from .readiness import READABLE, WRITABLE, Direction, Handle
+from .unique import Unique
 
 # No back end is asked to wait longer than this at a time: some refuse, and poll() may return early.
 WAIT_MAX_S = 86400.0
 
 
-class Engine:
+class Engine(Unique):
     """A poller over a back end: subclasses say how to arm, to forget and to wait."""
 
     name = ""

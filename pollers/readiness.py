@@ -32,6 +32,7 @@ from .operation import (
     Operation,
     system_error,
 )
+from .unique import Unique
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -44,7 +45,7 @@ READABLE = 0x001
 WRITABLE = 0x004
 
 
-class Direction:
+class Direction(Unique):
     """One half of a handle: the record of the operation in it, made once and used by each in turn."""
 
     __slots__ = ("attempt", "handle", "ready", "state", "value", "waiter")
@@ -246,7 +247,7 @@ class Writing(Direction):
         return error
 
 
-class Handle:
+class Handle(Unique):
     """A socket and its two directions."""
 
     __slots__ = ("armed", "failure", "fd", "identity", "poller", "reading", "sock", "writing")
@@ -332,7 +333,7 @@ class Handle:
 
     def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
         self.writing.ready = True  # what an earlier attempt saw says nothing about this one
-        return Once(self.writing.operate(attempts.connect, [address, False], owner))
+        return Once(self.writing.operate(attempts.connect, [address, False, False], owner))
 
     def wait_writable(self, owner: object = None, /) -> Operation[None]:
         return Once(self.writing.operate(attempts.wait_writable, None, owner))

@@ -54,7 +54,8 @@ def connect(
 
     `where`: "host:port" with a name or a literal address, no host for this one (":80"); "[::1]:80"; a UNIX path, which
     has a "/" in it or is a pathlib.Path; "@name" or a leading NUL for an abstract one; what addr() found. `family`:
-    "inet" or "inet6" for those addresses only. `options`: as in setopt(), set before it is connected.
+    "inet" or "inet6" for those addresses only. `options`: as in setopt(), set before it is connected; nodelay is True
+    unless they say otherwise.
 
     Several addresses are tried at intervals of `delay_s` seconds, the families in turn, until the first one answers
     (RFC 8305): one that does not answer costs 250 ms. When none does, OSError names each with its reason; it is of
@@ -87,7 +88,8 @@ def listen(where: Host, port: Port = None, backlog: int | None = None, **options
 
     `where`: as in connect(), but that no host (":8000"), None or "*" is every IPv4 interface, and "[::]:8000" every
     IPv6 one (with v6only=False, of both families). Port 0 is any free one. A UNIX path that a dead server has left
-    behind is taken over. `backlog` and errors as in TCP.listen(); `options` as in setopt(), set before it is bound.
+    behind is taken over. `backlog` and errors as in TCP.listen(); `options` as in setopt(), set before it is bound;
+    nodelay is True unless they say otherwise, and what is accepted has it as the listener does.
     """
     sock, host, port = _made(where, port, "tcp", options, place_of(sys._getframe(1)))
     assert isinstance(sock, TCP)
@@ -126,7 +128,7 @@ def _made(where: Host, port: Port, type: str, options: dict[str, Any], made_at: 
     elif family is None:
         name = host[0] if isinstance(host, tuple) else host
         family = "inet6" if isinstance(name, str) and ":" in name else "inet"
-    made = make(family, type, None, None)
+    made = make(family, type, None, None, nodelay=type == "tcp" and "nodelay" not in options)
     sock = TCP(made, None, made_at) if type == "tcp" else UDP(made, made_at)
     try:
         for option, value in options.items():

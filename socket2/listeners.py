@@ -50,13 +50,19 @@ def _split(host: Host, port: Port) -> tuple[Host, Port, str | None]:
 
 
 @operation
-def listen_at(host: Host, port: Port, backlog: int | None, reuse_port: bool) -> Generator[Any, None, list[TCP]]:
+def listen_at(
+    host: Host, port: Port, backlog: int | None, reuse_port: bool, nodelay: bool = True
+) -> Generator[Any, None, list[TCP]]:
     """Return a listening socket for each address of a host. OSError, socket.gaierror."""
     answers = []
     for query in queries_of(host, port):
         addresses = yield from resolve(query)
         answers.append(addresses)
-    return listen(bind(answers, reuse_port), backlog)
+    bound = bind(answers, reuse_port)
+    for sock in bound:
+        if not nodelay and sock.family != "unix":
+            sock.setopt("nodelay", False)
+    return listen(bound, backlog)
 
 
 def listen(bound: list[TCP], backlog: int | None) -> list[TCP]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .sharing import Crew
 
 
-class Scheduler:
+class Scheduler(pollers.Unique):
     """A poller, the timers, the ready queue and the live threads."""
 
     def __init__(self, poller: Poller | None = None) -> None:

@@ -15,6 +15,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+import pollers
 from pollers import Cancelled, Closed, Operation, operation
 
 from .accepting import Room, accept, accept_in_turn, drain
@@ -42,7 +43,7 @@ _EVENTS_PER_TURN = 256
 CLEANUP_S = 1.0
 
 
-class Server:
+class Server(pollers.Unique):
     """Accepts connections and starts `handler(conn)` in a thread for each; a function of any kind that can be a thread.
 
     When that thread ends the connection is closed. What it raises concerns nobody else, and is logged as
@@ -97,21 +98,30 @@ class Server:
     # Accepting.
 
     def listen(
-        self, host: Host = None, port: Port = None, *, backlog: int | None = None, reuse_port: bool = False
+        self,
+        host: Host = None,
+        port: Port = None,
+        *,
+        backlog: int | None = None,
+        reuse_port: bool = False,
+        nodelay: bool = True,
     ) -> Operation[None]:
         """Listen on all addresses of a host, and accept from now on. May be called for several.
 
         `host`, `port` as in addr(), of both families: None for any interface, "localhost" for both loopback addresses.
         Without a port, `host` may also be a place as in listen(): "host:port", "[::1]:port", a UNIX path. Port 0, or
         none, is one free port, the same for all of them. `backlog` as in TCP.listen(). `reuse_port`: several processes
-        may listen there, and the kernel spreads connections over them (SO_REUSEPORT, socket(7)). OSError when an
-        address is in use or not ours, socket.gaierror; then nothing listens.
+        may listen there, and the kernel spreads connections over them (SO_REUSEPORT, socket(7)). `nodelay` is for
+        the connections, as in tcp(). OSError when an address is in use or not ours, socket.gaierror; then nothing
+        listens.
         """
-        return self._listen(host, port, backlog, reuse_port)
+        return self._listen(host, port, backlog, reuse_port, nodelay)
 
     @operation
-    def _listen(self, host: Host, port: Port, backlog: int | None, reuse_port: bool) -> Generator[Any, None, None]:
-        listeners = yield from listen_at(host, port, backlog, reuse_port)
+    def _listen(
+        self, host: Host, port: Port, backlog: int | None, reuse_port: bool, nodelay: bool
+    ) -> Generator[Any, None, None]:
+        listeners = yield from listen_at(host, port, backlog, reuse_port, nodelay)
         try:
             while listeners:
                 self.add(listeners.pop(0))

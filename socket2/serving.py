@@ -32,6 +32,7 @@ def serve(
     listeners: Sequence[TCP | socket.socket] = (),
     backlog: int | None = None,
     reuse_port: bool = False,
+    nodelay: bool = True,
     max_connections: int | None = None,
     first_request_s: float = FIRST_REQUEST_S,
     grace_s: float = GRACE_S,
@@ -52,13 +53,13 @@ def serve(
     server = Server(handler, max_connections=max_connections, first_request_s=first_request_s)
     for listener in listeners:
         check_listener(listener)
-    return _serve(server, (host, port, backlog, reuse_port), listeners, duration(grace_s), signals, ready)
+    return _serve(server, (host, port, backlog, reuse_port, nodelay), listeners, duration(grace_s), signals, ready)
 
 
 @operation
 def _serve(
     server: Server,
-    where: tuple[Host, Port, int | None, bool],
+    where: tuple[Host, Port, int | None, bool, bool],
     listeners: Sequence[TCP | socket.socket],
     grace_s: float,
     signals: Iterable[int],
@@ -89,7 +90,7 @@ def _serve(
 
 @operation
 def _listen(
-    server: Server, where: tuple[Host, Port, int | None, bool], listeners: Sequence[TCP | socket.socket]
+    server: Server, where: tuple[Host, Port, int | None, bool, bool], listeners: Sequence[TCP | socket.socket]
 ) -> Generator[Any, None, None]:
     """Have the server listen; if it has been stopped by then, nothing is left open."""
     rest = [adopt_listener(listener) for listener in listeners]

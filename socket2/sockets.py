@@ -10,6 +10,7 @@ import errno
 import socket
 import sys
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import pollers
@@ -37,6 +38,8 @@ Side: TypeAlias = Literal["read", "write"]
 AGAIN_S = 0.001
 AGAIN_MAX_S = 0.05
 
+NODELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
 _places: dict[tuple[str, int], str] = {}
 
 
@@ -62,7 +65,7 @@ class Setup:
         self.senders = Turns()
 
 
-class Socket:
+class Socket(pollers.Unique):
     """The base of TCP, UDP and RAW. Closed by `with`, by close(), or, with a ResourceWarning, by being forgotten.
 
     It belongs to the loop in which it is first received from, sent with, connected or accepted on. Whatever is
@@ -322,16 +325,25 @@ class Socket:
         return f"<{type(self).__name__} fd {self.fileno()}, {self.family} {here}{there}>"
 
 
-def make(family: str, kind: str, protocol: str | int | None, fileno: int | None) -> socket.socket:
-    """Make the standard library's socket, or take over a descriptor that has to be of the right kind."""
+def make(
+    family: str, kind: str, protocol: str | int | None, fileno: int | None, *, nodelay: bool = False
+) -> socket.socket:
+    """Make the standard library's socket, or take over a descriptor that has to be of the right kind.
+
+    `nodelay`: a new one, if it is no UNIX socket, does not wait for more before it sends a small piece.
+    """
     if fileno is not None:
         sock = adopt(fileno)
         if sock.type != names.number(names.TYPES, kind, "type"):
             sock.detach()
             raise ValueError(f"descriptor {fileno} is no {kind} socket")
         return sock
-    return socket.socket(
+    sock = socket.socket(
         names.number(names.FAMILIES, family, "family"),
         names.number(names.TYPES, kind, "type"),
         names.protocol_number(protocol, kind, family),
     )
+    if nodelay and family != "unix":
+        with suppress(OSError):  # a protocol that has no such option
+            sock.setsockopt(*NODELAY, 1)
+    return sock

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import pollers
 from pollers import Busy, Closed, Operation, operation
 
 from .buffer import BLOCK, Buffer, joined
@@ -60,7 +61,7 @@ class _Claim:
         self.lock.release()
 
 
-class Stream:
+class Stream(pollers.Unique):
     """A stream socket and a buffer for what comes. Made by stream().
 
     One thread may receive while another sends; a second one in the same direction gets Busy, which names the first,

@@ -17,7 +17,7 @@ from pollers import Busy, Closed, Exhausted, Handle, Operation, operation
 from .addr import Address, Host, Port, Query, resolve
 from .locking import lock
 from .native import shortcut
-from .sockets import AGAIN_MAX_S, AGAIN_S, Socket, make, place_of
+from .sockets import AGAIN_MAX_S, AGAIN_S, NODELAY, Socket, make, place_of
 from .waiting import persist
 
 if TYPE_CHECKING:
@@ -156,6 +156,8 @@ class TCP(Socket):
         old, handle = self._std, self._handle
         sock = socket.socket(old.family, old.type, old.proto)
         try:
+            with suppress(OSError):
+                sock.setsockopt(*NODELAY, old.getsockopt(*NODELAY))
             for option in self._set_up().options:
                 sock.setsockopt(*option)
             with lock:
@@ -255,7 +257,7 @@ class TCP(Socket):
 
     @operation
     def _send_blocks(self, file: IO[bytes], offset: int, count: int | None) -> Generator[Any, None, int]:
-        if offset:
+        if offset or _can_seek(file):
             file.seek(offset)
         sent = 0
         try:
@@ -291,9 +293,14 @@ def _raise_last(failures: list[tuple[Address, OSError]]) -> None:
         del last, failure
 
 
-def tcp(family: str = "inet", protocol: str | int | None = None, *, fileno: int | None = None) -> TCP:
-    """Make a TCP socket of the family "inet" or "inet6"; or take over the open descriptor `fileno`.
+def tcp(
+    family: str = "inet", protocol: str | int | None = None, *, fileno: int | None = None, nodelay: bool = True
+) -> TCP:
+    """Make a TCP socket of the family "inet" or "inet6"; or take over the open descriptor `fileno`, as it is.
+
+    A new one sends small pieces at once (TCP_NODELAY), and so do the connections that it accepts: with `nodelay=False`
+    the kernel may keep them back until the peer has acknowledged what was sent before, as long as 40 ms.
 
     ValueError for an unknown family or protocol, or a descriptor of another type; OSError from socket(2).
     """
-    return TCP(make(family, "tcp", protocol, fileno), None, place_of(sys._getframe(1)))
+    return TCP(make(family, "tcp", protocol, fileno, nodelay=nodelay), None, place_of(sys._getframe(1)))

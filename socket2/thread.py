@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import pollers
 from pollers import STREAK_MAX, Cancelled, Operation, operation
 
 from .locking import lock
@@ -61,7 +62,7 @@ def over_at_once() -> Pass | None:
     return Pass("others come first")
 
 
-class Thread:
+class Thread(pollers.Unique):
     """A coroutine thread. Made by newthread()."""
 
     __slots__ = (

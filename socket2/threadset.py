@@ -12,6 +12,7 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import Any
 
+import pollers
 from pollers import Cancelled, Operation, operation
 
 from .locking import lock
@@ -47,7 +48,7 @@ class _Member(Join):
             (current_member() if now else self.thread.scheduler).interrupt(self.thread, error)
 
 
-class threadset:
+class threadset(pollers.Unique):
     """Threads that end together: `async with threadset() as ts: ts.newthread(func); await ts.join()`.
 
     The first thread that fails has the others cancelled, and the block interrupted at its wait. The error is raised by

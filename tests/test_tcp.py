@@ -918,3 +918,16 @@ def test_currentthread_is_whose_turn_it_is() -> None:
     for _ in range(3):
         newthread(worker)
     assert socket2.start() is True
+
+
+@pytest.mark.parametrize("offset", [0, 3])
+def test_sendfile_begins_at_the_offset_wherever_the_file_is(offset: int) -> None:
+    one, two = socket.socketpair()
+    with two, unix(fileno=one.detach()) as sock, tempfile.TemporaryFile() as real:
+        real.write(b"0123456789")
+        memory = io.BytesIO(b"0123456789")
+        for file in (real, memory):
+            file.seek(7)
+            assert run(sock.sendfile, file, offset, 5) == 5
+            assert two.recv(10) == b"0123456789"[offset : offset + 5]
+            assert file.tell() == offset + 5

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import pollers
 from pollers import Closed
 
 from ..sockets import Socket
@@ -24,7 +25,7 @@ Done = tuple[int | None, Message | None]
 """(1, None), or (None, err)."""
 
 
-class Object(Generic[S]):
+class Object(pollers.Unique, Generic[S]):
     """The base of TCP, UDP and UNIX objects. Closed by close(), by `with`, or, with a warning, by being forgotten."""
 
     __slots__ = ("_any", "_class", "_closed", "_family", "_made_at", "_options", "_sock", "_timeouts")

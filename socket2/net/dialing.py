@@ -190,7 +190,11 @@ def _first_of(to: Destination, addresses: list[str], tell: Tell) -> Generator[An
             tell(_RACE_EVENTS[event], *where)
 
     try:
-        return (yield from connect_to_first(_literals(addresses, to.port), {}, to.attempt_s, _MADE_AT, told_of))
+        return (
+            yield from connect_to_first(
+                _literals(addresses, to.port), {"nodelay": False}, to.attempt_s, _MADE_AT, told_of
+            )
+        )
     except OSError as error:
         if not failures:
             raise
@@ -209,7 +213,7 @@ def _literals(addresses: list[str], port: int) -> list[Address]:
 def _attempt(to: Destination, address: str, tell: Tell) -> Generator[Any, None, TCP]:
     version = isIP(address)
     tell("connectionAttempt", address, to.port, version)
-    conn = tcp("inet6" if version == 6 else "inet")
+    conn = tcp("inet6" if version == 6 else "inet", nodelay=False)
     try:
         if to.local is not None:
             _bind(conn, *to.local)

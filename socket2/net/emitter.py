@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pyee.base import EventEmitter
 
+import pollers
 from pollers import operation
 
 from ..coroutines import is_coroutine, steps_of
@@ -23,7 +24,7 @@ from ..waits import Wait
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Emitter(EventEmitter):
+class Emitter(pollers.Unique, EventEmitter):
     """An event emitter. `on`, `once`, `emit`, `listeners` and the rest as in pyee; these are Node's spellings."""
 
     _put_off: tuple[Callable[[], Any], ...] = ()

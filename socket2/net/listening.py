@@ -148,7 +148,7 @@ def _of_port(options: Mapping[str, Any]) -> Listener:
 
 def _bound(family: str, host: str, port: int, backlog: int, options: Mapping[str, Any]) -> TCP:
     try:
-        sock = tcp(family)
+        sock = tcp(family, nodelay=False)
     except OSError as error:
         raise described(error, "socket", host, port) from None
     try:

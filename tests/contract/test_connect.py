@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,31 @@ def test_unix_path_where_nobody_is(driver: Driver, tmp_path: Path) -> None:
     client = driver.attach(socket.socket(socket.AF_UNIX))
     with pytest.raises(FileNotFoundError):
         driver.run(does(client.connect(str(tmp_path / "nobody"))))
+
+
+IP_LOCAL_PORT_RANGE = 51  # ip(7): since Linux 6.3
+
+
+def test_connected_to_itself_by_chance(driver: Driver) -> None:
+    """Where nobody listens, and that is the free port it is given."""
+    sock = socket.socket()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = free.getsockname()
+    client = driver.attach(sock)
+    try:
+        sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("I", address[1] << 16 | address[1]))
+    except OSError:
+        pytest.skip("a port cannot be chosen on this system")
+    task = driver.spawn(does(client.connect(address)))
+    driver.until(lambda: task.done)
+    assert isinstance(task.error, ConnectionRefusedError)
+
+
+def test_connected_to_itself_on_purpose(driver: Driver) -> None:
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    client = driver.attach(sock)
+    driver.run(does(client.connect(sock.getsockname())))
+    driver.run(does(client.sendall(b"hello")))
+    assert driver.run(does(client.recv(10))) == b"hello"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
+import pickle
 import signal
 import socket
 import threading
@@ -357,3 +359,12 @@ def test_describe_says_what_goes_on(driver: Driver) -> None:
         task = driver.spawn(does(handle.recv(10)))
         assert f"recv on fd {handle.fileno()}" in task.waiting_on.describe()
         assert "recv" in repr(task.waiting_on)
+
+
+@pytest.mark.parametrize("make_copy", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_what_there_is_once_is_not_copied(driver: Driver, make_copy: Callable[[object], object]) -> None:
+    handle, peer = driver.half()
+    with peer:
+        for it in (driver.poller, handle, handle.reading, handle.writing):
+            with pytest.raises(TypeError):
+                make_copy(it)

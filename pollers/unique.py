@@ -1,0 +1,14 @@
+"""What there is once: a copy would be a second owner of the same descriptor, whose end is the first one's."""
+
+from __future__ import annotations
+
+from typing import NoReturn, SupportsIndex
+
+
+class Unique:
+    """Not to be copied, nor pickled."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> NoReturn:
+        raise TypeError(f"cannot copy or pickle {type(self).__name__!r} object")
