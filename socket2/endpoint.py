@@ -128,7 +128,7 @@ def _made(where: Host, port: Port, type: str, options: dict[str, Any], made_at: 
     elif family is None:
         name = host[0] if isinstance(host, tuple) else host
         family = "inet6" if isinstance(name, str) and ":" in name else "inet"
-    made = make(family, type, None, None, nodelay=type == "tcp" and "nodelay" not in options)
+    made = make(family, type, None, None)
     sock = TCP(made, None, made_at) if type == "tcp" else UDP(made, made_at)
     try:
         for option, value in options.items():

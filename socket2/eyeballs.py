@@ -69,7 +69,7 @@ def _connect_to(
     address: Address, options: dict[str, Any], made_at: str, opened: list[TCP]
 ) -> Generator[Any, None, TCP]:
     """Connect a new socket, which is in `opened` from its beginning, and is closed if it cannot be connected."""
-    sock = TCP(make(address.family, "tcp", None, None, nodelay="nodelay" not in options), None, made_at)
+    sock = TCP(make(address.family, "tcp", None, None), None, made_at)
     opened.append(sock)
     try:
         for name, value in options.items():

@@ -10,7 +10,6 @@ import errno
 import socket
 import sys
 import warnings
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import pollers
@@ -325,25 +324,16 @@ class Socket(pollers.Unique):
         return f"<{type(self).__name__} fd {self.fileno()}, {self.family} {here}{there}>"
 
 
-def make(
-    family: str, kind: str, protocol: str | int | None, fileno: int | None, *, nodelay: bool = False
-) -> socket.socket:
-    """Make the standard library's socket, or take over a descriptor that has to be of the right kind.
-
-    `nodelay`: a new one, if it is no UNIX socket, does not wait for more before it sends a small piece.
-    """
+def make(family: str, kind: str, protocol: str | int | None, fileno: int | None) -> socket.socket:
+    """Make the standard library's socket, or take over a descriptor that has to be of the right kind."""
     if fileno is not None:
         sock = adopt(fileno)
         if sock.type != names.number(names.TYPES, kind, "type"):
             sock.detach()
             raise ValueError(f"descriptor {fileno} is no {kind} socket")
         return sock
-    sock = socket.socket(
+    return socket.socket(
         names.number(names.FAMILIES, family, "family"),
         names.number(names.TYPES, kind, "type"),
         names.protocol_number(protocol, kind, family),
     )
-    if nodelay and family != "unix":
-        with suppress(OSError):  # a protocol that has no such option
-            sock.setsockopt(*NODELAY, 1)
-    return sock

@@ -73,6 +73,7 @@ class TCP(Socket):
             query = self._query(host, port)  # type: ignore[arg-type]
             pollers.prepare_listener(self._std)
             self._bind(query)
+        self._send_at_once()
         self._std.listen(socket.SOMAXCONN if backlog is None else backlog)
 
     def accept(self) -> Operation[TCP]:
@@ -112,6 +113,7 @@ class TCP(Socket):
         addresses = yield from resolve(query)
         if self._is_connected():
             return (yield from self._connect_to(addresses[0]))  # EISCONN, and the connection stays
+        self._send_at_once()
         bound = self._std.getsockname() if self._is_bound() else None
         failures: list[tuple[Address, OSError]] = []
         for address in addresses:
@@ -133,6 +135,13 @@ class TCP(Socket):
                 failures[-1][1].add_note(f"and there was no fresh socket to try on with: {error}")
                 break
         _raise_last(failures)
+
+    def _send_at_once(self) -> None:
+        """Set TCP_NODELAY, which connections inherit, unless it was set to something."""
+        chosen = self._setup is not None and any(option[:2] == NODELAY for option in self._setup.options)
+        if not chosen and self.family != "unix":
+            with suppress(OSError):  # a protocol that has no such option
+                self._std.setsockopt(*NODELAY, 1)
 
     def _is_connected(self) -> bool:
         """Whether there is a connection to lose, or a listener."""
@@ -298,9 +307,12 @@ def tcp(
 ) -> TCP:
     """Make a TCP socket of the family "inet" or "inet6"; or take over the open descriptor `fileno`, as it is.
 
-    A new one sends small pieces at once (TCP_NODELAY), and so do the connections that it accepts: with `nodelay=False`
-    the kernel may keep them back until the peer has acknowledged what was sent before, as long as 40 ms.
+    Once it connects or listens it sends small pieces at once (TCP_NODELAY), and so does what it accepts. With
+    `nodelay=False` the kernel may keep them until the peer has acknowledged what was sent before, as long as 40 ms.
 
     ValueError for an unknown family or protocol, or a descriptor of another type; OSError from socket(2).
     """
-    return TCP(make(family, "tcp", protocol, fileno, nodelay=nodelay), None, place_of(sys._getframe(1)))
+    sock = TCP(make(family, "tcp", protocol, fileno), None, place_of(sys._getframe(1)))
+    if not nodelay:
+        sock.setopt("nodelay", False)
+    return sock

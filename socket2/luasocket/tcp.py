@@ -42,7 +42,10 @@ class TCP(Named, StreamObject):
         self._failed = False  # the last attempt
 
     def _make(self, family: str, fileno: int | None = None) -> Connection:
-        return Connection(make(family, "tcp", None, fileno), None, self._made_at)
+        made = Connection(make(family, "tcp", None, fileno), None, self._made_at)
+        if fileno is None:
+            made.setopt("nodelay", False)  # as Lua has it; else it is ours to set
+        return made
 
     def getpeername(self) -> tuple[str | None, int | Message | None, str | None]:
         """Return (ip, port, family) of the peer: "inet" or "inet6"; or (None, err, None)."""

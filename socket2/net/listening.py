@@ -148,10 +148,11 @@ def _of_port(options: Mapping[str, Any]) -> Listener:
 
 def _bound(family: str, host: str, port: int, backlog: int, options: Mapping[str, Any]) -> TCP:
     try:
-        sock = tcp(family, nodelay=False)
+        sock = tcp(family)
     except OSError as error:
         raise described(error, "socket", host, port) from None
     try:
+        sock.setopt("nodelay", False)  # as in Node; else it is ours to set
         if family == "inet6":
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(bool(options.get("ipv6Only"))))
         if options.get("reusePort"):
