@@ -47,11 +47,14 @@ class Scheduler(pollers.Unique):
 
     def enqueue(self, thread: Thread) -> None:
         """`thread` goes on when its turn comes."""
-        self.ready.append(thread)
         member = local.member
         # Outside a thread this may be a signal handler, and the loop asleep; or another member sleeps for all.
         if member is None or member.current is None or (self.crew is not None and self.crew.leader is not member):
+            self.poller.wakeup()  # raises here, if at all, where nothing has changed
+            self.ready.append(thread)
             self.poller.wakeup()
+        else:
+            self.ready.append(thread)
 
     def take_ready(self) -> deque[Thread]:
         ready, self.ready = self.ready, deque()  # of these one, if a signal handler appends in between
@@ -61,7 +64,9 @@ class Scheduler(pollers.Unique):
         """Raise `error` in `thread` at the wait it is in, or at its next one if that has finished."""
         with lock:
             if self.end_wait(thread, error):
-                self.enqueue(thread)
+                self.ready.append(thread)  # here: where that has not raised, this does not
+                if local.member is None or local.member.current is None or self.crew is not None:
+                    self.poller.wakeup()
 
     def end_wait(self, thread: Thread, error: BaseException) -> bool:
         """End the wait that `thread` is in with `error`; False: that will be raised at its next one, if it has one."""
@@ -150,6 +155,7 @@ class Scheduler(pollers.Unique):
 
     def post(self, call: Callable[[], Any]) -> None:
         """Have the loop make a call between two steps. From any OS thread or signal handler."""
+        self.poller.wakeup()  # raises here, if at all, where nothing has changed
         self.inbox.append(call)
         self.poller.wakeup()
 

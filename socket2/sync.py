@@ -66,8 +66,10 @@ class _Line:
     def call(self, result: Any = None) -> _Place | None:
         """Wake the first who still waits; return its place."""
         while self._places:
-            place, _ = self._places.popitem(last=False)
-            if place.finish(result):
+            place = next(iter(self._places))
+            woken = place.finish(result)  # where the stack ends, this raises, and the place is kept
+            del self._places[place]
+            if woken:
                 return place
         return None
 

@@ -55,18 +55,23 @@ class Wait:
         with lock:
             if self.done:
                 return False
-            waiter = self._end()
-            self.finished = True
-            self.result = result
+            waiter = self.waiter
             if waiter is not None:
+                # Before anything changes: where the stack or the memory ends, this raises, and the wait goes on.
                 waiter.scheduler.enqueue(waiter)
+                waiter.scheduler.hopeless -= self.hopeless
+            self.waiter = None
+            self.done = self.finished = True
+            self.result = result
             return True
 
     def fail(self, error: BaseException) -> bool:
         """End the wait by raising `error` in its thread. False: it had ended before."""
         with lock:
-            self.error = error if not self.done else self.error
-            return self.finish()
+            if not self.finish():
+                return False
+            self.error = error
+            return True
 
     @operation
     def wait(self) -> Generator[Any, None, Any]:
@@ -85,12 +90,11 @@ class Wait:
         finally:
             del error  # whose traceback has this frame: no cycle
 
-    def _end(self) -> Thread | None:
+    def _end(self) -> None:
         waiter, self.waiter = self.waiter, None
         self.done = True
         if waiter is not None:
             waiter.scheduler.hopeless -= self.hopeless
-        return waiter
 
     def __repr__(self) -> str:
         return f"<{self.purpose}>"

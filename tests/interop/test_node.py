@@ -118,11 +118,13 @@ def test_node_pauses(node: str, place: str) -> None:
             with Program([node, PEER, "pause", await listening(server, place)]) as peer:
                 conn = await server.accept()
                 conn.resume()
-                assert conn.write(given(BIG)) is False
+                written = 1
+                while conn.write(given(BIG)):  # a kernel may have room for a lot, and Node may read meanwhile
+                    written += 1
                 assert conn.writableLength > 0
                 await conn.wait("drain")
                 conn.end()
-                assert await said(peer) == sha(given(BIG))
+                assert await said(peer) == sha(given(BIG) * written)
 
     run(main)
 
