@@ -141,7 +141,10 @@ class threadset(pollers.Unique):
         self._close()
         if self._alive:
             self._owner._add_join(Outlasting(self._all_ended))  # if it has not ended itself
-        self._raise_after(error)
+        try:
+            self._raise_after(error)
+        finally:
+            self._interruption = None  # whose traceback leads here
 
     @operation
     def __aenter__(self) -> Generator[Any, None, threadset]:
@@ -154,11 +157,15 @@ class threadset(pollers.Unique):
     ) -> Generator[Any, None, None]:
         self._cancel(now=False)
         interruption = yield from self._all_ended(close=True)
-        if interruption is not None:
-            if not isinstance(error, Cancelled) or error is self._interruption:
-                self._raise(interruption)
-            self._owner.scheduler.interrupt(self._owner, interruption)  # one at a time
-        self._raise_after(error)
+        try:
+            if interruption is not None:
+                if not isinstance(error, Cancelled) or error is self._interruption:
+                    self._raise(interruption)
+                self._owner.scheduler.interrupt(self._owner, interruption)  # one at a time
+            self._raise_after(error)
+        finally:
+            self._interruption = None  # whose traceback leads here
+            del interruption
 
     @operation
     def _all_ended(self, close: bool = False) -> Generator[Any, None, BaseException | None]:
@@ -279,6 +286,8 @@ class threadset(pollers.Unique):
             self._open = False
             self._members.clear()  # and their errors, whose tracebacks may lead here
             self._forgive()
+            if self._interruption is not None:
+                self._interruption.meant_for = None  # no cycle of the two
 
     def _forgive(self) -> None:
         if self._interruption is not None:
