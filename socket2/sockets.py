@@ -7,6 +7,7 @@ up, and inherited by a forked child. Timeouts and turns are here, the operations
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import sys
 import warnings
@@ -178,7 +179,12 @@ class Socket(pollers.Unique):
 
     def getsockopt(self, level: int, option: int, length: int = 0) -> int | bytes:
         """As socket.getsockopt()."""
-        return self._std.getsockopt(level, option, length) if length else self._std.getsockopt(level, option)
+        value = self._std.getsockopt(level, option, length) if length else self._std.getsockopt(level, option)
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR) and value and isinstance(value, int):
+            told = getattr(self._handle, "told", None)  # the kernel tells once: receives and sends have to know, too
+            if told is not None:
+                told(OSError(value, os.strerror(value)))
+        return value
 
     def setopt(self, name: str, value: Any) -> None:
         """Set an option by its name: `sock.setopt("nodelay", True)`. setsockopt(2), socket(7), tcp(7), ipv6(7).

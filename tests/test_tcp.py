@@ -931,3 +931,21 @@ def test_sendfile_begins_at_the_offset_wherever_the_file_is(offset: int) -> None
             assert run(sock.sendfile, file, offset, 5) == 5
             assert two.recv(10) == b"0123456789"[offset : offset + 5]
             assert file.tell() == offset + 5
+
+
+def test_a_reset_that_getsockopt_has_told_is_one_to_receives_and_sends() -> None:
+    one, two = socket.socketpair()
+    with two, unix(fileno=one.detach()) as sock:
+        if not hasattr(sock.handle, "told"):
+            pytest.skip("this poller cannot be told")
+
+        def main() -> Any:
+            yield from sock.sendall(b"not received")
+            two.close()
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+            with pytest.raises(ConnectionResetError):
+                yield from sock.recv(10)
+            with pytest.raises(ConnectionResetError):
+                yield from sock.sendall(b"x")
+
+        run(main)
