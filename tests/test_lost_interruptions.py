@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from socket2 import Cancelled, Event, Queue, currentthread, newthread, run, sleep, threadset, timeout
+from socket2 import Cancelled, Event, Queue, currentthread, newthread, run, sleep, threadset, timeout, waits
 
 Steps = Generator[Any, Any, Any]
 
@@ -183,3 +183,32 @@ def test_equal_deadlines_are_the_outer_ones() -> None:
         assert outer.expired
 
     run(main)
+
+
+def test_leaving_a_line_of_turns_compares_with_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+
+    class Counted(waits.Wait):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return self is other
+
+        __hash__ = waits.Wait.__hash__
+
+    monkeypatch.setattr(waits, "Wait", Counted)
+
+    def main() -> Steps:
+        turns = waits.Turns()
+        yield from turns.take("turn")
+        threads = [newthread(turns.take, "turn") for _ in range(100)]
+        for thread in reversed(threads):
+            thread.cancel()
+        for thread in threads:
+            with pytest.raises(Cancelled):
+                yield from thread.join()
+
+    run(main)
+    assert compared <= 100
