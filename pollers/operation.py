@@ -56,12 +56,18 @@ class Closed(OSError):
     def __init__(self, message: str = "the socket is closed") -> None:
         super().__init__(errno.EBADF, message)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.strerror,), self.__dict__ or None
+
 
 class Busy(OSError):
     """Another operation is in flight in this direction of the socket. That one goes on; this one did nothing."""
 
     def __init__(self, message: str = "another thread is using this direction of the socket") -> None:
         super().__init__(errno.EBUSY, message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.strerror,), self.__dict__ or None
 
 
 class Exhausted(OSError):

@@ -61,9 +61,19 @@ def text_of(sockaddr: Any) -> str:
     if isinstance(sockaddr, str):
         return "@" + sockaddr[1:] if sockaddr.startswith("\0") else sockaddr
     host, port = sockaddr[0], sockaddr[1]
+    if len(sockaddr) > 3 and sockaddr[3] and "%" not in host:
+        host = f"{host}%{_scope(sockaddr[3])}"
     if not port:
         return str(host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _scope(index: int) -> str:
+    """The name of an interface, its number when it has none (any more)."""
+    try:
+        return socket.if_indextoname(index)
+    except (OSError, OverflowError):
+        return str(index)
 
 
 class AddressList(Sequence[Address]):
@@ -154,6 +164,8 @@ class Query:
             raise TypeError(f"a host is a string, None, False or an AddressList, not {host!r}")
         if family != "unix" and isinstance(host, str) and "\0" in host:
             raise ValueError("a host name has no NUL in it")
+        if family != "unix" and isinstance(host, str):
+            _check_name(host)
 
     def at_once(self) -> AddressList | None:
         """Return the answer if nothing has to be looked up, else None."""
@@ -192,6 +204,8 @@ class Query:
     def _ask(self, host: Any, flags: int) -> AddressList:
         port = None if self._type == socket.SOCK_RAW else self.port  # there are none below UDP and TCP
         found = socket.getaddrinfo(host, port, self._family, self._type, self._protocol, self._flags | flags)
+        if not found:  # which getaddrinfo(3) does not give, but what stands in for it may
+            raise socket.gaierror(socket.EAI_NONAME, f"{host!r} has no address")
         kinds = names.TYPES
         return AddressList(
             Address(
@@ -215,6 +229,17 @@ def _of_sockaddr(address: tuple[Any, ...]) -> tuple[Any, Any]:
     return host, port
 
 
+def _check_name(host: str) -> None:
+    """UnicodeError, a ValueError, for what getaddrinfo() would refuse to ask for: an empty or overlong label."""
+    if host not in ("", "*", "<broadcast>"):
+        try:
+            host.encode("idna")
+        except UnicodeEncodeError as error:
+            raise error.with_traceback(None) from None
+        except UnicodeError as error:
+            raise UnicodeError(f"{host!r} cannot be a name: {error}") from None
+
+
 def _checked_port(port: Port) -> int | str:
     if port is None:
         return 0
@@ -222,7 +247,7 @@ def _checked_port(port: Port) -> int | str:
         if not port.isdecimal():
             return port
         port = int(port)
-    if not isinstance(port, int):
+    if isinstance(port, bool) or not isinstance(port, int):
         raise TypeError(f"a port is a number or a service name, not {port!r}")
     if not 0 <= port <= 65535:
         raise OverflowError(f"a port is from 0 to 65535, not {port}")

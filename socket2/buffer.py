@@ -27,7 +27,7 @@ class IncompleteRead(EOFError):
         self.partial = partial
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.what, self.partial)
+        return type(self), (self.what, self.partial), self.__dict__
 
 
 class LimitExceeded(OSError):
@@ -39,7 +39,7 @@ class LimitExceeded(OSError):
         self.max_bytes = max_bytes
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.what, self.max_bytes)
+        return type(self), (self.what, self.max_bytes), self.__dict__
 
 
 class Buffer:

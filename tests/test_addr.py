@@ -626,3 +626,27 @@ def test_a_forked_child_looks_up_on_its_own(resolver: Resolver) -> None:
             await thread.join()
 
     run(main)
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".invalid", "a..b", ".a", "\ud800"])
+def test_what_cannot_be_a_name_is_refused_by_the_call(host: str) -> None:
+    with pytest.raises(ValueError, match="idna|name|codec"):
+        socket2.addr(host, 1)
+
+
+def test_a_bool_is_no_port() -> None:
+    with pytest.raises(TypeError):
+        socket2.addr("127.0.0.1", True)
+
+
+def test_an_empty_answer_is_a_gaierror(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args: [])
+    with pytest.raises(socket.gaierror):
+        look_up("peer.test", 80)
+
+
+def test_the_text_of_an_address_keeps_its_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "if_indextoname", lambda index: "eth0")
+    assert str(socket2.Address("inet6", "tcp", "tcp", None, ("fe80::1", 80, 0, 2))) == "[fe80::1%eth0]:80"
+    assert str(socket2.Address("inet6", "tcp", "tcp", None, ("fe80::1", 0, 0, 2))) == "fe80::1%eth0"
+    assert str(socket2.Address("inet6", "tcp", "tcp", None, ("::1", 80, 0, 0))) == "[::1]:80"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import array
+import copy
+import pickle
 import sys
 from typing import Any
 
 import pytest
 
+import socket2
 from socket2 import LimitExceeded
 from socket2.buffer import BLOCK, Buffer, joined
 
@@ -215,3 +218,21 @@ def test_pieces_are_asked_for_as_they_are_sent() -> None:
     blocks = joined(pieces())
     next(blocks)
     assert asked == [0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        socket2.Closed("mine"),
+        socket2.Busy("yours"),
+        socket2.IncompleteRead("a line", b"par"),
+        socket2.LimitExceeded("a line", 5),
+        socket2.Cancelled("now"),
+    ],
+)
+def test_exceptions_survive_pickle_and_copy(error: BaseException) -> None:
+    error.bytes_sent = 7  # type: ignore[attr-defined]
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(other) is type(error)
+        assert (str(other), other.args, vars(other)) == (str(error), error.args, vars(error))
+        assert getattr(other, "errno", None) == getattr(error, "errno", None)

@@ -4,46 +4,63 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Generator
-from typing import Any
+from typing import Any, TypeAlias
 
 from pollers import operation
 
 from ..addr import Address, Query, resolve
-from .messages import NO_NAME
+from .messages import NO_NAME, NO_SERVICE
+
+Asked: TypeAlias = "list[Query] | OSError"
+"""What to look up; or the error that it is, when there can be no such name or port."""
 
 
-def queries(host: str, port: int | str | None, type: str, family: str | None) -> list[Query]:
+def queries(host: str, port: int | str | None, type: str, family: str | None) -> Asked:
     """What to look up. `family` None: of any; the loopback interface then has an address in each.
 
-    TypeError for what is no string or no port, OverflowError for a port that does not exist.
+    TypeError for what is no string or no port.
     """
+    check_place(host, port)
+    families = ["inet", "inet6"] if family is None and host.lower() == "localhost" else [family]
+    if not host:
+        return no_name()
+    try:
+        return [Query(host, port, type, family, None, ()) for family in families]
+    except OverflowError:
+        return no_service()
+    except UnicodeError:
+        return no_name()  # too long for a name, or for a part of one
+
+
+def check_place(host: str, port: int | str | None) -> None:
+    """TypeError for what is no string, or no port."""
     if not isinstance(host, str):
         raise TypeError(f"an address is a string, not {host!r}")
-    if port is None:
-        raise TypeError("a port is a number or a service's name, not None")
-    families = ["inet", "inet6"] if family is None and host.lower() == "localhost" else [family]
-    return [Query(host, port, type, family, None, ()) for family in families]
+    if isinstance(port, bool) or not isinstance(port, (int, str)):
+        raise TypeError(f"a port is a number or a service's name, not {port!r}")
 
 
 @operation
-def look_up(asked: list[Query]) -> Generator[Any, None, list[Address]]:
+def look_up(asked: Asked) -> Generator[Any, None, list[Address]]:
     """Return the addresses. Raises OSError when there are none."""
+    if isinstance(asked, OSError):
+        raise asked
     found: list[Address] = []
     for query in asked:
-        try:
-            found += yield from resolve(query)
-        except UnicodeError:
-            raise no_name() from None  # too long for a name, or for a part of one
+        found += yield from resolve(query)
     return found
 
 
 def literal(ip: str, port: int | str, type: str, family: str | None) -> Address:
     """Return the address of an IP address and a port as numbers. OSError for a name, or one of another family."""
-    if not isinstance(ip, str):
-        raise TypeError(f"an address is a string, not {ip!r}")
     own = family_of(ip)
-    asked = Query(ip, port, type, own, None, ("numerichost", "numericserv"))
-    if own is None or own != (family or own) or not isinstance(asked.port, int):
+    if own is None:
+        raise no_name()
+    try:
+        asked = Query(ip, port, type, family or own, None, ("numerichost", "numericserv"))
+    except OverflowError:
+        raise no_service() from None
+    if not isinstance(asked.port, int):
         raise no_name()
     found = asked.at_once()
     assert found is not None
@@ -63,3 +80,8 @@ def family_of(ip: str) -> str | None:
 
 def no_name() -> OSError:
     return socket.gaierror(socket.EAI_NONAME, NO_NAME)
+
+
+def no_service() -> OSError:
+    """A port out of range: to getaddrinfo(3) a number is one spelling of a service."""
+    return socket.gaierror(socket.EAI_SERVICE, NO_SERVICE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Generator
+from types import NoneType
 from typing import Any
 
 from pollers import Operation
@@ -74,6 +75,8 @@ def getnameinfo(
     """
     if address is None and service is None:
         raise TypeError("host and serv cannot be both nil")
+    if isinstance(service, bool) or not isinstance(service, (int, str, NoneType)):
+        raise TypeError(f"a service is a string or a port, not {service!r}")
     return _getnameinfo(
         None if address is None else _string(address), str(service) if isinstance(service, int) else service
     )

@@ -44,6 +44,7 @@ _SPELLED = {
 }
 
 NO_NAME = "host or service not provided, or not known"
+NO_SERVICE = "service not supported for socket type"
 NO_HOST = "host not found"
 
 _LOOK_UP = {
@@ -57,7 +58,7 @@ _LOOK_UP = {
         ("EAI_NODATA", NO_NAME),
         ("EAI_NONAME", NO_NAME),
         ("EAI_OVERFLOW", "argument buffer overflow"),
-        ("EAI_SERVICE", "service not supported for socket type"),
+        ("EAI_SERVICE", NO_SERVICE),
         ("EAI_SOCKTYPE", "ai_socktype not supported"),
     )
 }

@@ -6,10 +6,11 @@ A socket of the system is made when its family is known: for tcp() and udp() tha
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import pollers
-from pollers import Closed
+from pollers import Busy, Closed
 
 from ..sockets import Socket
 from . import options
@@ -66,6 +67,15 @@ class Object(pollers.Unique, Generic[S]):
             self._family = family
         return self._sock
 
+    def _with_descriptor(self) -> Self:
+        """The object, with its descriptor if the system has one for it now."""
+        assert self._family is not None
+        if self._family == "inet6":
+            self._options["ipv6-v6only"] = True
+        with suppress(OSError):
+            self._open(self._family)
+        return self
+
     @property
     def _opened(self) -> S:
         """The system's socket, while there is one."""
@@ -87,14 +97,15 @@ class Object(pollers.Unique, Generic[S]):
 
     # Timeouts and options.
 
-    def settimeout(self, value: float | None, mode: str = "b") -> int:
+    def settimeout(self, value: float | None = None, mode: str | None = None) -> int:
         """Let calls wait `value` seconds at the most; None or a negative number: as long as it takes. Returns 1.
 
-        `mode` "b" (block): each single wait, of which a call may have many; "t" (total, "r" for Lua's old programs):
-        the whole call. Both may be set, and the one that is over first counts. 0: no wait; what can be done at once is
-        done. After a 'timeout' the object can be used on. TypeError for no number, ValueError for an unknown mode.
+        `mode` "b" (block, the default): each single wait, of which a call may have many; "t" (total, "r" for Lua's old
+        programs): the whole call. Both may be set, and the one that is over first counts. 0: no wait; what can be done
+        at once is done. After a 'timeout' the object can be used on. TypeError for no number, ValueError for an unknown
+        mode.
         """
-        self._timeouts.set(value, mode)
+        self._timeouts.set(value, "b" if mode is None else mode)
         return 1
 
     def gettimeout(self) -> tuple[float, float]:
@@ -144,7 +155,7 @@ class Object(pollers.Unique, Generic[S]):
 
         -1: give up the descriptor only. ValueError for one of another type of socket.
         """
-        if not isinstance(fd, int):
+        if isinstance(fd, bool) or not isinstance(fd, int):
             raise TypeError(f"a descriptor is a number, not {fd!r}")
         sock = self._make("inet", fd) if fd >= 0 else None
         if self._sock is not None and not self._sock.closed:
@@ -153,6 +164,13 @@ class Object(pollers.Unique, Generic[S]):
         self._closed = sock is None
         if sock is not None:
             self._family, self._any = sock.family, False
+
+    def _refuse_if_in_use(self, side: Literal["reading", "writing"]) -> None:
+        """Busy when a thread waits in this direction."""
+        handle = self._sock._handle if self._sock is not None else None
+        direction = None if handle is None else getattr(handle, side)
+        if direction is not None and direction.waiter is not None:
+            raise Busy(f"another thread is {side} this socket already: {direction.describe()}")
 
     def dirty(self) -> bool:
         """Whether something has come that select() cannot see, since it is here already."""

@@ -174,10 +174,13 @@ def checked(name: str, value: Any) -> Any:
 def write(sock: Socket, name: str, value: Any) -> None:
     """Set the option. OSError when the system does not have it, or does not take it."""
     _, kind, where, _ = _KNOWN[name]
-    if " " in where:
-        sock.setsockopt(*_numbers(where), kind.encode(value))
-    else:
-        sock.setopt(where, kind.encode(value))
+    try:
+        if " " in where:
+            sock.setsockopt(*_numbers(where), kind.encode(value))
+        else:
+            sock.setopt(where, kind.encode(value))
+    except (OverflowError, TypeError, ValueError, struct.error):  # TypeError: what is no int of C's is taken for bytes
+        raise OSError(errno.EINVAL, f"{value!r} is nothing that {name} can be") from None
 
 
 def read(sock: Socket, name: str) -> Any:

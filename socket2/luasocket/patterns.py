@@ -68,12 +68,16 @@ class Count(Pattern):
 
 
 _NAMED = {"*a": Pattern(), "*l": Line(), "l": LineAsIs(), "L": LineAndEnd()}
+_NAMED_SHORT = 2
+"""LuaSocket looks at so many characters of a pattern with a star: '*line' is '*l', '*all' is '*a'."""
 
 
 def pattern_of(pattern: str | int) -> Pattern:
     """ValueError or TypeError when there is no such pattern."""
-    if isinstance(pattern, str) and pattern in _NAMED:
-        return _NAMED[pattern]
+    if isinstance(pattern, str):
+        found = _NAMED.get(pattern[:_NAMED_SHORT] if pattern.startswith("*") else pattern)
+        if found is not None:
+            return found
     if isinstance(pattern, int) and not isinstance(pattern, bool) and pattern >= 0:
         return Count(pattern)
     error = ValueError if type(pattern) in (str, int) else TypeError

@@ -86,6 +86,7 @@ def _objects(table: Iterable[Any] | None) -> list[Any]:
 def _select(readers: list[Any], writers: list[Any], seconds: float | None) -> Generator[Any, None, Selected]:
     yield from give_way()
     current_scheduler().poller.streak += 1
+    _refuse_those_in_use(readers, writers)
     end = None if seconds is None else monotonic() + seconds
     while True:
         readable, writable = _ready(readers, writers)
@@ -99,6 +100,16 @@ def _select(readers: list[Any], writers: list[Any], seconds: float | None) -> Ge
                 yield from _until_any(readers, writers)
         except TimeoutError:
             pass  # a last look
+
+
+def _refuse_those_in_use(readers: list[Any], writers: list[Any]) -> None:
+    """Busy when a thread is in one of them, whether or not there is anything to wait for."""
+    for sock in readers:
+        if isinstance(sock, Object):
+            sock._refuse_if_in_use("reading")
+    for sock in writers:
+        if isinstance(sock, Object):
+            sock._refuse_if_in_use("writing")
 
 
 def _ready(readers: list[Any], writers: list[Any]) -> tuple[Ready, Ready]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
+from types import NoneType
 from typing import Any
 
 import pollers
 from pollers import Operation
 
-from ..addr import Address, Query
+from ..addr import Address
 from ..sockets import place_of
-from .addresses import look_up, queries
+from .addresses import Asked, check_place, look_up, queries
 from .calls import call
 from .messages import Message, message_of
+from .streams import backlog_of
 from .tcp import TCP
 
 Made = tuple[TCP | None, Message | None]
@@ -22,21 +24,19 @@ Made = tuple[TCP | None, Message | None]
 _FAMILIES = {None: None, "unspec": None, "inet": "inet", "inet4": "inet", "inet6": "inet6"}
 
 
-def bind(address: str, port: int | str, backlog: int = 32) -> Operation[Made]:
+def bind(address: str, port: int | str, backlog: int | None = None) -> Operation[Made]:
     """Make a server at `address` ("*": any IPv4 interface) and `port`; return (server, None), or (None, err).
 
     Of a name's addresses the first that works is taken. The address can be one that old connections still linger on,
     and never one in use. `err` is that of the last address. Cancelled: no socket is left. TypeError for wrong
     arguments.
     """
-    if not isinstance(backlog, int):
-        raise TypeError(f"a backlog is a number, not {backlog!r}")
     asked = queries("0.0.0.0" if address == "*" else address, port, "tcp", None)
-    return _bind(asked, backlog, place_of(sys._getframe(1)))
+    return _bind(asked, backlog_of(backlog), place_of(sys._getframe(1)))
 
 
 @call
-def _bind(asked: list[Query], backlog: int, made_at: str) -> Generator[Any, None, Made]:
+def _bind(asked: Asked, backlog: int, made_at: str) -> Generator[Any, None, Made]:
     err = None
     try:
         for address in (yield from look_up(asked)):
@@ -96,19 +96,22 @@ def connect6(
 def _client(
     address: str, port: int | str, locaddr: str | None, locport: int | str | None, family: str | None, made_at: str
 ) -> Operation[Made]:
+    if not isinstance(family, (str, NoneType)):
+        raise TypeError(f"string expected, got {type(family).__name__}")
     if family not in _FAMILIES:
         raise ValueError(f"invalid option {family!r}: it is one of inet, inet6, unspec")
     family = _FAMILIES[family]
     local = None if locaddr is None else queries(locaddr, 0 if locport is None else locport, "tcp", family)
-    return _connect(TCP(family, "client", made_at), local, queries(address, port, "tcp", family))
+    check_place(address, port)
+    return _connect(TCP(family, "client", made_at), local, address, port)
 
 
 @call
-def _connect(client: TCP, local: list[Query] | None, asked: list[Query]) -> Generator[Any, None, Made]:
+def _connect(client: TCP, local: Asked | None, address: str, port: int | str) -> Generator[Any, None, Made]:
     try:
         done, err = (1, None) if local is None else (yield from client._bind(local))
         if done:
-            done, err = yield from client._connect(asked)
+            done, err = yield from client._connect(client._asked(address, port))  # of the family it is bound in
     except BaseException:
         client.close()
         raise

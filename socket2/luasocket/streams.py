@@ -6,12 +6,14 @@ result of a receive, the place of the last byte that a send has sent.
 
 from __future__ import annotations
 
+import operator
 import socket
 import sys
 from collections.abc import Generator
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal
 
 from pollers import Busy, Operation
 
@@ -51,14 +53,14 @@ class StreamObject(Object[TCP]):
 
     # Listening.
 
-    def listen(self, backlog: int = 32) -> Done:
+    def listen(self, backlog: int | None = None) -> Done:
         """Let clients connect: a master becomes a server. Return (1, None), or (None, err).
 
-        `backlog`: how many may wait to be accepted. TypeError for a server or client, or when it is no number.
+        `backlog`: how many may wait to be accepted, 32 by default. TypeError for a server or client, or when it is no
+        number.
         """
         self._need("listen", "master")
-        if not isinstance(backlog, int):
-            raise TypeError(f"a backlog is a number, not {backlog!r}")
+        backlog = backlog_of(backlog)
         try:
             self._open(self._family or "inet")._std.listen(backlog)
         except OSError as error:
@@ -88,20 +90,25 @@ class StreamObject(Object[TCP]):
 
     # Receiving.
 
-    def receive(self, pattern: str | int = "*l", prefix: ReadableBuffer = b"") -> Operation[tuple[Any, ...]]:
+    def receive(
+        self, pattern: str | int | None = None, prefix: ReadableBuffer | None = None
+    ) -> Operation[tuple[Any, ...]]:
         r"""Receive what `pattern` says, behind `prefix`; return (data, None, None), or (None, err, partial).
 
-        '*l': a line without its LF, and without any CR in it; '*a': everything to the end of the stream; a number: so
-        many bytes, those of the prefix among them, so 0 never waits. And two that LuaSocket has not: 'l', a line
-        without its end, LF or CR LF; 'L', with it. The errors are 'timeout', 'closed' (also after everything was
-        received, but for '*a' only if that was nothing), or the system's; `partial`, which begins with the prefix, has
-        what had come, which is not received again: give it as the prefix of the next receive to go on.
+        '*l' (the default): a line without its LF, and without any CR in it; '*a': everything to the end of the stream;
+        longer words begin so, too: '*line', '*all'; a number: so many bytes, those of the prefix among them, so 0 never
+        waits. And two that LuaSocket has not: 'l', a line without its end, LF or CR LF; 'L', with it. The errors are
+        'timeout', 'closed' (also after everything was received, but for '*a' only if that was nothing), or the
+        system's; `partial`, which begins with the prefix, has what had come, which is not received again: give it as
+        the prefix of the next receive to go on.
 
         Cancelled: what had come stays for the next receive. ValueError or TypeError for another pattern; TypeError when
         the object is no client.
         """
         self._need("receive", "client")
-        return self._receive(pattern_of(pattern), bytes(memoryview(prefix)))
+        return self._receive(
+            pattern_of("*l" if pattern is None else pattern), b"" if prefix is None else bytes(memoryview(prefix))
+        )
 
     @call
     def _receive(self, pattern: Pattern, prefix: bytes) -> Generator[Any, None, tuple[Any, ...]]:
@@ -130,7 +137,7 @@ class StreamObject(Object[TCP]):
 
     # Sending.
 
-    def send(self, data: ReadableBuffer, i: int = 1, j: int = -1) -> Operation[tuple[Any, ...]]:
+    def send(self, data: ReadableBuffer, i: int | None = None, j: int | None = None) -> Operation[tuple[Any, ...]]:
         """Send the bytes from the `i`-th to the `j`-th, as string.sub in Lua counts: from 1, from the end if negative.
 
         Return (last, None, None), the place of the last byte that was sent, or (None, err, last): 'timeout', 'closed',
@@ -140,6 +147,7 @@ class StreamObject(Object[TCP]):
         self._need("send", "client")
         with memoryview(data) as view:
             size = view.nbytes
+        i, j = 1 if i is None else operator.index(i), -1 if j is None else operator.index(j)
         first = max(i if i >= 0 else size + i + 1, 1)
         last = min(j if j >= 0 else size + j + 1, size)
         return self._send(data, first - 1, max(last, first - 1))
@@ -178,11 +186,20 @@ class StreamObject(Object[TCP]):
         return self._received, self._sent, monotonic() - self._begun
 
     def setstats(self, received: int | None = None, sent: int | None = None, age: float | None = None) -> int:
-        """Set what getstats() returns from now on; None leaves it as it is. Returns 1."""
+        """Set what getstats() returns from now on; None leaves it as it is. Returns 1. TypeError for no number."""
+        for value in (received, sent, age):
+            if isinstance(value, bool) or not isinstance(value, (int, float, NoneType)):
+                raise TypeError(f"number expected, got {type(value).__name__}")
         self._received = self._received if received is None else received
         self._sent = self._sent if sent is None else sent
         self._begun = self._begun if age is None else monotonic() - age
         return 1
+
+    def _refuse_if_in_use(self, side: Literal["reading", "writing"]) -> None:
+        claim: _Claim = getattr(self, f"_{side}")
+        if claim.lock.locked():
+            raise claim.refusal()
+        super()._refuse_if_in_use(side)  # a thread in accept() has no claim
 
     def dirty(self) -> bool:
         """Whether something has come that select() on the descriptor cannot see, since it is in the buffer here."""
@@ -190,12 +207,15 @@ class StreamObject(Object[TCP]):
 
     # The end.
 
-    def shutdown(self, mode: str = "both") -> int:
-        """End the stream: in 'both' directions, in the one we 'send' in, or in the one we 'receive' in. Returns 1.
+    def shutdown(self, mode: str | None = None) -> int:
+        """End the stream: in 'both' directions (the default), in the one we 'send' in, or 'receive' in. Returns 1.
 
         What was sent before still arrives. ValueError for another mode, TypeError when the object is no client.
         """
         self._need("shutdown", "client")
+        mode = "both" if mode is None else mode
+        if not isinstance(mode, str):
+            raise TypeError(f"string expected, got {type(mode).__name__}")
         if mode not in _HOW:
             raise ValueError(f"invalid option {mode!r}: it is one of {', '.join(_HOW)}")
         with suppress(OSError):
@@ -215,6 +235,15 @@ class StreamObject(Object[TCP]):
         """Drop what has come, unless a thread is receiving: to that it is the partial result."""
         with suppress(Busy), self._reading:
             self._buffer.clear()
+
+
+def backlog_of(backlog: int | None) -> int:
+    """TypeError for no number. listen(2) takes any that fits; more than there is room for is as many as there is."""
+    if backlog is None:
+        return 32
+    if isinstance(backlog, bool) or not isinstance(backlog, int):
+        raise TypeError(f"a backlog is a number, not {backlog!r}")
+    return min(max(backlog, -1), 2**31 - 1)
 
 
 def _told(values: tuple[Any, ...], begun: float) -> tuple[Any, ...]:

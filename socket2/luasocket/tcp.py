@@ -9,11 +9,11 @@ from typing import Any
 
 from pollers import Busy, Operation, operation
 
-from ..addr import Address, Query
+from ..addr import Address
 from ..sockets import make, place_of
 from ..tcp import TCP as Connection
 from . import options
-from .addresses import look_up, queries
+from .addresses import Asked, look_up, queries
 from .calls import call
 from .messages import Message, message_of
 from .objects import Done, Named
@@ -51,7 +51,7 @@ class TCP(Named, StreamObject):
         """Return (ip, port, family) of the peer: "inet" or "inet6"; or (None, err, None)."""
         return self._name("getpeername")
 
-    def _asked(self, address: str, port: int | str) -> list[Query]:
+    def _asked(self, address: str, port: int | str) -> Asked:
         return queries(address, port, "tcp", None if self._any else self._family)
 
     def setfd(self, fd: int) -> None:
@@ -70,7 +70,7 @@ class TCP(Named, StreamObject):
         return self._bind(self._asked(address, port))
 
     @call
-    def _bind(self, asked: list[Query]) -> Generator[Any, None, Done]:
+    def _bind(self, asked: Asked) -> Generator[Any, None, Done]:
         err = None
         try:
             for address in (yield from self._timeouts.begin().limit_first(look_up(asked))):
@@ -116,7 +116,7 @@ class TCP(Named, StreamObject):
         return self._connect(asked)
 
     @call
-    def _connect(self, asked: list[Query]) -> Generator[Any, None, Done]:
+    def _connect(self, asked: Asked) -> Generator[Any, None, Done]:
         if self._under_way is not None:
             return self._ask_again(self._under_way)
         waits = self._timeouts.begin()
@@ -190,12 +190,13 @@ def tcp() -> TCP:
 
 
 def tcp4() -> TCP:
-    """Make a TCP object for IPv4 addresses."""
-    return TCP("inet", "master", place_of(sys._getframe(1)))
+    """Make a TCP object for IPv4 addresses, and its descriptor.
+
+    Without one to be had, getfd() is -1 and it is made with the first call that needs it, which tells what is wrong.
+    """
+    return TCP("inet", "master", place_of(sys._getframe(1)))._with_descriptor()
 
 
 def tcp6() -> TCP:
-    """Make a TCP object for IPv6 addresses, and for those only: it has the option "ipv6-v6only"."""
-    made = TCP("inet6", "master", place_of(sys._getframe(1)))
-    made._options["ipv6-v6only"] = True
-    return made
+    """Make a TCP object for IPv6 addresses, and for those only: it has the option "ipv6-v6only". As tcp4()."""
+    return TCP("inet6", "master", place_of(sys._getframe(1)))._with_descriptor()

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pollers
 from pollers import Operation
 
-from ..addr import Address, Query
+from ..addr import Address
 from ..sockets import make, place_of
 from ..udp import UDP as Datagrams
 from . import options
-from .addresses import literal, look_up, queries
+from .addresses import Asked, check_place, literal, look_up, queries
 from .calls import call
 from .datagrams import DatagramObject, Sent, size_of
 from .messages import Message, message_of
@@ -59,11 +59,11 @@ class UDP(Named, DatagramObject):
             return self._disconnect()
         return self._first(self._asked(address, port), "connect", "connected")
 
-    def _asked(self, address: str, port: int | str | None) -> list[Query]:
+    def _asked(self, address: str, port: int | str | None) -> Asked:
         return queries(address, port, "udp", None if self._any else self._family)
 
     @call
-    def _first(self, asked: list[Query], how: str, then: str) -> Generator[Any, None, Done]:
+    def _first(self, asked: Asked, how: str, then: str) -> Generator[Any, None, Done]:
         """Bind or connect to the first address that works, which takes no wait but the look-up's."""
         err = None
         try:
@@ -110,6 +110,7 @@ class UDP(Named, DatagramObject):
         connected.
         """
         self._need("sendto", "unconnected")
+        check_place(ip, port)
         return self._sendto(bytes(memoryview(data)), ip, port)
 
     @call
@@ -145,12 +146,10 @@ def udp() -> UDP:
 
 
 def udp4() -> UDP:
-    """Make a UDP object for IPv4 addresses."""
-    return UDP("inet", "unconnected", place_of(sys._getframe(1)))
+    """Make a UDP object for IPv4 addresses, and its descriptor. As tcp4()."""
+    return UDP("inet", "unconnected", place_of(sys._getframe(1)))._with_descriptor()
 
 
 def udp6() -> UDP:
-    """Make a UDP object for IPv6 addresses, and for those only: it has the option "ipv6-v6only"."""
-    made = UDP("inet6", "unconnected", place_of(sys._getframe(1)))
-    made._options["ipv6-v6only"] = True
-    return made
+    """Make a UDP object for IPv6 addresses, and for those only: it has the option "ipv6-v6only". As tcp4()."""
+    return UDP("inet6", "unconnected", place_of(sys._getframe(1)))._with_descriptor()

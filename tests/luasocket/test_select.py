@@ -287,3 +287,16 @@ def test_ready_descriptors_without_poll(monkeypatch: pytest.MonkeyPatch) -> None
         one.send(b"x")
         fds = {one.fileno(), other.fileno()}
         assert pollers.ready(fds, fds) == ({other.fileno()}, fds)
+
+
+async def test_what_a_thread_receives_from_is_busy_without_a_wait_too(pair: Pair, do: Do) -> None:
+    if not do.in_thread:
+        return
+    receiving = socket2.newthread(pair.client.receive)
+    await socket2.sleep(0)
+    for timeout in (0, 1):
+        with pytest.raises(socket2.Busy):
+            await luasocket.select([pair.client], None, timeout)
+    assert (await luasocket.select(None, [pair.client], 0))[1] == [pair.client]
+    pair.peer.sendall(b"line\n")
+    assert await receiving.join() == (b"line", None, None)

@@ -189,7 +189,7 @@ def test_another_mode_raises(pair: Pair, mode: str) -> None:
         pair.client.settimeout(1, mode)
 
 
-@pytest.mark.parametrize(("value", "mode"), [("1", "b"), (True, "b"), ([], "b"), (1, None), (1, 2)])
+@pytest.mark.parametrize(("value", "mode"), [("1", "b"), (True, "b"), ([], "b"), (1, 2)])
 def test_what_is_no_timeout_raises(pair: Pair, value: Any, mode: Any) -> None:
     with pytest.raises(TypeError, match="expected"):
         pair.client.settimeout(value, mode)
