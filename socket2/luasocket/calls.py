@@ -57,7 +57,10 @@ def _at_once(op: Operation[T]) -> T:
 @operation
 def outcome(made: Any) -> Generator[Any, None, Any]:
     """What a function of the program's own has given: as it is, or what comes of it if it has to be waited for."""
-    return (yield from steps_of(made)) if is_coroutine(made) else made
+    if not is_coroutine(made):
+        return made
+    steps = steps_of(made)  # a generator that is no coroutine delegates to a coroutine's iterator only
+    return (yield from steps.__await__() if hasattr(steps, "__await__") else steps)
 
 
 def setting(name: str) -> Any:
