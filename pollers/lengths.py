@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import operator
+import sys
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
-def length(n: int, nothing: bytes) -> bytes:
-    """Return `nothing`, which is what comes of asking for nothing. ValueError for a negative number."""
-    if n < 0:
-        raise ValueError(f"the number of bytes to receive must not be negative, not {n}")
-    return nothing
+def length(n: Any) -> int:
+    """Return a number of bytes as an int. TypeError for no whole number, ValueError below 0, OverflowError."""
+    number = operator.index(n)
+    if number < 0:
+        raise ValueError(f"the number of bytes to receive must not be negative, not {number}")
+    if number > sys.maxsize:
+        raise OverflowError(f"no buffer has room for {number} bytes")
+    return number
 
 
 def room(buffer: WriteableBuffer, n: int) -> int:
@@ -21,8 +26,6 @@ def room(buffer: WriteableBuffer, n: int) -> int:
         if view.readonly:
             raise TypeError("a writable buffer is needed")
         size = view.nbytes
-    if n < 0:
-        raise ValueError(f"the number of bytes to receive must not be negative, not {n}")
-    if n > size:
+    if length(n) > size:
         raise ValueError(f"the buffer has {size} bytes, not {n}")
     return n or size

@@ -269,8 +269,8 @@ class Handle(Unique):
         return self.fd
 
     def recv(self, n: int, owner: object = None, /) -> Operation[bytes]:
-        if n < 1:
-            return Once(self.reading.answer(length(n, b"")))
+        if (type(n) is not int or not 0 < n <= sys.maxsize) and length(n) == 0:
+            return Once(self.reading.answer(b""))
         return Once(self.reading.operate(attempts.recv, n, owner))
 
     def recv_into(self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /) -> Operation[int]:
@@ -280,7 +280,7 @@ class Handle(Unique):
         return Once(self.reading.operate(attempts.recv_into, (buffer, n), owner))
 
     def recvfrom(self, n: int, owner: object = None, /) -> Operation[tuple[bytes, Address]]:
-        length(n, b"")
+        length(n)
         return Once(self.reading.operate(attempts.recvfrom, n, owner))
 
     def recvfrom_into(

@@ -5,6 +5,7 @@ An operation waits until the socket is ready and then makes one attempt, which t
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ def send_fds(sock: TCP | UDP, data: ReadableBuffer, fds: Iterable[int]) -> Opera
     with memoryview(data) as view:
         if not view.nbytes:
             raise ValueError("descriptors travel with data: at least one byte")
-    return sock._write(_send_fds(sock, data, list(fds)))
+    return sock._write(_send_fds(sock, data, [operator.index(fd) for fd in fds]))
 
 
 @operation

@@ -15,6 +15,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from typing import Any
 
+import pollers
 from pollers import Operation, operation
 
 from .addr import Address, AddressList, Host, Port, Query, resolve
@@ -65,6 +66,8 @@ def connect(
     host, port, found = split(where, port)
     if host is None or host == "":
         host = False
+    for name, value in options.items():
+        pollers.option_call(name, value)
     return _connect(_queries(host, port, found or family), options, duration(delay_s), place_of(sys._getframe(1)))
 
 

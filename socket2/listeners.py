@@ -51,11 +51,11 @@ def _split(host: Host, port: Port) -> tuple[Host, Port, str | None]:
 
 @operation
 def listen_at(
-    host: Host, port: Port, backlog: int | None, reuse_port: bool, nodelay: bool = True
+    queries: list[Query], backlog: int | None, reuse_port: bool, nodelay: bool
 ) -> Generator[Any, None, list[TCP]]:
-    """Return a listening socket for each address of a host. OSError, socket.gaierror."""
+    """Return a listening socket for each address of a host, of which queries_of() made the queries. OSError."""
     answers = []
-    for query in queries_of(host, port):
+    for query in queries:
         addresses = yield from resolve(query)
         answers.append(addresses)
     bound = bind(answers, reuse_port)

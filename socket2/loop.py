@@ -24,6 +24,8 @@ def newthread(func: Any, *args: Any, name: str | None = None) -> Thread:
     to crashhook(), and the loop goes on. TypeError when `func` cannot be called, or not with these arguments.
     (luapower's newthread)
     """
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"a thread's name is text, not {name!r}")
     return current_member().newthread(func, args, name)
 
 

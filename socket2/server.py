@@ -7,6 +7,7 @@ The threads that accept survive whatever becomes of connections; each owns its l
 from __future__ import annotations
 
 import logging
+import operator
 import socket
 from collections import deque
 from collections.abc import Callable, Generator
@@ -19,14 +20,14 @@ import pollers
 from pollers import Cancelled, Closed, Operation, operation
 
 from .accepting import Room, accept, accept_in_turn, drain
-from .addr import Host, Port, text_of
+from .addr import Host, Port, Query, text_of
 from .connections import Connection, current_connection, name_of
-from .listeners import adopt_listener, listen_at
+from .listeners import adopt_listener, listen_at, queries_of
 from .locking import lock
 from .loop import newthread
 from .member import current_member
 from .sync import Event
-from .tcp import TCP
+from .tcp import TCP, check_backlog
 from .thread import Thread
 from .timers import duration
 from .waiting import sleep
@@ -70,7 +71,7 @@ class Server(pollers.Unique):
     ) -> None:
         if not callable(handler):
             raise TypeError(f"a handler is a function, not {handler!r}")
-        if max_connections is not None and max_connections < 1:
+        if max_connections is not None and operator.index(max_connections) < 1:
             raise ValueError(f"a server has room for 1 connection or more, not {max_connections!r}")
         # Under the lock are changed: these, and what is said of a Connection there.
         self.stopping = False
@@ -115,13 +116,14 @@ class Server(pollers.Unique):
         the connections, as in tcp(). OSError when an address is in use or not ours, socket.gaierror; then nothing
         listens.
         """
-        return self._listen(host, port, backlog, reuse_port, nodelay)
+        check_backlog(backlog)
+        return self._listen(queries_of(host, port), backlog, reuse_port, nodelay)
 
     @operation
     def _listen(
-        self, host: Host, port: Port, backlog: int | None, reuse_port: bool, nodelay: bool
+        self, queries: list[Query], backlog: int | None, reuse_port: bool, nodelay: bool
     ) -> Generator[Any, None, None]:
-        listeners = yield from listen_at(host, port, backlog, reuse_port, nodelay)
+        listeners = yield from listen_at(queries, backlog, reuse_port, nodelay)
         try:
             while listeners:
                 self.add(listeners.pop(0))

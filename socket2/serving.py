@@ -10,13 +10,13 @@ from typing import Any
 
 from pollers import Cancelled, Operation, operation
 
-from .addr import Host, Port
+from .addr import Host, Port, Query
 from .coroutines import is_coroutine
-from .listeners import adopt_listener, check_listener
+from .listeners import adopt_listener, check_listener, queries_of
 from .loop import newthread
 from .server import FIRST_REQUEST_S, GRACE_S, Server
-from .signals import catching, name_of
-from .tcp import TCP
+from .signals import catching, checked, name_of
+from .tcp import TCP, check_backlog
 from .thread import Thread
 from .threadset import threadset
 from .timers import duration
@@ -53,13 +53,17 @@ def serve(
     server = Server(handler, max_connections=max_connections, first_request_s=first_request_s)
     for listener in listeners:
         check_listener(listener)
-    return _serve(server, (host, port, backlog, reuse_port, nodelay), listeners, duration(grace_s), signals, ready)
+    check_backlog(backlog)
+    if ready is not None and not callable(ready):
+        raise TypeError(f"ready is a function, not {ready!r}")
+    where = (queries_of(host, port) if not listeners else [], backlog, reuse_port, nodelay)
+    return _serve(server, where, listeners, duration(grace_s), checked(signals), ready)
 
 
 @operation
 def _serve(
     server: Server,
-    where: tuple[Host, Port, int | None, bool, bool],
+    where: tuple[list[Query], int | None, bool, bool],
     listeners: Sequence[TCP | socket.socket],
     grace_s: float,
     signals: Iterable[int],
@@ -90,7 +94,7 @@ def _serve(
 
 @operation
 def _listen(
-    server: Server, where: tuple[Host, Port, int | None, bool, bool], listeners: Sequence[TCP | socket.socket]
+    server: Server, where: tuple[list[Query], int | None, bool, bool], listeners: Sequence[TCP | socket.socket]
 ) -> Generator[Any, None, None]:
     """Have the server listen; if it has been stopped by then, nothing is left open."""
     rest = [adopt_listener(listener) for listener in listeners]

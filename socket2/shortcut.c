@@ -5,6 +5,7 @@
 
 #include "members.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { HANDLE, SETUP, SLOTS };
@@ -18,6 +19,7 @@ typedef struct {
     PyTypeObject *owner; /* the class that it is a method of; NULL until that is made */
     PyObject *name;      /* its own there, and that of the handle's method; NULL like it */
     Method of_handle;
+    bool sends; /* bytes; what is none, the function refuses */
     Py_ssize_t offsets[SLOTS];
 } Shortcut;
 
@@ -29,7 +31,8 @@ call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywords)
         PyObject_TypeCheck(args[0], shortcut->owner)) {
         PyObject *handle = *slot_at(args[0], shortcut->offsets[HANDLE]);
         PyObject *setup = *slot_at(args[0], shortcut->offsets[SETUP]);
-        if (handle != NULL && handle != Py_None && setup == Py_None) {
+        bool is_rule = !shortcut->sends || PyObject_CheckBuffer(args[1]);
+        if (handle != NULL && handle != Py_None && setup == Py_None && is_rule) {
             Py_INCREF(handle);
             PyObject *op = method_call(&shortcut->of_handle, shortcut->name, (PyObject *[]){handle, args[1], args[0]}, 3);
             Py_DECREF(handle);
@@ -57,6 +60,8 @@ set_name(PyObject *self, PyObject *const *args, Py_ssize_t count)
     }
     PyObject *name = Py_NewRef(args[1]);
     PyUnicode_InternInPlace(&name); /* methods are found by the identity of their names */
+    shortcut->sends = PyUnicode_CompareWithASCIIString(name, "send") == 0 ||
+                      PyUnicode_CompareWithASCIIString(name, "sendall") == 0;
     Py_XSETREF(shortcut->name, name);
     Py_XSETREF(shortcut->owner, (PyTypeObject *)Py_NewRef(owner));
     Py_RETURN_NONE;

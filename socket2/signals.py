@@ -7,6 +7,7 @@ last of them.
 
 from __future__ import annotations
 
+import operator
 import os
 import signal
 from collections.abc import Callable, Generator, Iterable
@@ -32,6 +33,15 @@ _catching: dict[int, tuple[catching, ...]] = {}
 
 # The handlers from before. Changed in the main OS thread only.
 _previous: dict[int, Any] = {}
+
+
+def checked(signals: Iterable[int]) -> tuple[int, ...]:
+    """Return the numbers of signals. TypeError for what is none, ValueError for one that the system does not have."""
+    numbers = tuple(operator.index(signum) for signum in signals)
+    for number in numbers:
+        if not 0 < number < signal.NSIG:
+            raise ValueError(f"there is no signal {number}")
+    return numbers
 
 
 class catching:

@@ -330,6 +330,11 @@ class Socket(pollers.Unique):
         return f"<{type(self).__name__} fd {self.fileno()}, {self.family} {here}{there}>"
 
 
+def check_octets(data: ReadableBuffer) -> None:
+    """TypeError if `data` is not bytes in some form."""
+    memoryview(data).release()
+
+
 def make(family: str, kind: str, protocol: str | int | None, fileno: int | None) -> socket.socket:
     """Make the standard library's socket, or take over a descriptor that has to be of the right kind."""
     if fileno is not None:

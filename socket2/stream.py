@@ -19,6 +19,7 @@ import pollers
 from pollers import Busy, Closed, Operation, operation
 
 from .buffer import BLOCK, Buffer, joined
+from .sockets import check_octets
 from .tcp import TCP
 from .thread import Thread, currentthread
 from .timers import duration
@@ -93,7 +94,7 @@ class Stream(pollers.Unique):
 
         Cancelled or out of time: nothing was taken. Raises Busy, Closed, ConnectionResetError, TimeoutError.
         """
-        n = _count(n)
+        n = _count(operator.index(n))
         return self._receive(Buffer.some, max(n, BLOCK), n)
 
     def recvn(self, n: int) -> Operation[bytes]:
@@ -102,7 +103,7 @@ class Stream(pollers.Unique):
         Cancelled or out of time: what has come stays for the next receive. Raises IncompleteRead when the stream ends
         before; Busy, Closed, ConnectionResetError, TimeoutError.
         """
-        n = _count(n)
+        n = _count(operator.index(n))
         return self._receive(Buffer.exactly, min(max(n, BLOCK), _BLOCK_MAX), n)
 
     def recvuntil(
@@ -143,7 +144,7 @@ class Stream(pollers.Unique):
 
         Waits until they are there. Raises Busy, Closed, ConnectionResetError, TimeoutError.
         """
-        return self._receive(Buffer.ahead, BLOCK, _count(n))
+        return self._receive(Buffer.ahead, BLOCK, _count(operator.index(n)))
 
     @operation
     def _receive(self, find: Callable[..., bytes | None], size: int, *args: Any) -> Generator[Any, None, Any]:
@@ -209,7 +210,11 @@ class Stream(pollers.Unique):
         in it; one of 64 KB or more is sent as it is. The pieces are asked for as they are sent. `bytes_sent` of an
         error counts over all of them. Raises as sendall() does.
         """
-        return self._send(self.sock._write(self._send_blocks(joined(pieces))))
+        if isinstance(pieces, str):
+            raise TypeError("pieces of bytes are needed, not text")
+        for piece in pieces if isinstance(pieces, (list, tuple)) else ():
+            check_octets(piece)
+        return self._send(self.sock._write(self._send_blocks(joined(iter(pieces)))))
 
     @operation
     def _send_blocks(self, blocks: Generator[bytearray | memoryview, None, None]) -> Generator[Any, None, None]:

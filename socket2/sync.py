@@ -6,6 +6,7 @@ left the line and nobody passes it anything. State changes in short functions wi
 
 from __future__ import annotations
 
+import operator
 import queue
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator
@@ -174,7 +175,7 @@ class Semaphore:
     __slots__ = ("_free", "_line")
 
     def __init__(self, value: int) -> None:
-        if value < 0:
+        if operator.index(value) < 0:
             raise ValueError(f"a semaphore has 0 permits or more, not {value!r}")
         self._free = value
         self._line = _Line()
@@ -271,7 +272,7 @@ class Queue(Generic[T]):
     __slots__ = ("_closed", "_getters", "_items", "_putters", "_size")
 
     def __init__(self, size: int | None = None) -> None:
-        if size is not None and size < 0:
+        if size is not None and operator.index(size) < 0:
             raise ValueError(f"a queue has room for 0 items or more, not {size!r}")
         self._size = size
         self._items: deque[T] = deque()

@@ -17,7 +17,7 @@ from pollers import Busy, Closed, Exhausted, Handle, Operation, operation
 from .addr import Address, Host, Port, Query, resolve
 from .locking import lock
 from .native import shortcut
-from .sockets import AGAIN_MAX_S, AGAIN_S, NODELAY, Socket, make, place_of
+from .sockets import AGAIN_MAX_S, AGAIN_S, NODELAY, Socket, check_octets, make, place_of
 from .waiting import persist
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ _ACCEPT_AGAIN_S = 0.1
 
 _SENDFILE_MAX = 1 << 30
 _READ_BLOCK = 1 << 16
+
+
+def check_backlog(backlog: Any) -> None:
+    if backlog is not None and not isinstance(backlog, int):
+        raise TypeError(f"a backlog is a number, not {backlog!r}")
 
 
 class TCP(Socket):
@@ -67,8 +72,7 @@ class TCP(Socket):
             if port == 0 and backlog is None:
                 raise TypeError("listen(backlog) needs a host: listen(None, 0, backlog) for any")
             host, port, backlog = port, backlog or 0, host
-        if backlog is not None and not isinstance(backlog, int):
-            raise TypeError(f"a backlog is a number, not {backlog!r}")
+        check_backlog(backlog)
         if not self._is_bound():
             query = self._query(host, port)  # type: ignore[arg-type]
             pollers.prepare_listener(self._std)
@@ -211,6 +215,8 @@ class TCP(Socket):
         Cancelled or out of time: nothing was sent. Raises Busy when another thread is sending, Closed, BrokenPipeError,
         ConnectionResetError, TimeoutError; never SIGPIPE.
         """
+        if type(data) is not bytes:
+            check_octets(data)
         op = (self._handle or self._attach()).send(data, self)
         return op if self._setup is None else self._write(op)
 
@@ -221,6 +227,8 @@ class TCP(Socket):
         Whatever ends it early carries `bytes_sent`, the number of bytes that the kernel had taken by then. Raises as
         send() does.
         """
+        if type(data) is not bytes:
+            check_octets(data)
         op = (self._handle or self._attach()).sendall(data, self)
         return op if self._setup is None else self._write(op)
 
@@ -233,6 +241,8 @@ class TCP(Socket):
         """
         if "b" not in getattr(file, "mode", "b"):
             raise ValueError("the file must be opened in binary mode")
+        if not hasattr(file, "read") or isinstance(file, io.TextIOBase):
+            raise TypeError(f"a file opened in binary mode is needed, not {file!r}")
         if count is not None and not isinstance(count, int):
             raise TypeError(f"a count is a positive number, not {count!r}")
         if count is not None and count <= 0:

@@ -12,7 +12,7 @@ from pollers import Operation, operation
 
 from . import names
 from .addr import AddressList, Host, Port, Query, resolve
-from .sockets import AGAIN_MAX_S, AGAIN_S, Socket, make, place_of
+from .sockets import AGAIN_MAX_S, AGAIN_S, Socket, check_octets, make, place_of
 from .tcp import TCP
 from .waiting import persist
 
@@ -65,6 +65,7 @@ class UDP(Socket):
         `host`: see addr(); an address as recvfrom() returns it is the quickest. Cancelled or out of time: nothing was
         sent. Raises OSError (too long: EMSGSIZE; no peer: EDESTADDRREQ), socket.gaierror, Closed, TimeoutError.
         """
+        check_octets(data)
         if host is None:
             handle = self._handle or self._attach()
             return self._write(self._set_up().senders.through("turn to send", handle.send(data, self)))
@@ -72,6 +73,7 @@ class UDP(Socket):
 
     def sendto(self, data: ReadableBuffer, host: Host, port: Port = 0) -> Operation[int]:
         """Send a datagram to an address and return its length: send() with somewhere to go. sendto(2)."""
+        check_octets(data)
         if isinstance(host, tuple) and self._is_numeric(host):
             op = (self._handle or self._attach()).sendto(data, host, self)
         else:

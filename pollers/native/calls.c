@@ -18,7 +18,7 @@ not_negative(Py_ssize_t n, PyObject *given)
 static Py_ssize_t
 length(PyObject *given)
 {
-    Py_ssize_t n = PyNumber_AsSsize_t(given, NULL); /* too large becomes the largest, and that has no room later */
+    Py_ssize_t n = PyNumber_AsSsize_t(given, PyExc_OverflowError);
     return not_negative(n, given) < 0 ? -1 : n;
 }
 

@@ -1,0 +1,190 @@
+"""A wrong argument is an error of the call: nothing has to be awaited for it, and nothing is sent or begun."""
+
+from __future__ import annotations
+
+import io
+import math
+import socket
+from collections.abc import Callable, Generator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import socket2
+from socket2 import run
+
+Steps = Generator[Any, Any, Any]
+LONG = "a" * 64 + ".invalid"
+
+# What is called with `on`, which has a socket of each kind, and what it raises.
+Wrong = tuple[type[BaseException], Callable[[Any], Any]]
+
+
+def _of_stream_sockets() -> list[Wrong]:
+    return [
+        *((TypeError, lambda on, data=data: on.conn.sendall(data)) for data in ("t", 5, None, [b"t"])),
+        *((TypeError, lambda on, data=data: on.conn.send(data)) for data in ("t", 5, None)),
+        *((TypeError, lambda on, n=n: on.conn.recv(n)) for n in ("1", None, 1.5, b"1")),
+        (ValueError, lambda on: on.conn.recv(-1)),
+        (OverflowError, lambda on: on.conn.recv(2**70)),
+        (TypeError, lambda on: on.conn.recv_into("x")),
+        (TypeError, lambda on: on.conn.recv_into(b"x")),
+        (ValueError, lambda on: on.conn.recv_into(bytearray(2), 3)),
+        (ValueError, lambda on: on.conn.recv_into(bytearray(2), -1)),
+        *((TypeError, lambda on, file=file: on.conn.sendfile(file)) for file in (5, "x", None, io.StringIO("x"))),
+        (ValueError, lambda on: on.conn.sendfile(io.BytesIO(b"x"), -1)),
+        (ValueError, lambda on: on.conn.sendfile(io.BytesIO(b"x"), 0, 0)),
+        (TypeError, lambda on: on.conn.sendfile(io.BytesIO(b"x"), 0, "1")),
+        *((TypeError, lambda on, pieces=pieces: on.stream.sendv(pieces)) for pieces in ("x", ["x"], 5, [b"x", 5])),
+        (TypeError, lambda on: on.conn.connect(5.5, 1)),
+        (OverflowError, lambda on: on.conn.connect("127.0.0.1", -1)),
+        (OverflowError, lambda on: on.conn.connect("127.0.0.1", 70000)),
+        (ValueError, lambda on: on.conn.connect(LONG, 1)),
+        (TypeError, lambda on: on.conn.settimeout("1")),
+        (ValueError, lambda on: on.conn.settimeout(math.nan)),
+        (ValueError, lambda on: on.conn.settimeout(-1)),
+        (ValueError, lambda on: on.conn.settimeout(1, "both")),
+        (ValueError, lambda on: on.conn.setopt("nosuch", 1)),
+        (TypeError, lambda on: on.conn.setopt("nodelay", "x")),
+        (TypeError, lambda on: on.conn.shutdown("x")),
+    ]
+
+
+def _of_streams() -> list[Wrong]:
+    return [
+        (ValueError, lambda on: on.stream.recvline(-1)),
+        (TypeError, lambda on: on.stream.recvline("x")),
+        (ValueError, lambda on: on.stream.recvn(-1)),
+        *((TypeError, lambda on, n=n: on.stream.recvn(n)) for n in ("1", 1.5, None)),
+        (TypeError, lambda on: on.stream.recvuntil("x")),
+        (ValueError, lambda on: on.stream.recvuntil(b"")),
+        (ValueError, lambda on: on.stream.recvuntil(b"x", -1)),
+        *((TypeError, lambda on, n=n: on.stream.recv(n)) for n in ("1", None)),
+        (ValueError, lambda on: on.stream.recv(-1)),
+        *((TypeError, lambda on, data=data: on.stream.sendall(data)) for data in ("t", 5, None)),
+        (TypeError, lambda on: on.stream.finish("x")),
+        (ValueError, lambda on: on.stream.finish(-1)),
+        (ValueError, lambda on: on.stream.finish(math.nan)),
+        (TypeError, lambda on: socket2.stream(5)),  # type: ignore[arg-type]
+        (TypeError, lambda on: socket2.stream(on.udp)),
+    ]
+
+
+def _of_datagrams_and_descriptors() -> list[Wrong]:
+    return [
+        (TypeError, lambda on: on.udp.sendto("x", "127.0.0.1", 1)),
+        (TypeError, lambda on: on.udp.sendto("x", ("127.0.0.1", 1))),
+        (TypeError, lambda on: on.udp.send("x")),
+        (OverflowError, lambda on: on.udp.sendto(b"x", "127.0.0.1", 70000)),
+        (ValueError, lambda on: on.udp.recvfrom(-1)),
+        *((TypeError, lambda on, n=n: on.udp.recvfrom(n)) for n in ("1", None, 1.5)),
+        (TypeError, lambda on: on.udp.recvfrom_into(b"x")),
+        (ValueError, lambda on: on.udp.recv(-1)),
+        (TypeError, lambda on: socket2.send_fds(on.unix, "x", [1])),  # type: ignore[arg-type]
+        (TypeError, lambda on: socket2.send_fds(on.unix, b"x", ["x"])),  # type: ignore[list-item]
+        (TypeError, lambda on: socket2.send_fds(on.unix, b"x", 5)),  # type: ignore[arg-type]
+        (TypeError, lambda on: socket2.recv_fds(on.unix, "x", 1)),  # type: ignore[arg-type]
+        (ValueError, lambda on: socket2.recv_fds(on.unix, -1, 1)),
+        (ValueError, lambda on: socket2.recv_fds(on.unix, 1, -1)),
+        (ValueError, lambda on: socket2.send_fds(on.conn, b"x", [1])),
+    ]
+
+
+def _of_names() -> list[Wrong]:
+    return [
+        (TypeError, lambda on: socket2.connect("127.0.0.1", 9, nodelay="x")),
+        (ValueError, lambda on: socket2.connect("127.0.0.1", 9, nosuch=1)),
+        (ValueError, lambda on: socket2.connect("host")),
+        (OverflowError, lambda on: socket2.connect("host:99999")),
+        (OverflowError, lambda on: socket2.connect("host", -5)),
+        (ValueError, lambda on: socket2.connect(LONG, 1)),
+        (ValueError, lambda on: socket2.connect("host", 1, delay_s=-1)),
+        (ValueError, lambda on: socket2.addr(LONG, 1)),
+        (TypeError, lambda on: socket2.addr(1.5, 1)),  # type: ignore[arg-type]
+        (OverflowError, lambda on: socket2.addr("h", 70000)),
+        (ValueError, lambda on: socket2.addr("h", 1, "nosuch")),
+        (ValueError, lambda on: socket2.addr("h", 1, "tcp", "nosuch")),
+        (ValueError, lambda on: socket2.listen("127.0.0.1:0", nosuch=1)),
+        (TypeError, lambda on: socket2.listen("127.0.0.1:0", backlog="x")),  # type: ignore[arg-type]
+        (ValueError, lambda on: socket2.tcp("nosuch")),
+        (ValueError, lambda on: socket2.bind("127.0.0.1:0", type="nosuch")),
+    ]
+
+
+def _of_threads() -> list[Wrong]:
+    return [
+        (TypeError, lambda on: socket2.newthread(5)),
+        (TypeError, lambda on: socket2.newthread(socket2.sleep, 1, 2, 3)),
+        (TypeError, lambda on: socket2.newthread(socket2.sleep, 0, name=5)),  # type: ignore[arg-type]
+        (TypeError, lambda on: socket2.sleep("x")),  # type: ignore[arg-type]
+        (ValueError, lambda on: socket2.sleep(math.nan)),
+        (ValueError, lambda on: socket2.timeout(-1)),
+        (TypeError, lambda on: socket2.call_in_thread(5)),  # type: ignore[arg-type]
+        (TypeError, lambda on: socket2.runafter(1, 5)),  # type: ignore[arg-type]
+        (ValueError, lambda on: socket2.runevery(-1, print)),
+        *((TypeError, lambda on, size=size: socket2.Queue(size)) for size in ("x", 1.5)),
+        (ValueError, lambda on: socket2.Queue(-1)),
+        *((TypeError, lambda on, value=value: socket2.Semaphore(value)) for value in ("x", 1.5, None)),
+        (ValueError, lambda on: socket2.Semaphore(-1)),
+        (TypeError, lambda on: socket2.Queue().get("x")),  # type: ignore[arg-type]
+        (ValueError, lambda on: socket2.Queue[int]().put(1, -1)),
+        (ValueError, lambda on: socket2.Lock().acquire(math.nan)),
+        (TypeError, lambda on: socket2.Event().wait("x")),  # type: ignore[arg-type]
+    ]
+
+
+def _of_servers() -> list[Wrong]:
+    def server() -> socket2.Server:
+        return socket2.Server(print)
+
+    return [
+        (TypeError, lambda on: socket2.Server(5)),  # type: ignore[arg-type]
+        *((TypeError, lambda on, n=n: socket2.Server(print, max_connections=n)) for n in ("x", 1.5)),
+        (ValueError, lambda on: socket2.Server(print, max_connections=0)),
+        (OverflowError, lambda on: server().listen("127.0.0.1", -1)),
+        (TypeError, lambda on: server().listen(5.5, 1)),  # type: ignore[arg-type]
+        (TypeError, lambda on: server().listen("127.0.0.1", 0, backlog="x")),  # type: ignore[arg-type]
+        (ValueError, lambda on: server().stop(-1)),
+        (TypeError, lambda on: socket2.serve(5, "127.0.0.1", 0)),  # type: ignore[arg-type]
+        (OverflowError, lambda on: socket2.serve(print, "127.0.0.1", 70000)),
+        (TypeError, lambda on: socket2.serve(print, "127.0.0.1", 0, grace_s="x")),  # type: ignore[arg-type]
+        (TypeError, lambda on: socket2.serve(print, "127.0.0.1", 0, signals=["x"])),  # type: ignore[list-item]
+        (TypeError, lambda on: socket2.serve(print, "127.0.0.1", 0, signals=5)),  # type: ignore[arg-type]
+        (ValueError, lambda on: socket2.serve(print, "127.0.0.1", 0, signals=[9999])),
+        (TypeError, lambda on: socket2.serve(print, "127.0.0.1", 0, ready=5)),  # type: ignore[arg-type]
+        (TypeError, lambda on: socket2.serve(print, listeners=[5])),  # type: ignore[list-item]
+        (TypeError, lambda on: socket2.serve(print, "127.0.0.1", 0, backlog="x")),  # type: ignore[arg-type]
+    ]
+
+
+TABLE = [
+    pytest.param(*wrong, id=f"{table.__name__.removeprefix('_of_')}-{number}")
+    for table in (
+        _of_stream_sockets,
+        _of_streams,
+        _of_datagrams_and_descriptors,
+        _of_names,
+        _of_threads,
+        _of_servers,
+    )
+    for number, wrong in enumerate(table())
+]
+
+
+@pytest.mark.parametrize(("error", "call"), TABLE)
+def test_a_wrong_argument_is_an_error_of_the_call(error: type[BaseException], call: Callable[[Any], Any]) -> None:
+    def main() -> Steps:
+        with socket2.listen("127.0.0.1:0") as listener:
+            conn = yield from socket2.connect(listener.getsockname())
+            peer = yield from listener.accept()
+            one, other = socket.socketpair()
+            datagrams, unix = socket2.udp(), socket2.unix(fileno=one.detach())
+            with conn, peer, datagrams, unix, other:
+                on = SimpleNamespace(conn=conn, stream=socket2.stream(conn), udp=datagrams, unix=unix)
+                with pytest.raises(error):
+                    call(on)
+                yield from conn.sendall(b"still here")
+                assert (yield from peer.recv(100)) == b"still here"
+
+    run(main)
