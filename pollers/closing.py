@@ -15,6 +15,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .engine import Engine
+    from .operation import Address
     from .readiness import Handle
 
 # Windows has two shorts where POSIX has two ints.
@@ -72,3 +74,21 @@ def _is(sock: socket.socket, whose: object) -> bool:
 def close_all(handles: Iterable[Handle]) -> None:
     for handle in handles:
         close(handle.sock, handle.identity)
+
+
+class Gone:
+    """What the two directions of a closed handle have in its place, so that there is no cycle of the three."""
+
+    __slots__ = ("armed", "poller")
+
+    fd = -1
+
+    def __init__(self, poller: Engine) -> None:
+        self.armed = 0
+        self.poller = poller
+
+    def keep(self, accepted: tuple[Handle, Address]) -> None:
+        accepted[0].close()
+
+    def told(self, error: OSError) -> OSError:
+        return error

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import attempts, closing
 from .attempts import DRAINS, ENDED, ENDS, TOLD
@@ -362,9 +362,6 @@ class Handle(Unique):
 
     def keep(self, accepted: tuple[Handle, Address]) -> None:
         """Put a connection that nobody took back, for the next accept."""
-        if self.fd < 0:
-            accepted[0].close()
-            return
         self.poller.kept.setdefault(self, []).append(accepted)
         self.reading.ready = True
 
@@ -386,6 +383,7 @@ class Handle(Unique):
         self.writing.close()
         self.poller.forget(self)
         self.fd = -1
+        self.reading.handle = self.writing.handle = cast(Handle, closing.Gone(self.poller))
         left = [self]
         for handle, _ in self.poller.kept.pop(self, ()):
             left += handle.leave()
