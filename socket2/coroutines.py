@@ -25,8 +25,13 @@ def steps_of(made: Any) -> Any:
     return _steps_of_awaitable(made)
 
 
+def awaiting(made: Any) -> Any:
+    """What `yield from` takes in any generator: a plain one may not `yield from` a coroutine itself."""
+    return made if isinstance(made, GeneratorType) else made.__await__()
+
+
 def _steps_of_awaitable(made: Any) -> Generator[Any, None, Any]:
-    return (yield from made.__await__())
+    return (yield from awaiting(made))
 
 
 def steps_later(func: Any, args: tuple[Any, ...]) -> Any:
@@ -50,7 +55,7 @@ def steps_later(func: Any, args: tuple[Any, ...]) -> Any:
 def _steps_of_call(func: Callable[..., Any], args: tuple[Any, ...]) -> Generator[Any, None, Any]:
     made = func(*args)
     if is_coroutine(made):
-        return (yield from steps_of(made))
+        return (yield from awaiting(made))
     check_result(func, made)
     return made
 

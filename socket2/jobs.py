@@ -9,7 +9,7 @@ from typing import Any
 
 from pollers import operation
 
-from .coroutines import is_coroutine, steps_of
+from .coroutines import awaiting, is_coroutine
 from .loop import newthread
 from .thread import Thread, currentthread, report
 from .timers import duration, moment
@@ -76,4 +76,4 @@ def _until(when: float) -> Generator[Any, None, None]:
 @operation
 def _call(func: Callable[..., Any], args: tuple[Any, ...]) -> Generator[Any, None, Any]:
     made = func(*args)
-    return (yield from steps_of(made)) if is_coroutine(made) else made
+    return (yield from awaiting(made)) if is_coroutine(made) else made

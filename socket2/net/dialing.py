@@ -13,7 +13,7 @@ from typing import Any
 from pollers import operation
 
 from ..addr import Address, Query, addr
-from ..coroutines import is_coroutine, steps_of
+from ..coroutines import awaiting, is_coroutine
 from ..eyeballs import DELAY_S, connect_to_first
 from ..tcp import TCP, tcp
 from ..udp import unix
@@ -165,7 +165,7 @@ def _ask(lookup: Callable[..., Any], to: Destination) -> Generator[Any, None, li
 
     options = {"family": to.family, "hints": to.hints, "all": to.several}
     made = lookup(to.host, options, answer)
-    found = (yield from steps_of(made)) if is_coroutine(made) else (yield from wait.wait())
+    found = (yield from awaiting(made)) if is_coroutine(made) else (yield from wait.wait())
     several: list[Any] = [found] if isinstance(found, (str, Mapping)) else list(found or ())
     addresses: list[str] = [one["address"] if isinstance(one, Mapping) else one for one in several]
     if not addresses:

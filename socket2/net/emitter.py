@@ -15,7 +15,7 @@ from pyee.base import EventEmitter
 import pollers
 from pollers import operation
 
-from ..coroutines import is_coroutine, steps_of
+from ..coroutines import awaiting, is_coroutine
 from ..locking import lock
 from ..loop import newthread
 from ..scheduler import current_scheduler
@@ -222,7 +222,7 @@ class Emitter(pollers.Unique, EventEmitter):
     @operation
     def _guarded(self, name: str, made: Any, args: tuple[Any, ...]) -> Generator[Any, None, None]:
         try:
-            yield from steps_of(made)
+            yield from awaiting(made)
         except Exception as error:
             self._listener_failed(name, args, error)
 
