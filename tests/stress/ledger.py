@@ -42,7 +42,8 @@ class Ledger:
     def _watched(self, name: str, steps: Steps) -> Steps:
         """The same steps, one at a time and to one end."""
         turn = threading.Lock()
-        steps = steps.__iter__()  # an operation that is checked has no send of its own
+        if not hasattr(steps, "send"):
+            steps = steps.__iter__()  # an operation that is checked has none of its own, a coroutine is no iterable
         resume, argument = steps.send, None
         while True:
             if not turn.acquire(blocking=False):
