@@ -71,6 +71,7 @@ class threadset(pollers.Unique):
         "_entered",
         "_errors",
         "_interruption",
+        "_joined",
         "_joining",
         "_members",
         "_open",
@@ -85,6 +86,7 @@ class threadset(pollers.Unique):
         self._errors: list[tuple[Thread, BaseException]] = []
         self._entered = self._open = False
         self._cancelled = False
+        self._joined: list[tuple[Thread, BaseException]] = []  # what join() has raised
         self._joining: Join | None = None
         self._interruption: Cancelled | None = None  # of the block
 
@@ -119,6 +121,8 @@ class threadset(pollers.Unique):
     @operation
     def _join(self) -> Generator[Any, None, list[Any]]:
         interruption = yield from self._all_ended()
+        if interruption is None:
+            self._joined = self._errors
         self._raise(interruption)
         threads = [member.thread for member in list(self._members) if member.thread is not None]
         return [thread.result() if thread._error is None else None for thread in threads]
@@ -145,6 +149,7 @@ class threadset(pollers.Unique):
             self._raise_after(error)
         finally:
             self._interruption = None  # whose traceback leads here
+            self._joined = []
 
     @operation
     def __aenter__(self) -> Generator[Any, None, threadset]:
@@ -160,11 +165,13 @@ class threadset(pollers.Unique):
         try:
             if interruption is not None:
                 if not isinstance(error, Cancelled) or error is self._interruption:
+                    self._report_replaced(error)
                     self._raise(interruption)
                 self._owner.scheduler.interrupt(self._owner, interruption)  # one at a time
             self._raise_after(error)
         finally:
             self._interruption = None  # whose traceback leads here
+            self._joined = []
             del interruption
 
     @operation
@@ -219,6 +226,15 @@ class threadset(pollers.Unique):
         """Something else goes first, but no error goes unseen."""
         for thread, error in self._take_errors():
             report(thread, error)
+
+    def _report_replaced(self, error: BaseException | None) -> None:
+        """An interruption takes the place of the `error` of the block, which may be what join() has raised."""
+        if not isinstance(error, Exception):
+            return
+        raised = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+        members = [(thread, one) for thread, one in self._joined if any(one is other for other in raised)]
+        for thread, one in members or [(self._owner, error)]:
+            report(thread, one)
 
     # State, changed without a wait.
 

@@ -360,6 +360,46 @@ def test_a_cancel_goes_its_way_and_errors_that_come_with_it_are_reported(crashes
     assert crashes == ["KeyError('in the cleanup')"]
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_an_error_whose_place_a_cancel_takes_while_the_block_is_left_is_reported(crashes: list[str], own: bool) -> None:
+    def fails() -> None:
+        raise KeyError("of a member")
+
+    async def cleans_up(leaving: Event, may_end: Event) -> None:
+        try:
+            await suspend()
+        finally:
+            leaving.set()
+            await may_end.wait()
+
+    async def owner(leaving: Event, may_end: Event) -> None:
+        async with threadset() as ts:
+            ts.newthread(cleans_up, leaving, may_end)
+            await sleep(0)
+            raise ValueError("of the block")
+
+    async def joined(leaving: Event, may_end: Event) -> None:
+        async with threadset() as ts:
+            try:
+                ts.newthread(fails)
+                await ts.join()
+            finally:
+                ts.newthread(cleans_up, leaving, may_end)
+
+    async def main() -> None:
+        leaving, may_end = Event(), Event()
+        thread = newthread(owner if own else joined, leaving, may_end)
+        await leaving.wait()
+        thread.cancel()
+        await sleep(0)
+        may_end.set()
+        with pytest.raises(Cancelled):
+            await thread.join()
+
+    run(main)
+    assert crashes == ["ValueError('of the block')" if own else "KeyError('of a member')"]
+
+
 def test_a_member_cancelled_by_itself_is_no_failure() -> None:
     def main() -> Steps:
         with threadset() as ts:
