@@ -219,10 +219,8 @@ def _live(scheduler: Scheduler) -> list[Thread]:
 
 
 def _joiner(thread: Thread) -> Thread | None:
-    joins = thread._outcome
-    if thread.done or not isinstance(joins, list):
-        return None
-    return next((join.waiter for join in list(joins) if join.waiter is not None), None)
+    joins = () if thread.done else again(lambda: list(thread._joins()))
+    return next((join.waiter for join in joins if isinstance(join, Wait) and join.waiter is not None), None)
 
 
 def _purpose(waiting: Any) -> str | None:

@@ -205,8 +205,8 @@ class Stepper:
         crew = self.scheduler.crew
         joined = False
         with lock:
-            joins = thread._outcome
-            if joins is not None and (rest := outlast(joins, result, error)) is not None:
+            joins = thread._joins()
+            if joins and (rest := outlast(thread, result, error)) is not None:
                 thread._coro = rest
                 self.scheduler.threads[thread] = None
                 self.scheduler.enqueue(thread)
@@ -215,7 +215,7 @@ class Stepper:
             thread._errors = None if error is None else [error]
             thread._coro = thread._context = thread.waiting_on = None  # type: ignore[assignment]
         try:
-            for join in joins or ():  # not under the lock: a connection's closes its socket, and logs
+            for join in joins:  # not under the lock: a connection's closes its socket, and logs
                 joined = join.finish() or joined
         finally:  # not before, or there would seem to be nothing left for those who join it to wait for
             self.scheduler.threads.pop(thread, None)

@@ -9,7 +9,7 @@ import contextvars
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +85,7 @@ class Thread(pollers.Unique):
         self._name = name
         # An idle connection pays for every slot, so two of them have a second use after the thread's end.
         self._errors: list[BaseException] | None = None  # to be raised, one at a wait; then the one it has ended with
-        self._outcome: Any = None  # the list of its joins, if any; then its result, or the traceback of its error
+        self._outcome: Any = None  # its join, or several in a dict; then its result, or the traceback of its error
 
     @property
     def name(self) -> str:
@@ -145,15 +145,28 @@ class Thread(pollers.Unique):
         with lock:
             if self._coro is None:
                 return False
-            if self._outcome is None:
-                self._outcome = []
-            self._outcome.append(join)
+            joins = self._outcome
+            if joins is None:
+                self._outcome = join
+            elif type(joins) is dict:
+                joins[join] = None
+            else:
+                self._outcome = {joins: None, join: None}
             return True
 
     def _drop_join(self, join: Join) -> None:
         with lock:
             if self._coro is not None:
-                self._outcome.remove(join)
+                joins = self._outcome
+                if joins is not join:
+                    del joins[join]  # any may leave, in constant time
+                if not joins or joins is join:
+                    self._outcome = None
+
+    def _joins(self) -> Collection[Join]:
+        """Who is told of its end, which has not come yet."""
+        joins = self._outcome
+        return joins if type(joins) is dict else () if joins is None else (joins,)
 
     def cancel(self) -> bool:
         """Raise Cancelled in the thread at the wait it is in, or at its next one; return False if it had ended.
@@ -203,13 +216,13 @@ class Outlasting(Join):
         self.end = end
 
 
-def outlast(joins: list[Join], result: Any, error: BaseException | None) -> Generator[Any, None, Any] | None:
+def outlast(thread: Thread, result: Any, error: BaseException | None) -> Generator[Any, None, Any] | None:
     """What a thread still has to do when its function has ended: wait for others. It keeps its outcome."""
-    waiting = [join for join in joins if isinstance(join, Outlasting)]
+    waiting = [join for join in thread._joins() if isinstance(join, Outlasting)]
     if not waiting:
         return None
     for join in waiting:
-        joins.remove(join)
+        thread._drop_join(join)
     return _outlast(waiting, result, error)
 
 

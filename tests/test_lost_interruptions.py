@@ -212,3 +212,33 @@ def test_leaving_a_line_of_turns_compares_with_nobody(monkeypatch: pytest.Monkey
 
     run(main)
     assert compared <= 100
+
+
+def test_leaving_a_join_compares_with_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+
+    class Counted(waits.Join):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return self is other
+
+        __hash__ = waits.Join.__hash__
+
+    monkeypatch.setattr("socket2.thread.Join", Counted)
+
+    def main() -> Steps:
+        joined = newthread(Event().wait)
+        threads = [newthread(joined.join) for _ in range(100)]
+        for thread in [*reversed(threads[50:]), *threads[:50]]:
+            thread.cancel()
+            with pytest.raises(Cancelled):
+                yield from thread.join()
+        joined.cancel()
+        with pytest.raises(Cancelled):
+            yield from joined.join()
+
+    run(main)
+    assert compared <= 200
