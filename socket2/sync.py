@@ -51,33 +51,33 @@ class _Place(Wait):
 class _Line:
     """Those who wait, in the order they came. Any of them may leave, in constant time."""
 
-    __slots__ = ("_places",)
+    __slots__ = ("places",)
 
     def __init__(self) -> None:
-        self._places: OrderedDict[_Place, None] = OrderedDict()
+        self.places: OrderedDict[_Place, None] = OrderedDict()
 
     def __len__(self) -> int:
-        return sum(not place.done for place in self._places)
+        return sum(not place.done for place in self.places)
 
     @_locked
     def add(self, place: _Place) -> None:
-        self._places[place] = None
+        self.places[place] = None
 
     @_locked
     def call(self, result: Any = None) -> _Place | None:
         """Wake the first who still waits; return its place."""
-        while self._places:
-            place = next(iter(self._places))
+        while self.places:
+            place = next(iter(self.places))
             woken = place.finish(result)  # where the stack ends, this raises, and the place is kept
-            del self._places[place]
+            del self.places[place]
             if woken:
                 return place
         return None
 
     @_locked
     def dissolve(self, error: Callable[[], BaseException]) -> None:
-        while self._places:
-            place, _ = self._places.popitem(last=False)
+        while self.places:
+            place, _ = self.places.popitem(last=False)
             if place.fail(error()):
                 place.finished = False  # it was woken with nothing that could be undone
 
@@ -88,7 +88,7 @@ class _Line:
             return (yield from place.wait())
         except BaseException:
             with lock:
-                self._places.pop(place, None)
+                self.places.pop(place, None)
                 if place.finished and place.error is None and undo is not None:
                     undo(place.result)
             raise
@@ -201,20 +201,20 @@ class Semaphore:
         if not leave_to_loop(self._release):
             self._release()
 
-    @_locked
     def _enter(self) -> _Place | None:
         """Take a permit, or else a place in the line."""
-        if self._free:
-            self._free -= 1
-            return None
-        place = _Place(type(self).__name__.lower())
-        self._line.add(place)
-        return place
+        with lock:
+            if self._free:
+                self._free -= 1
+                return None
+            place = _Place(type(self).__name__.lower())
+            self._line.add(place)
+            return place
 
-    @_locked
     def _release(self) -> None:
-        if self._line.call() is None:
-            self._free += 1
+        with lock:
+            if not self._line.places or self._line.call() is None:
+                self._free += 1
 
     @operation
     def __aenter__(self) -> Generator[Any, None, None]:
@@ -299,11 +299,12 @@ class Queue(Generic[T]):
 
     def put_nowait(self, item: T) -> None:
         """Put an item in now. queue.Full when there is no room; Closed."""
-        self._offer(item, None)
+        self._offer(item, False)
 
     def get_nowait(self) -> T:
         """Take the first item now. queue.Empty when there is none; Closed when it is closed as well."""
-        return self._take(None)
+        item: T = self._take(False)
+        return item
 
     @_locked
     def close(self) -> None:
@@ -316,54 +317,48 @@ class Queue(Generic[T]):
     def _put(self, item: T) -> Generator[Any, None, None]:
         if (turn := over_at_once()) is not None:
             yield from turn.wait()
-        place = _Place("room in a queue", item)
-        try:
-            self._offer(item, place)
-        except queue.Full:
-            pass
-        else:
-            return
-        yield from self._putters.stay(place)
+        place = self._offer(item, True)
+        if place is not None:
+            yield from self._putters.stay(place)
 
     @operation
     def _get(self) -> Generator[Any, None, T]:
         if (turn := over_at_once()) is not None:
             yield from turn.wait()
-        place = _Place("item of a queue")
-        try:
-            return self._take(place)
-        except queue.Empty:
-            pass
-        item: T = yield from self._getters.stay(place, self._take_back)
+        got = self._take(True)
+        item: T = (yield from self._getters.stay(got, self._take_back)) if type(got) is _Place else got
         return item
 
-    @_locked
-    def _offer(self, item: T, place: _Place | None) -> None:
-        """Give the item to who waits for one, or put it in; else stand in the line, at `place`, and raise Full."""
-        if self._closed:
-            raise _closed()
-        if self._getters.call(item) is not None:
-            return
-        if self._size is None or len(self._items) < self._size:
-            self._items.append(item)
-            return
-        if place is not None:
+    def _offer(self, item: T, wait: bool) -> _Place | None:
+        """Give the item to who waits for one, or put it in; else `wait` at the place returned, or raise Full."""
+        with lock:
+            if self._closed:
+                raise _closed()
+            if self._getters.places and self._getters.call(item) is not None:
+                return None
+            if self._size is None or len(self._items) < self._size:
+                self._items.append(item)
+                return None
+            if not wait:
+                raise queue.Full
+            place = _Place("room in a queue", item)
             self._putters.add(place)
-        raise queue.Full
+            return place
 
-    @_locked
-    def _take(self, place: _Place | None) -> T:
-        """Take an item out, which makes room for another; else stand in the line, at `place`, and raise Empty."""
-        putter = self._putters.call()
-        if putter is not None:
-            self._items.append(putter.item)
-        if self._items:
-            return self._items.popleft()
-        if self._closed:
-            raise _closed()
-        if place is not None:
+    def _take(self, wait: bool) -> Any:
+        """Take an item out, which makes room for another; else `wait` at the _Place returned, or raise Empty."""
+        with lock:
+            if self._putters.places and (putter := self._putters.call()) is not None:
+                self._items.append(putter.item)
+            if self._items:
+                return self._items.popleft()
+            if self._closed:
+                raise _closed()
+            if not wait:
+                raise queue.Empty
+            place = _Place("item of a queue")
             self._getters.add(place)
-        raise queue.Empty
+            return place
 
     @_locked
     def _take_back(self, item: T) -> None:
