@@ -13,8 +13,6 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
-PICTURES = (".png", ".svg")
-
 
 def part(name: str, *sources: str) -> Extension:
     flags = ["-std=c11", "-fvisibility=hidden"]
@@ -39,15 +37,25 @@ class BuildWhatCanBe(build_ext):
             self.extensions.append(extension)
 
 
-def index_readme() -> str:
-    """The readme with its links into the repository made absolute: an index has no files beside it."""
-    repository = tomllib.loads(Path("pyproject.toml").read_text())["project"]["urls"]["Repository"]
+def index_readme(repository: str | None) -> str:
+    """The readme for an index, which has no files beside it: links into the repository are absolute.
 
-    def absolute(link: re.Match[str]) -> str:
-        kind = "raw" if link[1].endswith(PICTURES) else "blob"
-        return f"]({repository}/{kind}/main/{link[1]})"
+    As long as there is no public repository, they are the names of the files, as the sdist has them.
+    """
 
-    return re.sub(r"\]\((?![a-z]+:|#)([^)\s]+)\)", absolute, Path("README.md").read_text())
+    def shown(link: re.Match[str]) -> str:
+        picture, text, path = link.groups()
+        if repository is None:
+            return f"`{path}`" if text == path else f"{text} (`{path}`)"
+        return f"{picture}[{text}]({repository}/{'raw' if picture else 'blob'}/main/{path})"
+
+    return re.sub(r"(!?)\[([^]]+)\]\((?![a-z]+:|#)([^)\s]+)\)", shown, Path("README.md").read_text())
+
+
+def repository() -> str | None:
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    url: str | None = project.get("urls", {}).get("Repository")
+    return url
 
 
 if __name__ == "__main__":
@@ -60,6 +68,6 @@ if __name__ == "__main__":
     setup(
         ext_modules=parts if sys.platform == "linux" else [],
         cmdclass={"build_ext": BuildWhatCanBe},
-        long_description=index_readme(),
+        long_description=index_readme(repository()),
         long_description_content_type="text/markdown",
     )

@@ -9,6 +9,7 @@ import runpy
 import subprocess
 import sys
 import tomllib
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,24 @@ def setup_py(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_the_readme_of_an_index_has_the_links_of_this_one_made_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
     here = LINK.findall((ROOT / "README.md").read_text())
-    there = LINK.findall(setup_py(monkeypatch)["index_readme"]())
-    repository = project()["urls"]["Repository"]
+    there = LINK.findall(setup_py(monkeypatch)["index_readme"]("https://code.invalid/socket2"))
     assert len(here) == len(there) > 10
     for link, shown in zip(here, there, strict=True):
         if not link.startswith("https://"):
             assert (ROOT / link).is_file(), link
-            assert shown == f"{repository}/{'raw' if link.endswith('.png') else 'blob'}/main/{link}"
+            assert shown == f"https://code.invalid/socket2/{'raw' if link.endswith('.png') else 'blob'}/main/{link}"
+
+
+def test_the_readme_of_an_index_names_the_files_where_no_repository_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = LINK.findall((ROOT / "README.md").read_text())
+    shown = setup_py(monkeypatch)["index_readme"](None)
+    assert not [link for link in LINK.findall(shown) if not link.startswith("https://")]
+    assert not [link for link in here if not link.startswith("https://") and f"`{link}`" not in shown]
+
+
+def test_no_url_is_a_placeholder() -> None:
+    hosts = [urllib.parse.urlsplit(url).hostname or "" for url in project().get("urls", {}).values()]
+    assert not [host for host in hosts if re.search(r"(^|\.)(example|invalid|test|localhost)(\.\w+)?$", host)]
 
 
 def test_what_is_installed_says_what_it_is() -> None:
@@ -56,7 +68,6 @@ def test_what_is_installed_says_what_it_is() -> None:
     assert told["License-Expression"] == "MIT"
     assert told["Description-Content-Type"] == "text/markdown"
     links = LINK.findall(str(told.json["description"]))
-    assert links
     assert not [link for link in links if not link.startswith("https://")]
 
 
