@@ -325,9 +325,7 @@ admit(Handle *listener, int fd, PyObject *address, PyObject **result)
     if (handle == NULL) {
         PyObject *error = error_take();
         Py_XDECREF(address);
-        if (close_descriptor(fd) < 0) {
-            PyErr_Clear();
-        }
+        descriptor_drop(fd);
         error_put(error);
         return FAILURE;
     }
@@ -351,11 +349,7 @@ sock_of_accepted(State *state, PyObject *accepted)
     int fd = (int)PyLong_AsLong(PyTuple_GET_ITEM(accepted, 0));
     PyObject *sock = sock_of(state, fd);
     if (sock == NULL) {
-        PyObject *error = error_take();
-        if (close_descriptor(fd) < 0) {
-            PyErr_Clear();
-        }
-        error_put(error);
+        descriptor_drop(fd);
     }
     return sock;
 }

@@ -4,7 +4,6 @@
 
 #include "native.h"
 
-#include <errno.h>
 #include <unistd.h>
 
 static int
@@ -14,7 +13,7 @@ bit_of(int way)
 }
 
 Handle *
-handle_new(Poller *poller, int fd, PyObject *sock, int family, bool drains)
+handle_new(Poller *poller, int fd, uint32_t identity, PyObject *sock, int family, bool drains)
 {
     Handle *handle = PyObject_GC_New(Handle, poller->state->handle_type);
     if (handle == NULL) {
@@ -31,7 +30,7 @@ handle_new(Poller *poller, int fd, PyObject *sock, int family, bool drains)
         handle->ready[way] = true;
     }
     handle->fd = fd;
-    handle->generation = ++poller->generation;
+    handle->identity = identity;
     handle->armed = drains ? DRAINS : 0;
     handle->finished = 0;
     handle->outside = 0;
@@ -50,7 +49,8 @@ handle_describe(Handle *handle, int way)
 {
     static const char *const idle[WAYS] = {"reading", "writing"};
     Operation *op = handle->operation[way];
-    return PyUnicode_FromFormat("%s on fd %d", op != NULL ? operation_name(op->kind) : idle[way], handle->fd);
+    const char *what = op != NULL ? operation_name(op->kind) : idle[way];
+    return PyUnicode_FromFormat("%s on fd %d", what, handle->fd < 0 ? -1 : handle->fd);
 }
 
 /* Set the exception that says why no operation can start here now. */
@@ -250,13 +250,14 @@ handle_leave(Handle *handle)
 }
 
 /* The operation is about to be given up: if it was left to the step of its waiter, make the attempt now, since what has
-   come is to be delivered. -1: an exception, and it is left as it was. */
+   come is to be delivered; but not from a socket that has got the descriptor of ours. -1: an exception, and it is left as
+   it was. */
 static int
 settle(Handle *handle)
 {
     bool broken = false;
     if (handle->state[READING] != PASSING || handle->waiter[READING] == NULL || is_running(handle, READING) ||
-        handle->operation[READING]->kind > RECV_INTO) {
+        handle->operation[READING]->kind > RECV_INTO || !sock_is_ours(handle, handle->fd)) {
         return 0;
     }
     handle->state[READING] = PARKED;
@@ -377,7 +378,8 @@ close_way(Handle *handle, int way)
     }                                                                                                                 \
     static PyObject *face##_fileno(PyObject *self, PyObject *Py_UNUSED(ignored))                                      \
     {                                                                                                                 \
-        return PyLong_FromLong(handle_of(self)->fd);                                                                  \
+        int fd = handle_of(self)->fd;                                                                                 \
+        return PyLong_FromLong(fd < 0 ? -1 : fd);                                                                     \
     }                                                                                                                 \
     static PyObject *face##_repr(PyObject *self) { return represent(handle_of(self), way); }                          \
     static PyObject *face##_waiter(PyObject *self, void *Py_UNUSED(closure)) { return waiter_of(handle_of(self), way); } \
@@ -534,17 +536,19 @@ drop_kept(Handle *handle)
     Py_DECREF(list);
 }
 
-/* End both operations and unregister; return the descriptor, which is still open. */
+/* End both operations and unregister; return the descriptor, which is still open; -1: code of others was faster. */
 static int
 leave(Handle *handle)
 {
-    int fd = handle->fd;
     close_way(handle, READING);
     close_way(handle, WRITING);
-    poller_forget(handle->poller, handle);
-    handle->fd = -1;
-    drop_kept(handle);
-    return fd;
+    int fd = handle->fd;
+    if (fd >= 0) {
+        poller_forget(handle->poller, handle);
+        handle->fd = -1;
+        drop_kept(handle);
+    }
+    return fd < 0 ? -1 : fd;
 }
 
 /* A descriptor is not closed in the middle of an attempt: the attempt would go on with its successor. */
@@ -557,8 +561,22 @@ in_flight(Handle *handle)
 static void
 close_late(Handle *handle, int fd)
 {
-    handle->generation = (uint32_t)fd;
+    handle->fd = ~fd;
     handle->armed |= CLOSE_LATE;
+}
+
+/* Close the socket whose descriptor was `fd`, as soon as that may be. */
+static int
+close_left(Handle *handle, int fd)
+{
+    if (fd < 0) {
+        return 0;
+    }
+    if (in_flight(handle)) {
+        close_late(handle, fd);
+        return 0;
+    }
+    return sock_close(handle, fd);
 }
 
 int
@@ -569,18 +587,22 @@ handle_close(Handle *handle)
     if (handle->fd >= 0 && settle(handle) < 0) {
         PyErr_WriteUnraisable((PyObject *)handle);
     }
-    if (handle->fd < 0) {
-        Py_DECREF(handle);
-        return 0;
-    }
-    int fd = leave(handle);
-    if (in_flight(handle)) {
-        close_late(handle, fd);
-    } else {
-        status = sock_close(handle, fd);
+    if (handle->fd >= 0) {
+        status = close_left(handle, leave(handle));
     }
     Py_DECREF(handle);
     return status;
+}
+
+/* Somebody else has closed its descriptor, or taken it over: close it, but for the descriptor. */
+void
+handle_displace(Handle *handle)
+{
+    Py_INCREF(handle);
+    if (leave(handle) >= 0 && handle->sock != NULL) {
+        sock_drop(handle->poller->state, Py_NewRef(handle->sock));
+    }
+    Py_DECREF(handle);
 }
 
 /* An attempt is over: close what was to be closed meanwhile. */
@@ -590,9 +612,11 @@ handle_close_late(Handle *handle)
     if (in_flight(handle)) {
         return;
     }
+    int fd = ~handle->fd;
+    handle->fd = -1;
     handle->armed &= (uint8_t)~CLOSE_LATE;
     PyObject *error = error_take();
-    if (sock_close(handle, (int)handle->generation) < 0) {
+    if (sock_close(handle, fd) < 0) {
         PyErr_WriteUnraisable((PyObject *)handle);
     }
     error_put(error);
@@ -618,21 +642,22 @@ detach_method(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (sock == NULL) {
         return NULL;
     }
-    if (handle->fd < 0) { /* code of others was faster */
-        PyErr_SetNone(state->closed_error);
+    int fd = leave(handle);
+    if (fd < 0) { /* code of others was faster */
         if (shared) {
-            sock_drop(state, sock);
+            sock_discard(state, sock);
         } else {
             Py_DECREF(sock);
         }
+        PyErr_SetNone(state->closed_error);
         return NULL;
     }
-    int fd = leave(handle);
     if (!shared) {
         Py_CLEAR(handle->sock);
-    } else if (in_flight(handle)) {
-        close_late(handle, fd);
-    } else if (sock_close(handle, fd) < 0) {
+        return sock;
+    }
+    handle->armed |= DETACHED;
+    if (close_left(handle, fd) < 0) {
         PyErr_WriteUnraisable(self);
     }
     return sock;

@@ -2,9 +2,6 @@
 
 #include "native.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 /* Exceptions as objects: CPython's own way since 3.12. */
 
 PyObject *
@@ -79,22 +76,6 @@ argument_count(const char *name, Py_ssize_t given, Py_ssize_t least, Py_ssize_t 
     }
     PyErr_Format(PyExc_TypeError, "%s() takes from %zd to %zd positional arguments, not %zd", name, least, most, given);
     return -1;
-}
-
-/* Close a descriptor, which may take a while (SO_LINGER). Like socket.close(), passes over ECONNRESET. */
-int
-close_descriptor(int fd)
-{
-    int failure;
-    Py_BEGIN_ALLOW_THREADS
-    failure = close(fd) < 0 ? errno : 0;
-    Py_END_ALLOW_THREADS
-    if (failure != 0 && failure != ECONNRESET) {
-        errno = failure;
-        PyErr_SetFromErrno(PyExc_OSError);
-        return -1;
-    }
-    return 0;
 }
 
 static PyObject *

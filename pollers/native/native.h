@@ -37,13 +37,15 @@ enum {
 };
 
 /* Bits of Handle.armed: what epoll watches; DRAINS: a short receive has emptied the socket (attempts.py); CLOSE_LATE: the
-   handle was closed in the middle of an attempt, and its descriptor, now in `generation`, is to be closed after that. */
+   handle was closed in the middle of an attempt, and its descriptor is to be closed after that; DETACHED: its socket lives
+   on behind another descriptor. */
 enum {
     WATCHED_IN = EPOLLIN,
     WATCHED_OUT = EPOLLOUT,
     WATCHED = EPOLLIN | EPOLLOUT,
     DRAINS = 2,
     CLOSE_LATE = 8,
+    DETACHED = 128,
 };
 
 /* Operations that may finish at once, one after the other, before the next one lets other threads run first. */
@@ -114,7 +116,6 @@ struct Poller {
     Handle **handles;        /* by descriptor; strong, NULL where nothing is attached */
     int handles_size;
     int attached;
-    uint32_t generation;     /* of the handle that was attached last */
     Handle *finished_first;  /* handles with a way that poll() is to return; each is a strong reference */
     Handle *finished_last;
     PyObject *kept;          /* {handle: [(handle, address)]}: accepted, and taken by nobody yet; or NULL */
@@ -142,8 +143,8 @@ struct Handle {
     Handle *next_finished;
     PyObject *waiter[WAYS];  /* who waits, or NULL */
     Operation *operation[WAYS]; /* borrowed; it takes itself away when it dies; NULL when the way is free */
-    int fd;                  /* -1: closed or detached */
-    uint32_t generation;     /* tells it from those that had the same descriptor before */
+    int fd;                  /* negative: closed or detached; with CLOSE_LATE the complement of the descriptor */
+    uint32_t identity;       /* tells its socket from others that have or had the same descriptor */
     uint8_t state[WAYS];
     bool ready[WAYS];        /* false: known to block until the next event */
     uint8_t armed;
@@ -221,11 +222,12 @@ PyObject *operation_take_asked(Operation *op);
 
 /* handle.c */
 extern PyType_Spec handle_spec, writing_spec;
-Handle *handle_new(Poller *poller, int fd, PyObject *sock, int family, bool drains);
+Handle *handle_new(Poller *poller, int fd, uint32_t identity, PyObject *sock, int family, bool drains);
 PyObject *handle_direction(Handle *handle, int way);
 PyObject *handle_describe(Handle *handle, int way);
 int handle_close(Handle *handle);
 void handle_close_late(Handle *handle);
+void handle_displace(Handle *handle);
 void handle_refuse(Handle *handle, int way);
 void handle_release(Handle *handle, int way);
 void handle_end(Handle *handle, int way, PyObject *error);
@@ -241,6 +243,10 @@ PyObject *sock_of_duplicate(Handle *handle);
 void sock_drop(State *state, PyObject *sock);
 void sock_give_up(Handle *handle);
 int sock_close(Handle *handle, int fd);
+int sock_identity(int fd, uint32_t *identity);
+bool sock_is_ours(Handle *handle, int fd);
+void sock_discard(State *state, PyObject *sock);
+void descriptor_drop(int fd);
 
 /* calls.c */
 #define FOR_EACH_CALL(do)                                                                                             \
@@ -276,6 +282,5 @@ PyObject *error_take(void);
 void error_put(PyObject *error);
 int argument_count(const char *name, Py_ssize_t given, Py_ssize_t least, Py_ssize_t most);
 PyObject *taken_from(const char *module, const char *name);
-int close_descriptor(int fd);
 
 #endif

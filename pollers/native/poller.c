@@ -1,6 +1,6 @@
 /* The poller: waits for edges, tries again what is parked, returns what has finished.
 
-   An edge names its handle by descriptor and generation, so it never reaches a successor of the same number. Wake-ups
+   An edge names its handle by descriptor and socket, so it never reaches another one of the same number. Wake-ups
    and signals come through a socket pair, since signal.set_wakeup_fd writes single bytes, which an eventfd refuses. */
 
 #include "native.h"
@@ -17,7 +17,7 @@
    wrong, and no second edge would tell (tcp(7), epoll(7)). So both are asked for. */
 #define ALWAYS ((uint32_t)(EPOLLET | EPOLLRDHUP | EPOLLPRI))
 
-/* The wake-up descriptor's event. No handle has generation 0 and descriptor 2^32 - 1. */
+/* The wake-up descriptor's event. No handle has descriptor 2^32 - 1. */
 #define WAKEUP UINT64_C(0xffffffff)
 
 /* poll() may return early, and epoll_wait takes an int of milliseconds. */
@@ -84,22 +84,38 @@ handle_at(Poller *poller, int fd)
     return fd >= 0 && fd < poller->handles_size ? poller->handles[fd] : NULL;
 }
 
+/* Whoever had this number before is closed: somebody else has closed its descriptor, or taken it over. Runs code of
+   others. */
+static int
+displace(Poller *poller, int fd, PyObject *sock)
+{
+    Handle *stale;
+    while ((stale = handle_at(poller, fd)) != NULL) {
+        if (sock != NULL && stale->sock == sock) {
+            PyErr_Format(PyExc_ValueError, "fd %d is attached already", fd);
+            return -1;
+        }
+        handle_displace(stale);
+    }
+    return check(poller);
+}
+
 /* Attach an open, non-blocking descriptor. Returns a new reference, beside the one of the table. */
 Handle *
 poller_admit(Poller *poller, int fd, PyObject *sock, int family, bool drains)
 {
+    uint32_t identity;
     if (check(poller) < 0 || make_room(poller, fd) < 0) {
         return NULL;
     }
-    Handle *handle = handle_new(poller, fd, sock, family, drains);
+    if (sock_identity(fd, &identity) < 0) {
+        return (Handle *)PyErr_SetFromErrno(PyExc_OSError);
+    }
+    Handle *handle = handle_new(poller, fd, identity, sock, family, drains);
     if (handle == NULL) {
         return NULL;
     }
-    /* Making it may have run code of others. */
-    if (check(poller) < 0 || handle_at(poller, fd) != NULL) {
-        if (!PyErr_Occurred()) {
-            PyErr_Format(PyExc_ValueError, "fd %d is attached already", fd);
-        }
+    if (displace(poller, fd, sock) < 0) { /* after what may have run code of others */
         handle->fd = -1;
         Py_DECREF(handle);
         return NULL;
@@ -114,18 +130,26 @@ control(Poller *poller, Handle *handle, int what, int watched)
 {
     struct epoll_event event = {
         .events = (uint32_t)watched | ALWAYS,
-        .data.u64 = (uint64_t)handle->generation << 32 | (uint32_t)handle->fd,
+        .data.u64 = (uint64_t)handle->identity << 32 | (uint32_t)handle->fd,
     };
     return epoll_ctl(poller->epoll_fd, what, handle->fd, &event);
 }
 
-/* Report `bit` of this handle from now on, at once if it is true already. */
+/* Report `bit` of this handle from now on, at once if it is true already. -1: an exception that is its operation's. */
 int
 poller_arm(Poller *poller, Handle *handle, int bit)
 {
     int armed = handle->armed & WATCHED;
-    if (control(poller, handle, armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, armed | bit) < 0) {
+    int status = control(poller, handle, armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, armed | bit);
+    if (status < 0 && !armed && errno == EEXIST) { /* that of a handle which had the same socket */
+        status = control(poller, handle, EPOLL_CTL_MOD, bit);
+    }
+    if (status < 0 && armed && errno == ENOENT) { /* somebody else has closed it, and its registration has gone */
+        PyErr_SetNone(poller->state->closed_error);
+    } else if (status < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
+    }
+    if (status < 0) {
         return -1;
     }
     handle->armed |= (uint8_t)bit;
@@ -138,7 +162,7 @@ poller_arm_again(Poller *poller, Handle *handle)
 {
     int armed = handle->armed & WATCHED;
     if (armed != 0 && handle->fd >= 0 && !poller->forked) {
-        (void)control(poller, handle, EPOLL_CTL_MOD, armed); /* it is registered: this cannot fail */
+        (void)control(poller, handle, EPOLL_CTL_MOD, armed); /* fails where somebody else has closed it */
     }
 }
 
@@ -192,9 +216,6 @@ poller_attach(PyObject *self, PyObject *sock)
     if (fd < 0) {
         PyErr_SetNone(state->closed_error);
         return NULL;
-    }
-    if (handle_at(poller, fd) != NULL) {
-        return PyErr_Format(PyExc_ValueError, "fd %d is attached already", fd);
     }
     PyObject *done = call(state, sock, NAME_SETBLOCKING, Py_False, NULL, NULL);
     if (done == NULL) {
@@ -389,7 +410,7 @@ dispatch(Poller *poller, const struct epoll_event *events, int count)
             continue;
         }
         Handle *handle = handle_at(poller, (int)(uint32_t)name);
-        if (handle == NULL || handle->generation != name >> 32) {
+        if (handle == NULL || handle->identity != name >> 32) {
             continue;
         }
         Py_INCREF(handle);

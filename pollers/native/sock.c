@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int
@@ -125,15 +126,12 @@ sock_of_duplicate(Handle *handle)
     }
     PyObject *sock = sock_of(state, fd);
     if (sock == NULL) {
-        PyObject *error = error_take();
-        if (close_descriptor(fd) < 0) {
-            PyErr_Clear();
-        }
-        error_put(error);
+        (void)close(fd); /* which waits for nobody, as one of two */
         return NULL;
     }
     if (make_non_blocking(state, sock) < 0) {
-        Py_CLEAR(sock);
+        sock_discard(state, sock);
+        return NULL;
     }
     return sock;
 }
@@ -162,25 +160,119 @@ has_files(State *state, PyObject *sock)
     return files > 0;
 }
 
-/* Close the handle's socket, whose descriptor was `fd`. */
+/* What tells the socket behind a descriptor from all others: most of a number that no other of this machine has had, or
+   where there is none the inode's. -1 and errno: there is no socket. */
+int
+sock_identity(int fd, uint32_t *identity)
+{
+#ifdef SO_COOKIE
+    uint64_t cookie;
+    socklen_t size = sizeof cookie;
+    if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0) {
+        *identity = (uint32_t)cookie;
+        return 0;
+    }
+    if (errno != ENOPROTOOPT) {
+        return -1;
+    }
+#endif
+    struct stat status;
+    if (fstat(fd, &status) < 0) {
+        return -1;
+    }
+    *identity = (uint32_t)status.st_ino;
+    return 0;
+}
+
+/* Whether the descriptor `fd`, which is or was the handle's, still leads to its socket: nobody else has closed it. */
+bool
+sock_is_ours(Handle *handle, int fd)
+{
+    uint32_t identity;
+    return sock_identity(fd, &identity) == 0 && identity == handle->identity;
+}
+
+/* close(2) waits for a peer when SO_LINGER says so, also in a non-blocking socket. What the kernel has taken is sent all
+   the same; 0 seconds reset the connection, without a wait. */
+static void
+stop_lingering(int fd)
+{
+    struct linger linger;
+    socklen_t size = sizeof linger;
+    if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size) == 0 && linger.l_onoff != 0 && linger.l_linger != 0) {
+        linger.l_onoff = 0;
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    }
+}
+
+/* Leaves the exception that is set. */
+static void
+descriptor_close(int fd)
+{
+    Py_BEGIN_ALLOW_THREADS
+    (void)close(fd);
+    Py_END_ALLOW_THREADS
+}
+
+/* Close a socket that was just accepted and that nobody gets. Leaves the exception that is set. */
+void
+descriptor_drop(int fd)
+{
+    stop_lingering(fd);
+    descriptor_close(fd);
+}
+
+/* Close a socket object of our own making, whose descriptor nobody else knows. */
+void
+sock_discard(State *state, PyObject *sock)
+{
+    PyObject *error = error_take();
+    PyObject *done = PyObject_CallOneArg(state->base_close, sock);
+    if (done == NULL) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(done);
+    Py_DECREF(sock);
+    error_put(error);
+}
+
+static PyObject *
+close_object(State *state, PyObject *sock)
+{
+    if (!Py_IS_TYPE(sock, state->socket_class)) { /* somebody's own class may do more */
+        return call(state, sock, NAME_CLOSE, NULL, NULL, NULL);
+    }
+    if (mark(state, sock, true) < 0) {
+        return NULL;
+    }
+    return has_files(state, sock) ? Py_NewRef(Py_None) : PyObject_CallOneArg(state->base_close, sock);
+}
+
+/* Close the handle's socket, whose descriptor was `fd`; the descriptor only while it is of that socket. Does not wait. */
 int
 sock_close(Handle *handle, int fd)
 {
     State *state = handle->poller->state;
+    bool ours = sock_is_ours(handle, fd);
     PyObject *sock = handle->sock;
+    if (ours && !(handle->armed & DETACHED)) {
+        stop_lingering(fd);
+    }
     if (sock == NULL) {
-        return close_descriptor(fd);
+        if (ours) {
+            descriptor_close(fd);
+        }
+        return 0;
     }
     Py_INCREF(sock);
-    PyObject *done;
-    if (!Py_IS_TYPE(sock, state->socket_class)) { /* somebody's own class may do more */
-        done = call(state, sock, NAME_CLOSE, NULL, NULL, NULL);
-    } else if (mark(state, sock, true) < 0) {
-        done = NULL;
-    } else if (has_files(state, sock)) {
+    if (!ours) {
+        sock_drop(state, sock);
+        return 0;
+    }
+    PyObject *done = close_object(state, sock);
+    if (done == NULL && PyErr_ExceptionMatches(PyExc_OSError)) { /* it is closed all the same */
+        PyErr_Clear();
         done = Py_NewRef(Py_None);
-    } else {
-        done = PyObject_CallOneArg(state->base_close, sock);
     }
     Py_DECREF(sock);
     Py_XDECREF(done);

@@ -14,17 +14,4 @@ LACKING: dict[str, set[str]] = {
     },
 }
 
-NOT_RUN: dict[str, set[str]] = {
-    "native": {
-        "test_linger.py::test_close_waits_for_nobody",
-        "test_linger.py::test_what_the_listener_has_is_inherited",
-        "test_linger.py::test_who_waits_is_told_at_once",
-        "test_strangers.py::test_its_operations_are_refused",
-        "test_strangers.py::test_taken_over",
-        "test_strangers.py::test_the_number_belongs_to_a_file",
-        "test_strangers.py::test_the_number_belongs_to_a_newcomer",
-        "test_strangers.py::test_the_number_belongs_to_a_newcomer_that_was_accepted",
-        "test_strangers.py::test_the_number_belongs_to_a_socket_of_somebody_else",
-        "test_strangers.py::test_the_others_go_on",
-    },
-}
+NOT_RUN: dict[str, set[str]] = {}
