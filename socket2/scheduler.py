@@ -6,17 +6,20 @@ Knows who waits and who is ready, and how a wait is interrupted. What an OS thre
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pollers
 from pollers import STREAK_MAX, Cancelled, Poller
 
 from .locking import is_held, lock
+from .stacks import handled_in, with_contexts
 from .thread import PoolThread, Thread, local
+from .timed import coroutine_of
 from .timers import Timers
 
 if TYPE_CHECKING:
@@ -78,7 +81,7 @@ class Scheduler(pollers.Unique):
                 kept = {one: raised for one, raised in known.items() if one.meant_for is not error.meant_for}
                 self.interrupted[thread] = {**kept, error: 0}
             waiting = thread.waiting_on
-            if thread._errors is None and waiting is not None and waiting.cancel(error):
+            if not thread._errors and waiting is not None and waiting.cancel(error):
                 self._raised(thread, error)
                 return True
             thread._errors = [*(thread._errors or ()), error]
@@ -89,19 +92,23 @@ class Scheduler(pollers.Unique):
         with lock:
             if thread.done:
                 return
-            if thread._errors is not None:
-                thread._errors = [pending for pending in thread._errors if pending is not error] or None
             known = self.interrupted.get(thread)
             if known is not None:
                 known.pop(error, None)  # type: ignore[call-overload]
                 if not known:
                     del self.interrupted[thread]
+            if thread._errors is not None:
+                self._set_pending(thread, [pending for pending in thread._errors if pending is not error])
 
     def delivered(self, thread: Thread) -> None:
         """The first of what was to be raised in `thread` will be, now."""
         assert thread._errors is not None
         self._raised(thread, thread._errors[0])
-        thread._errors = thread._errors[1:] or None
+        self._set_pending(thread, thread._errors[1:])
+
+    def _set_pending(self, thread: Thread, errors: list[BaseException]) -> None:
+        """None are pending: None, or an empty list while each wait is to look whether something got lost."""
+        thread._errors = errors if errors or self._doubtful(thread) else None
 
     def _raised(self, thread: Thread, error: BaseException) -> None:
         known = self.interrupted.get(thread)
@@ -124,20 +131,63 @@ class Scheduler(pollers.Unique):
                 return None
             lost = [error for error, raised in known.items() if raised > since]
             again = next((error for error in lost if replaceable and hasattr(error, "_lost")), None)
-            for error in lost:
-                error.__traceback__ = error.__context__ = None
-                error._lost = True  # type: ignore[attr-defined]
-            due = [error for error in lost if error is not again]
-            if due:
-                known.update(dict.fromkeys(due, 0))
-                thread._errors = [*due, *(thread._errors or ())]
+            self._raise_again(thread, lost, again)
+            return again
+
+    def _raise_again(self, thread: Thread, lost: list[Cancelled], but: Cancelled | None = None) -> None:
+        for error in lost:
+            error.__traceback__ = error.__context__ = None
+            error._lost, error._doubts = True, []  # type: ignore[attr-defined]
+        due = [error for error in lost if error is not but]
+        if due:
+            self.interrupted[thread].update(dict.fromkeys(due, 0))
+            thread._errors = [*due, *(thread._errors or ())]
+            self.poller.streak = STREAK_MAX
+
+    def on_their_way(self, thread: Thread) -> list[Cancelled]:
+        """Of what was raised in `thread`, which runs, those that it is cleaning up after."""
+        known = self.interrupted.get(thread, {})
+        error = sys.exception() if known else None
+        handled = with_contexts([error]) if error is not None else ()
+        return [error for error, raised in known.items() if raised and _is_one_of(error, handled)]
+
+    def doubt(self, thread: Thread, errors: list[Cancelled], deadline: BaseException) -> Cancelled | None:
+        """A deadline has ended the cleanup after these: its TimeoutError takes their place, unless it is caught there.
+
+        Until that is known each wait looks whether they are still on their way. What gets lost for the second time is
+        returned instead, as by renew().
+        """
+        with lock:
+            known = self.interrupted.get(thread, {})
+            errors = [error for error in errors if known.get(error)]
+            again = next((error for error in errors if hasattr(error, "_lost")), None)
+            if again is None and errors:
+                for error in errors:
+                    error._doubts = [*_doubts(error), weakref.ref(deadline)]  # type: ignore[attr-defined]
+                thread._errors = thread._errors or []
                 self.poller.streak = STREAK_MAX
             return again
+
+    def _doubtful(self, thread: Thread) -> list[Cancelled]:
+        known = self.interrupted.get(thread, {})
+        return [error for error, raised in known.items() if raised and _doubts(error)]
+
+    def look_for_lost(self, thread: Thread) -> None:
+        """`thread` waits, and something is pending, or in doubt: what is not on its way any more is pending now."""
+        doubtful = self._doubtful(thread)
+        if doubtful:
+            handled = handled_in(coroutine_of(thread))
+            there = with_contexts(handled)
+            for error in doubtful:
+                error._doubts = [one for one in _doubts(error) if _is_one_of(one(), there)]  # type: ignore[attr-defined]
+            self._raise_again(thread, [error for error in doubtful if not _is_one_of(error, handled)])
+        if thread._errors is not None:
+            self._set_pending(thread, thread._errors)
 
     def before_interruption(self, thread: Thread) -> None:
         """`thread` is about to run, and something is to be raised in it: now, if its wait was given up for that."""
         pending = thread._errors
-        if pending is not None and getattr(thread.waiting_on, "error", None) is pending[0]:
+        if pending and getattr(thread.waiting_on, "error", None) is pending[0]:
             self.delivered(thread)
         if thread._errors is not None:
             # The outcome of its wait comes first, and its next operation yields before it attempts anything.
@@ -177,6 +227,15 @@ class Scheduler(pollers.Unique):
             if len(self.threads) > self.hopeless or self.ready or self.inbox or self._calls:
                 return True
             return self.timers.armed > 0  # a deadline, on what only another thread could end
+
+
+def _doubts(error: Cancelled) -> list[weakref.ref[BaseException]]:
+    """The deadlines that have met its cleanup, of which it is not known yet what became of their TimeoutErrors."""
+    return getattr(error, "_doubts", [])
+
+
+def _is_one_of(error: BaseException | None, errors: Iterable[BaseException]) -> bool:
+    return any(one is error for one in errors)
 
 
 def leave_to_loop(call: Callable[[], Any]) -> bool:

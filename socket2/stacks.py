@@ -97,6 +97,23 @@ def _attribute(coro: Any, name: str) -> Any:
     return None
 
 
+def handled_in(coro: Any) -> list[BaseException]:
+    """Return what a coroutine that waits is handling, in a `finally` or an `except`; and what its variables have."""
+    held = (one for link in _links(coro) for one in gc.get_referents(link))
+    return [one for one in held if isinstance(one, BaseException)]
+
+
+def with_contexts(errors: Iterable[BaseException]) -> list[BaseException]:
+    """Return them and those that they have come after."""
+    found: list[BaseException] = []
+    for one in errors:
+        error: BaseException | None = one
+        while error is not None and not any(known is error for known in found):
+            found.append(error)
+            error = error.__context__
+    return found
+
+
 def is_running(coro: Any) -> bool:
     return bool(_attribute(coro, "running"))
 

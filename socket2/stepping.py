@@ -187,7 +187,9 @@ class Stepper:
         """What `thread` was parked on has finished already, or is to be interrupted."""
         if finished:
             self.scheduler.ready.append(thread)
-        if thread._errors is not None and waiting.cancel(thread._errors[0]):
+        if thread._errors is not None:
+            self.scheduler.look_for_lost(thread)
+        if thread._errors and waiting.cancel(thread._errors[0]):
             self.scheduler.delivered(thread)
             self.scheduler.ready.append(thread)
 

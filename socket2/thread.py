@@ -84,7 +84,8 @@ class Thread(pollers.Unique):
         self._context = contextvars.copy_context()
         self._name = name
         # An idle connection pays for every slot, so two of them have a second use after the thread's end.
-        self._errors: list[BaseException] | None = None  # to be raised, one at a wait; then the one it has ended with
+        # To be raised, one at a wait (none: each wait looks for what got lost); then the one it has ended with.
+        self._errors: list[BaseException] | None = None
         self._outcome: Any = None  # its join, or several in a dict; then its result, or the traceback of its error
 
     @property

@@ -79,12 +79,13 @@ class Deadline(Alarm):
     It is its own alarm: one that called back would be a reference cycle for each block.
     """
 
-    __slots__ = ("_error", "_since", "_thread", "expired")
+    __slots__ = ("_error", "_on_their_way", "_since", "_thread", "expired")
 
     def __init__(self) -> None:
         self._thread: Thread | None = None
         self._error: Cancelled | None = None  # what it was interrupted with
         self._since = 0  # what was raised in the thread before it was entered
+        self._on_their_way: list[Cancelled] | None = None  # of that what is being cleaned up after
         self.expired = False
 
     def enter(self, thread: Thread, when: float | None) -> bool:
@@ -96,6 +97,8 @@ class Deadline(Alarm):
         self.expired = False
         scheduler = thread.scheduler
         self._since = scheduler.raised
+        if scheduler.interrupted:
+            self._on_their_way = scheduler.on_their_way(thread)
         if getattr(self, "timers", None) is not scheduler.timers:
             self.belong(scheduler.timers)
         if when is not None:
@@ -117,7 +120,9 @@ class Deadline(Alarm):
             if thread.scheduler.interrupted:
                 ours = error is not None and error is self._error
                 instead = thread.scheduler.renew(thread, self._since, error, ours)
-            self._thread = self._error = None
+                if ours and self._error is not None and self._on_their_way:
+                    instead = thread.scheduler.doubt(thread, self._on_their_way, self._error) or instead
+            self._thread = self._error = self._on_their_way = None
         return instead
 
     def ring(self) -> None:

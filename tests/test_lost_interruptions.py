@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
-from socket2 import Cancelled, Event, Queue, currentthread, newthread, run, sleep, threadset, timeout, waits
+from pollers import STREAK_MAX
+from socket2 import (
+    Cancelled,
+    Event,
+    Queue,
+    currentthread,
+    debug,
+    newthread,
+    run,
+    sleep,
+    tcp,
+    threadset,
+    timeout,
+    waits,
+)
 
 Steps = Generator[Any, Any, Any]
 
@@ -45,7 +60,57 @@ def by_threadset() -> Steps:
             pass
 
 
-INNER = [by_timeout, by_swallowing, by_get_in_time, by_threadset]
+def by_timeout_in_the_cleanup() -> Steps:
+    try:
+        yield from sleep(100)
+    finally:
+        with timeout(0.001):
+            yield from sleep(100)
+
+
+def by_get_in_the_cleanup() -> Steps:
+    queue: Queue[int] = Queue()
+    try:
+        yield from sleep(100)
+    finally:
+        yield from queue.get(timeout_s=0.001)
+
+
+def by_receive_in_the_cleanup() -> Steps:
+    with tcp() as listener:
+        listener.listen("127.0.0.1", 0)
+        listener.settimeout(0.001)
+        try:
+            yield from sleep(100)
+        finally:
+            yield from listener.accept()
+
+
+async def _wait_for_ever_in_the_end() -> None:
+    try:
+        await sleep(100)
+    finally:
+        try:
+            raise ValueError
+        except ValueError:
+            with timeout(0.001):
+                await sleep(100)
+
+
+def by_timeout_deep_in_the_cleanup() -> Steps:
+    return (yield from _wait_for_ever_in_the_end().__await__())
+
+
+INNER = [
+    by_timeout,
+    by_swallowing,
+    by_get_in_time,
+    by_threadset,
+    by_timeout_in_the_cleanup,
+    by_get_in_the_cleanup,
+    by_receive_in_the_cleanup,
+    by_timeout_deep_in_the_cleanup,
+]
 
 
 class Inner:
@@ -130,6 +195,83 @@ def test_a_loop_of_inner_deadlines_does_not_lose_a_cancel_for_ever() -> None:
 
     run(main)
     assert rounds == 2
+
+
+@pytest.mark.parametrize("inner", INNER[4:])
+def test_a_loop_of_deadlines_in_the_cleanup_does_not_lose_a_cancel_for_ever(inner: Callable[[], Steps]) -> None:
+    rounds = 0
+
+    def program() -> Steps:
+        nonlocal rounds
+        while rounds < 10:
+            rounds += 1
+            try:
+                yield from inner()
+            except TimeoutError:
+                continue
+
+    def main() -> Steps:
+        thread = newthread(program)
+        thread.cancel()
+        with pytest.raises(Cancelled):
+            yield from thread.join()
+        assert currentthread().scheduler.interrupted == {}
+
+    run(main)
+    assert rounds == 2
+
+
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize("caught", [True, False])
+def test_a_cleanup_that_catches_its_own_deadlines_goes_on(caught: bool, watched: bool) -> None:
+    trail: list[str] = []
+
+    def cleanup() -> Steps:
+        for _ in range(2):
+            try:
+                yield from _inner_deadline()
+            except TimeoutError:
+                trail.append("out of time")
+        yield from sleep(0)
+        yield from sleep(0.001)
+        for _ in range(STREAK_MAX + 1):
+            with timeout(100):
+                yield from Event().wait(timeout_s=0.0001) if not trail else sleep(0)
+        trail.append("cleaned up")
+
+    def program() -> Steps:
+        try:
+            try:
+                yield from sleep(100)
+            finally:
+                yield from cleanup()
+        except Cancelled:
+            if not caught:
+                raise
+        yield from sleep(0)
+        trail.append("went on")
+
+    def main() -> Steps:
+        thread = newthread(program)
+        thread.cancel()
+        with nullcontext() if caught else pytest.raises(Cancelled):
+            yield from thread.join()
+        assert currentthread().scheduler.interrupted == {}
+
+    if watched:
+        debug.enable()
+    try:
+        run(main)
+    finally:
+        if watched:
+            debug.disable()
+    assert trail[:3] == ["out of time", "out of time", "cleaned up"]
+    assert trail[3:] == ["went on"] * caught
+
+
+def _inner_deadline() -> Steps:
+    with timeout(0.0001):
+        yield from sleep(100)
 
 
 def test_what_has_left_its_scope_is_over() -> None:
