@@ -6,6 +6,7 @@ The handler is called by a trace function, before each single instruction of the
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from types import CodeType, FrameType
@@ -43,21 +44,25 @@ MECHANISM = {
 }
 
 
-class Injection:
-    """Calls `handler` before the instruction of that number, and notes which they are."""
+# An instruction, and the how-manieth time it is come to.
+Place = tuple[CodeType, int, int]
 
-    def __init__(self, at: int, handler: Handler) -> None:
+
+class Injection:
+    """Calls `handler` before an instruction, or with None notes which there are."""
+
+    def __init__(self, at: Place | None, handler: Handler) -> None:
         self._at = at
         self._handler = handler
-        self._count = 0
-        self._places: dict[tuple[CodeType, int], list[int]] = {}
+        self._times: Counter[tuple[CodeType, int]] = Counter()
 
-    def places(self) -> list[int]:
-        """The numbers of instructions at which to call it: of each in the text the first and the last time."""
-        return sorted({number for numbers in self._places.values() for number in (numbers[0], numbers[-1])})
+    def places(self) -> list[Place]:
+        """Before what to call it: each instruction in the text, the first and the last time."""
+        return [(*where, time) for where, times in self._times.items() for time in sorted({1, times})]
 
     def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
-        if frame.f_code.co_filename not in MECHANISM:
+        code = frame.f_code
+        if code.co_filename not in MECHANISM or (self._at is not None and self._at[0] is not code):
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
@@ -65,10 +70,10 @@ class Injection:
 
     def _step(self, frame: FrameType, event: str, arg: object) -> Any:
         if event == "opcode":
-            self._count += 1
-            if self._at < 0:
-                self._places.setdefault((frame.f_code, frame.f_lasti), []).append(self._count)
-            elif self._count == self._at:
+            where = frame.f_code, frame.f_lasti
+            self._times[where] += 1
+            if (*where, self._times[where]) == self._at:
+                sys.settrace(None)  # there is no more to do
                 self._handler()
         return self._step
 
@@ -98,22 +103,22 @@ def everywhere(scenario: Callable[[list[Handler]], None], stride: int) -> None:
 
     It puts the handler into the list that it is given.
     """
-    places = once(scenario, -1)
+    places = once(scenario, None)
     assert len(places) > 100
     for place in places[::stride]:
         once(scenario, place)
 
 
-def once(scenario: Callable[[list[Handler]], None], at: int) -> list[int]:
+def once(scenario: Callable[[list[Handler]], None], at: Place | None) -> list[Place]:
     handlers: list[Handler] = []
     with Injection(at, lambda: [handler() for handler in handlers]) as injection:
         scenario(handlers)
     scheduler = current_scheduler()
     if scheduler.inbox:  # of a handler that came last of all
         start(0)
-    assert not scheduler.threads, f"before instruction {at}"
-    assert not scheduler.ready, f"before instruction {at}"
-    assert scheduler.hopeless == 0, f"before instruction {at}"
+    assert not scheduler.threads, f"before {at}"
+    assert not scheduler.ready, f"before {at}"
+    assert scheduler.hopeless == 0, f"before {at}"
     return injection.places()
 
 
