@@ -19,6 +19,7 @@ import pollers
 from pollers import Busy, Closed, Operation, operation
 
 from .buffer import BLOCK, Buffer, joined
+from .coroutines import awaiting
 from .sockets import check_octets
 from .tcp import TCP
 from .thread import Thread, currentthread
@@ -167,7 +168,7 @@ class Stream(pollers.Unique):
     def _fill(self, find: Callable[..., bytes | None], size: int, args: tuple[Any, ...]) -> Generator[Any, None, Any]:
         self._reading.thread = currentthread()
         try:
-            while data := (yield from self.sock.recv(size)):
+            while data := (yield from awaiting(self.sock.recv(size))):
                 self._buffer.add(data)
                 found = find(self._buffer, False, *args)
                 if found is not None:
@@ -221,7 +222,7 @@ class Stream(pollers.Unique):
         sent = 0
         try:
             for block in blocks:
-                yield from self.sock.sendall(block)
+                yield from awaiting(self.sock.sendall(block))
                 sent += len(block)
         except BaseException as error:
             error.bytes_sent = sent + getattr(error, "bytes_sent", 0)  # type: ignore[attr-defined]
@@ -237,7 +238,7 @@ class Stream(pollers.Unique):
             raise claim.refusal()
         try:
             claim.thread = currentthread()
-            yield from sending
+            yield from awaiting(sending)
         except Exception as error:
             self._mark(error)
             raise
@@ -278,7 +279,7 @@ class Stream(pollers.Unique):
             try:
                 with suppress(OSError), timeout(grace_s):  # a TimeoutError is one
                     self.sock.shutdown(socket.SHUT_WR)
-                    while (yield from self.sock.recv(BLOCK)):
+                    while (yield from awaiting(self.sock.recv(BLOCK))):
                         pass
             finally:
                 self.sock.close()

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from pollers import STREAK_MAX, Operation, operation
 
-from ..coroutines import is_coroutine, steps_of
+from ..coroutines import awaiting, is_coroutine
 from ..member import current_member
 from ..thread import local
 
@@ -57,10 +57,7 @@ def _at_once(op: Operation[T]) -> T:
 @operation
 def outcome(made: Any) -> Generator[Any, None, Any]:
     """What a function of the program's own has given: as it is, or what comes of it if it has to be waited for."""
-    if not is_coroutine(made):
-        return made
-    steps = steps_of(made)  # a generator that is no coroutine delegates to a coroutine's iterator only
-    return (yield from steps.__await__() if hasattr(steps, "__await__") else steps)
+    return (yield from awaiting(made)) if is_coroutine(made) else made
 
 
 def setting(name: str) -> Any:
