@@ -77,6 +77,7 @@ class Direction(Unique):
             except BlockingIOError:
                 self.ready = False
             except OSError:
+                self.handle.poller.streak += 1  # who tries again and again has not waited either
                 raise self.told(sys.exc_info()[1]) from None  # type: ignore[arg-type]
             else:
                 self.handle.poller.streak += 1
@@ -100,10 +101,12 @@ class Direction(Unique):
         """Nothing was asked for: that needs no system call and no wait."""
         if self.state:
             raise self.refusal()
+        if self.handle.poller.streak >= STREAK_MAX:
+            yield from self.let_others_run(None)
+        self.handle.poller.streak += 1
         return value
-        yield
 
-    def let_others_run(self, attempt: Callable[[Any, Any], Any]) -> Generator[Any, None, None]:
+    def let_others_run(self, attempt: Callable[[Any, Any], Any] | None) -> Generator[Any, None, None]:
         """Yield once without having attempted anything. park() says: resume it when the others have had their turn."""
         self.attempt = attempt
         self.state = PASSING
@@ -311,6 +314,7 @@ class Handle(Unique):
                 except BlockingIOError:
                     side.ready = False
                 except OSError as error:
+                    self.poller.streak += 1
                     raise side.told(error) from None
                 self.poller.streak += 1
                 if sent == len(data):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import attempts, readiness, winsock
 from .locking import lock
-from .operation import CANCELLING, FINISHED, PARKED, Address, Closed, Once, Operation, unwatched
+from .operation import CANCELLING, FINISHED, PARKED, STREAK_MAX, Address, Closed, Once, Operation, unwatched
 from .overlapped import Connect, Request, Send, Transmit
 from .readiness import WRITABLE
 from .sharing import SharedEngine
@@ -170,7 +170,8 @@ class IocpHandle(readiness.Handle):
     def accept(self, owner: object = None, /) -> Generator[Any, None, tuple[readiness.Handle, Address]]:
         with lock:
             kept = self.poller.kept.get(self)
-            if kept and not self.reading.state:
+            if kept and not self.reading.state and self.poller.streak < STREAK_MAX:
+                self.poller.streak += 1
                 return kept.pop(0)  # also when somebody asks for an end: it has been accepted
         accepted: tuple[readiness.Handle, Address] = yield from self.reading.operate(accept, None, owner)
         return accepted

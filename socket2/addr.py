@@ -17,6 +17,7 @@ from pollers import Operation, operation
 
 from . import names
 from .osthreads import lookups
+from .thread import over_at_once
 
 Host: TypeAlias = "str | bytes | bool | os.PathLike[str] | tuple[Any, ...] | AddressList | Address | None"
 Port: TypeAlias = "int | str | None"
@@ -280,6 +281,8 @@ def addr(
 @operation
 def resolve(query: Query) -> Generator[Any, None, AddressList]:
     """Answer a query, in an OS thread if it takes one."""
+    if (turn := over_at_once()) is not None:
+        yield from turn.wait()
     found = query.at_once()
     if found is not None:
         return found

@@ -71,13 +71,16 @@ class Buffer:
         """Take out `n` bytes, or as many as there are; and `drop` more, which nobody wants."""
         held, at = self._held, self._at
         end = at + n
-        data = bytes(held[at:end])
+        data = held[at:end]
+        if type(data) is not bytes:
+            data = bytes(data)
         end += drop
         if end < len(held):
             self._at = end
             self._searched = 0
         else:
-            self.clear()
+            self._held = b""
+            self._at = self._searched = 0
         return data
 
     def clear(self) -> None:
@@ -114,7 +117,10 @@ class Buffer:
         return None
 
     def line(self, ended: bool, max_bytes: int, keep_end: bool) -> bytes | None:
-        at = self.find(b"\n", max_bytes, "a line", b"\r")
+        begin = self._at
+        at = -1 if self._searched else self._held.find(b"\n", begin, begin + max_bytes + 1) - begin
+        if at < 0:
+            at = self.find(b"\n", max_bytes, "a line", b"\r")
         if at >= 0:
             return self.take(at + 1) if keep_end else self.take(at, 1).removesuffix(b"\r")
         if ended and self._held:

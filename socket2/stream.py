@@ -22,9 +22,10 @@ from .buffer import BLOCK, Buffer, joined
 from .coroutines import awaiting
 from .sockets import check_octets
 from .tcp import TCP
-from .thread import Thread, currentthread
+from .thread import Thread, currentthread, over_at_once
 from .timers import duration
 from .waiting import timeout
+from .waits import Pass
 
 if TYPE_CHECKING:
     from typing import Self
@@ -40,15 +41,20 @@ LINE_MAX = 1 << 16
 _BLOCK_MAX = 1 << 20
 
 
+# Receives from the buffer are counted so many at a time, which takes so much less.
+_COUNTED = 8
+
+
 class _Claim:
     """One thread's right to one direction of a stream, for all the steps of an operation."""
 
-    __slots__ = ("_doing", "lock", "thread")
+    __slots__ = ("_doing", "counted", "lock", "thread")
 
     def __init__(self, doing: str) -> None:
         self._doing = doing
         self.lock = threading.Lock()  # never waited for
         self.thread: Thread | None = None  # who holds it, while it waits
+        self.counted = 0  # how many operations that are over at once have been counted in advance
 
     def refusal(self) -> Busy:
         holder = self.thread
@@ -154,8 +160,15 @@ class Stream(pollers.Unique):
         if not claim.lock.acquire(False):
             raise claim.refusal()
         try:
+            if claim.counted:
+                claim.counted -= 1
+            elif (turn := over_at_once(_COUNTED)) is None:
+                claim.counted = _COUNTED - 1
+            else:
+                yield from self._let_others_run(turn)
             found = find(self._buffer, False, *args)
             if found is None:
+                claim.counted += 1  # not this one, which waits or is counted by the poller
                 found = yield from self.sock._read(self._fill(find, size, args))
             return found
         except Exception as error:
@@ -163,6 +176,15 @@ class Stream(pollers.Unique):
             raise
         finally:
             claim.lock.release()
+
+    def _let_others_run(self, turn: Pass) -> Generator[Any, None, None]:
+        self._reading.thread = currentthread()
+        try:
+            yield from turn.wait()
+        finally:
+            self._reading.thread = None
+            if self.sock.closed:
+                self._buffer.clear()
 
     @operation
     def _fill(self, find: Callable[..., bytes | None], size: int, args: tuple[Any, ...]) -> Generator[Any, None, Any]:
@@ -224,6 +246,8 @@ class Stream(pollers.Unique):
             for block in blocks:
                 yield from awaiting(self.sock.sendall(block))
                 sent += len(block)
+            if not sent and (turn := over_at_once()) is not None:
+                yield from turn.wait()
         except BaseException as error:
             error.bytes_sent = sent + getattr(error, "bytes_sent", 0)  # type: ignore[attr-defined]
             raise

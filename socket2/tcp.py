@@ -18,6 +18,7 @@ from .addr import Address, Host, Port, Query, resolve
 from .locking import lock
 from .native import shortcut
 from .sockets import AGAIN_MAX_S, AGAIN_S, NODELAY, Socket, check_octets, make, place_of
+from .thread import over_at_once
 from .waiting import persist
 
 if TYPE_CHECKING:
@@ -286,6 +287,8 @@ class TCP(Socket):
                     break
                 yield from (self._handle or self._attach()).sendall(block, self)
                 sent += len(block)
+            if not sent and (turn := over_at_once()) is not None:
+                yield from turn.wait()
         except BaseException as error:
             sent += getattr(error, "bytes_sent", 0)
             error.bytes_sent = sent  # type: ignore[attr-defined]

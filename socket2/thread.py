@@ -44,8 +44,8 @@ def currentthread() -> Thread:
     return member.current
 
 
-def over_at_once() -> Pass | None:
-    """Count an operation that need not wait; return what to wait for first, if so many in a row did not.
+def over_at_once(n: int = 1) -> Pass | None:
+    """Count an operation that need not wait, or `n`; return what to wait for first, if so many in a row did not.
 
     `if (turn := over_at_once()) is not None: yield from turn.wait()`, before anything is taken: who is cancelled there
     has lost nothing.
@@ -55,8 +55,8 @@ def over_at_once() -> Pass | None:
         return None
     poller = scheduler.poller
     streak = poller.streak
-    if streak < STREAK_MAX:
-        poller.streak = streak + 1
+    if streak + n <= STREAK_MAX:
+        poller.streak = streak + n
         return None
     poller.streak = 0
     return Pass("others come first")

@@ -227,6 +227,7 @@ go(Operation *op, PyObject **result)
             return succeed(op, value, result);
         case FAILURE:
             handle->ready[way] = true;
+            streak++; /* who tries again and again has not waited either */
             release(handle, way);
             return fail(op);
         case BLOCKED:

@@ -11,11 +11,12 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any, ParamSpec, TypeVar, cast
 
-from pollers import STREAK_MAX, Operation, operation
+from pollers import Operation, operation
 
 from ..coroutines import awaiting, is_coroutine
 from ..member import current_member
-from ..thread import local
+from ..thread import local, over_at_once
+from ..waits import Pass
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,7 +32,10 @@ def call(func: Callable[P, Generator[Any, None, T]]) -> Callable[P, Operation[T]
     @functools.wraps(func)
     def called(*args: P.args, **kwargs: P.kwargs) -> Operation[T]:
         op = make(*args, **kwargs)
-        return op if in_thread() else cast(Operation[T], _at_once(op))
+        turn = over_at_once()
+        if not in_thread():
+            return cast(Operation[T], _at_once(op, turn))
+        return op if turn is None else _after(turn, op)
 
     return called
 
@@ -40,13 +44,21 @@ def in_thread() -> bool:
     return local.member is not None and local.member.current is not None
 
 
-def _at_once(op: Operation[T]) -> T:
+@operation
+def _after(turn: Pass, op: Operation[T]) -> Generator[Any, None, T]:
+    try:
+        yield from turn.wait()
+    except BaseException:
+        op.close()
+        raise
+    return (yield from op)
+
+
+def _at_once(op: Operation[T], turn: Pass | None) -> T:
     """Run the loop until `op` is done. RuntimeError in the loop's own callbacks, where it runs already."""
     member = current_member()
-    poller = member.scheduler.poller
     try:
-        if poller.streak >= STREAK_MAX:  # so many calls had no need to wait: others have their turn now
-            poller.streak = 0
+        if turn is not None:  # so many calls had no need to wait
             member.poll(0)
         result: T = member.run(op)
         return result

@@ -23,7 +23,7 @@ from ..waits import Wait
 from .calls import call
 from .messages import Message
 from .objects import Object
-from .timeouts import give_way, seconds_of
+from .timeouts import seconds_of
 
 
 class Ready(list[Any]):
@@ -84,8 +84,6 @@ def _objects(table: Iterable[Any] | None) -> list[Any]:
 
 @call
 def _select(readers: list[Any], writers: list[Any], seconds: float | None) -> Generator[Any, None, Selected]:
-    yield from give_way()
-    current_scheduler().poller.streak += 1
     _refuse_those_in_use(readers, writers)
     end = None if seconds is None else monotonic() + seconds
     while True:

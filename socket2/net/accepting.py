@@ -16,7 +16,7 @@ from ..locking import lock
 from ..loop import newthread
 from ..scheduler import current_scheduler
 from ..tcp import TCP
-from ..thread import Thread
+from ..thread import Thread, over_at_once
 from ..timers import Timer, duration
 from ..waiting import sleep
 from ..waits import Wait
@@ -181,6 +181,8 @@ class Accepting(Emitter):
         Cancelled or out of time: no connection is lost. Raises Closed when the server is closed, or has not been told
         to listen; the error when that fails.
         """
+        if (turn := over_at_once()) is not None:
+            yield from turn.wait()
         with lock:
             if self._spare:
                 return self._spare.pop(0)

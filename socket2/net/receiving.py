@@ -11,6 +11,7 @@ from typing import Any, Self
 from pollers import Closed, operation
 
 from ..locking import lock
+from ..thread import over_at_once
 from ..waits import Wait
 from .connection import Connection
 
@@ -37,7 +38,10 @@ class Receiving(Connection):
         """
         if n < 1:
             raise ValueError(f"the number of bytes to receive is positive, not {n}")
-        wait: Wait | None = None
+        wait: Wait | None = over_at_once()
+        if wait is not None:
+            yield from wait.wait()
+            wait = None
         try:
             while isinstance(got := self._pull(n, wait), Wait):
                 wait = got

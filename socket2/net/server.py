@@ -9,6 +9,7 @@ from pollers import Closed, operation
 
 from ..locking import lock
 from ..loop import newthread
+from ..thread import over_at_once
 from .abort import on_abort
 from .accepting import Accepting
 from .arguments import SERVER_OPTIONS, listen_arguments, options_of
@@ -247,8 +248,9 @@ class Server(Accepting):
 
     @operation
     def __aenter__(self) -> Generator[Any, None, Self]:
+        if (turn := over_at_once()) is not None:
+            yield from turn.wait()
         return self
-        yield
 
     @operation
     def __aexit__(self, *_: object) -> Generator[Any, None, None]:

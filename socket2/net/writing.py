@@ -16,6 +16,7 @@ from pollers import NOSIGNAL, Closed, Handle, operation
 from ..locking import lock
 from ..loop import newthread
 from ..tcp import TCP
+from ..thread import over_at_once
 from ..waits import Wait
 from .callbacks import Callback
 from .encodings import bytes_of
@@ -169,6 +170,8 @@ class Writing(Limited):
         Cancelled or out of time: what is queued is sent all the same. Raises what write() would report as an error.
         """
         data = bytes_of(data, encoding)
+        if (turn := over_at_once()) is not None:
+            yield from turn.wait()
         if self.destroyed or self.writableEnded:
             raise self._refusal()
         wait = Wait(f"send on {self!r}")

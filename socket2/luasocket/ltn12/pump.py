@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
+from ...thread import over_at_once
 from ..calls import call, outcome
 from .sink import Pushed, Sink
 from .source import Source
@@ -27,6 +28,8 @@ def step(src: Source, snk: Sink) -> Generator[Any, None, Pushed]:
 def all(src: Source, snk: Sink, step: Callable[[Source, Sink], Any] = step) -> Generator[Any, None, Pushed]:
     """Move everything from a source to a sink, a `step` at a time; return (1, None), or (None, err)."""
     while True:
+        if (turn := over_at_once()) is not None:
+            yield from turn.wait()
         done, err = yield from outcome(step(src, snk))
         if not done:
             return (None, err) if err is not None else (1, None)
