@@ -10,6 +10,7 @@ import errno
 import logging
 from contextvars import ContextVar
 from time import monotonic
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pollers
@@ -34,6 +35,10 @@ _GONE = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN}
 # After which a thread that was about to receive is looked at again.
 _AGAIN_S = 0.01
 _FOR_EVER_S = 2.0**31
+
+
+class _NoRequest(Cancelled):
+    """Ends the wait for a request. May be taken back, which a cancel of the thread in the meantime may not."""
 
 
 class Connection(Join):
@@ -80,13 +85,14 @@ class Connection(Join):
             if self.server.stopping:
                 thread.scheduler.post(self.leave)  # once it waits: what is there already is still received
 
-    def request_has_come(self) -> None:
+    def request_has_come(self, error: BaseException | None) -> None:
+        """Also if it has not, and the thread is on its way out of the block with an `error`."""
         with lock:
             self.met = True
             if self.timer is not None:
                 self.timer.disarm()
                 self.timer = None
-            if self.interruption is not None and self.idle is not None:
+            if self.interruption is not None and self.idle is not None and error is not self.interruption:
                 self.idle.scheduler.forgive(self.idle, self.interruption)
             self.idle = self.interruption = None
 
@@ -108,7 +114,7 @@ class Connection(Join):
             if due > now:
                 self._leave_at(min(due, now + _FOR_EVER_S), idle)
             else:
-                self.interruption = Cancelled("the server stops, and no request is in hand")
+                self.interruption = _NoRequest("the server stops, and no request is in hand")
                 self.interruption.meant_for = idle
                 idle.scheduler.interrupt(idle, self.interruption)
 
@@ -186,9 +192,9 @@ class between_requests:
         if self._connection is not None:
             self._connection.wait_for_request(currentthread())
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._connection is not None:
-            self._connection.request_has_come()
+            self._connection.request_has_come(error)
 
 
 def name_of(handler: str, conn: TCP) -> str:

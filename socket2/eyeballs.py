@@ -13,13 +13,13 @@ from errno import EADDRNOTAVAIL, EAFNOSUPPORT, ECANCELED, ENETUNREACH
 from time import monotonic
 from typing import Any
 
-from pollers import Cancelled, Operation, operation
+from pollers import Operation, operation
 
 from .addr import Address
 from .loop import newthread
 from .sockets import make
 from .tcp import TCP
-from .thread import Thread, currentthread
+from .thread import Thread, all_ended, currentthread
 from .timers import Timer
 from .waits import Wait
 
@@ -170,13 +170,10 @@ class _Race:
         for thread in self._threads:
             thread.cancel()
         self._close(but)
-        for thread in self._threads:
-            try:
-                yield from thread.join()
-            except Cancelled as error:
-                if error.meant_for is not None:  # not the thread's end, but our own
-                    raise
-        self._close(but)
+        try:
+            yield from all_ended(self._threads)
+        finally:
+            self._close(but)
 
 
 def _failure(ended: Sequence[tuple[Address, TCP | Exception]]) -> Exception:

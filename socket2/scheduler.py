@@ -78,7 +78,8 @@ class Scheduler(pollers.Unique):
                 return False
             if isinstance(error, Cancelled) and error.meant_for is not None:
                 known = self.interrupted.get(thread, {})
-                kept = {one: raised for one, raised in known.items() if one.meant_for is not error.meant_for}
+                # A second cancel stands for both.
+                kept = {one: raised for one, raised in known.items() if not _is_the_same(one, error)}
                 self.interrupted[thread] = {**kept, error: 0}
             waiting = thread.waiting_on
             if not thread._errors and waiting is not None and waiting.cancel(error):
@@ -232,6 +233,10 @@ class Scheduler(pollers.Unique):
 def _doubts(error: Cancelled) -> list[weakref.ref[BaseException]]:
     """The deadlines that have met its cleanup, of which it is not known yet what became of their TimeoutErrors."""
     return getattr(error, "_doubts", [])
+
+
+def _is_the_same(one: Cancelled, other: Cancelled) -> bool:
+    return one.meant_for is other.meant_for and type(one) is type(other)
 
 
 def _is_one_of(error: BaseException | None, errors: Iterable[BaseException]) -> bool:

@@ -9,7 +9,7 @@ import contextvars
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -236,6 +236,33 @@ def _outlast(waiting: list[Outlasting], result: Any, error: BaseException | None
         return result
     finally:
         del error
+
+
+@operation
+def all_ended(threads: Iterable[Thread]) -> Generator[Any, None, None]:
+    """Wait until these have ended, whatever comes. What was to interrupt that is raised then, one now and one a wait.
+
+    What they have ended with is not looked at, and counts as seen.
+    """
+    interruptions: list[BaseException] = []
+    for thread in threads:
+        while not thread.done:
+            join = Join(f"end of {thread.name!r}")
+            try:
+                if thread._add_join(join):
+                    yield from join.wait()
+            except Cancelled as error:
+                interruptions.append(error)
+            finally:
+                thread._drop_join(join)
+    for later in interruptions[1:]:
+        me = currentthread()
+        me.scheduler.interrupt(me, later)
+    try:
+        if interruptions:
+            raise interruptions[0]
+    finally:
+        interruptions.clear()  # whose tracebacks have this frame: no cycle
 
 
 def report(thread: Thread, error: BaseException) -> None:

@@ -196,7 +196,13 @@ class threadset(pollers.Unique):
     def _raise_after(self, error: BaseException | None) -> None:
         """The block ended with `error`: raise what is to be raised instead, if anything is."""
         if self._owner.scheduler.interrupted:
-            self._owner.scheduler.renew(self._owner, self._since, error)
+            ours = error is not None and error is self._interruption
+            instead = self._owner.scheduler.renew(self._owner, self._since, error, ours)
+            try:
+                if instead is not None:
+                    self._raise(instead)
+            finally:
+                del instead  # whose traceback has this frame: no cycle
         if error is None or error is self._interruption:
             self._raise(None)
         elif isinstance(error, Exception):

@@ -18,7 +18,7 @@ from pollers import Cancelled, Closed, Handle, Operation, operation
 from .. import waiting
 from ..loop import newthread
 from ..scheduler import current_scheduler
-from ..thread import Thread
+from ..thread import Thread, all_ended
 from ..waits import Wait
 from .calls import call
 from .messages import Message
@@ -137,10 +137,12 @@ def _until_any(readers: list[Any], writers: list[Any]) -> Generator[Any, None, N
         raise
     except BaseException:
         _cancel(threads)
-        yield from _joined(threads)
+        yield from all_ended(threads)
         raise
     _cancel(threads)
-    yield from _joined(threads)
+    yield from all_ended(threads)
+    for thread in threads:
+        thread.result()
 
 
 def _one_each(sockets: list[Any]) -> Iterable[Any]:
@@ -151,13 +153,6 @@ def _one_each(sockets: list[Any]) -> Iterable[Any]:
 def _cancel(threads: list[Thread]) -> None:
     for thread in threads:
         thread.cancel()
-
-
-@operation
-def _joined(threads: list[Thread]) -> Generator[Any, None, None]:
-    """Wait until none of them uses a socket any more."""
-    for thread in threads:
-        yield from thread.join()
 
 
 def _wait_readable(handle: Handle, owner: object) -> Operation[None]:
