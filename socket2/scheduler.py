@@ -19,7 +19,6 @@ from pollers import STREAK_MAX, Cancelled, Poller
 from .locking import is_held, lock
 from .stacks import handled_in, with_contexts
 from .thread import PoolThread, Thread, local
-from .timed import coroutine_of
 from .timers import Timers
 
 if TYPE_CHECKING:
@@ -177,6 +176,8 @@ class Scheduler(pollers.Unique):
         """`thread` waits, and something is pending, or in doubt: what is not on its way any more is pending now."""
         doubtful = self._doubtful(thread)
         if doubtful:
+            from .timed import coroutine_of  # which most programs never load
+
             handled = handled_in(coroutine_of(thread))
             there = with_contexts(handled)
             for error in doubtful:
