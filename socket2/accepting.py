@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -79,21 +79,23 @@ def _accept_at_once(handle: Handle, listener: TCP) -> Operation[tuple[Handle, An
 def drain(listener: TCP, admit: Callable[[TCP], Any], over: Callable[[], bool]) -> Generator[Any, None, None]:
     """Admit what the kernel has queued. Close right after: what comes in between is refused by the kernel.
 
-    Where there are no descriptors left it waits for some, until it is `over`.
+    Where there are no descriptors left it waits for some, until it is `over`. Clients that come meanwhile do not keep
+    it at it: it takes no more than a queue can hold.
     """
+    places = iter(range(socket.SOMAXCONN))
     while not listener.closed and not over():
         for _ in range(2):  # a poller may have accepted ahead; whoever gives up waiting at once makes it end that
             with suppress(OSError), timeout(0):
                 while True:
                     admit((yield from accept(listener)))
-        if _drain_at_once(listener, admit, over):
+        if _drain_at_once(listener, admit, over, places):
             return
         yield from sleep(_AGAIN_S)
 
 
-def _drain_at_once(listener: TCP, admit: Callable[[TCP], Any], over: Callable[[], bool]) -> bool:
+def _drain_at_once(listener: TCP, admit: Callable[[TCP], Any], over: Callable[[], bool], places: Iterator[int]) -> bool:
     """Admit all without a wait, which would let others come. False: the system has no room for those that are left."""
-    for _ in range(socket.SOMAXCONN):
+    for _ in places:
         if listener.closed or over():
             break
         try:

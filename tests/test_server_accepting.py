@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -10,7 +11,22 @@ from typing import Any
 
 import pytest
 
-from socket2 import TCP, Closed, Event, Server, newthread, run, serve, sleep, tcp, threadset, timeout, udp, unix
+from socket2 import (
+    TCP,
+    Closed,
+    Event,
+    Server,
+    accepting,
+    newthread,
+    run,
+    serve,
+    sleep,
+    tcp,
+    threadset,
+    timeout,
+    udp,
+    unix,
+)
 from socket2.scheduler import current_scheduler
 
 from .interop.peers import LIMIT_S
@@ -362,3 +378,37 @@ def test_a_stop_without_a_descriptor_left_answers_whoever_waits() -> None:
         assert (yield from stopping.join()) == 0
 
     run(main)
+
+
+def test_clients_that_go_on_coming_do_not_keep_a_stop_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where descriptors run out again and again, there is a client more whenever there is one again."""
+
+    class Crowded:
+        closed = False
+        calls = 0
+
+        @property
+        def _std(self) -> Crowded:
+            return self
+
+        def _accept(self, made_at: str) -> Any:
+            raise OSError(errno.EMFILE, "not one by one")
+
+        def accept(self) -> tuple[socket.socket, Any]:
+            self.calls += 1
+            if self.calls % 3 == 0:
+                raise OSError(errno.EMFILE, "none left")
+            return socket.socket(), ("127.0.0.1", 1)
+
+    admitted = []
+
+    def admit(conn: TCP) -> None:
+        admitted.append(conn)
+        conn.close()
+
+    monkeypatch.setattr(socket, "SOMAXCONN", 10)
+    monkeypatch.setattr(accepting, "_AGAIN_S", 0)
+    listener: Any = Crowded()
+    run(lambda: accepting.drain(listener, admit, lambda: len(admitted) > 1000))
+    assert len(admitted) == 7
+    assert listener.calls == 10
