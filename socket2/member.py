@@ -200,6 +200,7 @@ class Member(Stepper):
             raise
         finally:
             self.current = None
+            del rest  # which holds them to the end, if it is a deque's
         return True
 
     def _in_loop(self, body: Callable[[], T], stays: bool = False) -> T:

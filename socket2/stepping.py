@@ -272,6 +272,7 @@ def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
             stepper._go_on(thread, waiting, finished)
     # An error has this frame behind its own, and the thread that it has ended has the error: no cycle.
     thread = waiting = None
+    del threads
 
 
 def _step_shared(stepper: Stepper, thread: Thread) -> None:

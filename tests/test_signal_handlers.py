@@ -78,6 +78,7 @@ class Injection:
         return self._step
 
     def __enter__(self) -> Injection:
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 looks whether anybody wants them when tracing begins
         sys.settrace(self._enter)
         return self
 
