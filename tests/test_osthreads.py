@@ -412,9 +412,7 @@ def test_telling_idle_os_threads_to_end_does_not_wait_for_one_that_is_busy(pool:
         work.wait_for(2)
         work.let_go("i")
         await idle.join()
-        began = monotonic()
-        pool.end()
-        assert monotonic() - began < 1
+        pool.end()  # whose wait for the busy one would outlast what that one waits for
         work.let_go("b")
         assert await busy.join() == "B"
 
