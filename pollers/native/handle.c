@@ -301,6 +301,7 @@ park(Handle *handle, int way, PyObject *waiter)
         bool broken = false;
         bool finished = handle_try_again(handle, way, false, &broken);
         if (broken) {
+            poller_arm_again(handle->poller, handle);
             return NULL; /* it is parked all the same, and the next event ends it */
         }
         if (finished) {

@@ -143,6 +143,7 @@ def threads() -> None:
 
 
 def main() -> int:
+    assert in_c("_once", "pollers")
     assert in_c("_stepping")
     assert in_c("_shortcut")
     thread.crashhook = lambda thread, error: None

@@ -26,6 +26,8 @@ def failing(number: int) -> Iterator[list[BaseException]]:
     _testcapi.set_nomemory(number, number + 1)
     try:
         yield errors
+    except StopIteration:
+        pass
     except (MemoryError, OSError) as error:
         _testcapi.remove_mem_hooks()
         errors.append(error)
@@ -72,6 +74,40 @@ def test_what_was_received_is_not_lost(driver: Driver, waits: bool) -> None:
             if not got:
                 got = driver.run(does(handle.recv(7000)))
             assert len(got) == 700, f"allocation {number}: {errors}"
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize(
+    "size",
+    [pytest.param(70000, id="of its own"), pytest.param(60000, id="the spare"), pytest.param(7000, id="a copy")],
+)
+def test_bytes_that_cannot_be_cut_are_delivered_all_the_same(driver: Driver, size: int, waits: bool) -> None:
+    """What is received goes through memory that is made smaller then; that may fail as making it does."""
+    handle, peer = driver.half("unix")
+    length = size * 2 // 3
+    with peer:
+        for number in NUMBERS:
+            data = bytes([number]) * length
+            box = [b""]
+
+            def receives(box: list[bytes] = box) -> Any:
+                box[0] = yield from handle.recv(size)
+
+            steps = receives()
+            parked = waits and next(steps).park("waiter") is False
+            peer.sendall(data)
+            with failing(number):
+                if parked:
+                    driver.poller.poll(5)
+                while True:
+                    next(steps).park("waiter")
+            with contextlib.suppress(MemoryError, StopIteration):
+                while parked and not box[0]:  # poll() itself had no memory
+                    driver.poller.poll(0)
+                    next(steps)
+            steps.close()
+            assert (box[0] or driver.run(does(handle.recv(size)))) == data, f"allocation {number}"
+            assert not readable(handle)
 
 
 def readable(handle: pollers.Handle) -> bool:
