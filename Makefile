@@ -8,7 +8,7 @@ BENCH ?=
 # What the second run of the tests need not do again: the first has done it with all pollers, or it is of the C only.
 ONCE := contract native test_stepping.py test_shortcut.py test_package.py interop/test_thousand.py
 # pip does not show what setup.py says of a build without a C compiler.
-SAY_WHAT_IS_MISSING := $(BIN)/python -m socket2 | grep '^native: no' || true
+SAY_WHAT_IS_MISSING := $(BIN)/python -m socket2 | grep -E '^native: (no|yes,)' || true
 CODE := pollers socket2 tests bench examples docs
 
 .PHONY: run test test-native test-headers test-windows stress lint bench docs clean

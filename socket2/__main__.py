@@ -17,6 +17,9 @@ from .scheduler import current_scheduler
 
 _BLOCK = 1 << 16
 
+# Those beside the native poller, and where they are.
+PARTS_IN_C = {"_once": "pollers", "_stepping": "socket2", "_shortcut": "socket2"}
+
 
 def echo(conn: TCP) -> Generator[Any, None, None]:
     try:
@@ -52,8 +55,9 @@ def describe() -> None:
     poller.shutdown()
     print(f"socket2 {__version__}, Python {sys.version.split()[0]}")
     print(f"pollers: {', '.join(pollers.available())}; chosen: {poller.name}{' (checked)' * pollers.CHECKING}")
-    missing = [name for name in ("_stepping", "_shortcut") if pollers.native_status() == "yes" and in_c(name) is None]
-    print(f"native: {pollers.native_status()}{', without ' * bool(missing)}{' and '.join(missing)}")
+    status = pollers.native_status()
+    missing = [name for name, package in PARTS_IN_C.items() if status == "yes" and in_c(name, package) is None]
+    print(f"native: {status}{', without ' * bool(missing)}{' and '.join(missing)}")
 
 
 def process_id(text: str) -> int:

@@ -12,12 +12,12 @@ import pollers
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def in_c(name: str) -> ModuleType | None:
+def in_c(name: str, package: str | None = __package__) -> ModuleType | None:
     """Return the module of that name, which is in C, or None."""
     if pollers.native_status() != "yes":
         return None
     try:
-        return importlib.import_module(f".{name}", __package__)
+        return importlib.import_module(f".{name}", package)
     except ImportError:
         return None
 

@@ -66,6 +66,25 @@ def test_without_a_command_it_says_what_is_here() -> None:
     assert len(lines) == 3
 
 
+@pytest.mark.skipif("native" not in POLLERS, reason="the parts in C are not built, or left aside")
+@pytest.mark.parametrize(
+    "missing", [("pollers._once",), ("socket2._shortcut",), ("pollers._once", "socket2._stepping")]
+)
+def test_it_says_which_parts_in_c_are_missing(missing: tuple[str, ...]) -> None:
+    program = (
+        "import runpy, sys\n"
+        f"sys.modules |= dict.fromkeys({missing})\n"
+        "sys.argv = ['socket2']\n"
+        "runpy.run_module('socket2', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | SEARCH, capture_output=True, timeout=LIMIT_S, text=True
+    )
+    assert done.stderr == ""
+    names = " and ".join(name.split(".")[1] for name in missing)
+    assert done.stdout.splitlines()[2:] == [f"native: yes, without {names}"]
+
+
 @pytest.mark.parametrize("name", POLLERS)
 def test_it_names_the_poller_that_the_environment_chooses(name: str) -> None:
     assert f"; chosen: {called(name)}\n" in call(SOCKET2_POLLER=name, SOCKET2_CHECK="0").stdout

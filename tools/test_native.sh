@@ -13,7 +13,7 @@ build() { # build DIRECTORY FLAGS: a copy of what the tests need, with a native 
     cp -r pollers socket2 tests pyproject.toml setup.py README.md "$1"
     rm -f "$1"/{pollers,socket2}/*.so
     (cd "$1" && CFLAGS="$strict $2" "$python" setup.py --quiet build_ext --inplace)
-    ls "$1"/pollers/_native*.so "$1"/socket2/_{stepping,shortcut}*.so >/dev/null # optional to setuptools, not here
+    ls "$1"/pollers/_{native,once}*.so "$1"/socket2/_{stepping,shortcut}*.so >/dev/null # optional to setuptools, not here
 }
 
 echo "== $("$python" --version), -Wall -Wextra -Werror; AddressSanitizer, UndefinedBehaviorSanitizer"
@@ -23,7 +23,7 @@ build build/native-asan "-O1 -fno-omit-frame-pointer -fsanitize=address,undefine
     # Python's own allocator would hide what its blocks are used for; what Python never frees is no leak of ours.
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
         ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc SOCKET2_POLLER=native \
-        "$python" -m pytest -q tests/contract tests/native tests/test_{stepping,shortcut,scheduler,interruptions,sharing}.py
+        "$python" -m pytest -q tests/contract tests/native tests/test_{once,stepping,shortcut,scheduler,interruptions,sharing}.py
 )
 
 echo "== ThreadSanitizer"
@@ -47,8 +47,8 @@ cd build/native-plain
 if command -v valgrind >/dev/null; then
     echo "== valgrind"
     PYTHONMALLOC=malloc SOCKET2_POLLER=native valgrind --quiet --track-origins=yes --log-file=valgrind.log \
-        "$python" -m pytest -q -o faulthandler_timeout=0 tests/native/test_operations.py \
-        tests/test_{stepping,shortcut}.py tests/contract/test_recv.py tests/contract/test_close.py tests/contract/test_accept.py \
+        "$python" -m pytest -q -o faulthandler_timeout=0 tests/native/test_{operations,attempts}.py tests/test_{once,stepping,shortcut}.py \
+        tests/contract/test_{recv,close,accept,awaited_once,strangers}.py \
         -k "not checked and not reused_number and not just_after and not no_descriptor_left"  # valgrind has limits of its own
     # CPython 3.11 multiplies a digit that it has not written by zero (maybe_small_long); what comes of that is not ours.
     "$python" - valgrind.log <<'END'
