@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, TypeAlias, overload
@@ -187,6 +187,10 @@ class Query:
                 raise
             return None
 
+    def key(self) -> Hashable:
+        """The same for what has the same answer."""
+        return "addr", self.host, self.port, self.family, self._type, self._protocol, self._flags
+
     def look_up(self) -> AddressList:
         """Return the answer, however long that takes: getaddrinfo(3). Raises socket.gaierror."""
         return self._ask(self._literal(self.host), 0)
@@ -270,8 +274,9 @@ def addr(
     name, or None for 0. `type`: "tcp", "udp", "raw". `family`: "inet", "inet6", "unix", or None for whatever the name
     has. `flags`: names from passive, canonname, numerichost, numericserv, all, v4mapped, addrconfig (getaddrinfo(3)).
 
-    A literal takes no time; a name is looked up in an OS thread, of which there are at most 16. Cancelled or out of
-    time: the wait ends at once and the OS thread's answer is dropped. Raises socket.gaierror when there is no answer;
+    A literal takes no time; a name is looked up in an OS thread, of which there are at most 16. Who asks for the same
+    meanwhile gets the same answer. Cancelled or out of time: the wait ends at once, the OS thread's answer is dropped,
+    and until then that one does not count among the 16. Raises socket.gaierror when there is no answer;
     TypeError, ValueError (also for what cannot be a name) and OverflowError (a port) before anything is looked up.
     (luapower's addr)
     """
@@ -287,5 +292,5 @@ def resolve(query: Query) -> Generator[Any, None, AddressList]:
     if found is not None:
         return found
     purpose = f"look-up of {query.host!r}"
-    result: AddressList = yield from lookups.call(purpose, query.look_up, ())
-    return result
+    found = yield from lookups.call(purpose, query.look_up, (), query.key())
+    return AddressList(found or ())  # others may have asked for the same, and free() theirs

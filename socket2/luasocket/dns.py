@@ -41,12 +41,12 @@ def tohostname(address: str) -> Operation[Resolved]:
 def _host(address: str, wanted: Callable[[str, str], str]) -> Generator[Any, None, Resolved]:
     find = socket.gethostbyname_ex if family_of(address) is None else socket.gethostbyaddr
     try:
-        name, aliases, ips = yield from lookups.call(f"look-up of {address!r}", find, (address,))
+        name, aliases, ips = yield from lookups.call(f"look-up of {address!r}", find, (address,), (find, address))
     except UnicodeError:
         return None, Message(NO_HOST)
     except OSError as error:
         return None, _host_message(error)
-    return wanted(name, ips[0]), {"name": name, "alias": aliases, "ip": ips}
+    return wanted(name, ips[0]), {"name": name, "alias": [*aliases], "ip": [*ips]}
 
 
 def getaddrinfo(address: str) -> Operation[tuple[list[dict[str, str]] | None, Message | None]]:
@@ -92,7 +92,7 @@ def _getnameinfo(
     try:
         for _, _, _, _, sockaddr in (yield from _ask(address, service)):
             purpose = f"look-up of {sockaddr[0]!r}"
-            name, port = yield from lookups.call(purpose, socket.getnameinfo, (sockaddr, flags))
+            name, port = yield from lookups.call(purpose, socket.getnameinfo, (sockaddr, flags), (sockaddr, flags))
             if address is not None:
                 names.append(name)
     except OSError as error:
@@ -103,7 +103,7 @@ def _getnameinfo(
 def _ask(address: str | None, service: str | None) -> Generator[Any, None, Any]:
     asked = (address, service, socket.AF_UNSPEC, socket.SOCK_STREAM)
     try:
-        return (yield from lookups.call(f"look-up of {address or service!r}", socket.getaddrinfo, asked))
+        return (yield from lookups.call(f"look-up of {address or service!r}", socket.getaddrinfo, asked, asked))
     except UnicodeError:
         raise socket.gaierror(socket.EAI_NONAME, NO_NAME) from None
 
