@@ -8,7 +8,6 @@ its outcome is if it has.
 from __future__ import annotations
 
 import contextvars
-import copy
 import os
 import threading
 from collections import deque
@@ -21,7 +20,7 @@ from pollers import Operation, operation
 
 from .scheduler import Scheduler
 from .thread import PoolThread, currentthread
-from .waits import Wait
+from .waits import Wait, alike
 
 T = TypeVar("T")
 
@@ -63,17 +62,9 @@ class _Call:
                 if not wait.done:
                     with suppress(RuntimeError):  # the loop has been shut down since
                         scheduler.post(partial(wait.finish, result) if error is None else partial(wait.fail, error))
-                    error = None if error is None else _again(error)  # nobody's traceback grows in another's hands
+                    error = None if error is None else alike(error)  # nobody's traceback grows in another's hands
         finally:
             del error
-
-
-def _again(error: BaseException) -> BaseException:
-    """Another one like it."""
-    try:
-        return copy.copy(error).with_traceback(error.__traceback__)
-    except Exception:
-        return error  # one of the program's own, which cannot be copied
 
 
 class Pool:

@@ -250,8 +250,9 @@ class Lock(Semaphore):
         me = currentthread()
         if self._holder is me:
             raise RuntimeError(f"{me.name!r} holds this lock already, and would wait for itself for ever")
+        del me  # who is cancelled here has an error with this frame: no cycle
         held = yield from super()._acquire()
-        self._holder = me
+        self._holder = currentthread()
         return held
 
     def release(self) -> None:

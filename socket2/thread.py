@@ -128,6 +128,7 @@ class Thread(pollers.Unique):
                 raise RuntimeError(f"{self!r} cannot join itself")
             if joiner.scheduler is not self.scheduler:
                 raise RuntimeError(f"{self!r} belongs to another OS thread's scheduler and cannot be joined from here")
+            del joiner  # who is cancelled here has an error with this frame: no cycle
             join = Join(f"join of {self.name!r}")
             if self._add_join(join):
                 try:

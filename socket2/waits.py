@@ -6,6 +6,7 @@ have finished first. A wait ends once; who comes too late to end it is told so, 
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from .thread import Thread
 
 T = TypeVar("T")
+
+
+def alike(error: BaseException) -> BaseException:
+    """Return another error like this one, for another place to raise it: neither is to hold what the other comes by."""
+    try:
+        return copy.copy(error).with_traceback(error.__traceback__)
+    except Exception:
+        return error  # one of the program's own, which cannot be copied
 
 
 class Wait:

@@ -68,8 +68,6 @@ class Connection(Emitter):
             else:
                 self.removeListener("timeout", callback)
         if timeout:
-            if self._idle is None:
-                self._idle = Timer(self._scheduler.timers, self._timed_out)
             self._active()
         else:
             self._be_idle()
@@ -77,10 +75,12 @@ class Connection(Emitter):
 
     def _active(self) -> None:
         """Something has happened: the idle time starts anew. To be called only with a timeout set."""
-        idle = self._idle
-        if idle is None or self.destroyed:
+        if self.destroyed:
             return
         with lock:
+            idle = self._idle
+            if idle is None:
+                idle = self._idle = Timer(self._scheduler.timers, self._timed_out)
             self._scheduler.timers.aside += idle.due is None
             idle.arm(monotonic() + self._idle_s)
 
@@ -90,6 +90,7 @@ class Connection(Emitter):
             if self._idle is not None and self._idle.due is not None:
                 self._scheduler.timers.aside -= 1
                 self._idle.disarm()
+            self._idle = None  # it knows this connection, which is to be freed
 
     def _timed_out(self) -> None:
         self._scheduler.timers.aside -= 1

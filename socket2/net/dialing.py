@@ -143,7 +143,10 @@ def _look_up(to: Destination, tell: Tell) -> Generator[Any, None, list[str]]:
     except Exception as error:
         failed = error if to.lookup is not None else lookup_failure(error, to.host)
         tell("lookup", failed, None, None, to.host)
-        raise failed from None
+        try:
+            raise failed from None
+        finally:
+            del failed  # whose traceback has this frame: no cycle
     found = list(dict.fromkeys(found))
     for address in found if to.several else found[:1]:
         tell("lookup", None, address, isIP(address), to.host)

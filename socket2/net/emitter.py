@@ -113,28 +113,11 @@ class Emitter(pollers.Unique, EventEmitter):
         An 'error' that comes first is raised. Cancelled or out of time: the event is not waited for any more. (Node's
         events.once)
         """
-        wait = Wait(f"event {event!r}")
-
-        def happened(*args: Any) -> None:
-            leave()
-            wait.finish(args if len(args) > 1 else args[0] if args else None)
-
-        def failed(error: BaseException) -> None:
-            if not self._was_reported(error):
-                leave()
-                wait.fail(error)
-
-        def leave() -> None:
-            self.removeListener(event, happened)
-            self.removeListener("error", failed)
-
-        self.on(event, happened)
-        if event != "error":
-            self.on("error", failed)
+        waiter = _Waiter(self, event)
         try:
-            return (yield from wait.wait())
+            return (yield from waiter.wait.wait())
         finally:
-            leave()
+            waiter.leave()
 
     # For those who are emitters.
 
@@ -242,6 +225,33 @@ class Emitter(pollers.Unique, EventEmitter):
             raise TypeError(f"a listener is a function, not {k!r}")
         super()._add_event_handler(event, k, v)
         self._listeners_changed(event)
+
+
+class _Waiter:
+    """A thread that waits for an event. No functions that know each other, which would be a reference cycle."""
+
+    __slots__ = ("emitter", "event", "wait")
+
+    def __init__(self, emitter: Emitter, event: str) -> None:
+        self.emitter = emitter
+        self.event = event
+        self.wait = Wait(f"event {event!r}")
+        emitter.on(event, self.happened)
+        if event != "error":
+            emitter.on("error", self.failed)
+
+    def happened(self, *args: Any) -> None:
+        self.leave()
+        self.wait.finish(args if len(args) > 1 else args[0] if args else None)
+
+    def failed(self, error: BaseException) -> None:
+        if not self.emitter._was_reported(error):
+            self.leave()
+            self.wait.fail(error)
+
+    def leave(self) -> None:
+        self.emitter.removeListener(self.event, self.happened)
+        self.emitter.removeListener("error", self.failed)
 
 
 def _raise(error: Exception) -> None:

@@ -57,4 +57,5 @@ class Pipe:
         """Undo it."""
         for emitter, event, listener in self._listening:
             emitter.removeListener(event, listener)
+        self._listening.clear()
         self._tell("unpipe")

@@ -12,7 +12,7 @@ from pollers import Closed, operation
 
 from ..locking import lock
 from ..thread import over_at_once
-from ..waits import Wait
+from ..waits import Wait, alike
 from .connection import Connection
 
 CHUNK = 65536
@@ -60,7 +60,7 @@ class Receiving(Connection):
             if self._eof and not self._chunks:
                 return b""
             if self.destroyed:
-                raise self._ended_by or Closed()
+                raise alike(self._ended_by) if self._ended_by is not None else Closed()
             wait = Wait(f"recv on {self!r}")
             if before in self._receivers:
                 self._receivers[self._receivers.index(before)] = wait
@@ -117,6 +117,7 @@ class Receiving(Connection):
             self._chunks.clear()
             self._unread = 0
             receivers, self._receivers = self._receivers, []
-            self._ended_by = None if receivers else error
+            # Without its traceback, which leads here.
+            self._ended_by = None if receivers or error is None else alike(error).with_traceback(None)
         for wait in receivers:
             self._raised |= wait.fail(error if error is not None else Closed())
