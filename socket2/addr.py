@@ -249,7 +249,7 @@ def _checked_port(port: Port) -> int | str:
     if port is None:
         return 0
     if isinstance(port, str):
-        if not port.isdecimal():
+        if not port.removeprefix("-").isdecimal():
             return port
         port = int(port)
     if isinstance(port, bool) or not isinstance(port, int):

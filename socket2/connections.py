@@ -7,7 +7,6 @@ change is changed under the lock; nothing is logged, closed or called for others
 from __future__ import annotations
 
 import errno
-import logging
 from contextvars import ContextVar
 from time import monotonic
 from types import TracebackType
@@ -18,6 +17,7 @@ from pollers import Cancelled, Closed
 
 from .addr import text_of
 from .buffer import IncompleteRead, LimitExceeded
+from .journal import Journal
 from .locking import lock
 from .tcp import TCP
 from .thread import Thread, currentthread
@@ -27,7 +27,7 @@ from .waits import Join
 if TYPE_CHECKING:
     from .server import Server
 
-log = logging.getLogger("socket2.server")
+log = Journal("socket2.server")
 
 # What the kernel says of a client that cannot be reached any more, and is no ConnectionError.
 _GONE = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN}

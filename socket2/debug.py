@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import logging
 import os
 import signal
 import threading
@@ -18,6 +17,7 @@ from typing import Any
 
 from . import listing, stepping, timed
 from .inquiry import Answerer
+from .journal import Journal
 from .scheduler import Scheduler, schedulers
 from .snapshot import LoopStats, Snapshot, ThreadInfo
 from .sockets import Socket
@@ -42,7 +42,7 @@ __all__ = [
     "where",
 ]
 
-log = logging.getLogger("socket2")
+log = Journal("socket2")
 
 SIGNAL: int | None = getattr(signal, "SIGUSR1", None)
 

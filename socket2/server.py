@@ -6,7 +6,6 @@ The threads that accept survive whatever becomes of connections; each owns its l
 
 from __future__ import annotations
 
-import logging
 import operator
 import socket
 from collections import deque
@@ -22,6 +21,7 @@ from pollers import Cancelled, Closed, Operation, operation
 from .accepting import Room, accept, accept_in_turn, drain
 from .addr import Host, Port, Query, text_of
 from .connections import Connection, current_connection, name_of
+from .journal import Journal
 from .listeners import adopt_listener, listen_at, queries_of
 from .locking import lock
 from .loop import newthread
@@ -32,7 +32,7 @@ from .thread import Thread
 from .timers import duration
 from .waiting import sleep
 
-log = logging.getLogger("socket2.server")
+log = Journal("socket2.server")
 
 GRACE_S = 30.0
 FIRST_REQUEST_S = 5.0

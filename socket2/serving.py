@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import socket
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -12,6 +11,7 @@ from pollers import Cancelled, Operation, operation
 
 from .addr import Host, Port, Query
 from .coroutines import is_coroutine
+from .journal import Journal
 from .listeners import adopt_listener, check_listener, queries_of
 from .loop import newthread
 from .server import FIRST_REQUEST_S, GRACE_S, Server
@@ -21,7 +21,7 @@ from .thread import Thread
 from .threadset import threadset
 from .timers import duration
 
-log = logging.getLogger("socket2.server")
+log = Journal("socket2.server")
 
 
 def serve(

@@ -28,6 +28,8 @@ from .waits import Wait
 COMES_S = 2.0
 _AGAIN_S = 0.01
 
+_UNCATCHABLE = frozenset(getattr(signal, name) for name in ("SIGKILL", "SIGSTOP") if hasattr(signal, name))
+
 # Who catches a signal; changed under the lock, by tuples, so that the handler, which takes no lock, sees a whole one.
 _catching: dict[int, tuple[catching, ...]] = {}
 
@@ -36,11 +38,13 @@ _previous: dict[int, Any] = {}
 
 
 def checked(signals: Iterable[int]) -> tuple[int, ...]:
-    """Return the numbers of signals. TypeError for what is none, ValueError for one that the system does not have."""
+    """Return the numbers of signals. TypeError for what is none, ValueError for one that cannot be caught."""
     numbers = tuple(operator.index(signum) for signum in signals)
     for number in numbers:
         if not 0 < number < signal.NSIG:
             raise ValueError(f"there is no signal {number}")
+        if number in _UNCATCHABLE:
+            raise ValueError(f"{name_of(number)} cannot be caught")
     return numbers
 
 

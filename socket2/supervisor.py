@@ -7,7 +7,6 @@ what becomes of it, and is told what to do; the end of the stream is the supervi
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import signal
@@ -23,10 +22,11 @@ from typing import Any, NoReturn
 import pollers
 
 from .inheritance import Places
+from .journal import Journal
 from .server import CLEANUP_S
 from .signals import name_of
 
-log = logging.getLogger("socket2.server")
+log = Journal("socket2.server")
 
 # One that dies after so long was well, and is replaced at once; one that does not live as long is replaced after a
 # pause, which doubles each time.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeVar
 
+import pollers
 from pollers import Closed, Operation, operation
 
 from .locking import lock
@@ -101,7 +102,7 @@ def _within(timeout_s: float | None, make: Callable[..., Operation[T]], *args: A
     return patience.limit(make(*args))
 
 
-class Event:
+class Event(pollers.Unique):
     """A flag that threads wait for, not set at first."""
 
     __slots__ = ("_line", "_set")
@@ -165,7 +166,7 @@ class _Held:
         self._held.release()
 
 
-class Semaphore:
+class Semaphore(pollers.Unique):
     """`value` permits: who acquires one when there is none waits until somebody releases one.
 
     `with (yield from semaphore.acquire()):` or `async with semaphore:` releases at the end of the block. ValueError for
@@ -263,7 +264,7 @@ class Lock(Semaphore):
         self._release()
 
 
-class Queue(Generic[T]):
+class Queue(pollers.Unique, Generic[T]):
     """Items from the threads that put to the threads that get, in order.
 
     `size`: how many may lie in it before put() has to wait; None: any number; 0: put() waits for the one who gets.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-import logging
 import socket
 import sys
 from collections.abc import Generator
@@ -15,6 +14,7 @@ import pollers
 from pollers import Busy, Closed, Exhausted, Handle, Operation, operation
 
 from .addr import Address, Host, Port, Query, resolve
+from .journal import Journal
 from .locking import lock
 from .native import shortcut
 from .sockets import AGAIN_MAX_S, AGAIN_S, NODELAY, Socket, check_octets, make, place_of
@@ -24,7 +24,7 @@ from .waiting import persist
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-log = logging.getLogger("socket2")
+log = Journal("socket2")
 
 # When the system has no descriptor left for a connection, nothing tells when it has one again.
 _ACCEPT_AGAIN_S = 0.1

@@ -6,17 +6,17 @@ for it, or so hidden, is reported by its length when it is over.
 
 from __future__ import annotations
 
-import logging
 import threading
 from time import monotonic
 
 from . import timed
+from .journal import Journal
 from .listing import printable, text_of_time
 from .snapshot import again
 from .stacks import frames_of_os_threads, frames_of_running, places_of, text_of_places
 from .thread import PoolThread
 
-log = logging.getLogger("socket2")
+log = Journal("socket2")
 
 
 class Watchdog:

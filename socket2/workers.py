@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import os
 import signal
 import socket
@@ -16,6 +15,7 @@ from typing import Any
 from .addr import Host, Port
 from .coroutines import is_coroutine
 from .inheritance import Places
+from .journal import Journal
 from .listeners import adopt_listener, bind, check_listener, listen, queries_of
 from .loop import newthread, run
 from .server import FIRST_REQUEST_S, GRACE_S, Server
@@ -28,7 +28,7 @@ from .threadset import threadset
 from .timers import duration
 from .waiting import sleep
 
-log = logging.getLogger("socket2.server")
+log = Journal("socket2.server")
 
 # So long a supervisor has to answer a worker that wants to leave.
 _ANSWER_S = 1.0

@@ -103,6 +103,7 @@ def _of_names() -> list[Wrong]:
         (ValueError, lambda on: socket2.addr(LONG, 1)),
         (TypeError, lambda on: socket2.addr(1.5, 1)),  # type: ignore[arg-type]
         (OverflowError, lambda on: socket2.addr("h", 70000)),
+        (OverflowError, lambda on: socket2.addr("h", "-1")),
         (ValueError, lambda on: socket2.addr("h", 1, "nosuch")),
         (ValueError, lambda on: socket2.addr("h", 1, "tcp", "nosuch")),
         (ValueError, lambda on: socket2.listen("127.0.0.1:0", nosuch=1)),
@@ -152,6 +153,8 @@ def _of_servers() -> list[Wrong]:
         (TypeError, lambda on: socket2.serve(print, "127.0.0.1", 0, signals=["x"])),  # type: ignore[list-item]
         (TypeError, lambda on: socket2.serve(print, "127.0.0.1", 0, signals=5)),  # type: ignore[arg-type]
         (ValueError, lambda on: socket2.serve(print, "127.0.0.1", 0, signals=[9999])),
+        (ValueError, lambda on: socket2.serve(print, "127.0.0.1", 0, signals=[9])),
+        (OverflowError, lambda on: socket2.serve(print, "127.0.0.1:-1")),
         (TypeError, lambda on: socket2.serve(print, "127.0.0.1", 0, ready=5)),  # type: ignore[arg-type]
         (TypeError, lambda on: socket2.serve(print, listeners=[5])),  # type: ignore[list-item]
         (TypeError, lambda on: socket2.serve(print, "127.0.0.1", 0, backlog="x")),  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from socket2 import Server, luasocket, net, newthread, tcp, udp, unix
+from socket2 import Event, Lock, Queue, Semaphore, Server, luasocket, net, newthread, tcp, udp, unix
 from socket2.stream import Stream
 from socket2.thread import currentthread
 
@@ -37,6 +37,10 @@ def test_what_belongs_to_the_loop(make_copy: Callable[[Any], Any]) -> None:
                 currentthread().scheduler,
                 thread,
                 Server(lambda _: None),
+                Event(),
+                Lock(),
+                Semaphore(2),
+                Queue[int](),
                 net.Socket(),
                 net.createServer(),
             ):

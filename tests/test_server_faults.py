@@ -260,3 +260,33 @@ def test_a_log_that_waits_for_another_thread_is_not_written_under_the_lock(caplo
         for thread in thread_left:
             thread.join(LIMIT_S)
     assert free == [True]
+
+
+class Broken(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise RuntimeError("of the log handler")
+
+
+def impossible(conn: TCP) -> Steps:
+    yield from conn.recv(1)
+    raise ValueError("of the handler")
+
+
+@pytest.mark.parametrize(("handler", "level"), [(impossible, logging.ERROR), (one_line, logging.INFO)])
+def test_a_log_handler_that_fails_is_printed_and_ends_nothing(
+    handler: Any, level: int, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    logger, broken = logging.getLogger("socket2.server"), Broken(level)
+    logger.addHandler(broken)
+    try:
+        with caplog.at_level(logging.INFO, logger="socket2"):
+            serve_one(handler, b"half", TCP.close)
+    finally:
+        logger.removeHandler(broken)
+    assert "RuntimeError: of the log handler" in capfd.readouterr().err
+
+
+def test_a_record_names_the_place_that_logs(caplog: pytest.LogCaptureFixture) -> None:
+    serve_one(impossible, b"x")
+    (record,) = caplog.records
+    assert record.module == "connections"

@@ -24,6 +24,7 @@ DOCSTRING_LINES_MAX = 10
 # Each module may import those before it, and none behind it. A new module has to be given its place here.
 LAYERS = [
     "version",
+    "journal",
     "names",
     "native",
     "locking",
