@@ -172,8 +172,13 @@ class Socket(Reading, Writing, Wishes):
 
     def _adopt(self, conn: TCP, readable: bool, writable: bool, paused: bool = False, told: bool = False) -> None:
         """Take a connection. One that is new to the user is told of; else reading starts in a later turn."""
-        self._tcp = conn
-        self._handle = handle = conn.handle
+        handle = conn.handle
+        with lock:  # which another OS thread's destroy() takes as well
+            if not self.destroyed:
+                self._tcp, self._handle = conn, handle
+        if self._handle is not handle:
+            conn.close()
+            return
         self.connecting = False
         self._fulfil_wishes()
         self._never_readable = not readable

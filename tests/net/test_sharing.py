@@ -185,3 +185,12 @@ def test_listeners_of_one_emitter_run_one_after_the_other(members: int) -> None:
         "ended",
         "close",
     }
+
+
+def test_a_connection_that_comes_while_another_os_thread_destroys_its_socket_is_closed() -> None:
+    socket = net.Socket()
+    socket.destroy()
+    with socket2.tcp() as conn:
+        socket._adopt(conn, True, True, told=True)
+        assert conn.closed
+    socket2.start()
