@@ -89,8 +89,8 @@ class Engine(Unique):
             if stale.sock is sock:
                 raise ValueError(f"fd {sock.fileno()} is attached already")
             # Somebody else has closed that one's descriptor, or taken it over: it is for this socket to close.
+            stale.sock.detach()  # first: whatever a signal handler raises, it has no claim to the number any more
             closing.close_all(stale.leave()[1:])
-            stale.sock.detach()
         sock.setblocking(False)
         handle = self.handle_class(self, sock, drains)
         self._handles[handle.fd] = handle

@@ -370,7 +370,13 @@ class Handle(Unique):
         self.reading.ready = True
 
     def close(self) -> None:
-        closing.close_all(self.leave())
+        left: list[Handle] = []
+        try:
+            left = self.leave()
+            closing.close_all(left)
+        except BaseException:  # a signal handler raised
+            closing.close_all(left or self.leave())
+            raise
 
     def detach(self) -> socket.socket:
         left = self.leave()
@@ -386,9 +392,9 @@ class Handle(Unique):
         self.reading.close()
         self.writing.close()
         self.poller.forget(self)
-        self.fd = -1
-        self.reading.handle = self.writing.handle = cast(Handle, closing.Gone(self.poller))
         left = [self]
         for handle, _ in self.poller.kept.pop(self, ()):
             left += handle.leave()
+        self.reading.handle = self.writing.handle = cast(Handle, closing.Gone(self.poller))
+        self.fd = -1  # at last: until then a close() in which a signal handler raised can be made again
         return left

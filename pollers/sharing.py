@@ -110,8 +110,15 @@ class SharedEngine(Engine):
             self.wakeup()
 
     def admit(self, sock: socket.socket, drains: bool) -> Handle:
-        with lock:
-            return super().admit(sock, drains)
+        handle = None
+        try:
+            with lock:
+                handle = super().admit(sock, drains)
+        except BaseException:
+            if handle is not None:  # a signal handler raised: nobody would ever close it
+                handle.leave()
+            raise
+        return handle
 
     def wakeup(self) -> None:
         with lock:

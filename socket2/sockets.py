@@ -88,9 +88,9 @@ class Socket(pollers.Unique):
                 return self._handle
             if self._sock is None:
                 raise Closed()
-            self._handle = current_scheduler().poller.attach(self._sock)
+            handle = self._handle = current_scheduler().poller.attach(self._sock)
             self._sock = None
-            return self._handle
+            return handle
 
     @property
     def _std(self) -> socket.socket:
@@ -293,7 +293,7 @@ class Socket(pollers.Unique):
                 handle.close()
             elif sock is not None:
                 pollers.close(sock)
-            if self._handle is handle and self._sock is None:
+            if self._handle is handle and (handle is not None or self._sock is None):
                 return  # else another OS thread has replaced or attached it meanwhile
 
     def detach(self) -> int:
@@ -312,7 +312,8 @@ class Socket(pollers.Unique):
         self.close()
 
     def __del__(self) -> None:
-        if not sys.is_finalizing() and not self.closed:
+        # What a signal handler has raised in the midst of __init__ leaves it without a part.
+        if not sys.is_finalizing() and hasattr(self, "_made_at") and not self.closed:
             try:
                 warnings.warn(f"unclosed {self!r}, made at {self._made_at}", ResourceWarning, stacklevel=2, source=self)
             finally:

@@ -177,14 +177,14 @@ class TCP(Socket):
             with lock:
                 if self._std is not old:
                     raise Closed()  # by another OS thread
-                self._handle, self._sock = None, sock
-        except BaseException:
-            sock.close()
-            raise
-        if handle is not None:
-            handle.close()  # now that there is another; before it can have the same address
-        else:
-            pollers.close(old)
+                self._sock, self._handle = sock, None
+        finally:  # whatever a signal handler has raised: one of the two is nobody's from now on
+            if self._sock is not sock:
+                sock.close()
+            elif handle is not None:
+                handle.close()  # now that there is another; before it can have the same address
+            else:
+                pollers.close(old)
         if bound is not None:
             sock.bind(bound)
 

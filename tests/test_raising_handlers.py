@@ -1,0 +1,274 @@
+"""A signal handler that raises, anywhere in what takes, hands on and gives back descriptors.
+
+None is closed twice, or when the number is another's by then; and who closes what he has left has closed all there is.
+"""
+
+from __future__ import annotations
+
+import dis
+import gc
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+from socket2 import TCP, sharing, tcp
+from socket2.member import current_member
+from socket2.scheduler import Scheduler, current_scheduler
+from socket2.thread import local
+
+from .contract import kinds
+from .interop.peers import ROOT
+
+MECHANISM = {str(path) for path in (ROOT / "pollers").glob("*.py")}
+MECHANISM |= {str(ROOT / "socket2" / f"{name}.py") for name in ("sockets", "tcp", "listeners", "endpoint")}
+MECHANISM |= {socket.__file__}
+
+_STRANGERS = 6
+
+
+class Raised(BaseException):
+    """By the handler."""
+
+
+@cache
+def points(code: CodeType) -> set[int]:
+    """Where the interpreter looks for signals: at the beginning of a function and of a turn, and after a call."""
+    found = set()
+    after_call = False
+    for instruction in dis.get_instructions(code):
+        if after_call or instruction.opname.startswith(("RESUME", "JUMP_BACKWARD")):
+            found.add(instruction.offset)
+        after_call = instruction.opname.startswith(("CALL", "BEFORE_WITH", "WITH_EXCEPT", "BINARY_SUBSCR"))
+    return found
+
+
+class Injection:
+    """Raises at the point of that number, of those that the block comes to."""
+
+    def __init__(self, at: int) -> None:
+        self._at = at
+        self.count = 0
+        self.where = ""
+
+    def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
+        if frame.f_code.co_filename not in MECHANISM:
+            return None
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        return self._step
+
+    def _step(self, frame: FrameType, event: str, arg: object) -> Any:
+        if event == "opcode" and frame.f_lasti in points(frame.f_code):
+            self.count += 1
+            if self.count == self._at:
+                self.where = f"{frame.f_code.co_qualname}, line {frame.f_lineno}, before byte {frame.f_lasti}"
+                sys.settrace(None)
+                raise Raised
+        return self._step
+
+    def __enter__(self) -> Injection:
+        sys.settrace(self._enter)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+
+def open_ones() -> set[int]:
+    return {int(name) for name in os.listdir("/dev/fd") if os.path.exists(f"/dev/fd/{name}")}
+
+
+def inode(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+@contextmanager
+def strangers() -> Iterator[list[int]]:
+    """Others take the numbers that are free; they have them still in the end."""
+    there, gone = os.pipe()
+    os.close(gone)
+    theirs = [there, *(os.dup(there) for _ in range(_STRANGERS))]
+    known = inode(there)
+    yield theirs
+    for fd in theirs:
+        assert inode(fd) == known
+        os.close(fd)
+
+
+class Scene:
+    """What is there before, and what may be left after."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.client = socket.create_connection(self.listener.getsockname())
+        self.mine: list[Any] = []  # to be closed
+
+    def close(self) -> None:
+        for one in self.mine:
+            one.close()
+        self.mine.clear()
+        self.listener.close()
+        self.client.close()
+
+
+def connection(scene: Scene) -> TCP:
+    std, _ = scene.listener.accept()
+    conn = tcp(fileno=std.detach())
+    scene.mine.append(conn)
+    return conn
+
+
+Scenario = Callable[[Scene], Callable[[], Any]]
+"""Makes what is needed, and returns what is to be interrupted."""
+
+
+def attach(scene: Scene) -> Callable[[], Any]:
+    return connection(scene)._attach
+
+
+def attach_and_close(scene: Scene) -> Callable[[], Any]:
+    conn = connection(scene)
+
+    def both() -> None:
+        conn._attach()
+        conn.close()
+
+    return both
+
+
+def close_unattached(scene: Scene) -> Callable[[], Any]:
+    return connection(scene).close
+
+
+def close_attached(scene: Scene) -> Callable[[], Any]:
+    conn = connection(scene)
+    conn._attach()
+    return conn.close
+
+
+def detach_attached(scene: Scene) -> Callable[[], Any]:
+    conn = connection(scene)
+    conn._attach()
+    return lambda: scene.mine.append(socket.socket(fileno=conn.detach()))
+
+
+def detach_unattached(scene: Scene) -> Callable[[], Any]:
+    conn = connection(scene)
+    return lambda: scene.mine.append(socket.socket(fileno=conn.detach()))
+
+
+def renew(scene: Scene) -> Callable[[], Any]:
+    conn = connection(scene)
+    conn._attach()
+    return lambda: conn._renew(None)
+
+
+def renew_unattached(scene: Scene) -> Callable[[], Any]:
+    conn = connection(scene)
+    return lambda: conn._renew(None)
+
+
+def accept(scene: Scene) -> Callable[[], Any]:
+    listener = tcp(fileno=scene.listener.detach())
+    scene.mine.append(listener)
+    handle = listener._attach()
+
+    def taken() -> None:
+        try:
+            next(iter(handle.accept(None)))
+        except StopIteration as stop:
+            scene.mine.append(stop.value[0])
+
+    return taken
+
+
+def adopt_fd(scene: Scene) -> Callable[[], Any]:
+    std, _ = scene.listener.accept()
+    fd = std.detach()
+    cookie = inode(fd)
+
+    def adopt() -> None:
+        try:
+            scene.mine.append(tcp(fileno=fd))
+        except Raised:  # is it still ours, or has it been closed?
+            with suppress(OSError):
+                if inode(fd) == cookie:
+                    os.close(fd)
+            raise
+
+    return adopt
+
+
+def stale(scene: Scene) -> Callable[[], Any]:
+    conn = connection(scene)
+    handle = conn._attach()
+    os.close(handle.fileno())
+    std = socket.socket()
+    scene.mine.append(std)
+    assert std.fileno() == handle.fileno()
+    poller = current_scheduler().poller
+    return lambda: scene.mine.append(poller.attach(std))
+
+
+# How many descriptors may be lost: between the system call and the object is Python code, and a number has no owner.
+SCENARIOS: dict[Scenario, int] = {
+    attach: 0,
+    attach_and_close: 0,
+    close_unattached: 0,
+    close_attached: 0,
+    detach_attached: 1,
+    detach_unattached: 1,
+    renew: 0,
+    renew_unattached: 0,
+    accept: 1,
+    adopt_fd: 0,
+    stale: 0,
+}
+
+
+def attempt(make: Callable[[], Any], shared: bool, scenario: Scenario, at: int) -> tuple[str, set[int]]:
+    """Return where it raised, if it did, and what was left open although all was closed."""
+    local.scheduler = Scheduler(make())
+    if shared:
+        sharing.share(local.scheduler)
+    before = open_ones()
+    scene = Scene()
+    what = scenario(scene)
+    injection = Injection(at)
+    with suppress(Raised), injection:
+        what()
+    del what
+    with strangers() as theirs:
+        gc.collect(0)
+        scene.close()
+        left = open_ones() - before - {*theirs}
+        del scene
+        gc.collect(0)
+        current_member().close()
+        local.scheduler = local.member = None
+        gc.collect(0)
+    return injection.where, left
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("kind", [name for name, manner in kinds.names() if manner == "shared"])
+def test_raised_at_each_point(kind: str, scenario: Scenario, shared: bool) -> None:
+    at, where = 0, "somewhere"
+    while where:
+        at += 1
+        where, left = attempt(lambda: kinds.make(kind), shared, scenario, at)
+        assert len(left) <= SCENARIOS[scenario], where
+        for fd in left:
+            with suppress(OSError):
+                os.close(fd)
+    assert at > 2 or kind == "native"  # where no Python code may be in between
