@@ -171,7 +171,7 @@ def connect(handle: Handle, progress: list[Any]) -> None:
         raise system_error(failure)
     number = sock.connect_ex(address)
     if number == 0 or (begun and number == errno.EISCONN):
-        if any_port and _is_its_own_peer(sock):
+        if any_port and is_its_own_peer(sock):
             raise system_error(errno.ECONNREFUSED)
         handle.begin_anew()
         return
@@ -195,7 +195,7 @@ def _may_get_any_port(sock: socket.socket) -> bool:
     )
 
 
-def _is_its_own_peer(sock: socket.socket) -> bool:
+def is_its_own_peer(sock: socket.socket) -> bool:
     """TCP lets a socket connect to itself: when nobody listens there, and that was the free port it was given."""
     try:
         return bool(sock.getsockname() == sock.getpeername())

@@ -9,6 +9,7 @@ that it points to, is freed before its packet has come.
 from __future__ import annotations
 
 import math
+import socket
 import time
 import weakref
 from typing import Any
@@ -68,6 +69,14 @@ class Iocp(Engine):
         else:
             self._start(Receive(handle, handle.reading))
 
+    def admit(self, sock: socket.socket, drains: bool) -> readiness.Handle:
+        stale = self._handles.get(sock.fileno())
+        handle = super().admit(sock, drains)
+        if isinstance(stale, IocpHandle) and stale.associated is not False:
+            assert isinstance(handle, IocpHandle)
+            handle.associated = None  # it may be the same socket
+        return handle
+
     def _accept_ahead(self, handle: IocpHandle) -> None:
         while handle.accepting < _ACCEPTS_IN_FLIGHT:
             try:
@@ -116,6 +125,10 @@ class Iocp(Engine):
         give_up = time.monotonic() + _DRAIN_S
         self.drain(lambda: bool(self._requests) and time.monotonic() < give_up)
         self._close_port()
+        self._reported.clear()
+        if not self._waker.in_flight:
+            self._waker.leave()
+        del self._waker  # which has this object, and would keep it
 
     # What requests tell.
 

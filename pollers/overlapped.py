@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import winsock
-from .attempts import THIS_CONNECTION
+from .attempts import THIS_CONNECTION, is_its_own_peer
 from .operation import CANCELLING, Exhausted, system_error
 from .readiness import READABLE, WRITABLE, Direction
 from .winsock import Fresh, ffi
@@ -104,7 +104,7 @@ class Accept(Request):
                 raise winsock.error_of_status(winsock.STATUS_CANCELLED)
             if winsock.failed(status):
                 raise winsock.error_of_status(status)
-            address = winsock.accepted(handle.fd, self.sock, self.addresses)
+            address = winsock.accepted(handle.sock, self.sock, self.addresses)
         except OSError as error:
             self.sock.close()
             # One client has left, and the listener is well.
@@ -142,6 +142,8 @@ class Connect(Request):
         code = winsock.connect(self.handle.fd, self.overlapped, self.memory[-1], len(address))
         if code == winsock.INVALID_ARGUMENT and is_listening(sock):
             return winsock.CONNECTED_ALREADY  # which is what others say of a listener
+        if code in (0, winsock.PENDING):
+            self.handle.begin_anew()
         return code
 
     def end(self, status: int, count: int) -> None:
@@ -151,8 +153,7 @@ class Connect(Request):
             if self.handle.fd >= 0:
                 sock = self.handle.sock
                 winsock.connected(sock)
-                # TCP lets a socket connect to itself: when nobody listens there, and that was the free port.
-                if self.any_port and sock.getsockname() == sock.getpeername():
+                if self.any_port and is_its_own_peer(sock):
                     raise system_error(errno.ECONNREFUSED)
         except OSError as error:
             self.handle.writing.outcome_of(self, error=error)
@@ -190,7 +191,10 @@ class Transmit(Send):
     def begin(self) -> int:
         file, offset, count = self.side.value
         count = min(count, os.fstat(file).st_size - offset, _TRANSMIT_MAX)
-        return winsock.transmit(self.handle.fd, self.overlapped, file, offset, count)
+        code = winsock.transmit(self.handle.fd, self.overlapped, file, offset, count)
+        if code == winsock.NOT_CONNECTED:
+            self.handle.sock.send(b"")  # which knows why not, where it was
+        return code
 
 
 class Room(Request):

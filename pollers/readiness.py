@@ -145,7 +145,7 @@ class Direction(Unique):
             try:
                 handle.poller.arm(handle, self.bit)
             except OSError as error:
-                self.end(error)
+                self.fail(error)
                 return True
             handle.armed |= self.bit
         self.state = PARKED

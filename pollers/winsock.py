@@ -8,6 +8,7 @@ driver for room to send is not documented; libuv, mio and wepoll have lived by i
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import importlib
@@ -57,6 +58,7 @@ MESSAGE_TOO_LONG = 10040
 SHUT_DOWN = 10058
 INVALID_ARGUMENT = 10022
 CONNECTED_ALREADY = 10056
+NOT_CONNECTED = 10057
 
 STATUS_PENDING = 0x00000103
 STATUS_BUFFER_OVERFLOW = 0x80000005
@@ -73,6 +75,7 @@ _SO_UPDATE_CONNECT_CONTEXT = 0x7010
 _SKIP_COMPLETION_PORT_ON_SUCCESS, _SKIP_SET_EVENT_ON_HANDLE = 1, 2
 _FILE_REPLACE_COMPLETION_INFORMATION = 61
 _MSG_PEEK = 2
+_INHERITED = ((socket.IPPROTO_TCP, socket.TCP_NODELAY), (socket.SOL_SOCKET, socket.SO_LINGER))
 _FOREVER = 0xFFFFFFFFFFFFFFFF >> 1
 
 ADDRESSES_SIZE = 2 * (128 + 16)  # of AcceptEx: two of any family, and what it wants to have beside each
@@ -246,9 +249,12 @@ def accept(listener: int, fd: int, overlapped: Any, addresses: Any) -> int:
     return _code(_extension("AcceptEx")(listener, fd, addresses, 0, room, room, ffi.new("DWORD *"), overlapped))
 
 
-def accepted(listener: int, sock: socket.socket, addresses: Any) -> Any:
+def accepted(listener: socket.socket, sock: socket.socket, addresses: Any) -> Any:
     """Make of `sock`, which was accepted into, a socket like others; return the peer's address. OSError."""
-    sock.setsockopt(socket.SOL_SOCKET, _SO_UPDATE_ACCEPT_CONTEXT, struct.pack("P", listener))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_UPDATE_ACCEPT_CONTEXT, struct.pack("P", listener.fileno()))
+    for level, option in _INHERITED:  # nothing says that it is
+        with contextlib.suppress(OSError):
+            sock.setsockopt(level, option, listener.getsockopt(level, option, 4))
     room = ADDRESSES_SIZE // 2
     here, there, size = ffi.new("char **"), ffi.new("char **"), ffi.new("int *")
     _extension("GetAcceptExSockaddrs")(addresses, 0, room, room, here, size, there, size)
@@ -262,7 +268,11 @@ def connect(fd: int, overlapped: Any, address: Any, size: int) -> int:
 
 def connected(sock: socket.socket) -> None:
     """Make of `sock`, which has connected, a socket like others. OSError."""
-    sock.setsockopt(socket.SOL_SOCKET, _SO_UPDATE_CONNECT_CONTEXT, b"")
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_UPDATE_CONNECT_CONTEXT, b"")
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:  # else it has ended already, and who receives or sends is told
+            raise
 
 
 def transmit(fd: int, overlapped: Any, file: int, offset: int, count: int) -> int:

@@ -16,6 +16,7 @@ _NO_TEXTS = "Wine has no texts for Winsock's errors"
 _NO_DETACH = "Wine has no FileReplaceCompletionInformation, by which a socket leaves its port"
 _SHUTDOWN = "under Wine an own shutdown(SHUT_RD) does not wake a receive that waits"
 _RESET = "under Wine a reset that nobody was waiting for looks like an end of stream"
+_NO_IDENTITY = "Windows has nothing that tells a socket from another one with the same number"
 _KEEPALIVE = "Wine has no TCP_KEEPIDLE"
 _ROUTES = "Wine takes SO_DONTROUTE for set once and for all"
 _REFUSED = "Wine tells a refused datagram only to a receive that was waiting already"
@@ -24,9 +25,28 @@ EXPECTED: dict[str, str] = {
     "tests/contract/test_close.py::test_a_descriptor_that_was_duplicated_goes_silent": _NO_DUP,
     "tests/contract/test_close.py::test_detach_gives_the_socket_back[iocp": _NO_DETACH,
     "tests/contract/test_connect.py::test_unix_path_where_nobody_is": _NO_UNIX,
+    "tests/contract/test_exports.py::test_reset[select-bare-recv_into]": _RESET,
+    "tests/contract/test_exports.py::test_reset[select-bare-recvfrom_into]": _RESET,
+    "tests/contract/test_linger.py::test_no_seconds_reset_the_connection[iocp": _RESET,
+    "tests/contract/test_linger.py::test_no_seconds_reset_the_connection[select": _RESET,
+    "tests/contract/test_linger.py::test_what_the_listener_has_is_inherited[iocp-bare-0]": _RESET,
+    "tests/contract/test_linger.py::test_what_the_listener_has_is_inherited[iocp-checked-0]": _RESET,
+    "tests/contract/test_linger.py::test_what_the_listener_has_is_inherited[iocp-shared-0]": _RESET,
+    "tests/contract/test_linger.py::test_what_the_listener_has_is_inherited[select-bare-0]": _RESET,
     "tests/contract/test_recv.py::test_own_shutdown_ends_the_receive[iocp": _SHUTDOWN,
     "tests/contract/test_recv.py::test_own_shutdown_ends_the_receive[select": _SHUTDOWN,
     "tests/contract/test_recv.py::test_reset_by_the_peer[select": _RESET,
+    "tests/contract/test_reset.py::test_nobody_waits[iocp-bare-reader": _RESET,
+    "tests/contract/test_reset.py::test_nobody_waits[iocp-checked-reader": _RESET,
+    "tests/contract/test_reset.py::test_nobody_waits[iocp-shared-reader": _RESET,
+    "tests/contract/test_reset.py::test_nobody_waits[select-bare-reader": _RESET,
+    "tests/contract/test_reset.py::test_one_waits_and_the_other_comes_later[select-bare-reader": _RESET,
+    "tests/contract/test_reset.py::test_what_came_before_is_delivered_before[iocp-bare-reader": _RESET,
+    "tests/contract/test_reset.py::test_what_came_before_is_delivered_before[iocp-checked-reader": _RESET,
+    "tests/contract/test_reset.py::test_what_came_before_is_delivered_before[iocp-shared-reader": _RESET,
+    "tests/contract/test_reset.py::test_what_came_before_is_delivered_before[select-bare-reader": _RESET,
+    "tests/contract/test_strangers.py::test_the_number_belongs_to_a_socket_of_somebody_else[iocp": _NO_IDENTITY,
+    "tests/contract/test_strangers.py::test_the_number_belongs_to_a_socket_of_somebody_else[select": _NO_IDENTITY,
     "tests/contract/test_udp.py::test_refused_is_told_once_and_the_socket_is_well[select": _REFUSED,
     "tests/test_addr.py::test_a_path_is_the_address_of_a_unix_socket": _NO_UNIX,
     "tests/test_addr.py::test_a_protocol_that_the_type_does_not_have_is_a_failed_look_up": _ANY_PROTOCOL,
@@ -50,6 +70,7 @@ EXPECTED: dict[str, str] = {
     "tests/test_stream.py::test_a_reset_keeps_what_has_come": _RESET,
     "tests/test_sync.py::test_a_signal_handler_may_set_an_event": "Windows has no SIGUSR2",
     "tests/test_tcp.py::test_giving_away_a_descriptor_ends_who_waits_on_it": _NO_DETACH,
+    "tests/test_tcp.py::test_a_reset_that_getsockopt_has_told_is_one_to_receives_and_sends": _NO_UNIX,
     "tests/test_tcp.py::test_listen_forms": _NO_UNIX,
     "tests/test_tcp.py::test_unix_connect_waits_while_the_queue_is_full": _NO_UNIX,
     "tests/test_tcp.py::test_what_it_is": _NO_UNIX,

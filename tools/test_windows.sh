@@ -13,11 +13,11 @@ export PYTHONPATH=$PWD
 # The contract over each poller there (select bare only: the others are the same code elsewhere), the modules that wait,
 # the examples.
 what=(tests/contract tests/iocp -k 'not select-checked and not select-shared')
-what+=(tests/test_{addr,buffer,checking,examples,interruptions,main,options,osthreads,pollers,scheduler}.py)
+what+=(tests/test_{addr,buffer,checking,examples,interruptions,main,nodelay,options,osthreads,pollers,scheduler}.py)
 what+=(tests/test_{server,sharing,sharing_races,sharing_stress,stream,sync,tcp,threadset,timers,udp,waiting}.py)
 [ $# = 0 ] || what=("$@")
 # A test that hangs ends its worker, and is named; the others go on.
-hang=(-o faulthandler_timeout=90 -o faulthandler_exit_on_timeout=true)
+hang=(-o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true)
 run() { WINPY_TIMEOUT=${WINPY_TIMEOUT:-900} .winpy/run -m pytest -q -n "$(nproc)" "${hang[@]}" "${what[@]}"; }
 status=0
 run || status=$?

@@ -33,6 +33,21 @@ def test_nobody_listens(driver: Driver) -> None:
         driver.run(does(client.connect(("127.0.0.1", port))))
 
 
+def test_what_ended_an_earlier_attempt_is_no_matter_of_the_next(driver: Driver) -> None:
+    listener, address = driver.listener()
+    client = driver.attach(socket.socket())
+    client.told(ConnectionRefusedError(errno.ECONNREFUSED, "told to somebody else"))
+    driver.run(does(client.connect(address)))
+    server, _ = driver.run(does(listener.accept()))
+    driver.run(does(server.sendall(b"hello")))
+    assert driver.run(does(client.recv(10))) == b"hello"
+    server.sock.shutdown(socket.SHUT_WR)
+    assert driver.run(does(client.recv(10))) == b""
+    driver.run(does(client.sendall(b"x")))
+    assert driver.run(does(server.recv(10))) == b"x"
+    server.close()
+
+
 def test_connected_already(driver: Driver) -> None:
     _, address = driver.listener()
     client = driver.attach(socket.socket())

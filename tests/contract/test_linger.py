@@ -73,8 +73,6 @@ def test_no_seconds_reset_the_connection(driver: Driver) -> None:
 
 @pytest.mark.parametrize("seconds", [LINGER_S, 0])
 def test_what_the_listener_has_is_inherited(driver: Driver, seconds: int) -> None:
-    if driver.poller.name == "iocp":
-        pytest.skip("it is not on this system")
     listener, address = driver.listener()
     set_linger(listener.sock, seconds)
     with socket.create_connection(address, PATIENCE_S) as client:

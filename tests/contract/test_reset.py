@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
 import tempfile
@@ -15,7 +16,7 @@ from pollers import Handle
 
 from .driver import Driver, Steps, Task, does
 
-FAMILIES = pytest.mark.parametrize("family", ["inet", "unix"])
+FAMILIES = pytest.mark.parametrize("family", ["inet", "unix"] if hasattr(socket, "AF_UNIX") else ["inet"])
 PIECE = b"x" * 1000
 
 
@@ -86,6 +87,16 @@ PAIRS = pytest.mark.parametrize(
     [(reads, "sendall") for reads in READERS] + [("recv", writes) for writes in WRITERS if writes != "sendall"],
 )
 SOME_PAIRS = pytest.mark.parametrize(("reads", "writes"), [("recv", "sendall"), ("recv_into", "sendfile")])
+
+
+def has_sendfile(driver: Driver) -> bool:
+    return hasattr(os, "sendfile") or driver.poller.name == "iocp"
+
+
+@pytest.fixture(autouse=True)
+def sends_files(driver: Driver, request: pytest.FixtureRequest) -> None:
+    if request.node.callspec.params.get("writes") == "sendfile" and not has_sendfile(driver):
+        pytest.skip("this poller has no sendfile here")
 
 
 @pytest.fixture
@@ -203,9 +214,11 @@ def test_an_end_of_stream_stays_one(driver: Driver, asked: bool) -> None:
         writer = driver.spawn(all_sender(handle))
         driver.until(lambda: writer.done)
         assert isinstance(writer.error, BrokenPipeError if hasattr(socket, "AF_UNIX") else ConnectionError)
-        for _ in range(2):
-            assert driver.run(does(handle.recv(10))) == b""
-            assert driver.run(into(handle)) == b""
+        for read in [READERS["recv"], into] * 2:
+            if asked or hasattr(socket, "AF_UNIX"):
+                assert driver.run(read(handle)) == b""
+            else:  # Windows does not say which of the two came first
+                was_reset(driver, driver.spawn(read(handle)))
 
 
 def test_an_end_of_stream_that_was_told_stays_one_whatever_is_told_later(driver: Driver) -> None:
@@ -224,7 +237,9 @@ def test_sending_after_the_own_end(driver: Driver, family: str) -> None:
     handle, peer = driver.half(family)
     with peer:
         handle.sock.shutdown(socket.SHUT_WR)
-        for step in WRITERS.values():
+        for name, step in WRITERS.items():
+            if name == "sendfile" and not has_sendfile(driver):
+                continue
             task = driver.spawn(step(handle))
             driver.until(lambda task=task: task.done)  # type: ignore[misc]
             assert isinstance(task.error, BrokenPipeError)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import socket
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -24,6 +25,9 @@ LONG_S = 60.0
 
 # What a request asks for: an answer, at once, after a wait or after a blocking call; an answer and the end; a crash.
 ASKS = (b"e", b"e", b"e", b"s", b"s", b"b", b"x", b"c")
+
+
+_SHARES_PORTS = hasattr(socket, "SO_REUSEPORT")
 
 
 class Log(logging.Handler):
@@ -64,10 +68,12 @@ class Round:
 
     def make(self) -> Steps:
         for _ in range(self._random.randrange(1, 4)):
-            yield from self._server.listen("127.0.0.1", reuse_port=True)
+            yield from self._server.listen("127.0.0.1", reuse_port=_SHARES_PORTS)
         addresses = list(self._server.addresses)
         with ExitStack() as ports:
-            for address in addresses:  # which no other program is to have before the last client has ended
+            for address in (
+                addresses if _SHARES_PORTS else ()
+            ):  # which no other program is to have before the last client has ended
                 port = ports.enter_context(socket2.tcp())
                 port.setopt("reuseport", True)
                 port.bind(address)
