@@ -222,7 +222,11 @@ exports.reset_without_a_connection = (stage, net) => {
 exports.timeout = (stage, net) => pair(stage, net, (client, conn) => {
   conn.resume();
   client.resume();
-  client.setTimeout(20, () => { stage.say('client', 'callback', client.timeout); client.end(); });
+  client.setTimeout(20, () => {
+    stage.say('client', 'callback', client.timeout);
+    client.setTimeout(0);
+    client.end();
+  });
 });
 
 exports.timeout_again = (stage, net) => pair(stage, net, (client, conn) => {
@@ -231,8 +235,9 @@ exports.timeout_again = (stage, net) => pair(stage, net, (client, conn) => {
   client.resume();
   client.setTimeout(10);
   client.on('timeout', () => {
-    if (++times === 1) client.write('x');
-    else client.end();
+    if (++times === 1) return client.write('x');
+    client.setTimeout(0);
+    client.end();
   });
 });
 
