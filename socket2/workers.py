@@ -22,6 +22,7 @@ from .server import FIRST_REQUEST_S, GRACE_S, Server
 from .serving import serve
 from .signals import catching
 from .supervisor import CUT, HERE, LEAVE, LEAVING, READY, STOP, Workers
+from .sync import Lock
 from .tcp import TCP
 from .thread import local
 from .threadset import threadset
@@ -134,8 +135,7 @@ def _serve(
             )
         finally:
             catcher.end()
-        with suppress(ConnectionError):  # there may be no supervisor any more
-            yield from line.sendall(b"%d" % cut)
+        yield from orders.tell(b"%d" % cut)
 
 
 class _Orders:
@@ -152,6 +152,12 @@ class _Orders:
         self._server: Server | None = None
         self._asked = 0
         self._ordered = False
+        self._telling = Lock()
+
+    def tell(self, what: bytes) -> Generator[Any, None, None]:
+        """Tell the supervisor, which may not be there any more. One thing after the other: it may have to wait."""
+        with (yield from self._telling.acquire()), suppress(ConnectionError):
+            yield from self._line.sendall(what)
 
     def asked_to_leave(self, signum: int) -> None:
         self._asked += 1
@@ -162,24 +168,21 @@ class _Orders:
         if self._asked > 1:
             yield from server.stop(0)
             return
-        with suppress(ConnectionError):
-            yield from self._line.sendall(LEAVING)
+        yield from self.tell(LEAVING)
         yield from sleep(_ANSWER_S)
         if not self._ordered:  # the supervisor is busy; it has the listeners, and another worker will
             yield from server.stop(self._grace_s)
 
     def obey(self, server: Server) -> Generator[Any, None, None]:
         """Tell that the server listens, and stop it when that is asked for, or when nobody is there any more to ask."""
-        with suppress(ConnectionError):
-            yield from self._line.sendall(READY)
+        yield from self.tell(READY)
         self._server = server
         if self._asked:
             newthread(self._leave, server)
         order = yield from self._next()
         self._ordered = True
         if order == STOP:
-            with suppress(ConnectionError):
-                yield from self._line.sendall(HERE)
+            yield from self.tell(HERE)
             order = yield from self._next()
         server._drains_shared = self._handed_on and order != LEAVE
         with threadset() as ts:

@@ -19,9 +19,12 @@ from typing import Any
 import pytest
 
 import socket2
+from pollers import STREAK_MAX
 from socket2 import run, serve_workers
 from socket2.inheritance import Places
-from socket2.supervisor import Workers
+from socket2.scheduler import current_scheduler
+from socket2.supervisor import LEAVE, LEAVING, READY, Workers
+from socket2.workers import _Orders
 
 from .interop.peers import LIMIT_S, ROOT, Program, beside, connect, receive_all, receive_exactly
 
@@ -180,6 +183,32 @@ def test_a_signal_to_all_processes_is_one_request_to_stop(signum: signal.Signals
         ends(program, cut=0)
         assert program.stderr() == b""
         assert not any(is_alive(pid) for pid in pids)
+
+
+def test_a_worker_tells_one_thing_after_the_other() -> None:
+    """Sends wait for their turn when so many operations have ended at once: two would meet on the line."""
+    stops: list[float] = []
+
+    def stop(grace_s: float) -> Generator[Any, None, None]:
+        stops.append(grace_s)
+        yield from socket2.sleep(0)
+
+    async def main() -> None:
+        supervisor, its = socket.socketpair()
+        with socket2.TCP(its, None, "the test") as line, supervisor:
+            supervisor.settimeout(LIMIT_S)
+            orders: Any = _Orders(line, 5, True)
+            stub = SimpleNamespace(stop=stop)
+            supervisor.sendall(LEAVE)
+            supervisor.shutdown(socket.SHUT_WR)
+            current_scheduler().poller.streak = STREAK_MAX
+            threads = [socket2.newthread(orders._leave, stub), socket2.newthread(orders.obey, stub)]
+            for thread in threads:
+                await thread.join()
+            assert receive_exactly(supervisor, 2) == LEAVING + READY
+        assert stops == [5]
+
+    run(main)
 
 
 def test_a_worker_that_dies_is_replaced_again_and_again() -> None:
