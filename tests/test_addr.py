@@ -362,7 +362,7 @@ def test_a_host_with_a_nul_is_a_value_error(host: Any) -> None:
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".test", "a..test", "\udcff.test"], ids=["long", "empty", "surrogate"])
 def test_a_host_that_cannot_be_a_name_is_a_value_error(host: str) -> None:
-    with pytest.raises(ValueError, match="cannot be a name"):
+    with pytest.raises(ValueError, match=r"label|surrogate|encod|cannot be a name"):
         look_up(host)
 
 
