@@ -29,6 +29,7 @@ from .operation import (
     Poller,
     Stats,
     bytes_sent,
+    end_of_stream,
     operation,
 )
 from .options import OPTIONS, get_option, option_call, prepare_listener
@@ -59,6 +60,7 @@ __all__ = [
     "choose",
     "close",
     "disconnect",
+    "end_of_stream",
     "get_option",
     "local_address",
     "lock",

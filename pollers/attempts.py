@@ -16,7 +16,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .operation import Address, Exhausted, system_error
+from .operation import Address, Exhausted, end_of_stream, system_error
 from .unbound import local_address
 
 if TYPE_CHECKING:
@@ -69,13 +69,6 @@ def recv(handle: Handle, n: int) -> bytes:
         elif handle.armed & DRAINS:
             handle.reading.ready = False
     return data
-
-
-def end_of_stream(handle: Handle) -> None:
-    """Nothing was received: raise why, if that was told to somebody else."""
-    error = handle.told()
-    if error is not None:
-        raise error
 
 
 def recv_into(handle: Handle, argument: tuple[Any, int]) -> int:

@@ -258,6 +258,16 @@ class Handle(Protocol):
         """End both operations with Closed, unregister, and give the open socket back (still non-blocking)."""
 
 
+def end_of_stream(handle: Handle) -> None:
+    """A receive on `handle.sock` has returned nothing: raise why, if that was told to somebody else."""
+    error = handle.told()
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error  # which has this frame in its traceback
+
+
 @dataclass(frozen=True, slots=True)
 class Stats:
     """A poller's counters: handles attached now, operations parked now, poll() calls, events seen, wake-ups sent."""

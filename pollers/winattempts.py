@@ -12,8 +12,8 @@ import operator
 import socket
 from typing import TYPE_CHECKING, Any
 
-from .attempts import DRAINS, end_of_stream
-from .operation import Address, system_error
+from .attempts import DRAINS
+from .operation import Address, end_of_stream, system_error
 
 if TYPE_CHECKING:
     from .readiness import Handle

@@ -33,7 +33,7 @@
 /* Meanwhile the descriptor is the call's: it is not closed. */
 #define WITHOUT_GIL_IF(condition, handle, statement)                                                                  \
     do {                                                                                                              \
-        bool without = (condition);                                                                                   \
+        bool without = (condition) && (handle)->outside < OUTSIDE_MAX;                                                \
         (handle)->outside += without;                                                                                 \
         PyThreadState *saved = without ? PyEval_SaveThread() : NULL;                                                  \
         statement;                                                                                                    \
@@ -41,6 +41,9 @@
             int number = errno;                                                                                       \
             PyEval_RestoreThread(saved);                                                                              \
             (handle)->outside--;                                                                                      \
+            if ((handle)->look_again) {                                                                       \
+                handle_look_again(handle);                                                                            \
+            }                                                                                                         \
             errno = number;                                                                                           \
         }                                                                                                             \
     } while (0)
@@ -81,13 +84,16 @@ done_none(PyObject **result)
 /* Calls of the standard library's socket. */
 
 static Outcome
-outcome_of_call(PyObject *returned, PyObject **result)
+outcome_of_call(Handle *handle, int way, PyObject *returned, PyObject **result)
 {
-    if (returned == NULL && PyErr_ExceptionMatches(PyExc_BlockingIOError)) {
+    if (returned != NULL) {
+        return done(returned, result);
+    }
+    if (PyErr_ExceptionMatches(PyExc_BlockingIOError)) {
         PyErr_Clear();
         return BLOCKED;
     }
-    return done(returned, result);
+    return handle_failed_in_python(handle, way);
 }
 
 static PyObject *
@@ -113,10 +119,6 @@ has_drained(Handle *handle, Py_ssize_t received, Py_ssize_t asked)
 static PyObject *
 cut(PyObject *data, Py_ssize_t received)
 {
-    if (received == 0) { /* of that there is one for all */
-        Py_DECREF(data);
-        return PyBytes_FromStringAndSize(NULL, 0);
-    }
     PyObject *smaller = PyObject_Realloc(data, offsetof(PyBytesObject, ob_sval) + (size_t)received + 1);
     if (smaller != NULL) {
         data = smaller;
@@ -164,11 +166,14 @@ receive(Handle *handle, Py_ssize_t n, struct sockaddr_storage *from, socklen_t *
     int fd = handle->fd;
     WITHOUT_GIL_IF(poller->shared && data != NULL, handle,
                    RETRY_ON_EINTR(received, recvfrom(fd, buffer, (size_t)n, 0, (struct sockaddr *)from, from_length)));
-    if (received < 0) {
+    if (received <= 0) {
         int number = errno;
         Py_XDECREF(data);
-        errno = number;
-        return would_block(number) ? BLOCKED : system_error();
+        if (received < 0) {
+            return would_block(number) ? BLOCKED : handle_failed(handle, READING, number);
+        }
+        Outcome outcome = n > 0 ? handle_ended(handle) : SUCCESS;
+        return outcome == SUCCESS ? done(PyBytes_FromStringAndSize(NULL, 0), result) : outcome;
     }
     poller->received += received;
     if (data == NULL) {
@@ -203,14 +208,16 @@ receive_into(Operation *op, struct sockaddr_storage *from, socklen_t *from_lengt
     int fd = op->handle->fd;
     WITHOUT_GIL_IF(op->handle->poller->shared && (size_t)n > MUCH, op->handle,
                    RETRY_ON_EINTR(*received, recvfrom(fd, view.buf, (size_t)n, 0, (struct sockaddr *)from, from_length)));
-    int number = errno;
-    PyBuffer_Release(&view);
-    if (*received >= 0) {
+    Outcome outcome = SUCCESS;
+    if (*received > 0) {
         op->handle->poller->received += *received;
-        return SUCCESS;
+    } else if (*received < 0) {
+        outcome = would_block(errno) ? BLOCKED : handle_failed(op->handle, READING, errno);
+    } else if (n > 0) {
+        outcome = handle_ended(op->handle);
     }
-    errno = number;
-    return would_block(number) ? BLOCKED : system_error();
+    PyBuffer_Release(&view); /* now: it may run code of others, and what the kernel has told is to be noted before */
+    return outcome;
 }
 
 static Outcome
@@ -225,6 +232,21 @@ attempt_recv_into(Operation *op, PyObject **result)
     return outcome == SUCCESS && has_drained(op->handle, received, (Py_ssize_t)op->count) ? DRAINED : outcome;
 }
 
+/* The standard library's socket has returned what came, or how much, and from whom. */
+static Outcome
+outcome_of_receive(Operation *op, PyObject *returned, PyObject **result)
+{
+    if (returned != NULL && op->count > 0 && PyTuple_Check(returned) && PyTuple_GET_SIZE(returned) > 0 &&
+        PyObject_Not(PyTuple_GET_ITEM(returned, 0)) == 1) {
+        Outcome outcome = handle_ended(op->handle);
+        if (outcome != SUCCESS) {
+            Py_DECREF(returned);
+            return outcome;
+        }
+    }
+    return outcome_of_call(op->handle, READING, returned, result);
+}
+
 static Outcome
 attempt_recvfrom(Operation *op, PyObject **result)
 {
@@ -235,7 +257,7 @@ attempt_recvfrom(Operation *op, PyObject **result)
         PyObject *n = PyLong_FromUnsignedLongLong(op->count);
         PyObject *returned = n != NULL ? call_sock(op->handle, NAME_RECVFROM, n, NULL, NULL) : NULL;
         Py_XDECREF(n);
-        return outcome_of_call(returned, result);
+        return outcome_of_receive(op, returned, result);
     }
     Outcome outcome = receive(op->handle, (Py_ssize_t)op->count, &from, &length, &data);
     if (outcome != SUCCESS && outcome != DRAINED) {
@@ -260,7 +282,7 @@ attempt_recvfrom_into(Operation *op, PyObject **result)
         PyObject *n = PyLong_FromUnsignedLongLong(op->count);
         PyObject *returned = n != NULL ? call_sock(op->handle, NAME_RECVFROM_INTO, op->argument, n, NULL) : NULL;
         Py_XDECREF(n);
-        return outcome_of_call(returned, result);
+        return outcome_of_receive(op, returned, result);
     }
     Outcome outcome = receive_into(op, &from, &length, &received);
     if (outcome != SUCCESS) {
@@ -322,6 +344,9 @@ admit(Handle *listener, int fd, PyObject *address, PyObject **result)
     if (address != NULL) {
         handle = poller_admit(listener->poller, fd, NULL, listener->family, listener->armed & DRAINS);
     }
+    if (handle != NULL) {
+        handle->armed |= listener->armed & STREAM;
+    }
     if (handle == NULL) {
         PyObject *error = error_take();
         Py_XDECREF(address);
@@ -362,7 +387,7 @@ accept_through_sock(Handle *listener, PyObject **result)
     PyObject *pair = sock != NULL ? PyObject_CallOneArg(state->base_accept, sock) : NULL;
     Py_XDECREF(sock);
     if (pair == NULL) {
-        return outcome_of_call(NULL, result);
+        return outcome_of_call(listener, READING, NULL, result);
     }
     PyObject *handle = NULL, *accepted = NULL;
     sock = sock_of_accepted(state, pair);
@@ -433,7 +458,7 @@ send_piece(Handle *handle, const char *data, size_t size, Py_ssize_t *sent)
     if (*sent >= 0) {
         return SUCCESS;
     }
-    return would_block(errno) ? BLOCKED : system_error();
+    return would_block(errno) ? BLOCKED : handle_failed(handle, WRITING, errno);
 }
 
 static Outcome
@@ -503,7 +528,7 @@ attempt_sendto(Operation *op, PyObject **result)
     PyObject *flags = PyLong_FromLong(MSG_NOSIGNAL);
     PyObject *returned = flags != NULL ? call_sock(op->handle, NAME_SENDTO, data, flags, address) : NULL;
     Py_XDECREF(flags);
-    Outcome outcome = outcome_of_call(returned, result);
+    Outcome outcome = outcome_of_call(op->handle, WRITING, returned, result);
     if (outcome == BLOCKED && op->handle->family == AF_UNIX) {
         /* It is the receiver's queue that is full. Events tell of our own buffer only, which is not. */
         return exhausted(op->handle, EAGAIN, strerror(EAGAIN));
@@ -534,7 +559,7 @@ sendfile_without_sigpipe(int to, int from, off_t *offset, size_t count)
 static Outcome
 attempt_sendfile(Operation *op, PyObject **result)
 {
-    int from, number;
+    int from;
     long long at;
     Py_ssize_t count, sent;
     if (!PyArg_ParseTuple(op->argument, "iLn:sendfile", &from, &at, &count)) {
@@ -543,47 +568,70 @@ attempt_sendfile(Operation *op, PyObject **result)
     int to = op->handle->fd;
     off_t offset = (off_t)at;
     WITHOUT_GIL_IF(true, op->handle, sent = sendfile_without_sigpipe(to, from, &offset, (size_t)count));
-    number = errno;
+    int number = errno;
     if (sent >= 0) {
         return done_count(sent, result);
     }
     if (would_block(number)) {
         return BLOCKED;
     }
-    errno = number;
     if (number == EINVAL || number == ESPIPE || number == ENOSYS || number == EOPNOTSUPP) {
         PyErr_Format(op->handle->poller->state->unsupported_error, "no sendfile from this file: %s", strerror(number));
         return FAILURE;
     }
-    return system_error();
+    return handle_failed(op->handle, WRITING, number);
 }
 
 /* Connecting, and waiting for what is to come. */
 
-static Outcome
-pending_error(Handle *handle)
+/* The name of one end of a connection, as the kernel has it; false when it has none. */
+static bool
+name_of(int (*ask)(int, struct sockaddr *, socklen_t *), int fd, struct sockaddr_storage *name)
 {
-    int pending = 0;
-    socklen_t size = sizeof pending;
-    if (getsockopt(handle->fd, SOL_SOCKET, SO_ERROR, &pending, &size) < 0) {
-        return system_error();
-    }
-    if (pending == 0) {
-        return SUCCESS;
-    }
-    errno = pending;
-    return system_error();
+    socklen_t length = sizeof *name;
+    memset(name, 0, sizeof *name);
+    return ask(fd, (struct sockaddr *)name, &length) == 0;
 }
 
+/* Whether connect(2) is going to choose the local port. */
+static bool
+may_get_any_port(Handle *handle)
+{
+    struct sockaddr_storage here;
+    if (!(handle->armed & STREAM) || !name_of(getsockname, handle->fd, &here)) {
+        return false;
+    }
+    if (here.ss_family == AF_INET) {
+        return ((struct sockaddr_in *)&here)->sin_port == 0;
+    }
+    return here.ss_family == AF_INET6 && ((struct sockaddr_in6 *)&here)->sin6_port == 0;
+}
+
+/* TCP lets a socket connect to itself: when nobody listens there, and that was the free port it was given. */
+static bool
+is_its_own_peer(Handle *handle)
+{
+    struct sockaddr_storage here, there;
+    return name_of(getsockname, handle->fd, &here) && name_of(getpeername, handle->fd, &there) &&
+           memcmp(&here, &there, sizeof here) == 0;
+}
+
+/* Once begun, connect(2) is asked again how it stands; `count`: it was to choose the local port. */
 static Outcome
 attempt_connect(Operation *op, PyObject **result)
 {
-    if (op->begun && pending_error(op->handle) == FAILURE) {
-        return FAILURE;
+    Handle *handle = op->handle;
+    if (op->begun) {
+        int failure = handle->failure != 0 ? handle->failure : pending_error(handle);
+        if (failure != 0) {
+            return handle_failed(handle, WRITING, failure);
+        }
+    } else {
+        op->count = may_get_any_port(handle);
     }
-    PyObject *returned = call_sock(op->handle, NAME_CONNECT_EX, op->argument, NULL, NULL);
+    PyObject *returned = call_sock(handle, NAME_CONNECT_EX, op->argument, NULL, NULL);
     if (returned == NULL) {
-        return FAILURE;
+        return handle_failed_in_python(handle, WRITING);
     }
     int number = (int)PyLong_AsLong(returned);
     Py_DECREF(returned);
@@ -591,17 +639,24 @@ attempt_connect(Operation *op, PyObject **result)
         return FAILURE;
     }
     if (number == 0 || (op->begun && number == EISCONN)) {
+        if (op->count && is_its_own_peer(handle)) {
+            return handle_failed(handle, WRITING, ECONNREFUSED);
+        }
+        handle_begin_anew(handle);
         return done_none(result);
     }
     if (number == EAGAIN) { /* a UNIX listener's queue is full: nothing is under way and no event will come of it */
-        return exhausted(op->handle, number, strerror(number));
+        return exhausted(handle, number, strerror(number));
     }
-    op->begun = 1;
     if (number == EINPROGRESS || number == EALREADY || number == EINTR) {
+        if (!op->begun) {
+            handle_begin_anew(handle);
+        }
+        op->begun = 1;
         return BLOCKED;
     }
-    errno = number;
-    return system_error();
+    op->begun = 1;
+    return handle_failed(handle, WRITING, number);
 }
 
 static Outcome

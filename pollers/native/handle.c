@@ -32,9 +32,11 @@ handle_new(Poller *poller, int fd, uint32_t identity, PyObject *sock, int family
     handle->fd = fd;
     handle->identity = identity;
     handle->armed = drains ? DRAINS : 0;
+    handle->failure = 0;
     handle->finished = 0;
     handle->outside = 0;
-    handle->family = (uint16_t)family & 0x1fff;
+    handle->look_again = 0;
+    handle->family = family >= 0 && family < FAMILY_MAX ? (uint16_t)family & FAMILY_MAX : FAMILY_MAX;
     handle->queued = 0;
     handle->made_sock = 0;
     handle->first_sock = 0;
@@ -738,6 +740,8 @@ handle_dealloc(PyObject *self)
 
 static PyMethodDef handle_methods[] = {
     FOR_EACH_CALL(CALL)
+    {"told", (PyCFunction)(void (*)(void))told_method, METH_FASTCALL,
+     PyDoc_STR("Return what an error, or with None the end of the stream, of a call made on `sock` amounts to.")},
     {"close", close_method, METH_NOARGS, PyDoc_STR("End both operations with Closed, unregister, close.")},
     {"detach", detach_method, METH_NOARGS, PyDoc_STR("As close, but give the open socket back.")},
     FACE_METHODS(reading),

@@ -37,16 +37,24 @@ enum {
 };
 
 /* Bits of Handle.armed: what epoll watches; DRAINS: a short receive has emptied the socket (attempts.py); CLOSE_LATE: the
-   handle was closed in the middle of an attempt, and its descriptor is to be closed after that; DETACHED: its socket lives
-   on behind another descriptor. */
+   handle was closed in the middle of an attempt, and its descriptor is to be closed after that; STREAM: a stream socket;
+   ENDED, TOLD: a receive has returned its end, a send has raised why it ended (attempts.py); DETACHED: its socket lives on
+   behind another descriptor. */
 enum {
     WATCHED_IN = EPOLLIN,
     WATCHED_OUT = EPOLLOUT,
     WATCHED = EPOLLIN | EPOLLOUT,
     DRAINS = 2,
     CLOSE_LATE = 8,
+    STREAM = 16,
+    ENDED = 32,
+    TOLD = 64,
     DETACHED = 128,
 };
+
+/* As many as Handle has room for. */
+#define OUTSIDE_MAX 15
+#define FAMILY_MAX 63
 
 /* Operations that may finish at once, one after the other, before the next one lets other threads run first. */
 #define STREAK_MAX 64
@@ -148,9 +156,11 @@ struct Handle {
     uint8_t state[WAYS];
     bool ready[WAYS];        /* false: known to block until the next event */
     uint8_t armed;
-    uint8_t finished : 2;    /* bits 1 << way: poll() is to return it */
-    uint8_t outside : 6;     /* attempts that have let the GIL go */
-    uint16_t family : 13;
+    uint8_t failure;         /* the errno of what has ended the connection, once the kernel has told; or 0 */
+    uint16_t finished : 2;   /* bits 1 << way: poll() is to return it */
+    uint16_t outside : 4;    /* attempts that have let the GIL go; no more than OUTSIDE_MAX */
+    uint16_t look_again : 1; /* when one of them is over, both ways are to be tried again */
+    uint16_t family : 6;     /* FAMILY_MAX: that or a higher one */
     uint16_t queued : 1;     /* in the poller's list of finished ones */
     uint16_t made_sock : 1;  /* we have made a socket object once */
     uint16_t first_sock : 1; /* and that is the one here */
@@ -188,7 +198,7 @@ struct Operation {
     Handle *handle;          /* strong, until it dies */
     PyObject *owner;         /* kept alive until the end; or NULL. With `asked` the tuple of it and an error */
     PyObject *argument;      /* then its result, or with FAILED the error */
-    uint64_t count : 52;     /* bytes to receive; SENDALL: bytes sent */
+    uint64_t count : 52;     /* bytes to receive; SENDALL: bytes sent; CONNECT: whether it chooses the local port */
     uint64_t kind : 4;
     uint64_t phase : 2;
     uint64_t asked : 1;      /* to end with that error, if the attempt that is under way does not end it */
@@ -206,6 +216,16 @@ static inline int way_of(Kind kind) { return kind >= SEND ? WRITING : READING; }
 
 /* attempts.c: a success sets *result, FAILURE an exception. An event that comes meanwhile sets handle->ready again. */
 Outcome attempt(Operation *op, PyObject **result);
+
+/* endings.c */
+int pending_error(Handle *handle);
+int handle_told(Handle *handle, int number);
+Outcome handle_failed(Handle *handle, int way, int number);
+Outcome handle_failed_in_python(Handle *handle, int way);
+Outcome handle_ended(Handle *handle);
+void handle_look_again(Handle *handle);
+void handle_begin_anew(Handle *handle);
+PyObject *told_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 
 /* addresses.c */
 bool family_is_known(int family);

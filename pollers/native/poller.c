@@ -223,7 +223,11 @@ poller_attach(PyObject *self, PyObject *sock)
     }
     Py_DECREF(done);
     bool tcp = (family == AF_INET || family == AF_INET6) && type == SOCK_STREAM && (proto == 0 || proto == IPPROTO_TCP);
-    return (PyObject *)poller_admit(poller, fd, sock, family, tcp);
+    Handle *handle = poller_admit(poller, fd, sock, family, tcp);
+    if (handle != NULL && type == SOCK_STREAM) {
+        handle->armed |= STREAM;
+    }
+    return (PyObject *)handle;
 }
 
 /* Wake-ups. */
@@ -323,7 +327,7 @@ take_finished(Poller *poller)
             unqueue_first(poller);
             continue;
         }
-        int way = handle->finished & 1 << READING ? READING : WRITING;
+        int way = handle->finished & 1 << WRITING ? WRITING : READING; /* in the order in which they were tried */
         handle->finished &= ~(1u << way) & 3;
         if (handle->waiter[way] != NULL) {
             PyList_SET_ITEM(waiters, taken++, Py_NewRef(handle->waiter[way]));

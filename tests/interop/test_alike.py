@@ -10,7 +10,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ import pytest
 import socket2
 from socket2 import thread
 
-from ..contract.lacking import LACKING
 from .alike.stage import Stage
 from .peers import LIMIT_S, needs
 
@@ -114,12 +113,6 @@ def scenarios() -> list[tuple[str, str]]:
     return found
 
 
-def cases() -> Iterator[Any]:
-    reset = pytest.mark.xfail(bool(LACKING.get("native")), reason="the poller in C tells one side only", strict=False)
-    for topic, name in scenarios():
-        yield pytest.param(topic, name, marks=[reset] if name in ("reset_while_writing", "reset_while_ending") else [])
-
-
 def scenario(topic: str, name: str) -> Callable[[Stage], None]:
     module: Any = importlib.import_module(f"{__package__}.alike.{topic}")
     found: Callable[[Stage], None] = getattr(module, name, None) or module.MORE[name]
@@ -148,7 +141,7 @@ def of_node(node: str, topic: str, name: str, directory: Path) -> Trace:
     return trace
 
 
-@pytest.mark.parametrize(("topic", "name"), list(cases()))
+@pytest.mark.parametrize(("topic", "name"), scenarios())
 def test_ours_is_as_nodes(topic: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     node = needs("node")
     (tmp_path / "ours").mkdir()

@@ -14,7 +14,6 @@ from pollers import lock
 from socket2 import net
 from socket2.net import AbortController, BlockList, Socket
 
-from ..contract.lacking import LACKING
 from .scene import all_of, ended, failed, ignore, noting, pair, record, run, started, turns, until
 
 NAMES = ["a" * 64 + ".invalid", "a..invalid", ".invalid", "\N{SNOWMAN}" * 64, "a\0b", "xn--\N{SNOWMAN}"]
@@ -375,7 +374,6 @@ def test_resume_comes_before_the_first_data(way: str) -> None:
 # A peer that resets.
 
 
-@pytest.mark.xfail(bool(LACKING.get("native")), reason="the poller in C tells one side only of a reset", strict=False)
 @pytest.mark.parametrize("ends", [False, True])
 def test_a_reset_is_no_end_for_who_reads_and_writes(ends: bool) -> None:
     async def main() -> None:
