@@ -45,6 +45,8 @@ def _send_fds(sock: TCP | UDP, data: ReadableBuffer, fds: Sequence[int]) -> Gene
                     sent = pollers.send_descriptors(handle.sock, octets, fds)
                 except BlockingIOError:
                     pass  # ready for somebody else, or for less
+                except OSError as error:
+                    raise handle.told(error) or error from None
             if sent < len(octets):
                 with octets[sent:] as rest:
                     yield from handle.sendall(rest, sock)
@@ -73,9 +75,14 @@ def _recv_fds(sock: TCP | UDP, n: int, max_fds: int) -> Generator[Any, None, tup
     while True:
         yield from handle.wait_readable(sock)
         try:
-            return pollers.receive_descriptors(handle.sock, n, max_fds)
+            received = pollers.receive_descriptors(handle.sock, n, max_fds)
         except BlockingIOError:
-            pass
+            continue
+        except OSError as error:
+            raise handle.told(error) or error from None
+        if not received[0]:
+            pollers.end_of_stream(handle)
+        return received
 
 
 def _check(sock: TCP | UDP) -> None:

@@ -180,11 +180,14 @@ class Socket(pollers.Unique):
     def getsockopt(self, level: int, option: int, length: int = 0) -> int | bytes:
         """As socket.getsockopt()."""
         value = self._std.getsockopt(level, option, length) if length else self._std.getsockopt(level, option)
-        if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR) and value and isinstance(value, int):
-            told = getattr(self._handle, "told", None)  # the kernel tells once: receives and sends have to know, too
-            if told is not None:
-                told(OSError(value, os.strerror(value)))
+        if value and (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
+            self._note(value)
         return value
+
+    def _note(self, failure: int | bytes) -> None:
+        """The kernel tells once: receives and sends have to know, too."""
+        if self._handle is not None and isinstance(failure, int):
+            self._handle.told(OSError(failure, os.strerror(failure)))
 
     def setopt(self, name: str, value: Any) -> None:
         """Set an option by its name: `sock.setopt("nodelay", True)`. setsockopt(2), socket(7), tcp(7), ipv6(7).

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
-from pollers import NOSIGNAL, Closed, Handle, operation, receive_descriptors, send_descriptors
+from pollers import NOSIGNAL, Closed, Handle, end_of_stream, operation, receive_descriptors, send_descriptors
 
 from ..loop import newthread
 from ..tcp import TCP
@@ -193,6 +193,8 @@ class Channel(Emitter):
             except BlockingIOError:
                 yield from handle.wait_writable(self)
                 continue
+            except OSError as error:
+                raise handle.told(error) or error from None
             with_it = []
             left = left[n:]
 
@@ -212,8 +214,11 @@ class Channel(Emitter):
                     block, fds = receive_descriptors(handle.sock, _BLOCK, _DESCRIPTORS_MAX)
                 except BlockingIOError:
                     continue
+                except OSError as error:
+                    raise handle.told(error) or error from None
                 descriptors.extend(fds)
                 if not block:
+                    end_of_stream(handle)
                     break
                 data += block
                 self._take(data, descriptors)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from typing import Any, Self, TypeVar
 
 from pollers import Closed, Handle, operation
@@ -205,8 +204,12 @@ class Reading(Receiving):
             yield from handle.wait_readable(self)
             if self._handle is not handle or self._wants():
                 return
-            with suppress(BlockingIOError):
-                handle.sock.recv(1, socket.MSG_PEEK)
+            try:
+                handle.sock.recv(1, socket.MSG_PEEK)  # of a reset that a send was told the send tells
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                raise handle.told(error) or error from None
         with lock:
             if self._wants() or self._handle is not handle:
                 return

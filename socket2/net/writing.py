@@ -93,7 +93,8 @@ class Writing(Limited):
         except OSError as error:
             self._queued = size
             self._note(callback)
-            self._write_failed(described(error, "write"))
+            handle = self._handle
+            self._write_failed(described((handle and handle.told(error)) or error, "write"))
             return False
         if sent < size:
             self._send = None
