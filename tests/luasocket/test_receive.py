@@ -12,7 +12,6 @@ import pytest
 import socket2
 from socket2 import luasocket
 
-from ..contract.lacking import LACKING
 from ..interop.peers import LIMIT_S, beside, pattern
 from .face import Do, Pair
 
@@ -161,7 +160,6 @@ async def test_a_reset_is_closed_and_says_so(do: Do, pair: Pair) -> None:
     assert err.errno == errno.ECONNRESET
 
 
-@pytest.mark.xfail(bool(LACKING.get("native")), reason="the poller in C tells of a reset once", strict=False)
 async def test_a_reset_stays_one(do: Do, pair: Pair) -> None:
     pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     pair.peer.close()
