@@ -245,7 +245,7 @@ class Workers:
         """Wait until a worker tells something or ends, a signal comes, or something is due."""
         dues = [] if self._asked else list(self._due.values())
         dues += [due for due in (self._kill_at, *(worker.kill_at for worker in self._leaving)) if due is not None]
-        wait_ms = max(int((min(dues) - monotonic()) * 1000) + 1, 0) if dues else None
+        wait_ms = max(int(min(min(dues) - monotonic(), 3600) * 1000) + 1, 0) if dues else None
         talking = {worker.sock.fileno(): worker for worker in self._living() if not worker.silent}
         poll = select.poll()
         for fd in (self._wake_receiver.fileno(), *talking):
@@ -289,7 +289,7 @@ class Workers:
 
     def _put_off(self, number: int) -> float:
         failures = self._failures[number]
-        pause_s: float = min(_PAUSE_S * 2 ** (failures - 1), _PAUSE_MAX_S) if failures else 0
+        pause_s: float = min(_PAUSE_S * 2 ** min(failures - 1, 20), _PAUSE_MAX_S) if failures else 0
         self._failures[number] += 1
         self._due[number] = monotonic() + pause_s
         if pause_s >= _PAUSE_CLOSED_S and any(worker.ready for worker in self._workers.values()):
