@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from socket2 import TCP, sharing, tcp
+from socket2.locking import is_held
 from socket2.member import current_member
 from socket2.scheduler import Scheduler, current_scheduler
 from socket2.thread import local
@@ -39,13 +40,24 @@ class Raised(BaseException):
 
 @cache
 def points(code: CodeType) -> set[int]:
-    """Where the interpreter looks for signals: at the beginning of a function and of a turn, and after a call."""
+    """Where the interpreter looks for signals: at the beginning of a function and of a turn, and after a call.
+
+    What is raised after a call is handled where the call is. So a call that is the last one of a `with` or `try` block
+    is left out: what raises before the next instruction would be outside, with a lock that nobody gives back.
+    """
+    entries: Any = dis.Bytecode(code).exception_entries  # type: ignore[attr-defined]
+
+    def handler(offset: int) -> int | None:
+        return next((entry.target for entry in entries if entry.start <= offset < entry.end), None)
+
     found = set()
-    after_call = False
+    called_at = None
     for instruction in dis.get_instructions(code):
+        at = instruction.offset
+        after_call = called_at is not None and handler(called_at) == handler(at)
         if after_call or instruction.opname.startswith(("RESUME", "JUMP_BACKWARD")):
-            found.add(instruction.offset)
-        after_call = instruction.opname.startswith(("CALL", "BEFORE_WITH", "WITH_EXCEPT", "BINARY_SUBSCR"))
+            found.add(at)
+        called_at = at if instruction.opname.startswith(("CALL", "WITH_EXCEPT", "BINARY_SUBSCR")) else None
     return found
 
 
@@ -246,6 +258,7 @@ def attempt(make: Callable[[], Any], shared: bool, scenario: Scenario, at: int) 
     with suppress(Raised), injection:
         what()
     del what
+    assert not is_held(), injection.where
     with strangers() as theirs:
         gc.collect(0)
         scene.close()
