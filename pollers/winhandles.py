@@ -170,8 +170,8 @@ class IocpHandle(readiness.Handle):
     def accept(self, owner: object = None, /) -> Generator[Any, None, tuple[readiness.Handle, Address]]:
         with lock:
             kept = self.poller.kept.get(self)
-            if kept and not self.reading.state and self.poller.streak < STREAK_MAX:
-                self.poller.streak += 1
+            if kept and not self.reading.state:
+                self.poller.streak = min(self.poller.streak + 1, STREAK_MAX)
                 return kept.pop(0)  # also when somebody asks for an end: it has been accepted
         accepted: tuple[readiness.Handle, Address] = yield from self.reading.operate(accept, None, owner)
         return accepted
