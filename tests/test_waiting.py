@@ -20,7 +20,7 @@ def test_sleep_is_never_shorter() -> None:
         for seconds in (0.0003, 0.001, 0.0017, 0.02):
             begun = time.monotonic()
             yield from sleep(seconds)
-            assert time.monotonic() - begun >= seconds
+            assert time.monotonic() >= begun + seconds  # as the clock adds: a difference may round down
 
     run(main)
 
@@ -57,7 +57,7 @@ def test_a_block_that_takes_too_long() -> None:
         begun = time.monotonic()
         with pytest.raises(TimeoutError, match=r"longer than 0\.02 s"), timeout(0.02) as block:
             yield from sleep(1000)
-        assert time.monotonic() - begun >= 0.02
+        assert time.monotonic() >= begun + 0.02
         assert block.expired
         yield from sleep(0.001)  # and all is as before
 

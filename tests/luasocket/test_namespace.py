@@ -211,7 +211,7 @@ async def test_a_warning_names_the_line_that_made_it(do: Do) -> None:
 async def test_sleep(do: Do) -> None:
     begun = time.monotonic()
     assert await do(luasocket.sleep, 0.02) is None
-    assert time.monotonic() - begun >= 0.02
+    assert time.monotonic() >= begun + 0.02
     for at_once in (0, -1, -0.5):
         await do(luasocket.sleep, at_once)
     for wrong in ("1", None, True):

@@ -56,13 +56,13 @@ async def test_nobody_is_ready_in_time(do: Do, pair: Pair) -> None:
     for seconds in (0, 0.02):
         begun = monotonic()
         assert await do(luasocket.select, [pair.client], [], seconds) == ([], [], "timeout")
-        assert monotonic() - begun >= seconds
+        assert monotonic() >= begun + seconds
 
 
 async def test_with_nothing_to_watch_it_is_a_sleep(do: Do, pair: Pair) -> None:
     begun = monotonic()
     assert await do(luasocket.select, None, None, 0.02) == ([], [], "timeout")
-    assert monotonic() - begun >= 0.02
+    assert monotonic() >= begun + 0.02
     assert await do(luasocket.select, [], (), 0) == ([], [], "timeout")
     pair.client.close()
     assert await do(luasocket.select, [pair.client], None, 0) == ([], [], "timeout")

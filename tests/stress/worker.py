@@ -202,7 +202,7 @@ class Worker:
         seconds = self._moment()
         begun = time.monotonic()
         yield from socket2.sleep(seconds)
-        check(time.monotonic() - begun >= seconds, "a sleep was too short")
+        check(time.monotonic() >= begun + seconds, "a sleep was too short")
         self._made += 1
 
     def block(self) -> Steps:
