@@ -1,4 +1,4 @@
-"""What there is once: a copy would be a second owner of the same descriptor, whose end is the first one's."""
+"""What there is once. A copy would be a second owner of the same descriptor, or of half of the same state."""
 
 from __future__ import annotations
 

@@ -274,10 +274,10 @@ def addr(
     name, or None for 0. `type`: "tcp", "udp", "raw". `family`: "inet", "inet6", "unix", or None for whatever the name
     has. `flags`: names from passive, canonname, numerichost, numericserv, all, v4mapped, addrconfig (getaddrinfo(3)).
 
-    A literal takes no time; a name is looked up in an OS thread, of which there are at most 16. Who asks for the same
-    meanwhile gets the same answer. Cancelled or out of time: the wait ends at once, the OS thread's answer is dropped,
-    and until then that one does not count among the 16. Raises socket.gaierror when there is no answer;
-    TypeError, ValueError (also for what cannot be a name) and OverflowError (a port) before anything is looked up.
+    A literal takes no time. A name is looked up in an OS thread, of which there are at most 16; threads that ask for
+    the same name at the same time share the look-up. Cancelled or out of time: the wait ends at once, the answer is
+    dropped, and the look-up no longer counts among the 16. Raises socket.gaierror when there is no answer; TypeError,
+    ValueError (also for what cannot be a name) and OverflowError (a port) before anything is looked up.
     (luapower's addr)
     """
     return resolve(Query(host, port, type, family, protocol, flags))

@@ -34,6 +34,9 @@ _WELL_S = 5.0
 _PAUSE_S = 0.1
 _PAUSE_MAX_S = 30.0
 
+# Longer than this it does not wait without a look: poll(2) takes no endless number.
+_WAIT_MAX_S = 3600.0
+
 # From this pause on, clients are not left to wait in its queue, if there are others to serve them.
 _PAUSE_CLOSED_S = 1.0
 
@@ -245,7 +248,7 @@ class Workers:
         """Wait until a worker tells something or ends, a signal comes, or something is due."""
         dues = [] if self._asked else list(self._due.values())
         dues += [due for due in (self._kill_at, *(worker.kill_at for worker in self._leaving)) if due is not None]
-        wait_ms = max(int(min(min(dues) - monotonic(), 3600) * 1000) + 1, 0) if dues else None
+        wait_ms = max(int(min(min(dues) - monotonic(), _WAIT_MAX_S) * 1000) + 1, 0) if dues else None
         talking = {worker.sock.fileno(): worker for worker in self._living() if not worker.silent}
         poll = select.poll()
         for fd in (self._wake_receiver.fileno(), *talking):
@@ -289,7 +292,7 @@ class Workers:
 
     def _put_off(self, number: int) -> float:
         failures = self._failures[number]
-        pause_s: float = min(_PAUSE_S * 2 ** min(failures - 1, 20), _PAUSE_MAX_S) if failures else 0
+        pause_s: float = min(_PAUSE_S * 2.0 ** min(failures - 1, 16), _PAUSE_MAX_S) if failures else 0
         self._failures[number] += 1
         self._due[number] = monotonic() + pause_s
         if pause_s >= _PAUSE_CLOSED_S and any(worker.ready for worker in self._workers.values()):

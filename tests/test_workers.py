@@ -157,8 +157,9 @@ def test_who_does_not_end_in_the_grace_is_cut_off_and_counted() -> None:
             sock.close()
 
 
-def test_a_second_signal_cuts_at_once() -> None:
-    with server("workers=2, grace_s=1000") as (program, _, port):
+@pytest.mark.parametrize("grace", ["1000", "1e8", "float('inf')"])
+def test_a_second_signal_cuts_at_once(grace: str) -> None:
+    with server(f"workers=2, grace_s={grace}") as (program, _, port):
         socks = [greeted(port)[0] for _ in range(4)]
         program.send_signal(signal.SIGTERM)
         until_refused(port)
@@ -542,6 +543,8 @@ def test_a_worker_that_cannot_serve_is_tried_again_after_longer_and_longer_pause
         assert pauses[:5] == [0, 0.1, 0.2, 0.4, 0.8]
         assert pauses[-1] == 30
         assert workers._put_off(1) == 0
+        workers._failures[0] = 5000  # it has been dying for days
+        assert workers._put_off(0) == 30
     finally:
         workers._wake_receiver.close()
         workers._wake_sender.close()

@@ -71,9 +71,8 @@ class Round:
             yield from self._server.listen("127.0.0.1", reuse_port=_SHARES_PORTS)
         addresses = list(self._server.addresses)
         with ExitStack() as ports:
-            for address in (
-                addresses if _SHARES_PORTS else ()
-            ):  # which no other program is to have before the last client has ended
+            # No other program is to have a port before the last client has ended.
+            for address in addresses if _SHARES_PORTS else ():
                 port = ports.enter_context(socket2.tcp())
                 port.setopt("reuseport", True)
                 port.bind(address)
