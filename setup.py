@@ -16,7 +16,7 @@ from setuptools.errors import BaseError, CCompilerError
 
 def part(name: str, *sources: str) -> Extension:
     flags = ["-std=c11", "-fvisibility=hidden"]
-    headers = ["pollers/native/native.h", "socket2/members.h"]
+    headers = ["pollers/native/native.h", "socket2/threads/members.h"]
     return Extension(name, sources=sorted(sources), depends=headers, extra_compile_args=flags, optional=True)
 
 
@@ -62,8 +62,8 @@ if __name__ == "__main__":
     parts = [
         part("pollers._native", *glob.glob("pollers/native/*.c")),
         part("pollers._once", "pollers/once.c"),
-        part("socket2._stepping", "socket2/stepping.c"),
-        part("socket2._shortcut", "socket2/shortcut.c"),
+        part("socket2._stepping", "socket2/threads/stepping.c"),
+        part("socket2._shortcut", "socket2/sockets/shortcut.c"),
     ]
     setup(
         ext_modules=parts if sys.platform == "linux" else [],

@@ -10,8 +10,6 @@ import os
 import sys
 from collections.abc import Callable
 
-from .attempts import NOSIGNAL
-from .closing import close
 from .credentials import peer_uid
 from .disconnect import disconnect
 from .locking import lock
@@ -33,8 +31,10 @@ from .operation import (
     operation,
 )
 from .options import OPTIONS, get_option, option_call, prepare_listener
-from .passing import receive_descriptors, send_descriptors
-from .ready import ready
+from .readiness.attempts import NOSIGNAL
+from .readiness.closing import close
+from .readiness.passing import receive_descriptors, send_descriptors
+from .readiness.ready import ready
 from .unbound import adopt, local_address
 from .unique import Unique
 
@@ -102,7 +102,7 @@ def choose(name: str | None = None, *, checked: bool | None = None) -> Poller:
     """
     poller = _make(name or os.environ.get("SOCKET2_POLLER") or None)
     if checked if checked is not None else CHECKING:
-        from .checking import Checked
+        from .checked.checking import Checked
 
         return Checked(poller)
     return poller
@@ -144,7 +144,7 @@ def _probe_native() -> str:
 
 def _probe() -> None:
     if sys.platform == "win32":
-        from .iocp import Iocp
+        from .windows.iocp import Iocp
 
         register("iocp", Iocp)
     for name, needs, attribute in (
@@ -153,7 +153,7 @@ def _probe() -> None:
         ("select", "select", "Select"),
     ):
         if hasattr(importlib.import_module("select"), needs):
-            module = importlib.import_module(f".{name}", __name__)
+            module = importlib.import_module(f".readiness.{name}", __name__)
             register(name, getattr(module, attribute))
 
 

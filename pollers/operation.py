@@ -141,7 +141,7 @@ def unwatched(func: Callable[P, Generator[Any, None, T]]) -> Callable[P, Operati
 def operation(func: Callable[P, Generator[Any, None, T]]) -> Callable[P, Operation[T]]:
     """As unwatched(); and with SOCKET2_CHECK=1 an operation that is dropped before its first step is reported."""
     if CHECKING:
-        from .watched import watched
+        from .checked.watched import watched
 
         return watched(unwatched(func))
     return unwatched(func)

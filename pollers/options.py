@@ -7,7 +7,7 @@ import os
 import socket
 from typing import Any, Final
 
-from .closing import LINGER
+from .readiness.closing import LINGER
 
 
 def prepare_listener(sock: socket.socket) -> None:

@@ -9,28 +9,29 @@ import os as _os
 
 from pollers import Busy, Cancelled, Closed, Operation, bytes_sent
 
-from .addr import Address, AddressList, addr
-from .buffer import IncompleteRead, LimitExceeded
-from .connections import between_requests
-from .descriptors import recv_fds, send_fds
-from .endpoint import bind, connect, listen
-from .jobs import runafter, runat, runevery
-from .listeners import inherited_listeners
-from .loop import epoll_fd, iocp, kqueue_fd, newthread, poll, run, serve_threads, start, stop
-from .osthreads import call_in_thread
-from .server import Server
-from .serving import serve
-from .sockets import Socket
-from .stream import Stream, stream
-from .supervisor import Workers
-from .sync import Event, Lock, Queue, Semaphore
-from .tcp import TCP, tcp
-from .thread import Thread, currentthread
-from .threadset import threadset
-from .udp import RAW, UDP, raw, udp, unix
+from .servers.connections import between_requests
+from .servers.listeners import inherited_listeners
+from .servers.server import Server
+from .servers.serving import serve
+from .servers.supervisor import Workers
+from .servers.workers import serve_workers
+from .sockets.address import Address, AddressList, addr
+from .sockets.descriptors import recv_fds, send_fds
+from .sockets.endpoint import bind, connect, listen
+from .sockets.socket import Socket
+from .sockets.tcp import TCP, tcp
+from .sockets.udp import RAW, UDP, raw, udp, unix
+from .streams.buffer import IncompleteRead, LimitExceeded
+from .streams.stream import Stream, stream
+from .threads import thread as thread  # its crashhook may be replaced
+from .threads.jobs import runafter, runat, runevery
+from .threads.loop import epoll_fd, iocp, kqueue_fd, newthread, poll, run, serve_threads, start, stop
+from .threads.osthreads import call_in_thread
+from .threads.sleeping import resume, sleep, suspend, timeout
+from .threads.sync import Event, Lock, Queue, Semaphore
+from .threads.thread import Thread, currentthread
+from .threads.threadset import threadset
 from .version import __version__
-from .waiting import resume, sleep, suspend, timeout
-from .workers import serve_workers
 
 __all__ = [
     "RAW",

@@ -10,10 +10,10 @@ from typing import Any
 import pollers
 
 from . import TCP, __version__, addr, debug, newthread, run, tcp
-from .addr import text_of
-from .inquiry import Unanswered, ask
-from .native import in_c
-from .scheduler import current_scheduler
+from .debug.inquiry import Unanswered, ask
+from .sockets.address import text_of
+from .threads.native import in_c
+from .threads.scheduler import current_scheduler
 
 _BLOCK = 1 << 16
 

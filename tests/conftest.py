@@ -20,10 +20,10 @@ from pathlib import Path
 import pytest
 
 import pollers
-from pollers.kqueue import Kqueue
-from socket2 import osthreads
-from socket2.member import current_member
-from socket2.thread import local
+from pollers.readiness.kqueue import Kqueue
+from socket2.threads import osthreads
+from socket2.threads.member import current_member
+from socket2.threads.scheduler import local
 
 from . import windows
 from .contract import driver

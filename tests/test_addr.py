@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import socket2
-from socket2 import Address, AddressList, Cancelled, addr, newthread, osthreads, sleep, timeout
+from socket2 import Address, AddressList, Cancelled, addr, newthread, sleep, timeout
+from socket2.threads import osthreads
 
 from .interop.peers import LIMIT_S, run
 

@@ -12,7 +12,7 @@ import pytest
 
 import socket2
 from socket2 import LimitExceeded
-from socket2.buffer import BLOCK, Buffer, joined
+from socket2.streams.buffer import BLOCK, Buffer, joined
 
 
 def buffer(data: bytes) -> Buffer:
@@ -140,7 +140,7 @@ class Counting(bytearray):
 def test_each_byte_is_searched_once_however_small_the_pieces(
     monkeypatch: pytest.MonkeyPatch, piece: int, separator: bytes
 ) -> None:
-    monkeypatch.setattr("socket2.buffer.bytearray", Counting, raising=False)
+    monkeypatch.setattr("socket2.streams.buffer.bytearray", Counting, raising=False)
     size = 20_000 if piece < 100 else 3_000_000
     held = Buffer()
     pieces = 0

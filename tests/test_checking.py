@@ -17,7 +17,7 @@ import pytest
 
 import pollers
 from pollers import Cancelled, Poller
-from pollers.checking import Checked
+from pollers.checked.checking import Checked
 
 from .interop.peers import LIMIT_S, ROOT, OSThread
 
@@ -235,7 +235,7 @@ def test_without_checking_nothing_is_told_and_nothing_of_it_is_loaded(tmp_path: 
         """
         import sys
 
-        from socket2.scheduler import current_scheduler
+        from socket2.threads.scheduler import current_scheduler
 
         def main():
             listener, conn, peer = yield from connected()
@@ -249,7 +249,7 @@ def test_without_checking_nothing_is_told_and_nothing_of_it_is_loaded(tmp_path: 
             close(listener, conn, peer)
 
         run(main)
-        assert not {"pollers.checking", "pollers.watched"} & sys.modules.keys()
+        assert not {"pollers.checked.checking", "pollers.checked.watched"} & sys.modules.keys()
         """,
         check,
     )
@@ -351,7 +351,7 @@ CORRECT = {
         run(main)
         """,
     "a loop that is closed": """
-        from socket2.member import current_member
+        from socket2.threads.member import current_member
 
         def main():
             listener, conn, peer = yield from connected()

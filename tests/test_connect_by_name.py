@@ -29,9 +29,9 @@ from socket2 import (
     stream,
     timeout,
 )
-from socket2.endpoint import split
-from socket2.eyeballs import interleaved
-from socket2.scheduler import current_scheduler
+from socket2.sockets.endpoint import split
+from socket2.sockets.eyeballs import interleaved
+from socket2.threads.scheduler import current_scheduler
 
 from .conftest import descriptors
 from .interop.peers import LIMIT_S, Program, needs, refusing_port, run, swallowing

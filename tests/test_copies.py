@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from socket2 import Event, Lock, Queue, Semaphore, Server, luasocket, net, newthread, tcp, udp, unix
-from socket2.stream import Stream
-from socket2.thread import currentthread
+from socket2.streams.stream import Stream
+from socket2.threads.thread import currentthread
 
 from .interop.peers import run
 

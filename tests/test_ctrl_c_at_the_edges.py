@@ -15,14 +15,15 @@ from typing import Any
 
 import pytest
 
-from socket2 import poll, run, sharing, start
-from socket2.locking import is_held
-from socket2.member import current_member
-from socket2.scheduler import current_scheduler
+from socket2 import poll, run, start
+from socket2.threads import joining
+from socket2.threads.lock import is_held
+from socket2.threads.member import current_member
+from socket2.threads.scheduler import current_scheduler
 
 from .interop.peers import ROOT
 
-EDGES = {str(ROOT / "socket2" / f"{name}.py") for name in ("interrupts", "member", "sharing")}
+EDGES = {str(ROOT / "socket2" / "threads" / f"{name}.py") for name in ("interrupts", "member", "crew")}
 
 pytestmark = pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(), reason="signals are for the main OS thread"
@@ -90,7 +91,7 @@ LOOPS: dict[str, Callable[[], object]] = {"start": start, "poll": lambda: poll(0
 @pytest.mark.parametrize("loop", LOOPS)
 def test_before_each_line(loop: str, what: Callable[[], object], shared: bool) -> None:
     if shared:
-        sharing.share(current_scheduler())
+        joining.share(current_scheduler())
     hooks = sys.get_asyncgen_hooks()
     at, count, interrupted = 0, sys.maxsize, 0
     while at <= count:

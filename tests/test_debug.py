@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import socket2
-from socket2 import Cancelled, debug, newthread, run, sleep, suspend, tcp, timed, timeout
-from socket2.debug import ThreadInfo
-from socket2.listing import text_of_time
+from socket2 import Cancelled, debug, newthread, run, sleep, suspend, tcp, timeout
+from socket2.debug import ThreadInfo, timed
+from socket2.debug.listing import text_of_time
 
 from .interop.peers import LIMIT_S, OSThread
 from .test_tidy import fresh
@@ -533,7 +533,7 @@ def test_off_again_there_is_nothing_between_a_thread_and_its_coroutine() -> None
 def test_a_program_that_does_not_debug_does_not_even_import_it() -> None:
     loaded = fresh("import socket2, sys; socket2.run(lambda: None); print(*sys.modules)").split()
     assert "socket2" in loaded
-    assert not {"socket2.debug", "socket2.timed", "socket2.inquiry", "socket2.watchdog"} & set(loaded)
+    assert not {"socket2.debug", "socket2.debug.timed", "socket2.debug.inquiry", "socket2.debug.watchdog"} & set(loaded)
 
 
 def test_disabling_what_is_not_enabled_does_nothing() -> None:

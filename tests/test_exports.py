@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from socket2 import Cancelled, luasocket, newthread, send_fds, sleep, timeout, unix
-from socket2.stream import Stream
+from socket2.streams.stream import Stream
 
 from .interop.peers import run
 

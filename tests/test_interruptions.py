@@ -30,8 +30,8 @@ from socket2 import (
     udp,
     unix,
 )
-from socket2.member import current_member
-from socket2.scheduler import current_scheduler
+from socket2.threads.member import current_member
+from socket2.threads.scheduler import current_scheduler
 
 Steps = Generator[Any, Any, Any]
 

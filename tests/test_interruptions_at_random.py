@@ -14,23 +14,10 @@ from typing import Any
 
 import pytest
 
-from socket2 import (
-    TCP,
-    Cancelled,
-    Queue,
-    Thread,
-    newthread,
-    resume,
-    run,
-    sharing,
-    sleep,
-    suspend,
-    threadset,
-    timeout,
-    unix,
-)
-from socket2.locking import lock
-from socket2.scheduler import current_scheduler
+from socket2 import TCP, Cancelled, Queue, Thread, newthread, resume, run, sleep, suspend, threadset, timeout, unix
+from socket2.threads import joining
+from socket2.threads.lock import lock
+from socket2.threads.scheduler import current_scheduler
 
 Steps = Generator[Any, Any, Any]
 
@@ -160,7 +147,7 @@ def drive(program: Program) -> Steps:
 @pytest.mark.parametrize("seed", range(4))
 def test_random_programs(seed: int, shared: bool) -> None:
     if shared:
-        sharing.share(current_scheduler())
+        joining.share(current_scheduler())
     for number in range(ROUNDS):
         chance = random.Random(seed * ROUNDS + number)
         ours, peer = socket.socketpair()

@@ -234,7 +234,7 @@ def other():
     def main():
         yield from sleep(0.3)
     run(main)
-    socket2.member.current_member().close()
+    socket2.threads.member.current_member().close()
 thread = threading.Thread(target=other)
 thread.start()
 try:

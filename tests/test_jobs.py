@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from socket2 import Cancelled, jobs, newthread, run, runafter, runat, runevery, sleep, start, suspend
+from socket2 import Cancelled, newthread, run, runafter, runat, runevery, sleep, start, suspend
+from socket2.threads import jobs
 
 Steps = Generator[Any, Any, Any]
 

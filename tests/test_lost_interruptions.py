@@ -31,9 +31,9 @@ from socket2 import (
     tcp,
     threadset,
     timeout,
-    waits,
 )
-from socket2.thread import all_ended
+from socket2.threads import wait as waits
+from socket2.threads.thread import all_ended
 
 from .interop.peers import LIMIT_S, swallowing
 
@@ -382,7 +382,7 @@ def test_leaving_a_join_compares_with_nobody(monkeypatch: pytest.MonkeyPatch) ->
 
         __hash__ = waits.Join.__hash__
 
-    monkeypatch.setattr("socket2.thread.Join", Counted)
+    monkeypatch.setattr("socket2.threads.thread.Join", Counted)
 
     def main() -> Steps:
         joined = newthread(Event().wait)

@@ -10,8 +10,8 @@ import pytest
 
 import socket2
 from socket2 import Server, Thread, newthread, runafter, serve_threads, sleep, threadset
-from socket2.locking import is_held
-from socket2.scheduler import current_scheduler
+from socket2.threads.lock import is_held
+from socket2.threads.scheduler import current_scheduler
 
 from .interop.peers import connect
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pollers import once as module
-from socket2.native import in_c
+from socket2.threads.native import in_c
 
 IN_C: Any = in_c("_once", "pollers")
 WAYS = [

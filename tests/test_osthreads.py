@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 import socket2
-from socket2 import Cancelled, Thread, call_in_thread, newthread, osthreads, sleep, timeout
-from socket2.osthreads import Pool
-from socket2.thread import local
+from socket2 import Cancelled, Thread, call_in_thread, newthread, sleep, timeout
+from socket2.threads import osthreads
+from socket2.threads.osthreads import Pool
+from socket2.threads.scheduler import local
 
 from .interop.peers import LIMIT_S, OSThread, run
 
@@ -209,7 +210,7 @@ def test_two_loops_in_two_os_threads_share_the_pool_and_each_gets_its_own_outcom
         try:
             return run(main)
         finally:
-            socket2.member.current_member().close()
+            socket2.threads.member.current_member().close()
 
     loops = [OSThread(serve, base) for base in (100, 200)]
     for loop in loops:

@@ -17,8 +17,9 @@ from time import monotonic
 
 import pytest
 
-from socket2 import debug, inquiry
-from socket2.inquiry import Unanswered
+from socket2 import debug
+from socket2.debug import inquiry
+from socket2.debug.inquiry import Unanswered
 
 from .interop.peers import LIMIT_S, OSThread, Program, connect, needs, receive_exactly
 from .test_main import SEARCH, call, echo
@@ -267,7 +268,7 @@ def test_nobody_else_can_reach_the_socket(home: Path) -> None:
 def test_another_users_process() -> None:
     asks = f"""
 import os, sys
-from socket2.inquiry import Unanswered, ask
+from socket2.debug.inquiry import Unanswered, ask
 os.setuid({NOBODY})
 try:
     ask(int(sys.argv[1]), "ps")

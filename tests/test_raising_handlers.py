@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from socket2 import TCP, sharing, tcp
-from socket2.locking import is_held
-from socket2.member import current_member
-from socket2.scheduler import Scheduler, current_scheduler
-from socket2.thread import local
+from socket2 import TCP, tcp
+from socket2.threads import joining
+from socket2.threads.lock import is_held
+from socket2.threads.member import current_member
+from socket2.threads.scheduler import Scheduler, current_scheduler, local
 
 from .contract import kinds
 from .interop.peers import ROOT
@@ -250,7 +250,7 @@ def attempt(make: Callable[[], Any], shared: bool, scenario: Scenario, at: int) 
     """Return where it raised, if it did, and what was left open although all was closed."""
     local.scheduler = Scheduler(make())
     if shared:
-        sharing.share(local.scheduler)
+        joining.share(local.scheduler)
     before = open_ones()
     scene = Scene()
     what = scenario(scene)

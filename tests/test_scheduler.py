@@ -15,8 +15,8 @@ import pytest
 
 import socket2
 from socket2 import Cancelled, Thread, currentthread, newthread, poll, resume, run, sleep, start, stop, suspend
-from socket2.member import current_member
-from socket2.scheduler import current_scheduler
+from socket2.threads.member import current_member
+from socket2.threads.scheduler import current_scheduler
 
 Steps = Generator[Any, Any, Any]
 
@@ -871,4 +871,4 @@ def test_close_cancels_what_is_left() -> None:
     assert trail == ["cleaned up"]
     with pytest.raises(RuntimeError, match="shut down"):
         scheduler.poller.poll(0)
-    socket2.thread.local.scheduler = socket2.thread.local.member = None
+    socket2.threads.scheduler.local.scheduler = socket2.threads.scheduler.local.member = None

@@ -25,7 +25,6 @@ from socket2 import (
     between_requests,
     call_in_thread,
     inherited_listeners,
-    listeners,
     newthread,
     run,
     runafter,
@@ -37,6 +36,7 @@ from socket2 import (
     timeout,
     unix,
 )
+from socket2.servers import listeners
 
 from .interop.peers import LIMIT_S, ROOT, Program, beside, connect, receive_all
 from .machine import needs_ipv6
@@ -369,7 +369,7 @@ def test_no_descriptor_left_neither_spins_nor_ends_it(caplog: pytest.LogCaptureF
         yield from server.listen("127.0.0.1")
         assert (yield from ask(server.addresses[0])) == b"hello"
         yield from until(lambda: server.connections == 0)
-        poller = socket2.scheduler.current_scheduler().poller
+        poller = socket2.threads.scheduler.current_scheduler().poller
         with tcp() as client:
             spare = os.dup(0)
             os.close(spare)
@@ -528,7 +528,7 @@ def test_who_does_not_finish_is_cut_off_and_counted() -> None:
 
 
 def test_a_thread_that_hangs_in_its_cleanup_has_its_socket_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socket2.server.CLEANUP_S", 0.02)
+    monkeypatch.setattr("socket2.servers.server.CLEANUP_S", 0.02)
 
     def handler(conn: TCP) -> Steps:
         try:
@@ -552,7 +552,7 @@ def test_a_thread_that_hangs_in_its_cleanup_has_its_socket_closed(monkeypatch: p
 def test_a_thread_that_never_ends_does_not_hold_the_server(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("socket2.server.CLEANUP_S", 0.02)
+    monkeypatch.setattr("socket2.servers.server.CLEANUP_S", 0.02)
     let_go = Event()
 
     def handler(conn: TCP) -> Steps:
@@ -801,7 +801,7 @@ def test_serve_without_signals_and_in_another_os_thread() -> None:
 
     def elsewhere() -> None:
         run(main)
-        socket2.member.current_member().close()
+        socket2.threads.member.current_member().close()
 
     with beside(elsewhere):
         pass

@@ -11,23 +11,9 @@ from typing import Any
 
 import pytest
 
-from socket2 import (
-    TCP,
-    Closed,
-    Event,
-    Server,
-    accepting,
-    newthread,
-    run,
-    serve,
-    sleep,
-    tcp,
-    threadset,
-    timeout,
-    udp,
-    unix,
-)
-from socket2.scheduler import current_scheduler
+from socket2 import TCP, Closed, Event, Server, newthread, run, serve, sleep, tcp, threadset, timeout, udp, unix
+from socket2.servers import accepting
+from socket2.threads.scheduler import current_scheduler
 
 from .interop.peers import LIMIT_S
 from .machine import needs_ipv6

@@ -13,8 +13,8 @@ import pytest
 
 import socket2
 from socket2 import TCP, Cancelled, Server, run, stream, tcp, threadset, timeout
-from socket2.addr import text_of
-from socket2.locking import lock
+from socket2.sockets.address import text_of
+from socket2.threads.lock import lock
 
 from .interop.peers import LIMIT_S
 from .test_server import connected, until
@@ -211,7 +211,7 @@ def test_who_is_cut_off_is_not_reported(caplog: pytest.LogCaptureFixture, capfd:
 def test_who_has_its_socket_closed_in_its_cleanup_is_not_reported_either(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("socket2.server.CLEANUP_S", 0.02)
+    monkeypatch.setattr("socket2.servers.server.CLEANUP_S", 0.02)
 
     def handler(conn: TCP) -> Steps:
         try:

@@ -15,9 +15,9 @@ import pytest
 
 import socket2
 from socket2 import TCP, Event, Server, between_requests, newthread, run, serve, serve_threads, sleep, timeout
-from socket2 import signals as signals_module
-from socket2.listeners import listen_at
-from socket2.member import current_member
+from socket2.servers import signals as signals_module
+from socket2.servers.listeners import listen_at
+from socket2.threads.member import current_member
 
 from .interop.peers import LIMIT_S, ROOT, Program, beside, connect, receive_all
 from .test_server import connected, echo, everything, handlers_are_put_back, until
@@ -264,7 +264,7 @@ def test_a_signal_before_it_listens_is_no_error(monkeypatch: pytest.MonkeyPatch)
         yield from sleep(0.01)
         return (yield from real(*args))
 
-    monkeypatch.setattr("socket2.server.listen_at", interrupted)
+    monkeypatch.setattr("socket2.servers.server.listen_at", interrupted)
     assert run(lambda: serve(echo, "localhost", ready=readied.append)) == 0
     assert not readied
 

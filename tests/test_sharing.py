@@ -20,9 +20,8 @@ import pytest
 import socket2
 from pollers import Cancelled
 from socket2 import newthread, resume, run, serve_threads, sleep, start, stop, suspend, timeout
-from socket2.scheduler import Scheduler, current_scheduler
-from socket2.sharing import Bell, Crew
-from socket2.thread import local
+from socket2.threads.crew import Bell, Crew
+from socket2.threads.scheduler import Scheduler, current_scheduler, local
 
 from .interop.peers import LIMIT_S, ROOT, OSThread, Program, beside
 

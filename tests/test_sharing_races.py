@@ -8,18 +8,20 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import pollers
 import socket2
-from socket2 import locking, membership, sharing
-from socket2.member import Member, current_member
-from socket2.scheduler import Scheduler
-from socket2.sharing import Crew
-from socket2.thread import Thread, local
-from socket2.waiting import Patience
+from socket2.threads import joining
+from socket2.threads import joining as membership
+from socket2.threads import lock as locking
+from socket2.threads.crew import Crew
+from socket2.threads.member import Member, current_member
+from socket2.threads.scheduler import Scheduler, local
+from socket2.threads.sleeping import Patience
+from socket2.threads.thread import Thread
 
 from .contract.test_sharing import let_others_run
 
@@ -32,7 +34,7 @@ SOON_S = 10.0
 def crew() -> Iterator[Crew]:
     """One whose only member is this OS thread, and whose loop is this test."""
     scheduler = current_member().scheduler
-    sharing.share(scheduler)
+    joining.share(scheduler)
     assert scheduler.crew is not None
     yield scheduler.crew
     for thread in list(scheduler.threads):
@@ -100,7 +102,7 @@ def test_runs_thread_ends_before_it_leads(crew: Crew) -> None:
 
 def test_called_to_watch_and_wanted_elsewhere(crew: Crew) -> None:
     """Who is called to watch, and has to leave, has the next one called."""
-    one, other, leader = (Member(crew._scheduler) for _ in range(3))
+    one, other, leader = (Member(cast(Scheduler, crew._scheduler)) for _ in range(3))
     crew.leader = leader
     crew._standby.append(other)
     crew._stand_by(one, monotonic())
@@ -141,7 +143,7 @@ class Interrupted(dict[Thread, None]):
 
 
 def test_a_thread_that_begins_and_suspends_meanwhile(crew: Crew) -> None:
-    scheduler = crew._scheduler
+    scheduler = cast(Scheduler, crew._scheduler)
     threads = [socket2.newthread(sleeper)]
     scheduler.timers.useless += 1  # it shall not count
     try:
@@ -221,7 +223,7 @@ def test_a_thread_started_outside_while_others_serve() -> None:
 
     stays = socket2.newthread(sleeper)
     scheduler = current_member().scheduler
-    sharing.share(scheduler)
+    joining.share(scheduler)
     serving = threading.Event()
     socket2.newthread(lambda: (yield from announced(serving)))
     other = threading.Thread(target=serve, args=(scheduler,))

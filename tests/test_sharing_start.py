@@ -12,7 +12,7 @@ import pytest
 
 import socket2
 from socket2 import Cancelled, debug, newthread, run, serve_threads, sleep, suspend, threadset
-from socket2.server import Server
+from socket2.servers.server import Server
 
 from .interop.peers import LIMIT_S, beside, connect
 

@@ -11,7 +11,7 @@ import pytest
 
 from pollers import Busy, Closed
 from socket2 import TCP, newthread, run, tcp
-from socket2.native import in_c, shortcut
+from socket2.threads.native import in_c, shortcut
 
 METHODS = ["recv", "send", "sendall"]
 needs_c = pytest.mark.skipif(in_c("_shortcut") is None, reason="not built, or left aside")
@@ -40,7 +40,7 @@ def test_it_looks_like_the_method_it_is(name: str) -> None:
     method: Any = getattr(TCP, name)
     assert method.__name__ == name
     assert method.__qualname__ == f"TCP.{name}"
-    assert method.__module__ == "socket2.tcp"
+    assert method.__module__ == "socket2.sockets.tcp"
     assert "send(2)" in method.__doc__ or "recv(2)" in method.__doc__ or "send() does" in method.__doc__
     assert [*inspect.signature(method).parameters] == ["self", "n" if name == "recv" else "data"]
     assert inspect.isroutine(method)

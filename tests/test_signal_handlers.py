@@ -14,24 +14,9 @@ from typing import Any
 
 import pytest
 
-from socket2 import (
-    Cancelled,
-    Event,
-    Semaphore,
-    Thread,
-    member,
-    newthread,
-    resume,
-    run,
-    sharing,
-    sleep,
-    start,
-    stepping,
-    stop,
-    suspend,
-    threadset,
-)
-from socket2.scheduler import current_scheduler
+from socket2 import Cancelled, Event, Semaphore, Thread, newthread, resume, run, sleep, start, stop, suspend, threadset
+from socket2.threads import joining, member, stepping
+from socket2.threads.scheduler import current_scheduler
 
 from .interop.peers import ROOT
 
@@ -39,8 +24,8 @@ Steps = Generator[Any, Any, Any]
 Handler = Callable[[], Any]
 
 MECHANISM = {
-    str(ROOT / "socket2" / f"{name}.py")
-    for name in ("waits", "stepping", "scheduler", "thread", "waiting", "sync", "member", "sharing", "threadset")
+    str(ROOT / "socket2" / "threads" / f"{name}.py")
+    for name in ("wait", "stepping", "scheduler", "thread", "sleeping", "sync", "member", "crew", "threadset")
 }
 
 
@@ -93,9 +78,9 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
         monkeypatch.setattr(stepping, "step", stepping._step)
         monkeypatch.setattr(member, "step", stepping._step)
         monkeypatch.setattr(stepping, "step_shared", stepping._step_shared)
-        monkeypatch.setattr(sharing, "step_shared", stepping._step_shared)
+        monkeypatch.setattr(joining, "step_shared", stepping._step_shared)
     if request.param.endswith("shared"):
-        sharing.share(current_scheduler())
+        joining.share(current_scheduler())
     return str(request.param)
 
 

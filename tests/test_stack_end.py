@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from socket2 import Cancelled, Event, Queue, Semaphore, Thread, newthread, resume, run, sharing, sleep, suspend
-from socket2.scheduler import current_scheduler
+from socket2 import Cancelled, Event, Queue, Semaphore, Thread, newthread, resume, run, sleep, suspend
+from socket2.threads import joining
+from socket2.threads.scheduler import current_scheduler
 
 Steps = Generator[Any, Any, Any]
 
@@ -62,7 +63,7 @@ class Wakes:
 @pytest.mark.parametrize("how", ["set", "put_nowait", "release", "resume", "cancel"])
 def test_at_each_depth(how: str, shared: bool) -> None:
     if shared:
-        sharing.share(current_scheduler())
+        joining.share(current_scheduler())
     ended: list[bool] = []
 
     def waiter(wakes: Wakes) -> Steps:

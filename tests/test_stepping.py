@@ -14,11 +14,12 @@ import pytest
 
 import socket2
 from pollers import STREAK_MAX, Cancelled
-from socket2 import member, newthread, sharing, stepping
-from socket2.member import Member, current_member
-from socket2.native import in_c
-from socket2.scheduler import Scheduler, current_scheduler
-from socket2.thread import Thread
+from socket2 import newthread
+from socket2.threads import joining, member, stepping
+from socket2.threads.member import Member, current_member
+from socket2.threads.native import in_c
+from socket2.threads.scheduler import Scheduler, current_scheduler
+from socket2.threads.thread import Thread
 
 Steps = Generator[Any, Any, Any]
 
@@ -34,13 +35,13 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(stepping, "step", step)
     monkeypatch.setattr(member, "step", step)
     monkeypatch.setattr(stepping, "step_shared", step_shared)
-    monkeypatch.setattr(sharing, "step_shared", step_shared)
+    monkeypatch.setattr(joining, "step_shared", step_shared)
 
 
 @pytest.fixture(params=["private", "shared"])
 def kind(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "shared":
-        sharing.share(current_scheduler())
+        joining.share(current_scheduler())
     return request.param  # type: ignore[no-any-return]
 
 

@@ -288,7 +288,7 @@ def test_a_long_line_is_linear_work(monkeypatch: pytest.MonkeyPatch, size: int, 
             sock = Dribble(socket.socket(fileno=plain.sock.detach()))
             sock.most = most
             with stream(sock) as ours, beside(peer.sendall, line + b"\n"):
-                monkeypatch.setattr("socket2.buffer.bytearray", Counting, raising=False)
+                monkeypatch.setattr("socket2.streams.buffer.bytearray", Counting, raising=False)
                 assert await ours.recvline(None) == line
 
     run(main)

@@ -19,7 +19,7 @@ import pytest
 
 import socket2
 from socket2 import TCP, Busy, Cancelled, Closed, addr, currentthread, newthread, run, sleep, tcp, timeout, udp, unix
-from socket2.scheduler import current_scheduler
+from socket2.threads.scheduler import current_scheduler
 
 from .interop.peers import refusing
 from .limits import allow_descriptors, needs_limit, no_descriptor_left

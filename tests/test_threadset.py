@@ -497,7 +497,7 @@ def test_a_deadlock_in_a_set_is_told() -> None:
 
     with pytest.raises(RuntimeError, match="deadlock"):
         run(main)
-    for thread in socket2.scheduler.current_scheduler().threads:
+    for thread in socket2.threads.scheduler.current_scheduler().threads:
         thread.cancel()
     start()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from socket2.timers import Timer, Timers
+from socket2.threads.timers import Timer, Timers
 
 ROOM = 128
 """How many useless entries the heap may hold beside as many as it has useful ones."""
@@ -24,7 +24,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("socket2.timers.monotonic", clock)
+    monkeypatch.setattr("socket2.threads.timers.monotonic", clock)
     return clock
 
 

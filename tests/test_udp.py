@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 import socket2
-from socket2 import RAW, UDP, Cancelled, Closed, Thread, addr, newthread, osthreads, raw, sleep, timeout, udp, unix
-from socket2.scheduler import current_scheduler
+from socket2 import RAW, UDP, Cancelled, Closed, Thread, addr, newthread, raw, sleep, timeout, udp, unix
+from socket2.threads import osthreads
+from socket2.threads.scheduler import current_scheduler
 
 from .interop.peers import LIMIT_S, ROOT, free_refusing_ports, refusing_port, run
 from .machine import needs_ipv6

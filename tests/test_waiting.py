@@ -10,7 +10,7 @@ import pytest
 
 import socket2
 from socket2 import Cancelled, currentthread, newthread, resume, run, sleep, start, suspend, timeout
-from socket2.scheduler import current_scheduler
+from socket2.threads.scheduler import current_scheduler
 
 Steps = Generator[Any, Any, Any]
 

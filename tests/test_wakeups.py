@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 import socket2
-from socket2 import membership, newthread, resume, run, serve_threads, sleep, start, stop, suspend
-from socket2.member import Member
-from socket2.scheduler import current_scheduler
-from socket2.sharing import Crew, share
-from socket2.stepping import step_shared
-from socket2.thread import local
+from socket2 import newthread, resume, run, serve_threads, sleep, start, stop, suspend
+from socket2.threads import joining as membership
+from socket2.threads.crew import Crew
+from socket2.threads.joining import share
+from socket2.threads.member import Member
+from socket2.threads.scheduler import current_scheduler, local
+from socket2.threads.stepping import step_shared
 
 from .interop.peers import LIMIT_S, OSThread, beside
 from .test_sharing import comes, wait_for

@@ -21,10 +21,10 @@ import pytest
 import socket2
 from pollers import STREAK_MAX
 from socket2 import run, serve_workers
-from socket2.inheritance import Places
-from socket2.scheduler import current_scheduler
-from socket2.supervisor import LEAVE, LEAVING, READY, Workers
-from socket2.workers import _Orders
+from socket2.servers.inheritance import Places
+from socket2.servers.supervisor import LEAVE, LEAVING, READY, Workers
+from socket2.servers.workers import _Orders
+from socket2.threads.scheduler import current_scheduler
 
 from .interop.peers import LIMIT_S, ROOT, Program, beside, connect, receive_all, receive_exactly
 

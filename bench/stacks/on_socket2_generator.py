@@ -9,8 +9,8 @@ from typing import Any
 import socket2
 from bench.stacks import BATCH, LOOKUP_PORT, LOOKUP_TASKS, TIMEOUT_S
 from bench.stacks.meter import Meter
-from socket2.scheduler import current_scheduler
-from socket2.timers import Timer
+from socket2.threads.scheduler import current_scheduler
+from socket2.threads.timers import Timer
 
 run = socket2.run
 Steps = Generator[Any, Any, None]

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from pollers import operation
 
-from ..addr import Address, Query, resolve
+from ..sockets.address import Address, Query, resolve
 from .messages import NO_NAME, NO_SERVICE
 
 Asked: TypeAlias = "list[Query] | OSError"

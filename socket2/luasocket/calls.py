@@ -13,10 +13,11 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from pollers import Operation, operation
 
-from ..coroutines import awaiting, is_coroutine
-from ..member import current_member
-from ..thread import local, over_at_once
-from ..waits import Pass
+from ..threads.coroutines import awaiting, is_coroutine
+from ..threads.member import current_member
+from ..threads.scheduler import local
+from ..threads.thread import over_at_once
+from ..threads.wait import Pass
 
 P = ParamSpec("P")
 T = TypeVar("T")

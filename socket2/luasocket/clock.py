@@ -8,7 +8,7 @@ from typing import Any
 
 from pollers import Operation
 
-from .. import waiting
+from ..threads import sleeping as waiting
 from .calls import call
 from .timeouts import seconds_of
 

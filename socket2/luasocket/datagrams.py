@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pollers import Operation, operation
 
-from ..udp import UDP as Datagrams
+from ..sockets.udp import UDP as Datagrams
 from .calls import call, setting
 from .messages import Message, message_of
 from .objects import Object

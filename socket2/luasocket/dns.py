@@ -9,7 +9,7 @@ from typing import Any
 
 from pollers import Operation
 
-from ..osthreads import lookups
+from ..threads.osthreads import lookups
 from .addresses import family_of
 from .calls import call
 from .messages import NO_HOST, NO_NAME, Message, message_of

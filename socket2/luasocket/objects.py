@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import pollers
 from pollers import Busy, Closed
 
-from ..sockets import Socket
+from ..sockets.socket import Socket
 from . import options
 from .messages import Message, system_message
 from .timeouts import Timeouts

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..sockets import Socket
+from ..sockets.socket import Socket
 from .messages import message_of
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import ClassVar
 
-from ..buffer import Buffer
+from ..streams.buffer import Buffer
 
 
 class Pattern:

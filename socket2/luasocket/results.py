@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any, ParamSpec
 
-from ..coroutines import is_coroutine
+from ..threads.coroutines import is_coroutine
 from .calls import call, outcome
 
 P = ParamSpec("P")

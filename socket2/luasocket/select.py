@@ -15,11 +15,11 @@ from typing import Any, overload
 import pollers
 from pollers import Cancelled, Closed, Handle, Operation, operation
 
-from .. import waiting
-from ..loop import newthread
-from ..scheduler import current_scheduler
-from ..thread import Thread, all_ended
-from ..waits import Wait
+from ..threads import sleeping as waiting
+from ..threads.loop import newthread
+from ..threads.scheduler import current_scheduler
+from ..threads.thread import Thread, all_ended
+from ..threads.wait import Wait
 from .calls import call
 from .messages import Message
 from .objects import Object

@@ -10,8 +10,8 @@ from typing import Any
 import pollers
 from pollers import Operation
 
-from ..addr import Address
-from ..sockets import place_of
+from ..sockets.address import Address
+from ..sockets.socket import place_of
 from .addresses import Asked, check_place, look_up, queries
 from .calls import call
 from .messages import Message, message_of

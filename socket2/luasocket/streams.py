@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pollers import Busy, Operation
 
-from ..buffer import BLOCK, Buffer
-from ..sockets import place_of
-from ..stream import _Claim
-from ..tcp import TCP
-from ..thread import currentthread
+from ..sockets.socket import place_of
+from ..sockets.tcp import TCP
+from ..streams.buffer import BLOCK, Buffer
+from ..streams.stream import _Claim
+from ..threads.thread import currentthread
 from .calls import call, setting
 from .messages import Message, ended, message_of
 from .objects import Done, Object

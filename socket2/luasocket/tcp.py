@@ -9,9 +9,9 @@ from typing import Any
 
 from pollers import Busy, Operation, operation
 
-from ..addr import Address
-from ..sockets import make, place_of
-from ..tcp import TCP as Connection
+from ..sockets.address import Address
+from ..sockets.socket import make, place_of
+from ..sockets.tcp import TCP as Connection
 from . import options
 from .addresses import Asked, look_up, queries
 from .calls import call

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from pollers import STREAK_MAX, Operation, operation
 
-from ..scheduler import current_scheduler
-from ..waiting import sleep, timeout
+from ..threads.scheduler import current_scheduler
+from ..threads.sleeping import sleep, timeout
 
 T = TypeVar("T")
 

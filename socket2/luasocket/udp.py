@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pollers
 from pollers import Operation
 
-from ..addr import Address
-from ..sockets import make, place_of
-from ..udp import UDP as Datagrams
+from ..sockets.address import Address
+from ..sockets.socket import make, place_of
+from ..sockets.udp import UDP as Datagrams
 from . import options
 from .addresses import Asked, check_place, literal, look_up, queries
 from .calls import call

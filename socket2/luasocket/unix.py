@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pollers import Operation
 
-from ..addr import Address, Query
-from ..sockets import make, place_of
-from ..tcp import TCP as Connection
-from ..udp import UDP as Datagrams
+from ..sockets.address import Address, Query
+from ..sockets.socket import make, place_of
+from ..sockets.tcp import TCP as Connection
+from ..sockets.udp import UDP as Datagrams
 from . import options
 from .calls import call
 from .datagrams import DatagramObject, Sent, size_of

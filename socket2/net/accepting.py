@@ -12,14 +12,14 @@ from typing import Any, Self
 
 from pollers import Closed, operation
 
-from ..locking import lock
-from ..loop import newthread
-from ..scheduler import current_scheduler
-from ..tcp import TCP
-from ..thread import Thread, over_at_once
-from ..timers import Timer, duration
-from ..waiting import sleep
-from ..waits import Wait
+from ..sockets.tcp import TCP
+from ..threads.lock import lock
+from ..threads.loop import newthread
+from ..threads.scheduler import current_scheduler
+from ..threads.sleeping import sleep
+from ..threads.thread import Thread, over_at_once
+from ..threads.timers import Timer, duration
+from ..threads.wait import Wait
 from .arguments import checked_count
 from .emitter import Emitter
 from .endpoints import family_of, host_of, port_of

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ..locking import lock
-from ..waits import Wait
+from ..threads.lock import lock
+from ..threads.wait import Wait
 from .connection import Connection
 from .failures import failure
 

@@ -18,9 +18,9 @@ from typing import Any, Self
 
 from pollers import NOSIGNAL, Closed, Handle, end_of_stream, operation, receive_descriptors, send_descriptors
 
-from ..loop import newthread
-from ..tcp import TCP
-from ..waits import Wait
+from ..sockets.tcp import TCP
+from ..threads.loop import newthread
+from ..threads.wait import Wait
 from .emitter import Emitter
 from .endpoints import socket_of, taken_over
 from .failures import failure, told

@@ -13,7 +13,7 @@ from typing import Any
 
 from pollers import operation
 
-from ..tcp import tcp
+from ..sockets.tcp import tcp
 from .channel import Channel
 from .failures import failure
 from .listening import Listener, open_listener, use_primary

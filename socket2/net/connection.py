@@ -12,10 +12,10 @@ from typing import Any, Self
 
 from pollers import Closed, Handle
 
-from ..locking import lock
-from ..scheduler import current_scheduler
-from ..tcp import TCP
-from ..timers import Timer
+from ..sockets.tcp import TCP
+from ..threads.lock import lock
+from ..threads.scheduler import current_scheduler
+from ..threads.timers import Timer
 from .emitter import Emitter
 from .failures import RangeError, told
 

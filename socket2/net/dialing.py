@@ -12,12 +12,12 @@ from typing import Any
 
 from pollers import operation
 
-from ..addr import Address, Query, addr
-from ..coroutines import awaiting, is_coroutine
-from ..eyeballs import DELAY_S, connect_to_first
-from ..tcp import TCP, tcp
-from ..udp import unix
-from ..waits import Wait
+from ..sockets.address import Address, Query, addr
+from ..sockets.eyeballs import DELAY_S, connect_to_first
+from ..sockets.tcp import TCP, tcp
+from ..sockets.udp import unix
+from ..threads.coroutines import awaiting, is_coroutine
+from ..threads.wait import Wait
 from .arguments import checked_port
 from .failures import AggregateError, RangeError, checked_path, described, failure, lookup_failure, path_failure, told
 from .ip import BlockList, block_list_of, is_blocked, isIP

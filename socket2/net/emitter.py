@@ -15,11 +15,11 @@ from pyee.base import EventEmitter
 import pollers
 from pollers import operation
 
-from ..coroutines import awaiting, is_coroutine
-from ..locking import lock
-from ..loop import newthread
-from ..scheduler import current_scheduler
-from ..waits import Wait
+from ..threads.coroutines import awaiting, is_coroutine
+from ..threads.lock import lock
+from ..threads.loop import newthread
+from ..threads.scheduler import current_scheduler
+from ..threads.wait import Wait
 
 F = TypeVar("F", bound=Callable[..., Any])
 

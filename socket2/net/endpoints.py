@@ -8,7 +8,7 @@ import socket
 import struct
 from typing import Any
 
-from ..tcp import TCP, tcp
+from ..sockets.tcp import TCP, tcp
 from .failures import described, told
 from .ip import family_name
 

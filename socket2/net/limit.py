@@ -6,7 +6,7 @@ slow. It only ends a connection that is written to on and on while what was writ
 
 from __future__ import annotations
 
-from ..locking import lock
+from ..threads.lock import lock
 from .arguments import checked_count
 from .callbacks import Callbacks
 

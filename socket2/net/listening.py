@@ -15,9 +15,9 @@ from typing import Any
 
 from pollers import Operation, operation
 
-from ..addr import addr
-from ..tcp import TCP, tcp
-from ..udp import unix
+from ..sockets.address import addr
+from ..sockets.tcp import TCP, tcp
+from ..sockets.udp import unix
 from .arguments import checked_port
 from .endpoints import text_of
 from .failures import RangeError, checked_path, described, failure, lookup_failure, path_failure, told

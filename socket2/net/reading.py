@@ -12,9 +12,9 @@ from typing import Any, Self, TypeVar
 
 from pollers import Closed, Handle, operation
 
-from ..locking import lock
-from ..loop import newthread
-from ..waits import Wait
+from ..threads.lock import lock
+from ..threads.loop import newthread
+from ..threads.wait import Wait
 from .encodings import Decoder, decoder
 from .failures import described
 from .piping import Destination, Pipe

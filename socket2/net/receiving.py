@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from pollers import Closed, operation
 
-from ..locking import lock
-from ..thread import over_at_once
-from ..waits import Wait, alike
+from ..threads.lock import lock
+from ..threads.thread import over_at_once
+from ..threads.wait import Wait, alike
 from .connection import Connection
 
 CHUNK = 65536

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pollers import Closed, operation
 
-from ..locking import lock
-from ..loop import newthread
-from ..thread import over_at_once
+from ..threads.lock import lock
+from ..threads.loop import newthread
+from ..threads.thread import over_at_once
 from .abort import on_abort
 from .accepting import Accepting
 from .arguments import SERVER_OPTIONS, listen_arguments, options_of

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pollers import Handle
 
-from ..locking import lock
-from ..loop import newthread
-from ..tcp import TCP
-from ..thread import Thread
+from ..sockets.tcp import TCP
+from ..threads.lock import lock
+from ..threads.loop import newthread
+from ..threads.thread import Thread
 from .abort import AbortError, AbortSignal, on_abort
 from .arguments import (
     CONNECT_OPTIONS,

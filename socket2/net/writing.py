@@ -13,11 +13,11 @@ from typing import Any, Self
 
 from pollers import NOSIGNAL, Closed, Handle, operation
 
-from ..locking import lock
-from ..loop import newthread
-from ..tcp import TCP
-from ..thread import over_at_once
-from ..waits import Wait
+from ..sockets.tcp import TCP
+from ..threads.lock import lock
+from ..threads.loop import newthread
+from ..threads.thread import over_at_once
+from ..threads.wait import Wait
 from .callbacks import Callback
 from .encodings import bytes_of
 from .failures import described, told

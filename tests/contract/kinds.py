@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pollers
-from pollers.kqueue import Kqueue
-from pollers.select import Select
+from pollers.readiness.kqueue import Kqueue
+from pollers.readiness.select import Select
 
 Factory = Callable[[], Any]
 
@@ -49,7 +49,7 @@ def names() -> list[tuple[str, str]]:
 def make(kind: str, *, checked: bool = False) -> pollers.Poller:
     poller: pollers.Poller = (_KINDS | _FAULTY)[kind]()
     if checked:
-        from pollers.checking import Checked
+        from pollers.checked.checking import Checked
 
         return Checked(poller)
     return poller

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import socket2
-from socket2 import thread
+from socket2.threads import thread
 
 from .alike.stage import Stage
 from .peers import LIMIT_S, needs

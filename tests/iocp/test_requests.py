@@ -20,10 +20,11 @@ import pytest
 
 import pollers
 import socket2
-from pollers import STREAK_MAX, Cancelled, Exhausted, winsock
-from pollers.iocp import Iocp
-from pollers.overlapped import Accept
-from pollers.winsock import STATUS_PENDING
+from pollers import STREAK_MAX, Cancelled, Exhausted
+from pollers.windows import winsock
+from pollers.windows.iocp import Iocp
+from pollers.windows.overlapped import Accept
+from pollers.windows.winsock import STATUS_PENDING
 from tests.contract.driver import Driver, does, tcp_pair
 from tests.interop.peers import LIMIT_S
 
@@ -86,7 +87,7 @@ def test_no_socket_to_accept_into(driver: Driver) -> None:
     listener, address = driver.listener()
     with socket.create_connection(address) as client:
         refused = OSError(errno.EMFILE, "too many")
-        with mock.patch("pollers.overlapped.Fresh", side_effect=refused), pytest.raises(Exhausted):
+        with mock.patch("pollers.windows.overlapped.Fresh", side_effect=refused), pytest.raises(Exhausted):
             driver.run(does(listener.accept()))
         handle, peer = driver.run(does(listener.accept()))
         assert peer == client.getsockname()
@@ -304,7 +305,7 @@ def test_shutdown_waits_for_every_packet() -> None:
 
 
 def test_a_poller_that_is_dropped_lets_go_of_nothing_that_is_in_flight() -> None:
-    from pollers import iocp
+    from pollers.windows import iocp
 
     before = len(iocp._unreturned)
     poller = Iocp()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pollers.kqueue import Kqueue
+from pollers.readiness.kqueue import Kqueue
 from tests.contract.driver import Driver
 
 from . import asked

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pollers.kqueue import SO_NOSIGPIPE
+from pollers.readiness.kqueue import SO_NOSIGPIPE
 from tests.kqueue_sim.abi import ABI, WIDTHS
 
 TARGETS = {

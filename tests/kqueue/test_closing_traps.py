@@ -11,7 +11,7 @@ import time
 import pytest
 
 from pollers import Closed
-from pollers.kqueue import Kqueue
+from pollers.readiness.kqueue import Kqueue
 from tests.contract.driver import Driver, does
 from tests.interop.peers import LIMIT_S, ROOT
 
@@ -131,7 +131,7 @@ def take_the_number():
 if {early}:
     os.register_at_fork(after_in_child=lambda: take_the_number())
 
-from pollers.kqueue import Kqueue
+from pollers.readiness.kqueue import Kqueue
 
 poller = Kqueue(simulator(faults=Faults(closed_by_fork={closed_by_fork})))
 number = poller.fileno()

@@ -8,8 +8,8 @@ import pytest
 
 import pollers
 import socket2
-from pollers.kqueue import Kqueue
-from socket2.scheduler import current_scheduler
+from pollers.readiness.kqueue import Kqueue
+from socket2.threads.scheduler import current_scheduler
 
 from .asked import Kernel
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pollers import Closed
-from pollers.kqueue import EVENTS_MAX, SO_NOSIGPIPE, Kqueue
+from pollers.readiness.kqueue import EVENTS_MAX, SO_NOSIGPIPE, Kqueue
 from tests.contract.driver import Driver, Task, does, tcp_pair
 from tests.kqueue_sim import Faults, simulator
 from tests.kqueue_sim.abi import IN_SELECT, name_in_select
@@ -411,6 +411,6 @@ def test_no_sigpipe_where_it_is_an_option_of_the_socket(
             if refuses:
                 raise OSError(errno.EINVAL, "Invalid argument")
 
-    monkeypatch.setattr("pollers.kqueue.sys", SimpleNamespace(platform="darwin"))
+    monkeypatch.setattr("pollers.readiness.kqueue.sys", SimpleNamespace(platform="darwin"))
     driver.attach(Sock())
     assert set_ == [(socket.SOL_SOCKET, SO_NOSIGPIPE, 1)]

@@ -15,7 +15,7 @@ import socket2
 from pollers import CHECKING
 from socket2 import luasocket
 from socket2.luasocket.messages import message_of, system_message
-from socket2.scheduler import current_scheduler
+from socket2.threads.scheduler import current_scheduler
 
 from ..interop.peers import LIMIT_S, ROOT
 

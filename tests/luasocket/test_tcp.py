@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import socket2
-from socket2 import luasocket, osthreads
+from socket2 import luasocket
+from socket2.threads import osthreads
 
 from ..interop.peers import LIMIT_S, refusing_port, swallowing
 from ..machine import has_ipv6, needs_ipv6

@@ -18,9 +18,9 @@ from typing import Any
 import pollers
 import socket2
 from pollers import Cancelled
-from socket2 import thread
-from socket2.member import current_member
-from socket2.native import in_c
+from socket2.threads import thread
+from socket2.threads.member import current_member
+from socket2.threads.native import in_c
 from tests.contract.driver import Driver, does
 
 OPERATIONS_PER_ROUND = 20

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from socket2 import thread
+from socket2.threads import thread
 
 
 @pytest.fixture(autouse=True)

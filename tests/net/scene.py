@@ -8,7 +8,7 @@ from typing import Any
 import socket2
 from socket2 import net
 from socket2.net import Server, Socket
-from socket2.scheduler import current_scheduler
+from socket2.threads.scheduler import current_scheduler
 
 from ..interop.peers import LIMIT_S
 

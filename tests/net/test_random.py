@@ -11,7 +11,7 @@ import pytest
 import socket2
 from socket2 import net
 from socket2.net import Server, Socket
-from socket2.scheduler import current_scheduler
+from socket2.threads.scheduler import current_scheduler
 
 from ..interop.peers import LIMIT_S
 from .scene import ignore, port_of

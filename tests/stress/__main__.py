@@ -14,7 +14,7 @@ import time
 import warnings
 
 import pollers
-from socket2.scheduler import schedulers
+from socket2.threads.scheduler import schedulers
 
 from .program import HOWS, WHATS, Program, Run
 

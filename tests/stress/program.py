@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import socket2
-from socket2 import osthreads
-from socket2 import thread as thread_module
-from socket2.member import current_member
-from socket2.thread import local
+from socket2.threads import osthreads
+from socket2.threads import thread as thread_module
+from socket2.threads.member import current_member
+from socket2.threads.scheduler import local
 
 from .ledger import Ledger, Steps
 from .servers import Servers

@@ -15,7 +15,7 @@ from typing import Any
 
 import socket2
 from socket2 import Cancelled, Thread
-from socket2 import thread as thread_module
+from socket2.threads import thread as thread_module
 
 from .ledger import Ledger, Steps
 from .worker import A_MOMENT_S, Meant, outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from ...thread import over_at_once
+from ...threads.thread import over_at_once
 from ..calls import call, outcome
 from .sink import Pushed, Sink
 from .source import Source

@@ -1,0 +1,108 @@
+"""Operations that know where they were made, and say so when nobody ever takes their first step.
+
+A forgotten `yield from` is silent in Python, or, where the result is unpacked, an error about something else. Used only
+when checking is on: it costs an object and a look at the stack.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import sys
+import warnings
+from collections.abc import Callable, Generator
+from types import FrameType
+from typing import Any, ParamSpec, TypeVar
+
+from ..operation import Operation
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_OURS = ("pollers", "socket2")
+
+# What an expression that takes a result apart does with an operation in its place, in CPython's instructions.
+_TAKES_APART = {"CALL_FUNCTION_EX", "FOR_ITER", "LIST_EXTEND", "UNPACK_EX", "UNPACK_SEQUENCE"}
+
+_dropping = False
+
+
+def place() -> str:
+    """Return 'file:line' of the innermost caller that is neither this package nor socket2."""
+    return name_and_place()[1]
+
+
+def name_and_place() -> tuple[str, str]:
+    """Return the name of the function of ours that the innermost stranger has called, and the place of the call."""
+    frame = sys._getframe(1)
+    name = ""
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).split(".")[0] in _OURS:
+        name = frame.f_code.co_name
+        frame = frame.f_back
+    return name, f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+class Watched:
+    """Stands before an operation; `yield from` and `await` take it as they take the operation."""
+
+    def __init__(self, inner: Any, name: str, made_at: str) -> None:
+        self._inner = inner
+        self._started = False
+        self.name = name
+        self.made_at = made_at
+
+    def __iter__(self) -> Generator[Any, None, Any]:
+        begun, self._started = self._started, True
+        if _takes_apart(sys._getframe(1)):
+            if not begun:
+                self._drop()
+            missing = "is a `yield from` or an `await` missing?"
+            raise TypeError(f"{self.name} made at {self.made_at} is taken apart, not awaited: {missing}")
+        if self._inner is None:
+            raise RuntimeError(f"{self.name} made at {self.made_at} was dropped")
+        return (yield from self._inner)  # which refuses to be awaited twice
+
+    __await__ = __iter__
+
+    def close(self) -> None:
+        """Drop it on purpose."""
+        self._started = True
+        self._drop()
+
+    def _drop(self) -> None:
+        """Drop what is inside, which was not awaited either: that is not worth a report of its own."""
+        global _dropping
+        outermost, _dropping = not _dropping, True
+        try:
+            inner, self._inner = self._inner, None
+            if inner is not None:
+                inner.close()
+            del inner  # since Python 3.13 that, and not close(), is the end of what a generator has been given
+        finally:
+            _dropping = not outermost
+
+    def __del__(self) -> None:
+        if not self._started and not _dropping:
+            self._drop()
+            warnings.warn(
+                f"{self.name} made at {self.made_at} was never awaited: is a `yield from` or an `await` missing?",
+                RuntimeWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+
+def _takes_apart(frame: FrameType) -> bool:
+    """Whether the frame unpacks what it has, or iterates over it: `data, sender = sock.recvfrom(10)`."""
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] in _TAKES_APART
+
+
+def watched(make: Callable[P, Operation[T]]) -> Callable[P, Operation[T]]:
+    """Wrap a function that makes operations so that it makes watched ones."""
+
+    @functools.wraps(make)
+    def made(*args: P.args, **kwargs: P.kwargs) -> Operation[T]:
+        name, made_at = name_and_place()
+        return Watched(make(*args, **kwargs), make.__name__ if name == "made" else name, made_at)
+
+    return made

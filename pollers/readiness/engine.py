@@ -1,0 +1,264 @@
+"""The loop of every poller that reports readiness: wait for edges, try again what is parked, return what has finished.
+
+A back end arms, disowns and waits, and knows nothing else. Edges come as (descriptor, bits); the descriptor leads to a
+handle by a table of this object, so all who share the object share the table. Wake-ups and signals come through a
+socket pair, since signal.set_wakeup_fd writes single bytes, which an eventfd refuses.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+from ..operation import FINISHED, FORKED, PARKED, Address, Closed, Stats
+from ..unique import Unique
+from . import closing
+from .attempts import DRAINS
+from .handle import READABLE, WRITABLE, Direction, Handle
+
+# No back end is asked to wait longer than this at a time: some refuse, and poll() may return early.
+WAIT_MAX_S = 86400.0
+
+
+class Engine(Unique):
+    """A poller over a back end: subclasses say how to arm, to forget and to wait."""
+
+    name = ""
+    handle_class: type[Handle] = Handle
+    misses_what_is_armed_meanwhile = False  # what is armed while it waits, it sees at its next wait
+
+    def __init__(self) -> None:
+        self.streak = 0
+        self.kept: dict[Handle, list[tuple[Handle, Address]]] = {}  # accepted, and taken by nobody yet
+        self._handles: dict[int, Handle] = {}
+        self._finished: list[Any] = []
+        self._unread: list[tuple[int, int]] = []
+        self._waiting = False
+        self._woken = False
+        self._shut = False
+        self._forked = False
+        self._pid = os.getpid()
+        self._polls = self._events = self._wakeups = 0
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._wake_receiver.setblocking(False)
+        self._wake_sender.setblocking(False)
+        # An OS thread may end without a word, and its poller with it: no reason for a ResourceWarning.
+        self._close_wakers = weakref.finalize(self, _close_all, self._wake_receiver, self._wake_sender)
+        _engines.add(self)
+
+    # What a back end does.
+
+    def arm(self, handle: Handle, bit: int) -> None:
+        """Report `bit` of this handle from now on, at once if it is true already. OSError ends the operation."""
+        raise NotImplementedError
+
+    def disown(self, fd: int) -> None:
+        """Stop reporting `fd`, which was armed and is still open."""
+        raise NotImplementedError
+
+    def wait(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
+        """Return edges as (descriptor, bits); [] after `timeout_s` or sooner."""
+        raise NotImplementedError
+
+    def rouse(self) -> None:
+        """Make wait() return, from any OS thread or signal handler."""
+        self._wake_sender.send(b"\0")
+
+    def fileno(self) -> int:
+        raise OSError(f"the {self.name} poller has no descriptor")
+
+    def release(self) -> None:
+        """Free the kernel's object."""
+
+    # What pollers are to others.
+
+    def attach(self, sock: socket.socket, /) -> Handle:
+        inet = sock.family in (socket.AF_INET, socket.AF_INET6)
+        return self.admit(sock, inet and sock.type == socket.SOCK_STREAM and sock.proto in (0, socket.IPPROTO_TCP))
+
+    def admit(self, sock: socket.socket, drains: bool) -> Handle:
+        """Attach a socket of which it is known whether a short receive empties it (true of TCP alone)."""
+        self._check()
+        if sock.fileno() < 0:
+            raise Closed()
+        stale = self._handles.get(sock.fileno())
+        if stale is not None:
+            if stale.sock is sock:
+                raise ValueError(f"fd {sock.fileno()} is attached already")
+            # Somebody else has closed that one's descriptor, or taken it over: it is for this socket to close.
+            stale.sock.detach()  # first: whatever a signal handler raises, it has no claim to the number any more
+            closing.close_all(stale.leave()[1:])
+        sock.setblocking(False)
+        handle = self.handle_class(self, sock, drains)
+        self._handles[handle.fd] = handle
+        return handle
+
+    def poll(self, timeout_s: float | None = None, limit: int = 256, /) -> list[Any]:
+        if self._shut or self._forked:
+            self._check()
+        self._polls += 1
+        return self._digest(self._unread or self._await(timeout_s, limit))
+
+    def _await(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
+        # The flag goes up before the others are looked at: whoever wakes us later sees it and writes.
+        self._waiting = True
+        if self._woken or self._finished:
+            timeout_s = 0
+        elif timeout_s is None or timeout_s > WAIT_MAX_S:
+            timeout_s = WAIT_MAX_S
+        try:
+            return self.wait(timeout_s, limit)
+        finally:
+            self._waiting = self._woken = False
+
+    def _digest(self, events: list[tuple[int, int]]) -> list[Any]:
+        """Try again what the events are about; return whose operations this, or whatever came before, has ended."""
+        self._events += len(events)
+        try:
+            self._dispatch(events)
+        except BaseException:
+            # A signal handler raised. Edges come once: keep them, trying again twice does no harm.
+            self._unread = events
+            raise
+        if self._unread:
+            self._unread = []
+        return self._take_finished()
+
+    def _take_finished(self) -> list[Any]:
+        finished = self._finished
+        if not finished:
+            return []
+        self._finished = []
+        # One may have been dropped since it ended: then there is nobody to tell.
+        return [waiter for side in finished if (waiter := side.waiter) is not None]
+
+    def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
+        handles = self._handles
+        finished = self._finished
+        for fd, bits in events:
+            handle = handles.get(fd)
+            if handle is None:
+                if fd == self._wake_receiver.fileno():
+                    self._drain_wakeups()
+                continue
+            if bits != READABLE:
+                if bits & ~(READABLE | WRITABLE):
+                    handle.armed &= ~DRAINS  # the end may be queued behind the data, and no second edge will tell
+                if handle.writing.try_again():
+                    finished.append(handle.writing)
+                if bits == WRITABLE:
+                    continue
+            # The same for reading, without the call: this is the one place that every request comes through.
+            side = handle.reading
+            side.ready = True
+            if side.state == PARKED:
+                try:
+                    side.value = side.attempt(handle, side.value)  # type: ignore[misc]
+                except BlockingIOError:
+                    side.ready = False
+                except Exception as error:
+                    side.fail(error)
+                    finished.append(side)
+                else:
+                    side.state = FINISHED
+                    finished.append(side)
+
+    def wakeup(self) -> None:
+        if self._shut or self._forked:
+            self._check()
+        if not self._woken:
+            self._woken = True
+            if self._waiting:
+                self._wakeups += 1
+                try:
+                    self.rouse()
+                except OSError:
+                    pass  # full of wake-ups that were not read yet, or shut down by another OS thread just now
+
+    def wakeup_fileno(self) -> int:
+        return self._wake_sender.fileno()
+
+    def finish(self, direction: Direction) -> None:
+        """poll() will return who waits for `direction` next, as if an event had ended it."""
+        self._finished.append(direction)
+        self.wakeup()
+
+    def forget(self, handle: Handle) -> None:
+        """Stop reporting a handle that is about to be closed. In a forked child the registration is the parent's."""
+        if self._handles.get(handle.fd) is handle:
+            del self._handles[handle.fd]
+            if handle.armed & (READABLE | WRITABLE) and not self._forked:
+                self.disown(handle.fd)
+
+    def share(self) -> None:
+        from .sharing import SharedEngine, shared_kind
+
+        self._check()
+        if not isinstance(self, SharedEngine):
+            self.__class__ = shared_kind(type(self))
+            self.begin_sharing()  # type: ignore[attr-defined]
+
+    def stats(self) -> Stats:
+        sides = [side for handle in list(self._handles.values()) for side in (handle.reading, handle.writing)]
+        parked = sum(side.state == PARKED for side in sides)
+        return Stats(len(self._handles), parked, self._polls, self._events, self._wakeups)
+
+    def shutdown(self) -> list[Any]:
+        if not self._shut:
+            self.close_handles()
+            self._shut = True
+            self._close_wakers()
+            self.release()
+        return self._take_finished()
+
+    def close_handles(self) -> None:
+        for handle in list(self._handles.values()):
+            handle.close()
+
+    def forked_message(self) -> str:
+        return (
+            f"this {self.name} poller was made in process {self._pid}; after a fork, use it there, "
+            "or make a new poller and new sockets here"
+        )
+
+    def after_fork_in_child(self) -> None:
+        self._forked = True
+        for handle in self._handles.values():
+            handle.reading.state |= FORKED
+            handle.writing.state |= FORKED
+
+    def _check(self) -> None:
+        if self._forked:
+            raise RuntimeError(self.forked_message())
+        if self._shut:
+            raise RuntimeError(f"this {self.name} poller has been shut down")
+
+    def _drain_wakeups(self) -> None:
+        try:
+            while len(self._wake_receiver.recv(4096)) == 4096:
+                pass
+        except BlockingIOError:
+            pass
+
+    def __repr__(self) -> str:
+        return f"<{self.name} poller, {len(self._handles)} handles>"
+
+
+def _close_all(*socks: socket.socket) -> None:
+    for sock in socks:
+        sock.close()
+
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for engine in list(_engines):
+        engine.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,136 @@
+"""The reference poller, for any system: poll(2), or select(2) where there is none.
+
+Both are level-triggered: a descriptor that is ready is reported again and again. The engine wants edges, so what has
+been reported is taken out of the set, and put back before the next wait if an operation is still parked on it.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import select
+
+from ..locking import lock
+from .engine import Engine
+from .handle import READABLE, WRITABLE, Handle
+
+_BOTH = READABLE | WRITABLE
+
+# FD_SETSIZE. It limits the number of a descriptor; on Windows it limits how many there are.
+_DESCRIPTORS_MAX = 1024 if os.name != "nt" else 512
+
+
+class Select(Engine):
+    """poll(2), or select(2) with its limit on descriptors where the system has no poll(2)."""
+
+    name = "select"
+    misses_what_is_armed_meanwhile = True
+
+    def __init__(self, *, use_poll: bool = hasattr(select, "poll")) -> None:
+        self._set = _PollSet() if use_poll else _SelectSet()
+        self._reported: list[int] = []
+        super().__init__()
+        self._set.watch(self._wake_receiver.fileno(), READABLE)
+
+    def arm(self, handle: Handle, bit: int) -> None:
+        self._set.watch(handle.fd, handle.armed & _BOTH | bit)
+
+    def disown(self, fd: int) -> None:
+        self._set.watch(fd, 0)
+
+    def wait(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
+        with lock:
+            for fd in self._reported:
+                handle = self._handles.get(fd)
+                if handle is not None:
+                    self._put_back(handle)
+        events = self._set.wait(timeout_s)[:limit]
+        with lock:
+            self._reported = [fd for fd, _ in events]
+            for fd in self._reported:
+                handle = self._handles.get(fd)
+                if handle is not None:
+                    handle.armed &= ~_BOTH
+                    self._set.watch(fd, 0)
+        return events
+
+    def _put_back(self, handle: Handle) -> None:
+        wanted = handle.armed
+        for side in (handle.reading, handle.writing):
+            if side.parked:
+                wanted |= side.bit
+        if wanted != handle.armed:
+            self._set.watch(handle.fd, wanted & _BOTH)
+            handle.armed = wanted
+
+
+class _PollSet:
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._hang_up = getattr(select, "POLLRDHUP", 0)
+
+    def watch(self, fd: int, bits: int) -> None:
+        if not bits:
+            try:
+                self._poll.unregister(fd)
+            except KeyError:
+                pass
+            return
+        # A hang-up is the reader's business: it stays true, and a writer that waits would be woken by it for ever.
+        mask = select.POLLIN | select.POLLPRI | self._hang_up if bits & READABLE else 0
+        self._poll.register(fd, mask | (select.POLLOUT if bits & WRITABLE else 0))
+
+    def wait(self, timeout_s: float | None) -> list[tuple[int, int]]:
+        timeout_ms = None if timeout_s is None else math.ceil(timeout_s * 1000)
+        return [(fd, _bits(mask)) for fd, mask in self._poll.poll(timeout_ms)]
+
+
+def _bits(mask: int) -> int:
+    bits = READABLE * bool(mask & select.POLLIN) | WRITABLE * bool(mask & select.POLLOUT)
+    return bits | (0x2000 if mask & ~(select.POLLIN | select.POLLOUT) else 0)
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        select.select([fd], [], [], 0)
+    except OSError:
+        return False
+    return True
+
+
+class _SelectSet:
+    def __init__(self) -> None:
+        self._bits: dict[int, int] = {}
+        self._changes = 0
+
+    def watch(self, fd: int, bits: int) -> None:
+        self._changes += 1
+        if not bits:
+            self._bits.pop(fd, None)
+        elif (fd if os.name != "nt" else len(self._bits | {fd: 0}) - 1) >= _DESCRIPTORS_MAX:
+            raise OSError(errno.EMFILE, f"select(2) takes no descriptor over {_DESCRIPTORS_MAX - 1}")
+        else:
+            self._bits[fd] = bits
+
+    def wait(self, timeout_s: float | None) -> list[tuple[int, int]]:
+        changes, watched = self._changes, list(self._bits.items())
+        readers = [fd for fd, bits in watched if bits & READABLE]
+        writers = [fd for fd, bits in watched if bits & WRITABLE]
+        # Winsock reports a refused connect as an exception only.
+        try:
+            readable, writable, failed = select.select(readers, writers, writers, timeout_s)
+        except OSError as error:
+            if error.errno not in (errno.EBADF, errno.ENOTSOCK):
+                raise
+            closed = [fd for fd, _ in watched if not _is_open(fd)]
+            if not closed and self._changes == changes:
+                raise
+            # By somebody who does not own it: its operations find out. Or, in another OS thread, by its owner.
+            return [(fd, READABLE | WRITABLE) for fd in closed]
+        found = dict.fromkeys(readable, READABLE)
+        for fd in writable:
+            found[fd] = found.get(fd, 0) | WRITABLE
+        for fd in failed:
+            found[fd] = found.get(fd, 0) | WRITABLE
+        return list(found.items())

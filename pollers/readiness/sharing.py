@@ -1,0 +1,157 @@
+"""What changes in a poller that reports readiness when several OS threads use it: the lock.
+
+Each step of an operation, and whatever else changes a handle, is made under the lock. Attempts do not wait, so
+it is never held for long; the wait for events is made without it. So a socket is not closed, nor its descriptor given
+to another, in the middle of an attempt. An event between an attempt and the park() that follows is found by park().
+share() turns the poller and its handles into these kinds: who does not share pays for no lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from ..locking import lock
+from ..operation import OFFERED, PARKED, Operation
+from .engine import Engine
+from .handle import Direction, Handle
+
+if TYPE_CHECKING:
+    import socket
+
+    from _typeshed import ReadableBuffer
+
+    from ..operation import Address
+
+
+def _locked(steps: Any) -> Generator[Any, Any, Any]:
+    """Make each step of an operation under the lock."""
+    step, argument = steps.send, None
+    while True:
+        with lock:
+            try:
+                direction = step(argument)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                del argument  # an error has this frame in its traceback
+        step, argument = steps.send, None
+        try:
+            yield direction
+        except BaseException as error:
+            step, argument = steps.throw, error
+
+
+class _SharedDirection(Direction):
+    __slots__ = ()
+
+    def operate(self, attempt: Any, value: Any, owner: object) -> Any:
+        return _locked(super().operate(attempt, value, owner))
+
+    def park(self, waiter: Any, /) -> bool:
+        with lock:
+            if self.state == OFFERED and self.ready:  # an event has come since the attempt
+                self.state = PARKED
+                if self.try_again():
+                    return True
+                self.state = OFFERED
+            return super().park(waiter)
+
+    def cancel(self, error: BaseException, /) -> bool:
+        with lock:
+            return super().cancel(error)
+
+
+class _SharedHandle(Handle):
+    """A socket that several OS threads use."""
+
+    __slots__ = ()
+
+    def _sendall(self, data: ReadableBuffer, owner: object) -> Generator[Any, None, None]:
+        return _locked(super()._sendall(data, owner))
+
+    def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
+        with lock:
+            return super().connect(address, owner)
+
+    def leave(self) -> list[Handle]:
+        with lock:
+            return super().leave()
+
+
+class _Count(threading.local):
+    value = 0
+
+
+class SharedEngine(Engine):
+    """A mixin for back ends. poll() is called by one OS thread at a time, the rest from any."""
+
+    @property
+    def streak(self) -> int:
+        return self._streak.value
+
+    @streak.setter
+    def streak(self, value: int) -> None:
+        self._streak.value = value
+
+    def begin_sharing(self) -> None:
+        """The rest of what share() does: `self` has become one of this class."""
+        self._streak = _Count()  # each OS thread runs one waiter at a time
+        reading, writing = self.handle_class.directions
+        for handle in self._handles.values():
+            handle.__class__ = self.handle_class
+            handle.reading.__class__ = reading
+            handle.writing.__class__ = writing
+
+    def arm(self, handle: Handle, bit: int) -> None:
+        super().arm(handle, bit)
+        if self.misses_what_is_armed_meanwhile:
+            self.wakeup()
+
+    def admit(self, sock: socket.socket, drains: bool) -> Handle:
+        handle = None
+        try:
+            with lock:
+                handle = super().admit(sock, drains)
+        except BaseException:
+            if handle is not None:  # a signal handler raised: nobody would ever close it
+                handle.leave()
+            raise
+        return handle
+
+    def wakeup(self) -> None:
+        with lock:
+            super().wakeup()
+
+    def shutdown(self) -> list[Any]:
+        self.close_handles()
+        with lock:
+            return super().shutdown()
+
+    def _await(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
+        with lock:
+            self._waiting = True
+            if self._woken or self._finished:
+                timeout_s = 0
+        return super()._await(timeout_s, limit)
+
+    def _digest(self, events: list[tuple[int, int]]) -> list[Any]:
+        with lock:
+            return super()._digest(events)
+
+
+_kinds: dict[type[Engine], type[Engine]] = {}
+
+
+def shared_kind(kind: type[Engine]) -> type[Engine]:
+    """Return the class that an engine of class `kind` becomes."""
+    if kind not in _kinds:
+        directions = tuple(_mixed(_SharedDirection, side) for side in kind.handle_class.directions)
+        handle_class = _mixed(_SharedHandle, kind.handle_class, directions=directions)
+        _kinds[kind] = type(f"Shared{kind.__name__}", (SharedEngine, kind), {"handle_class": handle_class})
+    return _kinds[kind]
+
+
+def _mixed(mixin: type, kind: type, **attributes: Any) -> Any:
+    return type(f"Shared{kind.__name__}", (mixin, kind), {"__slots__": ()} | attributes)

@@ -1,0 +1,267 @@
+"""The Windows poller: overlapped calls on an I/O completion port.
+
+A socket is associated with the port when an operation on it first has to wait, and stays so: Windows lets go of one
+only where it has FileReplaceCompletionInformation. A packet is known by the address of its OVERLAPPED, never by the
+socket, so nothing that was in flight at a close reaches a successor with the same number. No OVERLAPPED, and nothing
+that it points to, is freed before its packet has come.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import time
+import weakref
+from typing import Any
+
+from ..locking import lock
+from ..operation import CLOSED, FINISHED, FORKED, PARKED
+from ..readiness import attempts
+from ..readiness import handle as readiness
+from ..readiness.engine import Engine
+from ..readiness.handle import READABLE, WRITABLE
+from ..readiness.sharing import SharedEngine
+from . import winsock
+from .overlapped import Accept, Receive, Request, Room, is_listening
+from .winhandles import REQUESTS, IocpHandle, accept
+from .winsock import ffi
+
+_PACKETS_MAX = 256
+_ACCEPTS_IN_FLIGHT = 4
+_DRAIN_S = 5.0
+_ASK_AGAIN_S = 0.02
+_SOON_S = 0.1
+
+
+class Iocp(Engine):
+    """An I/O completion port. `fileno()` is its handle."""
+
+    name = "iocp"
+    handle_class = IocpHandle
+
+    def __init__(self) -> None:
+        self._port = winsock.create_port()
+        self._requests: dict[int, Request] = {}
+        self._memory: dict[int, list[Any]] = {}  # of the requests: it may have to outlive this object
+        self._close_port = weakref.finalize(self, _close_port, self._port, self._memory)
+        self._packets = ffi.new("OVERLAPPED_ENTRY[]", _PACKETS_MAX)
+        self._packets_count = ffi.new("DWORD *")
+        self._packets_seen = 0
+        self._at_once: list[Request] = []
+        self._asked: set[Request] = set()  # to end
+        self._edges: list[tuple[int, int]] = []
+        self._reported: list[IocpHandle] = []
+        super().__init__()
+        self._waker = IocpHandle(self, self._wake_receiver, True)
+
+    # What the engine asks for.
+
+    def arm(self, handle: readiness.Handle, bit: int) -> None:
+        assert isinstance(handle, IocpHandle)
+        if not handle.associated:
+            self._associate(handle)
+        if bit == WRITABLE:
+            writing = handle.writing
+            kind = REQUESTS.get(writing.attempt, Room) if handle.is_stream else Room
+            writing.request = self._start(kind(handle, writing))
+        elif handle.reading.attempt in (accept, attempts.wait_readable) and is_listening(handle.sock):
+            self._accept_ahead(handle)
+        elif handle.reading.attempt is accept:
+            raise winsock.error_of_code(winsock.INVALID_ARGUMENT)
+        else:
+            self._start(Receive(handle, handle.reading))
+
+    def admit(self, sock: socket.socket, drains: bool) -> readiness.Handle:
+        stale = self._handles.get(sock.fileno())
+        handle = super().admit(sock, drains)
+        if isinstance(stale, IocpHandle) and stale.associated is not False:
+            assert isinstance(handle, IocpHandle)
+            handle.associated = None  # it may be the same socket
+        return handle
+
+    def _accept_ahead(self, handle: IocpHandle) -> None:
+        while handle.accepting < _ACCEPTS_IN_FLIGHT:
+            try:
+                self._start(Accept(handle, handle.reading))
+            except OSError:
+                if not handle.accepting:
+                    raise
+                return  # those in flight will do
+
+    def forget(self, handle: readiness.Handle) -> None:
+        super().forget(handle)
+        assert isinstance(handle, IocpHandle)
+        if handle.in_flight:
+            winsock.cancel(handle.fd)
+
+    def disown(self, fd: int) -> None:
+        """That is forget()'s."""
+
+    def wait(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
+        with lock:
+            self._arm_again()
+            if self._edges or self._at_once or self._finished:
+                timeout_s = 0
+            if self._asked and (timeout_s is None or timeout_s > _ASK_AGAIN_S):
+                timeout_s = _ASK_AGAIN_S
+        if self._packets_seen == self._packets_count[0]:
+            timeout_ms = 0xFFFFFFFF if timeout_s is None else math.ceil(timeout_s * 1000)
+            winsock.packets(self._port, self._packets, min(limit, _PACKETS_MAX), self._packets_count, timeout_ms)
+            self._packets_seen = 0
+        with lock:
+            if self._asked and not self._packets_count[0]:
+                self._ask_again()
+            self._take()
+            edges, self._edges = self._edges, []
+            return edges
+
+    def rouse(self) -> None:
+        winsock.post(self._port)
+
+    def fileno(self) -> int:
+        if self._shut:
+            raise ValueError("this iocp poller has been shut down")
+        return int(ffi.cast("uintptr_t", self._port))
+
+    def release(self) -> None:
+        give_up = time.monotonic() + _DRAIN_S
+        self.drain(lambda: bool(self._requests) and time.monotonic() < give_up)
+        self._close_port()
+        self._reported.clear()
+        if not self._waker.in_flight:
+            self._waker.leave()
+        del self._waker  # which has this object, and would keep it
+
+    # What requests tell.
+
+    def report(self, handle: IocpHandle, bit: int) -> None:
+        """Something has happened in this direction: have its operation, if there is one, attempted again."""
+        if handle is self._waker or self._handles.get(handle.fd) is handle:
+            self._edges.append((handle.fd, bit))
+            self._reported.append(handle)
+
+    def conclude(self, side: readiness.Direction, value: Any = None, error: BaseException | None = None) -> None:
+        """The operation parked here is over."""
+        if error is not None:
+            side.fail(error)
+        else:
+            side.value = value
+            side.state = FINISHED | side.state & (CLOSED | FORKED)
+        self._events += 1
+        self._finished.append(side)
+
+    def ask_to_end(self, request: Request) -> None:
+        """Have the kernel give up a call, whose packet still comes."""
+        winsock.cancel(request.handle.fd, request.overlapped)
+        self._asked.add(request)
+        self.wakeup()
+
+    def _ask_again(self) -> None:
+        """Nothing has come: Wine loses a cancel that comes while a part is being sent."""
+        for request in self._asked:
+            if request.handle.fd >= 0:
+                winsock.cancel(request.handle.fd, request.overlapped)
+
+    def end_accepts(self, handle: IocpHandle) -> None:
+        """Have the kernel give up what it accepts ahead: over at once, unless somebody else is taking packets."""
+        winsock.cancel(handle.fd)
+        if not self._waiting and not isinstance(self, SharedEngine):
+            give_up = time.monotonic() + _SOON_S
+            self.drain(lambda: handle.accepting > 0 and time.monotonic() < give_up)
+
+    def not_finished(self, side: readiness.Direction) -> bool:
+        """poll() does not return who waited for `side`, which has been told already. False: it has or it will."""
+        with lock:
+            if side in self._finished:
+                self._finished.remove(side)
+                return True
+            return False
+
+    def drain(self, more: Any) -> None:
+        """Take packets while `more()` says so; what they tell is for the next poll()."""
+        self._waiting = True
+        try:
+            while more():
+                if self._packets_seen == self._packets_count[0]:
+                    winsock.packets(self._port, self._packets, _PACKETS_MAX, self._packets_count, 50)
+                    self._packets_seen = 0
+                self._take()
+        finally:
+            self._waiting = False
+
+    def _associate(self, handle: IocpHandle) -> None:
+        begun, handle.associated = handle.associated is None, None  # a signal handler may have raised after the call
+        code = winsock.associate(self._port, handle.fd)
+        if code and not (begun and code == winsock.ASSOCIATED_ALREADY):
+            handle.associated = False
+            raise winsock.error_of_code(code)
+        handle.associated = True
+        # A datagram that does not fit sends a packet in either case.
+        handle.skips = handle.is_stream and winsock.skip_on_success(handle.sock)
+
+    def _start(self, request: Request) -> Request:
+        """Make the call. OSError when it has failed at once: then there is no packet."""
+        key = int(ffi.cast("uintptr_t", request.overlapped))
+        handle = request.handle
+        self._requests[key] = request  # before the call: the packet may be somebody else's to take
+        self._memory[key] = request.memory
+        handle.in_flight += 1
+        try:
+            code = request.begin()
+            if (code == winsock.SHUT_DOWN and request.bit == READABLE) or (code == 0 and handle.skips):
+                self._at_once.append(request)
+                if self._waiting:
+                    self.rouse()
+            elif code not in (0, winsock.PENDING):
+                raise winsock.error_of_code(code)
+        except BaseException:
+            self._let_go(request)
+            raise
+        return request
+
+    def _let_go(self, request: Request) -> None:
+        key = int(ffi.cast("uintptr_t", request.overlapped))
+        del self._requests[key], self._memory[key]
+        self._asked.discard(request)
+        request.handle.in_flight -= 1
+
+    def _take(self) -> None:
+        """Pass on what the packets say. Each is counted when that is done: a signal handler may raise in between."""
+        while self._at_once:
+            self._complete(self._at_once.pop())
+        while self._packets_seen < self._packets_count[0]:
+            overlapped = self._packets[self._packets_seen].lpOverlapped
+            request = self._requests.get(int(ffi.cast("uintptr_t", overlapped)))
+            if request is not None and overlapped.Internal != winsock.STATUS_PENDING:
+                self._complete(request)
+            self._packets_seen += 1
+
+    def _complete(self, request: Request) -> None:
+        self._let_go(request)
+        request.handle.armed &= ~request.bit
+        request.end(request.overlapped.Internal & 0xFFFFFFFF, request.overlapped.InternalHigh)
+
+    def _arm_again(self) -> None:
+        """Ask anew for what was reported and attempted in vain."""
+        if not self._waker.armed & READABLE:
+            self.arm(self._waker, READABLE)
+            self._waker.armed |= READABLE
+        reported, self._reported = self._reported, []
+        for handle in reported:
+            for side in (handle.reading, handle.writing):
+                if side.state == PARKED and not handle.armed & side.bit:
+                    try:
+                        self.arm(handle, side.bit)
+                    except OSError as error:
+                        self.conclude(side, error=error)
+                    else:
+                        handle.armed |= side.bit
+
+
+_unreturned: list[dict[int, list[Any]]] = []
+
+
+def _close_port(port: Any, memory: dict[int, list[Any]]) -> None:
+    if memory:
+        _unreturned.append(memory)  # the kernel may write to it as long as the process lives
+    winsock.close(port)

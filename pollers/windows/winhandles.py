@@ -1,0 +1,214 @@
+"""Sockets on a completion port: what their operations attempt, what they ask the kernel for, and how they end.
+
+An operation of the reading half waits for a sign, and giving that up loses nothing. Accepts, connects and sends are the
+kernel's: whoever gives up asks for their end, and waits for the outcome, which is the operation's.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import io
+import os
+import socket
+import stat
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from ..locking import lock
+from ..operation import CANCELLING, FINISHED, PARKED, STREAK_MAX, Address, Closed, Once, Operation, unwatched
+from ..readiness import attempts
+from ..readiness import handle as readiness
+from ..readiness.handle import WRITABLE
+from ..readiness.sharing import SharedEngine
+from . import winsock
+from .overlapped import Connect, Request, Send, Transmit
+
+if TYPE_CHECKING:
+    from .iocp import Iocp
+
+
+def accept(handle: IocpHandle, _: None) -> tuple[Any, Address]:
+    kept = handle.poller.kept.get(handle)
+    if kept:
+        return kept.pop(0)
+    raise BlockingIOError
+
+
+def connect(handle: IocpHandle, address: Address) -> None:
+    if not handle.is_stream:
+        return handle.sock.connect(address)
+    raise BlockingIOError
+
+
+def sendfile(handle: IocpHandle, argument: tuple[int, int, int]) -> int:
+    fd, offset, count = argument
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode) or not handle.is_stream:
+        raise io.UnsupportedOperation("no sendfile from this file")
+    if offset >= info.st_size or not count:
+        return 0
+    raise BlockingIOError
+
+
+# What the kernel is asked for when an operation of a stream has to wait. Of any other: for a sign.
+REQUESTS: dict[Any, type[Request]] = {attempts.send: Send, connect: Connect, sendfile: Transmit}
+
+
+class _Asked(readiness.Direction):
+    """A half whose operation may have been asked to end, and waits for what the kernel says."""
+
+    __slots__ = ()
+
+    asked: BaseException | None  # what to end with
+    handle: IocpHandle
+
+    @property
+    def parked(self) -> bool:
+        return bool(self.state & (PARKED | CANCELLING))
+
+    def close(self) -> None:
+        asked = self.asked if self.state & CANCELLING else None
+        super().close()
+        if asked is not None:
+            self.value = asked  # the cancel came first
+
+
+class Reading(_Asked, readiness.Reading):
+    """The reading half: what it waits for consumes nothing, but for accepts, whose connections are kept."""
+
+    __slots__ = ("asked",)
+
+    def __init__(self, handle: IocpHandle) -> None:
+        super().__init__(handle)
+        self.asked: BaseException | None = None  # what to end with if the kernel has accepted nobody
+
+    def cancel(self, error: BaseException, /) -> bool:
+        handle = self.handle
+        if self.state != PARKED or self.attempt is not accept or not handle.accepting:
+            return super().cancel(error)
+        self.asked = error
+        self.state = CANCELLING
+        handle.poller.end_accepts(handle)
+        return self.error is error and handle.poller.not_finished(self)
+
+    def accepts_have_ended(self) -> None:
+        """None is in flight any more, as cancel() has asked for. Whoever has come meanwhile is accepted."""
+        asked, self.asked = self.asked, None
+        poller = self.handle.poller
+        kept = poller.kept.get(self.handle)
+        if kept:
+            poller.conclude(self, kept.pop(0))
+        else:
+            poller.conclude(self, error=asked)
+
+    def abandon(self) -> None:
+        if self.state & FINISHED and self.attempt is accept and self.error is None:
+            self.handle.keep(self.value)
+            self.handle.poller.not_finished(self)
+        super().abandon()
+
+
+class Writing(_Asked, readiness.Writing):
+    """The writing half: what the kernel has begun to send ends when it says so."""
+
+    __slots__ = ("asked", "request")
+
+    def __init__(self, handle: IocpHandle) -> None:
+        super().__init__(handle)
+        self.request: Request | None = None
+        self.asked: BaseException | None = None  # what to end with if the kernel can be stopped
+
+    def cancel(self, error: BaseException, /) -> bool:
+        if self.state != PARKED or self.request is None or not self.request.consumes:
+            return super().cancel(error)
+        self.asked = error
+        self.state = CANCELLING
+        self.handle.poller.ask_to_end(self.request)
+        return False
+
+    def abandon(self) -> None:
+        if self.parked and self.request is not None and self.request.consumes:
+            self.handle.poller.ask_to_end(self.request)
+            self.request = None
+            self.ready = False  # nothing is sent before what may still be going out
+        super().abandon()
+
+    def outcome_of(self, request: Request, value: Any = None, error: OSError | None = None) -> None:
+        """A request has ended. Its outcome is the operation's, if that one still waits."""
+        ours = self.request is request
+        if ours:
+            self.request = None
+        asked, self.asked = self.asked, None
+        poller = self.handle.poller
+        if not ours or not self.parked or self.attempt is not request.attempt:
+            poller.report(request.handle, WRITABLE)
+        elif error is not None and error.errno == errno.ECANCELED and self.state & CANCELLING:
+            poller.conclude(self, error=asked)
+        else:
+            self.ready = True
+            poller.conclude(self, value, error)
+
+
+class IocpHandle(readiness.Handle):
+    """A socket, its two directions, and how many requests are in flight for it."""
+
+    __slots__ = ("accepting", "associated", "in_flight", "is_stream", "skips")
+
+    directions = (Reading, Writing)
+    poller: Iocp
+    reading: Reading
+    writing: Writing
+
+    def __init__(self, poller: Iocp, sock: socket.socket, drains: bool) -> None:
+        super().__init__(poller, sock, drains)
+        self.is_stream = drains or sock.type == socket.SOCK_STREAM
+        self.associated: bool | None = False  # None: begun
+        self.skips = False  # a call that succeeds at once sends no packet
+        self.in_flight = 0
+        self.accepting = 0
+
+    @unwatched
+    def accept(self, owner: object = None, /) -> Generator[Any, None, tuple[readiness.Handle, Address]]:
+        with lock:
+            kept = self.poller.kept.get(self)
+            if kept and not self.reading.state:
+                self.poller.streak = min(self.poller.streak + 1, STREAK_MAX)
+                return kept.pop(0)  # also when somebody asks for an end: it has been accepted
+        accepted: tuple[readiness.Handle, Address] = yield from self.reading.operate(accept, None, owner)
+        return accepted
+
+    def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
+        self.writing.ready = True
+        return Once(self.writing.operate(connect, address, owner))
+
+    def sendfile(self, fd: int, offset: int, count: int, owner: object = None, /) -> Operation[int]:
+        return Once(self.writing.operate(sendfile, (fd, offset, count), owner))
+
+    def detach(self) -> socket.socket:
+        if self.fd < 0:
+            raise Closed()
+        if not self.associated:
+            return super().detach()
+        if not _sockets_can_leave():
+            raise io.UnsupportedOperation(
+                "this system does not let go of a socket that has waited on a completion port"
+            )
+        if isinstance(self.poller, SharedEngine):
+            raise io.UnsupportedOperation("a socket that has waited cannot leave a port that several OS threads serve")
+        poller, fd = self.poller, self.fd
+        sock = super().detach()
+        poller.drain(lambda: self.in_flight > 0)
+        winsock.dissociate(fd)
+        return sock
+
+
+@functools.cache
+def _sockets_can_leave() -> bool:
+    port = winsock.create_port()
+    try:
+        with winsock.Fresh() as sock:
+            winsock.associate(port, sock.fileno())
+            return winsock.dissociate(sock.fileno())
+    finally:
+        winsock.close(port)

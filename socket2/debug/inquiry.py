@@ -1,0 +1,245 @@
+"""Asking a process from outside what its threads do: a UNIX socket that its owner alone can reach, and both its ends.
+
+The answers come from an OS thread of their own, so they come also while the loop is blocked. The socket is in a
+directory that nobody else may enter, whoever connects is asked of the kernel, and nothing can be asked but reports.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import stat
+import sys
+import tempfile
+import threading
+import traceback
+from contextlib import suppress
+
+from pollers import peer_uid
+
+from ..threads.scheduler import PoolThread
+from .listing import REPORTS, printable, report
+
+ANSWER_S = 5.0
+"""How long either side waits for the other."""
+
+_QUESTION_MAX = 64
+_OK = b"ok\n"
+
+# After an accept that the system had no descriptor for.
+_ACCEPT_AGAIN_S = 0.1
+
+
+class Unanswered(Exception):
+    """A process could not be asked; the message is one line that says why."""
+
+
+def directory(uid: int) -> str:
+    """Return where the sockets of a user's processes are: in SOCKET2_DEBUG_DIR, or among the temporary files."""
+    return os.environ.get("SOCKET2_DEBUG_DIR") or os.path.join(tempfile.gettempdir(), f"socket2-{uid}")
+
+
+def _check_directory(path: str, uid: int) -> None:
+    """OSError unless nobody but this user can have put anything there."""
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or stat.S_IMODE(found.st_mode) & 0o077:
+        raise PermissionError(f"{path} is not a directory that is private to user {uid}")
+
+
+class Answerer:
+    """Answers from start() to stop(), in an OS thread of its own."""
+
+    def __init__(self) -> None:
+        self._path: str | None = None
+        self._listener: socket.socket | None = None
+        self._ending = threading.Event()
+        self._asked, self._asking = socket.socketpair()
+        self._asked.setblocking(False)
+        self._asking.setblocking(False)
+        self._thread = PoolThread(target=self._work, name="socket2 debug", daemon=True)
+
+    def listen(self) -> None:
+        """Let other processes ask, where there are UNIX sockets. OSError when there is no private place for ours."""
+        if not hasattr(socket, "AF_UNIX"):
+            return
+        uid = os.geteuid()
+        home = directory(uid)
+        with suppress(FileExistsError):
+            os.mkdir(home, 0o700)
+        _check_directory(home, uid)
+        _sweep(home)
+        path = os.path.join(home, str(os.getpid()))
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # of a process that had our number, and could not clean up
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            listener.bind(path)
+            os.chmod(path, 0o600)
+            listener.listen()
+            listener.setblocking(False)
+        except BaseException:
+            listener.close()
+            raise
+        self._path, self._listener = path, listener
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ask(self) -> None:
+        """Have everything reported on stderr. For signal handlers."""
+        with suppress(OSError):  # full of such wishes
+            self._asking.send(b"?")
+
+    def stop(self) -> None:
+        self._ending.set()
+        self.ask()
+        self._thread.join()
+        if self._path is not None:
+            with suppress(OSError):
+                os.unlink(self._path)
+        self.forget()
+
+    def forget(self) -> None:
+        """Close the descriptors: all that a forked child has of it."""
+        for sock in (self._listener, self._asked, self._asking):
+            if sock is not None:
+                sock.close()
+
+    def _work(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._asked, selectors.EVENT_READ)
+            if self._listener is not None:
+                selector.register(self._listener, selectors.EVENT_READ)
+            while not self._ending.is_set():
+                for key, _ in selector.select():
+                    if key.fileobj is self._asked:
+                        self._asked.recv(4096)
+                        if not self._ending.is_set():
+                            _report_on_stderr()
+                    else:
+                        self._accept()
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            conn, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError:
+            self._ending.wait(_ACCEPT_AGAIN_S)
+            return
+        with conn, suppress(OSError):  # whoever asks may leave whenever he likes
+            conn.settimeout(ANSWER_S)
+            if peer_uid(conn) in (os.geteuid(), 0):
+                conn.sendall(_answer(conn.recv(_QUESTION_MAX).decode(errors="replace").strip()))
+
+
+def _answer(question: str) -> bytes:
+    if question not in REPORTS:
+        return f"it knows no report {question!r}\n".encode()
+    try:
+        return _OK + report(question).encode(errors="backslashreplace")
+    except Exception:
+        return f"the report has failed:\n{traceback.format_exc()}".encode(errors="backslashreplace")
+
+
+def _report_on_stderr() -> None:
+    with suppress(Exception):  # with stderr broken there is nobody left to tell
+        try:
+            text = report("everything")
+        except Exception:
+            text = traceback.format_exc()
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+def _sweep(home: str) -> None:
+    """Remove what processes that were killed have left. One of another PID namespace is alive if it can be reached."""
+    for name in os.listdir(home):
+        _remove_if_dead(os.path.join(home, name))
+
+
+def _remove_if_dead(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as sock, suppress(OSError):
+        sock.setblocking(False)
+        try:
+            sock.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+
+
+def remove_socket_of(pid: int) -> None:
+    """Remove what a process of this user has left that could not clean up."""
+    path = os.path.join(directory(os.geteuid()), str(pid))
+    if os.path.exists(path):
+        _remove_if_dead(path)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+def ask(pid: int, question: str) -> str:
+    """Return a report of the process `pid`. Raises Unanswered."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise Unanswered("this system has no UNIX sockets to ask through")
+    if not _is_alive(pid):
+        raise Unanswered(f"there is no process {pid}")
+    uid = _owner(pid)
+    if uid is None:
+        raise Unanswered(f"process {pid} belongs to another user")
+    try:
+        home = _home_of(uid, pid)
+        _check_directory(home, uid)
+        answer = _exchange(os.path.join(home, str(pid)), question)
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise Unanswered(
+            f"process {pid} does not answer: start it with SOCKET2_DEBUG=1, or have it call socket2.debug.enable()"
+        ) from None
+    except TimeoutError:
+        raise Unanswered(
+            f"process {pid} has not answered for {ANSWER_S:g} s: it is stopped, or C code holds its interpreter"
+        ) from None
+    except OSError as error:
+        raise Unanswered(f"process {pid}: {error.strerror or error}") from None
+    if not answer.startswith(_OK):
+        raise Unanswered(f"process {pid}: {answer.decode(errors='replace').strip() or 'it has hung up'}")
+    text = answer.removeprefix(_OK).decode(errors="replace")
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _owner(pid: int) -> int | None:
+    """The user whose process that is, None if it is one that we may not ask."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return None
+    if os.geteuid() == 0:
+        with suppress(OSError):  # where there is no /proc it is taken for ours
+            return os.stat(f"/proc/{pid}").st_uid
+    return os.geteuid()
+
+
+def _home_of(uid: int, pid: int) -> str:
+    """Where a process has its socket, as seen from here: services may have temporary files of their own."""
+    homes = directory(uid), f"/proc/{pid}/root{directory(uid)}"
+    return next((home for home in homes if os.path.exists(os.path.join(home, str(pid)))), homes[0])
+
+
+def _exchange(path: str, question: str) -> bytes:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(ANSWER_S)
+        sock.connect(path)
+        sock.sendall(question.encode() + b"\n")
+        sock.shutdown(socket.SHUT_WR)
+        parts = []
+        while part := sock.recv(1 << 16):
+            parts.append(part)
+    return b"".join(parts)

@@ -1,0 +1,273 @@
+"""What the threads of this process are doing at this moment, as data.
+
+The one module of debugging that knows where the scheduler, the timers and the waits keep what they know. It reads them
+while other OS threads go on: each fact is true when it is read, and two need not be of the same instant.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from types import FrameType
+from typing import Any, Literal, TypeAlias, TypeVar, cast
+
+from ..sockets.address import text_of
+from ..threads.member import Member
+from ..threads.scheduler import Scheduler, schedulers
+from ..threads.sleeping import Deadline
+from ..threads.thread import Thread
+from ..threads.wait import Wait
+from .stacks import Place, frames_of_coroutine, frames_of_os_threads, frames_of_running, is_running, places_of
+from .timed import coroutine_of, times_of
+
+T = TypeVar("T")
+
+_DEBUGGING = {__name__, "socket2.debug", "socket2.debug.listing", "socket2.debug.stacks"}
+
+State: TypeAlias = Literal["running", "ready", "waiting", "ended"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ThreadInfo:
+    """What one thread is doing. Times are in seconds; None where they are not known."""
+
+    thread: Thread = field(repr=False)
+    name: str
+    state: State
+    """"running", "ready" (its turn will come), "waiting", "ended"."""
+    waits_for: str | None
+    """'recv on fd 7', 'sleep of 3 s', 'join of 'main''; None when it does not wait."""
+    local: str | None
+    """The address of the socket that it waits on, on this side."""
+    peer: str | None
+    """And the peer's."""
+    age_s: float | None
+    """Since it was started; known while debugging is on."""
+    since_s: float | None
+    """For how long it has been in this state; known while debugging is on."""
+    deadline_s: float | None
+    """From now until its timeout strikes, or its sleep is over."""
+    stack: tuple[Place, ...]
+    """The chain of `yield from` and `await`, the outermost place first; of a thread that runs, its calls."""
+    os_thread: str | None
+    """The OS thread that runs it now."""
+    started_by: str | None
+    """The name of the thread that has started it; known while debugging is on."""
+    parent: Thread | None = field(repr=False)
+    """The thread that has started it, or joins it."""
+
+    @property
+    def at(self) -> Place | None:
+        """The innermost place in the program's own code."""
+        return next((place for place in reversed(self.stack) if not place.inside), next(reversed(self.stack), None))
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStats:
+    """Counters of one loop."""
+
+    poller: str
+    """The poller's name."""
+    os_threads: tuple[str, ...]
+    """Those that are in its loop now."""
+    threads: int
+    """Those that live now."""
+    ready: int
+    """Threads in the ready queue now."""
+    timers: int
+    """Sleeps and deadlines that are under way."""
+    attached: int
+    """Sockets that the poller has now."""
+    parked: int
+    """Operations that wait in it now."""
+    polls: int
+    """How often it was asked, so far."""
+    events: int
+    """What the kernel has told it, so far."""
+    wakeups: int
+    """How often it was woken from outside, so far."""
+    steps: int
+    """Turns of the threads that live now, since debugging is on."""
+
+
+class Snapshot:
+    """A moment, for as many questions as there are: `with Snapshot() as now: ...`. Holds frames inside the block."""
+
+    def __init__(self) -> None:
+        self.now = monotonic()
+        self.os_threads: dict[int, list[FrameType]] = {}
+        self._names = {thread.ident: thread.name for thread in threading.enumerate()}
+        self._of_schedulers: dict[Scheduler, tuple[set[Thread], dict[object, float]]] = {}
+
+    def __enter__(self) -> Snapshot:
+        self.os_threads = frames_of_os_threads()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.os_threads.clear()  # the frames of this very call among them: no cycle
+
+    def threads(self) -> list[ThreadInfo]:
+        """Return what all live threads of the process are doing, those of a loop in the order they were started."""
+        return [self.of_thread(thread) for scheduler in again(schedulers) for thread in _live(scheduler)]
+
+    def of_thread(self, thread: Thread) -> ThreadInfo:
+        coro, waiting = coroutine_of(thread), thread.waiting_on
+        times = times_of(thread)
+        running, os_thread, frames = self._frames_of(thread, coro)
+        ready, deadlines = self._of_scheduler(thread.scheduler)
+        state: State = "waiting"
+        if thread.done:
+            state, waiting = "ended", None
+        elif running:
+            state, waiting = "running", None
+        elif thread in ready or waiting is None:
+            state = "ready"
+        due = min((deadlines[key] for key in (thread, waiting) if key in deadlines), default=None)
+        local, peer = _addresses(waiting)
+        return ThreadInfo(
+            thread=thread,
+            name=thread.name,
+            state=state,
+            waits_for=_purpose(waiting),
+            local=local,
+            peer=peer,
+            age_s=self._past(times.began) if times is not None else None,
+            since_s=self._past(times.since) if times is not None else None,
+            deadline_s=None if due is None else due - self.now,
+            stack=places_of(frames),
+            os_thread=self._names.get(os_thread, f"OS thread {os_thread}") if os_thread is not None else None,
+            started_by=times.started_by if times is not None else None,
+            parent=(times.starter if times is not None else None) or _joiner(thread),
+        )
+
+    def _past(self, when: float | None) -> float | None:
+        return None if when is None else max(self.now - when, 0)
+
+    def _frames_of(self, thread: Thread, coro: Any) -> tuple[bool, int | None, list[FrameType]]:
+        """Whether it runs, in which OS thread, and its frames."""
+        if coro is None or is_running(coro):
+            ident, frames = frames_of_running(coro, self.os_threads)
+            if ident is None and coro is not None:  # its turn has come since
+                self.os_threads = frames_of_os_threads()
+                ident, frames = frames_of_running(coro, self.os_threads)
+            return coro is not None, ident, _without_debugging(frames)
+        return False, None, frames_of_coroutine(coro)
+
+    def _of_scheduler(self, scheduler: Scheduler) -> tuple[set[Thread], dict[object, float]]:
+        """Return the threads that are ready, and the deadlines."""
+        found = self._of_schedulers.get(scheduler)
+        if found is None:
+            found = set(again(lambda: list(scheduler.ready))), _deadlines(scheduler)
+            self._of_schedulers[scheduler] = found
+        return found
+
+    def loops(self) -> list[LoopStats]:
+        """Return the counters of every loop of the process."""
+        return [self._stats_of(scheduler) for scheduler in again(schedulers)]
+
+    def _stats_of(self, scheduler: Scheduler) -> LoopStats:
+        counters = again(scheduler.poller.stats)
+        threads = _live(scheduler)
+        return LoopStats(
+            poller=scheduler.poller.name,
+            os_threads=tuple(self._names.get(ident, str(ident)) for ident in self.serving(scheduler)),
+            threads=len(threads),
+            ready=len(scheduler.ready),
+            timers=len(scheduler.timers.heap) - scheduler.timers.useless,
+            attached=counters.attached,
+            parked=counters.parked,
+            polls=counters.polls,
+            events=counters.events,
+            wakeups=counters.wakeups,
+            steps=sum(times.steps for thread in threads if (times := times_of(thread)) is not None),
+        )
+
+    def serving(self, scheduler: Scheduler) -> list[int]:
+        """Return the OS threads that are in the loop of this scheduler, by their idents."""
+        return [
+            ident
+            for ident, frames in self.os_threads.items()
+            if any(
+                frame.f_globals.get("__name__") == Member.__module__
+                and getattr(frame.f_locals.get("self"), "scheduler", None) is scheduler
+                for frame in frames
+            )
+        ]
+
+
+def _deadlines(scheduler: Scheduler) -> dict[object, float]:
+    """When what strikes first: a deadline by its thread, a sleep by its wait."""
+    found: dict[object, float] = {}
+    for _, serial, timer in list(scheduler.timers.heap):
+        due = timer.due
+        key = (
+            timer._thread
+            if isinstance(timer, Deadline)
+            else getattr(getattr(timer, "callback", None), "__self__", None)
+        )
+        if due is not None and timer.serial == serial and isinstance(key, (Thread, Wait)):
+            found[key] = min(due, found.get(key, due))
+    return found
+
+
+def _live(scheduler: Scheduler) -> list[Thread]:
+    return again(lambda: list(scheduler.threads))
+
+
+def _joiner(thread: Thread) -> Thread | None:
+    joins = () if thread.done else again(lambda: list(thread._joins()))
+    waiters = (join.waiter for join in joins if isinstance(join, Wait) and join.waiter is not None)
+    return cast(Thread | None, next(waiters, None))
+
+
+def _purpose(waiting: Any) -> str | None:
+    if waiting is None:
+        return None
+    if isinstance(waiting, Wait):
+        return waiting.purpose
+    return str(waiting.describe()) if hasattr(waiting, "describe") else repr(waiting)
+
+
+def _addresses(waiting: Any) -> tuple[str | None, str | None]:
+    """The addresses of both ends of the socket of a poller's direction."""
+    if not hasattr(waiting, "describe"):
+        return None, None
+    fd = waiting.fileno()
+    if fd < 0:
+        return None, None
+    try:
+        # For a moment beside the socket's own object, which others are using.
+        sock = socket.socket(fileno=fd)
+    except OSError:
+        return None, None
+    try:
+        return _name(sock.getsockname), _name(sock.getpeername)
+    finally:
+        sock.detach()
+
+
+def _name(get: Callable[[], Any]) -> str | None:
+    with suppress(OSError):
+        return text_of(get()) or None
+    return None
+
+
+def _without_debugging(frames: list[FrameType]) -> list[FrameType]:
+    """A thread that asks about itself is where it asks, not in the code that answers."""
+    while frames and frames[-1].f_globals.get("__name__") in _DEBUGGING:
+        frames = frames[:-1]
+    return frames
+
+
+def again(look: Callable[[], T]) -> T:
+    """Look at something that another OS thread is changing, until it holds still."""
+    while True:
+        try:
+            return look()
+        except RuntimeError as error:  # "changed size during iteration", and of a deque "mutated"
+            if "during iteration" not in str(error):
+                raise

@@ -1,0 +1,92 @@
+"""Where code is: the chain of `yield from` and `await` of a coroutine that waits, the calls of an OS thread that runs.
+
+Read from outside, by any OS thread, while what is read goes on: nothing here calls into it or holds on to a frame.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from ..threads.chain import attribute, links_of
+
+_OURS = ("pollers", "socket2")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of code that has been reached and not left yet."""
+
+    file: str
+    """As the code object has it."""
+    line: int
+    """From 1 on."""
+    function: str
+    """Its qualified name."""
+    inside: bool
+    """Whether it is socket2's own."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def text_of_places(places: Iterable[Place]) -> str:
+    """Return places as a traceback has them, with the lines of the source."""
+    lines = []
+    for place in places:
+        lines.append(f'  File "{place.file}", line {place.line}, in {place.function}\n')
+        if source := linecache.getline(place.file, place.line).strip():
+            lines.append(f"    {source}\n")
+    return "".join(lines)
+
+
+def places_of(frames: Iterable[FrameType]) -> tuple[Place, ...]:
+    return tuple(
+        Place(frame.f_code.co_filename, frame.f_lineno or 0, frame.f_code.co_qualname, is_inside(frame))
+        for frame in frames
+    )
+
+
+def is_inside(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _OURS
+
+
+def frames_of_coroutine(coro: Any) -> list[FrameType]:
+    """Return the frames of a coroutine that waits, the outermost first."""
+    frames = []
+    for link in links_of(coro):
+        frame = attribute(link, "frame")
+        if frame is not None:
+            frames.append(frame)
+    return frames
+
+
+def is_running(coro: Any) -> bool:
+    return bool(attribute(coro, "running"))
+
+
+def frames_of_os_threads() -> dict[int, list[FrameType]]:
+    """Return the calls that each OS thread, by its ident, is in now, the outermost first."""
+    return {ident: _frames_from(frame) for ident, frame in sys._current_frames().items()}
+
+
+def _frames_from(frame: FrameType | None) -> list[FrameType]:
+    frames = []
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.f_back
+    return frames[::-1]
+
+
+def frames_of_running(coro: Any, os_threads: dict[int, list[FrameType]]) -> tuple[int | None, list[FrameType]]:
+    """Return which OS thread runs a coroutine, and its calls from there on, the outermost first."""
+    root = attribute(coro, "frame")
+    for ident, frames in os_threads.items():
+        for at, frame in enumerate(frames):
+            if frame is root:
+                return ident, frames[at:]
+    return None, [root] if root is not None else []

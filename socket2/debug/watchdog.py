@@ -1,0 +1,63 @@
+"""Reports threads that keep the loop from going on, with the code that does.
+
+An OS thread looks at what the loops are running. It sees nothing while C code holds the interpreter; what was too short
+for it, or so hidden, is reported by its length when it is over.
+"""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+
+from ..threads.journal import Journal
+from ..threads.scheduler import PoolThread
+from . import timed
+from .listing import printable, text_of_time
+from .snapshot import again
+from .stacks import frames_of_os_threads, frames_of_running, places_of, text_of_places
+
+log = Journal("socket2")
+
+
+class Watchdog:
+    """Watches until stop(). A turn longer than `limit_s` is reported while it lasts and when it is over."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self._reported: dict[int, float] = {}  # the beginnings of turns, by OS thread
+        self._ending = threading.Event()
+        self._thread = PoolThread(target=self._watch, name="socket2 watchdog", daemon=True)
+
+    def start(self) -> None:
+        timed.overran = self._over
+        self._thread.start()
+
+    def stop(self) -> None:
+        timed.overran = None
+        self._ending.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ending.wait(self.limit_s / 2):
+            for ident, times in again(lambda: list(timed.running.items())):
+                since = times.since
+                if since is not None and monotonic() - since > self.limit_s:
+                    self._report(ident, times, since)
+
+    def _report(self, ident: int, times: timed.Times, since: float) -> None:
+        if self._reported.get(ident) == since:
+            return
+        places = places_of(frames_of_running(times.coro, frames_of_os_threads())[1])
+        if timed.running.get(ident) is not times or times.since != since:
+            return  # it was over meanwhile, and the stack is of something else
+        self._reported[ident] = since
+        log.warning(
+            "thread '%s' has been running for %s and lets no other run; it is here:\n%s",
+            printable(times.name),
+            text_of_time(monotonic() - since),
+            text_of_places(places).rstrip(),
+        )
+
+    def _over(self, times: timed.Times, seconds: float) -> None:
+        if seconds > self.limit_s:
+            log.warning("thread '%s' ran for %s and let no other run", printable(times.name), text_of_time(seconds))

@@ -1,0 +1,201 @@
+"""A server's connections: each with its thread, the times at which it may be let go, and whose fault its end was.
+
+A stop and a connection's own thread may change the same connection at the same time, in two OS threads. So what both
+change is changed under the lock; nothing is logged, closed or called for others there.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextvars import ContextVar
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pollers
+from pollers import Cancelled, Closed
+
+from ..sockets.address import text_of
+from ..sockets.tcp import TCP
+from ..streams.buffer import IncompleteRead, LimitExceeded
+from ..threads.journal import Journal
+from ..threads.lock import lock
+from ..threads.thread import Thread, currentthread
+from ..threads.timers import Timer
+from ..threads.wait import Join
+
+if TYPE_CHECKING:
+    from .server import Server
+
+log = Journal("socket2.server")
+
+# What the kernel says of a client that cannot be reached any more, and is no ConnectionError.
+_GONE = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN}
+
+# After which a thread that was about to receive is looked at again.
+_AGAIN_S = 0.01
+_FOR_EVER_S = 2.0**31
+
+
+class _NoRequest(Cancelled):
+    """Ends the wait for a request. May be taken back, which a cancel of the thread in the meantime may not."""
+
+
+class Connection(Join):
+    """A connection and its thread, of whose end it is told as whoever joins it is."""
+
+    __slots__ = ("begun", "conn", "cut", "fd", "idle", "interruption", "met", "server", "thread", "timer")
+
+    def __init__(self, server: Server, conn: TCP) -> None:
+        super().__init__("connection")
+        self.server = server
+        self.conn = conn
+        self.fd = conn.fileno()  # by which its errors are known, also when it is closed
+        self.begun = monotonic()
+        self.thread: Thread | None = None  # None until that is made
+        self.cut = False
+        self.met = False  # has come to its first between_requests
+        self.idle: Thread | None = None
+        self.interruption: Cancelled | None = None
+        self.timer: Timer | None = None
+
+    def begin(self, thread: Thread) -> None:
+        self.thread = thread
+
+    def finish(self, result: Any = None) -> bool:
+        """The thread has ended. True: nobody else need be told of its error."""
+        thread = self.thread
+        assert thread is not None
+        error = thread._error
+        clients = error is not None and self._is_the_clients(error)
+        self.conn.close()
+        try:
+            if error is not None:
+                self._tell(thread, error, clients)
+        finally:
+            del error  # which has this frame in its traceback
+            self.server._ended(self)
+        return True
+
+    # Between two requests.
+
+    def wait_for_request(self, thread: Thread) -> None:
+        with lock:
+            self.idle = thread
+            if self.server.stopping:
+                thread.scheduler.post(self.leave)  # once it waits: what is there already is still received
+
+    def request_has_come(self, error: BaseException | None) -> None:
+        """Also if it has not, and the thread is on its way out of the block with an `error`."""
+        with lock:
+            self.met = True
+            if self.timer is not None:
+                self.timer.disarm()
+                self.timer = None
+            if self.interruption is not None and self.idle is not None and error is not self.interruption:
+                self.idle.scheduler.forgive(self.idle, self.interruption)
+            self.idle = self.interruption = None
+
+    def leave(self) -> None:
+        """The server stops: whoever waits here for a request need not, but for the first one, for a while."""
+        with lock:
+            idle = self.idle
+            if idle is None or self.interruption is not None:
+                return
+            waiting = idle.waiting_on
+        now = monotonic()
+        due = now if self.met else self.begun + self.server._first_request_s
+        goes_on = waiting is None or _is_readable(waiting)
+        with lock:
+            if self.idle is not idle or self.interruption is not None:
+                return
+            if due <= now and (goes_on or idle.waiting_on is not waiting):
+                due = now + _AGAIN_S  # what has come is received first
+            if due > now:
+                self._leave_at(min(due, now + _FOR_EVER_S), idle)
+            else:
+                self.interruption = _NoRequest("the server stops, and no request is in hand")
+                self.interruption.meant_for = idle
+                idle.scheduler.interrupt(idle, self.interruption)
+
+    def _leave_at(self, due: float, idle: Thread) -> None:
+        if self.timer is None:
+            self.timer = Timer(idle.scheduler.timers, lambda: idle.scheduler.post(self.leave))
+        self.timer.arm(due)
+
+    # Whose fault its end was.
+
+    def _tell(self, thread: Thread, error: BaseException, clients: bool) -> None:
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            return
+        if isinstance(error, Cancelled) and error.meant_for is thread:
+            return
+        if self.cut and isinstance(error, Closed):  # it was closed under the thread, which did not end
+            return
+        about = {"peer": self.conn._remote, "server": self.server}
+        if clients:
+            log.info("%s: %s", thread.name, _in_a_line(error), extra=about)
+        else:
+            log.error("%s failed", thread.name, exc_info=(type(error), error, error.__traceback__), extra=about)
+
+    def _is_the_clients(self, error: BaseException) -> bool:
+        """Whether the client has caused it: by leaving, by saying nothing, by saying too much."""
+        if isinstance(error, BaseExceptionGroup):
+            return all(map(self._is_the_clients, error.exceptions))
+        fd = getattr(error, "_fd", None)  # of the socket that it came from, where that is known
+        if fd is not None and fd != self.fd:
+            return False
+        if isinstance(error, ConnectionError):
+            return not isinstance(error, ConnectionRefusedError)
+        if isinstance(error, (TimeoutError, IncompleteRead, LimitExceeded)) and fd is not None:
+            return True
+        return isinstance(error, OSError) and error.errno in _GONE and self._has_gone()
+
+    def _has_gone(self) -> bool:
+        try:
+            self.conn.getpeername()
+        except OSError:
+            return True
+        return False
+
+
+def _is_readable(waiting: Any) -> bool:
+    """Whether that is a wait on a socket which has something, so that the thread is about to go on."""
+    fd = waiting.fileno() if hasattr(waiting, "fileno") else -1
+    return fd >= 0 and fd in pollers.ready([fd], [])[0]
+
+
+def _in_a_line(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(map(_in_a_line, error.exceptions))
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+current_connection: ContextVar[Connection | None] = ContextVar("socket2 connection", default=None)
+
+
+class between_requests:
+    """A block in a handler, around the wait for the next request: `with between_requests(): line = yield from ...`.
+
+    When its server stops, a thread in such a block is cancelled at once and not at the end of the grace. What has
+    arrived by then is received, and the thread goes on until it comes here again. The first request of a connection is
+    waited for a little longer: until the connection is `first_request_s` old (see Server). In a thread that no server
+    has started the block does nothing.
+    """
+
+    __slots__ = ("_connection",)
+
+    def __init__(self) -> None:
+        self._connection = current_connection.get()
+
+    def __enter__(self) -> None:
+        if self._connection is not None:
+            self._connection.wait_for_request(currentthread())
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._connection is not None:
+            self._connection.request_has_come(error)
+
+
+def name_of(handler: str, conn: TCP) -> str:
+    return f"{handler} {text_of(conn.remote_address)}"

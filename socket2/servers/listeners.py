@@ -1,0 +1,184 @@
+"""Listening sockets for a server: one per address of a host, all on one port; or those that a service manager passed.
+
+An IPv6 socket is kept from taking IPv4 as well (IPV6_V6ONLY), so the two never fight for a port and systems agree.
+Knows nothing of accepting.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pollers
+from pollers import Closed, operation
+
+from ..sockets.address import Address, AddressList, Host, Port, Query, resolve
+from ..sockets.endpoint import remove_stale, split
+from ..sockets.tcp import TCP, tcp
+from ..sockets.udp import unix
+
+_NOT_HERE = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}  # of a family that this system or interface does without
+
+# A free port of one family may be in use in the other: so often another one is tried.
+_PORTS_TRIED = 32
+
+# The first descriptor that is passed: sd_listen_fds(3).
+_LISTEN_FDS_START = 3
+
+
+def queries_of(host: Host, port: Port) -> list[Query]:
+    """What to look up for a server's place: any interface and loopback are addresses of both families."""
+    host, port, family = _split(host, port)
+    if family is not None:
+        return [Query(host, port, "stream", family, None, ())]
+    both = host is None or host is False or (isinstance(host, str) and host.lower() in ("", "*", "localhost"))
+    return [Query(host, port, "tcp", family, None, ()) for family in (("inet", "inet6") if both else (None,))]
+
+
+def _split(host: Host, port: Port) -> tuple[Host, Port, str | None]:
+    """As endpoint.split(), but that a host may come without any port, "::1" for one."""
+    if port or not isinstance(host, (str, bytes, os.PathLike)):
+        return host, port, None
+    try:
+        return split(host)
+    except ValueError:
+        return (host.removeprefix("[").removesuffix("]") if isinstance(host, str) else host), port, None
+
+
+@operation
+def listen_at(
+    queries: list[Query], backlog: int | None, reuse_port: bool, nodelay: bool
+) -> Generator[Any, None, list[TCP]]:
+    """Return a listening socket for each address of a host, of which queries_of() made the queries. OSError."""
+    answers = []
+    for query in queries:
+        addresses = yield from resolve(query)
+        answers.append(addresses)
+    bound = bind(answers, reuse_port)
+    for sock in bound:
+        if not nodelay and sock.family != "unix":
+            sock.setopt("nodelay", False)
+    return listen(bound, backlog)
+
+
+def listen(bound: list[TCP], backlog: int | None) -> list[TCP]:
+    """Make bound sockets listen, or close them all. OSError: also when another one has begun to listen there."""
+    try:
+        for sock in bound:
+            sock.listen(backlog=backlog)
+    except BaseException:
+        for sock in bound:
+            sock.close()
+        raise
+    return bound
+
+
+def bind(answers: Sequence[AddressList], reuse_port: bool) -> list[TCP]:
+    """Make a socket for each address, bound and not listening yet. Port 0 is the same free port for all.
+
+    Of several answers those are left out whose family this machine does without. OSError, and then nothing is bound.
+    """
+    for _ in range(_PORTS_TRIED - 1):
+        try:
+            return _bind(answers, reuse_port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or answers[0][0].port or answers[0][0].family == "unix":
+                raise
+    return _bind(answers, reuse_port)
+
+
+def _bind(answers: Sequence[AddressList], reuse_port: bool) -> list[TCP]:
+    bound: dict[Any, TCP] = {}
+    port = answers[0][0].port
+    try:
+        for at, answer in enumerate(answers, 1):
+            try:
+                for address in answer:
+                    if address.sockaddr not in bound:  # a look-up may tell one twice
+                        sock = bound[address.sockaddr] = _bind_to(_at_port(address, port), reuse_port)
+                        port = port or _port_of(sock)
+            except OSError as error:
+                last = at == len(answers) and not bound
+                if last or len(answers) == 1 or error.errno not in _NOT_HERE:
+                    raise
+    except BaseException:
+        for sock in bound.values():
+            sock.close()
+        raise
+    return list(bound.values())
+
+
+def _bind_to(address: Address, reuse_port: bool) -> TCP:
+    sock = unix() if address.family == "unix" else tcp(address.family)
+    try:
+        if address.family == "unix":
+            remove_stale(address.sockaddr)
+        pollers.prepare_listener(sock._std)
+        if address.family == "inet6":
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if reuse_port and address.family != "unix":
+            sock.setopt("reuseport", True)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _port_of(sock: TCP) -> int:
+    return 0 if sock.family == "unix" else int(sock.getsockname()[1])
+
+
+def _at_port(address: Address, port: int) -> Address:
+    if address.family == "unix":
+        return address
+    return replace(address, sockaddr=(address.sockaddr[0], port, *address.sockaddr[2:]))
+
+
+def check_listener(listener: TCP | socket.socket) -> None:
+    """TypeError for what is no stream socket, Closed, ValueError for one that does not listen."""
+    std = listener._std if isinstance(listener, TCP) else listener
+    # What has more to it than the kernel's socket, as TLS has, would lose that.
+    if not isinstance(std, socket.socket) or hasattr(std, "unwrap"):
+        raise TypeError(f"a server accepts on a TCP or UNIX stream socket, not on {listener!r}")
+    if std.fileno() < 0:
+        raise Closed
+    if std.type != socket.SOCK_STREAM:
+        raise TypeError(f"a server accepts on a TCP or UNIX stream socket, not on {listener!r}")
+    if not std.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise ValueError(f"{listener!r} does not listen")
+
+
+def adopt_listener(listener: TCP | socket.socket) -> TCP:
+    """Return it, or the standard library's as one of ours, which has the descriptor then. Raises as the check does."""
+    check_listener(listener)
+    return listener if isinstance(listener, TCP) else tcp(fileno=listener.detach())
+
+
+def inherited_listeners() -> list[TCP]:
+    """Take over the listening sockets that a service manager passed to this process; [] when there are none.
+
+    The protocol is systemd's: LISTEN_PID names this process, LISTEN_FDS counts the descriptors from 3 on. The variables
+    are taken out of the environment, so a second call finds nothing. ValueError for a descriptor that is no listening
+    stream socket. (sd_listen_fds(3))
+    """
+    count = os.environ.pop("LISTEN_FDS", "")
+    if os.environ.pop("LISTEN_PID", "") != str(os.getpid()) or not count.isdecimal():
+        return []
+    os.environ.pop("LISTEN_FDNAMES", None)
+    listeners: list[TCP] = []
+    try:
+        for fd in range(_LISTEN_FDS_START, _LISTEN_FDS_START + int(count)):
+            os.set_inheritable(fd, False)
+            listeners.append(tcp(fileno=fd))
+            if not listeners[-1].getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                raise ValueError(f"descriptor {fd}, passed in LISTEN_FDS, does not listen")
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners

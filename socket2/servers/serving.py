@@ -1,0 +1,124 @@
+"""serve(): a server from its addresses to the signal that ends it, in one call."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Any
+
+from pollers import Cancelled, Operation, operation
+
+from ..sockets.address import Host, Port, Query
+from ..sockets.tcp import TCP, check_backlog
+from ..threads.coroutines import is_coroutine
+from ..threads.journal import Journal
+from ..threads.loop import newthread
+from ..threads.thread import Thread
+from ..threads.threadset import threadset
+from ..threads.timers import duration
+from .listeners import adopt_listener, check_listener, queries_of
+from .server import FIRST_REQUEST_S, GRACE_S, Server
+from .signals import catching, checked, name_of
+
+log = Journal("socket2.server")
+
+
+def serve(
+    handler: Callable[[TCP], Any],
+    host: Host = None,
+    port: Port = None,
+    *,
+    listeners: Sequence[TCP | socket.socket] = (),
+    backlog: int | None = None,
+    reuse_port: bool = False,
+    nodelay: bool = True,
+    max_connections: int | None = None,
+    first_request_s: float = FIRST_REQUEST_S,
+    grace_s: float = GRACE_S,
+    signals: Iterable[int] = (signal.SIGTERM, signal.SIGINT),
+    ready: Callable[[Server], Any] | None = None,
+) -> Operation[int]:
+    """Serve until one of `signals` arrives, then stop with a grace of `grace_s` seconds; return how many were cut off.
+
+    `handler`, `max_connections`, `first_request_s` as in Server, the place as in Server.listen(). `listeners`: sockets
+    to accept on instead, as inherited_listeners() has them, shared with others. `ready(server)` is called when it
+    listens; if it is a generator function or an `async def`, it runs as a thread beside the server, is cancelled when
+    that has ended, and what it raises ends serve(), as a plain function's error does. A second signal cuts at once.
+
+    A signal stops every serve() that catches it. One that is ignored stays so; the handlers from before are put back.
+    The main OS thread has to run a loop for that, as one of several that serve the same threads or one of its own:
+    else RuntimeError, before anything is served. Cancelled: cuts at once. Raises what Server.listen() and add() do.
+    """
+    server = Server(handler, max_connections=max_connections, first_request_s=first_request_s)
+    for listener in listeners:
+        check_listener(listener)
+    check_backlog(backlog)
+    if ready is not None and not callable(ready):
+        raise TypeError(f"ready is a function, not {ready!r}")
+    where = (queries_of(host, port) if not listeners else [], backlog, reuse_port, nodelay)
+    return _serve(server, where, listeners, duration(grace_s), checked(signals), ready)
+
+
+@operation
+def _serve(
+    server: Server,
+    where: tuple[list[Query], int | None, bool, bool],
+    listeners: Sequence[TCP | socket.socket],
+    grace_s: float,
+    signals: Iterable[int],
+    ready: Callable[[Server], Any] | None,
+) -> Generator[Any, None, int]:
+    stops: list[Thread] = []
+
+    def stop(signum: int) -> None:
+        log.info("%s: stopping %r", name_of(signum), server, extra={"server": server})
+        stops.append(newthread(server.stop, 0 if stops else grace_s))
+
+    catcher = catching(signals, stop)
+    try:
+        yield from catcher.begin()
+        yield from _listen(server, where, listeners)
+        if not server.stopping:
+            yield from _until_gone(server, ready)
+        cut = yield from server.wait()
+    except (Exception, Cancelled):
+        yield from server.stop(0)
+        raise
+    finally:
+        catcher.end()
+    for thread in stops:
+        yield from thread.join()
+    return cut
+
+
+@operation
+def _listen(
+    server: Server, where: tuple[list[Query], int | None, bool, bool], listeners: Sequence[TCP | socket.socket]
+) -> Generator[Any, None, None]:
+    """Have the server listen; if it has been stopped by then, nothing is left open."""
+    rest = [adopt_listener(listener) for listener in listeners]
+    try:
+        if not rest:
+            yield from server._listen(*where)
+        while rest:
+            server.add(rest.pop(0), shared=True)
+    except RuntimeError:
+        if not server.stopping:
+            raise
+    finally:
+        for listener in rest:
+            listener.close()
+
+
+@operation
+def _until_gone(server: Server, ready: Callable[[Server], Any] | None) -> Generator[Any, None, None]:
+    """Tell `ready`, and wait until the server has ended."""
+    made = ready(server) if ready is not None else None
+    if not is_coroutine(made):
+        return
+    with threadset() as ts:
+        ts.newthread(made, name="ready")
+        yield from server.wait()
+        ts.cancel()
+        yield from ts.join()

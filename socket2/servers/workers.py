@@ -1,0 +1,201 @@
+"""Worker processes: a server in each, on one port, kept alive and replaced by a supervisor without losing a request."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from ..sockets.address import Host, Port
+from ..sockets.tcp import TCP
+from ..threads.coroutines import is_coroutine
+from ..threads.journal import Journal
+from ..threads.loop import newthread, run
+from ..threads.scheduler import local
+from ..threads.sleeping import sleep
+from ..threads.sync import Lock
+from ..threads.threadset import threadset
+from ..threads.timers import duration
+from .inheritance import Places
+from .listeners import adopt_listener, bind, check_listener, listen, queries_of
+from .server import FIRST_REQUEST_S, GRACE_S, Server
+from .serving import serve
+from .signals import catching
+from .supervisor import CUT, HERE, LEAVE, LEAVING, READY, STOP, Workers
+
+log = Journal("socket2.server")
+
+# So long a supervisor has to answer a worker that wants to leave.
+_ANSWER_S = 1.0
+
+
+def serve_workers(
+    handler: Callable[[TCP], Any],
+    host: Host = None,
+    port: Port = None,
+    *,
+    workers: int | None = None,
+    listeners: Sequence[TCP | socket.socket] = (),
+    backlog: int | None = None,
+    max_connections: int | None = None,
+    first_request_s: float = FIRST_REQUEST_S,
+    grace_s: float = GRACE_S,
+    ready: Callable[[Workers], Any] | None = None,
+) -> int:
+    """Serve in several processes until SIGTERM or SIGINT; return how many connections were cut off. Instead of run().
+
+    `workers`: how many processes, by default one for each CPU of this one. `max_connections` is for each. The rest is
+    as in serve(), with `reuse_port`: the kernel spreads connections over the workers. `ready(workers)` is called here,
+    in the supervisor, when all of them listen: `workers.addresses` tells where, `workers.pids` who. It is a plain
+    function, since no loop runs here: TypeError for others.
+
+    A worker that dies is replaced at once, one that dies again soon after a pause. With it go its own connections,
+    nobody else's: the supervisor keeps its listeners, and the next one goes on with what waits there. A worker that
+    gets a SIGTERM stops gracefully, and another takes its place at once: so all can be renewed without losing a
+    connection. When the supervisor dies its workers stop gracefully.
+
+    A plain call that blocks, in the main OS thread only, and before other OS threads are started: it forks (fork(2)).
+    RuntimeError elsewhere. OSError when an address cannot be had, or the system has no fork or SO_REUSEPORT.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("serve_workers() forks and catches signals: it belongs into the main OS thread")
+    if local.member is not None and (local.member.running or local.member.current is not None):
+        raise RuntimeError("serve_workers() forks: call it instead of run(), not inside it")
+    if not hasattr(os, "fork") or not (listeners or hasattr(socket, "SO_REUSEPORT")):
+        raise OSError("worker processes need fork(2) and SO_REUSEPORT, which this system does not have")
+    count = workers if workers is not None else _cpus()
+    if count < 1:
+        raise ValueError(f"one worker at least, not {count!r}")
+    if inspect.iscoroutinefunction(ready) or inspect.isgeneratorfunction(ready):
+        raise TypeError(f"the supervisor runs no loop, so `ready` is a plain function, and {ready!r} is not")
+    options = {"max_connections": max_connections, "first_request_s": first_request_s, "grace_s": duration(grace_s)}
+    Server(handler, max_connections=max_connections, first_request_s=first_request_s)  # say here what is wrong
+    for listener in listeners:
+        check_listener(listener)
+    places = _places(host, port, listeners, backlog, count)
+    try:
+        addresses = [sock.getsockname() for sock in places.of(0)]
+        work = partial(_work, handler, places.handed_on, options)
+        return Workers(work, count, addresses, duration(grace_s), places).run(_plain(ready) if ready else None)
+    finally:
+        places.close_all()
+
+
+def _plain(ready: Callable[[Workers], Any]) -> Callable[[Workers], None]:
+    def call(workers: Workers) -> None:
+        if is_coroutine(made := ready(workers)):
+            made.close()
+            raise TypeError(f"the supervisor runs no loop, so `ready` is a plain function, and {ready!r} is not")
+
+    return call
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _places(
+    host: Host, port: Port, inherited: Sequence[TCP | socket.socket], backlog: int | None, count: int
+) -> Places:
+    if inherited:
+        return Places([adopt_listener(listener) for listener in inherited], 0, None, handed_on=False)
+    mine = listen(bind([query.at_once() or query.look_up() for query in queries_of(host, port)], True), backlog)
+    return Places(mine, 0 if mine[0].family == "unix" else count, backlog)
+
+
+# In the worker.
+
+
+def _work(
+    handler: Callable[[TCP], Any], handed_on: bool, options: dict[str, Any], its: socket.socket, mine: Iterable[TCP]
+) -> None:
+    run(_serve, its, handler, mine, handed_on, options)
+
+
+def _serve(
+    its: socket.socket, handler: Callable[[TCP], Any], mine: Iterable[TCP], handed_on: bool, options: dict[str, Any]
+) -> Generator[Any, None, None]:
+    with TCP(its, None, "a worker") as line, threadset() as ts:
+        orders = _Orders(line, options["grace_s"], handed_on)
+        catcher = catching([signal.SIGTERM], orders.asked_to_leave)
+        yield from catcher.begin()
+        try:
+            cut = yield from serve(
+                handler,
+                listeners=list(mine),
+                signals=(),
+                ready=lambda server: ts.newthread(orders.obey, server),
+                **options,
+            )
+        finally:
+            catcher.end()
+        yield from orders.tell(b"%d" % cut)
+
+
+class _Orders:
+    """What a worker is told to do, by its supervisor and by SIGTERM.
+
+    SIGTERM means to leave, and the supervisor decides how: with a successor, who gets what waits in the queue, or as
+    all others, at the end of it all.
+    """
+
+    def __init__(self, line: TCP, grace_s: float, handed_on: bool) -> None:
+        self._line = line
+        self._grace_s = grace_s
+        self._handed_on = handed_on
+        self._server: Server | None = None
+        self._asked = 0
+        self._ordered = False
+        self._telling = Lock()
+
+    def tell(self, what: bytes) -> Generator[Any, None, None]:
+        """Tell the supervisor, which may not be there any more. One thing after the other: it may have to wait."""
+        with (yield from self._telling.acquire()), suppress(ConnectionError):
+            yield from self._line.sendall(what)
+
+    def asked_to_leave(self, signum: int) -> None:
+        self._asked += 1
+        if self._server is not None:
+            newthread(self._leave, self._server)
+
+    def _leave(self, server: Server) -> Generator[Any, None, None]:
+        if self._asked > 1:
+            yield from server.stop(0)
+            return
+        yield from self.tell(LEAVING)
+        yield from sleep(_ANSWER_S)
+        if not self._ordered:  # the supervisor is busy; it has the listeners, and another worker will
+            yield from server.stop(self._grace_s)
+
+    def obey(self, server: Server) -> Generator[Any, None, None]:
+        """Tell that the server listens, and stop it when that is asked for, or when nobody is there any more to ask."""
+        yield from self.tell(READY)
+        self._server = server
+        if self._asked:
+            newthread(self._leave, server)
+        order = yield from self._next()
+        self._ordered = True
+        if order == STOP:
+            yield from self.tell(HERE)
+            order = yield from self._next()
+        server._drains_shared = self._handed_on and order != LEAVE
+        with threadset() as ts:
+            ts.newthread(server.stop, self._grace_s)
+            while order and order != CUT:
+                order = yield from self._next()
+            if order == CUT:
+                ts.newthread(server.stop, 0)
+            yield from ts.join()
+
+    def _next(self) -> Generator[Any, None, bytes]:
+        """Receive the next order, b"" at the supervisor's end."""
+        try:
+            return (yield from self._line.recv(1))
+        except ConnectionError:
+            return b""

@@ -1,0 +1,296 @@
+"""Addresses: from a host and a port to what the kernel takes, and back to text.
+
+A literal address is answered at once. A name is looked up by getaddrinfo(3) in an OS thread, since that may block for
+as long as it likes; "localhost" is the loopback address and not a name (RFC 6761, 6.3). Knows nothing of sockets.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any, TypeAlias, overload
+
+from pollers import Operation, operation
+
+from ..threads.osthreads import lookups
+from ..threads.thread import over_at_once
+from . import names
+
+Host: TypeAlias = "str | bytes | bool | os.PathLike[str] | tuple[Any, ...] | AddressList | Address | None"
+Port: TypeAlias = "int | str | None"
+
+_ANY = {"inet": "0.0.0.0", "inet6": "::"}
+_LOOPBACK = {"inet": "127.0.0.1", "inet6": "::1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address, as addr() finds it."""
+
+    family: str
+    """"inet", "inet6", "unix"."""
+    type: str
+    """"tcp", "udp", "raw"; "stream" or "dgram" of a UNIX socket."""
+    protocol: str | int
+    """Its name, or its number if it has no name here."""
+    name: str | None
+    """The canonical name, if the look-up was asked for it."""
+    sockaddr: Any
+    """What the standard library and the kernel take."""
+
+    @property
+    def host(self) -> str:
+        """A literal IP address, or a UNIX path."""
+        return text_of(self.sockaddr) if self.family == "unix" else str(self.sockaddr[0])
+
+    @property
+    def port(self) -> int:
+        """0 for a UNIX path."""
+        return 0 if self.family == "unix" else int(self.sockaddr[1])
+
+    def __str__(self) -> str:
+        return text_of(self.sockaddr)
+
+
+def text_of(sockaddr: Any) -> str:
+    """Return 'ip:port', '[ip]:port', or without the port where it is 0; a UNIX path, '@name' for an abstract one."""
+    if isinstance(sockaddr, bytes):
+        sockaddr = sockaddr.decode(errors="surrogateescape")
+    if isinstance(sockaddr, str):
+        return "@" + sockaddr[1:] if sockaddr.startswith("\0") else sockaddr
+    host, port = sockaddr[0], sockaddr[1]
+    if len(sockaddr) > 3 and sockaddr[3] and "%" not in host:
+        host = f"{host}%{_scope(sockaddr[3])}"
+    if not port:
+        return str(host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _scope(index: int) -> str:
+    """The name of an interface, its number when it has none (any more)."""
+    try:
+        return socket.if_indextoname(index)
+    except (OSError, OverflowError):
+        return str(index)
+
+
+class AddressList(Sequence[Address]):
+    """The addresses that a look-up gave, in the order to try them; its attributes are those of the first."""
+
+    __slots__ = ("_addresses",)
+
+    def __init__(self, addresses: Iterable[Address]) -> None:
+        self._addresses = tuple(addresses)
+
+    @property
+    def type(self) -> str:
+        return self[0].type
+
+    @property
+    def family(self) -> str:
+        return self[0].family
+
+    @property
+    def protocol(self) -> str | int:
+        return self[0].protocol
+
+    @property
+    def name(self) -> str | None:
+        return self[0].name
+
+    def next(self, current: Address | None = None) -> Address | None:
+        """Return the address after `current`, or None; without `current`, the first. ValueError if it is not there."""
+        if current is None:
+            return self._addresses[0] if self._addresses else None
+        at = self._addresses.index(current) + 1
+        return self._addresses[at] if at < len(self._addresses) else None
+
+    def addrs(self) -> Iterator[Address]:
+        """Iterate over the addresses."""
+        return iter(self._addresses)
+
+    def free(self) -> None:
+        """Forget the addresses: the list is empty then. Needless in Python, and may be done twice."""
+        self._addresses = ()
+
+    @overload
+    def __getitem__(self, index: int) -> Address: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Address]: ...
+    def __getitem__(self, index: int | slice) -> Address | Sequence[Address]:
+        return self._addresses[index]
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def __str__(self) -> str:
+        return str(self._addresses[0]) if self._addresses else ""
+
+    def __repr__(self) -> str:
+        return f"AddressList({', '.join(map(str, self._addresses))})"
+
+
+class Query:
+    """What is asked: checked when it is made, answered without waiting if it can be."""
+
+    def __init__(
+        self,
+        host: Host,
+        port: Port,
+        type: str,
+        family: str | None,
+        protocol: str | int | None,
+        flags: str | Iterable[str],
+    ) -> None:
+        self.family = family
+        self.type = type
+        if family == "unix":
+            type = {"stream": "tcp", "dgram": "udp"}.get(type, type)
+        self._family = 0 if family is None else names.number(names.FAMILIES, family, "family")
+        self._type = names.number(names.TYPES, type, "type")
+        self._protocol = names.protocol_number(protocol, type, family)
+        self._flags = names.flag_bits(flags)
+        if isinstance(host, AddressList) and not host:
+            raise ValueError("the list of addresses is empty")
+        if isinstance(host, tuple):
+            host, port = _of_sockaddr(host)
+        if isinstance(host, bytes) and family != "unix":
+            host = host.decode("ascii")
+        self.port = _checked_port(port)
+        self.host = host = os.fspath(host) if family == "unix" and isinstance(host, os.PathLike) else host
+        if not isinstance(host, (str, bytes, NoneType, AddressList, Address)) and host is not False:
+            raise TypeError(f"a host is a string, None, False or an AddressList, not {host!r}")
+        if family != "unix" and isinstance(host, str) and "\0" in host:
+            raise ValueError("a host name has no NUL in it")
+        if family != "unix" and isinstance(host, str):
+            _check_name(host)
+
+    def at_once(self) -> AddressList | None:
+        """Return the answer if nothing has to be looked up, else None."""
+        host = self.host
+        if isinstance(host, AddressList):
+            return host
+        if isinstance(host, Address):
+            return AddressList([host])
+        if self.family == "unix":
+            if host is None or host is False:
+                raise ValueError("a UNIX socket's address is a path")
+            return AddressList([Address("unix", self.type, 0, None, host)])
+        literal = self._literal(host)
+        try:
+            return self._ask(literal, socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
+        except socket.gaierror:
+            if self._flags & socket.AI_NUMERICHOST and isinstance(self.port, int):
+                raise
+            return None
+
+    def key(self) -> Hashable:
+        """The same for what has the same answer."""
+        return "addr", self.host, self.port, self.family, self._type, self._protocol, self._flags
+
+    def look_up(self) -> AddressList:
+        """Return the answer, however long that takes: getaddrinfo(3). Raises socket.gaierror."""
+        return self._ask(self._literal(self.host), 0)
+
+    def _literal(self, host: Any) -> Any:
+        family = self.family or "inet"
+        if host is None or host in ("*", ""):
+            return _ANY[family]
+        if host == "<broadcast>" and family == "inet":  # as the standard library has it
+            return "255.255.255.255"
+        local = host is False or host.lower() == "localhost"
+        if local and not (host and self._flags & socket.AI_CANONNAME):
+            return _LOOPBACK[family]
+        return host
+
+    def _ask(self, host: Any, flags: int) -> AddressList:
+        port = None if self._type == socket.SOCK_RAW else self.port  # there are none below UDP and TCP
+        found = socket.getaddrinfo(host, port, self._family, self._type, self._protocol, self._flags | flags)
+        if not found:  # which getaddrinfo(3) does not give, but what stands in for it may
+            raise socket.gaierror(socket.EAI_NONAME, f"{host!r} has no address")
+        kinds = names.TYPES
+        return AddressList(
+            Address(
+                str(names.name_of(names.FAMILIES, family)),
+                str(names.name_of(kinds, kind)),
+                names.name_of(names.PROTOCOLS, protocol),
+                name or None,
+                sockaddr,
+            )
+            for family, kind, protocol, name, sockaddr in found
+        )
+
+
+def _of_sockaddr(address: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Split an address as the standard library has it: (host, port), or (host, port, flow, scope)."""
+    if len(address) not in (2, 4):
+        raise TypeError(f"an address is (host, port) or (host, port, flow, scope), not {address!r}")
+    host, port = address[:2]
+    if len(address) == 4 and address[3] and "%" not in host:
+        host = f"{host}%{address[3]}"
+    return host, port
+
+
+def _check_name(host: str) -> None:
+    """UnicodeError, a ValueError, for what getaddrinfo() would refuse to ask for: an empty or overlong label."""
+    if host not in ("", "*", "<broadcast>"):
+        try:
+            host.encode("idna")
+        except UnicodeEncodeError as error:
+            raise error.with_traceback(None) from None
+        except UnicodeError as error:
+            raise UnicodeError(f"{host!r} cannot be a name: {error}") from None
+
+
+def _checked_port(port: Port) -> int | str:
+    if port is None:
+        return 0
+    if isinstance(port, str):
+        if not port.removeprefix("-").isdecimal():
+            return port
+        port = int(port)
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise TypeError(f"a port is a number or a service name, not {port!r}")
+    if not 0 <= port <= 65535:
+        raise OverflowError(f"a port is from 0 to 65535, not {port}")
+    return port
+
+
+def addr(
+    host: Host = None,
+    port: Port = 0,
+    type: str = "tcp",
+    family: str | None = "inet",
+    protocol: str | int | None = None,
+    flags: str | Iterable[str] = (),
+) -> Operation[AddressList]:
+    """Find the addresses of a host and a port: `addresses = yield from addr("example.org", "http")`.
+
+    `host`: None or "*" for any interface, False for loopback, a name, a literal address, a path for family "unix"; an
+    AddressList is returned as it is, and an address as the standard library has it will do. `port`: a number, a service
+    name, or None for 0. `type`: "tcp", "udp", "raw". `family`: "inet", "inet6", "unix", or None for whatever the name
+    has. `flags`: names from passive, canonname, numerichost, numericserv, all, v4mapped, addrconfig (getaddrinfo(3)).
+
+    A literal takes no time. A name is looked up in an OS thread, of which there are at most 16; threads that ask for
+    the same name at the same time share the look-up. Cancelled or out of time: the wait ends at once, the answer is
+    dropped, and the look-up no longer counts among the 16. Raises socket.gaierror when there is no answer; TypeError,
+    ValueError (also for what cannot be a name) and OverflowError (a port) before anything is looked up.
+    (luapower's addr)
+    """
+    return resolve(Query(host, port, type, family, protocol, flags))
+
+
+@operation
+def resolve(query: Query) -> Generator[Any, None, AddressList]:
+    """Answer a query, in an OS thread if it takes one."""
+    if (turn := over_at_once()) is not None:
+        yield from turn.wait()
+    found = query.at_once()
+    if found is not None:
+        return found
+    purpose = f"look-up of {query.host!r}"
+    found = yield from lookups.call(purpose, query.look_up, (), query.key())
+    return AddressList(found or ())  # others may have asked for the same, and free() theirs

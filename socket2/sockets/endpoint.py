@@ -1,0 +1,155 @@
+"""Where to connect, listen or bind to, in one piece of text, and a new socket that does it.
+
+"host:port", "[::1]:port", a UNIX path, an abstract name: told apart by their form alone. Knows no way of its own to
+connect: that is the socket's, or where there are several addresses, happy eyeballs'.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import stat
+import sys
+from collections.abc import Generator
+from contextlib import suppress
+from typing import Any
+
+import pollers
+from pollers import Operation, operation
+
+from ..threads.timers import duration
+from .address import Address, AddressList, Host, Port, Query, resolve
+from .eyeballs import DELAY_S, connect_to_first
+from .socket import make, place_of
+from .tcp import TCP
+from .udp import UDP
+
+_PLACE = re.compile(r"(?:\[(?P<literal>[^\[\]]+)\]|(?P<name>[^:\[\]]*)):(?P<port>[^:\[\]]+)")
+
+
+def split(where: Host, port: Port = None) -> tuple[Host, Port, str | None]:
+    """Return host, port and family of a place: family "unix" for a path, else None. ValueError when it is neither."""
+    if isinstance(where, os.PathLike):
+        return os.fspath(where), 0, "unix"
+    if isinstance(where, bytes):
+        where = os.fsdecode(where)
+    if not isinstance(where, str):
+        return where, port, None
+    if where.startswith("@"):
+        where = "\0" + where[1:]
+    if where.startswith("\0") or "/" in where:
+        return where, 0, "unix"
+    if port is not None:
+        return where.removeprefix("[").removesuffix("]"), port, None
+    match = _PLACE.fullmatch(where)
+    if match is None:
+        raise ValueError(f"{where!r} has no port: 'host:port', '[::1]:port', or a path with a '/' in it")
+    return match["literal"] or match["name"], match["port"], None
+
+
+def connect(
+    where: Host, port: Port = None, *, family: str | None = None, delay_s: float = DELAY_S, **options: Any
+) -> Operation[TCP]:
+    """Connect a new socket and return it: `sock = yield from connect("example.org:80")`, or `connect(host, port)`.
+
+    `where`: "host:port" with a name or a literal address, no host for this one (":80"); "[::1]:80"; a UNIX path, which
+    has a "/" in it or is a pathlib.Path; "@name" or a leading NUL for an abstract one; what addr() found. `family`:
+    "inet" or "inet6" for those addresses only. `options`: as in setopt(), set before it is connected; nodelay is True
+    unless they say otherwise.
+
+    Several addresses are tried at intervals of `delay_s` seconds, the families in turn, until the first one answers
+    (RFC 8305): one that does not answer costs 250 ms. When none does, OSError names each with its reason; it is of
+    their class if there is but one, so `except ConnectionRefusedError` works. Cancelled or out of time: no socket is
+    left. Raises OSError, socket.gaierror, TimeoutError; ValueError for no place, TypeError.
+    """
+    host, port, found = split(where, port)
+    if host is None or host == "":
+        host = False
+    for name, value in options.items():
+        pollers.option_call(name, value)
+    return _connect(_queries(host, port, found or family), options, duration(delay_s), place_of(sys._getframe(1)))
+
+
+def _queries(host: Host, port: Port, family: str | None) -> list[Query]:
+    """What to look up. The loopback interface has an address in both families, and servers may listen on either."""
+    both = family is None and (host is False or (isinstance(host, str) and host.lower() == "localhost"))
+    families = ["inet6", "inet"] if both and socket.has_ipv6 else [family]
+    return [Query(host, port, "stream" if family == "unix" else "tcp", family, None, ()) for family in families]
+
+
+@operation
+def _connect(queries: list[Query], options: dict[str, Any], delay_s: float, made_at: str) -> Generator[Any, None, TCP]:
+    addresses: list[Address] = []
+    for query in queries:
+        addresses += yield from resolve(query)
+    return (yield from connect_to_first(addresses, options, delay_s, made_at))
+
+
+def listen(where: Host, port: Port = None, backlog: int | None = None, **options: Any) -> TCP:
+    """Return a new socket that listens: `with listen("127.0.0.1:8000") as listener:`. listen(2).
+
+    `where`: as in connect(), but that no host (":8000"), None or "*" is every IPv4 interface, and "[::]:8000" every
+    IPv6 one (with v6only=False, of both families). Port 0 is any free one. A UNIX path that a dead server has left
+    behind is taken over. `backlog` and errors as in TCP.listen(); `options` as in setopt(), set before it is bound;
+    nodelay is True unless they say otherwise, and what is accepted has it as the listener does.
+    """
+    sock, host, port = _made(where, port, "tcp", options, place_of(sys._getframe(1)))
+    assert isinstance(sock, TCP)
+    try:
+        if sock.family == "unix" and isinstance(host, str):
+            remove_stale(host)
+        sock.listen(host, port, backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def bind(where: Host, port: Port = None, type: str = "udp", **options: Any) -> UDP | TCP:
+    """Return a new socket that is bound: `with bind("0.0.0.0:5353") as sock:`. bind(2).
+
+    `type`: "udp" for datagrams (UNIX ones, too), or "tcp", for a socket to connect from there; else ValueError. `where`
+    and `options` as in listen(), but that a UNIX path has to be free; errors as in Socket.bind().
+    """
+    if type not in ("udp", "tcp"):
+        raise ValueError(f"unknown type {type!r}: it is one of udp, tcp")
+    sock, host, port = _made(where, port, type, options, place_of(sys._getframe(1)))
+    try:
+        sock.bind(host, port)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _made(where: Host, port: Port, type: str, options: dict[str, Any], made_at: str) -> tuple[TCP | UDP, Host, Port]:
+    """A new socket of the family that the place has, with its options."""
+    host, port, family = split(where, port)
+    if isinstance(host, Address) or (isinstance(host, AddressList) and host):
+        family = host.family
+    elif family is None:
+        name = host[0] if isinstance(host, tuple) else host
+        family = "inet6" if isinstance(name, str) and ":" in name else "inet"
+    made = make(family, type, None, None)
+    sock = TCP(made, None, made_at) if type == "tcp" else UDP(made, made_at)
+    try:
+        for option, value in options.items():
+            sock.setopt(option, value)
+    except BaseException:
+        sock.close()
+        raise
+    return sock, host, port
+
+
+def remove_stale(path: str) -> None:
+    """Remove the socket of a server that has gone: one that refuses to be connected to."""
+    with suppress(OSError):
+        if path.startswith("\0") or not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)

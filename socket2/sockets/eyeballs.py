@@ -1,0 +1,193 @@
+"""Happy eyeballs: several addresses, one connection, no waiting for an address that does not answer. RFC 8305.
+
+The addresses are tried in the order of the look-up (RFC 6724), the families taking turns; each attempt has a thread
+and a socket of its own. The next one begins when one fails, or when 250 ms have passed, and the first connection wins.
+Nothing is left of the others when it is returned, or when the wait for it is given up.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from errno import EADDRNOTAVAIL, EAFNOSUPPORT, ECANCELED, ENETUNREACH
+from time import monotonic
+from typing import Any
+
+from pollers import Operation, operation
+
+from ..threads.loop import newthread
+from ..threads.thread import Thread, all_ended, currentthread
+from ..threads.timers import Timer
+from ..threads.wait import Wait
+from .address import Address
+from .socket import make
+from .tcp import TCP
+
+DELAY_S = 0.25
+"""How long the next address waits for the one before it. RFC 8305, section 5."""
+
+# This host has no such network: no reason to give when there is another one.
+_NO_NETWORK = {EADDRNOTAVAIL, EAFNOSUPPORT, ENETUNREACH}
+
+
+Tell = Callable[[str, Address, OSError | None], Any]
+
+
+def connect_to_first(
+    addresses: Sequence[Address], options: dict[str, Any], delay_s: float, made_at: str, tell: Tell | None = None
+) -> Operation[TCP]:
+    """Connect to one of the addresses; return the socket. `options`: setopt() of each socket before it is connected.
+
+    With several addresses `tell` is called when one is tried ("begun"), when it has failed ("failed", with the error),
+    and when it takes so long that the next one is tried as well ("slow").
+
+    Raises OSError when none answers: of their class if all failed for reasons of one class; its text names each
+    address with its reason, and its __cause__ is the group of the errors.
+    """
+    order = interleaved(addresses)
+    if len(order) == 1:
+        return _connect_to(order[0], options, made_at, [])
+    return _Race(order, options, delay_s, made_at, tell).winner()
+
+
+def interleaved(addresses: Iterable[Address]) -> list[Address]:
+    """Return the addresses, none twice, with the families in turn, the first one's first. RFC 8305, section 4."""
+    families: dict[str, deque[Address]] = {}
+    for address in dict.fromkeys(addresses):
+        families.setdefault(address.family, deque()).append(address)
+    order = []
+    while families:
+        for family in list(families):
+            order.append(families[family].popleft())
+            if not families[family]:
+                del families[family]
+    return order
+
+
+@operation
+def _connect_to(
+    address: Address, options: dict[str, Any], made_at: str, opened: list[TCP]
+) -> Generator[Any, None, TCP]:
+    """Connect a new socket, which is in `opened` from its beginning, and is closed if it cannot be connected."""
+    sock = TCP(make(address.family, "tcp", None, None), None, made_at)
+    opened.append(sock)
+    try:
+        for name, value in options.items():
+            sock.setopt(name, value)
+        yield from sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class _Race:
+    """The attempts. They tell the race of their ends by adding to `_ended`, and then finishing `_news`."""
+
+    def __init__(
+        self, order: list[Address], options: dict[str, Any], delay_s: float, made_at: str, tell: Tell | None
+    ) -> None:
+        self._order = order
+        self._tell: Tell = tell if tell is not None else lambda event, address, error: None
+        self._options = options
+        self._delay_s = delay_s
+        self._made_at = made_at
+        self._opened: list[TCP] = []
+        self._threads: list[Thread] = []
+        self._ended: list[tuple[Address, TCP | Exception]] = []
+        self._news = self._wait()
+
+    def _wait(self) -> Wait:
+        return Wait(f"connection to {self._order[0]} or one of {len(self._order) - 1} other addresses")
+
+    @operation
+    def winner(self) -> Generator[Any, None, TCP]:
+        """Return the first connection. The other sockets are closed then, and the other threads have ended."""
+        try:
+            first = yield from self._first()
+            yield from self._end(but=first)
+        except GeneratorExit:  # after which there is no waiting
+            self._close()
+            raise
+        except BaseException:
+            yield from self._end()
+            raise
+        finally:
+            self._ended.clear()  # whose errors have tracebacks that lead here: no cycle
+        return first
+
+    @operation
+    def _first(self) -> Generator[Any, None, TCP]:
+        left = deque(self._order)
+        while True:
+            self._news = news = self._wait()  # before anything is looked at, so that no end goes unnoticed
+            for _, outcome in self._ended:
+                if isinstance(outcome, TCP):
+                    return outcome
+            if left:
+                address = left.popleft()
+                self._tell("begun", address, None)
+                self._threads.append(newthread(self._attempt, address, name=f"connect to {address}"))
+            elif len(self._ended) == len(self._order):
+                raise _failure(self._ended)
+            ended = len(self._ended)
+            yield from self._until(news, self._delay_s if left else None)
+            if left and len(self._ended) == ended:
+                self._tell("slow", address, None)
+
+    @operation
+    def _until(self, news: Wait, limit_s: float | None) -> Generator[Any, None, None]:
+        timer = Timer(currentthread().scheduler.timers, news.finish)
+        if limit_s is not None:
+            timer.arm(monotonic() + limit_s)
+        try:
+            yield from news.wait()
+        finally:
+            timer.disarm()
+
+    @operation
+    def _attempt(self, address: Address) -> Generator[Any, None, None]:
+        outcome: TCP | Exception = OSError(ECANCELED, "the attempt was cancelled")
+        try:
+            outcome = yield from _connect_to(address, self._options, self._made_at, self._opened)
+        except Exception as error:
+            outcome = error
+            if isinstance(error, OSError):
+                self._tell("failed", address, error)
+        finally:
+            self._ended.append((address, outcome))
+            self._news.finish()
+            del outcome  # an error's traceback has this frame: no cycle
+
+    def _close(self, but: TCP | None = None) -> None:
+        for sock in self._opened:
+            if sock is not but:
+                sock.close()
+
+    @operation
+    def _end(self, but: TCP | None = None) -> Generator[Any, None, None]:
+        """End all attempts, those that have no socket yet, too; leave one connection open."""
+        for thread in self._threads:
+            thread.cancel()
+        self._close(but)
+        try:
+            yield from all_ended(self._threads)
+        finally:
+            self._close(but)
+
+
+def _failure(ended: Sequence[tuple[Address, TCP | Exception]]) -> Exception:
+    """The one error to raise for all of them."""
+    failures = [(address, error) for address, error in ended if isinstance(error, OSError)]
+    for _, error in ended:
+        if isinstance(error, Exception) and not isinstance(error, OSError):
+            return error  # a mistake of the program, not a fact of the network
+    telling = [error for _, error in failures if error.errno not in _NO_NETWORK] or [error for _, error in failures]
+    text = "no address answers: " + "; ".join(f"{address}: {error.strerror or error}" for address, error in failures)
+    if len({type(error) for error in telling}) == 1:
+        made = OSError(telling[0].errno, text)  # which makes it of that class
+    else:
+        made = OSError(text)
+        made.errno, made.strerror = telling[-1].errno, text
+    made.__cause__ = ExceptionGroup(text, [error for _, error in failures])
+    return made

@@ -1,0 +1,213 @@
+/* shortcut() of shortcut.py in C: a method of Socket that does nothing but call its handle's, without a Python frame.
+
+   Knows where a Socket has its handle, and what says that there is more to do; then, and for whatever is not the rule, it
+   calls the function that it stands for. */
+
+#include "../threads/members.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { HANDLE, SETUP, SLOTS };
+
+static const char *const slot_texts[SLOTS] = {"_handle", "_setup"};
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    PyObject *function;
+    PyTypeObject *owner; /* the class that it is a method of; NULL until that is made */
+    PyObject *name;      /* its own there, and that of the handle's method; NULL like it */
+    Method of_handle;
+    bool sends; /* bytes; what is none, the function refuses */
+    Py_ssize_t offsets[SLOTS];
+} Shortcut;
+
+static PyObject *
+call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywords)
+{
+    Shortcut *shortcut = (Shortcut *)self;
+    if (PyVectorcall_NARGS(nargsf) == 2 && keywords == NULL && shortcut->owner != NULL &&
+        PyObject_TypeCheck(args[0], shortcut->owner)) {
+        PyObject *handle = *slot_at(args[0], shortcut->offsets[HANDLE]);
+        PyObject *setup = *slot_at(args[0], shortcut->offsets[SETUP]);
+        bool is_rule = !shortcut->sends || PyObject_CheckBuffer(args[1]);
+        if (handle != NULL && handle != Py_None && setup == Py_None && is_rule) {
+            Py_INCREF(handle);
+            PyObject *op = method_call(&shortcut->of_handle, shortcut->name, (PyObject *[]){handle, args[1], args[0]}, 3);
+            Py_DECREF(handle);
+            return op;
+        }
+    }
+    return PyObject_Vectorcall(shortcut->function, args, nargsf, keywords);
+}
+
+/* __set_name__(): the class is there, and with it the slots. */
+static PyObject *
+set_name(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    Shortcut *shortcut = (Shortcut *)self;
+    if (count != 2 || !PyType_Check(args[0]) || !PyUnicode_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "__set_name__() takes a class and a name");
+        return NULL;
+    }
+    PyTypeObject *owner = (PyTypeObject *)args[0];
+    for (int which = 0; which < SLOTS; which++) {
+        shortcut->offsets[which] = slot_offset(owner, slot_texts[which]);
+        if (shortcut->offsets[which] < 0) {
+            return NULL;
+        }
+    }
+    PyObject *name = Py_NewRef(args[1]);
+    PyUnicode_InternInPlace(&name); /* methods are found by the identity of their names */
+    shortcut->sends = PyUnicode_CompareWithASCIIString(name, "send") == 0 ||
+                      PyUnicode_CompareWithASCIIString(name, "sendall") == 0;
+    Py_XSETREF(shortcut->name, name);
+    Py_XSETREF(shortcut->owner, (PyTypeObject *)Py_NewRef(owner));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+shortcut_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    PyObject *function;
+    if (!PyArg_ParseTuple(args, "O:Shortcut", &function)) {
+        return NULL;
+    }
+    if (keywords != NULL && PyDict_GET_SIZE(keywords) > 0) {
+        PyErr_SetString(PyExc_TypeError, "Shortcut() takes no keyword arguments");
+        return NULL;
+    }
+    Shortcut *shortcut = (Shortcut *)type->tp_alloc(type, 0);
+    if (shortcut != NULL) {
+        shortcut->vectorcall = call;
+        shortcut->function = Py_NewRef(function);
+    }
+    return (PyObject *)shortcut;
+}
+
+static PyObject *
+shortcut_get(PyObject *self, PyObject *object, PyObject *Py_UNUSED(type))
+{
+    return object == NULL || object == Py_None ? Py_NewRef(self) : PyMethod_New(self, object);
+}
+
+/* Its name, its text and all else that is asked of a function are the function's. */
+static PyObject *
+shortcut_getattro(PyObject *self, PyObject *name)
+{
+    PyObject *function = ((Shortcut *)self)->function;
+    if (PyUnicode_CompareWithASCIIString(name, "__wrapped__") == 0) {
+        return Py_NewRef(function);
+    }
+    if (PyUnicode_CompareWithASCIIString(name, "__class__") == 0) {
+        return Py_NewRef(Py_TYPE(self));
+    }
+    return PyObject_GetAttr(function, name);
+}
+
+static PyObject *
+shortcut_repr(PyObject *self)
+{
+    return PyUnicode_FromFormat("<shortcut of %R>", ((Shortcut *)self)->function);
+}
+
+static int
+shortcut_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Shortcut *shortcut = (Shortcut *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(shortcut->function);
+    Py_VISIT(shortcut->owner);
+    Py_VISIT(shortcut->of_handle.type);
+    Py_VISIT(shortcut->of_handle.method);
+    return 0;
+}
+
+static int
+shortcut_clear(PyObject *self)
+{
+    Shortcut *shortcut = (Shortcut *)self;
+    Py_CLEAR(shortcut->owner); /* from now on it only calls the function, which it keeps: somebody may still call it */
+    Py_CLEAR(shortcut->name);
+    Py_CLEAR(shortcut->of_handle.type);
+    Py_CLEAR(shortcut->of_handle.method);
+    return 0;
+}
+
+static void
+shortcut_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    shortcut_clear(self);
+    Py_DECREF(((Shortcut *)self)->function);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef shortcut_methods[] = {
+    {"__set_name__", (PyCFunction)(void (*)(void))set_name, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef shortcut_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Shortcut, vectorcall), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot shortcut_slots[] = {
+    {Py_tp_new, shortcut_new},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_descr_get, shortcut_get},
+    {Py_tp_getattro, shortcut_getattro},
+    {Py_tp_repr, shortcut_repr},
+    {Py_tp_traverse, shortcut_traverse},
+    {Py_tp_clear, shortcut_clear},
+    {Py_tp_dealloc, shortcut_dealloc},
+    {Py_tp_methods, shortcut_methods},
+    {Py_tp_members, shortcut_members},
+    {0, NULL},
+};
+
+static PyType_Spec shortcut_spec = {
+    .name = "socket2._shortcut.Shortcut",
+    .basicsize = sizeof(Shortcut),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = shortcut_slots,
+};
+
+static int
+execute(PyObject *module)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &shortcut_spec, NULL);
+    int status = type != NULL ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
+    Py_XDECREF(type);
+    return status;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, execute},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED}, /* under one GIL */
+#endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_USED}, /* a socket's slots are read without locks */
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "socket2._shortcut",
+    .m_doc = PyDoc_STR("Methods that only call their handle's, in C."),
+    .m_size = 0,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC
+PyInit__shortcut(void)
+{
+    return PyModuleDef_Init(&definition);
+}

@@ -1,0 +1,331 @@
+"""Stream sockets: TCP, and UNIX stream sockets under the same class."""
+
+from __future__ import annotations
+
+import functools
+import io
+import socket
+import sys
+from collections.abc import Generator
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any
+
+import pollers
+from pollers import Busy, Closed, Exhausted, Handle, Operation, operation
+
+from ..threads.journal import Journal
+from ..threads.lock import lock
+from ..threads.native import shortcut
+from ..threads.sleeping import persist
+from ..threads.thread import over_at_once
+from .address import Address, Host, Port, Query, resolve
+from .socket import AGAIN_MAX_S, AGAIN_S, NODELAY, Socket, check_octets, make, place_of
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+log = Journal("socket2")
+
+# When the system has no descriptor left for a connection, nothing tells when it has one again.
+_ACCEPT_AGAIN_S = 0.1
+
+_SENDFILE_MAX = 1 << 30
+_READ_BLOCK = 1 << 16
+
+
+def check_backlog(backlog: Any) -> None:
+    if backlog is not None and not isinstance(backlog, int):
+        raise TypeError(f"a backlog is a number, not {backlog!r}")
+
+
+class TCP(Socket):
+    """A stream socket. Made by tcp(), unix() and accept().
+
+    One thread may receive while another sends; a second one in the same direction gets Busy, but for accept(), where
+    threads take turns.
+    """
+
+    __slots__ = ("_remote",)
+
+    def __init__(
+        self, sock: socket.socket | None, handle: Handle | None = None, made_at: str = "", remote: Any = None
+    ) -> None:
+        super().__init__(sock, handle, made_at)
+        self._remote = remote
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's address as the standard library has it, also of one that has gone. OSError (ENOTCONN) without."""
+        if self._remote is None:
+            self._remote = self._std.getpeername()
+        return self._remote
+
+    # Listening.
+
+    def listen(self, host: Host | int = None, port: Port | Host = 0, backlog: Any = None) -> None:
+        """Bind, unless it is bound, and listen. listen(2).
+
+        `host` and `port` as in addr(); `backlog`: how many connections may wait to be accepted, by default what the
+        system allows. luapower's listen(backlog, host, port) is taken as well. An address that old connections still
+        linger on can be taken, one in use cannot. Raises as bind() does.
+        """
+        if isinstance(host, int) and not isinstance(host, bool):
+            if port == 0 and backlog is None:
+                raise TypeError("listen(backlog) needs a host: listen(None, 0, backlog) for any")
+            host, port, backlog = port, backlog or 0, host
+        check_backlog(backlog)
+        if not self._is_bound():
+            query = self._query(host, port)  # type: ignore[arg-type]
+            pollers.prepare_listener(self._std)
+            self._bind(query)
+        self._send_at_once()
+        self._std.listen(socket.SOMAXCONN if backlog is None else backlog)
+
+    def accept(self) -> Operation[TCP]:
+        """Take the next connection and return it. accept(2).
+
+        Clients that leave early are passed over. When descriptors or memory run out, it is tried again every 0.1 s (and
+        logged once): the connection waits meanwhile. Several threads may accept, and get connections in the order they
+        came. Cancelled or out of time: no connection is lost. Raises Closed, TimeoutError.
+        """
+        return self._read(self._accept(place_of(sys._getframe(1))))
+
+    @operation
+    def _accept(self, made_at: str) -> Generator[Any, None, TCP]:
+        handle = self._handle or self._attach()
+        turns = self._set_up().receivers
+        accepting = persist(functools.partial(handle.accept, self), _ACCEPT_AGAIN_S, _ACCEPT_AGAIN_S, self._tell)
+        connection, address = yield from turns.through("turn to accept", accepting)
+        return TCP(None, connection, made_at, address)
+
+    def _tell(self, error: Exhausted) -> None:
+        log.warning("accept on %r: %s; trying again every %g s", self, error, _ACCEPT_AGAIN_S)
+
+    # Connecting.
+
+    def connect(self, host: Host, port: Port = 0) -> Operation[None]:
+        """Connect to `host` and `port` (see addr()), or to an AddressList: to each address in turn until one answers.
+
+        One that does not answer is waited for: socket2.connect() is better at many. When all fail the last error is
+        raised, with a note for each. After an attempt that failed, was cancelled or ran out of time the socket is
+        replaced by a fresh one with the same options and binding (and another descriptor), so it can be used on; a UNIX
+        socket stays as it was. Raises OSError, socket.gaierror, TimeoutError, Closed.
+        """
+        return self._write(self._connect(self._query(host, port)))
+
+    @operation
+    def _connect(self, query: Query) -> Generator[Any, None, None]:
+        addresses = yield from resolve(query)
+        if self._is_connected():
+            return (yield from self._connect_to(addresses[0]))  # EISCONN, and the connection stays
+        self._send_at_once()
+        bound = self._std.getsockname() if self._is_bound() else None
+        failures: list[tuple[Address, OSError]] = []
+        for address in addresses:
+            try:
+                yield from self._connect_to(address)
+            except (Busy, Closed):
+                raise
+            except OSError as error:
+                failures.append((address, error))
+            except BaseException:
+                with suppress(OSError):  # what ends the wait comes first
+                    self._renew(bound)
+                raise
+            else:
+                return
+            try:
+                self._renew(bound)
+            except OSError as error:
+                failures[-1][1].add_note(f"and there was no fresh socket to try on with: {error}")
+                break
+        _raise_last(failures)
+
+    def _send_at_once(self) -> None:
+        """Set TCP_NODELAY, which connections inherit, unless it was set to something."""
+        chosen = self._setup is not None and any(option[:2] == NODELAY for option in self._setup.options)
+        if not chosen and self.family != "unix":
+            with suppress(OSError):  # a protocol that has no such option
+                self._std.setsockopt(*NODELAY, 1)
+
+    def _is_connected(self) -> bool:
+        """Whether there is a connection to lose, or a listener."""
+        try:
+            self._std.getpeername()
+        except OSError:
+            return bool(self._std.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        return True
+
+    def _connect_to(self, address: Address) -> Operation[None]:
+        handle = self._handle or self._attach()
+        return persist(functools.partial(handle.connect, self._sockaddr(address), self), AGAIN_S, AGAIN_MAX_S)
+
+    def _renew(self, bound: Any) -> None:
+        """Replace the kernel's socket, whose state after a connect that did not succeed POSIX leaves open.
+
+        A UNIX socket is as it was, and could not be bound to its path again.
+        """
+        if self.family == "unix":
+            return
+        old, handle = self._std, self._handle
+        sock = socket.socket(old.family, old.type, old.proto)
+        try:
+            with suppress(OSError):
+                sock.setsockopt(*NODELAY, old.getsockopt(*NODELAY))
+            for option in self._set_up().options:
+                sock.setsockopt(*option)
+            with lock:
+                if self._std is not old:
+                    raise Closed()  # by another OS thread
+                self._sock, self._handle = sock, None
+        finally:  # whatever a signal handler has raised: one of the two is nobody's from now on
+            if self._sock is not sock:
+                sock.close()
+            elif handle is not None:
+                handle.close()  # now that there is another; before it can have the same address
+            else:
+                pollers.close(old)
+        if bound is not None:
+            sock.bind(bound)
+
+    # Receiving.
+
+    @shortcut
+    def recv(self, n: int) -> Operation[bytes]:
+        """Receive 1 to `n` bytes, b'' at the end of the stream. recv(2).
+
+        Cancelled or out of time: nothing was taken. Raises Busy when another thread is receiving, Closed,
+        ConnectionResetError, TimeoutError, OSError (ENOTCONN).
+        """
+        op = (self._handle or self._attach()).recv(n, self)
+        return op if self._setup is None else self._read(op)
+
+    def recv_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[int]:
+        """Receive into `buffer`, up to `n` bytes or all it holds; return how many, 0 at the end of the stream.
+
+        Cancelled or out of time: nothing was taken, the buffer is as it was. Raises as recv() does.
+        """
+        return self._read((self._handle or self._attach()).recv_into(buffer, n or 0, self))
+
+    # Sending.
+
+    @shortcut
+    def send(self, data: ReadableBuffer) -> Operation[int]:
+        """Send some of `data`, as much as the kernel takes at once; return how many bytes. send(2).
+
+        Cancelled or out of time: nothing was sent. Raises Busy when another thread is sending, Closed, BrokenPipeError,
+        ConnectionResetError, TimeoutError; never SIGPIPE.
+        """
+        if type(data) is not bytes:
+            check_octets(data)
+        op = (self._handle or self._attach()).send(data, self)
+        return op if self._setup is None else self._write(op)
+
+    @shortcut
+    def sendall(self, data: ReadableBuffer) -> Operation[None]:
+        """Send all of `data`. The timeout is for all of it.
+
+        Whatever ends it early carries `bytes_sent`, the number of bytes that the kernel had taken by then. Raises as
+        send() does.
+        """
+        if type(data) is not bytes:
+            check_octets(data)
+        op = (self._handle or self._attach()).sendall(data, self)
+        return op if self._setup is None else self._write(op)
+
+    def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> Operation[int]:
+        """Send a file opened in binary mode from `offset` on, to its end or `count` bytes; return how many were sent.
+
+        The kernel copies where it can: sendfile(2); reading the file may block. Whatever ends it, the file's position
+        is behind what was sent then, and an error, cancel or timeout carries `bytes_sent`. Raises as send() does;
+        OSError of the file; TypeError and ValueError as socket.sendfile() does.
+        """
+        if "b" not in getattr(file, "mode", "b"):
+            raise ValueError("the file must be opened in binary mode")
+        if not hasattr(file, "read") or isinstance(file, io.TextIOBase):
+            raise TypeError(f"a file opened in binary mode is needed, not {file!r}")
+        if count is not None and not isinstance(count, int):
+            raise TypeError(f"a count is a positive number, not {count!r}")
+        if count is not None and count <= 0:
+            raise ValueError(f"a count is a positive number, not {count!r}")
+        if offset < 0:
+            raise ValueError(f"an offset must not be negative, not {offset!r}")
+        return self._write(self._sendfile(file, offset, count))
+
+    @operation
+    def _sendfile(self, file: IO[bytes], offset: int, count: int | None) -> Generator[Any, None, int]:
+        handle = self._handle or self._attach()
+        sent = 0
+        try:
+            fd = file.fileno()
+            while count is None or sent < count:
+                most = _SENDFILE_MAX if count is None else min(count - sent, _SENDFILE_MAX)
+                n = yield from handle.sendfile(fd, offset + sent, most, self)
+                if n == 0:
+                    break
+                sent += n
+        except (AttributeError, io.UnsupportedOperation):
+            rest = None if count is None else count - sent
+            return sent + (yield from self._send_blocks(file, offset + sent, rest))
+        except BaseException as error:
+            error.bytes_sent = sent  # type: ignore[attr-defined]
+            raise
+        finally:
+            if sent:
+                file.seek(offset + sent)
+        return sent
+
+    @operation
+    def _send_blocks(self, file: IO[bytes], offset: int, count: int | None) -> Generator[Any, None, int]:
+        if offset or _can_seek(file):
+            file.seek(offset)
+        sent = 0
+        try:
+            while count is None or sent < count:
+                block = file.read(_READ_BLOCK if count is None else min(count - sent, _READ_BLOCK))
+                if not block:
+                    break
+                yield from (self._handle or self._attach()).sendall(block, self)
+                sent += len(block)
+            if not sent and (turn := over_at_once()) is not None:
+                yield from turn.wait()
+        except BaseException as error:
+            sent += getattr(error, "bytes_sent", 0)
+            error.bytes_sent = sent  # type: ignore[attr-defined]
+            raise
+        finally:
+            if _can_seek(file):
+                file.seek(offset + sent)
+        return sent
+
+
+def _can_seek(file: IO[bytes]) -> bool:
+    return hasattr(file, "seek") and (not hasattr(file, "seekable") or file.seekable())
+
+
+def _raise_last(failures: list[tuple[Address, OSError]]) -> None:
+    """Raise the last failure, which tells of the others."""
+    last = failures[-1][1]
+    for address, failure in failures:
+        last.add_note(f"connecting to {address}: {failure}")
+    try:
+        raise last
+    finally:
+        failures.clear()
+        del last, failure
+
+
+def tcp(
+    family: str = "inet", protocol: str | int | None = None, *, fileno: int | None = None, nodelay: bool = True
+) -> TCP:
+    """Make a TCP socket of the family "inet" or "inet6"; or take over the open descriptor `fileno`, as it is.
+
+    Once it connects or listens it sends small pieces at once (TCP_NODELAY), and so does what it accepts. With
+    `nodelay=False` the kernel may keep them until the peer has acknowledged what was sent before, as long as 40 ms.
+
+    ValueError for an unknown family or protocol, or a descriptor of another type; OSError from socket(2).
+    """
+    sock = TCP(make(family, "tcp", protocol, fileno), None, place_of(sys._getframe(1)))
+    if not nodelay:
+        sock.setopt("nodelay", False)
+    return sock

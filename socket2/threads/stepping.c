@@ -1,0 +1,408 @@
+/* step() and step_shared() of stepping.py once more, in C: what every request goes through.
+
+   Here is the rule alone: run a thread up to its next wait, and park it there. Whatever else may come of a step, its end,
+   an interruption, something that is no wait, is for the methods of the Stepper. Knows where a Thread has its slots, and
+   of a wait its park(). Everything runs with the GIL held; what members share is changed under the lock, as in Python. */
+
+#include "members.h"
+
+#include <stdbool.h>
+
+/* Slots: the last one is a Stepper's, the others a Thread's. */
+enum { SCHEDULER, CORO, CONTEXT, ERRORS, WAITING_ON, CURRENT, SLOTS };
+
+static const char *const slot_texts[SLOTS] = {"scheduler", "_coro", "_context", "_errors", "waiting_on", "current"};
+
+enum { ACQUIRE, BEFORE_INTERRUPTION, END, GO_ON, MISLED, PARK, REFUSE, RELEASE, STEPPERS_SCHEDULER, NAMES };
+
+static const char *const name_texts[NAMES] = {
+    "acquire", "before_interruption", "_end", "_go_on", "_misled", "park", "_refuse", "release", "scheduler",
+};
+
+typedef struct {
+    PyTypeObject *thread_type;
+    PyTypeObject *stepper_type;
+    Py_ssize_t offsets[SLOTS];
+    Method park;
+    PyObject *lock;
+    PyObject *names[NAMES]; /* made once: the interpreter finds attributes by the identity of their names */
+} State;
+
+static PyObject **
+slot(const State *state, PyObject *object, int which)
+{
+    return slot_at(object, state->offsets[which]);
+}
+
+static void
+put(const State *state, PyObject *object, int which, PyObject *value)
+{
+    PyObject **place = slot(state, object, which);
+    PyObject *old = *place;
+    *place = Py_NewRef(value);
+    Py_XDECREF(old);
+}
+
+static bool
+is_none(const State *state, PyObject *object, int which)
+{
+    return *slot(state, object, which) == Py_None;
+}
+
+/* Call a method for what it does, with the arguments before the first NULL. */
+static int
+tell(const State *state, PyObject *object, int name, PyObject *first, PyObject *second, PyObject *third)
+{
+    PyObject *args[] = {object, first, second, third};
+    size_t count = 1;
+    while (count < Py_ARRAY_LENGTH(args) && args[count] != NULL) {
+        count++;
+    }
+    PyObject *result = PyObject_VectorcallMethod(state->names[name], args, count, NULL);
+    Py_XDECREF(result);
+    return result != NULL ? 0 : -1;
+}
+
+static PyObject *
+error_take(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(error, traceback);
+        Py_DECREF(traceback);
+    }
+    Py_DECREF(type);
+    return error;
+#endif
+}
+
+static void
+error_put(PyObject *error)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(error);
+#else
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(error)), error, PyException_GetTraceback(error));
+#endif
+}
+
+/* Release the lock, whatever exception is on its way; return `status`, or -1 when that is a new one. */
+static int
+release_lock(const State *state, int status)
+{
+    PyObject *error = status < 0 ? error_take() : NULL;
+    int released = tell(state, state->lock, RELEASE, NULL, NULL, NULL);
+    if (error != NULL) {
+        PyErr_Clear();
+        error_put(error);
+    }
+    return status < 0 ? status : released;
+}
+
+static int
+prepare(const State *state, PyObject *stepper, PyObject *scheduler, PyObject *thread)
+{
+    if (!is_none(state, thread, ERRORS) && tell(state, scheduler, BEFORE_INTERRUPTION, thread, NULL, NULL) < 0) {
+        return -1;
+    }
+    put(state, thread, WAITING_ON, Py_None);
+    put(state, stepper, CURRENT, thread);
+    return 0;
+}
+
+/* Run the thread, in its context, up to its next wait or its end. */
+static PySendResult
+resume(const State *state, PyObject *thread, PyObject **result)
+{
+    PySendResult outcome = PYGEN_ERROR;
+    PyObject *coro = Py_XNewRef(*slot(state, thread, CORO));
+    PyObject *context = Py_XNewRef(*slot(state, thread, CONTEXT));
+    *result = NULL;
+    if (coro == NULL || context == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "a slot of the thread was deleted");
+    } else if (PyContext_Enter(context) == 0) {
+        outcome = PyIter_Send(coro, Py_None, result);
+        if (PyContext_Exit(context) < 0) {
+            Py_CLEAR(*result);
+            outcome = PYGEN_ERROR;
+        }
+    }
+    Py_XDECREF(context);
+    Py_XDECREF(coro);
+    return outcome;
+}
+
+/* Call a method with the thread, another argument and the exception that is set, as an `except` block would. */
+static int
+tell_of_error(const State *state, PyObject *stepper, int name, PyObject *thread, PyObject *second)
+{
+    PyObject *error = error_take();
+    PyObject *outer = PyErr_GetHandledException();
+    PyErr_SetHandledException(error);
+    int status = tell(state, stepper, name, thread, second, error);
+    PyErr_SetHandledException(outer);
+    Py_XDECREF(outer);
+    Py_DECREF(error);
+    return status;
+}
+
+static int
+park_on(State *state, PyObject *stepper, PyObject *thread, PyObject *waiting)
+{
+    PyObject *finished = method_call(&state->park, state->names[PARK], (PyObject *[]){waiting, thread}, 2);
+    if (finished == NULL) {
+        return -1;
+    }
+    put(state, thread, WAITING_ON, waiting);
+    int status = 0;
+    if (finished != Py_False || !is_none(state, thread, ERRORS)) {
+        status = tell(state, stepper, GO_ON, thread, waiting, finished);
+    }
+    Py_DECREF(finished);
+    return status;
+}
+
+static int
+park(State *state, PyObject *stepper, PyObject *thread, PyObject *waiting, bool shared)
+{
+    int status;
+    if (shared) {
+        status = tell(state, state->lock, ACQUIRE, NULL, NULL, NULL);
+        if (status == 0) {
+            status = release_lock(state, park_on(state, stepper, thread, waiting));
+        }
+    } else {
+        status = park_on(state, stepper, thread, waiting);
+    }
+    if (status < 0 && PyErr_ExceptionMatches(PyExc_Exception)) {
+        status = tell_of_error(state, stepper, REFUSE, thread, waiting);
+    }
+    return status;
+}
+
+static int
+run(State *state, PyObject *stepper, PyObject *thread, bool shared)
+{
+    PyObject *result;
+    PySendResult outcome = resume(state, thread, &result);
+    int status;
+    switch (outcome) {
+    case PYGEN_NEXT:
+        put(state, stepper, CURRENT, Py_None);
+        status = park(state, stepper, thread, result, shared);
+        break;
+    case PYGEN_RETURN:
+        status = tell(state, stepper, END, thread, result, Py_None);
+        break;
+    default:
+        status = tell_of_error(state, stepper, END, thread, Py_None);
+    }
+    Py_XDECREF(result);
+    return status;
+}
+
+/* The scheduler of a Stepper that is to make a step; NULL, with an exception, if it is called otherwise. */
+static PyObject *
+scheduler_of(const State *state, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2 || !PyObject_TypeCheck(args[0], state->stepper_type)) {
+        PyErr_SetString(PyExc_TypeError, "a step takes a Stepper, and what to step");
+        return NULL;
+    }
+    return PyObject_GetAttr(args[0], state->names[STEPPERS_SCHEDULER]);
+}
+
+/* 1: it is a thread of this scheduler; 0: of another, which has been told; -1: an exception. */
+static int
+is_ours(const State *state, PyObject *stepper, PyObject *scheduler, PyObject *thread)
+{
+    if (!PyObject_TypeCheck(thread, state->thread_type)) {
+        PyErr_Format(PyExc_TypeError, "only threads can be stepped, not %R", thread);
+        return -1;
+    }
+    if (*slot(state, thread, SCHEDULER) == scheduler) {
+        return 1;
+    }
+    return tell(state, stepper, MISLED, thread, NULL, NULL);
+}
+
+PyDoc_STRVAR(step_doc, "step($module, stepper, threads, /)\n--\n\n"
+                       "Run each thread to its next wait, or to its end.");
+
+static PyObject *
+step(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    State *state = PyModule_GetState(module);
+    PyObject *scheduler = scheduler_of(state, args, count);
+    PyObject *threads = scheduler != NULL ? PyObject_GetIter(args[1]) : NULL;
+    PyObject *thread;
+    int status = 0;
+    while (threads != NULL && status == 0 && (thread = PyIter_Next(threads)) != NULL) {
+        status = is_ours(state, args[0], scheduler, thread);
+        if (status > 0) {
+            status = prepare(state, args[0], scheduler, thread);
+            if (status == 0) {
+                status = run(state, args[0], thread, false);
+            }
+        }
+        Py_DECREF(thread);
+    }
+    Py_XDECREF(threads);
+    Py_XDECREF(scheduler);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+static int
+prepare_shared(const State *state, PyObject *stepper, PyObject *scheduler, PyObject *thread)
+{
+    if (tell(state, state->lock, ACQUIRE, NULL, NULL, NULL) < 0) {
+        return -1;
+    }
+    return release_lock(state, prepare(state, stepper, scheduler, thread));
+}
+
+PyDoc_STRVAR(step_shared_doc, "step_shared($module, stepper, thread, /)\n--\n\n"
+                              "As step(), while other OS threads are at work.");
+
+static PyObject *
+step_shared(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    State *state = PyModule_GetState(module);
+    PyObject *scheduler = scheduler_of(state, args, count);
+    if (scheduler == NULL) {
+        return NULL;
+    }
+    PyObject *stepper = args[0], *thread = args[1];
+    int status = is_ours(state, stepper, scheduler, thread);
+    if (status > 0) {
+        status = prepare_shared(state, stepper, scheduler, thread);
+        if (status == 0) {
+            status = run(state, stepper, thread, true);
+        }
+        put(state, stepper, CURRENT, Py_None);
+    }
+    Py_DECREF(scheduler);
+    return status < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyMethodDef methods[] = {
+    {"step", (PyCFunction)(void (*)(void))step, METH_FASTCALL, step_doc},
+    {"step_shared", (PyCFunction)(void (*)(void))step_shared, METH_FASTCALL, step_shared_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *
+taken_from(const char *module, const char *name)
+{
+    PyObject *found = NULL;
+    PyObject *imported = PyImport_ImportModule(module);
+    if (imported != NULL) {
+        found = PyObject_GetAttrString(imported, name);
+        Py_DECREF(imported);
+    }
+    return found;
+}
+
+static PyTypeObject *
+type_from(const char *module, const char *name)
+{
+    PyObject *found = taken_from(module, name);
+    if (found != NULL && !PyType_Check(found)) {
+        PyErr_Format(PyExc_ImportError, "%s.%s is no type", module, name);
+        Py_CLEAR(found);
+    }
+    return (PyTypeObject *)found;
+}
+
+static int
+execute(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    state->thread_type = type_from("socket2.threads.thread", "Thread");
+    state->stepper_type = type_from("socket2.threads.stepping", "Stepper");
+    state->lock = taken_from("socket2.threads.lock", "lock");
+    if (state->thread_type == NULL || state->stepper_type == NULL || state->lock == NULL) {
+        return -1;
+    }
+    for (int name = 0; name < NAMES; name++) {
+        state->names[name] = PyUnicode_InternFromString(name_texts[name]);
+        if (state->names[name] == NULL) {
+            return -1;
+        }
+    }
+    for (int which = 0; which < SLOTS; which++) {
+        PyTypeObject *type = which == CURRENT ? state->stepper_type : state->thread_type;
+        state->offsets[which] = slot_offset(type, slot_texts[which]);
+        if (state->offsets[which] < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+traverse(PyObject *module, visitproc visit, void *arg)
+{
+    State *state = PyModule_GetState(module);
+    Py_VISIT(state->thread_type);
+    Py_VISIT(state->stepper_type);
+    Py_VISIT(state->park.type);
+    Py_VISIT(state->park.method);
+    Py_VISIT(state->lock);
+    return 0;
+}
+
+static int
+clear(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    Py_CLEAR(state->thread_type);
+    Py_CLEAR(state->stepper_type);
+    Py_CLEAR(state->park.type);
+    Py_CLEAR(state->park.method);
+    Py_CLEAR(state->lock);
+    for (int name = 0; name < NAMES; name++) {
+        Py_CLEAR(state->names[name]);
+    }
+    return 0;
+}
+
+static void
+release(void *module)
+{
+    clear(module);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, execute},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED}, /* under one GIL */
+#endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_USED}, /* the slots of threads are read and written without locks */
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "socket2._stepping",
+    .m_doc = PyDoc_STR("The steps of threads in C: those of socket2/threads/stepping.py, faster."),
+    .m_size = sizeof(State),
+    .m_methods = methods,
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+    .m_free = release,
+};
+
+PyMODINIT_FUNC
+PyInit__stepping(void)
+{
+    return PyModuleDef_Init(&definition);
+}

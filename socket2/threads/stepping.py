@@ -1,0 +1,302 @@
+"""How a thread runs: started, stepped to its next wait, and ended, one at a time in an OS thread.
+
+A thread yields what it waits for: a poller's Direction, or a Wait. That is asked to `park`, and nobody here knows which
+it was, nor which poller is at work. An exception that nobody joins is reported where it happens, and all else goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from pollers import Cancelled
+
+from .coroutines import (
+    check_callable,
+    check_no_args,
+    check_result,
+    is_bad_call,
+    is_coroutine,
+    no_wait,
+    steps_later,
+    steps_of,
+)
+from .lock import lock
+from .native import in_c
+from .scheduler import Scheduler
+from .thread import Thread, outlast, report
+from .wait import Join
+
+# newthread steps a thread inside the call, if one OS thread serves it. Deeper than this, one inside the other, it is
+# left to the next turn.
+_NESTED_STARTS_MAX = 64
+
+# Called, while debugging is on, with each thread that is about to take its first step, and with who starts it.
+starthook: Callable[[Thread, Thread | None], Any] | None = None
+
+
+class _Waitable(Protocol):
+    def park(self, waiter: Any, /) -> bool: ...
+    def cancel(self, error: BaseException, /) -> bool: ...
+
+
+class Stepper:
+    """Runs threads of a scheduler in one OS thread."""
+
+    __slots__ = ("__dict__", "__weakref__", "current")  # a slot, for stepping.c
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.current: Thread | None = None
+        self.running = False  # the loop, which steps most of them
+        self._nested = 0
+        self._escaping: BaseException | None = None
+
+    def is_between_steps(self) -> bool:
+        """Whether neither a thread nor the main program is what runs now, but what runs them."""
+        return self.current is None and (self.running or self._nested > 0)
+
+    def newthread(self, func: Any, args: tuple[Any, ...], name: str | None = None, join: Join | None = None) -> Thread:
+        """See the module's newthread(). `join` joins the thread, and knows it, from before its first step on."""
+        thread = Thread(self.scheduler, func, name if name is not None else getattr(func, "__qualname__", None))
+        if join is not None:
+            join.begin(thread)
+            thread._add_join(join)
+        if self.current is not None and self.scheduler.crew is not None:
+            self._start_later(thread, func, args)
+        elif self.current is not None or self.running:
+            self._start_now(thread, func, args)
+        else:
+            self._start_outside(thread, func, args)
+            self._escape()
+        return thread
+
+    def _start_later(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> None:
+        """Leave it to any member: its first step may block, and so may the call, if it is of a plain function."""
+        thread._coro = steps_later(func, args)
+        self._adopt(thread)
+        self.scheduler.enqueue(thread)
+
+    def _start_now(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> None:
+        poller = self.scheduler.poller
+        creator, streak = self.current, poller.streak
+        try:
+            if self._begin(thread, func, args):
+                self.current = creator
+                self._adopt(thread)
+                self._step_now(thread)
+        finally:
+            self.current = creator
+            poller.streak = max(streak, poller.streak)  # what the new thread did counts as the creator's
+
+    def _start_outside(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> None:
+        """Start it in an OS thread whose loop does not run, and which may be no member of those that do."""
+        scheduler = self.scheduler
+        scheduler.poller.streak = 0
+        with scheduler.entry:  # nobody joins meanwhile
+            crew = scheduler.crew
+            if crew is None:
+                self._start_now(thread, func, args)
+        if crew is not None:
+            self._start_now(thread, func, args)
+            crew.look()
+
+    def _adopt(self, thread: Thread) -> None:
+        if starthook is not None:
+            starthook(thread, self.current)
+        self.scheduler.threads[thread] = None
+
+    def _begin(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> bool:
+        """Call `func`. False: that was all, and the thread has ended. An error of the call itself is the caller's."""
+        if is_coroutine(func):
+            check_no_args(args)
+            thread._coro = steps_of(func)
+            return True
+        check_callable(func)
+        self.current = thread
+        try:
+            made = thread._context.run(func, *args)
+        except BaseException as error:
+            if is_bad_call(error):
+                raise
+            self._end(thread, None, _from_inside(error))
+            return False
+        if not is_coroutine(made):
+            check_result(func, made)
+            self._end(thread, made, None)
+            return False
+        thread._coro = steps_of(made)
+        return True
+
+    def _step_now(self, thread: Thread) -> None:
+        if self._nested >= _NESTED_STARTS_MAX:
+            self.scheduler.ready.append(thread)
+            return
+        self._nested += 1
+        self.current = None
+        try:
+            if self.scheduler.crew is None:
+                step(self, (thread,))
+            else:
+                step_shared(self, thread)
+        finally:
+            self._nested -= 1
+
+    def interrupt(self, thread: Thread, error: BaseException) -> None:
+        """As Scheduler.interrupt(), and what `thread` does then it does inside this call, if nobody else serves it."""
+        if self.scheduler.crew is not None:
+            self.scheduler.interrupt(thread, error)
+        elif self.scheduler.end_wait(thread, error):
+            poller = self.scheduler.poller
+            caller, streak = self.current, poller.streak
+            try:
+                self._step_now(thread)
+            finally:
+                self.current = caller
+                poller.streak = max(streak, poller.streak)
+
+    def _resume(self, thread: Thread, resume: Callable[[Any], _Waitable], argument: Any) -> None:
+        """Run `thread` until it waits for something that it can be parked on, or to its end."""
+        while True:
+            self.current = thread
+            try:
+                waiting = thread._context.run(resume, argument)
+            except StopIteration as stop:
+                self._end(thread, stop.value, None)
+                return
+            except BaseException as error:
+                self._end(thread, None, _from_inside(error))
+                del thread  # see _step()
+                return
+            self.current = None  # see _step()
+            try:
+                self._park(thread, waiting)
+                return
+            except Exception as error:
+                resume, argument = thread._coro.throw, no_wait(thread.name, waiting, error)
+
+    def _park(self, thread: Thread, waiting: _Waitable) -> None:
+        with lock:
+            finished = waiting.park(thread)
+            thread.waiting_on = waiting
+            if finished or thread._errors is not None:
+                self._go_on(thread, waiting, finished)
+
+    def _go_on(self, thread: Thread, waiting: _Waitable, finished: bool) -> None:
+        """What `thread` was parked on has finished already, or is to be interrupted."""
+        if finished:
+            self.scheduler.ready.append(thread)
+        if thread._errors is not None:
+            self.scheduler.look_for_lost(thread)
+        if thread._errors and waiting.cancel(thread._errors[0]):
+            self.scheduler.delivered(thread)
+            self.scheduler.ready.append(thread)
+
+    def _refuse(self, thread: Thread, waiting: object, error: Exception) -> None:
+        """`thread` cannot be parked on what it has yielded: have it raised there."""
+        self._resume(thread, thread._coro.throw, no_wait(thread.name, waiting, error))
+
+    def _misled(self, thread: Thread) -> None:
+        """An operation has finished whose thread belongs to the loop of another OS thread."""
+        error = RuntimeError(f"{thread.name} waits on a socket that belongs to the loop of another OS thread")
+        thread.scheduler.post(functools.partial(thread.scheduler.interrupt, thread, error))
+        thread.scheduler.post(functools.partial(thread.scheduler.ready.append, thread))
+
+    def _end(self, thread: Thread, result: Any, error: BaseException | None) -> None:
+        crew = self.scheduler.crew
+        joined = False
+        with lock:
+            joins = thread._joins()
+            if joins and (rest := outlast(thread, result, error)) is not None:
+                thread._coro = rest
+                self.scheduler.threads[thread] = None
+                self.scheduler.enqueue(thread)
+                return
+            thread._outcome = result if error is None else error.__traceback__
+            thread._errors = None if error is None else [error]
+            thread._coro = thread._context = thread.waiting_on = None  # type: ignore[assignment]
+        try:
+            for join in joins:  # not under the lock: a connection's closes its socket, and logs
+                joined = join.finish() or joined
+        finally:  # not before, or there would seem to be nothing left for those who join it to wait for
+            self.scheduler.threads.pop(thread, None)
+            if self.scheduler.interrupted:
+                self.scheduler.interrupted.pop(thread, None)
+            if crew is not None:
+                crew.ended(thread)
+        if error is None:
+            return
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            self._escaping = error
+        elif isinstance(error, Cancelled) and error.meant_for is thread:
+            error.meant_for = None  # as it was meant; and no cycle of the thread and its error
+        elif not joined:
+            report(thread, error)
+
+    def _escape(self) -> None:
+        """Let a KeyboardInterrupt or SystemExit that ended a thread out of the loop."""
+        if self._escaping is not None:
+            error, self._escaping = self._escaping, None
+            raise error
+
+
+def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
+    """Run each thread to its next wait, or to its end. Every request comes through here: hence in one frame."""
+    scheduler = stepper.scheduler
+    thread = waiting = None
+    for thread in threads:
+        if thread.scheduler is not scheduler:
+            stepper._misled(thread)
+            continue
+        if thread._errors is not None:
+            scheduler.before_interruption(thread)
+        thread.waiting_on = None
+        stepper.current = thread  # until then, and from the next wait on, a signal handler's wishes are seen to later
+        try:
+            waiting = thread._context.run(thread._coro.send, None)
+        except StopIteration as stop:
+            stepper._end(thread, stop.value, None)
+            continue
+        except BaseException as error:
+            stepper._end(thread, None, _from_inside(error))
+            continue
+        stepper.current = None
+        try:
+            finished = waiting.park(thread)
+        except Exception as error:
+            stepper._refuse(thread, waiting, error)
+            continue
+        thread.waiting_on = waiting
+        if finished or thread._errors is not None:
+            stepper._go_on(thread, waiting, finished)
+    # An error has this frame behind its own, and the thread that it has ended has the error: no cycle.
+    thread = waiting = None
+    del threads
+
+
+def _step_shared(stepper: Stepper, thread: Thread) -> None:
+    """As _step(), while other OS threads are at work: parked, the thread may go on in any of them at once."""
+    scheduler = stepper.scheduler
+    if thread.scheduler is not scheduler:
+        stepper._misled(thread)
+        return
+    with lock:
+        if thread._errors is not None:
+            scheduler.before_interruption(thread)
+        thread.waiting_on = None
+    try:
+        stepper._resume(thread, thread._coro.send, None)
+    finally:
+        stepper.current = None
+        del thread  # see _step()
+
+
+def _from_inside(error: BaseException) -> BaseException:
+    """As it left the thread: without the frame that has caught it, which holds the thread, which holds the error."""
+    return error.with_traceback(error.__traceback__.tb_next if error.__traceback__ is not None else None)
+
+
+_compiled = in_c("_stepping")
+step: Callable[[Stepper, Iterable[Thread]], None] = _step if _compiled is None else _compiled.step
+step_shared: Callable[[Stepper, Thread], None] = _step_shared if _compiled is None else _compiled.step_shared

@@ -1,0 +1,181 @@
+"""The heap of timers: one for sleeps, deadlines and socket timeouts alike.
+
+Most timers are moved or disarmed before they are due, many of them once per operation, so both only note the new
+time: an entry that comes up too early goes back into the heap, one that is not wanted any more is dropped there.
+Entries that have become useless are counted, and swept out when they are the larger half. Knows no thread.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from .lock import lock
+
+# Of entries in any heap: an alarm that has moved to another one's is not taken for an older entry of it.
+_serials = itertools.count()
+
+# Below this many useless entries a sweep costs more than it frees.
+_SWEEP_MIN = 64
+
+
+class Timers:
+    """Timers by the time they are due, in seconds of time.monotonic()."""
+
+    def __init__(self) -> None:
+        self.heap: list[tuple[float, int, Alarm]] = []
+        self.useless = 0
+        self.aside = 0  # armed ones for which nobody waits: what they are about does
+        self.sooner: Callable[[], Any] | None = None  # called when another entry is the first to come up
+
+    @property
+    def armed(self) -> int:
+        """How many timers there are to wait for."""
+        return len(self.heap) - self.useless - self.aside
+
+    def next_due(self) -> float | None:
+        """When the first entry comes up, None when there is none. It may turn out to be useless: look again then."""
+        return self.heap[0][0] if self.heap else None
+
+    def fire(self) -> int:
+        """Call back the timers that are due now, none early; return how many that were.
+
+        Callbacks are made under the lock: they change who waits for what, and run nothing of anybody else's.
+        """
+        now = monotonic()
+        heap = self.heap
+        fired = 0
+        with lock:
+            while heap and heap[0][0] <= now:
+                when, serial, timer = heapq.heappop(heap)
+                if timer.queued is None or timer.serial != serial:
+                    self.useless -= 1
+                    continue
+                timer.queued = None
+                if timer.due is None:
+                    self.useless -= 1
+                elif timer.due > when:
+                    self.push(timer, timer.due)  # late or not: it keeps its place among those due in between
+                else:
+                    timer.due = None
+                    fired += 1
+                    timer.ring()
+        return fired
+
+    def push(self, timer: Alarm, when: float) -> None:
+        timer.queued = when
+        timer.serial = next(_serials)
+        heapq.heappush(self.heap, (when, timer.serial, timer))
+        if self.sooner is not None and self.heap[0][2] is timer:
+            self.sooner()
+
+    def useless_entry(self) -> None:
+        """Another entry will never fire; sweep when they are the larger half."""
+        self.useless += 1
+        if self.useless < _SWEEP_MIN or self.useless * 2 < len(self.heap):
+            return
+        kept = []
+        for entry in self.heap:
+            _, serial, timer = entry
+            if timer.queued is not None and timer.serial == serial:
+                if timer.due is not None:
+                    kept.append(entry)
+                else:
+                    timer.queued = None
+        heapq.heapify(kept)
+        self.heap[:] = kept
+        self.useless = 0
+
+
+class Alarm:
+    """Its `ring()` is called once when it is due. Armed, moved and disarmed in constant time, as a rule."""
+
+    __slots__ = ("due", "queued", "serial", "timers")
+
+    def __init__(self, timers: Timers) -> None:
+        self.belong(timers)
+
+    def belong(self, timers: Timers) -> None:
+        """Be one of `timers`, not armed. An entry that others still have of it means nothing any more."""
+        self.timers = timers
+        self.due: float | None = None
+        self.queued: float | None = None  # the time of its entry in the heap, and the entry's serial number
+        self.serial = -1
+
+    def ring(self) -> None:
+        raise NotImplementedError
+
+    def arm(self, when: float) -> None:
+        """Be due at `when` instead of whenever it was."""
+        with lock:
+            queued = self.queued
+            if queued is None:
+                self.due = when
+                self.timers.push(self, when)
+                return
+            if self.due is None:
+                self.timers.useless -= 1
+            self.due = when
+            if when < queued:
+                self.timers.push(self, when)
+                self.timers.useless_entry()
+
+    def disarm(self) -> None:
+        """Not be due at all, until it is armed again."""
+        with lock:
+            if self.due is not None:
+                self.due = None
+                if self.queued is not None:
+                    self.timers.useless_entry()
+
+
+class Timer(Alarm):
+    """Calls `callback()` once when it is due."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, timers: Timers, callback: Callable[[], Any]) -> None:
+        super().__init__(timers)
+        self.callback = callback
+
+    def ring(self) -> None:
+        self.callback()
+
+
+def duration(seconds: float) -> float:
+    """Return a length of time as a float; raise TypeError or ValueError when it is none."""
+    value = _number(seconds)
+    if math.isnan(value) or value < 0:
+        raise ValueError(f"a time to wait must not be negative or NaN, not {seconds!r}")
+    return value
+
+
+def moment(when: float) -> float:
+    """Return a point in time as a float; raise TypeError or ValueError when it is none."""
+    value = _number(when)
+    if math.isnan(value):
+        raise ValueError("a point in time must not be NaN")
+    return value
+
+
+def _number(value: float) -> float:
+    if isinstance(value, (str, bytes, bytearray)):
+        raise TypeError(f"a number of seconds is needed, not {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def deadline_after(timeout_s: float | None) -> float | None:
+    """The point in time `timeout_s` from now; None for ever, which more than 2^31 - 1 seconds is taken for."""
+    if timeout_s is None:
+        return None
+    seconds = _number(timeout_s)
+    if math.isnan(seconds):
+        raise ValueError("a timeout must not be NaN")
+    return None if seconds > 2**31 - 1 else monotonic() + max(seconds, 0)
