@@ -21,108 +21,6 @@ from .interop.peers import LIMIT_S, ROOT
 LINES_MAX = 400
 DOCSTRING_LINES_MAX = 10
 
-# Each module may import those before it, and none behind it. A new module has to be given its place here.
-LAYERS = [
-    "version",
-    "journal",
-    "names",
-    "native",
-    "locking",
-    "timers",
-    "coroutines",
-    "interrupts",
-    "waits",
-    "thread",
-    "timed",
-    "stacks",
-    "scheduler",
-    "stepping",
-    "sharing",
-    "member",
-    "membership",
-    "loop",
-    "waiting",
-    "jobs",
-    "sync",
-    "threadset",
-    "osthreads",
-    "addr",
-    "sockets",
-    "tcp",
-    "udp",
-    "buffer",
-    "stream",
-    "eyeballs",
-    "endpoint",
-    "descriptors",
-    "snapshot",
-    "listing",
-    "watchdog",
-    "inquiry",
-    "tracing",
-    "debug",
-    "signals",
-    "listeners",
-    "accepting",
-    "connections",
-    "server",
-    "serving",
-    "inheritance",
-    "supervisor",
-    "workers",
-    "luasocket.calls",
-    "luasocket.messages",
-    "luasocket.timeouts",
-    "luasocket.options",
-    "luasocket.patterns",
-    "luasocket.addresses",
-    "luasocket.objects",
-    "luasocket.streams",
-    "luasocket.datagrams",
-    "luasocket.tcp",
-    "luasocket.udp",
-    "luasocket.unix",
-    "luasocket.shortcuts",
-    "luasocket.dns",
-    "luasocket.clock",
-    "luasocket.results",
-    "luasocket.select",
-    "luasocket.modes",
-    "luasocket.sinks",
-    "luasocket.sources",
-    "luasocket.ltn12.filter",
-    "luasocket.ltn12.source",
-    "luasocket.ltn12.sink",
-    "luasocket.ltn12.pump",
-    "luasocket.ltn12",
-    "luasocket",
-    "net.failures",
-    "net.arguments",
-    "net.ip",
-    "net.encodings",
-    "net.emitter",
-    "net.abort",
-    "net.connection",
-    "net.callbacks",
-    "net.limit",
-    "net.piping",
-    "net.receiving",
-    "net.reading",
-    "net.writing",
-    "net.wishes",
-    "net.endpoints",
-    "net.dialing",
-    "net.socket",
-    "net.listening",
-    "net.accepting",
-    "net.server",
-    "net.channel",
-    "net.cluster",
-    "net",
-    "__init__",
-    "__main__",
-]
-
 NOT_A_NAME = {"base", "bases", "common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
 
 # Where a test may stop the time of its OS thread, and why.
@@ -136,19 +34,6 @@ MAY_SLEEP: dict[str, str] = {
 
 def sources(*directories: str) -> list[Path]:
     return sorted(path for directory in directories for path in (ROOT / directory).rglob("*.py"))
-
-
-def layer(path: Path) -> str:
-    """The name of a module of socket2 among the layers; of a package within it, the package's."""
-    parts = path.relative_to(ROOT / "socket2").with_suffix("").parts
-    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
-
-
-def layer_of(name: str) -> str:
-    """The layer of what is imported by this name; a public name comes from the package."""
-    parts = name.split(".")[1:]
-    prefixes = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
-    return next((prefix for prefix in prefixes if prefix in LAYERS), "__init__")
 
 
 def relative(path: Path) -> str:
@@ -234,16 +119,6 @@ def test_every_module_is_named_after_what_is_in_it() -> None:
 
 
 # Who may know whom.
-
-
-def test_every_module_has_a_layer() -> None:
-    assert {layer(path) for path in sources("socket2")} == set(LAYERS)
-
-
-@pytest.mark.parametrize("path", sources("socket2"), ids=layer)
-def test_imports_go_down_only(path: Path) -> None:
-    known = {layer_of(name) for name in imports(path) if name.startswith("socket2.")}
-    assert known <= set(LAYERS[: LAYERS.index(layer(path))])
 
 
 def test_pollers_do_not_know_socket2() -> None:
