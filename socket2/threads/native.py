@@ -12,8 +12,8 @@ import pollers
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def in_c(name: str, package: str | None = __package__) -> ModuleType | None:
-    """Return the module of that name, which is in C, or None."""
+def in_c(name: str, package: str = "socket2") -> ModuleType | None:
+    """Return the module of that name in a package, which is in C, or None."""
     if pollers.native_status() != "yes":
         return None
     try:
