@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import pollers
 import socket2
 from pollers import STREAK_MAX, Cancelled
 from socket2 import newthread
@@ -362,3 +363,11 @@ def test_a_thread_without_its_slots_is_an_error_and_no_crash(crashes: list[Any],
     current_scheduler().ready.append(thread)
     ready()
     assert thread.done
+
+
+@pytest.mark.skipif(pollers.native_status() != "yes", reason="the parts in C were not built, or are switched off")
+@pytest.mark.parametrize(
+    ("name", "package"), [("_stepping", "socket2"), ("_shortcut", "socket2"), ("_once", "pollers")]
+)
+def test_where_one_part_in_c_was_built_so_were_all_and_each_is_found(name: str, package: str) -> None:
+    assert in_c(name, package) is not None
