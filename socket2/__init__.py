@@ -9,10 +9,10 @@ import os as _os
 
 from pollers import Busy, Cancelled, Closed, Operation, bytes_sent
 
-from .servers.connections import between_requests
+from .servers.connection import between_requests
 from .servers.listeners import inherited_listeners
+from .servers.program import serve
 from .servers.server import Server
-from .servers.serving import serve
 from .servers.supervisor import Workers
 from .servers.workers import serve_workers
 from .sockets.address import Address, AddressList, addr

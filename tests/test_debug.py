@@ -17,7 +17,7 @@ import pytest
 
 import socket2
 from socket2 import Cancelled, debug, newthread, run, sleep, suspend, tcp, timeout
-from socket2.debug import ThreadInfo, timed
+from socket2.debug import ThreadInfo, history
 from socket2.debug.listing import text_of_time
 
 from .interop.peers import LIMIT_S, OSThread
@@ -516,7 +516,7 @@ def test_outcomes_are_the_same_when_watched() -> None:
         assert log == ["cancelled", "cleaned up"]
 
     run(main)
-    assert timed.running == {}
+    assert history.running == {}
 
 
 def test_off_again_there_is_nothing_between_a_thread_and_its_coroutine() -> None:
@@ -526,14 +526,16 @@ def test_off_again_there_is_nothing_between_a_thread_and_its_coroutine() -> None
     debug.enable(None, None, False)
     debug.disable()
     thread = newthread(waits)
-    assert timed.times_of(thread) is None
+    assert history.times_of(thread) is None
     during(thread, then=lambda: None)
 
 
 def test_a_program_that_does_not_debug_does_not_even_import_it() -> None:
     loaded = fresh("import socket2, sys; socket2.run(lambda: None); print(*sys.modules)").split()
     assert "socket2" in loaded
-    assert not {"socket2.debug", "socket2.debug.timed", "socket2.debug.inquiry", "socket2.debug.watchdog"} & set(loaded)
+    assert not {"socket2.debug", "socket2.debug.history", "socket2.debug.inquiry", "socket2.debug.watchdog"} & set(
+        loaded
+    )
 
 
 def test_disabling_what_is_not_enabled_does_nothing() -> None:

@@ -32,7 +32,7 @@ from socket2 import (
     threadset,
     timeout,
 )
-from socket2.threads import wait as waits
+from socket2.threads import wait
 from socket2.threads.thread import all_ended
 
 from .interop.peers import LIMIT_S, swallowing
@@ -343,7 +343,7 @@ def test_equal_deadlines_are_the_outer_ones() -> None:
 def test_leaving_a_line_of_turns_compares_with_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = 0
 
-    class Counted(waits.Wait):
+    class Counted(wait.Wait):
         __slots__ = ()
 
         def __eq__(self, other: object) -> bool:
@@ -351,12 +351,12 @@ def test_leaving_a_line_of_turns_compares_with_nobody(monkeypatch: pytest.Monkey
             compared += 1
             return self is other
 
-        __hash__ = waits.Wait.__hash__
+        __hash__ = wait.Wait.__hash__
 
-    monkeypatch.setattr(waits, "Wait", Counted)
+    monkeypatch.setattr(wait, "Wait", Counted)
 
     def main() -> Steps:
-        turns = waits.Turns()
+        turns = wait.Turns()
         yield from turns.take("turn")
         threads = [newthread(turns.take, "turn") for _ in range(100)]
         for thread in reversed(threads):
@@ -372,7 +372,7 @@ def test_leaving_a_line_of_turns_compares_with_nobody(monkeypatch: pytest.Monkey
 def test_leaving_a_join_compares_with_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = 0
 
-    class Counted(waits.Join):
+    class Counted(wait.Join):
         __slots__ = ()
 
         def __eq__(self, other: object) -> bool:
@@ -380,7 +380,7 @@ def test_leaving_a_join_compares_with_nobody(monkeypatch: pytest.MonkeyPatch) ->
             compared += 1
             return self is other
 
-        __hash__ = waits.Join.__hash__
+        __hash__ = wait.Join.__hash__
 
     monkeypatch.setattr("socket2.threads.thread.Join", Counted)
 

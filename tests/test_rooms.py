@@ -29,17 +29,18 @@ ROOMS = {
     ),
     "socket2.sockets": "names address socket tcp udp eyeballs endpoint descriptors",
     "socket2.streams": "buffer stream",
-    "socket2.debug": "stacks timed snapshot listing watchdog inquiry tracing __init__",
-    "socket2.servers": "signals listeners accepting connections server serving inheritance supervisor workers",
+    "socket2.debug": "stacks history snapshot listing watchdog inquiry tracing __init__",
+    "socket2.servers": "signals listeners accepting connection server program inheritance supervisor workers",
     "socket2.net": (
-        "failures arguments ip encodings emitter abort connection callbacks limit piping receiving reading writing"
-        " wishes endpoints dialing socket listening accepting server channel cluster __init__"
+        "failures arguments ip encodings emitter abort connection callbacks limit piping receiving readable"
+        " writable wishes address adoption dialing socket opening accepting server channel cluster __init__"
+    ),
+    "socket2.luasocket": (
+        "calls messages timeouts options patterns lookup objects bytestream datagrams tcp udp unix shortcuts dns clock"
+        " results select modes ends"
     ),
     "socket2.luasocket.ltn12": "filter source sink pump __init__",
-    "socket2.luasocket": (
-        "calls messages timeouts options patterns addresses objects streams datagrams tcp udp unix shortcuts dns clock"
-        " results select modes sinks sources __init__"
-    ),
+    "socket2.luasocket (whole)": "__init__",
     "socket2 (whole)": "__init__ __main__",
 }
 

@@ -289,4 +289,4 @@ def test_a_log_handler_that_fails_is_printed_and_ends_nothing(
 def test_a_record_names_the_place_that_logs(caplog: pytest.LogCaptureFixture) -> None:
     serve_one(impossible, b"x")
     (record,) = caplog.records
-    assert record.module == "connections"
+    assert record.module == "connection"

@@ -15,7 +15,7 @@ import pytest
 
 import socket2
 from socket2 import TCP, Event, Server, between_requests, newthread, run, serve, serve_threads, sleep, timeout
-from socket2.servers import signals as signals_module
+from socket2.servers import signals
 from socket2.servers.listeners import listen_at
 from socket2.threads.member import current_member
 
@@ -35,8 +35,8 @@ def signals_are_as_they_were() -> Iterator[None]:
     caught = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
     with handlers_are_put_back(*caught):
         yield
-    assert not signals_module._previous
-    assert not any(signals_module._catching.values())
+    assert not signals._previous
+    assert not any(signals._catching.values())
 
 
 # Several OS threads.
@@ -105,7 +105,7 @@ def test_where_the_main_os_thread_runs_no_loop_it_is_refused_before_anything_is_
 
 @pytest.mark.parametrize("comes", [True, False])
 def test_the_main_os_thread_may_come_later_than_the_others(comes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals_module, "COMES_S", LIMIT_S if comes else 0.02)
+    monkeypatch.setattr(signals, "COMES_S", LIMIT_S if comes else 0.02)
     try:
         fd = socket2.epoll_fd()
     except OSError:

@@ -14,9 +14,7 @@ import pytest
 
 import pollers
 import socket2
-from socket2.threads import joining
-from socket2.threads import joining as membership
-from socket2.threads import lock as locking
+from socket2.threads import joining, lock
 from socket2.threads.crew import Crew
 from socket2.threads.member import Member, current_member
 from socket2.threads.scheduler import Scheduler, local
@@ -169,7 +167,7 @@ def test_a_posted_call_is_something_until_it_is_made(crew: Crew) -> None:
 
 
 def test_stop_before_the_new_members_loops_have_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, stop_all = Member.start, membership.stop_all
+    start, stop_all = Member.start, joining.stop_all
     stopped = threading.Event()
 
     def late(self: Member, timeout_s: float | None) -> bool:
@@ -184,7 +182,7 @@ def test_stop_before_the_new_members_loops_have_begun(monkeypatch: pytest.Monkey
     socket2.stop()
     with monkeypatch.context() as patched:
         patched.setattr(Member, "start", late)
-        patched.setattr(membership, "stop_all", stopping)
+        patched.setattr(joining, "stop_all", stopping)
         assert socket2.serve_threads(4)
     thread.cancel()
     assert socket2.start()
@@ -287,7 +285,7 @@ def test_closed_while_it_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_there_is_one_lock() -> None:
     """With two, a signal handler or a finalizer would take them in the other order."""
-    assert locking.lock is pollers.lock
+    assert lock.lock is pollers.lock
 
 
 class Interrupting(socket.socket):
@@ -314,7 +312,7 @@ def test_a_signal_handler_in_the_middle_of_an_attempt(kind: str) -> None:
     next(receiving)
 
     def park() -> None:
-        with locking.lock:
+        with lock.lock:
             waiting.reading.park("waiter")
 
     with socket.create_server(("127.0.0.1", 0)) as listener, peer:
@@ -324,8 +322,8 @@ def test_a_signal_handler_in_the_middle_of_an_attempt(kind: str) -> None:
         acquired = []
 
         def cancels(*_: object) -> None:
-            acquired.append(locking.lock.acquire(timeout=SOON_S))
-            locking.lock.release()
+            acquired.append(lock.lock.acquire(timeout=SOON_S))
+            lock.lock.release()
 
         previous = signal.signal(signal.SIGTERM, cancels)
         try:

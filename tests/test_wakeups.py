@@ -12,7 +12,7 @@ import pytest
 
 import socket2
 from socket2 import newthread, resume, run, serve_threads, sleep, start, stop, suspend
-from socket2.threads import joining as membership
+from socket2.threads import joining
 from socket2.threads.crew import Crew
 from socket2.threads.joining import share
 from socket2.threads.member import Member
@@ -236,14 +236,14 @@ def test_a_stop_of_all_reaches_who_has_not_begun_yet(monkeypatch: pytest.MonkeyP
         stop(all=True)
         stopped.set()
 
-    begin = membership._Hand.start
+    begin = joining._Hand.start
 
-    def slowly(hand: membership._Hand) -> None:
+    def slowly(hand: joining._Hand) -> None:
         begin(hand)
         comes(stopped)
 
     newthread(stops)
-    monkeypatch.setattr(membership._Hand, "start", slowly)
+    monkeypatch.setattr(joining._Hand, "start", slowly)
     assert serve_threads(3) is True
     assert crew().coming == []
     end(thread)

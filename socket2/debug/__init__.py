@@ -20,7 +20,7 @@ from ..threads import stepping
 from ..threads.journal import Journal
 from ..threads.scheduler import Scheduler, local, schedulers
 from ..threads.thread import Thread
-from . import listing, timed
+from . import history, listing
 from .inquiry import Answerer
 from .snapshot import LoopStats, Snapshot, ThreadInfo
 from .stacks import Place
@@ -147,7 +147,7 @@ def enable(slow_s: float | None = 0.1, signum: int | None = SIGNAL, serve: bool 
     disable()
     _debugging = _Debugging(slow_s, signum, serve)
     _debugging.start()
-    stepping.starthook = timed.adopt
+    stepping.starthook = history.adopt
     for each in schedulers():
         if each is local.scheduler:
             _adopt_all(each)
@@ -158,7 +158,7 @@ def enable(slow_s: float | None = 0.1, signum: int | None = SIGNAL, serve: bool 
 
 def _adopt_all(each: Scheduler) -> None:
     for thread in list(each.threads):
-        timed.adopt_late(thread)
+        history.adopt_late(thread)
 
 
 def disable() -> None:
@@ -185,11 +185,11 @@ def _after_fork_in_child() -> None:
         settings = _debugging.settings
         _debugging.answerer.forget()
         _debugging = None
-        timed.overran = None
+        history.overran = None
 
         def enable_again(thread: Thread, starter: Thread | None) -> None:
             enable(*settings)
-            timed.adopt(thread, starter)
+            history.adopt(thread, starter)
 
         stepping.starthook = enable_again
 

@@ -21,8 +21,8 @@ from ..threads.scheduler import Scheduler, schedulers
 from ..threads.sleeping import Deadline
 from ..threads.thread import Thread
 from ..threads.wait import Wait
+from .history import coroutine_of, times_of
 from .stacks import Place, frames_of_coroutine, frames_of_os_threads, frames_of_running, is_running, places_of
-from .timed import coroutine_of, times_of
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from time import monotonic
 
 from ..threads.journal import Journal
 from ..threads.scheduler import PoolThread
-from . import timed
+from . import history
 from .listing import printable, text_of_time
 from .snapshot import again
 from .stacks import frames_of_os_threads, frames_of_running, places_of, text_of_places
@@ -29,26 +29,26 @@ class Watchdog:
         self._thread = PoolThread(target=self._watch, name="socket2 watchdog", daemon=True)
 
     def start(self) -> None:
-        timed.overran = self._over
+        history.overran = self._over
         self._thread.start()
 
     def stop(self) -> None:
-        timed.overran = None
+        history.overran = None
         self._ending.set()
         self._thread.join()
 
     def _watch(self) -> None:
         while not self._ending.wait(self.limit_s / 2):
-            for ident, times in again(lambda: list(timed.running.items())):
+            for ident, times in again(lambda: list(history.running.items())):
                 since = times.since
                 if since is not None and monotonic() - since > self.limit_s:
                     self._report(ident, times, since)
 
-    def _report(self, ident: int, times: timed.Times, since: float) -> None:
+    def _report(self, ident: int, times: history.Times, since: float) -> None:
         if self._reported.get(ident) == since:
             return
         places = places_of(frames_of_running(times.coro, frames_of_os_threads())[1])
-        if timed.running.get(ident) is not times or times.since != since:
+        if history.running.get(ident) is not times or times.since != since:
             return  # it was over meanwhile, and the stack is of something else
         self._reported[ident] = since
         log.warning(
@@ -58,6 +58,6 @@ class Watchdog:
             text_of_places(places).rstrip(),
         )
 
-    def _over(self, times: timed.Times, seconds: float) -> None:
+    def _over(self, times: history.Times, seconds: float) -> None:
         if seconds > self.limit_s:
             log.warning("thread '%s' ran for %s and let no other run", printable(times.name), text_of_time(seconds))

@@ -10,13 +10,12 @@ import sys
 from ..version import __version__
 from . import dns, ltn12
 from .clock import gettime, sleep
+from .ends import sink, sinkt, source, sourcet
 from .messages import Message
 from .modes import choose
 from .results import TryError, newtry, protect, skip, try_
 from .select import select
 from .shortcuts import bind, connect, connect4, connect6
-from .sinks import sink, sinkt
-from .sources import source, sourcet
 from .tcp import TCP, tcp, tcp4, tcp6
 from .udp import UDP, udp, udp4, udp6
 from .unix import UnixDgram, UnixStream, unix

@@ -8,7 +8,7 @@ from typing import Any
 
 from pollers import Operation
 
-from ..threads import sleeping as waiting
+from ..threads import sleeping
 from .calls import call
 from .timeouts import seconds_of
 
@@ -32,4 +32,4 @@ def sleep(seconds: float) -> Operation[None]:
 
 @call
 def _sleep(seconds: float) -> Generator[Any, None, None]:
-    yield from waiting.sleep(seconds)
+    yield from sleeping.sleep(seconds)

@@ -10,8 +10,8 @@ from typing import Any
 from pollers import Operation
 
 from ..threads.osthreads import lookups
-from .addresses import family_of
 from .calls import call
+from .lookup import family_of
 from .messages import NO_HOST, NO_NAME, Message, message_of
 
 Resolved = tuple[str | None, dict[str, Any] | Message | None]

@@ -15,7 +15,7 @@ from typing import Any, overload
 import pollers
 from pollers import Cancelled, Closed, Handle, Operation, operation
 
-from ..threads import sleeping as waiting
+from ..threads import sleeping
 from ..threads.loop import newthread
 from ..threads.scheduler import current_scheduler
 from ..threads.thread import Thread, all_ended
@@ -94,7 +94,7 @@ def _select(readers: list[Any], writers: list[Any], seconds: float | None) -> Ge
         if left is not None and left <= 0:
             return readable, writable, Message("timeout")
         try:
-            with waiting.timeout(left):
+            with sleeping.timeout(left):
                 yield from _until_any(readers, writers)
         except TimeoutError:
             pass  # a last look

@@ -12,10 +12,10 @@ from pollers import Operation
 
 from ..sockets.address import Address
 from ..sockets.socket import place_of
-from .addresses import Asked, check_place, look_up, queries
+from .bytestream import backlog_of
 from .calls import call
+from .lookup import Asked, check_place, look_up, queries
 from .messages import Message, message_of
-from .streams import backlog_of
 from .tcp import TCP
 
 Made = tuple[TCP | None, Message | None]

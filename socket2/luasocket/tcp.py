@@ -13,11 +13,11 @@ from ..sockets.address import Address
 from ..sockets.socket import make, place_of
 from ..sockets.tcp import TCP as Connection
 from . import options
-from .addresses import Asked, look_up, queries
+from .bytestream import StreamObject
 from .calls import call
+from .lookup import Asked, look_up, queries
 from .messages import Message, message_of
 from .objects import Done, Named
-from .streams import StreamObject
 
 _GOES_ON = {errno.EALREADY, errno.EINPROGRESS}
 

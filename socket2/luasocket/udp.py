@@ -13,9 +13,9 @@ from ..sockets.address import Address
 from ..sockets.socket import make, place_of
 from ..sockets.udp import UDP as Datagrams
 from . import options
-from .addresses import Asked, check_place, literal, look_up, queries
 from .calls import call
 from .datagrams import DatagramObject, Sent, size_of
+from .lookup import Asked, check_place, literal, look_up, queries
 from .messages import Message, message_of
 from .objects import Done, Named
 

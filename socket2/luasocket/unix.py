@@ -13,11 +13,11 @@ from ..sockets.socket import make, place_of
 from ..sockets.tcp import TCP as Connection
 from ..sockets.udp import UDP as Datagrams
 from . import options
+from .bytestream import StreamObject
 from .calls import call
 from .datagrams import DatagramObject, Sent, size_of
 from .messages import Message, message_of, system_message
 from .objects import Done, Object
-from .streams import StreamObject
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

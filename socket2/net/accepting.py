@@ -20,12 +20,12 @@ from ..threads.sleeping import sleep
 from ..threads.thread import Thread, over_at_once
 from ..threads.timers import Timer, duration
 from ..threads.wait import Wait
+from .address import family_of, host_of, port_of
 from .arguments import checked_count
 from .emitter import Emitter
-from .endpoints import family_of, host_of, port_of
 from .failures import described
 from .ip import block_list_of, is_blocked
-from .listening import Listener
+from .opening import Listener
 from .socket import Socket
 
 

@@ -21,8 +21,8 @@ from pollers import NOSIGNAL, Closed, Handle, end_of_stream, operation, receive_
 from ..sockets.tcp import TCP
 from ..threads.loop import newthread
 from ..threads.wait import Wait
+from .adoption import socket_of, taken_over
 from .emitter import Emitter
-from .endpoints import socket_of, taken_over
 from .failures import failure, told
 from .server import Server
 from .socket import Socket
@@ -100,7 +100,7 @@ class Channel(Emitter):
             server: Server | None = handle
             envelope["server"] = handle._socket_options
         elif isinstance(handle, Socket):
-            server = handle.server
+            server = handle.server if isinstance(handle.server, Server) else None
             fd, envelope["socket"] = handle._give_away()
         else:
             raise told(TypeError(f"a Socket or a Server can be sent, not {handle!r}"), code="ERR_INVALID_HANDLE_TYPE")

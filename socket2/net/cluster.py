@@ -16,7 +16,7 @@ from pollers import operation
 from ..sockets.tcp import tcp
 from .channel import Channel
 from .failures import failure
-from .listening import Listener, open_listener, use_primary
+from .opening import Listener, open_listener, use_primary
 
 _ASKED = ("host", "port", "path", "backlog", "ipv6Only", "reusePort", "readableAll", "writableAll")
 _SAME = ("host", "port", "path")

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pollers import Closed, operation
+from pollers import Closed, Operation, operation
 
 from ..threads.lock import lock
 from ..threads.loop import newthread
 from ..threads.thread import over_at_once
 from .abort import on_abort
 from .accepting import Accepting
+from .address import address_of, host_of, port_of, text_of
 from .arguments import SERVER_OPTIONS, listen_arguments, options_of
-from .endpoints import address_of, host_of, port_of, text_of
 from .failures import failure, told
-from .listening import Listener, checked, look_up, needs_look_up, open_listener, primary_for
+from .opening import Listener, checked, look_up, needs_look_up, open_listener, primary_for
 from .socket import Socket
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from .channel import Channel
-
 Callback = Callable[..., Any]
+
+
+class Elsewhere(Protocol):
+    """What a server knows of the Channel to another process that may have connections of its."""
+
+    def once(self, event: str, listener: Callback, /) -> Any: ...
+    def count(self, server: Server, /) -> Operation[int]: ...
 
 
 class Server(Accepting):
@@ -39,7 +44,7 @@ class Server(Accepting):
             options, listener = None, options
         super().__init__(options_of(options, named, SERVER_OPTIONS))
         self._gave_away = False
-        self._channels: list[Channel] = []
+        self._channels: list[Elsewhere] = []
         self._close_wanted = False
         self._close_told = False  # since the last listen()
         self._closers: list[tuple[Callback, BaseException | None]] = []
@@ -168,7 +173,7 @@ class Server(Accepting):
             total += yield from channel.count(self)
         self._later(self._call, "getConnections", callback, None, total)
 
-    def _has_some_at(self, channel: Channel, gave_away: bool) -> None:
+    def _has_some_at(self, channel: Elsewhere, gave_away: bool) -> None:
         """Connections of this server are in the process at the other end of `channel`, or may be."""
         if channel not in self._channels:
             self._channels.append(channel)

@@ -1,4 +1,4 @@
-"""Socket: a TCP or UNIX connection as an event emitter. Its two sides are in reading.py and writing.py.
+"""Socket: a TCP or UNIX connection as an event emitter. Its two sides are in readable.py and writable.py.
 
 Here is how it gets a connection, what it tells of it, and when both sides together are the end.
 """
@@ -6,9 +6,8 @@ Here is how it gets a connection, what it tells of it, and when both sides toget
 from __future__ import annotations
 
 import errno
-import socket
 from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 from pollers import Handle
 
@@ -17,6 +16,8 @@ from ..threads.lock import lock
 from ..threads.loop import newthread
 from ..threads.thread import Thread
 from .abort import AbortError, AbortSignal, on_abort
+from .address import address_of, family_of, host_of, port_of, text_of
+from .adoption import socket_of, taken_over
 from .arguments import (
     CONNECT_OPTIONS,
     SOCKET_OPTIONS,
@@ -26,15 +27,23 @@ from .arguments import (
     options_of,
 )
 from .dialing import Destination, destination, dial
-from .endpoints import LINGER_NOT, address_of, family_of, host_of, port_of, socket_of, taken_over, text_of
 from .failures import failure, told
 from .ip import block_list_of
-from .reading import HIGH_WATER_MARK, Reading
+from .readable import HIGH_WATER_MARK, Reading
 from .wishes import Wishes
-from .writing import Writing
+from .writable import Writing
 
-if TYPE_CHECKING:
-    from .server import Server
+
+class Acceptor(Protocol):
+    """What a socket knows of the Server that has accepted it."""
+
+    @property
+    def listening(self) -> bool: ...
+    @property
+    def connections(self) -> int | None: ...
+    def address(self) -> dict[str, Any] | str | None: ...
+    def close(self, callback: Callable[[BaseException | None], Any] | None = None) -> Self: ...
+    def _left_by(self, socket: Socket, /) -> None: ...
 
 
 class Socket(Reading, Writing, Wishes):
@@ -59,7 +68,7 @@ class Socket(Reading, Writing, Wishes):
         self._prepare_writing(mark, given)
         self.allowHalfOpen = bool(given.get("allowHalfOpen", False))
         """Whether the writing side stays open when the peer has ended."""
-        self.server: Server | None = None
+        self.server: Acceptor | None = None
         """The server that accepted it, if one did."""
         self.autoSelectFamilyAttemptedAddresses: list[str] | None = None
         """The addresses that connect() has tried so far, when there was a choice."""
@@ -288,7 +297,7 @@ class Socket(Reading, Writing, Wishes):
             return self.destroy(failure("ERR_SOCKET_CLOSED", "Socket is closed", errno.EBADF))
         if self._tcp.family == "unix":
             raise told(TypeError("a UNIX socket cannot be reset"), code="ERR_INVALID_HANDLE_TYPE")
-        self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+        self._tcp.setopt("linger", 0)
         return self.destroy()
 
     def __enter__(self) -> Self:

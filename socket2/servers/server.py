@@ -29,7 +29,7 @@ from ..threads.sync import Event
 from ..threads.thread import Thread
 from ..threads.timers import duration
 from .accepting import Room, accept, accept_in_turn, drain
-from .connections import Connection, current_connection, name_of
+from .connection import Connection, current_connection, name_of
 from .listeners import adopt_listener, listen_at, queries_of
 
 log = Journal("socket2.server")

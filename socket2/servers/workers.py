@@ -24,8 +24,8 @@ from ..threads.threadset import threadset
 from ..threads.timers import duration
 from .inheritance import Places
 from .listeners import adopt_listener, bind, check_listener, listen, queries_of
+from .program import serve
 from .server import FIRST_REQUEST_S, GRACE_S, Server
-from .serving import serve
 from .signals import catching
 from .supervisor import CUT, HERE, LEAVE, LEAVING, READY, STOP, Workers
 

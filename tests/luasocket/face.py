@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from socket2 import luasocket
-from socket2.luasocket.addresses import literal
+from socket2.luasocket.lookup import literal
 
 
 class Do:

@@ -76,14 +76,14 @@ def test_without_a_host_it_is_for_both_families() -> None:
 
 
 def test_without_ipv6_it_is_for_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
-    from socket2.net import listening
+    from socket2.net import opening
 
     def tcp(family: str) -> socket2.TCP:
         if family == "inet6":
             raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
         return socket2.tcp(family)
 
-    monkeypatch.setattr(listening, "tcp", tcp)
+    monkeypatch.setattr(opening, "tcp", tcp)
 
     async def main() -> None:
         async with greeter() as server:

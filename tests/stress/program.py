@@ -12,7 +12,6 @@ from typing import Any
 
 import socket2
 from socket2.threads import osthreads
-from socket2.threads import thread as thread_module
 from socket2.threads.member import current_member
 from socket2.threads.scheduler import local
 
@@ -64,7 +63,7 @@ class Run:
     def make(self) -> None:
         before = Belongings()
         sys.setswitchinterval(self._random.choice(SWITCH_INTERVALS_S))
-        thread_module.crashhook, hook = self._crashed, thread_module.crashhook
+        socket2.thread.crashhook, hook = self._crashed, socket2.thread.crashhook
         try:
             if self._program.how == "serve":
                 self.ledger.newthread("main", self._main())
@@ -72,7 +71,7 @@ class Run:
             else:
                 self._serve_with_guests()
         finally:
-            thread_module.crashhook = hook
+            socket2.thread.crashhook = hook
         self._over = True
         self._close()
         self.ledger.close()

@@ -15,7 +15,6 @@ from typing import Any
 
 import socket2
 from socket2 import Cancelled, Thread
-from socket2.threads import thread as thread_module
 
 from .ledger import Ledger, Steps
 from .worker import A_MOMENT_S, Meant, outcome
@@ -32,13 +31,13 @@ class Together:
 
     def run(self) -> Steps:
         rounds = [self._group, self._group, self._queue, self._semaphore, self._event]
-        thread_module.crashhook, hook = self._crashed, thread_module.crashhook
+        socket2.thread.crashhook, hook = self._crashed, socket2.thread.crashhook
         try:
             begun = self._ledger.operations
             while self._ledger.operations - begun < self._operations:
                 yield from self._random.choice(rounds)(random.Random(self._random.random()))
         finally:
-            thread_module.crashhook = hook
+            socket2.thread.crashhook = hook
 
     def _start(self, name: str, steps: Any) -> Thread:
         return self._ledger.newthread(name, steps)

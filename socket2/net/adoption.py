@@ -1,46 +1,13 @@
-"""Addresses as Node has them, and sockets from wherever somebody brings them: descriptors, objects, servers."""
+"""Sockets from wherever somebody brings them: a descriptor, socket2's socket, the standard library's."""
 
 from __future__ import annotations
 
 import errno
-import os
 import socket
-import struct
 from typing import Any
 
 from ..sockets.tcp import TCP, tcp
 from .failures import described, told
-from .ip import family_name
-
-LINGER_NOT = struct.pack("ii", 1, 0)
-
-
-def host_of(name: Any) -> str | None:
-    """The IP address, or the path, of an address as the standard library has it."""
-    if isinstance(name, tuple):
-        return str(name[0])
-    return os.fsdecode(name) or None if name is not None else None
-
-
-def port_of(name: Any) -> int | None:
-    return int(name[1]) if isinstance(name, tuple) else None
-
-
-def family_of(name: Any) -> str | None:
-    return family_name(name[0]) if isinstance(name, tuple) else None
-
-
-def text_of(host: str | None, port: int | None) -> str:
-    if port is None:
-        return host or "?"
-    return f"[{host}]:{port}" if host and ":" in host else f"{host}:{port}"
-
-
-def address_of(name: Any) -> dict[str, Any] | str:
-    """{"address", "family", "port"}; a path is itself; {} for nothing."""
-    if isinstance(name, tuple):
-        return {"address": host_of(name), "family": family_of(name), "port": port_of(name)}
-    return os.fsdecode(name) if name is not None else {}
 
 
 def taken_over(fd: int) -> TCP:

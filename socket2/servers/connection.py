@@ -10,7 +10,7 @@ import errno
 from contextvars import ContextVar
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pollers
 from pollers import Cancelled, Closed
@@ -23,9 +23,6 @@ from ..threads.lock import lock
 from ..threads.thread import Thread, currentthread
 from ..threads.timers import Timer
 from ..threads.wait import Join
-
-if TYPE_CHECKING:
-    from .server import Server
 
 log = Journal("socket2.server")
 
@@ -41,12 +38,22 @@ class _NoRequest(Cancelled):
     """Ends the wait for a request. May be taken back, which a cancel of the thread in the meantime may not."""
 
 
+class Owner(Protocol):
+    """What a connection knows of its server."""
+
+    stopping: bool
+    _first_request_s: float
+
+    def _ended(self, connection: Connection, /) -> None:
+        """Its socket is closed."""
+
+
 class Connection(Join):
     """A connection and its thread, of whose end it is told as whoever joins it is."""
 
     __slots__ = ("begun", "conn", "cut", "fd", "idle", "interruption", "met", "server", "thread", "timer")
 
-    def __init__(self, server: Server, conn: TCP) -> None:
+    def __init__(self, server: Owner, conn: TCP) -> None:
         super().__init__("connection")
         self.server = server
         self.conn = conn

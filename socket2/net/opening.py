@@ -18,8 +18,8 @@ from pollers import Operation, operation
 from ..sockets.address import addr
 from ..sockets.tcp import TCP, tcp
 from ..sockets.udp import unix
+from .address import text_of
 from .arguments import checked_port
-from .endpoints import text_of
 from .failures import RangeError, checked_path, described, failure, lookup_failure, path_failure, told
 from .ip import isIP
 

@@ -1,6 +1,7 @@
-"""Sources that receive from a socket. LTN12: source() returns (chunk, None), at the end (None, None), or (None, err).
+"""Both ends of a pump: sources that receive from a socket, and sinks that send on one. LTN12's, see ltn12.
 
-A source that has returned an error can be asked again, after a 'timeout' for instance: it has lost nothing.
+A source gives (chunk, None), at the end (None, None), or (None, err). It can be asked again after an error, such as a
+'timeout': it has lost nothing. A sink takes (chunk, err), None as the last chunk, and returns (1, None) or (None, err).
 """
 
 from __future__ import annotations
@@ -16,9 +17,25 @@ from .messages import Message
 from .modes import choose
 
 Pulled = tuple[bytes | None, Message | None]
+Pushed = tuple[int | None, Message | None]
 
 _SIZE = re.compile(rb"\s*([0-9A-Fa-f]+)\s*(?:;.*)?")
 _FIELD = re.compile(rb"(.*?):\s*(.*)", re.DOTALL)
+
+
+class SocketEnd:
+    """What select() takes for its socket."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+
+    def getfd(self) -> int:
+        """The socket's descriptor."""
+        return int(self._sock.getfd())
+
+    def dirty(self) -> bool:
+        """As the socket's dirty()."""
+        return bool(self._sock.dirty())
 
 
 class Failed(Exception):
@@ -28,11 +45,11 @@ class Failed(Exception):
         self.err = err
 
 
-class SocketSource:
+class SocketSource(SocketEnd):
     """A source, and something select() takes for its socket. 'until-closed': everything, then it closes the socket."""
 
     def __init__(self, sock: Any) -> None:
-        self._sock = sock
+        super().__init__(sock)
         self._partial = b""
         self._done = False
 
@@ -70,14 +87,6 @@ class SocketSource:
             raise Failed(err)
         self._partial = b""
         return bytes(data)
-
-    def getfd(self) -> int:
-        """The socket's descriptor."""
-        return int(self._sock.getfd())
-
-    def dirty(self) -> bool:
-        """As the socket's dirty()."""
-        return bool(self._sock.dirty())
 
 
 class CountedSource(SocketSource):
@@ -152,7 +161,7 @@ sourcet: dict[str, Callable[..., Any]] = {
     "http-chunked": ChunkedSource,
 }
 
-_chosen = choose(sourcet)
+_chosen_source = choose(sourcet)
 
 
 def source(mode: Any, *options: Any) -> SocketSource:
@@ -162,5 +171,81 @@ def source(mode: Any, *options: Any) -> SocketSource:
     source("by-length", sock, 100); "http-chunked" what HTTP's chunks carry, and a dict as a third argument takes the
     trailer's fields. ValueError for another mode; `sourcet` has them, and takes more.
     """
-    made: SocketSource = _chosen(mode, *options)
+    made: SocketSource = _chosen_source(mode, *options)
+    return made
+
+
+class SocketSink(SocketEnd):
+    """A sink, and something select() takes for its socket. 'keep-open': the socket stays open at the end."""
+
+    def __call__(self, chunk: bytes | None, err: Any = None) -> Operation[Pushed]:
+        """Send the chunk. How far a send that failed had come, getstats() of the socket tells."""
+        return self._push(chunk)
+
+    @call
+    def _push(self, chunk: bytes | None) -> Generator[Any, None, Pushed]:
+        data = self._end() if chunk is None else self._piece(chunk)
+        if data:
+            last, err, *_ = yield from outcome(self._sock.send(data))
+            if last is None:
+                return None, err
+        if chunk is None:
+            self._finish()
+        return 1, None
+
+    def _piece(self, chunk: bytes) -> bytes:
+        return chunk
+
+    def _end(self) -> bytes:
+        return b""
+
+    def _finish(self) -> None:
+        pass
+
+
+class ClosingSink(SocketSink):
+    """'close-when-done': the socket is closed at the end."""
+
+    def _finish(self) -> None:
+        self._sock.close()
+
+
+class ChunkedSink(SocketSink):
+    """'http-chunked': HTTP's chunked transfer coding. `close`: whether to close the socket at the end.
+
+    An empty chunk is skipped, since there it would mean the end. RFC 9112, 7.1.
+    """
+
+    def __init__(self, sock: Any, close: bool = False) -> None:
+        super().__init__(sock)
+        self._close = close
+
+    def _piece(self, chunk: bytes) -> bytes:
+        return b"%X\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
+
+    def _end(self) -> bytes:
+        return b"0\r\n\r\n"
+
+    def _finish(self) -> None:
+        if self._close:
+            self._sock.close()
+
+
+sinkt: dict[str, Callable[..., Any]] = {
+    "close-when-done": ClosingSink,
+    "keep-open": SocketSink,
+    "default": SocketSink,
+    "http-chunked": ChunkedSink,
+}
+
+_chosen_sink = choose(sinkt)
+
+
+def sink(mode: Any, *options: Any) -> SocketSink:
+    """Make a sink of a socket: sink("keep-open", sock), or sink(sock), which is the same.
+
+    "close-when-done" closes the socket at the end; "http-chunked" sends chunks as HTTP has them, and with True as a
+    third argument closes the socket, too. ValueError for another mode; `sinkt` has them, and takes more.
+    """
+    made: SocketSink = _chosen_sink(mode, *options)
     return made
