@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
 from .once import once
 
@@ -42,6 +42,9 @@ PASSING: Final = 128
 # How many operations may finish at once, one after the other, before the next one lets other threads run first. 64
 # costs nothing measurable and bounds what one thread can take from the others.
 STREAK_MAX: Final = 64
+
+Sock: TypeAlias = "socket.socket"
+"""The standard library's socket, or one that a poller has made of something else than the kernel's."""
 
 Address = Any
 """A socket address as the standard library has it: (host, port), (host, port, flow, scope), or a path."""
@@ -289,7 +292,22 @@ class Poller(Protocol):
     """Operations that finished at once, in a row; park() sets it to 0. When it is set to STREAK_MAX before a waiter is
     resumed, its next operation yields before anything is attempted, and can be cancelled with nothing consumed."""
 
-    def attach(self, sock: socket.socket, /) -> Handle:
+    def now(self) -> float:
+        """Return what time it is, in seconds of a clock that never goes back. poll() waits by it.
+
+        It is time.monotonic() where the kernel waits. Who asks often may keep the method: what it is does not change.
+        """
+
+    def socket(self, family: int, type: int, proto: int, /) -> Sock:
+        """Make a socket that attach() takes. socket(2)."""
+
+    def socketpair(self, family: int, type: int, proto: int, /) -> tuple[Sock, Sock]:
+        """Make two that are connected to each other. OSError for a family that has no pairs. socketpair(2)."""
+
+    def adopt(self, fileno: int, /) -> Sock:
+        """Take over an open descriptor, with the family and type that it has. OSError when it is no socket."""
+
+    def attach(self, sock: Sock, /) -> Handle:
         """Take over `sock` for good: make it non-blocking and return its handle. Once per socket: else ValueError.
 
         A handle that has this descriptor is closed, without it: somebody else has closed it, or taken it over.

@@ -25,7 +25,7 @@ from .streams.buffer import IncompleteRead, LimitExceeded
 from .streams.stream import Stream, stream
 from .threads import thread as thread  # its crashhook may be replaced
 from .threads.jobs import runafter, runat, runevery
-from .threads.loop import epoll_fd, iocp, kqueue_fd, newthread, poll, run, serve_threads, start, stop
+from .threads.loop import epoll_fd, iocp, kqueue_fd, newthread, now, poll, run, serve_threads, start, stop
 from .threads.osthreads import call_in_thread
 from .threads.sleeping import resume, sleep, suspend, timeout
 from .threads.sync import Event, Lock, Queue, Semaphore
@@ -68,6 +68,7 @@ __all__ = [
     "kqueue_fd",
     "listen",
     "newthread",
+    "now",
     "poll",
     "raw",
     "recv_fds",

@@ -21,7 +21,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, oversleeps_s: float) -> None:
         self.now = 1000.0
         self._oversleeps_s = oversleeps_s
-        monkeypatch.setattr(jobs, "monotonic", lambda: self.now)
+        monkeypatch.setattr(jobs, "now", lambda: self.now)
         monkeypatch.setattr(jobs, "sleep", self.sleep)
 
     def sleep(self, seconds: float) -> Any:

@@ -246,6 +246,10 @@ class Checked(Unique):
 
     def __init__(self, inner: Poller) -> None:
         self.inner: Any = inner
+        self.now = inner.now
+        self.socket = inner.socket
+        self.socketpair = inner.socketpair
+        self.adopt = inner.adopt
         self.offered: set[CheckedDirection] = set()
         self.unjoined: set[CheckedDirection] = set()
         self.never_parked: list[str] = []  # told at the next poll, not from inside a generator that is being dropped

@@ -156,6 +156,9 @@ execute(PyObject *module)
         {&state->exhausted_error, "pollers.operation", "Exhausted"},
         {&state->stats_class, "pollers.operation", "Stats"},
         {&state->unsupported_error, "io", "UnsupportedOperation"},
+        {&state->monotonic, "time", "monotonic"},
+        {&state->socketpair, "socket", "socketpair"},
+        {&state->adopt, "pollers.unbound", "adopt"},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(wanted); i++) {
         *wanted[i].object = taken_from(wanted[i].module, wanted[i].name);
@@ -189,6 +192,9 @@ traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->exhausted_error);
     Py_VISIT(state->unsupported_error);
     Py_VISIT(state->stats_class);
+    Py_VISIT(state->monotonic);
+    Py_VISIT(state->socketpair);
+    Py_VISIT(state->adopt);
     Py_VISIT(state->socket_class);
     Py_VISIT(state->socket_base);
     Py_VISIT(state->base_accept);
@@ -215,6 +221,9 @@ clear(PyObject *module)
     Py_CLEAR(state->exhausted_error);
     Py_CLEAR(state->unsupported_error);
     Py_CLEAR(state->stats_class);
+    Py_CLEAR(state->monotonic);
+    Py_CLEAR(state->socketpair);
+    Py_CLEAR(state->adopt);
     Py_CLEAR(state->socket_class);
     Py_CLEAR(state->socket_base);
     Py_CLEAR(state->base_accept);

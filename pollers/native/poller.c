@@ -594,6 +594,15 @@ set_streak(PyObject *Py_UNUSED(self), PyObject *value, void *Py_UNUSED(closure))
     return 0;
 }
 
+/* The kernel's clock and sockets: each is the standard library's own, so that who keeps it calls nothing of ours. */
+
+static PyObject *
+get_own(PyObject *self, void *closure)
+{
+    PyObject **own = (PyObject **)((char *)((Poller *)self)->state + (size_t)closure);
+    return Py_NewRef(*own);
+}
+
 /* Forks. */
 
 void
@@ -750,6 +759,10 @@ static PyMethodDef poller_methods[] = {
 static PyGetSetDef poller_attributes[] = {
     {"name", get_name, NULL, PyDoc_STR("What the kernel calls it."), NULL},
     {"streak", get_streak, set_streak, PyDoc_STR("Operations that finished at once, in a row."), NULL},
+    {"now", get_own, NULL, PyDoc_STR("time.monotonic."), (void *)offsetof(State, monotonic)},
+    {"socket", get_own, NULL, PyDoc_STR("socket.socket."), (void *)offsetof(State, socket_class)},
+    {"socketpair", get_own, NULL, PyDoc_STR("socket.socketpair."), (void *)offsetof(State, socketpair)},
+    {"adopt", get_own, NULL, PyDoc_STR("pollers.adopt."), (void *)offsetof(State, adopt)},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -11,8 +11,12 @@ import os
 import socket
 import weakref
 from collections.abc import Iterable
+from socket import socket as Sock
+from socket import socketpair
+from time import monotonic
 from typing import Any
 
+from .. import unbound
 from ..operation import FINISHED, FORKED, PARKED, Address, Closed, Stats
 from ..unique import Unique
 from . import closing
@@ -29,6 +33,12 @@ class Engine(Unique):
     name = ""
     handle_class: type[Handle] = Handle
     misses_what_is_armed_meanwhile = False  # what is armed while it waits, it sees at its next wait
+
+    # The kernel's, for pollers that wait in it.
+    now = staticmethod(monotonic)
+    socket = staticmethod(Sock)
+    socketpair = staticmethod(socketpair)
+    adopt = staticmethod(unbound.adopt)
 
     def __init__(self) -> None:
         self.streak = 0
@@ -75,11 +85,11 @@ class Engine(Unique):
 
     # What pollers are to others.
 
-    def attach(self, sock: socket.socket, /) -> Handle:
+    def attach(self, sock: Sock, /) -> Handle:
         inet = sock.family in (socket.AF_INET, socket.AF_INET6)
         return self.admit(sock, inet and sock.type == socket.SOCK_STREAM and sock.proto in (0, socket.IPPROTO_TCP))
 
-    def admit(self, sock: socket.socket, drains: bool) -> Handle:
+    def admit(self, sock: Sock, drains: bool) -> Handle:
         """Attach a socket of which it is known whether a short receive empties it (true of TCP alone)."""
         self._check()
         if sock.fileno() < 0:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import socket
-import time
 import weakref
 from typing import Any
 
@@ -124,8 +123,8 @@ class Iocp(Engine):
         return int(ffi.cast("uintptr_t", self._port))
 
     def release(self) -> None:
-        give_up = time.monotonic() + _DRAIN_S
-        self.drain(lambda: bool(self._requests) and time.monotonic() < give_up)
+        give_up = self.now() + _DRAIN_S
+        self.drain(lambda: bool(self._requests) and self.now() < give_up)
         self._close_port()
         self._reported.clear()
         if not self._waker.in_flight:
@@ -166,8 +165,8 @@ class Iocp(Engine):
         """Have the kernel give up what it accepts ahead: over at once, unless somebody else is taking packets."""
         winsock.cancel(handle.fd)
         if not self._waiting and not isinstance(self, SharedEngine):
-            give_up = time.monotonic() + _SOON_S
-            self.drain(lambda: handle.accepting > 0 and time.monotonic() < give_up)
+            give_up = self.now() + _SOON_S
+            self.drain(lambda: handle.accepting > 0 and self.now() < give_up)
 
     def not_finished(self, side: readiness.Direction) -> bool:
         """poll() does not return who waited for `side`, which has been told already. False: it has or it will."""

@@ -126,7 +126,7 @@ class Snapshot:
             state, waiting = "running", None
         elif thread in ready or waiting is None:
             state = "ready"
-        due = min((deadlines[key] for key in (thread, waiting) if key in deadlines), default=None)
+        left_s = min((deadlines[key] for key in (thread, waiting) if key in deadlines), default=None)
         local, peer = _addresses(waiting)
         return ThreadInfo(
             thread=thread,
@@ -137,7 +137,7 @@ class Snapshot:
             peer=peer,
             age_s=self._past(times.began) if times is not None else None,
             since_s=self._past(times.since) if times is not None else None,
-            deadline_s=None if due is None else due - self.now,
+            deadline_s=left_s,
             stack=places_of(frames),
             os_thread=self._names.get(os_thread, f"OS thread {os_thread}") if os_thread is not None else None,
             started_by=times.started_by if times is not None else None,
@@ -158,7 +158,7 @@ class Snapshot:
         return False, None, frames_of_coroutine(coro)
 
     def _of_scheduler(self, scheduler: Scheduler) -> tuple[set[Thread], dict[object, float]]:
-        """Return the threads that are ready, and the deadlines."""
+        """Return the threads that are ready, and how long it is to the deadlines, in seconds."""
         found = self._of_schedulers.get(scheduler)
         if found is None:
             found = set(again(lambda: list(scheduler.ready))), _deadlines(scheduler)
@@ -200,8 +200,9 @@ class Snapshot:
 
 
 def _deadlines(scheduler: Scheduler) -> dict[object, float]:
-    """When what strikes first: a deadline by its thread, a sleep by its wait."""
+    """How long it is to what strikes first, in seconds: a deadline by its thread, a sleep by its wait."""
     found: dict[object, float] = {}
+    now = scheduler.now()
     for _, serial, timer in list(scheduler.timers.heap):
         due = timer.due
         key = (
@@ -210,7 +211,8 @@ def _deadlines(scheduler: Scheduler) -> dict[object, float]:
             else getattr(getattr(timer, "callback", None), "__self__", None)
         )
         if due is not None and timer.serial == serial and isinstance(key, (Thread, Wait)):
-            found[key] = min(due, found.get(key, due))
+            left_s = due - now
+            found[key] = min(left_s, found.get(key, left_s))
     return found
 
 

@@ -11,7 +11,6 @@ import socket
 import sys
 from collections.abc import Generator
 from contextlib import suppress
-from time import monotonic
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +20,8 @@ from ..sockets.socket import place_of
 from ..sockets.tcp import TCP
 from ..streams.buffer import BLOCK, Buffer
 from ..streams.stream import _Claim
+from ..threads.loop import now
+from ..threads.scheduler import current_scheduler
 from ..threads.thread import currentthread
 from .calls import call, setting
 from .messages import Message, ended, message_of
@@ -49,7 +50,7 @@ class StreamObject(Object[TCP]):
         self._reading = _Claim("receiving from")
         self._writing = _Claim("sending to")
         self._received = self._sent = 0
-        self._begun = monotonic()
+        self._begun = now()
 
     # Listening.
 
@@ -112,7 +113,7 @@ class StreamObject(Object[TCP]):
 
     @call
     def _receive(self, pattern: Pattern, prefix: bytes) -> Generator[Any, None, tuple[Any, ...]]:
-        begun = monotonic()
+        begun = current_scheduler().now()
         waits = self._timeouts.begin()
         err: Message | None = None
         with self._reading:
@@ -154,7 +155,7 @@ class StreamObject(Object[TCP]):
 
     @call
     def _send(self, data: ReadableBuffer, before: int, to: int) -> Generator[Any, None, tuple[Any, ...]]:
-        begun = monotonic()
+        begun = current_scheduler().now()
         waits = self._timeouts.begin()
         err: Message | None = None
         sent = 0
@@ -183,7 +184,7 @@ class StreamObject(Object[TCP]):
 
         As setstats() may have changed them.
         """
-        return self._received, self._sent, monotonic() - self._begun
+        return self._received, self._sent, now() - self._begun
 
     def setstats(self, received: int | None = None, sent: int | None = None, age: float | None = None) -> int:
         """Set what getstats() returns from now on; None leaves it as it is. Returns 1. TypeError for no number."""
@@ -192,7 +193,7 @@ class StreamObject(Object[TCP]):
                 raise TypeError(f"number expected, got {type(value).__name__}")
         self._received = self._received if received is None else received
         self._sent = self._sent if sent is None else sent
-        self._begun = self._begun if age is None else monotonic() - age
+        self._begun = self._begun if age is None else now() - age
         return 1
 
     def _refuse_if_in_use(self, side: Literal["reading", "writing"]) -> None:
@@ -248,4 +249,4 @@ def backlog_of(backlog: int | None) -> int:
 
 def _told(values: tuple[Any, ...], begun: float) -> tuple[Any, ...]:
     """The results, with `_DEBUG` also how many seconds they took, as LuaSocket's debug build has it."""
-    return (*values, monotonic() - begun) if setting("_DEBUG") else values
+    return (*values, now() - begun) if setting("_DEBUG") else values

@@ -9,6 +9,7 @@ from typing import Any
 from pollers import Operation
 
 from ..threads import sleeping
+from ..threads.loop import now
 from .calls import call
 from .timeouts import seconds_of
 
@@ -18,9 +19,9 @@ _EPOCH = time.time() - time.monotonic()
 def gettime() -> float:
     """Return the UNIX time in seconds, as it was when this was imported and has passed since.
 
-    Differences are true whatever becomes of the system's clock meanwhile.
+    It passes as now() says, so differences are true whatever becomes of the system's clock meanwhile.
     """
-    return _EPOCH + time.monotonic()
+    return _EPOCH + now()
 
 
 def sleep(seconds: float) -> Operation[None]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
-from time import monotonic
 from typing import Any, overload
 
 import pollers
 from pollers import Cancelled, Closed, Handle, Operation, operation
 
 from ..threads import sleeping
-from ..threads.loop import newthread
+from ..threads.loop import newthread, now
 from ..threads.scheduler import current_scheduler
 from ..threads.thread import Thread, all_ended
 from ..threads.wait import Wait
@@ -85,12 +84,12 @@ def _objects(table: Iterable[Any] | None) -> list[Any]:
 @call
 def _select(readers: list[Any], writers: list[Any], seconds: float | None) -> Generator[Any, None, Selected]:
     _refuse_those_in_use(readers, writers)
-    end = None if seconds is None else monotonic() + seconds
+    end = None if seconds is None else now() + seconds
     while True:
         readable, writable = _ready(readers, writers)
         if readable or writable:
             return readable, writable, None
-        left = None if end is None else end - monotonic()
+        left = None if end is None else end - now()
         if left is not None and left <= 0:
             return readable, writable, Message("timeout")
         try:

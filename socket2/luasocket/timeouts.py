@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from time import monotonic
 from typing import Any, TypeVar
 
 from pollers import STREAK_MAX, Operation, operation
 
+from ..threads.loop import now
 from ..threads.scheduler import current_scheduler
 from ..threads.sleeping import sleep, timeout
 
@@ -73,7 +73,7 @@ class Waits:
     def __init__(self, block: float | None, total: float | None) -> None:
         self._block = block
         self._total = total
-        self._end = None if total is None else monotonic() + total
+        self._end = None if total is None else now() + total
         self._waited = False
 
     @property
@@ -106,5 +106,5 @@ class Waits:
             return (yield from op)
 
     def _left(self) -> float:
-        left = math.inf if self._end is None else max(self._end - monotonic(), 0)
+        left = math.inf if self._end is None else max(self._end - now(), 0)
         return left if self._block is None else min(left, self._block)

@@ -7,7 +7,6 @@ how the socket came to listen.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from time import monotonic
 from typing import Any, Self
 
 from pollers import Closed, operation
@@ -215,11 +214,12 @@ class Accepting(Emitter):
 
     def pause(self, msecs: float = 1000) -> Self:
         """Accept nothing for `msecs` milliseconds; connections wait meanwhile. While paused: no effect. (Luvit)"""
-        due = monotonic() + duration(msecs / 1000)
+        scheduler = current_scheduler()
+        due = scheduler.now() + duration(msecs / 1000)
         with lock:
             if self._listener is None or self._pauser is not None:
                 return self
-            self._pauser = Timer(current_scheduler().timers, self._pause_over)
+            self._pauser = Timer(scheduler.timers, self._pause_over)
             self._pauser.arm(due)
         self._see_to_accepting()
         return self

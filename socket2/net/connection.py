@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from time import monotonic
 from typing import Any, Self
 
 from pollers import Closed, Handle
@@ -82,7 +81,7 @@ class Connection(Emitter):
             if idle is None:
                 idle = self._idle = Timer(self._scheduler.timers, self._timed_out)
             self._scheduler.timers.aside += idle.due is None
-            idle.arm(monotonic() + self._idle_s)
+            idle.arm(self._scheduler.now() + self._idle_s)
 
     def _be_idle(self) -> None:
         """Have no idle time any more."""

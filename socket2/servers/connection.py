@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 from contextvars import ContextVar
-from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -20,6 +19,7 @@ from ..sockets.tcp import TCP
 from ..streams.buffer import IncompleteRead, LimitExceeded
 from ..threads.journal import Journal
 from ..threads.lock import lock
+from ..threads.scheduler import current_scheduler
 from ..threads.thread import Thread, currentthread
 from ..threads.timers import Timer
 from ..threads.wait import Join
@@ -58,7 +58,7 @@ class Connection(Join):
         self.server = server
         self.conn = conn
         self.fd = conn.fileno()  # by which its errors are known, also when it is closed
-        self.begun = monotonic()
+        self.begun = current_scheduler().now()
         self.thread: Thread | None = None  # None until that is made
         self.cut = False
         self.met = False  # has come to its first between_requests
@@ -110,7 +110,7 @@ class Connection(Join):
             if idle is None or self.interruption is not None:
                 return
             waiting = idle.waiting_on
-        now = monotonic()
+        now = idle.scheduler.now()
         due = now if self.met else self.begun + self.server._first_request_s
         goes_on = waiting is None or _is_readable(waiting)
         with lock:

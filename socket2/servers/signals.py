@@ -12,7 +12,6 @@ import os
 import signal
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
-from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -68,9 +67,9 @@ class catching:
             return
         installed = Wait("signal handlers, which the main OS thread installs")
         try:
-            until = monotonic() + COMES_S
+            until = self._scheduler.now() + COMES_S
             while not call_in_main(partial(self._install, installed)):
-                if self._scheduler.crew is None or monotonic() > until:
+                if self._scheduler.crew is None or self._scheduler.now() > until:
                     raise RuntimeError(
                         "signals can be caught only while the main OS thread runs a loop, or serves with this one: "
                         "it does not, so pass signals=() and stop the server otherwise"

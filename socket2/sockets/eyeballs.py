@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from errno import EADDRNOTAVAIL, EAFNOSUPPORT, ECANCELED, ENETUNREACH
-from time import monotonic
 from typing import Any
 
 from pollers import Operation, operation
@@ -137,9 +136,10 @@ class _Race:
 
     @operation
     def _until(self, news: Wait, limit_s: float | None) -> Generator[Any, None, None]:
-        timer = Timer(currentthread().scheduler.timers, news.finish)
+        scheduler = currentthread().scheduler
+        timer = Timer(scheduler.timers, news.finish)
         if limit_s is not None:
-            timer.arm(monotonic() + limit_s)
+            timer.arm(scheduler.now() + limit_s)
         try:
             yield from news.wait()
         finally:

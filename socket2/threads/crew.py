@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
 from typing import Any, Protocol
 
 from pollers import Poller
@@ -55,6 +54,7 @@ class Shared(Protocol):
     """What is served: a scheduler, as its crew knows it."""
 
     poller: Poller
+    now: Callable[[], float]
     timers: Timers
     ready: deque[Any]
 
@@ -222,12 +222,12 @@ class Crew:
         with lock:
             self._standby.append(member)
         try:
-            while not self._is_wanted(member) and (deadline is None or monotonic() < deadline):
+            while not self._is_wanted(member) and (deadline is None or self._scheduler.now() < deadline):
                 if self._watches(member):
                     if self._watch(member, deadline):
                         break
                 else:
-                    member.bell.sleep(_rest_s(deadline))
+                    member.bell.sleep(self._rest_s(deadline))
         finally:
             with lock:
                 self._standby.remove(member)
@@ -249,7 +249,7 @@ class Crew:
     def _watch(self, member: Member, deadline: float | None) -> bool:
         """Look at the leader until there is something for `member` to do, or it was rung for; True: it is to work."""
         quiet = backlog = 0
-        while deadline is None or monotonic() < deadline:
+        while deadline is None or self._scheduler.now() < deadline:
             leader, polls = self.leader, self._polls
             steps = leader.steps if leader is not None else 0
             awake = quiet < _QUIET_TICKS
@@ -284,13 +284,12 @@ class Crew:
                 return False
             self._watcher_sleeps = True
         try:
-            return member.bell.sleep(_rest_s(deadline))
+            return member.bell.sleep(self._rest_s(deadline))
         finally:
             self._watcher_sleeps = False
 
-
-def _rest_s(deadline: float | None) -> float | None:
-    rest_s = None if deadline is None else deadline - monotonic()
-    if threading.current_thread() is threading.main_thread():
-        return _MAIN_REST_S if rest_s is None else min(rest_s, _MAIN_REST_S)
-    return rest_s
+    def _rest_s(self, deadline: float | None) -> float | None:
+        rest_s = None if deadline is None else deadline - self._scheduler.now()
+        if threading.current_thread() is threading.main_thread():
+            return _MAIN_REST_S if rest_s is None else min(rest_s, _MAIN_REST_S)
+        return rest_s

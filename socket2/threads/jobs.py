@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from math import floor
-from time import monotonic
 from typing import Any
 
 from pollers import operation
 
 from .coroutines import awaiting, is_coroutine
-from .loop import newthread
+from .loop import newthread, now
 from .sleeping import sleep
 from .thread import Thread, currentthread, report
 from .timers import duration, moment
 
 
 def runat(when: float, func: Callable[..., Any], *args: Any) -> Thread:
-    """Call `func` at `when`, in seconds of time.monotonic(), or as soon as possible after; never before.
+    """Call `func` at `when`, in seconds of now(), or as soon as possible after; never before.
 
     Plain functions, generator functions and `async def` will do. Returns the thread that does it: cancel() stops it,
     also while `func` runs, and join() gives what `func` returned. What `func` raises is reported when nobody joins.
@@ -28,7 +27,7 @@ def runat(when: float, func: Callable[..., Any], *args: Any) -> Thread:
 
 def runafter(seconds: float, func: Callable[..., Any], *args: Any) -> Thread:
     """Call `func` when `seconds` have passed; else as runat(). ValueError for a negative number."""
-    return _job(func, _at, monotonic() + duration(seconds), func, args)
+    return _job(func, _at, now() + duration(seconds), func, args)
 
 
 def runevery(seconds: float, func: Callable[..., Any], *args: Any) -> Thread:
@@ -39,7 +38,7 @@ def runevery(seconds: float, func: Callable[..., Any], *args: Any) -> Thread:
     """
     if duration(seconds) == 0:
         raise ValueError("a job cannot be run every 0 seconds")
-    return _job(func, _every, monotonic(), float(seconds), func, args)
+    return _job(func, _every, now(), float(seconds), func, args)
 
 
 def _job(func: Callable[..., Any], steps: Callable[..., Any], *args: Any) -> Thread:
@@ -58,7 +57,7 @@ def _at(when: float, func: Callable[..., Any], args: tuple[Any, ...]) -> Generat
 def _every(begun: float, seconds: float, func: Callable[..., Any], args: tuple[Any, ...]) -> Generator[Any, None, None]:
     times = 0
     while True:
-        times = max(times, floor((monotonic() - begun) / seconds)) + 1
+        times = max(times, floor((now() - begun) / seconds)) + 1
         yield from _until(begun + times * seconds)
         try:
             if (yield from _call(func, args)) is False:
@@ -69,7 +68,7 @@ def _every(begun: float, seconds: float, func: Callable[..., Any], args: tuple[A
 
 @operation
 def _until(when: float) -> Generator[Any, None, None]:
-    while (left := when - monotonic()) > 0:
+    while (left := when - now()) > 0:
         yield from sleep(left)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import joining as membership
 from .member import current_member
+from .scheduler import current_scheduler
 from .thread import Thread
 
 
@@ -27,6 +28,14 @@ def newthread(func: Any, *args: Any, name: str | None = None) -> Thread:
     if name is not None and not isinstance(name, str):
         raise TypeError(f"a thread's name is text, not {name!r}")
     return current_member().newthread(func, args, name)
+
+
+def now() -> float:
+    """Return what time it is for the loop of this OS thread, in seconds: the clock of all its sleeps and deadlines.
+
+    It never goes back. It is time.monotonic(), unless the poller has another clock.
+    """
+    return current_scheduler().now()
 
 
 def poll(timeout: float | None = None) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import AsyncGenerator, Callable, Collection
-from time import monotonic
 from typing import Any, TypeVar, cast
 
 from pollers import Cancelled
@@ -66,30 +65,33 @@ class Member(Stepper):
         return self._main.done if self._main is not None else not self._anything_to_wait_for()
 
     def poll(self, timeout_s: float | None) -> bool:
-        deadline = deadline_after(timeout_s)
+        now = self.scheduler.now
+        deadline = deadline_after(timeout_s, now)
 
         def poll() -> bool:
             while not self._stopping and self._anything_to_wait_for():
                 if self._turn(deadline):
                     return True
-                if deadline is not None and monotonic() >= deadline:
+                if deadline is not None and now() >= deadline:
                     return False
             return False
 
         return self._in_loop(poll, stays=True)
 
     def start(self, timeout_s: float | None) -> bool:
+        now = self.scheduler.now
+
         def start() -> bool:
-            deadline = deadline_after(timeout_s)
+            deadline = deadline_after(timeout_s, now)
             while not self._stopping and self._anything_to_wait_for():
                 if self._turn(deadline):
                     if deadline is not None:
-                        deadline = deadline_after(timeout_s)
-                elif deadline is not None and monotonic() >= deadline:
+                        deadline = deadline_after(timeout_s, now)
+                elif deadline is not None and now() >= deadline:
                     return False
             return True
 
-        deadline_after(timeout_s)  # raises what is wrong with it first
+        deadline_after(timeout_s, now)  # raises what is wrong with it first
         return self._in_loop(start)
 
     def run(self, main: Any, *args: Any) -> Any:
@@ -123,7 +125,7 @@ class Member(Stepper):
             if forlorn:  # nothing but another OS thread could wake it
                 if not other_os_threads() and not may_wake():
                     raise RuntimeError(f"deadlock: nothing is left that could wake {thread!r}")
-                look_again = monotonic() + _LOOK_AGAIN_S
+                look_again = self.scheduler.now() + _LOOK_AGAIN_S
                 if not was_forlorn and self.scheduler.crew is not None:
                     self.scheduler.crew.look()
             try:
@@ -184,7 +186,7 @@ class Member(Stepper):
         due = scheduler.timers.next_due()
         if due is None or (deadline is not None and deadline < due):
             due = deadline
-        return None if due is None else max(due - monotonic(), 0)
+        return None if due is None else max(due - scheduler.now(), 0)
 
     def _step_all(self, threads: Collection[Thread]) -> bool:
         """Step them, if there are any; those that a signal's exception leaves over stay ready, in their order."""

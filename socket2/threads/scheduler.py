@@ -53,7 +53,8 @@ class Scheduler(pollers.Unique):
 
     def __init__(self, poller: Poller | None = None) -> None:
         self.poller = poller if poller is not None else pollers.choose()
-        self.timers = Timers()
+        self.now = self.poller.now  # the clock of all its deadlines: who waits says what time it is
+        self.timers = Timers(self.now)
         self.threads: dict[Any, None] = {}  # a set, which takes half the room as a dict
         self.ready: deque[Any] = deque()
         self.hopeless = 0  # live threads that only another thread can wake

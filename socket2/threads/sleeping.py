@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator
-from time import monotonic
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -37,8 +36,9 @@ def _sleep(seconds: float) -> Generator[Any, None, None]:
         yield from Pass("sleep of 0 s").wait()
         return
     wait = Wait(f"sleep of {seconds:g} s")
-    timer = Timer(currentthread().scheduler.timers, wait.finish)
-    timer.arm(monotonic() + seconds)
+    scheduler = currentthread().scheduler
+    timer = Timer(scheduler.timers, wait.finish)
+    timer.arm(scheduler.now() + seconds)
     try:
         yield from wait.wait()
     finally:
@@ -89,7 +89,7 @@ class Deadline(Alarm):
         self.expired = False
 
     def enter(self, thread: Thread, when: float | None) -> bool:
-        """Interrupt `thread` at `when`, in seconds of time.monotonic(); None: never. False: it is in use."""
+        """Interrupt `thread` at `when`, by its scheduler's clock; None: never. False: it is in use."""
         with lock:
             if self._thread is not None:
                 return False
@@ -158,7 +158,9 @@ class Patience(Deadline):
     @operation
     def limit(self, inner: Operation[T]) -> Generator[Any, None, T]:
         """Do `inner`, or raise TimeoutError after `seconds`."""
-        poller = currentthread().scheduler.poller
+        thread = currentthread()
+        scheduler = thread.scheduler
+        poller = scheduler.poller
         if self.seconds == 0 and poller.streak >= STREAK_MAX:
             # Others first; and then it is to be attempted, as the time is over when it yields.
             try:
@@ -167,7 +169,7 @@ class Patience(Deadline):
                 inner.close()
                 raise
             poller.streak = 0
-        if not self.enter(currentthread(), monotonic() + self.seconds):
+        if not self.enter(thread, scheduler.now() + self.seconds):
             # Several threads wait in this direction: each has its own time.
             return (yield from Patience(self.seconds).limit(inner))
         try:
@@ -224,7 +226,7 @@ class timeout(Deadline):
 
     def __enter__(self) -> timeout:
         thread = currentthread()
-        if not self.enter(thread, monotonic() + self._seconds if self._seconds is not None else None):
+        if not self.enter(thread, None if self._seconds is None else thread.scheduler.now() + self._seconds):
             raise RuntimeError("this timeout block has been entered already")
         return self
 

@@ -11,7 +11,6 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 from .lock import lock
@@ -24,9 +23,10 @@ _SWEEP_MIN = 64
 
 
 class Timers:
-    """Timers by the time they are due, in seconds of time.monotonic()."""
+    """Timers by the time they are due, in seconds of the clock `now`."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
         self.heap: list[tuple[float, int, Alarm]] = []
         self.useless = 0
         self.aside = 0  # armed ones for which nobody waits: what they are about does
@@ -46,7 +46,7 @@ class Timers:
 
         Callbacks are made under the lock: they change who waits for what, and run nothing of anybody else's.
         """
-        now = monotonic()
+        now = self.now()
         heap = self.heap
         fired = 0
         with lock:
@@ -171,11 +171,11 @@ def _number(value: float) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def deadline_after(timeout_s: float | None) -> float | None:
-    """The point in time `timeout_s` from now; None for ever, which more than 2^31 - 1 seconds is taken for."""
+def deadline_after(timeout_s: float | None, now: Callable[[], float]) -> float | None:
+    """The point in time `timeout_s` from now, by the clock `now`; None, or more than 2^31 - 1 seconds: for ever."""
     if timeout_s is None:
         return None
     seconds = _number(timeout_s)
     if math.isnan(seconds):
         raise ValueError("a timeout must not be NaN")
-    return None if seconds > 2**31 - 1 else monotonic() + max(seconds, 0)
+    return None if seconds > 2**31 - 1 else now() + max(seconds, 0)

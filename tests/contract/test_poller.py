@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import os
 import pickle
 import signal
@@ -34,6 +35,49 @@ def test_a_wait_is_never_shorter_than_asked_for(driver: Driver) -> None:
         begun = time.perf_counter()
         driver.poller.poll(wait_s)
         assert time.perf_counter() - begun >= wait_s
+
+
+def test_the_clock_is_the_one_by_which_it_waits(driver: Driver) -> None:
+    begun = driver.poller.now()
+    driver.poller.poll(0.0101)
+    assert driver.poller.now() >= begun + 0.0101
+    before = time.monotonic()
+    assert before <= driver.poller.now() <= time.monotonic()
+
+
+def test_sockets_that_it_makes_are_attached_and_work(driver: Driver) -> None:
+    poller = driver.poller
+    listener = poller.socket(socket.AF_INET, socket.SOCK_STREAM, 0)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    conn = poller.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    server, client = driver.attach(listener), driver.attach(conn)
+    accepting = driver.spawn(does(server.accept()))
+    driver.run(does(client.connect(listener.getsockname())))
+    accepted, _ = driver.finish(accepting)[0]
+    driver.handles.append(accepted)
+    driver.run(does(client.sendall(b"hello")))
+    assert driver.run(does(accepted.recv(10))) == b"hello"
+
+
+def test_a_pair_that_it_makes_is_connected(driver: Driver) -> None:
+    family = socket.AF_UNIX if hasattr(socket, "AF_UNIX") and os.name != "nt" else socket.AF_INET
+    one, other = map(driver.attach, driver.poller.socketpair(family, socket.SOCK_STREAM, 0))
+    driver.run(does(one.sendall(b"to you")))
+    assert driver.run(does(other.recv(10))) == b"to you"
+
+
+def test_a_descriptor_is_adopted_as_what_it_is(driver: Driver) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        address, fd = sock.getsockname(), sock.detach()
+    adopted = driver.poller.adopt(fd)
+    with adopted:
+        assert (adopted.fileno(), adopted.family, adopted.type) == (fd, socket.AF_INET, socket.SOCK_DGRAM)
+        assert adopted.getsockname() == address
+    with pytest.raises(OSError) as refused:  # noqa: PT011
+        driver.poller.adopt(fd)
+    assert refused.value.errno in (errno.EBADF, errno.ENOTSOCK)
 
 
 def test_a_direction_tells_its_descriptor(driver: Driver) -> None:

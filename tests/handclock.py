@@ -1,0 +1,50 @@
+"""Pollers with a clock of their own, which stands still until everybody waits, and then is where they wait for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pollers
+
+STARTS_AT_S = 1000.0
+
+
+class HandClock:
+    """Any poller around which time is what it is told to be: it waits for nothing but what is there already."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.time_s = STARTS_AT_S
+        self.waits: list[float] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    @property
+    def streak(self) -> int:
+        return int(self._inner.streak)
+
+    @streak.setter
+    def streak(self, value: int) -> None:
+        self._inner.streak = value
+
+    def now(self) -> float:
+        return self.time_s
+
+    def poll(self, timeout_s: float | None = None, limit: int = 256, /) -> list[Any]:
+        waiters: list[Any] = self._inner.poll(0, limit)
+        if not waiters and timeout_s != 0:
+            if timeout_s is None:
+                raise RuntimeError("everybody waits, and nobody for a time")
+            self.waits.append(timeout_s)
+            self.time_s = math.nextafter(self.time_s + timeout_s, math.inf)  # a sum may have been rounded down
+        return waiters
+
+
+KINDS: dict[str, Callable[[], Any]] = {
+    "bare": lambda: HandClock(pollers.choose(checked=False)),
+    "select": lambda: HandClock(pollers.choose("select", checked=False)),
+    "checked": lambda: HandClock(pollers.choose(checked=True)),
+}
