@@ -244,7 +244,7 @@ async def echo_async(conn: TCP) -> None:
 
 
 def say_something(conn: TCP) -> None:
-    conn._std.send(b"hello")  # a plain function cannot wait
+    conn.std.send(b"hello")  # a plain function cannot wait
 
 
 @pytest.mark.parametrize("handler", [echo, echo_async, say_something, lambda conn: echo(conn)])
@@ -668,7 +668,7 @@ def test_a_request_that_has_arrived_when_the_server_stops_is_answered() -> None:
         handler = next(iter(server._connections)).thread
         assert handler is not None
         yield from until(lambda: "recv" in repr(handler.waiting_on))
-        client._std.send(b"second")
+        client.std.send(b"second")
         stopping = newthread(server.stop, LIMIT_S)
         assert (yield from everything(client)) == b"second"
         assert (yield from stopping.join()) == 0

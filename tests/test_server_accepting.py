@@ -374,10 +374,10 @@ def test_clients_that_go_on_coming_do_not_keep_a_stop_from_its_end(monkeypatch: 
         calls = 0
 
         @property
-        def _std(self) -> Crowded:
+        def std(self) -> Crowded:
             return self
 
-        def _accept(self, made_at: str) -> Any:
+        def accept_untimed(self, made_at: str) -> Any:
             raise OSError(errno.EMFILE, "not one by one")
 
         def accept(self) -> tuple[socket.socket, Any]:

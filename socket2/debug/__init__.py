@@ -1,7 +1,10 @@
 """Finding out what a program is doing: which threads there are, what each waits for, and what keeps it from going on.
 
 What a thread does can be asked at any time. Since when, and who has started it, is known while enable() is in force;
-until then nothing is noted down, and nothing costs anything.
+until then nothing is noted down, and nothing costs anything. This room only looks. What it looks at does not know it.
+
+Read `stacks`, where code is; `history`, since when and by whom; `snapshot`, both as data; `listing`, the same as text.
+Then who asks: `watchdog`, when something blocks; `inquiry`, another process; `tracing`, the bytes of one socket.
 """
 
 from __future__ import annotations

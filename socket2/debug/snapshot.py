@@ -221,7 +221,7 @@ def _live(scheduler: Scheduler) -> list[Thread]:
 
 
 def _joiner(thread: Thread) -> Thread | None:
-    joins = () if thread.done else again(lambda: list(thread._joins()))
+    joins = () if thread.done else again(lambda: list(thread.joins()))
     waiters = (join.waiter for join in joins if isinstance(join, Wait) and join.waiter is not None)
     return cast(Thread | None, next(waiters, None))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from pollers import Address, Closed, Operation, operation
 
 from ..sockets.address import text_of
-from ..sockets.socket import Socket
+from ..sockets.socket import Socket, exchange_handle
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -39,15 +39,14 @@ class Trace:
         self._to = to
         self._max_bytes = max_bytes
         self._ends = _ends(sock)
-        inner = sock._handle or sock._attach()
+        inner = sock.handle
         self._inner = inner
         self._traced: Any = TracedHandle(inner, self)
-        sock._handle = self._traced
+        exchange_handle(sock, inner, self._traced)
 
     def stop(self) -> None:
         """Let the socket go on untraced. Operations in flight are written down at their end all the same."""
-        if self._sock._handle is self._traced:
-            self._sock._handle = self._inner
+        exchange_handle(self._sock, self._traced, self._inner)
 
     def __enter__(self) -> Trace:
         return self

@@ -1,6 +1,11 @@
 """LuaSocket's face: `from socket2 import luasocket as socket`. See docs/luasocket.md.
 
-The public names, and nothing else.
+This room knows what LuaSocket's calls return, and how it words errors. It does not know how to wait: a call is an
+operation on our sockets, limited by LuaSocket's two timeouts. Here are the public names, and nothing else.
+
+Read `calls`, how one call is an operation or done at once; `messages` and `timeouts`; `objects`, what all have in
+common; `bytestream` with `patterns` and `tcp`, `datagrams` and `udp`, `unix`. Then `lookup`, `dns`, `shortcuts`,
+`select`; last `results`, Lua's way with errors, and `modes`, `ends` and ltn12: sources and sinks.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from pollers import Busy, Operation
 from ..sockets.socket import place_of
 from ..sockets.tcp import TCP
 from ..streams.buffer import BLOCK, Buffer
-from ..streams.stream import _Claim
+from ..streams.claim import Claim
 from ..threads.loop import now
 from ..threads.scheduler import current_scheduler
 from ..threads.thread import currentthread
@@ -47,8 +47,8 @@ class StreamObject(Object[TCP]):
     def __init__(self, family: str | None, cls: str, made_at: str) -> None:
         super().__init__(family, cls, made_at)
         self._buffer = Buffer()
-        self._reading = _Claim("receiving from")
-        self._writing = _Claim("sending to")
+        self._reading = Claim("receiving from")
+        self._writing = Claim("sending to")
         self._received = self._sent = 0
         self._begun = now()
 
@@ -63,7 +63,7 @@ class StreamObject(Object[TCP]):
         self._need("listen", "master")
         backlog = backlog_of(backlog)
         try:
-            self._open(self._family or "inet")._std.listen(backlog)
+            self._open(self._family or "inet").std.listen(backlog)
         except OSError as error:
             return None, message_of(error)
         self._class = "server"
@@ -82,7 +82,7 @@ class StreamObject(Object[TCP]):
     @call
     def _accept(self, made_at: str) -> Generator[Any, None, tuple[Self | None, Message | None]]:
         try:
-            connection = yield from self._timeouts.begin().limit(self._opened._accept(made_at))
+            connection = yield from self._timeouts.begin().limit(self._opened.accept_untimed(made_at))
         except OSError as error:
             return None, message_of(error)
         client = type(self)(self._family, "client", made_at)
@@ -197,7 +197,7 @@ class StreamObject(Object[TCP]):
         return 1
 
     def _refuse_if_in_use(self, side: Literal["reading", "writing"]) -> None:
-        claim: _Claim = getattr(self, f"_{side}")
+        claim: Claim = getattr(self, f"_{side}")
         if claim.lock.locked():
             raise claim.refusal()
         super()._refuse_if_in_use(side)  # a thread in accept() has no claim

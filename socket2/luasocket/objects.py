@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import pollers
 from pollers import Busy, Closed
 
-from ..sockets.socket import Socket
+from ..sockets.socket import Socket, direction_of
 from . import options
 from .messages import Message, system_message
 from .timeouts import Timeouts
@@ -167,8 +167,7 @@ class Object(pollers.Unique, Generic[S]):
 
     def _refuse_if_in_use(self, side: Literal["reading", "writing"]) -> None:
         """Busy when a thread waits in this direction."""
-        handle = self._sock._handle if self._sock is not None else None
-        direction = None if handle is None else getattr(handle, side)
+        direction = direction_of(self._sock, side) if self._sock is not None else None
         if direction is not None and direction.waiter is not None:
             raise Busy(f"another thread is {side} this socket already: {direction.describe()}")
 

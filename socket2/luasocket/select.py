@@ -167,7 +167,7 @@ def _watch(operate: Callable[[Handle, object], Operation[None]], sock: Any, wait
     try:
         if isinstance(sock, Object):
             connection = sock._opened
-            yield from operate(connection._handle or connection._attach(), connection)
+            yield from operate(connection.handle, connection)
         else:
             # Strangers keep their descriptor to themselves: it may be in use elsewhere, even with this poller.
             handle = current_scheduler().poller.attach(socket.socket(fileno=socket.dup(sock.getfd())))

@@ -57,9 +57,9 @@ def _listen(server: TCP, address: Address, backlog: int) -> None:
     if address.family == "inet6":
         server._options["ipv6-v6only"] = True
     sock = server._open(address.family)
-    pollers.prepare_listener(sock._std)
+    pollers.prepare_listener(sock.std)
     server._bind_to(address)
-    sock._std.listen(backlog)
+    sock.std.listen(backlog)
     server._class = "server"
 
 

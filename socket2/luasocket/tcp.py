@@ -1,4 +1,4 @@
-"""TCP objects: how they are made, bound and connected. What they do then is in `streams`."""
+"""TCP objects: how they are made, bound and connected. What they do then is in `bytestream`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from pollers import Busy, Operation, operation
 
 from ..sockets.address import Address
-from ..sockets.socket import make, place_of
+from ..sockets.socket import make, place_of, sockaddr_of
 from ..sockets.tcp import TCP as Connection
 from . import options
 from .bytestream import StreamObject
@@ -86,7 +86,7 @@ class TCP(Named, StreamObject):
         made = self._sock is None
         sock = self._open(address.family)
         try:
-            sock._std.bind(sock._sockaddr(address))
+            sock.std.bind(sockaddr_of(sock, address))
         except OSError:
             if made:
                 self._drop()
@@ -140,7 +140,7 @@ class TCP(Named, StreamObject):
         sock = self._fresh(address.family)
         self._under_way = address.sockaddr
         try:
-            yield from sock._connect_to(address)
+            yield from sock.connect_to(address)
         except OSError as error:
             self._under_way = None
             self._failed = not isinstance(error, Busy) and error.errno != errno.EISCONN
@@ -162,13 +162,13 @@ class TCP(Named, StreamObject):
         self._under_way = None
         sock = self._open(family)
         if made and self._bound is not None:
-            sock._std.bind(self._bound)
+            sock.std.bind(self._bound)
         return sock
 
     def _ask_again(self, sockaddr: Any) -> Done:
         """How the attempt stands that goes on: the kernel tells whom it is asked for again."""
         try:
-            number = self._opened._std.connect_ex(sockaddr)
+            number = self._opened.std.connect_ex(sockaddr)
         except OSError as error:
             return None, message_of(error)
         if number in _GOES_ON:

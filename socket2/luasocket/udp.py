@@ -10,7 +10,7 @@ import pollers
 from pollers import Operation
 
 from ..sockets.address import Address
-from ..sockets.socket import make, place_of
+from ..sockets.socket import make, place_of, sockaddr_of
 from ..sockets.udp import UDP as Datagrams
 from . import options
 from .calls import call
@@ -83,7 +83,7 @@ class UDP(Named, DatagramObject):
         made = self._sock is None
         sock = self._open(address.family)
         try:
-            getattr(sock._std, how)(sock._sockaddr(address))
+            getattr(sock.std, how)(sockaddr_of(sock, address))
         except OSError:
             if made:
                 self._drop()
@@ -95,7 +95,7 @@ class UDP(Named, DatagramObject):
         self._class = "unconnected"
         try:
             if self._sock is not None or self._closed:
-                pollers.disconnect(self._opened._std)
+                pollers.disconnect(self._opened.std)
         except OSError as error:
             return None, message_of(error)
         return 1, None

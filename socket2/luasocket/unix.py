@@ -43,7 +43,7 @@ class _AtPath(Object[Any]):
     @call
     def _bind(self, address: Address) -> Generator[Any, None, Done]:
         try:
-            self._open("unix")._std.bind(address.sockaddr)
+            self._open("unix").std.bind(address.sockaddr)
         except OSError as error:
             return None, path_message(error)
         return 1, None

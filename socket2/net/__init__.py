@@ -1,6 +1,11 @@
 """Servers and sockets as event emitters, as Node, Ruff and Luvit have them. Times are in milliseconds here.
 
-The public names, and nothing else. Needs pyee: `pip install socket2[net]`.
+This room knows in which order Node's events come. It uses sockets and threads by their public names only. Here are the
+public names, and nothing else. Needs pyee: `pip install socket2[net]`.
+
+Read `emitter`, then `connection`, what both sides of a socket share; `receiving` and `readable`, `callbacks`, `limit`
+and `writable`, the sides; `dialing` and `socket`, which puts them together. Then `opening`, `accepting`, `server`; last
+`channel` and `cluster`, other processes. `failures`, `arguments`, `address` are how Node spells things.
 """
 
 from __future__ import annotations

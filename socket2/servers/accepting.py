@@ -45,7 +45,7 @@ class Room(Semaphore):
 
 def accept(listener: TCP) -> Operation[TCP]:
     """As listener.accept(), whatever timeout that has."""
-    return listener._accept(_MADE_AT)
+    return listener.accept_untimed(_MADE_AT)
 
 
 @operation
@@ -61,7 +61,7 @@ def accept_in_turn(listener: TCP, room: Room, give_back: Callable[[], Any]) -> G
         yield from handle.wait_readable(listener)
         yield from room.acquire()
         try:
-            conn, address = yield from persist(accept_at_once, _AGAIN_S, _AGAIN_S, listener._tell)
+            conn, address = yield from persist(accept_at_once, _AGAIN_S, _AGAIN_S, listener.tell_exhausted)
         except TimeoutError:
             give_back()  # it has left, or another process that has this listener was faster
         except BaseException:
@@ -99,7 +99,7 @@ def _drain_at_once(listener: TCP, admit: Callable[[TCP], Any], over: Callable[[]
         if listener.closed or over():
             break
         try:
-            conn, address = listener._std.accept()
+            conn, address = listener.std.accept()
         except ConnectionError:
             continue
         except OSError as error:

@@ -73,7 +73,7 @@ class Connection(Join):
         """The thread has ended. True: nobody else need be told of its error."""
         thread = self.thread
         assert thread is not None
-        error = thread._error
+        error = thread.error
         clients = error is not None and self._is_the_clients(error)
         self.conn.close()
         try:
@@ -139,7 +139,7 @@ class Connection(Join):
             return
         if self.cut and isinstance(error, Closed):  # it was closed under the thread, which did not end
             return
-        about = {"peer": self.conn._remote, "server": self.server}
+        about = {"peer": self.conn.remote_address, "server": self.server}
         if clients:
             log.info("%s: %s", thread.name, _in_a_line(error), extra=about)
         else:
@@ -149,7 +149,7 @@ class Connection(Join):
         """Whether the client has caused it: by leaving, by saying nothing, by saying too much."""
         if isinstance(error, BaseExceptionGroup):
             return all(map(self._is_the_clients, error.exceptions))
-        fd = getattr(error, "_fd", None)  # of the socket that it came from, where that is known
+        fd = getattr(error, "socket_fd", None)  # of the socket that it came from, where that is known
         if fd is not None and fd != self.fd:
             return False
         if isinstance(error, ConnectionError):

@@ -117,7 +117,7 @@ def _bind_to(address: Address, reuse_port: bool) -> TCP:
     try:
         if address.family == "unix":
             remove_stale(address.sockaddr)
-        pollers.prepare_listener(sock._std)
+        pollers.prepare_listener(sock.std)
         if address.family == "inet6":
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if reuse_port and address.family != "unix":
@@ -141,7 +141,7 @@ def _at_port(address: Address, port: int) -> Address:
 
 def check_listener(listener: TCP | socket.socket) -> None:
     """TypeError for what is no stream socket, Closed, ValueError for one that does not listen."""
-    std = listener._std if isinstance(listener, TCP) else listener
+    std = listener.std if isinstance(listener, TCP) else listener
     # What has more to it than the kernel's socket, as TLS has, would lose that.
     if not isinstance(std, socket.socket) or hasattr(std, "unwrap"):
         raise TypeError(f"a server accepts on a TCP or UNIX stream socket, not on {listener!r}")

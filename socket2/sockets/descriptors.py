@@ -30,7 +30,7 @@ def send_fds(sock: TCP | UDP, data: ReadableBuffer, fds: Iterable[int]) -> Opera
     with memoryview(data) as view:
         if not view.nbytes:
             raise ValueError("descriptors travel with data: at least one byte")
-    return sock._write(_send_fds(sock, data, [operator.index(fd) for fd in fds]))
+    return sock.limit_write(_send_fds(sock, data, [operator.index(fd) for fd in fds]))
 
 
 @operation
@@ -66,7 +66,7 @@ def recv_fds(sock: TCP | UDP, n: int, max_fds: int) -> Operation[tuple[bytes, li
     _check(sock)
     if n < 1 or max_fds < 0:
         raise ValueError(f"at least 1 byte and 0 descriptors can be asked for, not {n} and {max_fds}")
-    return sock._read(_recv_fds(sock, n, max_fds))
+    return sock.limit_read(_recv_fds(sock, n, max_fds))
 
 
 @operation

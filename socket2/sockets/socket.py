@@ -14,7 +14,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import pollers
-from pollers import Closed, Handle, Operation, adopt, local_address
+from pollers import Closed, Direction, Handle, Operation, adopt, local_address
 
 from ..threads.lock import lock
 from ..threads.scheduler import current_scheduler, local
@@ -92,8 +92,8 @@ class Socket(pollers.Unique):
             return handle
 
     @property
-    def _std(self) -> socket.socket:
-        """The standard library's socket, while this one is open."""
+    def std(self) -> socket.socket:
+        """The standard library's socket, for calls that this one has not. Belongs to this one. Closed when closed."""
         sock = self._sock if self._handle is None else self._handle.sock
         if sock is None or self.fileno() < 0:
             raise Closed()
@@ -105,11 +105,13 @@ class Socket(pollers.Unique):
                 self._setup = Setup()
             return self._setup
 
-    def _read(self, op: Operation[T]) -> Operation[T]:
+    def limit_read(self, op: Operation[T]) -> Operation[T]:
+        """Return `op` under the timeout for reading, if there is one: for what is built on this."""
         patience = self._setup.reading if self._setup is not None else None
         return op if patience is None else patience.limit(op)
 
-    def _write(self, op: Operation[T]) -> Operation[T]:
+    def limit_write(self, op: Operation[T]) -> Operation[T]:
+        """Return `op` under the timeout for writing, if there is one: for what is built on this."""
         patience = self._setup.writing if self._setup is not None else None
         return op if patience is None else patience.limit(op)
 
@@ -119,17 +121,17 @@ class Socket(pollers.Unique):
     def type(self) -> str:
         """ "tcp", "udp", "raw"; "stream" or "dgram" for a UNIX socket."""
         kinds = names.UNIX_TYPES if self.family == "unix" else names.TYPES
-        return str(names.name_of(kinds, self._std.type))
+        return str(names.name_of(kinds, self.std.type))
 
     @property
     def family(self) -> str:
         """ "inet", "inet6", "unix"."""
-        return str(names.name_of(names.FAMILIES, self._std.family))
+        return str(names.name_of(names.FAMILIES, self.std.family))
 
     @property
     def protocol(self) -> str | int:
         """A protocol's name: "tcp", "icmp"; its number if it has no name here."""
-        return names.name_of(names.PROTOCOLS, self._std.proto)
+        return names.name_of(names.PROTOCOLS, self.std.proto)
 
     @property
     def closed(self) -> bool:
@@ -149,21 +151,21 @@ class Socket(pollers.Unique):
 
     def getsockname(self) -> Any:
         """This side's address: (host, port), (host, port, flow, scope) for IPv6, a path for UNIX. getsockname(2)."""
-        return local_address(self._std)
+        return local_address(self.std)
 
     def getpeername(self) -> Any:
         """The peer's address, as getsockname() has it. OSError (ENOTCONN) when it is not connected. getpeername(2)."""
-        return self._std.getpeername()
+        return self.std.getpeername()
 
     @property
     def local_address(self) -> Any:
         """This side's address, as getsockname() returns it."""
-        return local_address(self._std)
+        return local_address(self.std)
 
     @property
     def remote_address(self) -> Any:
         """The peer's address, as getpeername() returns it. OSError (ENOTCONN) when it is not connected."""
-        return self._std.getpeername()
+        return self.std.getpeername()
 
     # Options.
 
@@ -172,13 +174,13 @@ class Socket(pollers.Unique):
     ) -> None:
         """As socket.setsockopt(). An option that is set before the first operation outlives a connect that failed."""
         args: tuple[Any, ...] = (level, option, value) if length is None else (level, option, value, length)
-        self._std.setsockopt(*args)
+        self.std.setsockopt(*args)
         if self._handle is None:
             self._set_up().options.append(args)
 
     def getsockopt(self, level: int, option: int, length: int = 0) -> int | bytes:
         """As socket.getsockopt()."""
-        value = self._std.getsockopt(level, option, length) if length else self._std.getsockopt(level, option)
+        value = self.std.getsockopt(level, option, length) if length else self.std.getsockopt(level, option)
         if value and (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
             self._note(value)
         return value
@@ -201,7 +203,7 @@ class Socket(pollers.Unique):
 
     def getopt(self, name: str) -> Any:
         """Return an option's value by its name: a bool, a number; of linger None when it is off. As setopt()."""
-        return pollers.get_option(self._std, name)
+        return pollers.get_option(self.std, name)
 
     def settimeout(self, seconds: float | None, direction: Side | None = None) -> None:
         """Let every operation take `seconds` at the most, then raise TimeoutError; None: as long as it takes.
@@ -229,7 +231,7 @@ class Socket(pollers.Unique):
 
     def _query(self, host: Host, port: Port) -> Query:
         kind = self.type
-        return Query(host, port, kind, self.family, self._std.proto if kind == "raw" else None, ())
+        return Query(host, port, kind, self.family, self.std.proto if kind == "raw" else None, ())
 
     def bind(self, host: Host = None, port: Port = 0) -> None:
         """Bind to an address: see addr() for `host` and `port`, or give an AddressList. bind(2).
@@ -249,10 +251,10 @@ class Socket(pollers.Unique):
                     f"{query.host!r} has to be looked up, which takes a wait: bind to what `yield from addr(...)` found"
                 )
             addresses = query.look_up()
-        sock = self._std
+        sock = self.std
         for at, address in enumerate(addresses, 1):
             try:
-                sock.bind(self._sockaddr(address))
+                sock.bind(sockaddr_of(self, address))
             except OSError as error:
                 if at == len(addresses):
                     error.add_note(f"binding to {address}")
@@ -260,14 +262,8 @@ class Socket(pollers.Unique):
             else:
                 return
 
-    def _sockaddr(self, address: Address) -> Any:
-        """What the kernel takes. OSError when the address is of another family."""
-        if address.family != self.family:
-            raise OSError(errno.EAFNOSUPPORT, f"{address} is no address for an {self.family} socket")
-        return address.sockaddr
-
     def _is_bound(self) -> bool:
-        name = local_address(self._std)
+        name = local_address(self.std)
         return bool(name[1]) if isinstance(name, tuple) else bool(name)
 
     # The end.
@@ -277,7 +273,7 @@ class Socket(pollers.Unique):
 
         After SHUT_WR the peer receives what is left and then the end of the stream. OSError (ENOTCONN).
         """
-        self._std.shutdown(how)
+        self.std.shutdown(how)
 
     def close(self) -> None:
         """Close the socket. Whoever waits on it gets Closed; a second close does nothing. close(2).
@@ -301,7 +297,7 @@ class Socket(pollers.Unique):
     def detach(self) -> int:
         """Close this object but not the descriptor; return that, non-blocking if it was used. Waiters get Closed."""
         with lock:
-            sock = self._std
+            sock = self.std
             if self._handle is not None:
                 sock = self._handle.detach()
             self._sock = None
@@ -326,11 +322,33 @@ class Socket(pollers.Unique):
             return f"<{type(self).__name__} closed>"
         there = ""
         try:
-            here = text_of(local_address(self._std))
-            there = " to " + text_of(self._std.getpeername())
+            here = text_of(local_address(self.std))
+            there = " to " + text_of(self.std.getpeername())
         except OSError:
             here = here if "here" in locals() else ""
         return f"<{type(self).__name__} fd {self.fileno()}, {self.family} {here}{there}>"
+
+
+def sockaddr_of(sock: Socket, address: Address) -> Any:
+    """What the kernel takes. OSError when the address is of another family than the socket."""
+    if address.family != sock.family:
+        raise OSError(errno.EAFNOSUPPORT, f"{address} is no address for an {sock.family} socket")
+    return address.sockaddr
+
+
+def direction_of(sock: Socket, side: Literal["reading", "writing"]) -> Direction | None:
+    """A direction of the socket's handle; None while it has no handle, and nobody can wait."""
+    handle = sock._handle
+    if handle is None:
+        return None
+    return handle.reading if side == "reading" else handle.writing
+
+
+def exchange_handle(sock: Socket, old: Handle, new: Handle) -> None:
+    """Have the socket do its operations on another handle, if it still has the old one."""
+    with lock:
+        if sock._handle is old:
+            sock._handle = new
 
 
 def check_octets(data: ReadableBuffer) -> None:

@@ -19,7 +19,7 @@ from ..threads.native import shortcut
 from ..threads.sleeping import persist
 from ..threads.thread import over_at_once
 from .address import Address, Host, Port, Query, resolve
-from .socket import AGAIN_MAX_S, AGAIN_S, NODELAY, Socket, check_octets, make, place_of
+from .socket import AGAIN_MAX_S, AGAIN_S, NODELAY, Socket, check_octets, make, place_of, sockaddr_of
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -57,7 +57,7 @@ class TCP(Socket):
     def remote_address(self) -> Any:
         """The peer's address as the standard library has it, also of one that has gone. OSError (ENOTCONN) without."""
         if self._remote is None:
-            self._remote = self._std.getpeername()
+            self._remote = self.std.getpeername()
         return self._remote
 
     # Listening.
@@ -76,10 +76,10 @@ class TCP(Socket):
         check_backlog(backlog)
         if not self._is_bound():
             query = self._query(host, port)  # type: ignore[arg-type]
-            pollers.prepare_listener(self._std)
+            pollers.prepare_listener(self.std)
             self._bind(query)
         self._send_at_once()
-        self._std.listen(socket.SOMAXCONN if backlog is None else backlog)
+        self.std.listen(socket.SOMAXCONN if backlog is None else backlog)
 
     def accept(self) -> Operation[TCP]:
         """Take the next connection and return it. accept(2).
@@ -88,17 +88,20 @@ class TCP(Socket):
         logged once): the connection waits meanwhile. Several threads may accept, and get connections in the order they
         came. Cancelled or out of time: no connection is lost. Raises Closed, TimeoutError.
         """
-        return self._read(self._accept(place_of(sys._getframe(1))))
+        return self.limit_read(self.accept_untimed(place_of(sys._getframe(1))))
 
     @operation
-    def _accept(self, made_at: str) -> Generator[Any, None, TCP]:
+    def accept_untimed(self, made_at: str) -> Generator[Any, None, TCP]:
+        """As accept(), whatever timeout there is. `made_at`: where the connection is said to have been made."""
         handle = self._handle or self._attach()
         turns = self._set_up().receivers
-        accepting = persist(functools.partial(handle.accept, self), _ACCEPT_AGAIN_S, _ACCEPT_AGAIN_S, self._tell)
+        attempt = functools.partial(handle.accept, self)
+        accepting = persist(attempt, _ACCEPT_AGAIN_S, _ACCEPT_AGAIN_S, self.tell_exhausted)
         connection, address = yield from turns.through("turn to accept", accepting)
         return TCP(None, connection, made_at, address)
 
-    def _tell(self, error: Exhausted) -> None:
+    def tell_exhausted(self, error: Exhausted) -> None:
+        """Log that nothing can be accepted now: for what accepts in a way of its own."""
         log.warning("accept on %r: %s; trying again every %g s", self, error, _ACCEPT_AGAIN_S)
 
     # Connecting.
@@ -111,19 +114,19 @@ class TCP(Socket):
         replaced by a fresh one with the same options and binding (and another descriptor), so it can be used on; a UNIX
         socket stays as it was. Raises OSError, socket.gaierror, TimeoutError, Closed.
         """
-        return self._write(self._connect(self._query(host, port)))
+        return self.limit_write(self._connect(self._query(host, port)))
 
     @operation
     def _connect(self, query: Query) -> Generator[Any, None, None]:
         addresses = yield from resolve(query)
         if self._is_connected():
-            return (yield from self._connect_to(addresses[0]))  # EISCONN, and the connection stays
+            return (yield from self.connect_to(addresses[0]))  # EISCONN, and the connection stays
         self._send_at_once()
-        bound = self._std.getsockname() if self._is_bound() else None
+        bound = self.std.getsockname() if self._is_bound() else None
         failures: list[tuple[Address, OSError]] = []
         for address in addresses:
             try:
-                yield from self._connect_to(address)
+                yield from self.connect_to(address)
             except (Busy, Closed):
                 raise
             except OSError as error:
@@ -146,19 +149,20 @@ class TCP(Socket):
         chosen = self._setup is not None and any(option[:2] == NODELAY for option in self._setup.options)
         if not chosen and self.family != "unix":
             with suppress(OSError):  # a protocol that has no such option
-                self._std.setsockopt(*NODELAY, 1)
+                self.std.setsockopt(*NODELAY, 1)
 
     def _is_connected(self) -> bool:
         """Whether there is a connection to lose, or a listener."""
         try:
-            self._std.getpeername()
+            self.std.getpeername()
         except OSError:
-            return bool(self._std.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+            return bool(self.std.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
         return True
 
-    def _connect_to(self, address: Address) -> Operation[None]:
+    def connect_to(self, address: Address) -> Operation[None]:
+        """Make one attempt to connect to one address; the socket stays the one it is. Raises as connect() does."""
         handle = self._handle or self._attach()
-        return persist(functools.partial(handle.connect, self._sockaddr(address), self), AGAIN_S, AGAIN_MAX_S)
+        return persist(functools.partial(handle.connect, sockaddr_of(self, address), self), AGAIN_S, AGAIN_MAX_S)
 
     def _renew(self, bound: Any) -> None:
         """Replace the kernel's socket, whose state after a connect that did not succeed POSIX leaves open.
@@ -167,7 +171,7 @@ class TCP(Socket):
         """
         if self.family == "unix":
             return
-        old, handle = self._std, self._handle
+        old, handle = self.std, self._handle
         sock = socket.socket(old.family, old.type, old.proto)
         try:
             with suppress(OSError):
@@ -175,7 +179,7 @@ class TCP(Socket):
             for option in self._set_up().options:
                 sock.setsockopt(*option)
             with lock:
-                if self._std is not old:
+                if self.std is not old:
                     raise Closed()  # by another OS thread
                 self._sock, self._handle = sock, None
         finally:  # whatever a signal handler has raised: one of the two is nobody's from now on
@@ -198,14 +202,14 @@ class TCP(Socket):
         ConnectionResetError, TimeoutError, OSError (ENOTCONN).
         """
         op = (self._handle or self._attach()).recv(n, self)
-        return op if self._setup is None else self._read(op)
+        return op if self._setup is None else self.limit_read(op)
 
     def recv_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[int]:
         """Receive into `buffer`, up to `n` bytes or all it holds; return how many, 0 at the end of the stream.
 
         Cancelled or out of time: nothing was taken, the buffer is as it was. Raises as recv() does.
         """
-        return self._read((self._handle or self._attach()).recv_into(buffer, n or 0, self))
+        return self.limit_read((self._handle or self._attach()).recv_into(buffer, n or 0, self))
 
     # Sending.
 
@@ -219,7 +223,7 @@ class TCP(Socket):
         if type(data) is not bytes:
             check_octets(data)
         op = (self._handle or self._attach()).send(data, self)
-        return op if self._setup is None else self._write(op)
+        return op if self._setup is None else self.limit_write(op)
 
     @shortcut
     def sendall(self, data: ReadableBuffer) -> Operation[None]:
@@ -231,7 +235,7 @@ class TCP(Socket):
         if type(data) is not bytes:
             check_octets(data)
         op = (self._handle or self._attach()).sendall(data, self)
-        return op if self._setup is None else self._write(op)
+        return op if self._setup is None else self.limit_write(op)
 
     def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> Operation[int]:
         """Send a file opened in binary mode from `offset` on, to its end or `count` bytes; return how many were sent.
@@ -250,7 +254,7 @@ class TCP(Socket):
             raise ValueError(f"a count is a positive number, not {count!r}")
         if offset < 0:
             raise ValueError(f"an offset must not be negative, not {offset!r}")
-        return self._write(self._sendfile(file, offset, count))
+        return self.limit_write(self._sendfile(file, offset, count))
 
     @operation
     def _sendfile(self, file: IO[bytes], offset: int, count: int | None) -> Generator[Any, None, int]:

@@ -13,7 +13,7 @@ from pollers import Operation, operation
 from ..threads.sleeping import persist
 from . import names
 from .address import AddressList, Host, Port, Query, resolve
-from .socket import AGAIN_MAX_S, AGAIN_S, Socket, check_octets, make, place_of
+from .socket import AGAIN_MAX_S, AGAIN_S, Socket, check_octets, make, place_of, sockaddr_of
 from .tcp import TCP
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class UDP(Socket):
         super().__init__(sock, None, made_at)
 
     def _receive(self, op: Operation[Any]) -> Operation[Any]:
-        return self._read(self._set_up().receivers.through("turn to receive", op))
+        return self.limit_read(self._set_up().receivers.through("turn to receive", op))
 
     def recv(self, n: int) -> Operation[bytes]:
         """Receive a datagram, cut at `n` bytes. recv(2).
@@ -68,7 +68,7 @@ class UDP(Socket):
         check_octets(data)
         if host is None:
             handle = self._handle or self._attach()
-            return self._write(self._set_up().senders.through("turn to send", handle.send(data, self)))
+            return self.limit_write(self._set_up().senders.through("turn to send", handle.send(data, self)))
         return self.sendto(data, host, port)
 
     def sendto(self, data: ReadableBuffer, host: Host, port: Port = 0) -> Operation[int]:
@@ -78,19 +78,19 @@ class UDP(Socket):
             op = (self._handle or self._attach()).sendto(data, host, self)
         else:
             op = self._sendto(data, self._query(host, port))
-        return self._write(self._set_up().senders.through("turn to send", op))
+        return self.limit_write(self._set_up().senders.through("turn to send", op))
 
     @operation
     def _sendto(self, data: ReadableBuffer, query: Query) -> Generator[Any, None, int]:
         addresses = yield from resolve(query)
         handle = self._handle or self._attach()
-        sending = functools.partial(handle.sendto, data, self._sockaddr(addresses[0]), self)
+        sending = functools.partial(handle.sendto, data, sockaddr_of(self, addresses[0]), self)
         return (yield from persist(sending, AGAIN_S, AGAIN_MAX_S))
 
     def _is_numeric(self, address: tuple[Any, ...]) -> bool:
         """Whether the kernel takes this address as it is: given a name, sendto() would look it up, and block."""
         try:
-            socket.inet_pton(self._std.family, address[0].partition("%")[0])
+            socket.inet_pton(self.std.family, address[0].partition("%")[0])
         except (OSError, AttributeError, TypeError, IndexError):
             return False
         return len(address) > 1
@@ -100,7 +100,8 @@ class UDP(Socket):
 
         Cancelled or out of time: the peer is who it was. Raises OSError, socket.gaierror, Closed, TimeoutError.
         """
-        return self._write(self._set_up().senders.through("turn to connect", self._connect(self._query(host, port))))
+        connecting = self._connect(self._query(host, port))
+        return self.limit_write(self._set_up().senders.through("turn to connect", connecting))
 
     @operation
     def _connect(self, query: Query) -> Generator[Any, None, None]:
@@ -108,7 +109,7 @@ class UDP(Socket):
         handle = self._handle or self._attach()
         for at, address in enumerate(addresses, 1):
             try:
-                return (yield from handle.connect(self._sockaddr(address), self))
+                return (yield from handle.connect(sockaddr_of(self, address), self))
             except OSError:
                 if at == len(addresses):
                     raise

@@ -10,7 +10,6 @@ from __future__ import annotations
 import operator
 import socket
 import sys
-import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -22,10 +21,11 @@ from ..sockets.socket import check_octets
 from ..sockets.tcp import TCP
 from ..threads.coroutines import awaiting
 from ..threads.sleeping import timeout
-from ..threads.thread import Thread, currentthread, over_at_once
+from ..threads.thread import currentthread, over_at_once
 from ..threads.timers import duration
 from ..threads.wait import Pass
 from .buffer import BLOCK, Buffer, joined
+from .claim import Claim
 
 if TYPE_CHECKING:
     from typing import Self
@@ -45,30 +45,6 @@ _BLOCK_MAX = 1 << 20
 _COUNTED = 8
 
 
-class _Claim:
-    """One thread's right to one direction of a stream, for all the steps of an operation."""
-
-    __slots__ = ("_doing", "counted", "lock", "thread")
-
-    def __init__(self, doing: str) -> None:
-        self._doing = doing
-        self.lock = threading.Lock()  # never waited for
-        self.thread: Thread | None = None  # who holds it, while it waits
-        self.counted = 0  # how many operations that are over at once have been counted in advance
-
-    def refusal(self) -> Busy:
-        holder = self.thread
-        who = f"thread {holder.name!r}" if holder is not None else "another thread"
-        return Busy(f"{who} is {self._doing} this stream already")
-
-    def __enter__(self) -> None:
-        if not self.lock.acquire(False):
-            raise self.refusal()
-
-    def __exit__(self, *_: object) -> None:
-        self.lock.release()
-
-
 class Stream(pollers.Unique):
     """A stream socket and a buffer for what comes. Made by stream().
 
@@ -86,8 +62,8 @@ class Stream(pollers.Unique):
         self.sock = sock
         """The socket: for its options, timeouts, addresses. Do not receive from it."""
         self._buffer = Buffer()  # belongs to whoever has claimed reading
-        self._reading = _Claim("receiving from")
-        self._writing = _Claim("sending to")
+        self._reading = Claim("receiving from")
+        self._writing = Claim("sending to")
 
     @property
     def buffered(self) -> int:
@@ -169,7 +145,7 @@ class Stream(pollers.Unique):
             found = find(self._buffer, False, *args)
             if found is None:
                 claim.counted += 1  # not this one, which waits or is counted by the poller
-                found = yield from self.sock._read(self._fill(find, size, args))
+                found = yield from self.sock.limit_read(self._fill(find, size, args))
             return found
         except Exception as error:
             self._mark(error)
@@ -237,7 +213,7 @@ class Stream(pollers.Unique):
             raise TypeError("pieces of bytes are needed, not text")
         for piece in pieces if isinstance(pieces, (list, tuple)) else ():
             check_octets(piece)
-        return self._send(self.sock._write(self._send_blocks(joined(iter(pieces)))))
+        return self._send(self.sock.limit_write(self._send_blocks(joined(iter(pieces)))))
 
     @operation
     def _send_blocks(self, blocks: Generator[bytearray | memoryview, None, None]) -> Generator[Any, None, None]:
@@ -272,7 +248,7 @@ class Stream(pollers.Unique):
 
     def _mark(self, error: Exception) -> None:
         """Note which socket it comes from: whose fault it is, a server has to know."""
-        error._fd = self.sock.fileno()  # type: ignore[attr-defined]
+        error.socket_fd = self.sock.fileno()  # type: ignore[attr-defined]
 
     # The end.
 

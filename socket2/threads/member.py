@@ -96,7 +96,7 @@ class Member(Stepper):
 
     def run(self, main: Any, *args: Any) -> Any:
         thread, interrupted = self._in_loop(functools.partial(self._run_main, main, args))
-        if interrupted and isinstance(thread._error, Cancelled):
+        if interrupted and isinstance(thread.error, Cancelled):
             raise KeyboardInterrupt
         return thread.result()
 
@@ -109,7 +109,7 @@ class Member(Stepper):
         finally:
             self._main = None
             thread._drop_join(join)
-        if self._escaping is thread._error:
+        if self._escaping is thread.error:
             self._escaping = None
         self._escape()
         return thread, interrupted

@@ -131,7 +131,7 @@ class Deadline(Alarm):
         self._error = Cancelled("timed out")
         waiting = self._thread.waiting_on
         if hasattr(waiting, "fileno"):  # whose fault it is, a server has to know
-            self._error._fd = waiting.fileno()  # type: ignore[attr-defined]
+            self._error.socket_fd = waiting.fileno()  # type: ignore[attr-defined]
         self._error.meant_for = self
         self._thread.scheduler.interrupt(self._thread, self._error)
 
@@ -141,8 +141,8 @@ def _timeout_error(message: str, cancelled: BaseException | None) -> TimeoutErro
     error = TimeoutError(message)
     if hasattr(cancelled, "bytes_sent"):
         error.bytes_sent = cancelled.bytes_sent  # type: ignore[union-attr, attr-defined]
-    if hasattr(cancelled, "_fd"):
-        error._fd = cancelled._fd  # type: ignore[union-attr, attr-defined]
+    if hasattr(cancelled, "socket_fd"):
+        error.socket_fd = cancelled.socket_fd  # type: ignore[union-attr, attr-defined]
     return error
 
 

@@ -207,7 +207,7 @@ class Stepper:
         crew = self.scheduler.crew
         joined = False
         with lock:
-            joins = thread._joins()
+            joins = thread.joins()
             if joins and (rest := outlast(thread, result, error)) is not None:
                 thread._coro = rest
                 self.scheduler.threads[thread] = None

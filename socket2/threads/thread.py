@@ -83,8 +83,8 @@ class Thread(pollers.Unique):
         return self._coro is None
 
     @property
-    def _error(self) -> BaseException | None:
-        """What it has ended with, if that was an exception."""
+    def error(self) -> BaseException | None:
+        """What it has ended with, if that was an exception; None while it has not ended."""
         return self._errors[0] if self.done and self._errors is not None else None
 
     def result(self) -> Any:
@@ -149,7 +149,7 @@ class Thread(pollers.Unique):
                 if not joins or joins is join:
                     self._outcome = None
 
-    def _joins(self) -> Collection[Join]:
+    def joins(self) -> Collection[Join]:
         """Who is told of its end, which has not come yet."""
         joins = self._outcome
         return joins if type(joins) is dict else () if joins is None else (joins,)
@@ -204,7 +204,7 @@ class Outlasting(Join):
 
 def outlast(thread: Thread, result: Any, error: BaseException | None) -> Generator[Any, None, Any] | None:
     """What a thread still has to do when its function has ended: wait for others. It keeps its outcome."""
-    waiting = [join for join in thread._joins() if isinstance(join, Outlasting)]
+    waiting = [join for join in thread.joins() if isinstance(join, Outlasting)]
     if not waiting:
         return None
     for join in waiting:

@@ -125,7 +125,7 @@ class threadset(pollers.Unique):
             self._joined = self._errors
         self._raise(interruption)
         threads = [member.thread for member in list(self._members) if member.thread is not None]
-        return [thread.result() if thread._error is None else None for thread in threads]
+        return [thread.result() if thread.error is None else None for thread in threads]
 
     def cancel(self) -> None:
         """Cancel all threads of the set, and those that are started in it from now on. The block goes on."""
@@ -275,7 +275,7 @@ class threadset(pollers.Unique):
     def _ended(self, member: _Member) -> bool:
         thread = member.thread
         assert thread is not None
-        error = thread._error
+        error = thread.error
         with lock:
             self._leave(member)
             if error is None or (isinstance(error, Cancelled) and error.meant_for is thread):

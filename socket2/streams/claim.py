@@ -1,0 +1,33 @@
+"""One thread's right to one direction of a stream. A second thread is told who has it."""
+
+from __future__ import annotations
+
+import threading
+
+from pollers import Busy
+
+from ..threads.thread import Thread
+
+
+class Claim:
+    """One thread's right to one direction of a stream, for all the steps of an operation."""
+
+    __slots__ = ("_doing", "counted", "lock", "thread")
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+        self.lock = threading.Lock()  # never waited for
+        self.thread: Thread | None = None  # who holds it, while it waits
+        self.counted = 0  # how many operations that are over at once have been counted in advance
+
+    def refusal(self) -> Busy:
+        holder = self.thread
+        who = f"thread {holder.name!r}" if holder is not None else "another thread"
+        return Busy(f"{who} is {self._doing} this stream already")
+
+    def __enter__(self) -> None:
+        if not self.lock.acquire(False):
+            raise self.refusal()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
