@@ -146,6 +146,7 @@ def test_result_and_join() -> None:
             thread.result()
         assert (yield from thread.join()) is None
         assert thread.result() is None
+        assert thread.error is None
         assert (yield from thread.join()) is None, "joining again is fine"
 
     run(main)
@@ -175,10 +176,12 @@ def test_an_exception_is_raised_by_join_and_not_reported(capsys: pytest.CaptureF
 
     def main() -> Steps:
         thread = newthread(worker)
-        with pytest.raises(LookupError, match="lost"):
+        assert thread.error is None
+        with pytest.raises(LookupError, match="lost") as caught:
             yield from thread.join()
         with pytest.raises(LookupError, match="lost"):
             thread.result()
+        assert thread.error is caught.value
 
     run(main)
     assert capsys.readouterr().err == ""

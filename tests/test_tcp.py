@@ -21,7 +21,7 @@ import socket2
 from socket2 import TCP, Busy, Cancelled, Closed, addr, currentthread, newthread, run, sleep, tcp, timeout, udp, unix
 from socket2.threads.scheduler import current_scheduler
 
-from .interop.peers import refusing
+from .interop.peers import LIMIT_S, refusing
 from .limits import allow_descriptors, needs_limit, no_descriptor_left
 from .machine import needs_ipv6
 
@@ -56,6 +56,40 @@ def ended(thread: socket2.Thread) -> Steps:
 
 
 # Attributes.
+
+
+def test_the_standard_librarys_socket_is_there_until_the_end() -> None:
+    sock = tcp()
+    assert sock.std.fileno() == sock.fileno()
+    sock.close()
+    with pytest.raises(Closed):
+        assert sock.std
+
+
+def test_what_is_built_on_a_socket_has_its_timeouts() -> None:
+    def main() -> Steps:
+        with tcp() as sock:
+            sock.settimeout(0.001, "read")
+            with pytest.raises(TimeoutError):
+                yield from sock.limit_read(sleep(LIMIT_S))
+            yield from sock.limit_write(sleep(0.002))
+            sock.settimeout(0.001, "write")
+            with pytest.raises(TimeoutError):
+                yield from sock.limit_write(sleep(LIMIT_S))
+
+    run(main)
+
+
+def test_one_attempt_leaves_the_socket_as_it_is() -> None:
+    def main() -> Steps:
+        with refusing() as port, tcp() as sock:
+            (address,) = yield from addr("127.0.0.1", port)
+            fd = sock.fileno()
+            with pytest.raises(ConnectionRefusedError):
+                yield from sock.connect_to(address)
+            assert sock.fileno() == fd
+
+    run(main)
 
 
 @needs_ipv6
