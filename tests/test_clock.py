@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
@@ -39,7 +39,7 @@ WEEK_S = 7 * 86400.0
 
 
 @pytest.fixture(params=sorted(KINDS))
-def clock(request: pytest.FixtureRequest) -> Iterator[HandClock]:
+def clock(request: pytest.FixtureRequest) -> HandClock:
     assert local.scheduler is None
     clock: HandClock = KINDS[request.param]()
     local.scheduler = Scheduler(clock)
@@ -178,7 +178,7 @@ def test_a_server_stops_after_its_grace(clock: HandClock) -> None:
 def test_the_other_faces_run_out_of_time(clock: HandClock) -> None:
     def lua() -> Steps:
         with closing(luasocket.udp()) as sock:
-            sock.setsockname("127.0.0.1", 0)
+            yield from sock.setsockname("127.0.0.1", 0)
             sock.settimeout(120)
             begun = luasocket.gettime()
             assert (yield from sock.receive()) == (None, "timeout")

@@ -6,7 +6,6 @@ while other OS threads go on: each fact is true when it is read, and two need no
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +13,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 from types import FrameType
 from typing import Any, Literal, TypeAlias, TypeVar, cast
+
+from pollers import Poller
 
 from ..sockets.address import text_of
 from ..threads.member import Member
@@ -127,7 +128,7 @@ class Snapshot:
         elif thread in ready or waiting is None:
             state = "ready"
         left_s = min((deadlines[key] for key in (thread, waiting) if key in deadlines), default=None)
-        local, peer = _addresses(waiting)
+        local, peer = _addresses(waiting, thread.scheduler.poller)
         return ThreadInfo(
             thread=thread,
             name=thread.name,
@@ -234,7 +235,7 @@ def _purpose(waiting: Any) -> str | None:
     return str(waiting.describe()) if hasattr(waiting, "describe") else repr(waiting)
 
 
-def _addresses(waiting: Any) -> tuple[str | None, str | None]:
+def _addresses(waiting: Any, poller: Poller) -> tuple[str | None, str | None]:
     """The addresses of both ends of the socket of a poller's direction."""
     if not hasattr(waiting, "describe"):
         return None, None
@@ -243,7 +244,7 @@ def _addresses(waiting: Any) -> tuple[str | None, str | None]:
         return None, None
     try:
         # For a moment beside the socket's own object, which others are using.
-        sock = socket.socket(fileno=fd)
+        sock = poller.adopt(fd)
     except OSError:
         return None, None
     try:

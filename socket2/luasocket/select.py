@@ -170,7 +170,8 @@ def _watch(operate: Callable[[Handle, object], Operation[None]], sock: Any, wait
             yield from operate(connection.handle, connection)
         else:
             # Strangers keep their descriptor to themselves: it may be in use elsewhere, even with this poller.
-            handle = current_scheduler().poller.attach(socket.socket(fileno=socket.dup(sock.getfd())))
+            poller = current_scheduler().poller
+            handle = poller.attach(poller.adopt(socket.dup(sock.getfd())))
             with closing(handle):
                 yield from operate(handle, None)
     except Cancelled:

@@ -141,9 +141,10 @@ def _at_port(address: Address, port: int) -> Address:
 
 def check_listener(listener: TCP | socket.socket) -> None:
     """TypeError for what is no stream socket, Closed, ValueError for one that does not listen."""
+    ours = isinstance(listener, TCP)
     std = listener.std if isinstance(listener, TCP) else listener
     # What has more to it than the kernel's socket, as TLS has, would lose that.
-    if not isinstance(std, socket.socket) or hasattr(std, "unwrap"):
+    if not ours and (not isinstance(std, socket.socket) or hasattr(std, "unwrap")):
         raise TypeError(f"a server accepts on a TCP or UNIX stream socket, not on {listener!r}")
     if std.fileno() < 0:
         raise Closed

@@ -18,6 +18,7 @@ from typing import Any
 import pollers
 from pollers import Operation, operation
 
+from ..threads.scheduler import current_scheduler
 from ..threads.timers import duration
 from .address import Address, AddressList, Host, Port, Query, resolve
 from .eyeballs import DELAY_S, connect_to_first
@@ -147,7 +148,7 @@ def remove_stale(path: str) -> None:
     with suppress(OSError):
         if path.startswith("\0") or not stat.S_ISSOCK(os.stat(path).st_mode):
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        with current_scheduler().poller.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0) as probe:
             probe.setblocking(False)
             try:
                 probe.connect(path)

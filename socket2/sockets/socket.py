@@ -1,7 +1,8 @@
 """What all sockets have in common: a name, options, timeouts, and an end.
 
-A socket is attached to the poller of the OS thread that first does an operation on it; until then it can be bound, set
-up, and inherited by a forked child. Timeouts and turns are here, the operations themselves are the poller's.
+The poller of this OS thread makes a socket. That of the OS thread which first does an operation on it takes it over;
+until then it can be bound, set up, and inherited by a forked child. Timeouts and turns are here, the operations
+themselves are the poller's.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import pollers
-from pollers import Closed, Direction, Handle, Operation, adopt, local_address
+from pollers import Closed, Direction, Handle, Operation, local_address
 
 from ..threads.lock import lock
 from ..threads.scheduler import current_scheduler, local
@@ -93,7 +94,10 @@ class Socket(pollers.Unique):
 
     @property
     def std(self) -> socket.socket:
-        """The standard library's socket, for calls that this one has not. Belongs to this one. Closed when closed."""
+        """What the poller has made, the standard library's socket as a rule, for calls that this one has not.
+
+        Belongs to this one. Closed when closed.
+        """
         sock = self._sock if self._handle is None else self._handle.sock
         if sock is None or self.fileno() < 0:
             raise Closed()
@@ -357,14 +361,15 @@ def check_octets(data: ReadableBuffer) -> None:
 
 
 def make(family: str, kind: str, protocol: str | int | None, fileno: int | None) -> socket.socket:
-    """Make the standard library's socket, or take over a descriptor that has to be of the right kind."""
+    """Have the poller of this OS thread make a socket, or take over a descriptor that has to be of the right kind."""
+    poller = current_scheduler().poller
     if fileno is not None:
-        sock = adopt(fileno)
+        sock = poller.adopt(fileno)
         if sock.type != names.number(names.TYPES, kind, "type"):
             sock.detach()
             raise ValueError(f"descriptor {fileno} is no {kind} socket")
         return sock
-    return socket.socket(
+    return poller.socket(
         names.number(names.FAMILIES, family, "family"),
         names.number(names.TYPES, kind, "type"),
         names.protocol_number(protocol, kind, family),

@@ -16,6 +16,7 @@ from pollers import Busy, Closed, Exhausted, Handle, Operation, operation
 from ..threads.journal import Journal
 from ..threads.lock import lock
 from ..threads.native import shortcut
+from ..threads.scheduler import current_scheduler
 from ..threads.sleeping import persist
 from ..threads.thread import over_at_once
 from .address import Address, Host, Port, Query, resolve
@@ -172,7 +173,7 @@ class TCP(Socket):
         if self.family == "unix":
             return
         old, handle = self.std, self._handle
-        sock = socket.socket(old.family, old.type, old.proto)
+        sock = current_scheduler().poller.socket(old.family, old.type, old.proto)
         try:
             with suppress(OSError):
                 sock.setsockopt(*NODELAY, old.getsockopt(*NODELAY))
