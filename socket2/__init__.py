@@ -27,6 +27,7 @@ from .threads import thread as thread  # its crashhook may be replaced
 from .threads.jobs import runafter, runat, runevery
 from .threads.loop import epoll_fd, iocp, kqueue_fd, newthread, now, poll, run, serve_threads, start, stop
 from .threads.osthreads import call_in_thread
+from .threads.resolver import Resolver
 from .threads.sleeping import resume, sleep, suspend, timeout
 from .threads.sync import Event, Lock, Queue, Semaphore
 from .threads.thread import Thread, currentthread
@@ -48,6 +49,7 @@ __all__ = [
     "Lock",
     "Operation",
     "Queue",
+    "Resolver",
     "Semaphore",
     "Server",
     "Socket",

@@ -1,4 +1,4 @@
-"""LuaSocket's look-ups. They are made in OS threads, so that a slow one holds up who asked and nobody else."""
+"""LuaSocket's look-ups, made by the loop's resolver: a slow one holds up who asked and nobody else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from pollers import Operation
 
-from ..threads.osthreads import lookups
+from ..threads.osthreads import answer_of, lookups, resolver
+from ..threads.scheduler import current_scheduler
 from .calls import call
 from .lookup import family_of
 from .messages import NO_HOST, NO_NAME, Message, message_of
@@ -39,14 +40,36 @@ def tohostname(address: str) -> Operation[Resolved]:
 
 @call
 def _host(address: str, wanted: Callable[[str, str], str]) -> Generator[Any, None, Resolved]:
-    find = socket.gethostbyname_ex if family_of(address) is None else socket.gethostbyaddr
     try:
-        name, aliases, ips = yield from lookups.call(f"look-up of {address!r}", find, (address,), (find, address))
+        name, aliases, ips = yield from (_known(address) if current_scheduler().resolver is None else _found(address))
     except UnicodeError:
         return None, Message(NO_HOST)
     except OSError as error:
         return None, _host_message(error)
     return wanted(name, ips[0]), {"name": name, "alias": [*aliases], "ip": [*ips]}
+
+
+def _known(address: str) -> Generator[Any, None, tuple[str, list[str], list[str]]]:
+    """What the system knows of a host: its name, its other names, its addresses."""
+    find = socket.gethostbyname_ex if family_of(address) is None else socket.gethostbyaddr
+    found: tuple[str, list[str], list[str]] = yield from lookups.call(
+        f"look-up of {address!r}", find, (address,), (find, address)
+    )
+    return found
+
+
+def _found(address: str) -> Generator[Any, None, tuple[str, list[str], list[str]]]:
+    """The same of a resolver that was given."""
+    family = family_of(address)
+    if family is not None:
+        sockaddr = (address, 0) if family == "inet" else (address, 0, 0, 0)
+        name, _ = yield from answer_of(resolver().getnameinfo(sockaddr, socket.NI_NAMEREQD))
+        return name, [], [address]
+    asked = (address, None, socket.AF_INET, socket.SOCK_STREAM, 0, socket.AI_CANONNAME)
+    found = yield from answer_of(resolver().getaddrinfo(*asked))
+    if not found:
+        raise socket.gaierror(socket.EAI_NONAME, NO_NAME)
+    return found[0][3] or address, [], [*dict.fromkeys(sockaddr[0] for *_, sockaddr in found)]
 
 
 def getaddrinfo(address: str) -> Operation[tuple[list[dict[str, str]] | None, Message | None]]:
@@ -91,8 +114,7 @@ def _getnameinfo(
     flags = 0 if address is not None else socket.NI_NUMERICHOST  # nobody is asked for a name that nobody wants
     try:
         for _, _, _, _, sockaddr in (yield from _ask(address, service)):
-            purpose = f"look-up of {sockaddr[0]!r}"
-            name, port = yield from lookups.call(purpose, socket.getnameinfo, (sockaddr, flags), (sockaddr, flags))
+            name, port = yield from answer_of(resolver().getnameinfo(sockaddr, flags))
             if address is not None:
                 names.append(name)
     except OSError as error:
@@ -101,9 +123,9 @@ def _getnameinfo(
 
 
 def _ask(address: str | None, service: str | None) -> Generator[Any, None, Any]:
-    asked = (address, service, socket.AF_UNSPEC, socket.SOCK_STREAM)
+    asked = (address, service, socket.AF_UNSPEC, socket.SOCK_STREAM, 0, 0)
     try:
-        return (yield from lookups.call(f"look-up of {address or service!r}", socket.getaddrinfo, asked, asked))
+        return (yield from answer_of(resolver().getaddrinfo(*asked)))
     except UnicodeError:
         raise socket.gaierror(socket.EAI_NONAME, NO_NAME) from None
 

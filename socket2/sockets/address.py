@@ -1,21 +1,23 @@
 """Addresses: from a host and a port to what the kernel takes, and back to text.
 
-A literal address is answered at once. A name is looked up by getaddrinfo(3) in an OS thread, since that may block for
-as long as it likes; "localhost" is the loopback address and not a name (RFC 6761, 6.3). Knows nothing of sockets.
+A literal address is answered at once. A name is looked up by the scheduler's resolver: the system's may block for as
+long as it likes, and is asked in an OS thread; "localhost" is the loopback address and not a name (RFC 6761, 6.3).
+Knows nothing of sockets.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, TypeAlias, overload
 
 from pollers import Operation, operation
 
-from ..threads.osthreads import lookups
+from ..threads.osthreads import answer_of, resolver
+from ..threads.resolver import AddressInfo
 from ..threads.thread import over_at_once
 from . import names
 
@@ -187,12 +189,8 @@ class Query:
                 raise
             return None
 
-    def key(self) -> Hashable:
-        """The same for what has the same answer."""
-        return "addr", self.host, self.port, self.family, self._type, self._protocol, self._flags
-
     def look_up(self) -> AddressList:
-        """Return the answer, however long that takes: getaddrinfo(3). Raises socket.gaierror."""
+        """Return the system's answer, however long that takes: getaddrinfo(3). Raises socket.gaierror."""
         return self._ask(self._literal(self.host), 0)
 
     def _literal(self, host: Any) -> Any:
@@ -206,11 +204,21 @@ class Query:
             return _LOOPBACK[family]
         return host
 
-    def _ask(self, host: Any, flags: int) -> AddressList:
+    def question(self) -> tuple[Any, ...]:
+        """What a resolver is asked: the arguments of its getaddrinfo()."""
+        return self._question(self._literal(self.host), 0)
+
+    def _question(self, host: Any, flags: int) -> tuple[Any, ...]:
         port = None if self._type == socket.SOCK_RAW else self.port  # there are none below UDP and TCP
-        found = socket.getaddrinfo(host, port, self._family, self._type, self._protocol, self._flags | flags)
+        return host, port, self._family, self._type, self._protocol, self._flags | flags
+
+    def _ask(self, host: Any, flags: int) -> AddressList:
+        return self.answer(socket.getaddrinfo(*self._question(host, flags)))
+
+    def answer(self, found: Sequence[AddressInfo]) -> AddressList:
+        """Return the addresses that were found. socket.gaierror when there are none."""
         if not found:  # which getaddrinfo(3) does not give, but what stands in for it may
-            raise socket.gaierror(socket.EAI_NONAME, f"{host!r} has no address")
+            raise socket.gaierror(socket.EAI_NONAME, f"{self.host!r} has no address")
         kinds = names.TYPES
         return AddressList(
             Address(
@@ -274,10 +282,11 @@ def addr(
     name, or None for 0. `type`: "tcp", "udp", "raw". `family`: "inet", "inet6", "unix", or None for whatever the name
     has. `flags`: names from passive, canonname, numerichost, numericserv, all, v4mapped, addrconfig (getaddrinfo(3)).
 
-    A literal takes no time. A name is looked up in an OS thread, of which there are at most 16; threads that ask for
-    the same name at the same time share the look-up. Cancelled or out of time: the wait ends at once, the answer is
-    dropped, and the look-up no longer counts among the 16. Raises socket.gaierror when there is no answer; TypeError,
-    ValueError (also for what cannot be a name) and OverflowError (a port) before anything is looked up.
+    A literal takes no time. A name is looked up by the resolver that run() was given; by default in an OS thread, of
+    which there are at most 16, and threads that ask for the same name at the same time share the look-up. Cancelled or
+    out of time: the wait ends at once, the answer is dropped, and the look-up no longer counts among the 16. Raises
+    socket.gaierror when there is no answer; TypeError, ValueError (also for what cannot be a name) and OverflowError (a
+    port) before anything is looked up.
     (luapower's addr)
     """
     return resolve(Query(host, port, type, family, protocol, flags))
@@ -285,12 +294,10 @@ def addr(
 
 @operation
 def resolve(query: Query) -> Generator[Any, None, AddressList]:
-    """Answer a query, in an OS thread if it takes one."""
+    """Answer a query; the resolver of this scheduler is asked if it takes a look-up."""
     if (turn := over_at_once()) is not None:
         yield from turn.wait()
     found = query.at_once()
     if found is not None:
         return found
-    purpose = f"look-up of {query.host!r}"
-    found = yield from lookups.call(purpose, query.look_up, (), query.key())
-    return AddressList(found or ())  # others may have asked for the same, and free() theirs
+    return query.answer((yield from answer_of(resolver().getaddrinfo(*query.question()))))

@@ -241,8 +241,8 @@ class Socket(pollers.Unique):
         """Bind to an address: see addr() for `host` and `port`, or give an AddressList. bind(2).
 
         Does not wait, so a name cannot be looked up inside a thread: ValueError; bind to what addr() found. Outside a
-        thread the look-up blocks. Of several addresses the first that works is taken. OSError when the address is in
-        use, not ours, or the socket is bound already; OverflowError for a port that is none.
+        thread the look-up blocks, and the system is asked. Of several addresses the first that works is taken. OSError
+        when the address is in use, not ours, or the socket is bound already; OverflowError for a port that is none.
         """
         query = self._query(host, port)
         self._bind(query)
@@ -250,7 +250,8 @@ class Socket(pollers.Unique):
     def _bind(self, query: Query) -> None:
         addresses = query.at_once()
         if addresses is None:
-            if local.member is not None and local.member.current is not None:
+            in_thread = local.member is not None and local.member.current is not None
+            if in_thread or current_scheduler().resolver is not None:
                 raise ValueError(
                     f"{query.host!r} has to be looked up, which takes a wait: bind to what `yield from addr(...)` found"
                 )

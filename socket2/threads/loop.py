@@ -9,6 +9,7 @@ from typing import Any
 
 from . import joining as membership
 from .member import current_member
+from .resolver import Resolver, check_resolver
 from .scheduler import current_scheduler
 from .thread import Thread
 
@@ -47,13 +48,16 @@ def poll(timeout: float | None = None) -> bool:
     return current_member().poll(timeout)
 
 
-def start(timeout: float | None = None) -> bool:
+def start(timeout: float | None = None, *, resolver: Resolver | None = None) -> bool:
     """Poll until stop(), or until nothing is left to wait for; return True then.
 
     Return False when nothing has happened for `timeout` seconds: an idle timeout, not a deadline. May be called again.
-    A stop() that came before counts, once. Raises as poll() does. (luapower's start)
+    A stop() that came before counts, once. `resolver` as in run(). Raises as poll() does. (luapower's start)
     """
-    return current_member().start(timeout)
+    if resolver is None:
+        return current_member().start(timeout)
+    with _asking(resolver):
+        return current_member().start(timeout)
 
 
 def stop(all: bool = False) -> None:
@@ -68,14 +72,35 @@ def stop(all: bool = False) -> None:
     member.stop()
 
 
-def run(main: Any, *args: Any) -> Any:
+def run(main: Any, *args: Any, resolver: Resolver | None = None) -> Any:
     """Start a thread (as newthread does), run the loop until it ends, and return or raise its outcome.
 
     Other threads that are still alive stay as they are: a later run() or start() carries them on. Ctrl-C cancels the
     main thread, and KeyboardInterrupt is raised once it has ended; a second one is raised at once. RuntimeError on
     stop(), in a thread, and on a deadlock: when nothing is left, not even another OS thread, to wake the main thread.
+
+    `resolver`: who looks up names for all threads of this loop until run() ends; by default the system, in OS threads.
+    `main` is not given it: TypeError when it is no Resolver.
     """
-    return current_member().run(main, *args)
+    if resolver is None:
+        return current_member().run(main, *args)
+    with _asking(resolver):
+        return current_member().run(main, *args)
+
+
+class _asking:
+    """A block in which names are looked up by another resolver."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        check_resolver(resolver)
+        self._scheduler = current_scheduler()
+        self._resolver = resolver
+
+    def __enter__(self) -> None:
+        self._former, self._scheduler.resolver = self._scheduler.resolver, self._resolver
+
+    def __exit__(self, *_: object) -> None:
+        self._scheduler.resolver = self._former
 
 
 def epoll_fd(fd: int | None = None) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import os
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Hashable
@@ -18,7 +19,9 @@ from typing import Any, TypeVar
 
 from pollers import Operation, operation
 
-from .scheduler import PoolThread, Scheduler
+from .coroutines import awaiting, is_coroutine
+from .resolver import AddressInfo, Answer, Resolver
+from .scheduler import PoolThread, Scheduler, current_scheduler
 from .thread import currentthread
 from .wait import Wait, alike
 
@@ -219,6 +222,33 @@ def call_in_thread(func: Callable[..., T], *args: Any) -> Operation[T]:
     if not callable(func):
         raise TypeError(f"a function is needed, not {func!r}")
     return calls.call(f"call of {getattr(func, '__qualname__', func)} in an OS thread", func, args)
+
+
+class SystemResolver:
+    """Asks getaddrinfo(3) and getnameinfo(3), in OS threads. Who asks for the same at the same time shares the call."""
+
+    def getaddrinfo(
+        self, host: str | None, port: int | str | None, family: int, type: int, proto: int, flags: int, /
+    ) -> Operation[list[AddressInfo]]:
+        asked = (host, port, family, type, proto, flags)
+        return lookups.call(f"look-up of {host or port!r}", socket.getaddrinfo, asked, ("getaddrinfo", *asked))
+
+    def getnameinfo(self, sockaddr: Any, flags: int, /) -> Operation[tuple[str, str]]:
+        asked = (sockaddr, flags)
+        return lookups.call(f"look-up of {sockaddr[0]!r}", socket.getnameinfo, asked, ("getnameinfo", *asked))
+
+
+_system = SystemResolver()
+
+
+def resolver() -> Resolver:
+    """Return who looks up names for the threads of this scheduler."""
+    return current_scheduler().resolver or _system
+
+
+def answer_of(asked: Answer[T]) -> Generator[Any, None, T]:
+    """Return what a resolver answers, waiting if that takes a wait."""
+    return (yield from awaiting(asked)) if is_coroutine(asked) else asked  # type: ignore[return-value]
 
 
 def _after_fork_in_child() -> None:

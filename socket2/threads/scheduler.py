@@ -19,6 +19,7 @@ from pollers import STREAK_MAX, Cancelled, Poller
 from .chain import handled_in, with_contexts
 from .crew import Crew, Member
 from .lock import is_held, lock
+from .resolver import Resolver
 from .timers import Timers
 
 
@@ -55,6 +56,7 @@ class Scheduler(pollers.Unique):
         self.poller = poller if poller is not None else pollers.choose()
         self.now = self.poller.now  # the clock of all its deadlines: who waits says what time it is
         self.timers = Timers(self.now)
+        self.resolver: Resolver | None = None  # of names, if one was given; else osthreads has the system's
         self.threads: dict[Any, None] = {}  # a set, which takes half the room as a dict
         self.ready: deque[Any] = deque()
         self.hopeless = 0  # live threads that only another thread can wake
