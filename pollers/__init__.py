@@ -1,6 +1,9 @@
-"""Pollers: who wait for the operations of many sockets at once, one class per way an operating system has for it.
+"""Pollers wait for the operations of many sockets at once. There is one class for each way that a system has for it.
 
-Knows which of them this machine has and which one to take. Stands on its own: nothing here knows socket2.
+This room knows sockets, operations on them and the operating system. It must not know socket2, coroutines or time.
+Read `operation` first: it is the contract. Then read the rooms. `readiness` keeps the contract in Python for most
+systems, `native/` in C for Linux, `windows` for Windows; `checked` watches that its user keeps it. All pollers share
+`decorator`, `once` and `lock`. Each other file answers one question that systems answer differently.
 """
 
 from __future__ import annotations
@@ -10,11 +13,12 @@ import os
 import sys
 from collections.abc import Callable
 
+from .closing import close
 from .credentials import peer_uid
+from .decorator import CHECKING, operation
 from .disconnect import disconnect
-from .locking import lock
+from .lock import lock
 from .operation import (
-    CHECKING,
     STREAK_MAX,
     Address,
     Busy,
@@ -28,13 +32,11 @@ from .operation import (
     Stats,
     bytes_sent,
     end_of_stream,
-    operation,
 )
 from .options import OPTIONS, get_option, option_call, prepare_listener
 from .readiness.attempts import NOSIGNAL
-from .readiness.closing import close
 from .readiness.passing import receive_descriptors, send_descriptors
-from .readiness.ready import ready
+from .readiness.probe import ready
 from .unbound import adopt, local_address
 from .unique import Unique
 

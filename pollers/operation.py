@@ -10,18 +10,15 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeAlias, TypeVar, cast
-
-from .once import once
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import socket
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -121,9 +118,6 @@ class Operation(Protocol[T_co]):
         """Drop it before its first step, on purpose."""
 
 
-CHECKING: Final = os.environ.get("SOCKET2_CHECK", "") not in ("", "0")
-
-
 if TYPE_CHECKING:
 
     def Once(steps: Generator[Any, None, T], /) -> Operation[T]:
@@ -131,23 +125,6 @@ if TYPE_CHECKING:
 
 else:
     from .once import Once as Once
-
-
-def unwatched(func: Callable[P, Generator[Any, None, T]]) -> Callable[P, Operation[T]]:
-    """Make a generator function one whose generators are operations: `yield from` and `await` take each of them once.
-
-    A second thread that awaits one, or somebody who awaits it again, gets a RuntimeError, and the first goes on.
-    """
-    return cast(Callable[P, Operation[T]], once(func))
-
-
-def operation(func: Callable[P, Generator[Any, None, T]]) -> Callable[P, Operation[T]]:
-    """As unwatched(); and with SOCKET2_CHECK=1 an operation that is dropped before its first step is reported."""
-    if CHECKING:
-        from .checked.watched import watched
-
-        return watched(unwatched(func))
-    return unwatched(func)
 
 
 class Direction(Protocol):

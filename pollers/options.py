@@ -7,7 +7,7 @@ import os
 import socket
 from typing import Any, Final
 
-from .readiness.closing import LINGER
+from .closing import LINGER
 
 
 def prepare_listener(sock: socket.socket) -> None:

@@ -17,11 +17,13 @@ from .interop.peers import ROOT
 
 # From the ground up. `pollers` and `socket2` come twice: what others stand on, and what stands on all.
 ROOMS = {
-    "pollers": "once unique unbound lengths lock operation decorator credentials disconnect closing options",
-    "pollers.readiness": "ready attempts winattempts passing handle engine sharing epoll kqueue select",
+    "pollers": "once unique unbound lengths lock operation credentials disconnect closing options",
+    "pollers.readiness": (
+        "probe interface gone attempts winattempts passing handle engine sharing epoll kqueue select"
+    ),
     "pollers.windows": "winsock overlapped winhandles iocp",
     "pollers.checked": "watched checking",
-    "pollers (whole)": "__init__",
+    "pollers (whole)": "decorator __init__",
     "socket2": "version",
     "socket2.threads": (
         "native journal lock timers coroutines chain interrupts crew resolver scheduler wait thread stepping member"

@@ -2,7 +2,8 @@
 
 An attempt is a function of the handle and one argument. It returns the result, raises BlockingIOError when it is to
 be made again after the next event, or raises the operation's error. It is the same function before and after the
-wait: an event is never taken for a result, so a stale or spurious one is harmless.
+wait: an event is never taken for a result, so a stale or spurious one is harmless. Windows has
+`winattempts` instead, which is this but for what Winsock does otherwise.
 """
 
 from __future__ import annotations
@@ -13,14 +14,11 @@ import os
 import select
 import signal
 import socket
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..operation import Address, Exhausted, end_of_stream, system_error
+from ..operation import Address, Exhausted, Handle, end_of_stream, system_error
 from ..unbound import local_address
-
-if TYPE_CHECKING:
-    from .handle import Handle
+from .interface import Attempting
 
 # A bit of Handle.armed, beside those that are watched: a receive of less than was asked for has emptied the socket, so
 # the next one need not be attempted before there is an event. True of TCP, as long as the peer has neither finished nor
@@ -61,7 +59,7 @@ ENDS = {getattr(errno, name, None) for name in _ENDS_NAMES.split()} - {None}
 _IN_PROGRESS = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR, errno.EWOULDBLOCK}
 
 
-def recv(handle: Handle, n: int) -> bytes:
+def recv(handle: Attempting, n: int) -> bytes:
     data = handle.sock.recv(n)
     if len(data) < n:
         if not data:
@@ -71,7 +69,7 @@ def recv(handle: Handle, n: int) -> bytes:
     return data
 
 
-def recv_into(handle: Handle, argument: tuple[Any, int]) -> int:
+def recv_into(handle: Attempting, argument: tuple[Any, int]) -> int:
     buffer, n = argument
     count = handle.sock.recv_into(buffer, n)
     if count < n:
@@ -82,21 +80,21 @@ def recv_into(handle: Handle, argument: tuple[Any, int]) -> int:
     return count
 
 
-def recvfrom(handle: Handle, n: int) -> tuple[bytes, Address]:
+def recvfrom(handle: Attempting, n: int) -> tuple[bytes, Address]:
     received = handle.sock.recvfrom(n)
     if n and not received[0]:
         end_of_stream(handle)
     return received
 
 
-def recvfrom_into(handle: Handle, argument: tuple[Any, int]) -> tuple[int, Address]:
+def recvfrom_into(handle: Attempting, argument: tuple[Any, int]) -> tuple[int, Address]:
     received = handle.sock.recvfrom_into(*argument)
     if argument[1] and not received[0]:
         end_of_stream(handle)
     return received
 
 
-def accept(handle: Handle, _: None) -> tuple[Handle, Address]:
+def accept(handle: Attempting, _: None) -> tuple[Handle, Address]:
     kept = handle.poller.kept
     if kept and kept.get(handle):
         return kept[handle].pop(0)
@@ -115,11 +113,11 @@ def accept(handle: Handle, _: None) -> tuple[Handle, Address]:
     raise Exhausted(errno.ECONNABORTED, f"{_ACCEPTS_MAX} connections in a row were lost before they were accepted")
 
 
-def send(handle: Handle, data: Any) -> int:
+def send(handle: Attempting, data: Any) -> int:
     return handle.sock.send(data, NOSIGNAL)
 
 
-def sendto(handle: Handle, argument: tuple[Any, Address]) -> int:
+def sendto(handle: Attempting, argument: tuple[Any, Address]) -> int:
     try:
         return handle.sock.sendto(argument[0], NOSIGNAL, argument[1])
     except BlockingIOError as error:
@@ -129,7 +127,7 @@ def sendto(handle: Handle, argument: tuple[Any, Address]) -> int:
         raise Exhausted(error.errno, error.strerror) from None
 
 
-def sendfile(handle: Handle, argument: tuple[int, int, int]) -> int:
+def sendfile(handle: Attempting, argument: tuple[int, int, int]) -> int:
     if not hasattr(os, "sendfile"):
         raise io.UnsupportedOperation("this system has no sendfile(2)")
     send = os.sendfile if signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN else _sendfile_without_sigpipe
@@ -154,7 +152,7 @@ def _sendfile_without_sigpipe(to: int, fd: int, offset: int, count: int) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
 
 
-def connect(handle: Handle, progress: list[Any]) -> None:
+def connect(handle: Attempting, progress: list[Any]) -> None:
     """`progress` is [address, begun, any port]: once begun, connect(2) is asked again how it stands."""
     address, begun, any_port = progress
     sock = handle.sock
@@ -196,12 +194,12 @@ def is_its_own_peer(sock: socket.socket) -> bool:
         return False  # it has ended already
 
 
-def wait_readable(handle: Handle, _: None) -> None:
+def wait_readable(handle: Attempting, _: None) -> None:
     if not handle.poller.kept.get(handle) and not _is_ready(handle.fd, reading=True):
         raise BlockingIOError(errno.EAGAIN, "not readable")
 
 
-def wait_writable(handle: Handle, _: None) -> None:
+def wait_writable(handle: Attempting, _: None) -> None:
     if not _is_ready(handle.fd, reading=False):
         raise BlockingIOError(errno.EAGAIN, "not writable")
 
@@ -212,8 +210,3 @@ def _is_ready(fd: int, *, reading: bool) -> bool:
     look = select.poll()
     look.register(fd, select.POLLIN if reading else select.POLLOUT)
     return bool(look.poll(0))
-
-
-if sys.platform == "win32":
-    # Which knows of this module what stands above.
-    from ..windows.winattempts import recv, recv_into, recvfrom, recvfrom_into, send  # noqa: F401

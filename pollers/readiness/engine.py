@@ -16,19 +16,19 @@ from socket import socketpair
 from time import monotonic
 from typing import Any
 
-from .. import unbound
+from .. import closing, unbound
 from ..operation import FINISHED, FORKED, PARKED, Address, Closed, Stats
 from ..unique import Unique
-from . import closing
 from .attempts import DRAINS
-from .handle import READABLE, WRITABLE, Direction, Handle
+from .handle import Direction, Handle
+from .interface import READABLE, WRITABLE
 
 # No back end is asked to wait longer than this at a time: some refuse, and poll() may return early.
 WAIT_MAX_S = 86400.0
 
 
 class Engine(Unique):
-    """A poller over a back end: subclasses say how to arm, to forget and to wait."""
+    """A poller over a back end: subclasses say how to arm, to disown and to wait."""
 
     name = ""
     handle_class: type[Handle] = Handle
@@ -202,14 +202,6 @@ class Engine(Unique):
             del self._handles[handle.fd]
             if handle.armed & (READABLE | WRITABLE) and not self._forked:
                 self.disown(handle.fd)
-
-    def share(self) -> None:
-        from .sharing import SharedEngine, shared_kind
-
-        self._check()
-        if not isinstance(self, SharedEngine):
-            self.__class__ = shared_kind(type(self))
-            self.begin_sharing()  # type: ignore[attr-defined]
 
     def stats(self) -> Stats:
         sides = [side for handle in list(self._handles.values()) for side in (handle.reading, handle.writing)]

@@ -12,13 +12,14 @@ import contextlib
 import select
 
 from ..operation import Closed
-from .engine import Engine
-from .handle import READABLE, WRITABLE, Handle
+from .handle import Handle
+from .interface import READABLE, WRITABLE
+from .sharing import ShareableEngine
 
 _ALWAYS = select.EPOLLET | select.EPOLLRDHUP | select.EPOLLPRI
 
 
-class Epoll(Engine):
+class Epoll(ShareableEngine):
     """epoll(7). `fileno()` is the epoll descriptor."""
 
     name = "epoll"

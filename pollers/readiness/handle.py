@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, cast
 
+from .. import closing
 from ..lengths import length, room
 from ..operation import (
     CLOSED,
@@ -31,18 +32,17 @@ from ..operation import (
     system_error,
 )
 from ..unique import Unique
-from . import attempts, closing
 from .attempts import DRAINS, ENDED, ENDS, TOLD
+from .gone import Gone
+from .interface import READABLE, WRITABLE, Loop
+
+if sys.platform == "win32":
+    from . import winattempts as attempts
+else:
+    from . import attempts
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
-
-    from .engine import Engine
-
-# What a back end reports, in the numbers that poll(2) and epoll(7) have on Linux. Any other bit means that the
-# connection, or the peer's half of it, has come to an end, or that urgent data cuts the stream.
-READABLE = 0x001
-WRITABLE = 0x004
 
 
 class Direction(Unique):
@@ -257,7 +257,7 @@ class Handle(Unique):
 
     directions: tuple[type[Reading], type[Writing]] = (Reading, Writing)
 
-    def __init__(self, poller: Engine, sock: socket.socket, drains: bool) -> None:
+    def __init__(self, poller: Loop, sock: socket.socket, drains: bool) -> None:
         self.poller = poller
         self.sock = sock
         self.fd = sock.fileno()
@@ -395,6 +395,6 @@ class Handle(Unique):
         left = [self]
         for handle, _ in self.poller.kept.pop(self, ()):
             left += handle.leave()
-        self.reading.handle = self.writing.handle = cast(Handle, closing.Gone(self.poller))
+        self.reading.handle = self.writing.handle = cast(Handle, Gone(self.poller))
         self.fd = -1  # at last: until then a close() in which a signal handler raised can be made again
         return left

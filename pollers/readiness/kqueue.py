@@ -4,7 +4,7 @@ kqueue(2) differs between its systems in nearly all else: so no more of it is us
 EV_EOF. Changes go one per call and never together with a wait: a signal that ends a wait makes Python hand the changes
 in again (PEP 475), an error among several hides events or drops the changes behind it. Of an event only the filter and
 the end of file are read; how much there is, and which error, the attempt finds out. close(2) drops the filters of its
-descriptor without a word; readiness.py wakes the waiters before. A kqueue is not inherited by fork(2).
+descriptor without a word; the handle wakes the waiters before. A kqueue is not inherited by fork(2).
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import socket
 import sys
 from typing import Any
 
-from .engine import Engine
-from .handle import READABLE, WRITABLE, Handle
+from .handle import Handle
+from .interface import READABLE, WRITABLE
+from .sharing import ShareableEngine
 
 _ENDED = 0x2000  # what epoll(7) calls EPOLLRDHUP
 
@@ -31,7 +32,7 @@ SO_NOSIGPIPE = 0x1022
 _abandoned: list[Any] = []
 
 
-class Kqueue(Engine):
+class Kqueue(ShareableEngine):
     """kqueue(2). `fileno()` is the kqueue's descriptor.
 
     `impl` is where `kqueue`, `kevent` and the KQ_ constants come from: the standard library's select, or its like.

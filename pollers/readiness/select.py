@@ -11,9 +11,10 @@ import math
 import os
 import select
 
-from ..locking import lock
-from .engine import Engine
-from .handle import READABLE, WRITABLE, Handle
+from ..lock import lock
+from .handle import Handle
+from .interface import READABLE, WRITABLE
+from .sharing import ShareableEngine
 
 _BOTH = READABLE | WRITABLE
 
@@ -21,7 +22,7 @@ _BOTH = READABLE | WRITABLE
 _DESCRIPTORS_MAX = 1024 if os.name != "nt" else 512
 
 
-class Select(Engine):
+class Select(ShareableEngine):
     """poll(2), or select(2) with its limit on descriptors where the system has no poll(2)."""
 
     name = "select"

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from ..locking import lock
+from ..lock import lock
 from ..operation import OFFERED, PARKED, Operation
 from .engine import Engine
 from .handle import Direction, Handle
@@ -141,10 +141,20 @@ class SharedEngine(Engine):
             return super()._digest(events)
 
 
-_kinds: dict[type[Engine], type[Engine]] = {}
+class ShareableEngine(Engine):
+    """What a back end derives from: an engine that one OS thread uses until share() is called."""
+
+    def share(self) -> None:
+        self._check()
+        if not isinstance(self, SharedEngine):
+            self.__class__ = _shared_kind(type(self))
+            self.begin_sharing()  # type: ignore[attr-defined]
 
 
-def shared_kind(kind: type[Engine]) -> type[Engine]:
+_kinds: dict[type[ShareableEngine], Any] = {}
+
+
+def _shared_kind(kind: type[ShareableEngine]) -> Any:
     """Return the class that an engine of class `kind` becomes."""
     if kind not in _kinds:
         directions = tuple(_mixed(_SharedDirection, side) for side in kind.handle_class.directions)

@@ -11,15 +11,15 @@ from __future__ import annotations
 import math
 import socket
 import weakref
+from collections.abc import Callable
 from typing import Any
 
-from ..locking import lock
+from ..lock import lock
 from ..operation import CLOSED, FINISHED, FORKED, PARKED
-from ..readiness import attempts
 from ..readiness import handle as readiness
-from ..readiness.engine import Engine
-from ..readiness.handle import READABLE, WRITABLE
-from ..readiness.sharing import SharedEngine
+from ..readiness import winattempts
+from ..readiness.interface import READABLE, WRITABLE
+from ..readiness.sharing import ShareableEngine, SharedEngine
 from . import winsock
 from .overlapped import Accept, Receive, Request, Room, is_listening
 from .winhandles import REQUESTS, IocpHandle, accept
@@ -32,7 +32,7 @@ _ASK_AGAIN_S = 0.02
 _SOON_S = 0.1
 
 
-class Iocp(Engine):
+class Iocp(ShareableEngine):
     """An I/O completion port. `fileno()` is its handle."""
 
     name = "iocp"
@@ -63,7 +63,7 @@ class Iocp(Engine):
             writing = handle.writing
             kind = REQUESTS.get(writing.attempt, Room) if handle.is_stream else Room
             writing.request = self._start(kind(handle, writing))
-        elif handle.reading.attempt in (accept, attempts.wait_readable) and is_listening(handle.sock):
+        elif handle.reading.attempt in (accept, winattempts.wait_readable) and is_listening(handle.sock):
             self._accept_ahead(handle)
         elif handle.reading.attempt is accept:
             raise winsock.error_of_code(winsock.INVALID_ARGUMENT)
@@ -176,7 +176,7 @@ class Iocp(Engine):
                 return True
             return False
 
-    def drain(self, more: Any) -> None:
+    def drain(self, more: Callable[[], bool]) -> None:
         """Take packets while `more()` says so; what they tell is for the next poll()."""
         self._waiting = True
         try:

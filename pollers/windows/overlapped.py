@@ -2,7 +2,8 @@
 
 A request that receives asks for nothing but a sign: the attempt is made again then, so that giving up loses nothing.
 One that accepts, connects or sends is done by the kernel, and its packet is the operation's outcome. A request belongs
-to the kernel from begin() to end(): whoever gives up meanwhile asks for its end, and lets go of nothing.
+to the kernel from begin() to end(): whoever gives up meanwhile asks for its end, and lets go of nothing. This file
+knows handles and the port by the protocols below only.
 """
 
 from __future__ import annotations
@@ -11,16 +12,14 @@ import errno
 import os
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..operation import CANCELLING, Exhausted, system_error
 from ..readiness.attempts import THIS_CONNECTION, is_its_own_peer
-from ..readiness.handle import READABLE, WRITABLE, Direction
+from ..readiness.handle import Direction
+from ..readiness.interface import READABLE, WRITABLE, Attempting, Half, Loop
 from . import winsock
 from .winsock import Fresh, ffi
-
-if TYPE_CHECKING:
-    from .winhandles import IocpHandle
 
 # What the kernel is given at a time; a cancelled send or sendfile tells how much of it has gone.
 _SEND_MAX = 1 << 30
@@ -31,6 +30,43 @@ def is_listening(sock: socket.socket) -> bool:
     return sock.type == socket.SOCK_STREAM and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
+class Port(Loop, Protocol):
+    """The poller, as a request knows it: see Iocp."""
+
+    def report(self, handle: Any, bit: int) -> None:
+        """Something has happened in this direction: have its operation, if there is one, attempted again."""
+
+    def conclude(self, side: Direction, value: Any = None, error: BaseException | None = None) -> None:
+        """The operation parked here is over."""
+
+
+class ReadingHalf(Half, Protocol):
+    def accepts_have_ended(self) -> None:
+        """None is in flight any more, as cancel() has asked for."""
+
+
+class WritingHalf(Half, Protocol):
+    def outcome_of(self, request: Request, value: Any = None, error: OSError | None = None) -> None:
+        """A request has ended. Its outcome is the operation's, if that one still waits."""
+
+
+class Associated(Attempting, Protocol):
+    """A handle, as a request knows it: see IocpHandle."""
+
+    accepting: int
+    in_flight: int
+    skips: bool
+
+    @property
+    def is_stream(self) -> bool: ...
+    @property
+    def poller(self) -> Port: ...
+    @property
+    def reading(self) -> ReadingHalf: ...
+    @property
+    def writing(self) -> WritingHalf: ...
+
+
 class Request:
     """One overlapped call for one direction of a handle."""
 
@@ -39,7 +75,7 @@ class Request:
     bit = WRITABLE
     consumes = False  # giving up the wait takes a cancel of the call, and its outcome counts
 
-    def __init__(self, handle: IocpHandle, side: Direction) -> None:
+    def __init__(self, handle: Associated, side: Direction) -> None:
         self.handle = handle
         self.side = side
         self.attempt: Callable[[Any, Any], Any] | None = side.attempt
@@ -81,7 +117,7 @@ class Accept(Request):
     __slots__ = ("addresses", "sock")
     bit = READABLE
 
-    def __init__(self, handle: IocpHandle, side: Direction) -> None:
+    def __init__(self, handle: Associated, side: Direction) -> None:
         super().__init__(handle, side)
         listener = handle.sock
         try:

@@ -12,20 +12,33 @@ import io
 import os
 import socket
 import stat
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
 
-from ..locking import lock
-from ..operation import CANCELLING, FINISHED, PARKED, STREAK_MAX, Address, Closed, Once, Operation, unwatched
-from ..readiness import attempts
+from ..lock import lock
+from ..operation import CANCELLING, FINISHED, PARKED, STREAK_MAX, Address, Closed, Once, Operation
 from ..readiness import handle as readiness
-from ..readiness.handle import WRITABLE
+from ..readiness import winattempts
+from ..readiness.interface import WRITABLE
 from ..readiness.sharing import SharedEngine
 from . import winsock
-from .overlapped import Connect, Request, Send, Transmit
+from .overlapped import Connect, Port, Request, Send, Transmit
 
-if TYPE_CHECKING:
-    from .iocp import Iocp
+
+class HandlesPort(Port, Protocol):
+    """The poller, as a handle knows it: see Iocp."""
+
+    def ask_to_end(self, request: Request) -> None:
+        """Have the kernel give up a call, whose packet still comes."""
+
+    def end_accepts(self, handle: IocpHandle) -> None:
+        """Have the kernel give up what it accepts ahead."""
+
+    def not_finished(self, side: readiness.Direction) -> bool:
+        """poll() does not return who waited for `side`, which has been told already. False: it has or it will."""
+
+    def drain(self, more: Callable[[], bool]) -> None:
+        """Take packets while `more()` says so; what they tell is for the next poll()."""
 
 
 def accept(handle: IocpHandle, _: None) -> tuple[Any, Address]:
@@ -52,7 +65,7 @@ def sendfile(handle: IocpHandle, argument: tuple[int, int, int]) -> int:
 
 
 # What the kernel is asked for when an operation of a stream has to wait. Of any other: for a sign.
-REQUESTS: dict[Any, type[Request]] = {attempts.send: Send, connect: Connect, sendfile: Transmit}
+REQUESTS: dict[Any, type[Request]] = {winattempts.send: Send, connect: Connect, sendfile: Transmit}
 
 
 class _Asked(readiness.Direction):
@@ -156,11 +169,11 @@ class IocpHandle(readiness.Handle):
     __slots__ = ("accepting", "associated", "in_flight", "is_stream", "skips")
 
     directions = (Reading, Writing)
-    poller: Iocp
+    poller: HandlesPort
     reading: Reading
     writing: Writing
 
-    def __init__(self, poller: Iocp, sock: socket.socket, drains: bool) -> None:
+    def __init__(self, poller: HandlesPort, sock: socket.socket, drains: bool) -> None:
         super().__init__(poller, sock, drains)
         self.is_stream = drains or sock.type == socket.SOCK_STREAM
         self.associated: bool | None = False  # None: begun
@@ -168,8 +181,10 @@ class IocpHandle(readiness.Handle):
         self.in_flight = 0
         self.accepting = 0
 
-    @unwatched
-    def accept(self, owner: object = None, /) -> Generator[Any, None, tuple[readiness.Handle, Address]]:
+    def accept(self, owner: object = None, /) -> Operation[tuple[readiness.Handle, Address]]:
+        return Once(self._accept(owner))
+
+    def _accept(self, owner: object) -> Generator[Any, None, tuple[readiness.Handle, Address]]:
         with lock:
             kept = self.poller.kept.get(self)
             if kept and not self.reading.state:

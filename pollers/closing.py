@@ -12,12 +12,7 @@ import socket
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ..operation import Address
-    from .engine import Engine
-    from .handle import Handle
+from typing import Protocol
 
 # Windows has two shorts where POSIX has two ints.
 LINGER = struct.Struct("HH" if os.name == "nt" else "ii")
@@ -71,24 +66,15 @@ def _is(sock: socket.socket, whose: object) -> bool:
         return False
 
 
-def close_all(handles: Iterable[Handle]) -> None:
+class Identified(Protocol):
+    """Who has a socket, and what told it from others when its descriptor was its own."""
+
+    @property
+    def sock(self) -> socket.socket: ...
+    @property
+    def identity(self) -> object: ...
+
+
+def close_all(handles: Iterable[Identified]) -> None:
     for handle in handles:
         close(handle.sock, handle.identity)
-
-
-class Gone:
-    """What the two directions of a closed handle have in its place, so that there is no cycle of the three."""
-
-    __slots__ = ("armed", "poller")
-
-    fd = -1
-
-    def __init__(self, poller: Engine) -> None:
-        self.armed = 0
-        self.poller = poller
-
-    def keep(self, accepted: tuple[Handle, Address]) -> None:
-        accepted[0].close()
-
-    def told(self, error: OSError) -> OSError:
-        return error

@@ -2,7 +2,7 @@
 
 A datagram that does not fit is an error there, and the sender's address is lost with it; what an own shutdown has ended
 is an error and no end of stream; and a datagram that could not be delivered resets the socket that sent it, also one
-that has sent to many. Takes the place of the functions of the same names in `attempts`.
+that has sent to many. On Windows this takes the place of `attempts`, of which it hands on the rest.
 """
 
 from __future__ import annotations
@@ -10,18 +10,31 @@ from __future__ import annotations
 import errno
 import operator
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..operation import Address, end_of_stream, system_error
-from ..readiness.attempts import DRAINS
+from .attempts import DRAINS, NOSIGNAL, accept, connect, sendfile, sendto, wait_readable, wait_writable
+from .interface import Attempting
 
-if TYPE_CHECKING:
-    from ..readiness.handle import Handle
+__all__ = [
+    "NOSIGNAL",
+    "accept",
+    "connect",
+    "recv",
+    "recv_into",
+    "recvfrom",
+    "recvfrom_into",
+    "send",
+    "sendfile",
+    "sendto",
+    "wait_readable",
+    "wait_writable",
+]
 
 _DATAGRAM_MAX = 65535
 
 
-def recv(handle: Handle, n: int) -> bytes:
+def recv(handle: Attempting, n: int) -> bytes:
     if not handle.armed & DRAINS:
         return recvfrom(handle, n)[0]
     try:
@@ -37,7 +50,7 @@ def recv(handle: Handle, n: int) -> bytes:
     return data
 
 
-def recv_into(handle: Handle, argument: tuple[Any, int]) -> int:
+def recv_into(handle: Attempting, argument: tuple[Any, int]) -> int:
     buffer, n = argument
     if not handle.armed & DRAINS:
         return recvfrom_into(handle, argument)[0]
@@ -54,7 +67,7 @@ def recv_into(handle: Handle, argument: tuple[Any, int]) -> int:
     return count
 
 
-def recvfrom(handle: Handle, n: int) -> tuple[bytes, Address]:
+def recvfrom(handle: Attempting, n: int) -> tuple[bytes, Address]:
     if handle.armed & DRAINS:
         return recv(handle, n), None
     n = operator.index(n)
@@ -68,7 +81,7 @@ def recvfrom(handle: Handle, n: int) -> tuple[bytes, Address]:
             return data[:n], address
 
 
-def recvfrom_into(handle: Handle, argument: tuple[Any, int]) -> tuple[int, Address]:
+def recvfrom_into(handle: Attempting, argument: tuple[Any, int]) -> tuple[int, Address]:
     buffer, n = argument
     if handle.armed & DRAINS:
         return recv_into(handle, argument), None
@@ -78,7 +91,7 @@ def recvfrom_into(handle: Handle, argument: tuple[Any, int]) -> tuple[int, Addre
     return len(data), address
 
 
-def send(handle: Handle, data: Any) -> int:
+def send(handle: Attempting, data: Any) -> int:
     try:
         return handle.sock.send(data)
     except OSError as error:
