@@ -1,6 +1,6 @@
 """Pollers wait for the operations of many sockets at once. There is one class for each way that a system has for it.
 
-This room knows sockets, operations on them and the operating system. It must not know socket2, coroutines or time.
+This room knows sockets, operations on them and the operating system. It must not know socket2, coroutines or timers.
 Read `operation` first: it is the contract. Then read the rooms. `readiness` keeps the contract in Python for most
 systems, `native/` in C for Linux, `windows` for Windows; `checked` watches that its user keeps it. All pollers share
 `decorator`, `once` and `lock`. Each other file answers one question that systems answer differently.
