@@ -58,13 +58,13 @@ class CheckedDirection(Unique):
         self.operation_name, self.made_at = name, made_at
         self._stepped_at = place()
         self.offered_in = threading.get_ident()
-        self._checked.offered.add(self)
+        self._checked.offered[self] = None
 
     def resumed(self) -> None:
         if self in self._checked.offered:
-            self._checked.offered.discard(self)
+            self._checked.offered.pop(self, None)
             self._checked.never_parked.append(self.never_parked())
-        self._checked.unjoined.discard(self)
+        self._checked.unjoined.pop(self, None)
         self._parked = self.closed = False
         self.waiter = None
 
@@ -72,18 +72,18 @@ class CheckedDirection(Unique):
         self._checked.same_os_thread(self.made_at)
         if self._parked:
             raise RuntimeError(f"parked twice: {self.describe()}")
-        self._checked.offered.discard(self)
+        self._checked.offered.pop(self, None)
         # Before it is: another OS thread may have it returned by poll() before this one goes on.
         self.waiter = waiter
         self._parked = True
-        self._checked.unjoined.add(self)
+        self._checked.unjoined[self] = None
         finished: bool = True
         try:
             finished = self.inner.park(self)
         finally:
             if finished:
                 self._parked = False
-                self._checked.unjoined.discard(self)
+                self._checked.unjoined.pop(self, None)
         return finished
 
     def cancel(self, error: BaseException, /) -> bool:
@@ -250,8 +250,9 @@ class Checked(Unique):
         self.socket = inner.socket
         self.socketpair = inner.socketpair
         self.adopt = inner.adopt
-        self.offered: set[CheckedDirection] = set()
-        self.unjoined: set[CheckedDirection] = set()
+        # As sets, but in order: what is reported of them comes in the order it was done.
+        self.offered: dict[CheckedDirection, None] = {}
+        self.unjoined: dict[CheckedDirection, None] = {}
         self.never_parked: list[str] = []  # told at the next poll, not from inside a generator that is being dropped
         self._os_thread: int | None = threading.get_ident()  # None: several share it
         self._pid = os.getpid()
@@ -282,7 +283,7 @@ class Checked(Unique):
         self.same_os_thread("")
         here = threading.get_ident()
         for direction in [direction for direction in list(self.offered) if direction.offered_in == here]:
-            self.offered.discard(direction)
+            self.offered.pop(direction, None)
             self.never_parked.append(direction.never_parked())
         while self.never_parked:
             warnings.warn(self.never_parked.pop(), RuntimeWarning, stacklevel=2)

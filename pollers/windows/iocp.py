@@ -47,7 +47,7 @@ class Iocp(ShareableEngine):
         self._packets_count = ffi.new("DWORD *")
         self._packets_seen = 0
         self._at_once: list[Request] = []
-        self._asked: set[Request] = set()  # to end
+        self._asked: dict[Request, None] = {}  # to end
         self._edges: list[tuple[int, int]] = []
         self._reported: list[IocpHandle] = []
         super().__init__()
@@ -152,7 +152,7 @@ class Iocp(ShareableEngine):
     def ask_to_end(self, request: Request) -> None:
         """Have the kernel give up a call, whose packet still comes."""
         winsock.cancel(request.handle.fd, request.overlapped)
-        self._asked.add(request)
+        self._asked[request] = None
         self.wakeup()
 
     def _ask_again(self) -> None:
@@ -221,7 +221,7 @@ class Iocp(ShareableEngine):
     def _let_go(self, request: Request) -> None:
         key = int(ffi.cast("uintptr_t", request.overlapped))
         del self._requests[key], self._memory[key]
-        self._asked.discard(request)
+        self._asked.pop(request, None)
         request.handle.in_flight -= 1
 
     def _take(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pollers import Operation
 
-from ..threads.osthreads import answer_of, lookups, resolver
+from ..threads.osthreads import answer_of, look_up, resolver
 from ..threads.scheduler import current_scheduler
 from .calls import call
 from .lookup import family_of
@@ -52,7 +52,7 @@ def _host(address: str, wanted: Callable[[str, str], str]) -> Generator[Any, Non
 def _known(address: str) -> Generator[Any, None, tuple[str, list[str], list[str]]]:
     """What the system knows of a host: its name, its other names, its addresses."""
     find = socket.gethostbyname_ex if family_of(address) is None else socket.gethostbyaddr
-    found: tuple[str, list[str], list[str]] = yield from lookups.call(
+    found: tuple[str, list[str], list[str]] = yield from look_up(
         f"look-up of {address!r}", find, (address,), (find, address)
     )
     return found

@@ -46,7 +46,7 @@ class Accepting(Emitter):
         self._listener: Listener | None = None
         self._opening: object | None = None  # the listen() that is under way, or has succeeded
         self._told = False  # 'listening' was emitted
-        self._sockets: set[Socket] = set()
+        self._sockets: dict[Socket, None] = {}  # in the order they came
         self._acceptor: Thread | None = None
         self._accepting: object | None = None  # the acceptor's turn: a later one has another
         self._pauser: Timer | None = None

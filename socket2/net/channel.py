@@ -48,7 +48,7 @@ class Channel(Emitter):
         self._sending = False
         self._serial = itertools.count()
         self._asked: dict[int, Wait] = {}
-        self._given: dict[int, Server] = {}  # servers of ours that have something at the other end
+        self._given: dict[Server, int] = {}  # servers of ours that have something at the other end, by number
         self._taken: dict[int, list[Socket | Server]] = {}  # what of theirs is here
         self._answers: dict[str, Answer] = {"count": Channel._count_taken}
         self._unheard: deque[tuple[Any, Socket | Server | None]] = deque()  # messages, while nobody listens
@@ -105,8 +105,7 @@ class Channel(Emitter):
         else:
             raise told(TypeError(f"a Socket or a Server can be sent, not {handle!r}"), code="ERR_INVALID_HANDLE_TYPE")
         if server is not None:
-            envelope["of"] = id(server)
-            self._given[id(server)] = server
+            envelope["of"] = self._given.setdefault(server, len(self._given))
             server._has_some_at(self, isinstance(handle, Socket))
         return fd
 
@@ -132,7 +131,7 @@ class Channel(Emitter):
     def count(self, server: Server) -> Generator[Any, None, int]:
         """Ask how many connections of `server` the other process has; 0 when it has gone."""
         try:
-            answer, _ = yield from self.ask({"type": "count", "of": id(server)})
+            answer, _ = yield from self.ask({"type": "count", "of": self._given[server]})
         except Closed:
             return 0
         return int(answer["count"])

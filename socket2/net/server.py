@@ -185,10 +185,10 @@ class Server(Accepting):
 
     def _took(self, socket: Socket) -> None:
         socket.server = self
-        self._sockets.add(socket)
+        self._sockets[socket] = None
 
     def _left_by(self, socket: Socket) -> None:
-        self._sockets.discard(socket)
+        self._sockets.pop(socket, None)
         self._close_if_drained()
         if self._shared:
             self._see_to_accepting()

@@ -93,7 +93,7 @@ class Pool:
 
     @operation
     def call(
-        self, purpose: str, func: Callable[..., Any], args: tuple[Any, ...], key: Hashable = None
+        self, purpose: str, func: Callable[..., Any], args: tuple[Any, ...], key: Hashable = None, /
     ) -> Generator[Any, None, Any]:
         """Make the call in an OS thread; return what it returns, or raise what it raises.
 
@@ -218,24 +218,29 @@ def call_in_thread(func: Callable[..., T], *args: Any) -> Operation[T]:
     if it had begun, goes on, does not count among the 32 any more, and its outcome is dropped. The function sees the
     caller's contextvars. RuntimeError outside a thread; TypeError if `func` cannot be called.
     """
-    currentthread()
+    caller = currentthread().scheduler.caller or calls
     if not callable(func):
         raise TypeError(f"a function is needed, not {func!r}")
-    return calls.call(f"call of {getattr(func, '__qualname__', func)} in an OS thread", func, args)
+    return caller.call(f"call of {getattr(func, '__qualname__', func)} in an OS thread", func, args)
+
+
+def look_up(purpose: str, func: Callable[..., Any], args: tuple[Any, ...], key: Hashable) -> Operation[Any]:
+    """Make a call that asks the system for a name. Who asks for the same at the same time shares it."""
+    return (current_scheduler().caller or lookups).call(purpose, func, args, key)
 
 
 class SystemResolver:
-    """Asks getaddrinfo(3) and getnameinfo(3), in OS threads. Who asks for the same at the same time shares the call."""
+    """Asks getaddrinfo(3) and getnameinfo(3), in OS threads."""
 
     def getaddrinfo(
         self, host: str | None, port: int | str | None, family: int, type: int, proto: int, flags: int, /
     ) -> Operation[list[AddressInfo]]:
         asked = (host, port, family, type, proto, flags)
-        return lookups.call(f"look-up of {host or port!r}", socket.getaddrinfo, asked, ("getaddrinfo", *asked))
+        return look_up(f"look-up of {host or port!r}", socket.getaddrinfo, asked, ("getaddrinfo", *asked))
 
     def getnameinfo(self, sockaddr: Any, flags: int, /) -> Operation[tuple[str, str]]:
         asked = (sockaddr, flags)
-        return lookups.call(f"look-up of {sockaddr[0]!r}", socket.getnameinfo, asked, ("getnameinfo", *asked))
+        return look_up(f"look-up of {sockaddr[0]!r}", socket.getnameinfo, asked, ("getnameinfo", *asked))
 
 
 _system = SystemResolver()

@@ -10,11 +10,11 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Protocol
 
 import pollers
-from pollers import STREAK_MAX, Cancelled, Poller
+from pollers import STREAK_MAX, Cancelled, Operation, Poller
 
 from .chain import handled_in, with_contexts
 from .crew import Crew, Member
@@ -49,6 +49,15 @@ class Stepped(Protocol):
     def done(self) -> bool: ...
 
 
+class Caller(Protocol):
+    """Makes blocking calls for threads."""
+
+    def call(
+        self, purpose: str, func: Callable[..., Any], args: tuple[Any, ...], key: Hashable = None, /
+    ) -> Operation[Any]:
+        """Make a call, and return or raise its outcome. Those with one `key`, unless that is None, may share a call."""
+
+
 class Scheduler(pollers.Unique):
     """A poller, the timers, the ready queue and the live threads."""
 
@@ -56,6 +65,7 @@ class Scheduler(pollers.Unique):
         self.poller = poller if poller is not None else pollers.choose()
         self.now = self.poller.now  # the clock of all its deadlines: who waits says what time it is
         self.timers = Timers(self.now)
+        self.caller: Caller | None = None  # of what blocks, if one was given; else osthreads has its pools
         self.resolver: Resolver | None = None  # of names, if one was given; else osthreads has the system's
         self.threads: dict[Any, None] = {}  # a set, which takes half the room as a dict
         self.ready: deque[Any] = deque()
@@ -70,7 +80,7 @@ class Scheduler(pollers.Unique):
         self.entry = threading.RLock()  # held to enter or leave a loop, and while a thread is started outside one
         self.crew: Crew | None = None  # the OS threads that serve it, once they may be several
         with lock:
-            _schedulers.add(self)
+            _schedulers[self] = None
 
     def enqueue(self, thread: Stepped) -> None:
         """`thread` goes on when its turn comes."""
@@ -303,14 +313,14 @@ def current_scheduler() -> Scheduler:
 
 
 def schedulers() -> list[Scheduler]:
-    """Return those of all OS threads of this process."""
+    """Return those of all OS threads of this process, in the order they were made."""
     with lock:
         return list(_schedulers)
 
 
 # A forked child must not end the parent's threads: their `finally` blocks are about the parent's affairs. The
 # schedulers are held while the fork takes the other OS threads away, and in the child for good.
-_schedulers: weakref.WeakSet[Scheduler] = weakref.WeakSet()
+_schedulers: weakref.WeakKeyDictionary[Scheduler, None] = weakref.WeakKeyDictionary()
 _held: list[Scheduler] = []
 
 
