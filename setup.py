@@ -16,8 +16,8 @@ from setuptools.errors import BaseError, CCompilerError
 
 def part(name: str, *sources: str) -> Extension:
     flags = ["-std=c11", "-fvisibility=hidden"]
-    headers = ["pollers/native/native.h", "socket2/threads/members.h"]
-    return Extension(name, sources=sorted(sources), depends=headers, extra_compile_args=flags, optional=True)
+    headers = glob.glob("pollers/**/*.h", recursive=True) + glob.glob("socket2/**/*.h", recursive=True)
+    return Extension(name, sources=sorted(sources), depends=sorted(headers), extra_compile_args=flags, optional=True)
 
 
 class BuildWhatCanBe(build_ext):

@@ -1,25 +1,21 @@
 /* once.py in C: operations that are awaited once, and functions that make them.
 
-   An Operation stands before the generator that makes its steps and hands it out to the first who awaits; from then on
-   the interpreter drives that generator itself, without a frame or a call in between. Knows neither sockets nor
-   pollers. */
+   A Once stands before the generator that makes its steps and hands it out to the first who awaits; from then on
+   the interpreter drives that generator itself, without a frame or a call in between. Who is the first is settled by the
+   GIL, without a lock. Knows CPython; must not know sockets or pollers. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <structmember.h>
+#include "standin.h"
 
 typedef struct {
     PyObject_HEAD
     PyObject *steps; /* the generator; NULL when it was cleared as garbage */
     bool taken;
-} Operation;
+} Once;
 
 static PyObject *
-operation_new(PyTypeObject *type, PyObject *steps)
+once_new(PyTypeObject *type, PyObject *steps)
 {
-    Operation *op = PyObject_GC_New(Operation, type);
+    Once *op = PyObject_GC_New(Once, type);
     if (op != NULL) {
         op->steps = Py_NewRef(steps);
         op->taken = false;
@@ -29,24 +25,23 @@ operation_new(PyTypeObject *type, PyObject *steps)
 }
 
 static PyObject *
-operation_make(PyTypeObject *type, PyObject *args, PyObject *keywords)
+once_make(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     PyObject *steps;
-    if (keywords != NULL && PyDict_GET_SIZE(keywords) > 0) {
-        PyErr_SetString(PyExc_TypeError, "Once() takes no keyword arguments");
+    if (no_keywords("Once", keywords) < 0 || !PyArg_ParseTuple(args, "O:Once", &steps)) {
         return NULL;
     }
-    return PyArg_ParseTuple(args, "O:Once", &steps) ? operation_new(type, steps) : NULL;
+    return once_new(type, steps);
 }
 
 static PyObject *
-operation_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *keywords)
+once_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *keywords)
 {
     if (PyVectorcall_NARGS(nargsf) != 1 || (keywords != NULL && PyTuple_GET_SIZE(keywords) > 0)) {
         PyErr_SetString(PyExc_TypeError, "Once() takes one argument");
         return NULL;
     }
-    return operation_new((PyTypeObject *)type, args[0]);
+    return once_new((PyTypeObject *)type, args[0]);
 }
 
 /* Whether the generator has come to its end; -1 and an exception when it cannot be told. */
@@ -60,9 +55,9 @@ has_ended(PyObject *steps)
 }
 
 static PyObject *
-operation_iter(PyObject *self)
+once_iter(PyObject *self)
 {
-    Operation *op = (Operation *)self;
+    Once *op = (Once *)self;
     if (!op->taken && op->steps != NULL) {
         op->taken = true;
         return Py_NewRef(op->steps);
@@ -76,17 +71,17 @@ operation_iter(PyObject *self)
 }
 
 static PyObject *
-operation_close(PyObject *self, PyObject *Py_UNUSED(ignored))
+once_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    Operation *op = (Operation *)self;
+    Once *op = (Once *)self;
     op->taken = true;
     return op->steps != NULL ? PyObject_CallMethod(op->steps, "close", NULL) : Py_NewRef(Py_None);
 }
 
 static PyObject *
-operation_repr(PyObject *self)
+once_repr(PyObject *self)
 {
-    Operation *op = (Operation *)self;
+    Once *op = (Once *)self;
     const char *how = "not begun";
     PyObject *name = op->steps != NULL ? PyObject_GetAttrString(op->steps, "__qualname__") : PyUnicode_FromString("");
     int ended = name != NULL && op->taken ? has_ended(op->steps) : 0;
@@ -103,75 +98,73 @@ operation_repr(PyObject *self)
 }
 
 static int
-operation_traverse(PyObject *self, visitproc visit, void *arg)
+once_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(((Operation *)self)->steps);
+    Py_VISIT(((Once *)self)->steps);
     return 0;
 }
 
 static int
-operation_clear(PyObject *self)
+once_clear(PyObject *self)
 {
-    Py_CLEAR(((Operation *)self)->steps);
+    Py_CLEAR(((Once *)self)->steps);
     return 0;
 }
 
 static void
-operation_dealloc(PyObject *self)
+once_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, operation_dealloc) /* operations wrap operations, as deep as somebody likes */
-    operation_clear(self);
+    Py_TRASHCAN_BEGIN(self, once_dealloc) /* operations wrap operations, as deep as somebody likes */
+    once_clear(self);
     PyObject_GC_Del(self);
     Py_DECREF(type);
     Py_TRASHCAN_END
 }
 
-static PyMethodDef operation_methods[] = {
-    {"close", operation_close, METH_NOARGS, PyDoc_STR("Drop it before its first step, on purpose.")},
+static PyMethodDef once_methods[] = {
+    {"close", once_close, METH_NOARGS, PyDoc_STR("Drop it before its first step, on purpose.")},
     {NULL, NULL, 0, NULL},
 };
 
-static PyType_Slot operation_slots[] = {
+static PyType_Slot once_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("What `yield from` and `await` take, once.")},
-    {Py_tp_new, operation_make},
-    {Py_tp_dealloc, operation_dealloc},
-    {Py_tp_traverse, operation_traverse},
-    {Py_tp_clear, operation_clear},
-    {Py_tp_repr, operation_repr},
-    {Py_tp_methods, operation_methods},
-    {Py_tp_iter, operation_iter},
-    {Py_am_await, operation_iter},
+    {Py_tp_new, once_make},
+    {Py_tp_dealloc, once_dealloc},
+    {Py_tp_traverse, once_traverse},
+    {Py_tp_clear, once_clear},
+    {Py_tp_repr, once_repr},
+    {Py_tp_methods, once_methods},
+    {Py_tp_iter, once_iter},
+    {Py_am_await, once_iter},
     {0, NULL},
 };
 
-static PyType_Spec operation_spec = {
+static PyType_Spec once_spec = {
     .name = "pollers._once.Once",
-    .basicsize = sizeof(Operation),
+    .basicsize = sizeof(Once),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = operation_slots,
+    .slots = once_slots,
 };
 
 /* What the decorator makes of a generator function. */
 
 typedef struct {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    PyTypeObject *operation_type;
-    PyObject *function;
+    StandIn standin;
+    PyTypeObject *once_type;
 } Maker;
 
 static PyObject *
 maker_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywords)
 {
     Maker *maker = (Maker *)self;
-    PyObject *steps = PyObject_Vectorcall(maker->function, args, nargsf, keywords);
+    PyObject *steps = PyObject_Vectorcall(maker->standin.function, args, nargsf, keywords);
     if (steps == NULL) {
         return NULL;
     }
-    PyObject *op = operation_new(maker->operation_type, steps);
+    PyObject *op = once_new(maker->once_type, steps);
     Py_DECREF(steps);
     return op;
 }
@@ -179,79 +172,50 @@ maker_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywo
 static PyObject *
 maker_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-    PyObject *function;
-    if (keywords != NULL && PyDict_GET_SIZE(keywords) > 0) {
-        PyErr_SetString(PyExc_TypeError, "once() takes no keyword arguments");
-        return NULL;
-    }
-    if (!PyArg_ParseTuple(args, "O:once", &function)) {
-        return NULL;
-    }
-    PyTypeObject **operation_type = PyType_GetModuleState(type);
-    Maker *maker = (Maker *)type->tp_alloc(type, 0);
+    Maker *maker = (Maker *)standin_new(type, args, keywords, "once", maker_call);
     if (maker != NULL) {
-        maker->vectorcall = maker_call;
-        maker->operation_type = (PyTypeObject *)Py_NewRef(*operation_type);
-        maker->function = Py_NewRef(function);
+        PyTypeObject **once_type = PyType_GetModuleState(type);
+        maker->once_type = (PyTypeObject *)Py_NewRef(*once_type);
     }
     return (PyObject *)maker;
 }
 
 static PyObject *
-maker_get(PyObject *self, PyObject *object, PyObject *Py_UNUSED(type))
-{
-    return object == NULL || object == Py_None ? Py_NewRef(self) : PyMethod_New(self, object);
-}
-
-/* Its name, its text and all else that is asked of a function are the function's. */
-static PyObject *
 maker_getattro(PyObject *self, PyObject *name)
 {
-    static const char *const own[] = {"__class__", "__call__", "__get__", "__reduce__", "__reduce_ex__"};
-    PyObject *function = ((Maker *)self)->function;
-    if (PyUnicode_CompareWithASCIIString(name, "__wrapped__") == 0) {
-        return Py_NewRef(function);
-    }
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(own); i++) {
-        if (PyUnicode_CompareWithASCIIString(name, own[i]) == 0) {
-            return PyObject_GenericGetAttr(self, name);
-        }
-    }
-    return PyObject_GetAttr(function, name);
+    static const char *const own[] = {"__class__", "__call__", "__get__", "__reduce__", "__reduce_ex__", NULL};
+    return standin_attribute(self, name, own);
 }
 
 static PyObject *
 maker_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<operations of %R>", ((Maker *)self)->function);
+    return PyUnicode_FromFormat("<operations of %R>", ((StandIn *)self)->function);
 }
 
 /* As functions are pickled and copied: by their name. */
 static PyObject *
 maker_reduce(PyObject *self, PyObject *Py_UNUSED(protocol))
 {
-    return PyObject_GetAttrString(((Maker *)self)->function, "__qualname__");
+    return PyObject_GetAttrString(((StandIn *)self)->function, "__qualname__");
 }
 
 static int
 maker_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(((Maker *)self)->operation_type);
-    Py_VISIT(((Maker *)self)->function);
+    Py_VISIT(((Maker *)self)->once_type);
+    Py_VISIT(((StandIn *)self)->function);
     return 0;
 }
 
-/* No tp_clear: it keeps its function to the end, since somebody may still call it; a cycle goes through that. */
+/* No tp_clear: it keeps its function to the end; a cycle goes through that. */
 static void
 maker_dealloc(PyObject *self)
 {
-    PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    Py_DECREF(((Maker *)self)->function);
-    Py_DECREF(((Maker *)self)->operation_type);
-    type->tp_free(self);
-    Py_DECREF(type);
+    Py_XDECREF(((Maker *)self)->once_type);
+    standin_free(self);
 }
 
 static PyMethodDef maker_methods[] = {
@@ -260,30 +224,22 @@ static PyMethodDef maker_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyMemberDef maker_members[] = {
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Maker, vectorcall), READONLY, NULL},
-    {NULL, 0, 0, 0, NULL},
-};
-
 static PyType_Slot maker_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("A function whose generators are handed out as operations.")},
     {Py_tp_new, maker_new},
-    {Py_tp_call, PyVectorcall_Call},
-    {Py_tp_descr_get, maker_get},
+    STANDIN_SLOTS,
     {Py_tp_getattro, maker_getattro},
     {Py_tp_repr, maker_repr},
     {Py_tp_traverse, maker_traverse},
     {Py_tp_dealloc, maker_dealloc},
     {Py_tp_methods, maker_methods},
-    {Py_tp_members, maker_members},
     {0, NULL},
 };
 
 static PyType_Spec maker_spec = {
     .name = "pollers._once.once",
     .basicsize = sizeof(Maker),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR |
-             Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = STANDIN_FLAGS,
     .slots = maker_slots,
 };
 
@@ -292,12 +248,12 @@ static PyType_Spec maker_spec = {
 static int
 execute(PyObject *module)
 {
-    PyTypeObject **operation_type = PyModule_GetState(module);
-    *operation_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &operation_spec, NULL);
-    if (*operation_type == NULL || PyModule_AddType(module, *operation_type) < 0) {
+    PyTypeObject **once_type = PyModule_GetState(module);
+    *once_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &once_spec, NULL);
+    if (*once_type == NULL || PyModule_AddType(module, *once_type) < 0) {
         return -1;
     }
-    (*operation_type)->tp_vectorcall = operation_vectorcall;
+    (*once_type)->tp_vectorcall = once_vectorcall;
     PyObject *maker_type = PyType_FromModuleAndSpec(module, &maker_spec, NULL);
     int status = maker_type != NULL ? PyModule_AddType(module, (PyTypeObject *)maker_type) : -1;
     Py_XDECREF(maker_type);
@@ -307,46 +263,21 @@ execute(PyObject *module)
 static int
 traverse(PyObject *module, visitproc visit, void *arg)
 {
-    PyTypeObject **operation_type = PyModule_GetState(module);
-    Py_VISIT(*operation_type);
+    PyTypeObject **once_type = PyModule_GetState(module);
+    Py_VISIT(*once_type);
     return 0;
 }
 
 static int
 clear(PyObject *module)
 {
-    PyTypeObject **operation_type = PyModule_GetState(module);
-    Py_CLEAR(*operation_type);
+    PyTypeObject **once_type = PyModule_GetState(module);
+    Py_CLEAR(*once_type);
     return 0;
 }
 
-static void
-release(void *module)
-{
-    clear(module);
-}
-
-static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, execute},
-#ifdef Py_mod_multiple_interpreters
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED}, /* under one GIL */
-#endif
-#ifdef Py_mod_gil
-    {Py_mod_gil, Py_MOD_GIL_USED}, /* who is the first to await is settled without a lock */
-#endif
-    {0, NULL},
-};
-
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "pollers._once",
-    .m_doc = PyDoc_STR("Operations that are awaited once: pollers/once.py, faster."),
-    .m_size = sizeof(PyTypeObject *),
-    .m_slots = slots,
-    .m_traverse = traverse,
-    .m_clear = clear,
-    .m_free = release,
-};
+MODULE_WITH_STATE("pollers._once", "Operations that are awaited once: pollers/once.py, faster.",
+                  sizeof(PyTypeObject *), NULL);
 
 PyMODINIT_FUNC
 PyInit__once(void)

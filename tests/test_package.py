@@ -8,6 +8,7 @@ import re
 import runpy
 import subprocess
 import sys
+import tarfile
 import tomllib
 import urllib.parse
 from pathlib import Path
@@ -166,3 +167,25 @@ def test_a_build_without_a_compiler_says_so_once(compiler: str, why: str, tmp_pa
     said = f"socket2: built without its parts in C, so it is slower: {compiler} {why}\n"
     assert (done.returncode, done.stdout, done.stderr) == (0, "", said)
     assert not list(tmp_path.rglob("*.so"))
+
+
+def test_the_sdist_has_all_that_the_parts_in_c_are_made_of(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", minversion="77", reason="setup.py needs setuptools 77")
+    base = ["egg_info", "--egg-base", str(tmp_path), "sdist", "--formats", "tar", "--dist-dir", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "setup.py", "--quiet", *base],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=BUILD_S,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (archive,) = tmp_path.glob("*.tar")
+    with tarfile.open(archive) as tar:
+        held = {name.partition("/")[2] for name in tar.getnames()}
+    needed = {
+        path.relative_to(ROOT).as_posix() for room in ("pollers", "socket2") for path in (ROOT / room).rglob("*.[ch]")
+    }
+    assert needed
+    assert needed <= held

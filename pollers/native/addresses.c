@@ -1,14 +1,14 @@
-/* Addresses as the standard library has them, from what the kernel writes. */
+/* Addresses as the standard library has them, from what the kernel writes.
 
-#include "native.h"
+   Knows an engine, which remembers the last host. Must not know handles or operations. */
+
+#include "addresses.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/un.h>
 
-/* Other families are left to the standard library's socket. */
 bool
 family_is_known(int family)
 {
@@ -17,35 +17,35 @@ family_is_known(int family)
 
 /* The text of an internet address. The last one is remembered: a thousand connections of one proxy share it. */
 static PyObject *
-host_text(Poller *poller, int family, const void *address, size_t size)
+host_text(Engine *engine, int family, const void *address, size_t size)
 {
     char text[INET6_ADDRSTRLEN];
-    if (poller->host != NULL && poller->host_family == family && memcmp(poller->host_address, address, size) == 0) {
-        return Py_NewRef(poller->host);
+    if (engine->host != NULL && engine->host_family == family && memcmp(engine->host_address, address, size) == 0) {
+        return Py_NewRef(engine->host);
     }
     if (inet_ntop(family, address, text, sizeof text) == NULL) {
         return PyErr_SetFromErrno(PyExc_OSError);
     }
     PyObject *host = PyUnicode_FromString(text);
     if (host != NULL) {
-        poller->host_family = family;
-        memcpy(poller->host_address, address, size);
-        Py_XSETREF(poller->host, Py_NewRef(host));
+        engine->host_family = family;
+        memcpy(engine->host_address, address, size);
+        Py_XSETREF(engine->host, Py_NewRef(host));
     }
     return host;
 }
 
 static PyObject *
-make_inet(Poller *poller, const struct sockaddr_in *address)
+make_inet(Engine *engine, const struct sockaddr_in *address)
 {
-    PyObject *host = host_text(poller, AF_INET, &address->sin_addr, sizeof address->sin_addr);
+    PyObject *host = host_text(engine, AF_INET, &address->sin_addr, sizeof address->sin_addr);
     return host == NULL ? NULL : Py_BuildValue("Ni", host, (int)ntohs(address->sin_port));
 }
 
 static PyObject *
-make_inet6(Poller *poller, const struct sockaddr_in6 *address)
+make_inet6(Engine *engine, const struct sockaddr_in6 *address)
 {
-    PyObject *host = host_text(poller, AF_INET6, &address->sin6_addr, sizeof address->sin6_addr);
+    PyObject *host = host_text(engine, AF_INET6, &address->sin6_addr, sizeof address->sin6_addr);
     if (host == NULL) {
         return NULL;
     }
@@ -67,18 +67,17 @@ make_unix(const struct sockaddr_un *address, socklen_t length)
     return PyUnicode_DecodeFSDefaultAndSize(address->sun_path, (Py_ssize_t)strnlen(address->sun_path, size));
 }
 
-/* Return the address that the kernel wrote `length` bytes of; None when it told none. */
 PyObject *
-make_address(Poller *poller, const struct sockaddr_storage *address, socklen_t length)
+make_address(Engine *engine, const struct sockaddr_storage *address, socklen_t length)
 {
     if (length == 0) {
         Py_RETURN_NONE;
     }
     switch (address->ss_family) {
     case AF_INET:
-        return make_inet(poller, (const struct sockaddr_in *)address);
+        return make_inet(engine, (const struct sockaddr_in *)address);
     case AF_INET6:
-        return make_inet6(poller, (const struct sockaddr_in6 *)address);
+        return make_inet6(engine, (const struct sockaddr_in6 *)address);
     case AF_UNIX:
         return make_unix((const struct sockaddr_un *)address, length);
     default:

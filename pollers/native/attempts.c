@@ -2,16 +2,20 @@
 
    They keep the GIL, since they do not wait, and taking it back costs more than most of them. It is let go by
    sendfile(2), which may wait for a disk, and, when several OS threads share the poller, by what copies much. What needs
-   an address made or understood that is not in addresses.c goes through the standard library's socket. */
+   an address made or understood that is not in addresses.c goes through the standard library's socket.
+   Knows operations and handles, and how both end. Must not know who waits for an operation, or steps it. */
 
-#include "native.h"
+#include "attempts.h"
+#include "addresses.h"
+#include "closing.h"
+#include "endings.h"
+#include "sock.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <time.h>
@@ -41,7 +45,7 @@
             int number = errno;                                                                                       \
             PyEval_RestoreThread(saved);                                                                              \
             (handle)->outside--;                                                                                      \
-            if ((handle)->look_again) {                                                                       \
+            if ((handle)->look_again) {                                                                               \
                 handle_look_again(handle);                                                                            \
             }                                                                                                         \
             errno = number;                                                                                           \
@@ -100,7 +104,7 @@ static PyObject *
 call_sock(Handle *handle, Name name, PyObject *first, PyObject *second, PyObject *third)
 {
     PyObject *sock = handle_sock(handle);
-    PyObject *returned = sock != NULL ? call(handle->poller->state, sock, name, first, second, third) : NULL;
+    PyObject *returned = sock != NULL ? call(handle->engine->state, sock, name, first, second, third) : NULL;
     Py_XDECREF(sock);
     return returned;
 }
@@ -130,17 +134,17 @@ cut(PyObject *data, Py_ssize_t received)
 
 /* Make the result of a receive through the spare; without memory for a copy, the spare itself is handed out. */
 static PyObject *
-from_spare(Poller *poller, Py_ssize_t received)
+from_spare(Engine *engine, Py_ssize_t received)
 {
     if (received <= SPARE_SIZE / 2) {
-        PyObject *copy = PyBytes_FromStringAndSize(PyBytes_AS_STRING(poller->spare), received);
+        PyObject *copy = PyBytes_FromStringAndSize(PyBytes_AS_STRING(engine->spare), received);
         if (copy != NULL) {
             return copy;
         }
         PyErr_Clear();
     }
-    PyObject *data = poller->spare;
-    poller->spare = NULL;
+    PyObject *data = engine->spare;
+    engine->spare = NULL;
     return cut(data, received);
 }
 
@@ -148,23 +152,23 @@ from_spare(Poller *poller, Py_ssize_t received)
 static Outcome
 receive(Handle *handle, Py_ssize_t n, struct sockaddr_storage *from, socklen_t *from_length, PyObject **result)
 {
-    Poller *poller = handle->poller;
+    Engine *engine = handle->engine;
     PyObject *data = NULL;
     if (n > SPARE_SIZE) {
         data = PyBytes_FromStringAndSize(NULL, n);
         if (data == NULL) {
             return FAILURE;
         }
-    } else if (poller->spare == NULL) {
-        poller->spare = PyBytes_FromStringAndSize(NULL, SPARE_SIZE);
-        if (poller->spare == NULL) {
+    } else if (engine->spare == NULL) {
+        engine->spare = PyBytes_FromStringAndSize(NULL, SPARE_SIZE);
+        if (engine->spare == NULL) {
             return FAILURE;
         }
     }
-    char *buffer = PyBytes_AS_STRING(data != NULL ? data : poller->spare);
+    char *buffer = PyBytes_AS_STRING(data != NULL ? data : engine->spare);
     Py_ssize_t received;
     int fd = handle->fd;
-    WITHOUT_GIL_IF(poller->shared && data != NULL, handle,
+    WITHOUT_GIL_IF(engine->shared && data != NULL, handle,
                    RETRY_ON_EINTR(received, recvfrom(fd, buffer, (size_t)n, 0, (struct sockaddr *)from, from_length)));
     if (received <= 0) {
         int number = errno;
@@ -175,9 +179,9 @@ receive(Handle *handle, Py_ssize_t n, struct sockaddr_storage *from, socklen_t *
         Outcome outcome = n > 0 ? handle_ended(handle) : SUCCESS;
         return outcome == SUCCESS ? done(PyBytes_FromStringAndSize(NULL, 0), result) : outcome;
     }
-    poller->received += received;
+    engine->received += received;
     if (data == NULL) {
-        data = from_spare(poller, received);
+        data = from_spare(engine, received);
     } else if (received < n) {
         data = cut(data, received);
     }
@@ -206,11 +210,11 @@ receive_into(Operation *op, struct sockaddr_storage *from, socklen_t *from_lengt
         return FAILURE;
     }
     int fd = op->handle->fd;
-    WITHOUT_GIL_IF(op->handle->poller->shared && (size_t)n > MUCH, op->handle,
+    WITHOUT_GIL_IF(op->handle->engine->shared && (size_t)n > MUCH, op->handle,
                    RETRY_ON_EINTR(*received, recvfrom(fd, view.buf, (size_t)n, 0, (struct sockaddr *)from, from_length)));
     Outcome outcome = SUCCESS;
     if (*received > 0) {
-        op->handle->poller->received += *received;
+        op->handle->engine->received += *received;
     } else if (*received < 0) {
         outcome = would_block(errno) ? BLOCKED : handle_failed(op->handle, READING, errno);
     } else if (n > 0) {
@@ -263,7 +267,7 @@ attempt_recvfrom(Operation *op, PyObject **result)
     if (outcome != SUCCESS && outcome != DRAINED) {
         return outcome;
     }
-    PyObject *sender = make_address(op->handle->poller, &from, length);
+    PyObject *sender = make_address(op->handle->engine, &from, length);
     if (sender == NULL) {
         Py_DECREF(data);
         return FAILURE;
@@ -288,7 +292,7 @@ attempt_recvfrom_into(Operation *op, PyObject **result)
     if (outcome != SUCCESS) {
         return outcome;
     }
-    PyObject *sender = make_address(op->handle->poller, &from, length);
+    PyObject *sender = make_address(op->handle->engine, &from, length);
     return done(sender != NULL ? Py_BuildValue("nN", received, sender) : NULL, result);
 }
 
@@ -298,8 +302,7 @@ attempt_recvfrom_into(Operation *op, PyObject **result)
 static PyObject *
 take_kept(Handle *handle)
 {
-    PyObject *kept = handle->poller->kept;
-    PyObject *list = kept != NULL ? PyDict_GetItemWithError(kept, (PyObject *)handle) : NULL;
+    PyObject *list = handle_kept(handle);
     if (list == NULL || PyList_GET_SIZE(list) == 0) {
         return NULL;
     }
@@ -328,7 +331,7 @@ is_of_this_connection(int number)
 static Outcome
 exhausted(Handle *handle, int number, const char *text)
 {
-    PyObject *error = PyObject_CallFunction(handle->poller->state->exhausted_error, "is", number, text);
+    PyObject *error = PyObject_CallFunction(handle->engine->state->exhausted_error, "is", number, text);
     if (error != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
         Py_DECREF(error);
@@ -342,7 +345,7 @@ admit(Handle *listener, int fd, PyObject *address, PyObject **result)
 {
     Handle *handle = NULL;
     if (address != NULL) {
-        handle = poller_admit(listener->poller, fd, NULL, listener->family, listener->armed & DRAINS);
+        handle = listener->engine->calls->admit(listener->engine, fd, NULL, listener->family, listener->armed & DRAINS);
     }
     if (handle != NULL) {
         handle->armed |= listener->armed & STREAM;
@@ -357,7 +360,7 @@ admit(Handle *listener, int fd, PyObject *address, PyObject **result)
     PyObject *accepted = PyTuple_Pack(2, handle, address);
     if (accepted == NULL) {
         PyObject *error = error_take();
-        if (handle_close(handle) < 0) {
+        if (handle_close_at_once(handle) < 0) {
             PyErr_Clear();
         }
         error_put(error);
@@ -382,7 +385,7 @@ sock_of_accepted(State *state, PyObject *accepted)
 static Outcome
 accept_through_sock(Handle *listener, PyObject **result)
 {
-    State *state = listener->poller->state;
+    State *state = listener->engine->state;
     PyObject *sock = handle_sock(listener);
     PyObject *pair = sock != NULL ? PyObject_CallOneArg(state->base_accept, sock) : NULL;
     Py_XDECREF(sock);
@@ -392,13 +395,13 @@ accept_through_sock(Handle *listener, PyObject **result)
     PyObject *handle = NULL, *accepted = NULL;
     sock = sock_of_accepted(state, pair);
     if (sock != NULL) {
-        handle = call(state, (PyObject *)listener->poller, NAME_ATTACH, sock, NULL, NULL);
+        handle = call(state, (PyObject *)listener->engine, NAME_ATTACH, sock, NULL, NULL);
     }
     if (handle != NULL) {
         accepted = PyTuple_Pack(2, handle, PyTuple_GET_ITEM(pair, 1));
         if (accepted == NULL) {
             PyObject *error = error_take();
-            if (handle_close((Handle *)handle) < 0) {
+            if (handle_close_at_once((Handle *)handle) < 0) {
                 PyErr_Clear();
             }
             error_put(error);
@@ -427,7 +430,7 @@ attempt_accept(Operation *op, PyObject **result)
         int fd;
         RETRY_ON_EINTR(fd, accept4(listener->fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (fd >= 0) {
-            return admit(listener, fd, make_address(listener->poller, &peer, length), result);
+            return admit(listener, fd, make_address(listener->engine, &peer, length), result);
         }
         int number = errno;
         if (would_block(number)) {
@@ -450,10 +453,10 @@ send_piece(Handle *handle, const char *data, size_t size, Py_ssize_t *sent)
 {
     int fd = handle->fd;
     if (fd < 0) { /* closed while the piece before this one was under way */
-        PyErr_SetNone(handle->poller->state->closed_error);
+        PyErr_SetNone(handle->engine->state->closed_error);
         return FAILURE;
     }
-    WITHOUT_GIL_IF(handle->poller->shared && size > MUCH, handle,
+    WITHOUT_GIL_IF(handle->engine->shared && size > MUCH, handle,
                    RETRY_ON_EINTR(*sent, send(fd, data, size, MSG_NOSIGNAL)));
     if (*sent >= 0) {
         return SUCCESS;
@@ -576,7 +579,7 @@ attempt_sendfile(Operation *op, PyObject **result)
         return BLOCKED;
     }
     if (number == EINVAL || number == ESPIPE || number == ENOSYS || number == EOPNOTSUPP) {
-        PyErr_Format(op->handle->poller->state->unsupported_error, "no sendfile from this file: %s", strerror(number));
+        PyErr_Format(op->handle->engine->state->unsupported_error, "no sendfile from this file: %s", strerror(number));
         return FAILURE;
     }
     return handle_failed(op->handle, WRITING, number);
@@ -674,8 +677,7 @@ wait_for(Handle *handle, short events, PyObject **result)
 static Outcome
 attempt_wait_readable(Operation *op, PyObject **result)
 {
-    PyObject *kept = op->handle->poller->kept;
-    PyObject *list = kept != NULL ? PyDict_GetItemWithError(kept, (PyObject *)op->handle) : NULL;
+    PyObject *list = handle_kept(op->handle);
     if (list != NULL && PyList_GET_SIZE(list) > 0) {
         return done_none(result);
     }

@@ -1,6 +1,9 @@
-/* What a handle is called for: check the arguments, make an operation. Nothing happens before its first step. */
+/* What a handle is called for: check the arguments, make an operation. Nothing happens before its first step.
 
-#include "native.h"
+   Knows how operations are made. Must not know how they are stepped, or what a handle is made of. */
+
+#include "calls.h"
+#include "steps.h"
 
 static int
 not_negative(Py_ssize_t n, PyObject *given)

@@ -1,12 +1,14 @@
-/* How connections end: Handle.told() of pollers/readiness.py in C.
+/* How connections end: Handle.told() of pollers/readiness/handle.py in C.
 
    The kernel tells once why a connection has ended, whoever asks first, and leaves EPIPE or an end of stream to the others.
-   So each who is told leaves a note with the handle, and who gets one of the latter looks at it. */
+   So each who is told leaves a note with the handle, and who gets one of the latter looks at it.
+   Knows the record of a handle. Must not know which call was told, or what its operation does about it. */
 
-#include "native.h"
+#include "endings.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* Whether the kernel says so of a whole connection. */
 static bool
@@ -53,10 +55,9 @@ handle_look_again(Handle *handle)
 {
     handle->look_again = 0;
     handle->ready[READING] = handle->ready[WRITING] = true;
-    poller_arm_again(handle->poller, handle);
+    handle_arm_again(handle);
 }
 
-/* Return what the kernel's `number` amounts to; 0 stands for the end of the stream. */
 int
 handle_told(Handle *handle, int number)
 {
@@ -82,7 +83,6 @@ handle_told(Handle *handle, int number)
     return number;
 }
 
-/* A call has failed with `number`: set the exception for what that amounts to. BLOCKED: it is not known yet. */
 Outcome
 handle_failed(Handle *handle, int way, int number)
 {
@@ -98,8 +98,6 @@ handle_failed(Handle *handle, int way, int number)
     return FAILURE;
 }
 
-/* A receive has returned nothing: SUCCESS, that is the end of the stream; FAILURE, with the exception for what has ended
-   it, as somebody else was told; BLOCKED, it is not known yet. */
 Outcome
 handle_ended(Handle *handle)
 {
@@ -131,7 +129,6 @@ number_of(PyObject *error)
     return value > 0 && value <= UINT8_MAX && overflow == 0 ? (int)value : 0;
 }
 
-/* As handle_failed(), of the exception that is set. */
 Outcome
 handle_failed_in_python(Handle *handle, int way)
 {
@@ -155,7 +152,6 @@ handle_failed_in_python(Handle *handle, int way)
     return FAILURE;
 }
 
-/* There is another connection, or one under way: what ended an earlier attempt is no matter of its. */
 void
 handle_begin_anew(Handle *handle)
 {

@@ -1,43 +1,13 @@
-/* The module: its types, what it takes from Python, and exceptions in hand. */
+/* The module: its types, what it takes from Python, and what it does after a fork.
 
-#include "native.h"
+   Knows every type of the module. The GIL is the lock of them all: nothing here is safe without it. Must not know how
+   any of them works. */
 
-/* Exceptions as objects: CPython's own way since 3.12. */
-
-PyObject *
-error_take(void)
-{
-#if PY_VERSION_HEX >= 0x030C0000
-    return PyErr_GetRaisedException();
-#else
-    PyObject *type, *error, *traceback;
-    PyErr_Fetch(&type, &error, &traceback);
-    if (type == NULL) {
-        return NULL;
-    }
-    PyErr_NormalizeException(&type, &error, &traceback);
-    if (traceback != NULL) {
-        PyException_SetTraceback(error, traceback);
-        Py_DECREF(traceback);
-    }
-    Py_DECREF(type);
-    return error;
-#endif
-}
-
-void
-error_put(PyObject *error)
-{
-#if PY_VERSION_HEX >= 0x030C0000
-    PyErr_SetRaisedException(error);
-#else
-    if (error == NULL) {
-        PyErr_Clear();
-        return;
-    }
-    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(error)), error, PyException_GetTraceback(error));
-#endif
-}
+#include "epoll.h"
+#include "faces.h"
+#include "sock.h"
+#include "state.h"
+#include "steps.h"
 
 static const char *const name_texts[NAMES] = {
     [NAME_CLOSED_MARK] = "_closed",
@@ -56,28 +26,6 @@ static const char *const name_texts[NAMES] = {
     [NAME_TYPE] = "type",
 };
 
-/* Call a method with the arguments before the first NULL. */
-PyObject *
-call(State *state, PyObject *object, Name name, PyObject *first, PyObject *second, PyObject *third)
-{
-    PyObject *args[] = {object, first, second, third};
-    size_t count = 1;
-    while (count < Py_ARRAY_LENGTH(args) && args[count] != NULL) {
-        count++;
-    }
-    return PyObject_VectorcallMethod(state->names[name], args, count, NULL);
-}
-
-int
-argument_count(const char *name, Py_ssize_t given, Py_ssize_t least, Py_ssize_t most)
-{
-    if (given >= least && given <= most) {
-        return 0;
-    }
-    PyErr_Format(PyExc_TypeError, "%s() takes from %zd to %zd positional arguments, not %zd", name, least, most, given);
-    return -1;
-}
-
 static PyObject *
 after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
@@ -89,18 +37,6 @@ static PyMethodDef methods[] = {
     {"_after_fork_in_child", after_fork_in_child, METH_NOARGS, PyDoc_STR("Refuse the pollers of the parent.")},
     {NULL, NULL, 0, NULL},
 };
-
-PyObject *
-taken_from(const char *module, const char *name)
-{
-    PyObject *found = NULL;
-    PyObject *imported = PyImport_ImportModule(module);
-    if (imported != NULL) {
-        found = PyObject_GetAttrString(imported, name);
-        Py_DECREF(imported);
-    }
-    return found;
-}
 
 static int
 register_fork_hook(PyObject *module)
@@ -166,11 +102,8 @@ execute(PyObject *module)
             return -1;
         }
     }
-    for (int name = 0; name < NAMES; name++) {
-        state->names[name] = PyUnicode_InternFromString(name_texts[name]);
-        if (state->names[name] == NULL) {
-            return -1;
-        }
+    if (names_make(state->names, name_texts, NAMES) < 0) {
+        return -1;
     }
     state->fileno_only = PyTuple_Pack(1, state->names[NAME_FILENO]);
     if (state->fileno_only == NULL || socks_learn(state) < 0) {
@@ -230,40 +163,12 @@ clear(PyObject *module)
     Py_CLEAR(state->base_close);
     Py_CLEAR(state->base_detach);
     Py_CLEAR(state->fileno_only);
-    for (int name = 0; name < NAMES; name++) {
-        Py_CLEAR(state->names[name]);
-    }
+    names_clear(state->names, NAMES);
     return 0;
 }
 
-static void
-release(void *module)
-{
-    clear(module);
-}
-
-static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, execute},
-#ifdef Py_mod_multiple_interpreters
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED}, /* under one GIL */
-#endif
-#ifdef Py_mod_gil
-    {Py_mod_gil, Py_MOD_GIL_USED}, /* the GIL is our lock: nothing here is safe without it */
-#endif
-    {0, NULL},
-};
-
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "pollers._native",
-    .m_doc = PyDoc_STR("The epoll poller in C: the contract of pollers/operation.py, faster."),
-    .m_size = sizeof(State),
-    .m_methods = methods,
-    .m_slots = slots,
-    .m_traverse = traverse,
-    .m_clear = clear,
-    .m_free = release,
-};
+MODULE_WITH_STATE("pollers._native", "The epoll poller in C: the contract of pollers/operation.py, faster.",
+                  sizeof(State), methods);
 
 PyMODINIT_FUNC
 PyInit__native(void)

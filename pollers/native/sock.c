@@ -2,12 +2,14 @@
 
    socket.socket is a class in Python on top of one in C. A signal handler may raise in the middle of any call of Python's,
    and a socket object that dies closes its descriptor, which then may be a stranger's. So descriptors are put into socket
-   objects, taken out and closed by calls of C alone; where a finalizer may run in them, what it has changed is looked at. */
+   objects, taken out and closed by calls of C alone; where a finalizer may run in them, what it has changed is looked at.
+   Knows the record of a handle. Must not know operations. */
 
-#include "native.h"
+#include "sock.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,7 +44,6 @@ mark(State *state, PyObject *sock, bool closed)
     return status;
 }
 
-/* Take the descriptor out of a socket object, which would otherwise close it. */
 void
 sock_drop(State *state, PyObject *sock)
 {
@@ -56,7 +57,6 @@ sock_drop(State *state, PyObject *sock)
     error_put(error);
 }
 
-/* Make a socket object for an open descriptor, which is the object's from then on. */
 PyObject *
 sock_of(State *state, int fd)
 {
@@ -85,11 +85,10 @@ make_non_blocking(State *state, PyObject *sock)
     return done != NULL ? 0 : -1;
 }
 
-/* Return the handle's socket object. */
 PyObject *
 handle_sock(Handle *handle)
 {
-    State *state = handle->poller->state;
+    State *state = handle->engine->state;
     while (handle->sock == NULL) {
         int fd = handle->fd;
         if (fd < 0) {
@@ -115,11 +114,10 @@ handle_sock(Handle *handle)
     return Py_NewRef(handle->sock);
 }
 
-/* Return a socket object for another descriptor of the same socket. */
 PyObject *
 sock_of_duplicate(Handle *handle)
 {
-    State *state = handle->poller->state;
+    State *state = handle->engine->state;
     int fd = fcntl(handle->fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0) {
         return PyErr_SetFromErrno(PyExc_OSError);
@@ -136,8 +134,6 @@ sock_of_duplicate(Handle *handle)
     return sock;
 }
 
-/* A connection that begins to wait gives up the socket object that was made to set it up, so that an idle one has not
-   to pay for a setsockopt() at its start. Only the first, and only when nobody else holds it. */
 void
 sock_give_up(Handle *handle)
 {
@@ -145,7 +141,7 @@ sock_give_up(Handle *handle)
         PyObject *sock = handle->sock;
         handle->sock = NULL;
         handle->first_sock = 0;
-        sock_drop(handle->poller->state, sock);
+        sock_drop(handle->engine->state, sock);
     }
 }
 
@@ -160,8 +156,6 @@ has_files(State *state, PyObject *sock)
     return files > 0;
 }
 
-/* What tells the socket behind a descriptor from all others: most of a number that no other of this machine has had, or
-   where there is none the inode's. -1 and errno: there is no socket. */
 int
 sock_identity(int fd, uint32_t *identity)
 {
@@ -184,7 +178,6 @@ sock_identity(int fd, uint32_t *identity)
     return 0;
 }
 
-/* Whether the descriptor `fd`, which is or was the handle's, still leads to its socket: nobody else has closed it. */
 bool
 sock_is_ours(Handle *handle, int fd)
 {
@@ -214,7 +207,6 @@ descriptor_close(int fd)
     Py_END_ALLOW_THREADS
 }
 
-/* Close a socket that was just accepted and that nobody gets. Leaves the exception that is set. */
 void
 descriptor_drop(int fd)
 {
@@ -222,7 +214,6 @@ descriptor_drop(int fd)
     descriptor_close(fd);
 }
 
-/* Close a socket object of our own making, whose descriptor nobody else knows. */
 void
 sock_discard(State *state, PyObject *sock)
 {
@@ -248,11 +239,10 @@ close_object(State *state, PyObject *sock)
     return has_files(state, sock) ? Py_NewRef(Py_None) : PyObject_CallOneArg(state->base_close, sock);
 }
 
-/* Close the handle's socket, whose descriptor was `fd`; the descriptor only while it is of that socket. Does not wait. */
 int
 sock_close(Handle *handle, int fd)
 {
-    State *state = handle->poller->state;
+    State *state = handle->engine->state;
     bool ours = sock_is_ours(handle, fd);
     PyObject *sock = handle->sock;
     if (ours && !(handle->armed & DETACHED)) {

@@ -1,21 +1,18 @@
 /* shortcut() of shortcut.py in C: a method of Socket that does nothing but call its handle's, without a Python frame.
 
    Knows where a Socket has its handle, and what says that there is more to do; then, and for whatever is not the rule, it
-   calls the function that it stands for. */
+   calls the function that it stands for. Slots are read without locks, under the GIL. Must not know threads, or what the
+   handle's method does. */
 
+#include "../../pollers/standin.h"
 #include "../threads/members.h"
-
-#include <stdbool.h>
-#include <stddef.h>
 
 enum { HANDLE, SETUP, SLOTS };
 
 static const char *const slot_texts[SLOTS] = {"_handle", "_setup"};
 
 typedef struct {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    PyObject *function;
+    StandIn standin;
     PyTypeObject *owner; /* the class that it is a method of; NULL until that is made */
     PyObject *name;      /* its own there, and that of the handle's method; NULL like it */
     Method of_handle;
@@ -39,7 +36,7 @@ call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywords)
             return op;
         }
     }
-    return PyObject_Vectorcall(shortcut->function, args, nargsf, keywords);
+    return PyObject_Vectorcall(shortcut->standin.function, args, nargsf, keywords);
 }
 
 /* __set_name__(): the class is there, and with it the slots. */
@@ -70,46 +67,20 @@ set_name(PyObject *self, PyObject *const *args, Py_ssize_t count)
 static PyObject *
 shortcut_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-    PyObject *function;
-    if (!PyArg_ParseTuple(args, "O:Shortcut", &function)) {
-        return NULL;
-    }
-    if (keywords != NULL && PyDict_GET_SIZE(keywords) > 0) {
-        PyErr_SetString(PyExc_TypeError, "Shortcut() takes no keyword arguments");
-        return NULL;
-    }
-    Shortcut *shortcut = (Shortcut *)type->tp_alloc(type, 0);
-    if (shortcut != NULL) {
-        shortcut->vectorcall = call;
-        shortcut->function = Py_NewRef(function);
-    }
-    return (PyObject *)shortcut;
+    return standin_new(type, args, keywords, "Shortcut", call);
 }
 
-static PyObject *
-shortcut_get(PyObject *self, PyObject *object, PyObject *Py_UNUSED(type))
-{
-    return object == NULL || object == Py_None ? Py_NewRef(self) : PyMethod_New(self, object);
-}
-
-/* Its name, its text and all else that is asked of a function are the function's. */
 static PyObject *
 shortcut_getattro(PyObject *self, PyObject *name)
 {
-    PyObject *function = ((Shortcut *)self)->function;
-    if (PyUnicode_CompareWithASCIIString(name, "__wrapped__") == 0) {
-        return Py_NewRef(function);
-    }
-    if (PyUnicode_CompareWithASCIIString(name, "__class__") == 0) {
-        return Py_NewRef(Py_TYPE(self));
-    }
-    return PyObject_GetAttr(function, name);
+    static const char *const own[] = {"__class__", NULL};
+    return standin_attribute(self, name, own);
 }
 
 static PyObject *
 shortcut_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<shortcut of %R>", ((Shortcut *)self)->function);
+    return PyUnicode_FromFormat("<shortcut of %R>", ((StandIn *)self)->function);
 }
 
 static int
@@ -117,7 +88,7 @@ shortcut_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Shortcut *shortcut = (Shortcut *)self;
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(shortcut->function);
+    Py_VISIT(shortcut->standin.function);
     Py_VISIT(shortcut->owner);
     Py_VISIT(shortcut->of_handle.type);
     Py_VISIT(shortcut->of_handle.method);
@@ -138,12 +109,9 @@ shortcut_clear(PyObject *self)
 static void
 shortcut_dealloc(PyObject *self)
 {
-    PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     shortcut_clear(self);
-    Py_DECREF(((Shortcut *)self)->function);
-    type->tp_free(self);
-    Py_DECREF(type);
+    standin_free(self);
 }
 
 static PyMethodDef shortcut_methods[] = {
@@ -151,30 +119,22 @@ static PyMethodDef shortcut_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyMemberDef shortcut_members[] = {
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Shortcut, vectorcall), READONLY, NULL},
-    {NULL, 0, 0, 0, NULL},
-};
-
 static PyType_Slot shortcut_slots[] = {
     {Py_tp_new, shortcut_new},
-    {Py_tp_call, PyVectorcall_Call},
-    {Py_tp_descr_get, shortcut_get},
+    STANDIN_SLOTS,
     {Py_tp_getattro, shortcut_getattro},
     {Py_tp_repr, shortcut_repr},
     {Py_tp_traverse, shortcut_traverse},
     {Py_tp_clear, shortcut_clear},
     {Py_tp_dealloc, shortcut_dealloc},
     {Py_tp_methods, shortcut_methods},
-    {Py_tp_members, shortcut_members},
     {0, NULL},
 };
 
 static PyType_Spec shortcut_spec = {
     .name = "socket2._shortcut.Shortcut",
     .basicsize = sizeof(Shortcut),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR |
-             Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = STANDIN_FLAGS,
     .slots = shortcut_slots,
 };
 
@@ -187,16 +147,7 @@ execute(PyObject *module)
     return status;
 }
 
-static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, execute},
-#ifdef Py_mod_multiple_interpreters
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED}, /* under one GIL */
-#endif
-#ifdef Py_mod_gil
-    {Py_mod_gil, Py_MOD_GIL_USED}, /* a socket's slots are read without locks */
-#endif
-    {0, NULL},
-};
+static PyModuleDef_Slot slots[] = {MODULE_SLOTS(execute)};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,

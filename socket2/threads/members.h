@@ -1,11 +1,11 @@
-/* What the parts in C know of Python's classes: where their objects have a slot, and methods that were looked up. */
+/* What the parts in C know of Python's classes: where their objects have a slot, and methods that were looked up.
+
+   Knows CPython by cpython.h. Must not know a class by name. */
 
 #ifndef SOCKET2_MEMBERS_H
 #define SOCKET2_MEMBERS_H
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <structmember.h>
+#include "../../pollers/cpython.h"
 
 /* Where objects of this class, or one that it inherits from, have the slot; -1 and an exception: nowhere. */
 static inline Py_ssize_t

@@ -2,11 +2,10 @@
 
    Here is the rule alone: run a thread up to its next wait, and park it there. Whatever else may come of a step, its end,
    an interruption, something that is no wait, is for the methods of the Stepper. Knows where a Thread has its slots, and
-   of a wait its park(). Everything runs with the GIL held; what members share is changed under the lock, as in Python. */
+   of a wait its park(); must not know sockets. Everything runs with the GIL held, so slots need no locks; what members
+   share is changed under the lock, as in Python. */
 
 #include "members.h"
-
-#include <stdbool.h>
 
 /* Slots: the last one is a Stepper's, the others a Thread's. */
 enum { SCHEDULER, CORO, CONTEXT, ERRORS, WAITING_ON, CURRENT, SLOTS };
@@ -53,42 +52,9 @@ is_none(const State *state, PyObject *object, int which)
 static int
 tell(const State *state, PyObject *object, int name, PyObject *first, PyObject *second, PyObject *third)
 {
-    PyObject *args[] = {object, first, second, third};
-    size_t count = 1;
-    while (count < Py_ARRAY_LENGTH(args) && args[count] != NULL) {
-        count++;
-    }
-    PyObject *result = PyObject_VectorcallMethod(state->names[name], args, count, NULL);
+    PyObject *result = call_by_name(object, state->names[name], first, second, third);
     Py_XDECREF(result);
     return result != NULL ? 0 : -1;
-}
-
-static PyObject *
-error_take(void)
-{
-#if PY_VERSION_HEX >= 0x030C0000
-    return PyErr_GetRaisedException();
-#else
-    PyObject *type, *error, *traceback;
-    PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
-    if (traceback != NULL) {
-        PyException_SetTraceback(error, traceback);
-        Py_DECREF(traceback);
-    }
-    Py_DECREF(type);
-    return error;
-#endif
-}
-
-static void
-error_put(PyObject *error)
-{
-#if PY_VERSION_HEX >= 0x030C0000
-    PyErr_SetRaisedException(error);
-#else
-    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(error)), error, PyException_GetTraceback(error));
-#endif
 }
 
 /* Release the lock, whatever exception is on its way; return `status`, or -1 when that is a new one. */
@@ -296,18 +262,6 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyObject *
-taken_from(const char *module, const char *name)
-{
-    PyObject *found = NULL;
-    PyObject *imported = PyImport_ImportModule(module);
-    if (imported != NULL) {
-        found = PyObject_GetAttrString(imported, name);
-        Py_DECREF(imported);
-    }
-    return found;
-}
-
 static PyTypeObject *
 type_from(const char *module, const char *name)
 {
@@ -329,11 +283,8 @@ execute(PyObject *module)
     if (state->thread_type == NULL || state->stepper_type == NULL || state->lock == NULL) {
         return -1;
     }
-    for (int name = 0; name < NAMES; name++) {
-        state->names[name] = PyUnicode_InternFromString(name_texts[name]);
-        if (state->names[name] == NULL) {
-            return -1;
-        }
+    if (names_make(state->names, name_texts, NAMES) < 0) {
+        return -1;
     }
     for (int which = 0; which < SLOTS; which++) {
         PyTypeObject *type = which == CURRENT ? state->stepper_type : state->thread_type;
@@ -366,40 +317,12 @@ clear(PyObject *module)
     Py_CLEAR(state->park.type);
     Py_CLEAR(state->park.method);
     Py_CLEAR(state->lock);
-    for (int name = 0; name < NAMES; name++) {
-        Py_CLEAR(state->names[name]);
-    }
+    names_clear(state->names, NAMES);
     return 0;
 }
 
-static void
-release(void *module)
-{
-    clear(module);
-}
-
-static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, execute},
-#ifdef Py_mod_multiple_interpreters
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED}, /* under one GIL */
-#endif
-#ifdef Py_mod_gil
-    {Py_mod_gil, Py_MOD_GIL_USED}, /* the slots of threads are read and written without locks */
-#endif
-    {0, NULL},
-};
-
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "socket2._stepping",
-    .m_doc = PyDoc_STR("The steps of threads in C: those of socket2/threads/stepping.py, faster."),
-    .m_size = sizeof(State),
-    .m_methods = methods,
-    .m_slots = slots,
-    .m_traverse = traverse,
-    .m_clear = clear,
-    .m_free = release,
-};
+MODULE_WITH_STATE("socket2._stepping", "The steps of threads in C: those of socket2/threads/stepping.py, faster.",
+                  sizeof(State), methods);
 
 PyMODINIT_FUNC
 PyInit__stepping(void)

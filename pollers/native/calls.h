@@ -1,0 +1,24 @@
+/* The methods of a handle that make operations. */
+
+#ifndef POLLERS_NATIVE_CALLS_H
+#define POLLERS_NATIVE_CALLS_H
+
+#include "../cpython.h"
+
+#define FOR_EACH_CALL(do)                                                                                             \
+    do(recv, "Receive 1 to n bytes; b'' at the end of the stream.")                                                   \
+    do(recv_into, "Receive into a buffer; return how many bytes.")                                                    \
+    do(recvfrom, "Receive a datagram and its sender.")                                                                \
+    do(recvfrom_into, "Receive a datagram into a buffer; return its length there and its sender.")                    \
+    do(accept, "Take a connection: its handle and the peer's address.")                                               \
+    do(wait_readable, "Wait until a receive or an accept would not block.")                                           \
+    do(send, "Send some of the data; return how many bytes the kernel took.")                                         \
+    do(sendall, "Send all of the data.")                                                                              \
+    do(sendto, "Send one datagram to a numeric address.")                                                             \
+    do(sendfile, "Send up to count bytes of a file from an offset on.")                                               \
+    do(connect, "Connect to a numeric address.")                                                                      \
+    do(wait_writable, "Wait until a send would not block.")
+#define DECLARE_CALL(name, text) PyObject *name##_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+FOR_EACH_CALL(DECLARE_CALL)
+
+#endif

@@ -1,0 +1,14 @@
+/* What is to be said of an engine where nothing but an engine is known.
+
+   Knows the engine's record. Must not know handles or pollers. */
+
+#include "engine.h"
+
+void
+engine_forked_error(Engine *engine)
+{
+    PyErr_Format(PyExc_RuntimeError,
+                 "this epoll poller was made in process %ld; after a fork, use it there, "
+                 "or make a new poller and new sockets here",
+                 (long)engine->pid);
+}

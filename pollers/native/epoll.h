@@ -1,0 +1,10 @@
+/* The poller as an object of Python's. */
+
+#ifndef POLLERS_NATIVE_EPOLL_H
+#define POLLERS_NATIVE_EPOLL_H
+
+#include "poller.h"
+
+extern PyType_Spec poller_spec;
+
+#endif
