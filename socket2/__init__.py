@@ -23,6 +23,7 @@ from .sockets.tcp import TCP, tcp
 from .sockets.udp import RAW, UDP, raw, udp, unix
 from .streams.buffer import IncompleteRead, LimitExceeded
 from .streams.stream import Stream, stream
+from .streams.transport import ByteStream
 from .threads import thread as thread  # its crashhook may be replaced
 from .threads.jobs import runafter, runat, runevery
 from .threads.loop import epoll_fd, iocp, kqueue_fd, newthread, now, poll, run, serve_threads, start, stop
@@ -41,6 +42,7 @@ __all__ = [
     "Address",
     "AddressList",
     "Busy",
+    "ByteStream",
     "Cancelled",
     "Closed",
     "Event",

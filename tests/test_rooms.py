@@ -30,7 +30,7 @@ ROOMS = {
         " joining loop sleeping jobs sync threadset osthreads"
     ),
     "socket2.sockets": "names address socket tcp udp eyeballs endpoint descriptors",
-    "socket2.streams": "buffer claim stream",
+    "socket2.streams": "buffer claim transport stream",
     "socket2.debug": "stacks history snapshot listing watchdog inquiry tracing __init__",
     "socket2.servers": "signals listeners accepting connection server program inheritance supervisor workers",
     "socket2.net": (

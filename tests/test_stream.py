@@ -40,8 +40,54 @@ Pair = tuple[Stream, socket.socket]
 FAMILIES = ["inet", "unix"] if hasattr(socket, "AF_UNIX") else ["inet"]
 
 
+class Faced:
+    """A byte stream that has nothing but what one has, over a socket."""
+
+    def __init__(self, sock: TCP) -> None:
+        self.__sock = sock
+
+    @property
+    def closed(self) -> bool:
+        return self.__sock.closed
+
+    def fileno(self) -> int:
+        return self.__sock.fileno()
+
+    async def recv(self, n: int) -> bytes:
+        return await self.__sock.recv(n)
+
+    def recv_into(self, buffer: Any, n: int | None = None) -> Any:
+        return self.__sock.recv_into(buffer, n)
+
+    def sendall(self, data: Any) -> Any:
+        yield from self.__sock.sendall(data)
+
+    def shutdown(self, how: int) -> None:
+        self.__sock.shutdown(how)
+
+    def close(self) -> None:
+        self.__sock.close()
+
+    def settimeout(self, seconds: float | None, direction: Any = None) -> None:
+        self.__sock.settimeout(seconds, direction)
+
+    def gettimeout(self, direction: Any = "read") -> float | None:
+        return self.__sock.gettimeout(direction)
+
+    def __repr__(self) -> str:
+        return f"<the face of {self.__sock!r}>"
+
+
+OVER: dict[str, Callable[[TCP], Stream]] = {
+    "inet": stream,
+    "unix": stream,
+    "its face alone": lambda sock: stream(Faced(sock)),
+    "another stream": lambda sock: stream(stream(sock)),
+}
+
+
 @contextmanager
-def connected(family: str = "inet") -> Iterator[Pair]:
+def connected(family: str = "inet", over: Callable[[TCP], Stream] = stream) -> Iterator[Pair]:
     """A stream, and the standard library's blocking socket at its other end."""
     if family == "unix":
         ours, peer = socket.socketpair()
@@ -52,13 +98,13 @@ def connected(family: str = "inet") -> Iterator[Pair]:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     peer.settimeout(LIMIT_S)
     number = ours.detach()
-    with stream(unix(fileno=number) if family == "unix" else tcp(fileno=number)) as made, peer:
+    with over(unix(fileno=number) if family == "unix" else tcp(fileno=number)) as made, peer:
         yield made, peer
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=[*FAMILIES, *list(OVER)[2:]])
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    with connected(request.param) as both:
+    with connected("unix" if request.param == "unix" else "inet", OVER[request.param]) as both:
         yield both
 
 
@@ -166,6 +212,56 @@ def test_recvall_gives_all_to_the_end(pair: Pair) -> None:
             assert await ours.recvline() == b"first"
             assert await ours.recvall() == data
         assert await ours.recvall() == b""
+
+    run(main)
+
+
+def test_recv_into_fills_a_buffer(pair: Pair) -> None:
+    ours, peer = pair
+
+    async def main() -> None:
+        buffer = bytearray(b"..........")
+        ends(peer, b"0123456789abcdef\n")
+        assert await ours.peek(17) == b"0123456789abcdef\n"
+        assert await ours.recv_into(buffer, 4) == 4
+        assert buffer == b"0123......"
+        with memoryview(buffer) as view, view[5:] as rest:
+            assert await ours.recv_into(rest) == 5
+        assert buffer == b"0123.45678"
+        assert await ours.recv_into(bytearray()) == 0
+        for wrong, error in ((b"read only", TypeError), ("text", TypeError)):
+            with pytest.raises(error):
+                await ours.recv_into(wrong)  # type: ignore[arg-type]
+        for number in (11, -1):
+            with pytest.raises(ValueError, match="10 bytes" if number > 0 else "negative"):
+                await ours.recv_into(buffer, number)
+        assert await ours.recvline() == b"9abcdef"
+        assert await ours.recv_into(buffer) == 0
+
+    run(main)
+
+
+def test_recv_into_that_is_given_up_takes_nothing(pair: Pair) -> None:
+    ours, peer = pair
+
+    async def main() -> None:
+        buffer = bytearray(4)
+        ours.settimeout(0.01)
+        assert ours.gettimeout() == ours.gettimeout("write") == ours.sock.gettimeout() == 0.01
+        with pytest.raises(TimeoutError):
+            await ours.recv_into(buffer)
+        ours.settimeout(None)
+        buffer.append(0)  # nobody holds it
+        receiving = newthread(ours.recv_into(buffer))
+        with pytest.raises(BufferError):
+            buffer.append(0)
+        receiving.cancel()
+        with pytest.raises(Cancelled):
+            await receiving.join()
+        del receiving
+        peer.sendall(b"12345")
+        assert await ours.recv_into(buffer) == 5
+        assert buffer == b"12345"
 
     run(main)
 
@@ -689,7 +785,7 @@ def test_a_second_reader_is_refused_between_two_steps_of_the_first(pair: Pair) -
     async def main() -> None:
         first = newthread(ours.recvn(2), name="the first")
         peer.sendall(b"1")
-        while ours.sock._handle is None or not ours.buffered:
+        while not ours.buffered:
             await refused(ours.recv(1), "the first")
             await sleep(0)
         await refused(ours.recv(1), "the first")

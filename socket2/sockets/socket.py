@@ -227,7 +227,9 @@ class Socket(pollers.Unique):
 
     def gettimeout(self, direction: Side = "read") -> float | None:
         """Return the timeout of a direction in seconds, None when there is none."""
-        setup = self._set_up()
+        setup = self._setup
+        if setup is None:
+            return None
         patience = setup.reading if direction == "read" else setup.writing
         return None if patience is None else patience.seconds
 

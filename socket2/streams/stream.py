@@ -1,4 +1,4 @@
-"""A buffered reader and writer over a stream socket: exact counts, separators, lines, everything to the end.
+"""A buffered reader and writer over a byte stream: exact counts, separators, lines, everything to the end.
 
 What has come and was not asked for yet is in the buffer, and whatever ends a receive early leaves it there: a cancel, a
 timeout, a limit, the end of the stream. So a receive can always be tried again, or another one in its place. Knows
@@ -12,26 +12,28 @@ import socket
 import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 import pollers
 from pollers import Busy, Closed, Operation, operation
 
 from ..sockets.socket import check_octets
-from ..sockets.tcp import TCP
 from ..threads.coroutines import awaiting
-from ..threads.sleeping import timeout
+from ..threads.sleeping import Patience, timeout
 from ..threads.thread import currentthread, over_at_once
 from ..threads.timers import duration
 from ..threads.wait import Pass
 from .buffer import BLOCK, Buffer, joined
 from .claim import Claim
+from .transport import ByteStream, check_byte_stream
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from _typeshed import ReadableBuffer
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
+T = TypeVar("T")
+Side: TypeAlias = Literal["read", "write"]
 PieceT = TypeVar("PieceT", bound=bytes | None)
 
 LINE_MAX = 1 << 16
@@ -46,7 +48,7 @@ _COUNTED = 8
 
 
 class Stream(pollers.Unique):
-    """A stream socket and a buffer for what comes. Made by stream().
+    """A byte stream and a buffer for what comes. Made by stream(); is a byte stream itself, to make another of.
 
     One thread may receive while another sends; a second one in the same direction gets Busy, which names the first,
     also between two steps of its operation. The end of the stream is b"" to recv() and None to recvline(), which ask
@@ -56,11 +58,11 @@ class Stream(pollers.Unique):
 
     __slots__ = ("__weakref__", "_buffer", "_reading", "_writing", "sock")
 
-    def __init__(self, sock: TCP) -> None:
-        if not isinstance(sock, TCP):
-            raise TypeError(f"a stream is made of a TCP or UNIX stream socket, not of {sock!r}")
-        self.sock = sock
-        """The socket: for its options, timeouts, addresses. Do not receive from it."""
+    def __init__(self, sock: ByteStream) -> None:
+        check_byte_stream(sock)
+        # Not declared as the least that it may be: who has made it of a TCP socket asks that for its options.
+        self.sock: Any = sock
+        """What it was made of: for the options and addresses that a socket has. Do not receive from it."""
         self._buffer = Buffer()  # belongs to whoever has claimed reading
         self._reading = Claim("receiving from")
         self._writing = Claim("sending to")
@@ -69,6 +71,33 @@ class Stream(pollers.Unique):
     def buffered(self) -> int:
         """How many bytes are here already: recv() of no more than these does not wait."""
         return len(self._buffer)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or what it is made of."""
+        return bool(self.sock.closed)
+
+    def fileno(self) -> int:
+        """The descriptor of the socket beneath, -1 when there is none, or none any more."""
+        fd: int = self.sock.fileno()
+        return fd
+
+    def settimeout(self, seconds: float | None, direction: Side | None = None) -> None:
+        """Let every operation take `seconds` at the most, as a whole, then raise TimeoutError; None: as it takes.
+
+        `direction`: "read", "write", None both. It is the timeout of what the stream is made of.
+        """
+        self.sock.settimeout(seconds, direction)
+
+    def gettimeout(self, direction: Side = "read") -> float | None:
+        """Return the timeout of a direction in seconds, None when there is none."""
+        seconds: float | None = self.sock.gettimeout(direction)
+        return seconds
+
+    def _limited(self, direction: Side, op: Operation[T]) -> Operation[T]:
+        """What takes several receives or sends has the time of one."""
+        seconds = self.sock.gettimeout(direction)
+        return op if seconds is None else Patience(seconds).limit(op)
 
     # Receiving.
 
@@ -79,6 +108,27 @@ class Stream(pollers.Unique):
         """
         n = _count(operator.index(n))
         return self._receive(Buffer.some, max(n, BLOCK), n)
+
+    def recv_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[int]:
+        """Receive into `buffer`, up to `n` bytes or all it holds; return how many, 0 at the end of the stream.
+
+        Cancelled or out of time: nothing was taken, the buffer is as it was. Raises as recv() does; TypeError for a
+        buffer that cannot be written to, ValueError for one that is smaller than `n`.
+        """
+        with memoryview(buffer) as view:
+            if view.readonly:
+                raise TypeError("a writable buffer is needed")
+            size = view.nbytes if not n else _count(n)
+            if size > view.nbytes:
+                raise ValueError(f"the buffer has {view.nbytes} bytes, not {n}")
+        return self._receive_into(buffer, size)
+
+    @operation
+    def _receive_into(self, buffer: WriteableBuffer, size: int) -> Generator[Any, None, int]:
+        with memoryview(buffer) as view, view.cast("B") as octets:
+            data: bytes = yield from self._receive(Buffer.some, max(size, BLOCK), size)
+            octets[: len(data)] = data
+        return len(data)
 
     def recvn(self, n: int) -> Operation[bytes]:
         """Receive exactly `n` bytes.
@@ -145,7 +195,7 @@ class Stream(pollers.Unique):
             found = find(self._buffer, False, *args)
             if found is None:
                 claim.counted += 1  # not this one, which waits or is counted by the poller
-                found = yield from self.sock.limit_read(self._fill(find, size, args))
+                found = yield from self._limited("read", self._fill(find, size, args))
             return found
         except Exception as error:
             self._mark(error)
@@ -200,7 +250,9 @@ class Stream(pollers.Unique):
         taken by then: `data[error.bytes_sent:]` is what is left. Raises Busy, Closed, BrokenPipeError,
         ConnectionResetError, TimeoutError.
         """
-        return self._send(self.sock.sendall(data))
+        if type(data) is not bytes:
+            check_octets(data)
+        return self._send(data)
 
     def sendv(self, pieces: Iterable[ReadableBuffer]) -> Operation[None]:
         """Send all of many pieces, in order, as if they were one. writev(2).
@@ -213,7 +265,7 @@ class Stream(pollers.Unique):
             raise TypeError("pieces of bytes are needed, not text")
         for piece in pieces if isinstance(pieces, (list, tuple)) else ():
             check_octets(piece)
-        return self._send(self.sock.limit_write(self._send_blocks(joined(iter(pieces)))))
+        return self._send(None, iter(pieces))
 
     @operation
     def _send_blocks(self, blocks: Generator[bytearray | memoryview, None, None]) -> Generator[Any, None, None]:
@@ -231,14 +283,16 @@ class Stream(pollers.Unique):
             blocks.close()  # the error has this frame, and a piece may be what its owner now wants to shorten
 
     @operation
-    def _send(self, sending: Operation[None]) -> Generator[Any, None, None]:
+    def _send(self, data: ReadableBuffer | None, pieces: Iterable[ReadableBuffer] = ()) -> Generator[Any, None, None]:
         claim = self._writing
         if not claim.lock.acquire(False):
-            sending.close()
             raise claim.refusal()
         try:
             claim.thread = currentthread()
-            yield from awaiting(sending)
+            if data is not None:  # not before: who is refused, or never begins, leaves nothing that was begun beneath
+                yield from awaiting(self.sock.sendall(data))
+            else:
+                yield from self._limited("write", self._send_blocks(joined(pieces)))
         except Exception as error:
             self._mark(error)
             raise
@@ -334,9 +388,9 @@ def _count(n: int | None) -> int:
     return n
 
 
-def stream(sock: TCP) -> Stream:
-    """Make a stream of a connected TCP or UNIX stream socket: `lines = stream(sock)`. The socket is the stream's then.
+def stream(sock: ByteStream) -> Stream:
+    """Make a stream of a connected TCP or UNIX stream socket, or of another byte stream: `lines = stream(sock)`.
 
-    Closing one closes both. TypeError for anything else.
+    The socket is the stream's then: closing one closes both. TypeError for what is no ByteStream.
     """
     return Stream(sock)
