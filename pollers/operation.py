@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
@@ -283,6 +283,12 @@ class Poller(Protocol):
 
     def adopt(self, fileno: int, /) -> Sock:
         """Take over an open descriptor, with the family and type that it has. OSError when it is no socket."""
+
+    def ready(self, reading: Collection[int], writing: Collection[int], /) -> tuple[set[int], set[int]]:
+        """Tell which descriptors of `reading` a receive or accept would not wait on, and of `writing` a send.
+
+        It does not wait itself. What is no open descriptor is in neither.
+        """
 
     def attach(self, sock: Sock, /) -> Handle:
         """Take over `sock` for good: make it non-blocking and return its handle. Once per socket: else ValueError.

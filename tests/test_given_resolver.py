@@ -20,6 +20,7 @@ from socket2 import (
     net,
     newthread,
     run,
+    serve_threads,
     sleep,
     start,
     suspend,
@@ -265,6 +266,20 @@ def test_it_is_asked_until_run_or_start_has_ended() -> None:
     with pytest.raises(KeyError):
         run(fail, resolver=table)
     run(nobody)
+
+
+def test_all_os_threads_that_serve_together_ask_it() -> None:
+    table = Plain("192.0.2.1")
+    ips: list[str] = []
+
+    def look() -> Steps:
+        yield from sleep(0)
+        ips.append((yield from addr(NAME, 80))[0].host)
+
+    for _ in range(20):
+        newthread(look)
+    assert serve_threads(3, resolver=table)
+    assert ips == ["192.0.2.1"] * 20
 
 
 def test_a_name_is_not_bound_past_it() -> None:

@@ -250,6 +250,7 @@ class Checked(Unique):
         self.socket = inner.socket
         self.socketpair = inner.socketpair
         self.adopt = inner.adopt
+        self.ready = inner.ready
         # As sets, but in order: what is reported of them comes in the order it was done.
         self.offered: dict[CheckedDirection, None] = {}
         self.unjoined: dict[CheckedDirection, None] = {}

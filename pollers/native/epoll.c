@@ -437,6 +437,7 @@ static PyGetSetDef poller_attributes[] = {
     {"socket", get_own, NULL, PyDoc_STR("socket.socket."), (void *)offsetof(State, socket_class)},
     {"socketpair", get_own, NULL, PyDoc_STR("socket.socketpair."), (void *)offsetof(State, socketpair)},
     {"adopt", get_own, NULL, PyDoc_STR("pollers.adopt."), (void *)offsetof(State, adopt)},
+    {"ready", get_own, NULL, PyDoc_STR("pollers.ready."), (void *)offsetof(State, ready)},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -95,6 +95,7 @@ execute(PyObject *module)
         {&state->monotonic, "time", "monotonic"},
         {&state->socketpair, "socket", "socketpair"},
         {&state->adopt, "pollers.unbound", "adopt"},
+        {&state->ready, "pollers.readiness.probe", "ready"},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(wanted); i++) {
         *wanted[i].object = taken_from(wanted[i].module, wanted[i].name);
@@ -128,6 +129,7 @@ traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->monotonic);
     Py_VISIT(state->socketpair);
     Py_VISIT(state->adopt);
+    Py_VISIT(state->ready);
     Py_VISIT(state->socket_class);
     Py_VISIT(state->socket_base);
     Py_VISIT(state->base_accept);
@@ -157,6 +159,7 @@ clear(PyObject *module)
     Py_CLEAR(state->monotonic);
     Py_CLEAR(state->socketpair);
     Py_CLEAR(state->adopt);
+    Py_CLEAR(state->ready);
     Py_CLEAR(state->socket_class);
     Py_CLEAR(state->socket_base);
     Py_CLEAR(state->base_accept);

@@ -36,7 +36,7 @@ typedef struct {
     PyObject *exhausted_error;
     PyObject *unsupported_error;
     PyObject *stats_class;
-    PyObject *monotonic, *socketpair, *adopt; /* functions that a poller has as its own */
+    PyObject *monotonic, *socketpair, *adopt, *ready; /* functions that a poller has as its own */
     PyTypeObject *socket_class; /* socket.socket, in Python */
     PyTypeObject *socket_base;  /* _socket.socket, in C */
     PyObject *base_accept, *base_close, *base_detach; /* methods of that */

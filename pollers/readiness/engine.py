@@ -22,6 +22,7 @@ from ..unique import Unique
 from .attempts import DRAINS
 from .handle import Direction, Handle
 from .interface import READABLE, WRITABLE
+from .probe import ready
 
 # No back end is asked to wait longer than this at a time: some refuse, and poll() may return early.
 WAIT_MAX_S = 86400.0
@@ -39,6 +40,7 @@ class Engine(Unique):
     socket = staticmethod(Sock)
     socketpair = staticmethod(socketpair)
     adopt = staticmethod(unbound.adopt)
+    ready = staticmethod(ready)
 
     def __init__(self) -> None:
         self.streak = 0

@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from typing import Any, overload
 
-import pollers
 from pollers import Cancelled, Closed, Handle, Operation, operation
 
 from ..threads import sleeping
@@ -111,7 +110,8 @@ def _refuse_those_in_use(readers: list[Any], writers: list[Any]) -> None:
 
 def _ready(readers: list[Any], writers: list[Any]) -> tuple[Ready, Ready]:
     """Who is ready now; what has been closed since it was given is."""
-    readable, writable = pollers.ready({sock.getfd() for sock in readers} - {-1}, {s.getfd() for s in writers} - {-1})
+    poller = current_scheduler().poller
+    readable, writable = poller.ready({sock.getfd() for sock in readers} - {-1}, {s.getfd() for s in writers} - {-1})
     return (
         Ready(sock for sock in readers if sock.getfd() < 0 or sock.getfd() in readable or _dirty(sock)),
         Ready(sock for sock in writers if sock.getfd() < 0 or sock.getfd() in writable),

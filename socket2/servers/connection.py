@@ -11,8 +11,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Protocol
 
-import pollers
-from pollers import Cancelled, Closed
+from pollers import Cancelled, Closed, Poller
 
 from ..sockets.address import text_of
 from ..sockets.tcp import TCP
@@ -112,7 +111,7 @@ class Connection(Join):
             waiting = idle.waiting_on
         now = idle.scheduler.now()
         due = now if self.met else self.begun + self.server._first_request_s
-        goes_on = waiting is None or _is_readable(waiting)
+        goes_on = waiting is None or _is_readable(waiting, idle.scheduler.poller)
         with lock:
             if self.idle is not idle or self.interruption is not None:
                 return
@@ -166,10 +165,10 @@ class Connection(Join):
         return False
 
 
-def _is_readable(waiting: Any) -> bool:
+def _is_readable(waiting: Any, poller: Poller) -> bool:
     """Whether that is a wait on a socket which has something, so that the thread is about to go on."""
     fd = waiting.fileno() if hasattr(waiting, "fileno") else -1
-    return fd >= 0 and fd in pollers.ready([fd], [])[0]
+    return fd >= 0 and fd in poller.ready([fd], [])[0]
 
 
 def _in_a_line(error: BaseException) -> str:

@@ -131,11 +131,15 @@ def iocp(handle: int | None = None) -> int:
     return membership.descriptor("iocp") if handle is None else membership.join("iocp", handle)
 
 
-def serve_threads(count: int) -> bool:
+def serve_threads(count: int, *, resolver: Resolver | None = None) -> bool:
     """As start(), with `count` OS threads, this one and new ones, serving its threads together.
 
     Ends when nothing is left to wait for, when the loop of this OS thread is stopped, or by stop(all=True); the new OS
     threads have ended then, too, except after an exception: what a member's loop raises ends all, and is raised here.
-    They do not keep the interpreter from its end. ValueError for less than 1; RuntimeError inside a thread or a loop.
+    They do not keep the interpreter from its end. `resolver` as in run(). ValueError for less than 1; RuntimeError
+    inside a thread or a loop.
     """
-    return membership.serve(count)
+    if resolver is None:
+        return membership.serve(count)
+    with _asking(resolver):
+        return membership.serve(count)

@@ -80,6 +80,17 @@ def test_a_descriptor_is_adopted_as_what_it_is(driver: Driver) -> None:
     assert refused.value.errno in (errno.EBADF, errno.ENOTSOCK)
 
 
+def test_it_tells_which_descriptors_are_ready(driver: Driver) -> None:
+    (one, other), (idle, peer) = driver.pair(), driver.pair()
+    driver.run(does(one.sendall(b"x")))
+    driver.run(does(other.wait_readable()))
+    fds = [handle.fileno() for handle in (one, other, idle, peer)]
+    assert driver.poller.ready(fds, []) == ({other.fileno()}, set())
+    assert driver.poller.ready([], fds) == (set(), set(fds))
+    idle.close()
+    assert driver.poller.ready(fds[2:3], fds[2:3]) == (set(), set())
+
+
 def test_a_direction_tells_its_descriptor(driver: Driver) -> None:
     handle, peer = driver.half()
     with peer:
