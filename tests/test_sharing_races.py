@@ -265,18 +265,24 @@ def test_closed_while_it_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connect has failed and makes itself a fresh socket: a close() at that moment closes that."""
     sock = socket2.tcp()
     closers: list[threading.Thread] = []
-    make = socket.socket
 
-    def slowly(*args: Any) -> socket.socket:
-        closer = threading.Thread(target=sock.close)
-        closers.append(closer)
-        closer.start()
-        for _ in range(1000):
-            let_others_run()
-        return make(*args)
+    class Slowly:
+        """A poller, as far as it makes sockets."""
 
+        def __init__(self, poller: Any) -> None:
+            self._make = poller.socket
+
+        def socket(self, *args: Any) -> Any:
+            closer = threading.Thread(target=sock.close)
+            closers.append(closer)
+            closer.start()
+            for _ in range(1000):
+                let_others_run()
+            return self._make(*args)
+
+    scheduler = current_member().scheduler
     with monkeypatch.context() as patched:
-        patched.setattr(socket, "socket", slowly)
+        patched.setattr(scheduler, "poller", Slowly(scheduler.poller))
         with suppress(socket2.Closed):  # it may be too late for that
             sock._renew(None)
     closers[0].join(SOON_S)
