@@ -557,7 +557,11 @@ poller_shutdown(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 poller_share(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    ((Poller *)self)->shared = true;
+    Poller *poller = (Poller *)self;
+    if (check(poller) < 0) {
+        return NULL;
+    }
+    poller->shared = true;
     Py_RETURN_NONE;
 }
 
