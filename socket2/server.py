@@ -150,7 +150,13 @@ class Server(pollers.Unique):
         if stopping:
             listener.close()
             raise RuntimeError("the server has been stopped")
-        thread = newthread(self._accept(listener, shared), name=f"accept on {text_of(address)}")
+        try:
+            thread = newthread(self._accept(listener, shared), name=f"accept on {text_of(address)}")
+        except BaseException:
+            self._accepts_no_more(listener)
+            with lock:
+                self.addresses.remove(address)
+            raise
         with lock:
             if listener in self._accepting:
                 self._accepting[listener] = thread
@@ -175,9 +181,14 @@ class Server(pollers.Unique):
             log.error("%r accepts no more: %s", listener, error, extra={"server": self})
             self._failure = error
         finally:
+            self._accepts_no_more(listener)
+
+    def _accepts_no_more(self, listener: TCP) -> None:
+        try:
             listener.close()
+        finally:
             with lock:
-                del self._accepting[listener]
+                self._accepting.pop(listener, None)
                 if not self._accepting:
                     self.stopping = True
             self._look_whether_gone()
