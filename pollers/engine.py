@@ -19,6 +19,9 @@ from .operation import FINISHED, FORKED, PARKED, Address, Closed, Stats
 from .readiness import READABLE, WRITABLE, Direction, Handle
 from .unique import Unique
 
+# What may have happened to a handle: data, room, an end.
+_ANY = READABLE | WRITABLE | 0x2000
+
 # No back end is asked to wait longer than this at a time: some refuse, and poll() may return early.
 WAIT_MAX_S = 86400.0
 
@@ -110,21 +113,20 @@ class Engine(Unique):
         elif timeout_s is None or timeout_s > WAIT_MAX_S:
             timeout_s = WAIT_MAX_S
         try:
-            return self.wait(timeout_s, limit)
+            events = self._unread = self.wait(timeout_s, limit)
+            return events
+        except BaseException:
+            # A signal handler raised, perhaps when the kernel had told already, which it does once: look at them all.
+            self._unread = [(fd, _ANY) for fd in (self._wake_receiver.fileno(), *self._handles)]
+            raise
         finally:
             self._waiting = self._woken = False
 
     def _digest(self, events: list[tuple[int, int]]) -> list[Any]:
         """Try again what the events are about; return whose operations this, or whatever came before, has ended."""
         self._events += len(events)
-        try:
-            self._dispatch(events)
-        except BaseException:
-            # A signal handler raised. Edges come once: keep them, trying again twice does no harm.
-            self._unread = events
-            raise
-        if self._unread:
-            self._unread = []
+        self._dispatch(events)
+        self._unread = []  # Until here: edges come once, a signal handler may raise, and trying twice does no harm.
         return self._take_finished()
 
     def _take_finished(self) -> list[Any]:
@@ -132,8 +134,12 @@ class Engine(Unique):
         if not finished:
             return []
         self._finished = []
-        # One may have been dropped since it ended: then there is nobody to tell.
-        return [waiter for side in finished if (waiter := side.waiter) is not None]
+        try:
+            # One may have been dropped since it ended: then there is nobody to tell.
+            return [waiter for side in finished if (waiter := side.waiter) is not None]
+        except BaseException:  # a signal handler raised: the next poll() returns them
+            self._finished[:0] = finished
+            raise
 
     def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
         handles = self._handles

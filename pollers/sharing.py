@@ -53,9 +53,12 @@ class _SharedDirection(Direction):
         with lock:
             if self.state == OFFERED and self.ready:  # an event has come since the attempt
                 self.state = PARKED
-                if self.try_again():
-                    return True
-                self.state = OFFERED
+                try:
+                    if self.try_again():
+                        return True
+                finally:
+                    if self.state == PARKED:  # also when a signal handler has raised
+                        self.state = OFFERED
             return super().park(waiter)
 
     def cancel(self, error: BaseException, /) -> bool:
@@ -138,7 +141,10 @@ class SharedEngine(Engine):
 
     def _digest(self, events: list[tuple[int, int]]) -> list[Any]:
         with lock:
-            return super()._digest(events)
+            self._events += len(events)
+            self._dispatch(events)
+        self._unread = []
+        return self._take_finished()  # not under the lock: a signal handler may raise when that is given back
 
 
 _kinds: dict[type[Engine], type[Engine]] = {}
