@@ -108,6 +108,7 @@ typedef struct {
     PyTypeObject *socket_base;  /* _socket.socket, in C */
     PyObject *base_accept, *base_close, *base_detach; /* methods of that */
     PyObject *fileno_only;   /* ("fileno",): the keywords for it */
+    PyObject *spare_stop;    /* a StopIteration for when there is no memory for one; NULL once used, for a while */
     PyObject *names[NAMES];
     Poller *pollers;         /* all there are, for the fork hook; they leave when they die */
     Operation *free;         /* dead operations, to be used again; linked by `owner` */
@@ -236,6 +237,7 @@ extern PyType_Spec operation_spec;
 PyObject *operation_new(Handle *handle, Kind kind, PyObject *argument, Py_ssize_t count, PyObject *owner);
 const char *operation_name(Kind kind);
 void operations_free(State *state);
+void operations_reserve_stop(State *state);
 void operation_let_go(Operation *op);
 int operation_ask(Operation *op, PyObject *error);
 PyObject *operation_take_asked(Operation *op);

@@ -473,6 +473,7 @@ poller_poll(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (check(poller) < 0 || poll_arguments(args, nargs, &timeout_s, &limit) < 0) {
         return NULL;
     }
+    operations_reserve_stop(poller->state);
     poller->polls++;
     /* Up before the GIL is let go: whoever wakes us later sees it and writes. */
     poller->waiting++;
