@@ -19,8 +19,8 @@ from .operation import FINISHED, FORKED, PARKED, Address, Closed, Stats
 from .readiness import READABLE, WRITABLE, Direction, Handle
 from .unique import Unique
 
-# What may have happened to a handle: data, room, an end.
-_ANY = READABLE | WRITABLE | 0x2000
+# Every event that a handle may have: data, room, and any bit that is neither, which stands for an end.
+_ALL = READABLE | WRITABLE | 0x2000
 
 # No back end is asked to wait longer than this at a time: some refuse, and poll() may return early.
 WAIT_MAX_S = 86400.0
@@ -116,8 +116,8 @@ class Engine(Unique):
             events = self._unread = self.wait(timeout_s, limit)
             return events
         except BaseException:
-            # A signal handler raised, perhaps when the kernel had told already, which it does once: look at them all.
-            self._unread = [(fd, _ANY) for fd in (self._wake_receiver.fileno(), *self._handles)]
+            # A signal handler raised, perhaps after the kernel had reported events. It does so once: try every handle.
+            self._unread = [(fd, _ALL) for fd in (self._wake_receiver.fileno(), *self._handles)]
             raise
         finally:
             self._waiting = self._woken = False
@@ -126,7 +126,7 @@ class Engine(Unique):
         """Try again what the events are about; return whose operations this, or whatever came before, has ended."""
         self._events += len(events)
         self._dispatch(events)
-        self._unread = []  # Until here: edges come once, a signal handler may raise, and trying twice does no harm.
+        self._unread = []  # not before: an edge comes once, a signal handler may raise, and trying twice does no harm
         return self._take_finished()
 
     def _take_finished(self) -> list[Any]:

@@ -9,7 +9,7 @@ share() turns the poller and its handles into these kinds: who does not share pa
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .engine import Engine
@@ -139,12 +139,9 @@ class SharedEngine(Engine):
                 timeout_s = 0
         return super()._await(timeout_s, limit)
 
-    def _digest(self, events: list[tuple[int, int]]) -> list[Any]:
-        with lock:
-            self._events += len(events)
-            self._dispatch(events)
-        self._unread = []
-        return self._take_finished()  # not under the lock: a signal handler may raise when that is given back
+    def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
+        with lock:  # and no longer: a signal handler may raise when it is released, and nothing has been taken yet
+            super()._dispatch(events)
 
 
 _kinds: dict[type[Engine], type[Engine]] = {}

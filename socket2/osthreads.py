@@ -101,9 +101,8 @@ class Pool:
         call = self._submit(scheduler, wait, func, args, key)
         try:
             return (yield from wait.wait())
-        except (
-            GeneratorExit
-        ):  # perhaps of a finalizer, which must not wait for what it may have come into the middle of
+        except GeneratorExit:
+            # Perhaps a finalizer's, which must not wait for what it may have interrupted: the loop does the rest.
             with suppress(RuntimeError):  # the loop has been shut down
                 scheduler.post(partial(self._leave, call))
             raise

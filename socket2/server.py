@@ -152,10 +152,10 @@ class Server(pollers.Unique):
             raise RuntimeError("the server has been stopped")
         try:
             thread = newthread(self._accept(listener, shared), name=f"accept on {text_of(address)}")
-        except BaseException:
-            self._accepts_no_more(listener)
+        except BaseException:  # nothing of it stays, and the server goes on without it
             with lock:
                 self.addresses.remove(address)
+            self._drop(listener)
             raise
         with lock:
             if listener in self._accepting:
@@ -181,16 +181,18 @@ class Server(pollers.Unique):
             log.error("%r accepts no more: %s", listener, error, extra={"server": self})
             self._failure = error
         finally:
-            self._accepts_no_more(listener)
+            self._drop(listener)
+            with lock:
+                if not self._accepting:
+                    self.stopping = True
+            self._look_whether_gone()
 
-    def _accepts_no_more(self, listener: TCP) -> None:
+    def _drop(self, listener: TCP) -> None:
         try:
             listener.close()
         finally:
             with lock:
                 self._accepting.pop(listener, None)
-                if not self._accepting:
-                    self.stopping = True
             self._look_whether_gone()
 
     # Connections.

@@ -106,8 +106,10 @@ class catching:
                     _install(signum, self)
                 except (OSError, ValueError) as failure:
                     error = failure
-        except BaseException as raised:  # by a signal handler: it is the main OS thread's, but somebody waits
-            installed.fail(RuntimeError(f"a signal handler has raised {raised!r} while others were being installed"))
+        except (
+            BaseException
+        ) as raised:  # by a signal handler: the main OS thread gets it, and the waiter has to be told
+            installed.fail(RuntimeError(f"a signal handler raised {raised!r} while others were being installed"))
             raise
         if error is not None:
             installed.fail(error)

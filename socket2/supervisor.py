@@ -201,7 +201,7 @@ class Workers:
                 _flush()  # or the worker would write it once more
                 self._workers[number] = _Worker(number, self._fork(number, ours, its), ours)
             except BaseException:
-                ours.close()  # a worker that there is all the same ends by it
+                ours.close()  # by which a worker that has been forked all the same ends
                 raise
         self._due.pop(number, None)
 
@@ -386,9 +386,9 @@ class Workers:
 
 
 def _flush() -> None:
-    """Write what is buffered. Its reader may have gone, or the program has closed it: it serves all the same."""
+    """Flush the standard streams. One that is closed, or has lost its reader, keeps no worker from its start or end."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # the last: None, or anything that has write() alone
+        with suppress(OSError, ValueError, AttributeError):  # AttributeError: it is None, or has only write()
             stream.flush()
 
 

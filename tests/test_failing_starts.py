@@ -1,4 +1,4 @@
-"""What cannot be started, or ends by a signal handler's exception: a server counts on nothing that is not there."""
+"""A server does not count a listener that it could not start, nor a connection whose end was interrupted."""
 
 from __future__ import annotations
 
@@ -41,6 +41,9 @@ def test_a_listener_whose_thread_cannot_be_started_is_not_counted(monkeypatch: p
                 server.add(std)
         assert server.addresses == []
         yield from refused(address)
+        server.add(socket.create_server(("127.0.0.1", 0)))  # it serves on
+        with (yield from connected(server.addresses[0])) as client:
+            assert (yield from client.recv(10)) == b"here"
         with timeout(LIMIT_S):
             assert (yield from server.stop(1)) == 0
 

@@ -590,8 +590,7 @@ def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Lo
     assert "cannot be started" in caplog.text
 
 
-def test_who_printed_for_nobody_is_served_all_the_same() -> None:
-    """The reader of its output has gone, or it has closed that itself: a worker that dies is replaced as ever."""
+def test_a_closed_or_broken_stdout_does_not_keep_a_worker_from_being_replaced() -> None:
     for before in ("closed", "gone"):
         program = f"""{SERVER}
 def ready(workers):

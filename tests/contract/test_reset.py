@@ -15,6 +15,7 @@ import pytest
 from pollers import Handle
 
 from .driver import PATIENCE_S, Driver, Steps, Task, does
+from .kinds import names
 
 FAMILIES = pytest.mark.parametrize("family", ["inet", "unix"] if hasattr(socket, "AF_UNIX") else ["inet"])
 PIECE = b"x" * 1000
@@ -130,14 +131,15 @@ def test_both_wait(
     was_reset(driver, *tasks)
 
 
+@pytest.mark.parametrize(
+    "driver", [one for one in names() if one[0] in ("native", "epoll", "select")], indirect=True, ids="-".join
+)
 @FAMILIES
 @SOME_PAIRS
 def test_who_sends_is_told_before_who_receives(
     driver: Driver, connection: tuple[Handle, socket.socket], reads: str, writes: str
 ) -> None:
-    """One event is about both: the writer gets the kernel's error, the reader an end that has to be one, too."""
-    if driver.kind not in ("native", "epoll", "select"):
-        pytest.skip("each half has its own event here")
+    """Where one event is about both halves. The writer gets the kernel's error, and the reader must get one, too."""
     handle, peer = connection
     tasks = [driver.spawn(READERS[reads](handle)), driver.spawn(WRITERS[writes](handle))]
     while driver.turn(0.02):
