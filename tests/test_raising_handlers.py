@@ -73,6 +73,7 @@ class Injection:
     def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
         if frame.f_code.co_filename not in self._files:
             return None
+        frame.f_trace = self._step  # first: Python 3.13 traces opcodes only where there is one already
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
         return self._step
@@ -87,6 +88,7 @@ class Injection:
         return self._step
 
     def __enter__(self) -> Injection:
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 looks whether anybody wants them when tracing begins
         sys.settrace(self._enter)
         return self
 
