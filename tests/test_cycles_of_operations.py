@@ -9,6 +9,7 @@ import io
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Generator
 from typing import Any
@@ -62,9 +63,17 @@ def case(func: Case) -> Case:
     return func
 
 
+# Since Python 3.12 the frame of a generator that has ended leads to those that it was called from, if a traceback has
+# it: an error that a caller keeps, as a thread's is by who has the thread, is in a cycle then, whoever raised it.
+FRAMES_LEAD_ON = sys.version_info >= (3, 12)
+
+
 def fails(operation: Any, *errors: type[BaseException]) -> Steps:
-    with pytest.raises(errors):
+    with pytest.raises(errors) as caught:
         yield from operation
+    if FRAMES_LEAD_ON:
+        caught.value.__traceback__ = None
+    del caught
 
 
 def cancelled(make: Callable[[], Any]) -> Steps:

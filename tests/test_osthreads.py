@@ -306,6 +306,22 @@ async def calling_again(pool: Pool) -> Any:
     return await newthread(calling, pool, len, "abc").join()
 
 
+def test_a_call_that_was_thrown_away_does_not_count_any_more(pool: Pool, work: Work) -> None:
+    """Its generator was closed while it waited: the call hangs, and others are made."""
+
+    async def main() -> None:
+        steps = [calling(pool, work, name) for name in "ab"]
+        for one in steps:
+            next(one)
+        work.wait_for(2)
+        for one in steps:
+            one.close()
+        with timeout(LIMIT_S):
+            assert await calling_again(pool) == 3
+
+    run(main)
+
+
 def test_a_call_that_is_out_of_time_frees_its_waiter_at_once(pool: Pool, work: Work) -> None:
     async def main() -> None:
         began = monotonic()

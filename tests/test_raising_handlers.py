@@ -64,14 +64,16 @@ def points(code: CodeType) -> set[int]:
 class Injection:
     """Raises at the point of that number, of those that the block comes to."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, files: set[str] = MECHANISM) -> None:
         self._at = at
+        self._files = files
         self.count = 0
         self.where = ""
 
     def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
-        if frame.f_code.co_filename not in MECHANISM:
+        if frame.f_code.co_filename not in self._files:
             return None
+        frame.f_trace = self._step  # first: Python 3.13 traces opcodes only where there is one already
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
         return self._step
@@ -86,11 +88,42 @@ class Injection:
         return self._step
 
     def __enter__(self) -> Injection:
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 looks whether anybody wants them when tracing begins
         sys.settrace(self._enter)
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.settrace(None)
+
+
+class ExactInjection(Injection):
+    """Knows that a call of a Python function ends without a look for signals: only one of a built-in function does."""
+
+    def __init__(self, at: int, files: set[str] = MECHANISM) -> None:
+        super().__init__(at, files)
+        self._returned_into: FrameType | None = None
+
+    def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
+        if frame.f_code.co_name == "__init__":  # which the built-in type calls
+            return super()._enter(frame, event, arg)
+        step = super()._enter(frame, event, arg)
+        if step is None:
+            frame.f_trace_lines = False
+        return self._outside if step is None else self._step
+
+    def _outside(self, frame: FrameType, event: str, arg: object) -> Any:
+        if event == "return":
+            self._returned_into = frame.f_back
+        return self._outside
+
+    def _step(self, frame: FrameType, event: str, arg: object) -> Any:
+        if event == "return":
+            self._returned_into = frame.f_back if frame.f_code.co_name != "__init__" else None
+        elif event == "opcode":
+            returned, self._returned_into = self._returned_into is frame, None
+            if returned:
+                return self._step
+        return super()._step(frame, event, arg)
 
 
 def open_ones() -> set[int]:

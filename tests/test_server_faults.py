@@ -157,7 +157,7 @@ def cancelled_without_being_meant(conn: TCP) -> None:
     raise Cancelled("somebody else's")
 
 
-@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs socket pairs")
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no UNIX sockets here")
 @pytest.mark.parametrize(
     "handler",
     [

@@ -49,6 +49,7 @@ class Injection:
         code = frame.f_code
         if code.co_filename not in MECHANISM or (self._at is not None and self._at[0] is not code):
             return None
+        frame.f_trace = self._step  # first: Python 3.13 traces opcodes only where there is one already
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
         return self._step

@@ -590,6 +590,54 @@ def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Lo
     assert "cannot be started" in caplog.text
 
 
+def test_a_closed_or_broken_stdout_does_not_keep_a_worker_from_being_replaced() -> None:
+    for before in ("closed", "gone"):
+        program = f"""{SERVER}
+def ready(workers):
+    import threading, time
+    first = workers.pids[0]
+    if {before!r} == "closed":
+        sys.stdout.close()
+    else:
+        reader, writer = os.pipe()
+        os.dup2(writer, 1)
+        os.close(reader)
+        os.close(writer)
+        sys.stdout = open(1, "w", buffering=8192, closefd=False)
+        sys.stdout.write("is not written")
+    os.kill(first, signal.SIGKILL)
+    def look():
+        while not workers.pids or workers.pids[0] == first:
+            time.sleep(0.001)
+        os.write(2, b"replaced by %d" % workers.pids[0])
+        os.kill(os.getpid(), signal.SIGTERM)
+    threading.Thread(target=look, daemon=True).start()
+
+assert socket2.serve_workers(handler, "127.0.0.1", ready=ready, workers=1) == 0
+os.write(2, b", the end")
+os._exit(0)
+"""
+        with Program([sys.executable, "-W", "error", "-c", program], env={"PYTHONPATH": str(ROOT)}) as running:
+            assert running.wait() == 0, running.stderr().decode()
+            assert re.search(rb"replaced by \d+.*, the end$", running.stderr(), re.DOTALL), running.stderr()
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, ValueError])
+def test_a_start_that_fails_leaves_no_descriptor(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise error
+
+    workers = Workers(lambda *_: None, 1, [], 1.0)
+    before = len(os.listdir("/dev/fd"))
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(error):
+        workers._start(0)
+    assert len(os.listdir("/dev/fd")) == before
+    assert not workers.pids
+    workers._wake_receiver.close()
+    workers._wake_sender.close()
+
+
 def test_where_it_cannot_be_called() -> None:
     def handler(conn: socket2.TCP) -> None: ...
 

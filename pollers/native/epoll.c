@@ -9,6 +9,7 @@
 #include "finished.h"
 #include "operation.h"
 #include "parking.h"
+#include "steps.h"
 
 #include <errno.h>
 #include <math.h>
@@ -166,6 +167,7 @@ poller_poll(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (poller_check(poller) < 0 || poll_arguments(args, nargs, &timeout_s, &limit) < 0) {
         return NULL;
     }
+    operations_reserve_stop(poller->engine.state);
     poller->polls++;
     /* Up before the GIL is let go: whoever wakes us later sees it and writes. */
     poller->waiting++;
@@ -263,7 +265,11 @@ poller_shutdown(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 poller_share(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    ((Poller *)self)->engine.shared = true;
+    Poller *poller = (Poller *)self;
+    if (poller_check(poller) < 0) {
+        return NULL;
+    }
+    poller->engine.shared = true;
     Py_RETURN_NONE;
 }
 

@@ -107,7 +107,8 @@ execute(PyObject *module)
         return -1;
     }
     state->fileno_only = PyTuple_Pack(1, state->names[NAME_FILENO]);
-    if (state->fileno_only == NULL || socks_learn(state) < 0) {
+    state->spare_stop = PyObject_CallNoArgs(PyExc_StopIteration);
+    if (state->fileno_only == NULL || state->spare_stop == NULL || socks_learn(state) < 0) {
         return -1;
     }
     return make_types(module, state) < 0 ? -1 : register_fork_hook(module);
@@ -136,6 +137,7 @@ traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->base_close);
     Py_VISIT(state->base_detach);
     Py_VISIT(state->fileno_only);
+    Py_VISIT(state->spare_stop);
     return 0;
 }
 
@@ -166,6 +168,7 @@ clear(PyObject *module)
     Py_CLEAR(state->base_close);
     Py_CLEAR(state->base_detach);
     Py_CLEAR(state->fileno_only);
+    Py_CLEAR(state->spare_stop);
     names_clear(state->names, NAMES);
     return 0;
 }

@@ -41,6 +41,7 @@ typedef struct {
     PyTypeObject *socket_base;  /* _socket.socket, in C */
     PyObject *base_accept, *base_close, *base_detach; /* methods of that */
     PyObject *fileno_only;   /* ("fileno",): the keywords for it */
+    PyObject *spare_stop;    /* a StopIteration for when there is no memory for one; NULL once used, for a while */
     PyObject *names[NAMES];
     struct Poller *pollers;  /* all there are, for the fork hook; they leave when they die */
     struct Operation *free;  /* dead operations, to be used again; linked by `owner` */

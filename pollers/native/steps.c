@@ -284,12 +284,40 @@ operation_am_send(PyObject *self, PyObject *sent, PyObject **result)
     return PYGEN_RETURN;
 }
 
+/* Have a StopIteration in reserve. */
+void
+operations_reserve_stop(State *state)
+{
+    if (state->spare_stop == NULL && !PyErr_Occurred()) {
+        state->spare_stop = PyObject_CallNoArgs(PyExc_StopIteration);
+        if (state->spare_stop == NULL) {
+            PyErr_Clear(); /* next time */
+        }
+    }
+}
+
+/* Make the exception that ends an iterator with a result. What was received is not lost for want of memory for it. */
+static PyObject *
+make_stop(State *state, PyObject *result)
+{
+    /* Called explicitly: a tuple or an exception as the value would be taken apart. */
+    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
+    if (stop == NULL && state->spare_stop != NULL) {
+        PyErr_Clear();
+        stop = state->spare_stop;
+        state->spare_stop = NULL;
+        Py_XSETREF(((PyStopIterationObject *)stop)->value, Py_NewRef(result));
+    } else {
+        operations_reserve_stop(state);
+    }
+    return stop;
+}
+
 /* Raise StopIteration with the result. Steals the reference. */
 static PyObject *
 stop_with(Operation *op, PyObject *result)
 {
-    /* Called explicitly: a tuple or an exception as the value would be taken apart. */
-    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
+    PyObject *stop = make_stop(op->handle->engine->state, result);
     if (stop != NULL) {
         PyErr_SetObject(PyExc_StopIteration, stop);
         Py_DECREF(stop);

@@ -24,6 +24,9 @@ from .handle import Direction, Handle
 from .interface import READABLE, WRITABLE
 from .probe import ready
 
+# Every event that a handle may have: data, room, and any bit that is neither, which stands for an end.
+_ALL = READABLE | WRITABLE | 0x2000
+
 # No back end is asked to wait longer than this at a time: some refuse, and poll() may return early.
 WAIT_MAX_S = 86400.0
 
@@ -122,21 +125,20 @@ class Engine(Unique):
         elif timeout_s is None or timeout_s > WAIT_MAX_S:
             timeout_s = WAIT_MAX_S
         try:
-            return self.wait(timeout_s, limit)
+            events = self._unread = self.wait(timeout_s, limit)
+            return events
+        except BaseException:
+            # A signal handler raised, perhaps after the kernel had reported events. It does so once: try every handle.
+            self._unread = [(fd, _ALL) for fd in (self._wake_receiver.fileno(), *self._handles)]
+            raise
         finally:
             self._waiting = self._woken = False
 
     def _digest(self, events: list[tuple[int, int]]) -> list[Any]:
         """Try again what the events are about; return whose operations this, or whatever came before, has ended."""
         self._events += len(events)
-        try:
-            self._dispatch(events)
-        except BaseException:
-            # A signal handler raised. Edges come once: keep them, trying again twice does no harm.
-            self._unread = events
-            raise
-        if self._unread:
-            self._unread = []
+        self._dispatch(events)
+        self._unread = []  # not before: an edge comes once, a signal handler may raise, and trying twice does no harm
         return self._take_finished()
 
     def _take_finished(self) -> list[Any]:
@@ -144,8 +146,12 @@ class Engine(Unique):
         if not finished:
             return []
         self._finished = []
-        # One may have been dropped since it ended: then there is nobody to tell.
-        return [waiter for side in finished if (waiter := side.waiter) is not None]
+        try:
+            # One may have been dropped since it ended: then there is nobody to tell.
+            return [waiter for side in finished if (waiter := side.waiter) is not None]
+        except BaseException:  # a signal handler raised: the next poll() returns them
+            self._finished[:0] = finished
+            raise
 
     def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
         handles = self._handles

@@ -44,7 +44,6 @@ class Kqueue(ShareableEngine):
         self._impl = impl
         self._filters = {READABLE: impl.KQ_FILTER_READ, WRITABLE: impl.KQ_FILTER_WRITE}
         self._kqueue = impl.kqueue()
-        self._fetched: list[Any] = []
         super().__init__()
         self._change(self._wake_receiver.fileno(), impl.KQ_FILTER_READ, impl.KQ_EV_ADD)
 
@@ -72,19 +71,15 @@ class Kqueue(ShareableEngine):
         kqueue = self._kqueue  # see release()
         if kqueue is None:
             self._check()
-        fetched = self._fetched
-        if not fetched:
-            if timeout_s is not None:
-                timeout_s = max(timeout_s, 0)
-            # To ask for no event would be not to wait.
-            fetched = self._fetched = kqueue.control(None, min(max(limit, 1), EVENTS_MAX), timeout_s)
+        if timeout_s is not None:
+            timeout_s = max(timeout_s, 0)
+        # To ask for no event would be not to wait.
+        fetched = kqueue.control(None, min(max(limit, 1), EVENTS_MAX), timeout_s)
         read, ended = self._impl.KQ_FILTER_READ, self._impl.KQ_EV_EOF
-        edges = [
+        return [
             (event.ident, (READABLE if event.filter == read else WRITABLE) | (_ENDED if event.flags & ended else 0))
             for event in fetched
         ]
-        self._fetched = []  # not before: a signal handler may raise meanwhile, and edges come once
-        return edges
 
     def fileno(self) -> int:
         if self._kqueue is None:

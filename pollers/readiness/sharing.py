@@ -9,7 +9,7 @@ share() turns the poller and its handles into these kinds: who does not share pa
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..lock import lock
@@ -53,9 +53,12 @@ class _SharedDirection(Direction):
         with lock:
             if self.state == OFFERED and self.ready:  # an event has come since the attempt
                 self.state = PARKED
-                if self.try_again():
-                    return True
-                self.state = OFFERED
+                try:
+                    if self.try_again():
+                        return True
+                finally:
+                    if self.state == PARKED:  # also when a signal handler has raised
+                        self.state = OFFERED
             return super().park(waiter)
 
     def cancel(self, error: BaseException, /) -> bool:
@@ -136,9 +139,9 @@ class SharedEngine(Engine):
                 timeout_s = 0
         return super()._await(timeout_s, limit)
 
-    def _digest(self, events: list[tuple[int, int]]) -> list[Any]:
-        with lock:
-            return super()._digest(events)
+    def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
+        with lock:  # and no longer: a signal handler may raise when it is released, and nothing has been taken yet
+            super()._dispatch(events)
 
 
 class ShareableEngine(Engine):

@@ -73,12 +73,14 @@ class Connection(Join):
         thread = self.thread
         assert thread is not None
         error = thread.error
-        clients = error is not None and self._is_the_clients(error)
-        self.conn.close()
         try:
+            try:
+                clients = error is not None and self._is_the_clients(error)
+            finally:
+                self.conn.close()
             if error is not None:
                 self._tell(thread, error, clients)
-        finally:
+        finally:  # also when a signal handler has raised
             del error  # which has this frame in its traceback
             self.server._ended(self)
         return True

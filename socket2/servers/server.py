@@ -150,7 +150,13 @@ class Server(pollers.Unique):
         if stopping:
             listener.close()
             raise RuntimeError("the server has been stopped")
-        thread = newthread(self._accept(listener, shared), name=f"accept on {text_of(address)}")
+        try:
+            thread = newthread(self._accept(listener, shared), name=f"accept on {text_of(address)}")
+        except BaseException:  # nothing of it stays, and the server goes on without it
+            with lock:
+                self.addresses.remove(address)
+            self._drop(listener)
+            raise
         with lock:
             if listener in self._accepting:
                 self._accepting[listener] = thread
@@ -175,11 +181,18 @@ class Server(pollers.Unique):
             log.error("%r accepts no more: %s", listener, error, extra={"server": self})
             self._failure = error
         finally:
-            listener.close()
+            self._drop(listener)
             with lock:
-                del self._accepting[listener]
                 if not self._accepting:
                     self.stopping = True
+            self._look_whether_gone()
+
+    def _drop(self, listener: TCP) -> None:
+        try:
+            listener.close()
+        finally:
+            with lock:
+                self._accepting.pop(listener, None)
             self._look_whether_gone()
 
     # Connections.

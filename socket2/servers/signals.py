@@ -83,6 +83,13 @@ class catching:
 
     def end(self) -> None:
         """Catch no more. The handlers are put back as soon as the main OS thread comes to it."""
+        try:
+            self._end()
+        except BaseException:  # a signal handler raised
+            self._end()
+            raise
+
+    def _end(self) -> None:
         with lock:
             self._ended = True  # also if begin() was given up, and the call is still to be made
             for signum in self._signals:
@@ -92,11 +99,17 @@ class catching:
 
     def _install(self, installed: Wait) -> None:
         error = None
-        for signum in self._signals:
-            try:
-                _install(signum, self)
-            except (OSError, ValueError) as failure:
-                error = failure
+        try:
+            for signum in self._signals:
+                try:
+                    _install(signum, self)
+                except (OSError, ValueError) as failure:
+                    error = failure
+        except (
+            BaseException
+        ) as raised:  # by a signal handler: the main OS thread gets it, and the waiter has to be told
+            installed.fail(RuntimeError(f"a signal handler raised {raised!r} while others were being installed"))
+            raise
         if error is not None:
             installed.fail(error)
         else:
@@ -115,16 +128,17 @@ def _install(signum: int, one: catching) -> None:
             return
         _catching[signum] = (*_catching.get(signum, ()), one)
     if current is not _note:
+        _previous[signum] = current  # first: a signal handler may raise in between
         signal.signal(signum, _note)
-        _previous[signum] = current
 
 
 def _put_back(signals: Iterable[int]) -> None:
     for signum in signals:
         if not _catching.get(signum) and signum in _previous:
-            previous = as_it_is_now(_previous.pop(signum))
             if signal.getsignal(signum) is _note:
+                previous = as_it_is_now(_previous[signum])
                 signal.signal(signum, previous if previous is not None else signal.SIG_DFL)
+            _previous.pop(signum, None)  # last: a signal handler may raise in between
 
 
 def name_of(signum: int) -> str:

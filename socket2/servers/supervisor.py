@@ -195,10 +195,17 @@ class Workers:
 
     def _start(self, number: int) -> None:
         ours, its = socket.socketpair()
-        ours.setblocking(False)
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()  # or the worker would write it once more
+        with its:
+            try:
+                ours.setblocking(False)
+                _flush()  # or the worker would write it once more
+                self._workers[number] = _Worker(number, self._fork(number, ours, its), ours)
+            except BaseException:
+                ours.close()  # by which a worker that has been forked all the same ends
+                raise
+        self._due.pop(number, None)
+
+    def _fork(self, number: int, ours: socket.socket, its: socket.socket) -> int:
         # No handler of ours may run in the worker; what comes meanwhile reaches it when its own are there.
         masked = signal.pthread_sigmask(signal.SIG_BLOCK, (*_SIGNALS, signal.SIGCHLD))
         try:
@@ -206,14 +213,9 @@ class Workers:
             if pid == 0:
                 ours.close()
                 self._be_worker(number, its, masked)
-        except OSError:
-            ours.close()
-            raise
+            return pid
         finally:
-            its.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, masked)
-        self._workers[number] = _Worker(number, pid, ours)
-        self._due.pop(number, None)
 
     def _be_worker(self, number: int, its: socket.socket, masked: set[Any]) -> NoReturn:
         status = 1
@@ -236,9 +238,7 @@ class Workers:
             try:
                 if "socket2.debug" in sys.modules:
                     sys.modules["socket2.debug"].disable()  # as at an exit
-                for stream in (sys.stdout, sys.stderr):
-                    if stream is not None:
-                        stream.flush()
+                _flush()
             finally:
                 os._exit(status)  # the stack above is the supervisor's
 
@@ -383,6 +383,13 @@ class Workers:
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self._asked += 1
+
+
+def _flush() -> None:
+    """Flush the standard streams. One that is closed, or has lost its reader, keeps no worker from its start or end."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # AttributeError: it is None, or has only write()
+            stream.flush()
 
 
 def _woken(signum: int, frame: FrameType | None) -> None:

@@ -100,11 +100,15 @@ class Pool:
         Those that have the same `key`, unless that is None, share one call, and must not change its result.
         """
         wait = Wait(purpose)
-        call = self._submit(currentthread().scheduler, wait, func, args, key)
+        scheduler = currentthread().scheduler
+        call = self._submit(scheduler, wait, func, args, key)
         try:
             return (yield from wait.wait())
         except GeneratorExit:
-            raise  # perhaps of a finalizer, which must not wait for what it may have come into the middle of
+            # Perhaps a finalizer's, which must not wait for what it may have interrupted: the loop does the rest.
+            with suppress(RuntimeError):  # the loop has been shut down
+                scheduler.post(partial(self._leave, call))
+            raise
         except BaseException:
             if not wait.finished:
                 self._leave(call)

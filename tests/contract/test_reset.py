@@ -14,7 +14,8 @@ import pytest
 
 from pollers import Handle
 
-from .driver import Driver, Steps, Task, does
+from .driver import PATIENCE_S, Driver, Steps, Task, does
+from .kinds import names
 
 FAMILIES = pytest.mark.parametrize("family", ["inet", "unix"] if hasattr(socket, "AF_UNIX") else ["inet"])
 PIECE = b"x" * 1000
@@ -127,6 +128,29 @@ def test_both_wait(
         pass
     assert not any(task.done for task in tasks)
     reset(peer)
+    was_reset(driver, *tasks)
+
+
+@pytest.mark.parametrize(
+    "driver", [one for one in names() if one[0] in ("native", "epoll", "select")], indirect=True, ids="-".join
+)
+@FAMILIES
+@SOME_PAIRS
+def test_who_sends_is_told_before_who_receives(
+    driver: Driver, connection: tuple[Handle, socket.socket], reads: str, writes: str
+) -> None:
+    """Where one event is about both halves. The writer gets the kernel's error, and the reader must get one, too."""
+    handle, peer = connection
+    tasks = [driver.spawn(READERS[reads](handle)), driver.spawn(WRITERS[writes](handle))]
+    while driver.turn(0.02):
+        pass
+    reset(peer)
+    ended: list[Task] = []
+    while len(ended) < 2:
+        for task in driver.poller.poll(PATIENCE_S):
+            driver.step(task)
+            ended += [task] if task.done else []
+    assert ended == tasks[::-1]
     was_reset(driver, *tasks)
 
 

@@ -539,3 +539,24 @@ def test_sharing_begins_with_operations_in_flight(shared: Driver) -> None:
             assert sending.outcome() == 4
     finally:
         driver.close()
+
+
+def test_a_poller_that_has_been_shut_down_is_not_shared(driver: Driver) -> None:
+    poller = make(driver.kind)
+    poller.shutdown()
+    with pytest.raises(RuntimeError, match="shut down"):
+        poller.share()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_poller_of_the_parents_is_not_shared(driver: Driver) -> None:
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            driver.poller.share()
+        except RuntimeError as error:
+            status = 0 if "after a fork" in str(error) else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -145,10 +145,12 @@ def test_whoever_has_been_accepted_before_a_cancel_is_delivered(driver: Driver) 
         assert listener.accepting == 0  # type: ignore[attr-defined]
         come.append(clients.enter_context(socket.create_connection(address)))
         for _ in range(2):
+            steps = does(listener.accept())
             driver.poller.streak = STREAK_MAX  # as a scheduler does it to end who has still to be interrupted
-            task = driver.spawn(does(listener.accept()))
-            assert task.done, "it has been accepted"
-            handles.append(task.outcome()[0])
+            with pytest.raises(StopIteration) as accepted_at_once:
+                next(steps)
+            handles.append(accepted_at_once.value.value[0])
+            assert driver.poller.streak == STREAK_MAX
         last, _ = listener.sock.accept()
         accepted = [*(handle.sock.getpeername() for handle in handles), last.getpeername()]
         assert accepted == [client.getsockname() for client in come]
