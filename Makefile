@@ -19,7 +19,7 @@ run: $(VENV)/installed
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -n auto
 	SOCKET2_CHECK=1 SOCKET2_NATIVE=0 $(BIN)/python -m pytest -q -n auto $(ONCE:%=--ignore=tests/%)
-	SOCKET2_POLLER=kqueue $(BIN)/python -m pytest -q -n auto tests/test_tcp.py tests/test_udp.py
+	SOCKET2_POLLER=kqueue $(BIN)/python -m pytest -q -n auto tests/sockets/test_tcp.py tests/sockets/test_udp.py
 
 test-native: $(VENV)/installed-test
 	tools/test_native.sh $(BIN)/python

@@ -1,0 +1,458 @@
+"""A process is asked from outside what its threads do: idle, blocked, forked, stopped, or not there at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from socket2 import debug
+from socket2.debug import inquiry
+from socket2.debug.inquiry import Unanswered
+
+from ..interop.peers import LIMIT_S, OSThread, Program, connect, needs, receive_exactly
+from ..test_main import SEARCH, call, echo
+
+NOBODY = 65534
+
+unix_only = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no UNIX sockets")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to be somebody else")
+
+pytestmark = unix_only
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the sockets of this test's processes are."""
+    path = tmp_path / "d"
+    monkeypatch.setenv("SOCKET2_DEBUG_DIR", str(path))
+    return path
+
+
+@contextmanager
+def program(text: str, by: Sequence[str] = (), **env: str) -> Iterator[Program]:
+    """Run a program in which debugging is on, `by` another. It is there when it has said "ready"."""
+    head = """
+        import os, signal, socket, sys, threading
+        import socket2
+        from socket2 import debug, newthread, run, sleep, suspend
+
+        def say(what):
+            os.write(1, what.encode() + b"\\n")
+
+        def idle():
+            say("ready")
+            yield from sleep(1000)
+    """
+    code = textwrap.dedent(head) + textwrap.dedent(text)
+    command = [*by, sys.executable, "-W", "error", "-c", code]
+    with Program(command, env={"SOCKET2_DEBUG": "1"} | SEARCH | env) as running:
+        running.announced("^ready$")
+        yield running
+
+
+def ps(pid: int, *options: str) -> str:
+    done = call("ps", str(pid), *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def refused(pid: int) -> str:
+    """Ask in vain; return the one line that says why."""
+    done = call("ps", str(pid))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("python -m socket2: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def settle(pid: int, pattern: str) -> None:
+    """Wait until a process tells this of itself."""
+    give_up = monotonic() + LIMIT_S
+    while not re.search(pattern, text := inquiry.ask(pid, "ps"), re.MULTILINE):
+        assert monotonic() < give_up, text
+
+
+BLOCKED = """
+    def blocker():
+        yield from sleep(0)
+        block()
+
+    def block():
+        say("ready")
+        threading.Event().wait()
+
+    def waits():
+        yield from suspend()
+
+    newthread(waits, name="bystander")
+    run(blocker)
+"""
+
+
+# What it tells.
+
+
+def test_it_names_each_thread_of_the_echo_server_and_what_it_waits_for() -> None:
+    with echo("127.0.0.1:0") as (server, port), connect("127.0.0.1", port) as client:
+        client.sendall(b"hello")
+        assert receive_exactly(client, 5) == b"hello"
+        settle(server.pid, "^echo +waiting ")
+        head, loop, _, headings, *rows = ps(server.pid).splitlines()
+        assert head.startswith(f"process {server.pid}, socket2 ")
+        assert loop.startswith("loop of MainThread: poller ")
+        assert headings.split()[:4] == ["THREAD", "STATE", "FOR", "AGE"]
+        accepting, receiving = rows
+        assert re.match(r"serve_echo +waiting +\S+ m?s +\S+ m?s +accept on fd \d+", accepting)
+        assert f" 127.0.0.1:{port} " in accepting
+        assert re.match(r"echo +waiting +\S+ m?s +\S+ m?s +recv on fd \d+", receiving)
+        assert " {}:{} ".format(*client.getsockname()) in receiving
+        assert "__main__.py:" in accepting
+        assert "__main__.py:" in receiving
+
+
+def test_it_tells_who_has_started_whom_where_they_are_and_the_counters() -> None:
+    with echo("127.0.0.1:0") as (server, port), connect("127.0.0.1", port) as client:
+        client.sendall(b"hello")
+        assert receive_exactly(client, 5) == b"hello"
+        settle(server.pid, "^echo +waiting ")
+        rows = ps(server.pid, "--tree").splitlines()[3:]
+        assert [row.split("waiting")[0].rstrip() for row in rows] == ["serve_echo", "  echo"]
+        stacks = ps(server.pid, "--stacks")
+        assert ", started by 'serve_echo'\n" in stacks
+        assert "    while data := (yield from conn.recv(_BLOCK)):\n" in stacks
+        assert re.search(r"loop of MainThread: .*, threads 2, ", ps(server.pid, "--stats"))
+
+
+def test_it_tells_what_blocks_a_loop() -> None:
+    with program(BLOCKED) as blocked:
+        text = ps(blocked.pid)
+        assert re.search(r"^bystander +waiting ", text, re.MULTILINE)
+        assert re.search(r"^blocker +running ", text, re.MULTILINE)
+        assert "thread 'blocker', running, in OS thread MainThread, for " in text
+        assert re.search(r"in blocker\n.*in block\n", text, re.DOTALL)
+
+
+def test_it_tells_of_every_loop_of_the_process() -> None:
+    text = """
+        def waits(name):
+            say(name)
+            yield from suspend()
+
+        def serve(name):
+            yield from newthread(waits, name, name=name).join()
+
+        threading.Thread(target=run, args=(serve, "aside"), name="other", daemon=True).start()
+        def main():
+            newthread(waits, "ready", name="here")
+            yield from suspend()
+        run(main)
+    """
+    with program(text) as running:
+        running.announced("^aside$")
+        settle(running.pid, "^aside +waiting ")
+        settle(running.pid, "^here +waiting ")
+        answer = ps(running.pid)
+        assert re.search(r"^aside +waiting ", answer, re.MULTILINE)
+        assert re.search(r"^here +waiting ", answer, re.MULTILINE)
+        assert "loop of other: " in answer
+        assert "loop of MainThread: " in answer
+
+
+def test_it_can_be_asked_while_threads_come_and_go() -> None:
+    text = """
+        def child():
+            yield from sleep(0)
+
+        def main():
+            say("ready")
+            while True:
+                for _ in range(20):
+                    newthread(child)
+                yield from sleep(0)
+
+        run(main)
+    """
+    with program(text) as busy:
+        for kind in ("ps", "tree", "stacks", "stats", "everything") * 10:
+            assert inquiry.ask(busy.pid, kind).startswith(f"process {busy.pid}, ")
+
+
+def test_several_may_ask_at_once() -> None:
+    with program("run(idle)") as running:
+        askers = [OSThread(inquiry.ask, running.pid, "stacks") for _ in range(10)]
+        for asker in askers:
+            asker.start()
+        for asker in askers:
+            assert "in idle" in asker.outcome()
+
+
+def test_what_is_no_report_is_refused() -> None:
+    with program("run(idle)") as running:
+        with pytest.raises(Unanswered, match="knows no report 'x'"):
+            inquiry.ask(running.pid, "x")
+        with pytest.raises(Unanswered, match="knows no report"):
+            inquiry.ask(running.pid, "y" * 50)
+        assert "idle" in inquiry.ask(running.pid, "ps")
+
+
+# When nobody answers.
+
+
+def test_a_process_that_is_not_there() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait(LIMIT_S)
+    assert f"there is no process {ended.pid}" in refused(ended.pid)
+
+
+def test_a_process_without_debugging() -> None:
+    with program("run(idle)", SOCKET2_DEBUG="0") as running:
+        assert "start it with SOCKET2_DEBUG=1" in refused(running.pid)
+
+
+def test_a_process_that_was_killed_is_not_there_and_its_socket_is_swept_out(home: Path) -> None:
+    with program("run(idle)") as running:
+        pass
+    assert [path.name for path in home.iterdir()] == [str(running.pid)]
+    assert f"there is no process {running.pid}" in refused(running.pid)
+    with program("run(idle)") as one, program("run(idle)") as other:
+        assert {path.name for path in home.iterdir()} == {str(one.pid), str(other.pid)}
+
+
+def test_a_process_that_ends_leaves_no_socket(home: Path) -> None:
+    with program("say('ready')") as running:
+        assert running.wait() == 0
+        assert running.stderr() == b""
+    assert list(home.iterdir()) == []
+
+
+def test_a_process_that_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    with program("run(idle)") as running:
+        running.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, running.pid, os.WSTOPPED | os.WNOWAIT)
+        monkeypatch.setattr(inquiry, "ANSWER_S", 0.1)
+        with pytest.raises(Unanswered, match="has not answered for 0.1 s: it is stopped"):
+            inquiry.ask(running.pid, "ps")
+        running.send_signal(signal.SIGCONT)
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("pid", ["0", "-1", "x", "", "1.5", str(1 << 40)])
+def test_something_that_is_no_process_number_is_an_error_of_usage(pid: str) -> None:
+    done = call("ps", pid)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: ")
+
+
+# Who may ask.
+
+
+def test_nobody_else_can_reach_the_socket(home: Path) -> None:
+    with program("run(idle)") as running:
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700
+        assert stat.S_IMODE((home / str(running.pid)).stat().st_mode) == 0o600
+
+
+@as_root
+def test_another_users_process() -> None:
+    asks = f"""
+import os, sys
+from socket2.debug.inquiry import Unanswered, ask
+os.setuid({NOBODY})
+try:
+    ask(int(sys.argv[1]), "ps")
+except Unanswered as error:
+    print(error)
+"""
+    with program("run(idle)") as running:
+        done = as_another(asks, str(running.pid))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"process {running.pid} belongs to another user\n"
+
+
+@as_root
+@pytest.mark.parametrize(("user", "answer"), [(NOBODY, ""), (0, "ok\nprocess ")])
+def test_another_user_who_gets_through_to_the_socket_is_told_nothing(home: Path, user: int, answer: str) -> None:
+    asks = f"""
+import os, socket, sys
+with socket.socket(socket.AF_UNIX) as sock:
+    directory = os.open(os.path.dirname(sys.argv[1]), os.O_PATH)
+    os.setuid({user})
+    sock.connect(f"/proc/self/fd/{{directory}}/{{os.path.basename(sys.argv[1])}}")
+    try:
+        sock.sendall(b"ps\\n")
+        print(sock.recv(100).decode(), end="")
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+"""
+    with program("run(idle)") as running:
+        home.chmod(0o755)
+        path = home / str(running.pid)
+        path.chmod(0o666)
+        done = as_another(asks, str(path))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(answer)
+        assert bool(done.stdout) == bool(answer)
+
+
+def as_another(code: str, argument: str) -> subprocess.CompletedProcess[str]:
+    """Run a program that becomes another user when it has loaded what it needs."""
+    return subprocess.run(
+        [sys.executable, "-c", code, argument],
+        env=os.environ | SEARCH,
+        capture_output=True,
+        timeout=LIMIT_S,
+        check=False,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o777])
+def test_a_directory_that_others_may_enter_is_not_used(home: Path, mode: int) -> None:
+    home.mkdir()
+    home.chmod(mode)
+    with program("run(idle)") as running:
+        running.complains(b"is not a directory that is private to user")
+        assert list(home.iterdir()) == []
+        assert "is not a directory that is private" in refused(running.pid)
+
+
+def test_a_link_to_somewhere_else_is_not_used(home: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(0o700)
+    home.symlink_to(elsewhere)
+    with program("run(idle)") as running:
+        running.complains(b"is not a directory that is private to user")
+        assert list(elsewhere.iterdir()) == []
+
+
+def test_a_path_that_is_too_long_is_told(tmp_path: Path) -> None:
+    with program("run(idle)", SOCKET2_DEBUG_DIR=str(tmp_path / ("long" * 40))) as running:
+        running.complains(b"will not be answered: ")
+
+
+@as_root
+def test_a_process_with_temporary_files_of_its_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As systemd gives to services."""
+    home.mkdir()
+    if subprocess.run([needs("unshare"), "-m", "mount", "-t", "tmpfs", "none", home], check=False).returncode != 0:
+        pytest.skip("this system lets nobody mount")
+    monkeypatch.setenv("SOCKET2_DEBUG_DIR", str(home / "d"))
+    own = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs none {home} && exec "$@"', "sh"]
+    with program("run(idle)", own) as running:
+        assert not (home / "d").exists()
+        assert "idle" in ps(running.pid)
+
+
+# The signal.
+
+
+def test_a_signal_has_everything_told_and_the_program_goes_on() -> None:
+    text = """
+        def main():
+            say("ready")
+            while True:
+                yield from sleep(1000)
+
+        run(main)
+    """
+    with program(text) as running:
+        for _ in range(2):
+            running.send_signal(signal.SIGUSR1)
+            wait_for_stderr(running, rb"thread 'main', waiting, sleep of 1000 s, .*yield from sleep\(1000\)|in main\n")
+        assert "sleep of 1000 s" in ps(running.pid)
+
+
+def wait_for_stderr(running: Program, pattern: bytes) -> None:
+    for _ in range(int(LIMIT_S / 0.01)):
+        if re.search(pattern, running.stderr(), re.DOTALL):
+            return
+        os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        signal.sigtimedwait([], 0.01)
+    pytest.fail(f"stderr: {running.stderr()!r}")
+
+
+def test_a_signal_is_answered_while_the_loop_is_blocked() -> None:
+    with program(BLOCKED) as running:
+        running.send_signal(signal.SIGUSR1)
+        wait_for_stderr(running, rb"thread 'blocker', running, in OS thread MainThread, .*in block\n")
+
+
+def test_a_handler_of_the_program_is_left_alone() -> None:
+    text = """
+        debug.disable()
+        signal.signal(signal.SIGUSR1, lambda *_: say("mine"))
+        debug.enable()
+        run(idle)
+    """
+    with program(text) as running:
+        running.send_signal(signal.SIGUSR1)
+        running.announced("^mine$")
+
+
+# Forks.
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_answers_for_itself_from_its_first_thread_on() -> None:
+    text = """
+        def waits(name):
+            say(name)
+            yield from sleep(1000)
+
+        def in_parent():
+            yield from newthread(waits, "ready", name="of the parent").join()
+
+        def in_child():
+            yield from newthread(waits, f"child {os.getpid()}", name="of the child").join()
+
+        if (child := os.fork()) == 0:
+            run(in_child)
+        run(in_parent)
+    """
+    with program(text) as parent:
+        child = int(parent.announced(r"^child (\d+)$")[1])
+        assert "of the child" in (told := ps(child))
+        assert "of the parent" not in told
+        assert f"process {child}, " in told
+        assert "of the parent" in (told := ps(parent.pid))
+        assert "of the child" not in told
+
+
+# What stays as it was.
+
+
+def test_a_deadlock_is_still_told() -> None:
+    text = """
+        say("ready")
+        try:
+            run(suspend)
+        except RuntimeError as error:
+            say(str(error))
+    """
+    with program(text) as running:
+        assert running.announced("deadlock: ")
+        assert running.wait() == 0
+
+
+def test_switching_on_and_off_leaves_nothing(home: Path) -> None:
+    """No descriptor and no OS thread either: that is looked at after every test."""
+    for _ in range(50):
+        debug.enable()
+        debug.enable()
+        assert [path.name for path in home.iterdir()] == [str(os.getpid())]
+        assert inquiry.ask(os.getpid(), "ps").startswith("process ")
+        debug.disable()
+        assert list(home.iterdir()) == []
+    assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL

@@ -1,0 +1,653 @@
+"""Addresses: what the caller may write for a host and a port, and look-ups that block."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from time import monotonic
+from typing import Any
+
+import pytest
+
+import socket2
+from socket2 import Address, AddressList, Cancelled, addr, newthread, sleep, timeout
+from socket2.threads import osthreads
+
+from ..interop.peers import LIMIT_S, run
+
+NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 80))]  # a documentation address (RFC 5737)
+
+
+def at_once(*args: Any, **kwargs: Any) -> AddressList:
+    """Ask, and check that the answer took neither a wait nor an OS thread."""
+
+    async def main() -> AddressList:
+        before = threading.enumerate()
+        asking = newthread(lambda: asking_for(*args, **kwargs))
+        waited = not asking.done or threading.enumerate() != before
+        found: AddressList = await asking.join()
+        assert not waited
+        return found
+
+    return run(main)
+
+
+def asking_for(*args: Any, **kwargs: Any) -> Generator[Any, None, AddressList]:
+    return (yield from addr(*args, **kwargs))
+
+
+def look_up(*args: Any, **kwargs: Any) -> AddressList:
+    async def main() -> AddressList:
+        return await addr(*args, **kwargs)
+
+    return run(main)
+
+
+def sockaddrs(found: Sequence[Address]) -> list[Any]:
+    return [address.sockaddr for address in found]
+
+
+class Resolver:
+    """Stands in for getaddrinfo(3): numeric questions get a true answer, all others block until `answers` is set."""
+
+    def __init__(self) -> None:
+        self.numeric = socket.getaddrinfo
+        self.answers = threading.Event()
+        self.begun = threading.Semaphore(0)
+        self.asked: list[tuple[Any, ...]] = []
+        self.outcome: Callable[..., Any] = lambda *args: ANSWER
+        self.os_threads: set[threading.Thread] = set()
+
+    def getaddrinfo(self, *args: Any) -> Any:
+        if args[5] & NUMERIC == NUMERIC:
+            return self.numeric(*args)
+        self.asked.append(args)
+        self.os_threads.add(threading.current_thread())
+        self.begun.release()
+        assert self.answers.wait(LIMIT_S)
+        return self.outcome(*args)
+
+    def wait_for(self, count: int) -> None:
+        """Wait until so many more look-ups have begun."""
+        for _ in range(count):
+            assert self.begun.acquire(timeout=LIMIT_S)
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
+    resolver = Resolver()
+    monkeypatch.setattr(socket, "getaddrinfo", resolver.getaddrinfo)
+    yield resolver
+    resolver.answers.set()
+    monkeypatch.setattr(osthreads, "IDLE_S", 0)  # those that are busy end when they have answered
+    osthreads.lookups.end()
+    for os_thread in threading.enumerate():
+        if os_thread.name == "socket2 look-up":
+            os_thread.join(LIMIT_S)
+
+
+# Hosts that need no look-up.
+
+
+@pytest.mark.parametrize(
+    ("host", "family", "ip"),
+    [
+        (None, "inet", "0.0.0.0"),
+        ("*", "inet", "0.0.0.0"),
+        ("", "inet", "0.0.0.0"),
+        (b"*", "inet", "0.0.0.0"),
+        (None, "inet6", "::"),
+        ("*", "inet6", "::"),
+        (None, None, "0.0.0.0"),
+        (False, "inet", "127.0.0.1"),
+        (False, "inet6", "::1"),
+        (False, None, "127.0.0.1"),
+        ("localhost", "inet", "127.0.0.1"),
+        ("localhost", "inet6", "::1"),
+        (b"localhost", "inet", "127.0.0.1"),
+        ("192.0.2.7", "inet", "192.0.2.7"),
+        (b"192.0.2.7", "inet", "192.0.2.7"),
+        ("192.0.2.7", None, "192.0.2.7"),
+        ("2001:db8::7", "inet6", "2001:db8::7"),
+        ("2001:db8::7", None, "2001:db8::7"),
+        ("2001:DB8:0:0::7", "inet6", "2001:db8::7"),
+    ],
+)
+def test_a_host_that_needs_no_look_up_is_answered_at_once(host: Any, family: str | None, ip: str) -> None:
+    found = at_once(host, 80, family=family)
+    assert [address.host for address in found] == [ip]
+    assert found.family == ("inet6" if ":" in ip else "inet")
+    assert found[0].port == 80
+
+
+def test_a_name_is_the_loopback_address_whatever_its_case() -> None:
+    assert at_once("LocalHost", 80)[0].host == "127.0.0.1"
+
+
+def test_a_scope_can_be_given_by_name_and_by_number() -> None:
+    index, name = socket.if_nameindex()[0]
+    expected = [("fe80::1", 80, 0, index)]
+    assert sockaddrs(at_once(f"fe80::1%{name}", 80, family="inet6")) == expected
+    assert sockaddrs(at_once(f"fe80::1%{index}", 80, family="inet6")) == expected
+
+
+def test_without_arguments_it_is_any_interface_and_any_port() -> None:
+    assert sockaddrs(at_once()) == [("0.0.0.0", 0)]
+
+
+def test_an_address_list_is_returned_as_it_is() -> None:
+    found = at_once("192.0.2.7", 80)
+    assert at_once(found, 99) is found
+
+
+def test_an_address_is_a_list_of_one() -> None:
+    address = at_once("192.0.2.7", 80)[0]
+    assert list(at_once(address)) == [address]
+
+
+@pytest.mark.parametrize(
+    ("given", "family", "sockaddr"),
+    [
+        (("192.0.2.7", 80), "inet", ("192.0.2.7", 80)),
+        (("localhost", "80"), "inet", ("127.0.0.1", 80)),
+        (("2001:db8::7", 80), "inet6", ("2001:db8::7", 80, 0, 0)),
+        (("2001:db8::7", 80, 0, 0), "inet6", ("2001:db8::7", 80, 0, 0)),
+        (("fe80::1", 80, 0, 1), "inet6", ("fe80::1", 80, 0, 1)),
+    ],
+)
+def test_an_address_as_the_standard_library_has_it_will_do(given: Any, family: str, sockaddr: Any) -> None:
+    assert sockaddrs(at_once(given, family=family)) == [sockaddr]
+
+
+@pytest.mark.parametrize("given", [(), ("192.0.2.7",), ("::1", 80, 0), (80, "192.0.2.7"), (None, None, 0, 0, 0)])
+def test_a_tuple_that_is_no_address_is_a_type_error(given: Any) -> None:
+    with pytest.raises(TypeError):
+        addr(given)
+
+
+@pytest.mark.parametrize("path", ["/run/s", "s", "\0abstract", b"/run/\xff"])
+@pytest.mark.parametrize("kind", ["stream", "dgram"])
+def test_a_path_is_the_address_of_a_unix_socket(path: Any, kind: str) -> None:
+    (address,) = at_once(path, family="unix", type=kind)
+    assert (address.family, address.type, address.sockaddr, address.port) == ("unix", kind, path, 0)
+
+
+@pytest.mark.parametrize("host", [None, False])
+def test_a_unix_socket_has_no_address_that_goes_without_saying(host: Any) -> None:
+    with pytest.raises(ValueError, match="path"):
+        look_up(host, family="unix")
+
+
+def test_it_can_be_awaited_and_yielded_from() -> None:
+    assert (
+        sockaddrs(socket2.run(asking_for, "192.0.2.7", 1)) == sockaddrs(look_up("192.0.2.7", 1)) == [("192.0.2.7", 1)]
+    )
+
+
+# Ports.
+
+
+@pytest.mark.parametrize(("port", "number"), [(0, 0), (1, 1), (65535, 65535), ("80", 80), ("00080", 80), (None, 0)])
+def test_a_port_is_a_number_in_either_form(port: Any, number: int) -> None:
+    assert sockaddrs(at_once("192.0.2.7", port)) == [("192.0.2.7", number)]
+
+
+def test_a_port_may_be_the_name_of_a_service() -> None:
+    try:
+        port = socket.getservbyname("http", "tcp")
+        socket.getaddrinfo("192.0.2.7", "http")  # Wine has the list of the first, and the machine's for this
+    except OSError:
+        pytest.skip("this system does not know the service http (no /etc/services)")
+    assert sockaddrs(look_up("192.0.2.7", "http")) == [("192.0.2.7", port)]
+    assert sockaddrs(look_up("::1", "http", family="inet6")) == [("::1", port, 0, 0)]
+
+
+def test_a_service_that_does_not_exist_is_a_failed_look_up() -> None:
+    with pytest.raises(socket.gaierror):
+        look_up("192.0.2.7", "no-such-service")
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 1 << 40, "65536"])
+def test_a_port_out_of_range_is_an_overflow(port: Any) -> None:
+    with pytest.raises(OverflowError, match="65535"):
+        addr("192.0.2.7", port)
+
+
+@pytest.mark.parametrize("port", [1.5, b"80", [], object()])
+def test_a_port_of_another_type_is_a_type_error(port: Any) -> None:
+    with pytest.raises(TypeError, match="port"):
+        addr("192.0.2.7", port)
+
+
+# Types, families, protocols, flags.
+
+
+@pytest.mark.parametrize(
+    ("kind", "protocol", "is_protocol"),
+    [
+        ("tcp", None, "tcp"),
+        ("udp", None, "udp"),
+        ("raw", None, "raw"),
+        ("tcp", "tcp", "tcp"),
+        ("udp", 17, "udp"),
+        ("raw", "icmp", "icmp"),
+        ("raw", "icmpv6", "icmpv6"),
+        ("raw", 89, 89),
+    ],
+)
+def test_an_address_has_the_type_and_the_protocol_asked_for(kind: str, protocol: Any, is_protocol: Any) -> None:
+    (address,) = at_once("127.0.0.1", 0, kind, protocol=protocol)
+    assert (address.type, address.protocol, address.sockaddr) == (kind, is_protocol, ("127.0.0.1", 0))
+
+
+def test_a_protocol_that_the_type_does_not_have_is_a_failed_look_up() -> None:
+    with pytest.raises(socket.gaierror):
+        look_up("127.0.0.1", 0, "udp", protocol="tcp")
+
+
+def test_a_literal_of_another_family_is_a_failed_look_up() -> None:
+    with pytest.raises(socket.gaierror):
+        look_up("::1", 0, family="inet")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"type": "sctp"}, {"family": "ipx"}, {"protocol": "ospf"}, {"flags": "nope"}, {"flags": ["passive", ""]}]
+)
+def test_an_unknown_name_is_a_value_error_that_lists_the_known_ones(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"it is one of \w+, "):
+        addr("127.0.0.1", 0, **wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"type": 1}, {"type": None}, {"family": 2}, {"protocol": 1.5}, {"flags": [1]}, {"flags": 1}]
+)
+def test_something_that_is_no_name_is_a_type_error(wrong: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):
+        addr("127.0.0.1", 0, **wrong)
+
+
+FLAGS = {
+    "passive": socket.AI_PASSIVE,
+    "cannonname": socket.AI_CANONNAME,
+    "canonname": socket.AI_CANONNAME,
+    "all": socket.AI_ALL,
+    "v4mapped": socket.AI_V4MAPPED,
+    "addrconfig": socket.AI_ADDRCONFIG,
+    "numericserv": socket.AI_NUMERICSERV,
+}
+
+
+@pytest.mark.parametrize(("flag", "bit"), FLAGS.items())
+def test_a_flag_is_its_bit(resolver: Resolver, flag: str, bit: int) -> None:
+    resolver.answers.set()
+    look_up("peer.test", 80, flags=flag)
+    assert resolver.asked == [("peer.test", 80, socket.AF_INET, socket.SOCK_STREAM, 6, bit)]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "passive all",
+        " all  passive ",
+        {"passive", "all"},
+        ["all", "passive"],
+        ("all", "passive", "all"),
+        iter(["all", "passive"]),
+    ],
+    ids=lambda flags: type(flags).__name__,
+)
+def test_flags_are_a_string_or_any_collection(resolver: Resolver, flags: Any) -> None:
+    resolver.answers.set()
+    look_up("peer.test", 80, flags=flags)
+    assert resolver.asked[0][5] == socket.AI_PASSIVE | socket.AI_ALL
+
+
+def test_without_flags_there_are_none(resolver: Resolver) -> None:
+    resolver.answers.set()
+    look_up("peer.test", 80)
+    assert resolver.asked[0][5] == 0
+
+
+def test_numerichost_refuses_a_name_at_once() -> None:
+    asking = newthread(lambda: join_quietly("peer.test", 80, flags="numerichost"))
+    assert asking.done
+    assert isinstance(asking.result(), socket.gaierror)
+
+
+def join_quietly(*args: Any, **kwargs: Any) -> Generator[Any, None, AddressList | Exception]:
+    try:
+        return (yield from addr(*args, **kwargs))
+    except Exception as error:
+        return error
+
+
+def test_numericserv_refuses_the_name_of_a_service() -> None:
+    with pytest.raises(socket.gaierror):
+        look_up("192.0.2.7", "http", flags="numericserv")
+
+
+def test_v4mapped_gives_an_inet4_literal_as_inet6() -> None:
+    assert at_once("192.0.2.7", 80, family="inet6", flags="v4mapped")[0].host == "::ffff:192.0.2.7"
+
+
+def test_the_canonical_name_is_there_when_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getaddrinfo(host: Any, port: Any, family: int, kind: int, protocol: int, flags: int) -> Any:
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "no literal")
+        name = "canonical.test" if flags & socket.AI_CANONNAME else ""
+        return [(socket.AF_INET, kind, 6, name, ("192.0.2.7", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert look_up("alias.test", 80, flags="cannonname").name == "canonical.test"
+    assert look_up("alias.test", 80).name is None
+
+
+# Hosts that are none.
+
+
+@pytest.mark.parametrize("host", [5, 1.5, True, [], object(), bytearray(b"127.0.0.1")])
+def test_a_host_of_another_type_is_a_type_error(host: Any) -> None:
+    with pytest.raises(TypeError, match="host"):
+        addr(host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1\0", "\0", b"a\0b"])
+def test_a_host_with_a_nul_is_a_value_error(host: Any) -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        addr(host)
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".test", "a..test", "\udcff.test"], ids=["long", "empty", "surrogate"])
+def test_a_host_that_cannot_be_a_name_is_a_value_error(host: str) -> None:
+    with pytest.raises(ValueError, match=r"label|surrogate|encod|cannot be a name"):
+        look_up(host)
+
+
+def test_a_name_that_does_not_exist_is_a_failed_look_up() -> None:
+    with pytest.raises(socket.gaierror):
+        look_up("nosuchhost.invalid", 80)
+
+
+# What an answer is.
+
+
+def address(host: str, port: int, family: str = "inet", name: str | None = None) -> Address:
+    return Address(family, "tcp", "tcp", name, (host, port) if family == "inet" else (host, port, 0, 0))
+
+
+ONE, TWO, THREE = (
+    address("192.0.2.1", 80, name="one.test"),
+    address("2001:db8::2", 80, "inet6"),
+    address("192.0.2.3", 0),
+)
+LIST = AddressList([ONE, TWO, THREE])
+
+
+def test_an_address_list_is_a_sequence() -> None:
+    assert len(LIST) == 3
+    assert list(LIST) == [ONE, TWO, THREE]
+    assert LIST[0] is ONE
+    assert LIST[-1] is THREE
+    assert list(LIST[1:]) == [TWO, THREE]
+    assert list(reversed(LIST)) == [THREE, TWO, ONE]
+    assert TWO in LIST
+    assert address("192.0.2.9", 80) not in LIST
+    assert (LIST.index(TWO), LIST.count(ONE)) == (1, 1)
+    with pytest.raises(IndexError):
+        LIST[3]
+
+
+def test_next_goes_through_the_list() -> None:
+    assert LIST.next() is ONE
+    assert LIST.next(ONE) is TWO
+    assert LIST.next(TWO) is THREE
+    assert LIST.next(THREE) is None
+    assert AddressList([]).next() is None
+
+
+def test_next_of_a_stranger_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="not in"):
+        LIST.next(address("192.0.2.9", 80))
+
+
+def test_addrs_iterates() -> None:
+    found = LIST.addrs()
+    assert iter(found) is found
+    assert list(found) == [ONE, TWO, THREE]
+
+
+def test_the_attributes_of_a_list_are_those_of_its_first_address() -> None:
+    assert (LIST.type, LIST.family, LIST.protocol, LIST.name) == ("tcp", "inet", "tcp", "one.test")
+
+
+def test_a_freed_list_is_empty_and_can_be_freed_again() -> None:
+    found = AddressList([ONE])
+    found.free()
+    found.free()
+    assert (len(found), list(found.addrs()), found.next(), str(found)) == (0, [], None, "")
+    with pytest.raises(IndexError):
+        _ = found.family
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (ONE, "192.0.2.1:80"),
+        (TWO, "[2001:db8::2]:80"),
+        (THREE, "192.0.2.3"),
+        (address("::", 0, "inet6"), "::"),
+        (Address("unix", "stream", 0, None, "/run/s"), "/run/s"),
+        (Address("unix", "stream", 0, None, b"/run/s"), "/run/s"),
+        (Address("unix", "stream", 0, None, "\0name"), "@name"),
+        (Address("unix", "stream", 0, None, b"\0name"), "@name"),
+        (Address("unix", "stream", 0, None, ""), ""),
+    ],
+)
+def test_an_address_as_text(found: Address, text: str) -> None:
+    assert str(found) == text
+    assert str(AddressList([found, ONE])) == text
+
+
+def test_an_address_has_a_host_and_a_port() -> None:
+    assert (ONE.host, ONE.port) == ("192.0.2.1", 80)
+    assert (TWO.host, TWO.port) == ("2001:db8::2", 80)
+    unix = Address("unix", "stream", 0, None, b"\0name")
+    assert (unix.host, unix.port) == ("@name", 0)
+
+
+def test_addresses_can_be_compared_and_kept_in_sets() -> None:
+    assert {ONE, address("192.0.2.1", 80, name="one.test"), TWO} == {ONE, TWO}
+
+
+def test_what_has_no_name_here_is_told_by_its_number(resolver: Resolver) -> None:
+    resolver.answers.set()
+    resolver.outcome = lambda *args: [(77, 78, 79, "", ("x", 0))]
+    (found,) = look_up("peer.test", family=None)
+    assert (found.family, found.type, found.protocol) == ("77", "78", 79)
+
+
+# Look-ups that take time.
+
+
+def test_a_name_is_looked_up_in_an_os_thread_while_others_run(resolver: Resolver) -> None:
+    async def main() -> AddressList:
+        asking = newthread(asking_for, "peer.test", "80")
+        resolver.wait_for(1)
+        assert not asking.done
+        await sleep(0)  # the loop goes round
+        resolver.answers.set()
+        found: AddressList = await asking.join()
+        return found
+
+    assert sockaddrs(run(main)) == [("192.0.2.7", 80)]
+    assert resolver.os_threads.isdisjoint({threading.current_thread()})
+    assert resolver.asked == [("peer.test", 80, socket.AF_INET, socket.SOCK_STREAM, 6, 0)]
+
+
+def test_no_more_than_sixteen_names_are_looked_up_at_a_time(resolver: Resolver) -> None:
+    async def main() -> None:
+        before = set(threading.enumerate())
+        asking = [newthread(asking_for, f"peer{n}.test") for n in range(40)]
+        resolver.wait_for(16)
+        assert len(set(threading.enumerate()) - before) == 16
+        assert [args[0] for args in resolver.asked] == [f"peer{n}.test" for n in range(16)]
+        resolver.answers.set()
+        for thread in asking:
+            assert sockaddrs(await thread.join()) == [("192.0.2.7", 80)]
+
+    run(main)
+    assert len(resolver.asked) == 40
+    assert len(resolver.os_threads) <= 16
+
+
+def test_a_literal_needs_no_place_among_the_sixteen(resolver: Resolver) -> None:
+    async def main() -> None:
+        asking = [newthread(asking_for, f"peer{n}.test") for n in range(20)]
+        resolver.wait_for(16)
+        assert (await addr("127.0.0.1", 80))[0].port == 80
+        resolver.answers.set()
+        for thread in asking:
+            await thread.join()
+
+    run(main)
+
+
+def test_a_cancelled_look_up_frees_its_waiter_while_getaddrinfo_still_blocks(resolver: Resolver) -> None:
+    async def main() -> None:
+        asking = newthread(asking_for, "peer.test")
+        resolver.wait_for(1)
+        asking.cancel()
+        with pytest.raises(Cancelled):
+            await asking.join()
+        assert not resolver.answers.is_set()
+
+    run(main)
+
+
+def test_a_look_up_that_is_out_of_time_frees_its_waiter_while_getaddrinfo_still_blocks(resolver: Resolver) -> None:
+    async def main() -> None:
+        began = monotonic()
+        with pytest.raises(TimeoutError), timeout(0.02):
+            await addr("peer.test")
+        assert 0.02 <= monotonic() - began < LIMIT_S / 2
+        assert not resolver.answers.is_set()
+
+    run(main)
+
+
+def test_a_socket_timeout_covers_the_look_up(resolver: Resolver) -> None:
+    async def main() -> None:
+        with socket2.tcp() as sock:
+            sock.settimeout(0.02)
+            with pytest.raises(TimeoutError):
+                await sock.connect("peer.test", 80)
+            assert not sock.closed
+
+    run(main)
+
+
+def test_an_answer_that_comes_too_late_goes_to_nobody(resolver: Resolver) -> None:
+    async def main() -> AddressList:
+        with pytest.raises(TimeoutError), timeout(0.02):
+            await addr("slow.test")
+        resolver.outcome = lambda host, port, *args: [(2, 1, 6, "", (host, port))]
+        resolver.answers.set()
+        return await addr("next.test", 80)
+
+    assert sockaddrs(run(main)) == [("next.test", 80)]
+
+
+def test_a_look_up_that_is_cancelled_before_its_turn_is_never_made(resolver: Resolver) -> None:
+    async def main() -> None:
+        asking = [newthread(asking_for, f"peer{n}.test") for n in range(17)]
+        resolver.wait_for(16)
+        asking[16].cancel()
+        resolver.answers.set()
+        for thread in asking[:16]:
+            await thread.join()
+        with pytest.raises(Cancelled):
+            await asking[16].join()
+
+    run(main)
+    assert "peer16.test" not in [args[0] for args in resolver.asked]
+
+
+def test_getaddrinfos_error_comes_through_as_it_is(resolver: Resolver) -> None:
+    failure = socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    def fail(*args: Any) -> Any:
+        raise failure
+
+    resolver.outcome = fail
+    resolver.answers.set()
+    with pytest.raises(socket.gaierror) as caught:
+        look_up("peer.test", 80)
+    assert caught.value is failure
+
+
+def test_nothing_is_asked_until_it_is_awaited(resolver: Resolver) -> None:
+    async def main() -> None:
+        asking = addr("peer.test", 80)
+        await sleep(0)
+        assert resolver.asked == []
+        resolver.answers.set()
+        await asking
+
+    run(main)
+    assert len(resolver.asked) == 1
+
+
+def test_a_look_up_needs_a_thread(resolver: Resolver) -> None:
+    with pytest.raises(RuntimeError, match="inside a thread"):
+        next(iter(addr("peer.test", 80)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_looks_up_on_its_own(resolver: Resolver) -> None:
+    """Though in its parent all the OS threads there may be are busy."""
+
+    async def main() -> None:
+        asking = [newthread(asking_for, f"parent{n}.test") for n in range(16)]
+        resolver.wait_for(16)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)  # ends the child, should it hang
+            resolver.answers = threading.Event()
+            resolver.answers.set()
+            os._exit(0 if sockaddrs(look_up("child.test", 80)) == [("192.0.2.7", 80)] else 1)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        resolver.answers.set()
+        for thread in asking:
+            await thread.join()
+
+    run(main)
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".invalid", "a..b", ".a", "\ud800"])
+def test_what_cannot_be_a_name_is_refused_by_the_call(host: str) -> None:
+    with pytest.raises(ValueError, match="idna|name|codec"):
+        socket2.addr(host, 1)
+
+
+def test_a_bool_is_no_port() -> None:
+    with pytest.raises(TypeError):
+        socket2.addr("127.0.0.1", True)
+
+
+def test_an_empty_answer_is_a_gaierror(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args: [])
+    with pytest.raises(socket.gaierror):
+        look_up("peer.test", 80)
+
+
+def test_the_text_of_an_address_keeps_its_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "if_indextoname", lambda index: "eth0")
+    assert str(socket2.Address("inet6", "tcp", "tcp", None, ("fe80::1", 80, 0, 2))) == "[fe80::1%eth0]:80"
+    assert str(socket2.Address("inet6", "tcp", "tcp", None, ("fe80::1", 0, 0, 2))) == "fe80::1%eth0"
+    assert str(socket2.Address("inet6", "tcp", "tcp", None, ("::1", 80, 0, 0))) == "[::1]:80"

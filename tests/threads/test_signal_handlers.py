@@ -1,0 +1,289 @@
+"""What a signal handler may call it may call anywhere: also in the middle of a wait's end, or of a step.
+
+The handler is called by a trace function, before each single instruction of the mechanism in turn.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+from socket2 import Cancelled, Event, Semaphore, Thread, newthread, resume, run, sleep, start, stop, suspend, threadset
+from socket2.threads import joining, member, stepping
+from socket2.threads.scheduler import current_scheduler
+
+from ..sources import modules_in
+
+Steps = Generator[Any, Any, Any]
+Handler = Callable[[], Any]
+
+MECHANISM = modules_in("socket2/threads", "wait stepping scheduler thread sleeping sync member crew threadset")
+
+
+# An instruction, and the how-manieth time it is come to.
+Place = tuple[CodeType, int, int]
+
+
+class Injection:
+    """Calls `handler` before an instruction, or with None notes which there are."""
+
+    def __init__(self, at: Place | None, handler: Handler) -> None:
+        self._at = at
+        self._handler = handler
+        self._times: Counter[tuple[CodeType, int]] = Counter()
+
+    def places(self) -> list[Place]:
+        """Before what to call it: each instruction in the text, the first and the last time."""
+        return [(*where, time) for where, times in self._times.items() for time in sorted({1, times})]
+
+    def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
+        code = frame.f_code
+        if code.co_filename not in MECHANISM or (self._at is not None and self._at[0] is not code):
+            return None
+        frame.f_trace = self._step  # first: Python 3.13 traces opcodes only where there is one already
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        return self._step
+
+    def _step(self, frame: FrameType, event: str, arg: object) -> Any:
+        if event == "opcode":
+            where = frame.f_code, frame.f_lasti
+            self._times[where] += 1
+            if (*where, self._times[where]) == self._at:
+                sys.settrace(None)  # there is no more to do
+                self._handler()
+        return self._step
+
+    def __enter__(self) -> Injection:
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 looks whether anybody wants them when tracing begins
+        sys.settrace(self._enter)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+
+@pytest.fixture(params=["python", "python-shared", "built", "built-shared"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which step it is, and whether others may serve the threads as well."""
+    if request.param.startswith("python"):
+        monkeypatch.setattr(stepping, "step", stepping._step)
+        monkeypatch.setattr(member, "step", stepping._step)
+        monkeypatch.setattr(stepping, "step_shared", stepping._step_shared)
+        monkeypatch.setattr(joining, "step_shared", stepping._step_shared)
+    if request.param.endswith("shared"):
+        joining.share(current_scheduler())
+    return str(request.param)
+
+
+def everywhere(scenario: Callable[[list[Handler]], None], stride: int) -> None:
+    """Run `scenario` again and again, with its handler called before each instruction in turn, or each of so many.
+
+    It puts the handler into the list that it is given.
+    """
+    places = once(scenario, None)
+    assert len(places) > 100
+    for place in places[::stride]:
+        once(scenario, place)
+
+
+def once(scenario: Callable[[list[Handler]], None], at: Place | None) -> list[Place]:
+    handlers: list[Handler] = []
+    with Injection(at, lambda: [handler() for handler in handlers]) as injection:
+        scenario(handlers)
+    scheduler = current_scheduler()
+    if scheduler.inbox:  # of a handler that came last of all
+        start(0)
+    assert not scheduler.threads, f"before {at}"
+    assert not scheduler.ready, f"before {at}"
+    assert scheduler.hopeless == 0, f"before {at}"
+    return injection.places()
+
+
+def resumed_again_and_again(handlers: list[Handler]) -> None:
+    """Each suspend() ends once, the cancel comes once, and no other wait ends for it."""
+    gate = Event()
+    outcomes: list[str] = []
+
+    def sleeper() -> Steps:
+        for _ in range(2):
+            try:
+                outcomes.append((yield from suspend()))
+            except Cancelled:
+                outcomes.append("cancelled")
+            try:
+                yield from gate.wait()
+            except Cancelled:
+                outcomes.append("cancelled late")
+                yield from gate.wait()
+            assert gate.is_set()
+
+    def main() -> Steps:
+        thread = newthread(sleeper)
+
+        def handler() -> None:
+            with suppress(RuntimeError):  # it was not suspended just then
+                resume(thread, "handler")
+
+        handlers.append(handler)
+        yield from sleep(0)
+        thread.cancel()
+        for _ in range(3):
+            yield from sleep(0)
+        gate.set()
+        while not thread.done:
+            with suppress(RuntimeError):
+                resume(thread, "main")
+            yield from sleep(0)
+        yield from thread.join()
+
+    run(main)
+    assert sum(outcome != "cancelled late" for outcome in outcomes) == 2
+    assert sum(outcome.startswith("cancelled") for outcome in outcomes) == 1
+
+
+def cancelled_by_a_handler(handlers: list[Handler]) -> None:
+    """Each wait ends once, and as it should, but for one at the most that ends by the cancel."""
+    event, gate = Event(), Event()
+    outcomes: list[str] = []
+
+    def waiter() -> Steps:
+        for wait in (suspend, event.wait, lambda: sleep(0), lambda: threads[0].join(), gate.wait):
+            try:
+                yield from wait()
+            except Cancelled:
+                outcomes.append("cancelled")
+                continue
+            outcomes.append("ended")
+        assert gate.is_set() or "cancelled" in outcomes
+
+    threads: list[Thread] = []
+
+    def main() -> Steps:
+        threads.append(newthread(suspend))
+        thread = newthread(waiter)
+        handlers.append(thread.cancel)
+        yield from sleep(0)
+        with suppress(RuntimeError):
+            resume(thread)
+        yield from sleep(0)
+        event.set()
+        yield from sleep(0)
+        yield from sleep(0)
+        resume(threads[0])
+        for _ in range(3):
+            yield from sleep(0)
+        gate.set()
+        yield from thread.join()
+
+    run(main)
+    assert len(outcomes) == 5
+    assert outcomes.count("cancelled") <= 1
+
+
+def set_by_a_handler(handlers: list[Handler]) -> None:
+    """Who waits is woken once, whether it is cancelled or not."""
+    gate = Event()
+    outcomes: list[str] = []
+
+    def waiter(event: Event) -> Steps:
+        try:
+            yield from event.wait()
+            outcomes.append("set")
+        except Cancelled:
+            outcomes.append("cancelled")
+        yield from gate.wait()
+        assert gate.is_set()
+
+    def main() -> Steps:
+        events = Event(), Event()
+        waiters = [newthread(waiter, event) for event in (*events, events[0])]
+        handlers.append(events[0].set)
+        yield from sleep(0)
+        waiters[0].cancel()
+        events[1].set()
+        yield from sleep(0)
+        events[0].set()
+        yield from sleep(0)
+        gate.set()
+        for thread in waiters:
+            with suppress(Cancelled):
+                yield from thread.join()
+
+    run(main)
+    assert len(outcomes) == 3
+
+
+def released_by_a_finalizer(handlers: list[Handler]) -> None:
+    """No permit is lost, and none is made."""
+    semaphore = Semaphore(0)
+    released: list[int] = []
+    acquired: list[int] = []
+
+    def acquirer() -> Steps:
+        yield from semaphore.acquire()
+        acquired.append(1)
+
+    def release() -> None:
+        semaphore.release()
+        released.append(1)
+
+    def main() -> Steps:
+        threads = [newthread(acquirer) for _ in range(3)]
+        handlers.append(release)
+        yield from sleep(0)
+        threads[0].cancel()
+        release()
+        yield from sleep(0)
+        for thread in threads:
+            yield from sleep(0)
+            thread.cancel()
+            with suppress(Cancelled):
+                yield from thread.join()
+
+    run(main)
+    handlers.clear()
+    if current_scheduler().inbox:
+        start(0)
+    assert semaphore._free == len(released) - len(acquired)
+
+
+def stopped_by_a_handler(handlers: list[Handler]) -> None:
+    """The loop ends at the most once for it, and goes on when it is started again."""
+    done: list[int] = []
+
+    def worker(number: int) -> Steps:
+        for _ in range(2):
+            yield from sleep(0)
+        with threadset() as ts:
+            ts.newthread(sleep, 0)
+            yield from ts.join()
+        done.append(number)
+
+    for number in range(2):
+        newthread(worker, number)
+    handlers.append(stop)
+    for _ in range(3):
+        start()
+    handlers.clear()
+    assert len(done) == 2
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        resumed_again_and_again,
+        cancelled_by_a_handler,
+        set_by_a_handler,
+        released_by_a_finalizer,
+        stopped_by_a_handler,
+    ],
+)
+def test_a_handler_before_each_instruction(kind: str, scenario: Callable[[list[Handler]], None]) -> None:
+    everywhere(scenario, 1 if kind == "python" else 5)

@@ -1,0 +1,163 @@
+"""A thread whose every wait is over at once: others run all the same, and deadlines and cancels reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+from socket2 import Cancelled, Event, Lock, Queue, Semaphore, Thread, newthread, run, sleep, threadset, timeout
+
+Steps = Generator[Any, Any, Any]
+
+# Far more rounds than there can be in a row: a round that nothing interrupts fails the test instead of hanging it.
+MANY = 10_000_000
+
+
+def put_and_get() -> Callable[[], Steps]:
+    queue: Queue[int] = Queue()
+
+    def once() -> Steps:
+        yield from queue.put(1)
+        yield from queue.get()
+
+    return once
+
+
+def put_and_get_in_time() -> Callable[[], Steps]:
+    queue: Queue[int] = Queue(1)
+
+    def once() -> Steps:
+        yield from queue.put(1, timeout_s=100)
+        yield from queue.get(timeout_s=100)
+
+    return once
+
+
+def wait_for_event() -> Callable[[], Steps]:
+    event = Event()
+    event.set()
+    return lambda: iter(event.wait())
+
+
+def hold_lock() -> Callable[[], Steps]:
+    lock = Lock()
+
+    def once() -> Steps:
+        with (yield from lock.acquire()):
+            pass
+
+    return once
+
+
+def hold_semaphore() -> Callable[[], Steps]:
+    semaphore = Semaphore(1)
+
+    def once() -> Steps:
+        yield from semaphore.acquire(timeout_s=100)
+        semaphore.release()
+
+    return once
+
+
+def join_ended() -> Callable[[], Steps]:
+    thread = newthread(lambda: None)
+    return lambda: iter(thread.join())
+
+
+def empty_threadset() -> Callable[[], Steps]:
+    async def once() -> None:
+        async with threadset():
+            pass
+
+    return lambda: once().__await__()
+
+
+def join_empty_threadset() -> Callable[[], Steps]:
+    def once() -> Steps:
+        with threadset() as threads:
+            yield from threads.join()
+
+    return once
+
+
+def sleep_0() -> Callable[[], Steps]:
+    return lambda: iter(sleep(0))
+
+
+KINDS = [
+    put_and_get,
+    put_and_get_in_time,
+    wait_for_event,
+    hold_lock,
+    hold_semaphore,
+    join_ended,
+    empty_threadset,
+    join_empty_threadset,
+    sleep_0,
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_deadline_comes_in_between(kind: Callable[[], Callable[[], Steps]]) -> None:
+    def main() -> Steps:
+        once = kind()
+        with pytest.raises(TimeoutError), timeout(0.01):
+            for _ in range(MANY):
+                yield from once()
+
+    run(main)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_others_run_and_a_cancel_comes_in_between(kind: Callable[[], Callable[[], Steps]]) -> None:
+    def main() -> Steps:
+        once = kind()
+        rounds = 0
+
+        def looper() -> Steps:
+            nonlocal rounds
+            while rounds < MANY:
+                rounds += 1
+                yield from once()
+
+        thread: Thread = newthread(looper)
+        assert 0 < rounds <= 65  # this one runs again after so many at the most
+        thread.cancel()
+        with pytest.raises(Cancelled):
+            yield from thread.join()
+        assert rounds <= 130
+
+    run(main)
+
+
+def test_who_is_interrupted_there_has_taken_nothing() -> None:
+    def main() -> Steps:
+        queue: Queue[int] = Queue()
+        semaphore = Semaphore(MANY)
+        got = taken = 0
+
+        def getter() -> Steps:
+            nonlocal got
+            while True:
+                yield from queue.get()
+                got += 1
+
+        def taker() -> Steps:
+            nonlocal taken
+            while True:
+                yield from semaphore.acquire()
+                taken += 1
+
+        for number in range(1000):
+            queue.put_nowait(number)
+        threads = [newthread(getter), newthread(taker)]
+        for thread in threads:
+            thread.cancel()
+            with pytest.raises(Cancelled):
+                yield from thread.join()
+        assert got + len(queue) == 1000
+        assert f"{MANY - taken} free" in repr(semaphore)
+
+    run(main)
