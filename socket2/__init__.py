@@ -1,6 +1,6 @@
-"""A coroutine socket stack: threads are generators or `async def`, and whatever waits is yielded from or awaited.
+"""A coroutine socket stack. Threads are generators or `async def` functions; they `yield from` or await what waits.
 
-The public names, and nothing else.
+This module holds the public names and nothing else.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .sockets.udp import RAW, UDP, raw, udp, unix
 from .streams.buffer import IncompleteRead, LimitExceeded
 from .streams.stream import Stream, stream
 from .streams.transport import ByteStream
-from .threads import thread as thread  # its crashhook may be replaced
+from .threads import thread as thread  # its crashhook can be replaced
 from .threads.jobs import runafter, runat, runevery
 from .threads.loop import epoll_fd, iocp, kqueue_fd, newthread, now, poll, run, serve_threads, start, stop
 from .threads.osthreads import call_in_thread

@@ -1,4 +1,6 @@
-"""The command line: `python -m socket2` says what is here, `echo HOST:PORT` serves, `ps PID` asks what is going on."""
+"""The command line: `python -m socket2` describes the installation, `echo HOST:PORT` runs an echo server, and `ps PID`
+reports what the threads of a process are doing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from .threads.scheduler import current_scheduler
 
 _BLOCK = 1 << 16
 
-# Those beside the native poller, and where they are.
+# The parts in C other than the native poller, and the package of each.
 PARTS_IN_C = {"_once": "pollers", "_stepping": "socket2", "_shortcut": "socket2"}
 
 
@@ -26,7 +28,7 @@ def echo(conn: TCP) -> Generator[Any, None, None]:
         while data := (yield from conn.recv(_BLOCK)):
             yield from conn.sendall(data)
     except ConnectionError:
-        pass  # the client has gone, and nobody else is concerned
+        pass  # the client has gone, which concerns nobody else
     finally:
         conn.close()
 
@@ -62,7 +64,7 @@ def describe() -> None:
 
 def process_id(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 1 << 31:
-        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a process")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a process ID")
     return int(text)
 
 
@@ -77,11 +79,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     command = commands.add_parser("echo", help="run an echo server")
     command.add_argument("address", type=host_and_port, metavar="HOST:PORT")
-    command = commands.add_parser("ps", help="tell what the threads of a process wait for")
-    command.add_argument("pid", type=process_id, metavar="PID", help="a process of yours, run with SOCKET2_DEBUG=1")
+    command = commands.add_parser("ps", help="show what the threads of a process are waiting for")
+    command.add_argument("pid", type=process_id, metavar="PID", help="one of your processes, run with SOCKET2_DEBUG=1")
     kinds = command.add_mutually_exclusive_group()
     for kind, help in (
-        ("tree", "each thread below the one that has started it"),
+        ("tree", "each thread below the thread that started it"),
         ("stacks", "where each thread is: its chain of `yield from` and `await`"),
         ("stats", "the counters of each loop"),
     ):

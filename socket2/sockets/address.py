@@ -1,8 +1,8 @@
-"""Addresses: from a host and a port to what the kernel takes, and back to text.
+"""Addresses: from a host and a port to the form that the kernel takes, and back to text.
 
-A literal address is answered at once. A name is looked up by the scheduler's resolver: the system's may block for as
-long as it likes, and is asked in an OS thread; "localhost" is the loopback address and not a name (RFC 6761, 6.3).
-Knows nothing of sockets.
+A literal address is resolved immediately. The scheduler's resolver looks up a name. The system's resolver may block for
+any length of time, so it runs in an OS thread. "localhost" always means the loopback address (RFC 6761, 6.3). This
+module knows nothing of sockets.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ _LOOPBACK = {"inet": "127.0.0.1", "inet6": "::1"}
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address, as addr() finds it."""
+    """One address, as addr() returns it."""
 
     family: str
-    """"inet", "inet6", "unix"."""
+    """"inet", "inet6" or "unix"."""
     type: str
-    """"tcp", "udp", "raw"; "stream" or "dgram" of a UNIX socket."""
+    """"tcp", "udp" or "raw"; for a UNIX socket, "stream" or "dgram"."""
     protocol: str | int
-    """Its name, or its number if it has no name here."""
+    """The name of the protocol, or its number if socket2 has no name for it."""
     name: str | None
-    """The canonical name, if the look-up was asked for it."""
+    """The canonical name, if the lookup asked for it."""
     sockaddr: Any
-    """What the standard library and the kernel take."""
+    """The address in the form of the standard library and the kernel."""
 
     @property
     def host(self) -> str:
-        """A literal IP address, or a UNIX path."""
+        """The literal IP address, or the path of a UNIX socket."""
         return text_of(self.sockaddr) if self.family == "unix" else str(self.sockaddr[0])
 
     @property
     def port(self) -> int:
-        """0 for a UNIX path."""
+        """The port; 0 for a UNIX path."""
         return 0 if self.family == "unix" else int(self.sockaddr[1])
 
     def __str__(self) -> str:
@@ -58,7 +58,9 @@ class Address:
 
 
 def text_of(sockaddr: Any) -> str:
-    """Return 'ip:port', '[ip]:port', or without the port where it is 0; a UNIX path, '@name' for an abstract one."""
+    """Return 'ip:port', '[ip]:port', or just the IP address if the port is 0; a UNIX path; '@name' for an abstract
+    one.
+    """
     if isinstance(sockaddr, bytes):
         sockaddr = sockaddr.decode(errors="surrogateescape")
     if isinstance(sockaddr, str):
@@ -72,7 +74,7 @@ def text_of(sockaddr: Any) -> str:
 
 
 def _scope(index: int) -> str:
-    """The name of an interface, its number when it has none (any more)."""
+    """Return the name of an interface, or its number if it has no name (any more)."""
     try:
         return socket.if_indextoname(index)
     except (OSError, OverflowError):
@@ -80,7 +82,7 @@ def _scope(index: int) -> str:
 
 
 class AddressList(Sequence[Address]):
-    """The addresses that a look-up gave, in the order to try them; its attributes are those of the first."""
+    """The addresses that a lookup found, in the order to try them. Its attributes are those of the first address."""
 
     __slots__ = ("_addresses",)
 
@@ -104,7 +106,10 @@ class AddressList(Sequence[Address]):
         return self[0].name
 
     def next(self, current: Address | None = None) -> Address | None:
-        """Return the address after `current`, or None; without `current`, the first. ValueError if it is not there."""
+        """Return the address after `current`, or None if there is none; without `current`, return the first.
+
+        Raises ValueError if `current` is not in the list.
+        """
         if current is None:
             return self._addresses[0] if self._addresses else None
         at = self._addresses.index(current) + 1
@@ -115,7 +120,7 @@ class AddressList(Sequence[Address]):
         return iter(self._addresses)
 
     def free(self) -> None:
-        """Forget the addresses: the list is empty then. Needless in Python, and may be done twice."""
+        """Empty the list. Python does not need this, and it is safe to repeat."""
         self._addresses = ()
 
     @overload
@@ -136,7 +141,7 @@ class AddressList(Sequence[Address]):
 
 
 class Query:
-    """What is asked: checked when it is made, answered without waiting if it can be."""
+    """A request for addresses. The constructor checks it; at_once() resolves it if that takes no lookup."""
 
     def __init__(
         self,
@@ -164,14 +169,14 @@ class Query:
         self.port = _checked_port(port)
         self.host = host = os.fspath(host) if family == "unix" and isinstance(host, os.PathLike) else host
         if not isinstance(host, (str, bytes, NoneType, AddressList, Address)) and host is not False:
-            raise TypeError(f"a host is a string, None, False or an AddressList, not {host!r}")
+            raise TypeError(f"a host must be a string, None, False or an AddressList, not {host!r}")
         if family != "unix" and isinstance(host, str) and "\0" in host:
-            raise ValueError("a host name has no NUL in it")
+            raise ValueError("a host name must not contain NUL")
         if family != "unix" and isinstance(host, str):
             _check_name(host)
 
     def at_once(self) -> AddressList | None:
-        """Return the answer if nothing has to be looked up, else None."""
+        """Return the addresses if no lookup is needed, else None."""
         host = self.host
         if isinstance(host, AddressList):
             return host
@@ -179,7 +184,7 @@ class Query:
             return AddressList([host])
         if self.family == "unix":
             if host is None or host is False:
-                raise ValueError("a UNIX socket's address is a path")
+                raise ValueError("the address of a UNIX socket must be a path")
             return AddressList([Address("unix", self.type, 0, None, host)])
         literal = self._literal(host)
         try:
@@ -190,14 +195,14 @@ class Query:
             return None
 
     def look_up(self) -> AddressList:
-        """Return the system's answer, however long that takes: getaddrinfo(3). Raises socket.gaierror."""
+        """Ask the system, and block until it answers: getaddrinfo(3). Raises socket.gaierror."""
         return self._ask(self._literal(self.host), 0)
 
     def _literal(self, host: Any) -> Any:
         family = self.family or "inet"
         if host is None or host in ("*", ""):
             return _ANY[family]
-        if host == "<broadcast>" and family == "inet":  # as the standard library has it
+        if host == "<broadcast>" and family == "inet":  # as in the standard library
             return "255.255.255.255"
         local = host is False or host.lower() == "localhost"
         if local and not (host and self._flags & socket.AI_CANONNAME):
@@ -205,19 +210,19 @@ class Query:
         return host
 
     def question(self) -> tuple[Any, ...]:
-        """What a resolver is asked: the arguments of its getaddrinfo()."""
+        """Return the arguments for a resolver's getaddrinfo()."""
         return self._question(self._literal(self.host), 0)
 
     def _question(self, host: Any, flags: int) -> tuple[Any, ...]:
-        port = None if self._type == socket.SOCK_RAW else self.port  # there are none below UDP and TCP
+        port = None if self._type == socket.SOCK_RAW else self.port  # only UDP and TCP have ports
         return host, port, self._family, self._type, self._protocol, self._flags | flags
 
     def _ask(self, host: Any, flags: int) -> AddressList:
         return self.answer(socket.getaddrinfo(*self._question(host, flags)))
 
     def answer(self, found: Sequence[AddressInfo]) -> AddressList:
-        """Return the addresses that were found. socket.gaierror when there are none."""
-        if not found:  # which getaddrinfo(3) does not give, but what stands in for it may
+        """Return the addresses that were found. Raises socket.gaierror if there are none."""
+        if not found:  # getaddrinfo(3) never returns an empty list, but a custom resolver may
             raise socket.gaierror(socket.EAI_NONAME, f"{self.host!r} has no address")
         kinds = names.TYPES
         return AddressList(
@@ -233,9 +238,9 @@ class Query:
 
 
 def _of_sockaddr(address: tuple[Any, ...]) -> tuple[Any, Any]:
-    """Split an address as the standard library has it: (host, port), or (host, port, flow, scope)."""
+    """Split an address of the standard library: (host, port) or (host, port, flow, scope)."""
     if len(address) not in (2, 4):
-        raise TypeError(f"an address is (host, port) or (host, port, flow, scope), not {address!r}")
+        raise TypeError(f"an address must be (host, port) or (host, port, flow, scope), not {address!r}")
     host, port = address[:2]
     if len(address) == 4 and address[3] and "%" not in host:
         host = f"{host}%{address[3]}"
@@ -243,14 +248,14 @@ def _of_sockaddr(address: tuple[Any, ...]) -> tuple[Any, Any]:
 
 
 def _check_name(host: str) -> None:
-    """UnicodeError, a ValueError, for what getaddrinfo() would refuse to ask for: an empty or overlong label."""
+    """Raise UnicodeError, a ValueError, if getaddrinfo() would refuse the name, for example for an empty label."""
     if host not in ("", "*", "<broadcast>"):
         try:
             host.encode("idna")
         except UnicodeEncodeError as error:
             raise error.with_traceback(None) from None
         except UnicodeError as error:
-            raise UnicodeError(f"{host!r} cannot be a name: {error}") from None
+            raise UnicodeError(f"{host!r} is not a valid host name: {error}") from None
 
 
 def _checked_port(port: Port) -> int | str:
@@ -261,9 +266,9 @@ def _checked_port(port: Port) -> int | str:
             return port
         port = int(port)
     if isinstance(port, bool) or not isinstance(port, int):
-        raise TypeError(f"a port is a number or a service name, not {port!r}")
+        raise TypeError(f"a port must be a number or a service name, not {port!r}")
     if not 0 <= port <= 65535:
-        raise OverflowError(f"a port is from 0 to 65535, not {port}")
+        raise OverflowError(f"a port must be from 0 to 65535, not {port}")
     return port
 
 
@@ -277,16 +282,16 @@ def addr(
 ) -> Operation[AddressList]:
     """Find the addresses of a host and a port: `addresses = yield from addr("example.org", "http")`.
 
-    `host`: None or "*" for any interface, False for loopback, a name, a literal address, a path for family "unix"; an
-    AddressList is returned as it is, and an address as the standard library has it will do. `port`: a number, a service
-    name, or None for 0. `type`: "tcp", "udp", "raw". `family`: "inet", "inet6", "unix", or None for whatever the name
-    has. `flags`: names from passive, canonname, numerichost, numericserv, all, v4mapped, addrconfig (getaddrinfo(3)).
+    `host`: None or "*" for any interface, False for loopback, a name, a literal address, or a path if `family` is
+    "unix". An AddressList is returned unchanged, and an address tuple of the standard library is accepted. `port`: a
+    number, a service name, or None for 0. `type`: "tcp", "udp" or "raw". `family`: "inet", "inet6", "unix", or None for
+    every family that the name has. `flags`: any of passive, canonname, numerichost, numericserv, all, v4mapped,
+    addrconfig (getaddrinfo(3)).
 
-    A literal takes no time. A name is looked up by the resolver that run() was given; by default in an OS thread, of
-    which there are at most 16, and threads that ask for the same name at the same time share the look-up. Cancelled or
-    out of time: the wait ends at once, the answer is dropped, and the look-up no longer counts among the 16. Raises
-    socket.gaierror when there is no answer; TypeError, ValueError (also for what cannot be a name) and OverflowError (a
-    port) before anything is looked up.
+    A literal address takes no time. The resolver given to run() looks up names. By default at most 16 OS threads do
+    that, and threads that ask for the same name at the same time share one lookup. A cancel or timeout ends the wait at
+    once, drops the answer, and frees the place among the 16. Raises socket.gaierror if there is no answer. Raises
+    TypeError, ValueError (also if the host cannot be a name) or OverflowError (port out of range) before any lookup.
     (luapower's addr)
     """
     return resolve(Query(host, port, type, family, protocol, flags))
@@ -294,7 +299,7 @@ def addr(
 
 @operation
 def resolve(query: Query) -> Generator[Any, None, AddressList]:
-    """Answer a query; the resolver of this scheduler is asked if it takes a look-up."""
+    """Resolve a query. The scheduler's resolver is asked only if a lookup is needed."""
     if (turn := over_at_once()) is not None:
         yield from turn.wait()
     found = query.at_once()

@@ -1,6 +1,6 @@
-"""Descriptors sent to another process over a UNIX socket, and received from it: unix(7), SCM_RIGHTS.
+"""Sends descriptors to another process over a UNIX socket, and receives them: unix(7), SCM_RIGHTS.
 
-An operation waits until the socket is ready and then makes one attempt, which takes a message whole or leaves it.
+Each operation waits until the socket is ready and then makes one attempt. The attempt takes a whole message or nothing.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 
 
 def send_fds(sock: TCP | UDP, data: ReadableBuffer, fds: Iterable[int]) -> Operation[None]:
-    """Send all of `data` over a UNIX socket, and with its first byte duplicates of the open descriptors `fds`.
+    """Send all of `data` over a UNIX socket. Duplicates of the open descriptors `fds` travel with its first byte.
 
-    They stay open here. Cancelled or out of time: `bytes_sent` tells how much of the data went; if that is 0, no
-    descriptor did. ValueError for no data, or another family; Busy, Closed, TimeoutError, OSError (EBADF: not open;
-    EINVAL: too many, Linux takes 253; ETOOMANYREFS).
+    The descriptors stay open here. After an error, cancel or timeout, `bytes_sent` on the exception tells how much of
+    the data was sent; if it is 0, no descriptor was sent either. Raises ValueError if `data` is empty or the socket is
+    not a UNIX socket; Busy, Closed, TimeoutError; OSError (EBADF: not open; EINVAL: too many, Linux takes 253;
+    ETOOMANYREFS).
     """
     _check(sock)
     with memoryview(data) as view:
         if not view.nbytes:
-            raise ValueError("descriptors travel with data: at least one byte")
+            raise ValueError("descriptors travel with data: send at least one byte")
     return sock.limit_write(_send_fds(sock, data, [operator.index(fd) for fd in fds]))
 
 
@@ -44,7 +45,7 @@ def _send_fds(sock: TCP | UDP, data: ReadableBuffer, fds: Sequence[int]) -> Gene
                 try:
                     sent = pollers.send_descriptors(handle.sock, octets, fds)
                 except BlockingIOError:
-                    pass  # ready for somebody else, or for less
+                    pass  # another thread was faster, or there is room, but not enough
                 except OSError as error:
                     raise handle.told(error) or error from None
             if sent < len(octets):
@@ -56,16 +57,17 @@ def _send_fds(sock: TCP | UDP, data: ReadableBuffer, fds: Sequence[int]) -> Gene
 
 
 def recv_fds(sock: TCP | UDP, n: int, max_fds: int) -> Operation[tuple[bytes, list[int]]]:
-    """Receive up to `n` bytes from a UNIX socket and up to `max_fds` descriptors; (b"", []) at the end of the stream.
+    """Receive up to `n` bytes and up to `max_fds` descriptors from a UNIX socket; (b"", []) at the end of the stream.
 
-    The descriptors are yours to close, and close-on-exec. With a stream, receive from the socket itself and not through
-    a Stream, whose buffer knows of bytes only: data that is received otherwise loses the descriptors with it.
-    Cancelled or out of time: nothing was taken. OSError (EMSGSIZE) if more descriptors came: all of them are closed
-    then, and the data is gone. ValueError for another family; Busy, Closed, TimeoutError.
+    You own the descriptors and must close them. They are close-on-exec. If the socket is under a Stream, receive from
+    the socket and not from the Stream: any other receive loses the descriptors that come with its data. A cancel or
+    timeout takes nothing. Raises OSError (EMSGSIZE) if more than `max_fds` descriptors came: all of them are closed
+    then, and the data is lost. Raises ValueError if the socket is not a UNIX socket or a limit is too low; Busy,
+    Closed, TimeoutError.
     """
     _check(sock)
     if n < 1 or max_fds < 0:
-        raise ValueError(f"at least 1 byte and 0 descriptors can be asked for, not {n} and {max_fds}")
+        raise ValueError(f"n must be at least 1 and max_fds at least 0, not {n} and {max_fds}")
     return sock.limit_read(_recv_fds(sock, n, max_fds))
 
 
@@ -87,4 +89,4 @@ def _recv_fds(sock: TCP | UDP, n: int, max_fds: int) -> Generator[Any, None, tup
 
 def _check(sock: TCP | UDP) -> None:
     if sock.family != "unix":
-        raise ValueError(f"descriptors travel over UNIX sockets, not over {sock!r}")
+        raise ValueError(f"descriptors travel only over UNIX sockets, not over {sock!r}")

@@ -1,7 +1,7 @@
-"""Where to connect, listen or bind to, in one piece of text, and a new socket that does it.
+"""Makes a new socket that connects, listens or is bound, from a place given as text.
 
-"host:port", "[::1]:port", a UNIX path, an abstract name: told apart by their form alone. Knows no way of its own to
-connect: that is the socket's, or where there are several addresses, happy eyeballs'.
+A place is "host:port", "[::1]:port", a UNIX path or an abstract name; its form alone tells which. This module does not
+know how to connect: a socket connects to one address, and happy eyeballs choose among several.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ _PLACE = re.compile(r"(?:\[(?P<literal>[^\[\]]+)\]|(?P<name>[^:\[\]]*)):(?P<port
 
 
 def split(where: Host, port: Port = None) -> tuple[Host, Port, str | None]:
-    """Return host, port and family of a place: family "unix" for a path, else None. ValueError when it is neither."""
+    """Return the host, port and family of a place: family "unix" for a path, else None.
+
+    Raises ValueError if the text is neither a path nor has a port.
+    """
     if isinstance(where, os.PathLike):
         return os.fspath(where), 0, "unix"
     if isinstance(where, bytes):
@@ -45,7 +48,7 @@ def split(where: Host, port: Port = None) -> tuple[Host, Port, str | None]:
         return where.removeprefix("[").removesuffix("]"), port, None
     match = _PLACE.fullmatch(where)
     if match is None:
-        raise ValueError(f"{where!r} has no port: 'host:port', '[::1]:port', or a path with a '/' in it")
+        raise ValueError(f"{where!r} has no port: use 'host:port', '[::1]:port', or a path with a '/' in it")
     return match["literal"] or match["name"], match["port"], None
 
 
@@ -54,15 +57,16 @@ def connect(
 ) -> Operation[TCP]:
     """Connect a new socket and return it: `sock = yield from connect("example.org:80")`, or `connect(host, port)`.
 
-    `where`: "host:port" with a name or a literal address, no host for this one (":80"); "[::1]:80"; a UNIX path, which
-    has a "/" in it or is a pathlib.Path; "@name" or a leading NUL for an abstract one; what addr() found. `family`:
-    "inet" or "inet6" for those addresses only. `options`: as in setopt(), set before it is connected; nodelay is True
-    unless they say otherwise.
+    `where`: "host:port" with a name or a literal address, or ":80" for this host; "[::1]:80"; a UNIX path, which
+    contains a "/" or is a pathlib.Path; "@name" or a leading NUL for an abstract one; or a result of addr(). `family`:
+    "inet" or "inet6" to use only those addresses. `options`: as in setopt(), set before connecting; nodelay defaults to
+    True.
 
-    Several addresses are tried at intervals of `delay_s` seconds, the families in turn, until the first one answers
-    (RFC 8305): one that does not answer costs 250 ms. When none does, OSError names each with its reason; it is of
-    their class if there is but one, so `except ConnectionRefusedError` works. Cancelled or out of time: no socket is
-    left. Raises OSError, socket.gaierror, TimeoutError; ValueError for no place, TypeError.
+    Several addresses are tried `delay_s` seconds apart, alternating between families, until one connects (RFC 8305). So
+    an address that does not answer costs 250 ms. If all fail, the OSError lists each address with its reason. If all
+    errors have the same class, it has that class, so `except ConnectionRefusedError` works. A cancel or timeout leaves
+    no socket behind. Raises OSError, socket.gaierror, TimeoutError, TypeError; ValueError if `where` is not a valid
+    place.
     """
     host, port, found = split(where, port)
     if host is None or host == "":
@@ -73,7 +77,7 @@ def connect(
 
 
 def _queries(host: Host, port: Port, family: str | None) -> list[Query]:
-    """What to look up. The loopback interface has an address in both families, and servers may listen on either."""
+    """Return what to look up. Servers may listen on the loopback address of either family, so both are tried."""
     both = family is None and (host is False or (isinstance(host, str) and host.lower() == "localhost"))
     families = ["inet6", "inet"] if both and socket.has_ipv6 else [family]
     return [Query(host, port, "stream" if family == "unix" else "tcp", family, None, ()) for family in families]
@@ -90,10 +94,10 @@ def _connect(queries: list[Query], options: dict[str, Any], delay_s: float, made
 def listen(where: Host, port: Port = None, backlog: int | None = None, **options: Any) -> TCP:
     """Return a new socket that listens: `with listen("127.0.0.1:8000") as listener:`. listen(2).
 
-    `where`: as in connect(), but that no host (":8000"), None or "*" is every IPv4 interface, and "[::]:8000" every
-    IPv6 one (with v6only=False, of both families). Port 0 is any free one. A UNIX path that a dead server has left
-    behind is taken over. `backlog` and errors as in TCP.listen(); `options` as in setopt(), set before it is bound;
-    nodelay is True unless they say otherwise, and what is accepted has it as the listener does.
+    `where`: as in connect(), except that None, "*" or no host (":8000") means every IPv4 interface. "[::]:8000" means
+    every IPv6 interface, or both families with v6only=False. Port 0 takes any free port. If a dead server left its UNIX
+    path behind, the path is reused. `backlog` and errors: as in TCP.listen(). `options`: as in setopt(), set before
+    binding; nodelay defaults to True, and accepted connections inherit it.
     """
     sock, host, port = _made(where, port, "tcp", options, place_of(sys._getframe(1)))
     assert isinstance(sock, TCP)
@@ -110,11 +114,12 @@ def listen(where: Host, port: Port = None, backlog: int | None = None, **options
 def bind(where: Host, port: Port = None, type: str = "udp", **options: Any) -> UDP | TCP:
     """Return a new socket that is bound: `with bind("0.0.0.0:5353") as sock:`. bind(2).
 
-    `type`: "udp" for datagrams (UNIX ones, too), or "tcp", for a socket to connect from there; else ValueError. `where`
-    and `options` as in listen(), but that a UNIX path has to be free; errors as in Socket.bind().
+    `type`: "udp" for datagrams (also over UNIX sockets), or "tcp" for a socket that will connect from this address.
+    `where` and `options`: as in listen(), except that a UNIX path must be free. Raises as Socket.bind() does, and
+    ValueError if `type` is neither.
     """
     if type not in ("udp", "tcp"):
-        raise ValueError(f"unknown type {type!r}: it is one of udp, tcp")
+        raise ValueError(f"unknown type {type!r}: expected udp or tcp")
     sock, host, port = _made(where, port, type, options, place_of(sys._getframe(1)))
     try:
         sock.bind(host, port)
@@ -125,7 +130,7 @@ def bind(where: Host, port: Port = None, type: str = "udp", **options: Any) -> U
 
 
 def _made(where: Host, port: Port, type: str, options: dict[str, Any], made_at: str) -> tuple[TCP | UDP, Host, Port]:
-    """A new socket of the family that the place has, with its options."""
+    """Make a socket of the family that the place has, and set its options."""
     host, port, family = split(where, port)
     if isinstance(host, Address) or (isinstance(host, AddressList) and host):
         family = host.family
@@ -144,7 +149,7 @@ def _made(where: Host, port: Port, type: str, options: dict[str, Any], made_at: 
 
 
 def remove_stale(path: str) -> None:
-    """Remove the socket of a server that has gone: one that refuses to be connected to."""
+    """Remove the UNIX path of a server that has gone: one that refuses connections."""
     with suppress(OSError):
         if path.startswith("\0") or not stat.S_ISSOCK(os.stat(path).st_mode):
             return

@@ -1,8 +1,8 @@
-"""Happy eyeballs: several addresses, one connection, no waiting for an address that does not answer. RFC 8305.
+"""Happy eyeballs: one connection from several addresses, without waiting for one that does not answer. RFC 8305.
 
-The addresses are tried in the order of the look-up (RFC 6724), the families taking turns; each attempt has a thread
-and a socket of its own. The next one begins when one fails, or when 250 ms have passed, and the first connection wins.
-Nothing is left of the others when it is returned, or when the wait for it is given up.
+The addresses are tried in the order of the lookup (RFC 6724), alternating between families. Each attempt has its own
+thread and socket. The next attempt begins when one fails or after 250 ms. The first connection wins. When it is
+returned, or the wait for it is given up, nothing is left of the other attempts.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .socket import make
 from .tcp import TCP
 
 DELAY_S = 0.25
-"""How long the next address waits for the one before it. RFC 8305, section 5."""
+"""How long an attempt may take before the next one begins. RFC 8305, section 5."""
 
-# This host has no such network: no reason to give when there is another one.
+# Errors that say that this host has no such network. Another error tells more, if there is one.
 _NO_NETWORK = {EADDRNOTAVAIL, EAFNOSUPPORT, ENETUNREACH}
 
 
@@ -35,13 +35,13 @@ Tell = Callable[[str, Address, OSError | None], Any]
 def connect_to_first(
     addresses: Sequence[Address], options: dict[str, Any], delay_s: float, made_at: str, tell: Tell | None = None
 ) -> Operation[TCP]:
-    """Connect to one of the addresses; return the socket. `options`: setopt() of each socket before it is connected.
+    """Connect to one of the addresses and return the socket. `options`: setopt() of each socket before it connects.
 
-    With several addresses `tell` is called when one is tried ("begun"), when it has failed ("failed", with the error),
-    and when it takes so long that the next one is tried as well ("slow").
+    If there are several addresses, `tell` is called when an attempt begins ("begun"), when it fails ("failed", with the
+    error), and when it is slow, so that the next one begins as well ("slow").
 
-    Raises OSError when none answers: of their class if all failed for reasons of one class; its text names each
-    address with its reason, and its __cause__ is the group of the errors.
+    Raises OSError if every attempt fails. The text lists each address with its reason, and __cause__ is the group of
+    the errors. If all errors that tell something have the same class, the OSError has that class.
     """
     order = interleaved(addresses)
     if len(order) == 1:
@@ -50,7 +50,7 @@ def connect_to_first(
 
 
 def interleaved(addresses: Iterable[Address]) -> list[Address]:
-    """Return the addresses, none twice, with the families in turn, the first one's first. RFC 8305, section 4."""
+    """Return the addresses without duplicates, alternating between families. RFC 8305, section 4."""
     families: dict[str, deque[Address]] = {}
     for address in dict.fromkeys(addresses):
         families.setdefault(address.family, deque()).append(address)
@@ -67,7 +67,7 @@ def interleaved(addresses: Iterable[Address]) -> list[Address]:
 def _connect_to(
     address: Address, options: dict[str, Any], made_at: str, opened: list[TCP]
 ) -> Generator[Any, None, TCP]:
-    """Connect a new socket, which is in `opened` from its beginning, and is closed if it cannot be connected."""
+    """Connect a new socket. It is added to `opened` as soon as it exists, and closed if it cannot connect."""
     sock = TCP(make(address.family, "tcp", None, None), None, made_at)
     opened.append(sock)
     try:
@@ -81,7 +81,7 @@ def _connect_to(
 
 
 class _Race:
-    """The attempts. They tell the race of their ends by adding to `_ended`, and then finishing `_news`."""
+    """The attempts. An attempt that ends adds its outcome to `_ended` and then finishes `_news`."""
 
     def __init__(
         self, order: list[Address], options: dict[str, Any], delay_s: float, made_at: str, tell: Tell | None
@@ -101,25 +101,25 @@ class _Race:
 
     @operation
     def winner(self) -> Generator[Any, None, TCP]:
-        """Return the first connection. The other sockets are closed then, and the other threads have ended."""
+        """Return the first connection. By then the other sockets are closed and the other threads have ended."""
         try:
             first = yield from self._first()
             yield from self._end(but=first)
-        except GeneratorExit:  # after which there is no waiting
+        except GeneratorExit:  # a generator that is being closed cannot wait
             self._close()
             raise
         except BaseException:
             yield from self._end()
             raise
         finally:
-            self._ended.clear()  # whose errors have tracebacks that lead here: no cycle
+            self._ended.clear()  # the errors have tracebacks that lead here: no cycle
         return first
 
     @operation
     def _first(self) -> Generator[Any, None, TCP]:
         left = deque(self._order)
         while True:
-            self._news = news = self._wait()  # before anything is looked at, so that no end goes unnoticed
+            self._news = news = self._wait()  # made before looking at the outcomes, so that no end is missed
             for _, outcome in self._ended:
                 if isinstance(outcome, TCP):
                     return outcome
@@ -166,7 +166,7 @@ class _Race:
 
     @operation
     def _end(self, but: TCP | None = None) -> Generator[Any, None, None]:
-        """End all attempts, those that have no socket yet, too; leave one connection open."""
+        """End all attempts, also those that have no socket yet. Leave the connection `but` open."""
         for thread in self._threads:
             thread.cancel()
         self._close(but)
@@ -177,15 +177,15 @@ class _Race:
 
 
 def _failure(ended: Sequence[tuple[Address, TCP | Exception]]) -> Exception:
-    """The one error to raise for all of them."""
+    """Return the one error that stands for all of them."""
     failures = [(address, error) for address, error in ended if isinstance(error, OSError)]
     for _, error in ended:
         if isinstance(error, Exception) and not isinstance(error, OSError):
-            return error  # a mistake of the program, not a fact of the network
+            return error  # a mistake in the program, not a fact of the network
     telling = [error for _, error in failures if error.errno not in _NO_NETWORK] or [error for _, error in failures]
-    text = "no address answers: " + "; ".join(f"{address}: {error.strerror or error}" for address, error in failures)
+    text = "cannot connect: " + "; ".join(f"{address}: {error.strerror or error}" for address, error in failures)
     if len({type(error) for error in telling}) == 1:
-        made = OSError(telling[0].errno, text)  # which makes it of that class
+        made = OSError(telling[0].errno, text)  # OSError picks the class by the number
     else:
         made = OSError(text)
         made.errno, made.strerror = telling[-1].errno, text

@@ -1,6 +1,6 @@
-"""The names that luapower's socket2 has for families, types, protocols and look-up flags, and their numbers.
+"""luapower socket2's names for families, types, protocols and lookup flags, and their numbers.
 
-Families that a system lacks are refused by name. Numbers that have no name stay numbers.
+A family that the system lacks has no entry, so it is refused as unknown. A number without a name stays a number.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ FLAGS: dict[str, int] = {
 
 
 def number(table: Mapping[str, int], name: str, what: str) -> int:
-    """Return the number of `name`. TypeError when it is no string, ValueError (which lists the names) when unknown."""
+    """Return the number of `name`. Raises TypeError if it is not a string, ValueError if it is unknown."""
     if not isinstance(name, str):
-        raise TypeError(f"the {what} is a name, not {name!r}")
+        raise TypeError(f"the {what} must be a string, not {name!r}")
     if name not in table:
-        raise ValueError(f"unknown {what} {name!r}: it is one of {', '.join(table)}")
+        raise ValueError(f"unknown {what} {name!r}: expected one of {', '.join(table)}")
     return table[name]
 
 
 def name_of(table: Mapping[str, int], value: int) -> str | int:
-    """Return the first name that has this number, or the number when none has."""
+    """Return the first name that has this number, or the number if no name has it."""
     return next((name for name, known in table.items() if known == value), int(value))
 
 
 def protocol_number(protocol: str | int | None, kind: str, family: str | None) -> int:
-    """Return a protocol's number; None is the usual one of the type, and there is none but 0 for UNIX sockets."""
+    """Return a protocol's number. None is the usual protocol of the type; for UNIX sockets that is 0."""
     if protocol is None:
         return 0 if family == "unix" else PROTOCOLS[_DEFAULT_PROTOCOL[kind]]
     if isinstance(protocol, int):
@@ -66,7 +66,7 @@ def protocol_number(protocol: str | int | None, kind: str, family: str | None) -
 
 
 def flag_bits(flags: str | Iterable[str]) -> int:
-    """Return the AI_ bits of flag names: a set or list of them, or a string with blanks between."""
+    """Return the AI_ bits of flag names: an iterable of names, or a string with spaces between them."""
     bits = 0
     for flag in flags.split() if isinstance(flags, str) else flags:
         bits |= number(FLAGS, flag, "flag")

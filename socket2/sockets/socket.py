@@ -1,8 +1,8 @@
-"""What all sockets have in common: a name, options, timeouts, and an end.
+"""What all sockets share: a name, options, timeouts and closing.
 
-The poller of this OS thread makes a socket. That of the OS thread which first does an operation on it takes it over;
-until then it can be bound, set up, and inherited by a forked child. Timeouts and turns are here, the operations
-themselves are the poller's.
+The poller of the current OS thread makes a socket. The socket is attached to a poller by its first operation: to that
+of the OS thread that does it. Until then the socket can be bound, set up, and inherited by a forked child. This module
+has the timeouts and the turns; the poller has the operations themselves.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Side: TypeAlias = Literal["read", "write"]
 
-# When the queue of a UNIX listener or receiver is full, nothing tells when it has room again.
+# The queue of a UNIX listener or receiver may be full. The kernel does not tell when it has room again.
 AGAIN_S = 0.001
 AGAIN_MAX_S = 0.05
 
@@ -44,7 +44,7 @@ _places: dict[tuple[str, int], str] = {}
 
 
 def place_of(frame: FrameType) -> str:
-    """Return 'file:line' of a frame. There are as many such strings as lines that make sockets."""
+    """Return 'file:line' of a frame. The strings are kept: one for each line that makes sockets."""
     key = (frame.f_code.co_filename, frame.f_lineno)
     place = _places.get(key)
     if place is None:
@@ -53,12 +53,12 @@ def place_of(frame: FrameType) -> str:
 
 
 class Setup:
-    """What few sockets have, so that the others need not have the room for it."""
+    """What few sockets need. It is an object of its own so that the others do not pay for it."""
 
     __slots__ = ("options", "reading", "receivers", "senders", "writing")
 
     def __init__(self) -> None:
-        self.options: list[tuple[Any, ...]] = []  # those set before it was attached
+        self.options: list[tuple[Any, ...]] = []  # those set before the socket was attached
         self.reading: Patience | None = None
         self.writing: Patience | None = None
         self.receivers = Turns()
@@ -66,10 +66,11 @@ class Setup:
 
 
 class Socket(pollers.Unique):
-    """The base of TCP, UDP and RAW. Closed by `with`, by close(), or, with a ResourceWarning, by being forgotten.
+    """The base class of TCP, UDP and RAW.
 
-    It belongs to the loop in which it is first received from, sent with, connected or accepted on. Whatever is
-    done with a closed one raises Closed, but for closing it again and asking for `closed`, fileno() and timeouts.
+    A socket is closed by `with` or close(). One that is garbage-collected while open is closed with a ResourceWarning.
+    A socket belongs to the loop in which it first connects, accepts, sends or receives. Every use of a closed socket
+    raises Closed, except for close(), `closed`, fileno() and the timeouts.
     """
 
     __slots__ = ("__weakref__", "_handle", "_made_at", "_setup", "_sock")
@@ -94,9 +95,9 @@ class Socket(pollers.Unique):
 
     @property
     def std(self) -> socket.socket:
-        """What the poller has made, the standard library's socket as a rule, for calls that this one has not.
+        """The poller's own socket object, normally a socket.socket, for calls that this class lacks.
 
-        Belongs to this one. Closed when closed.
+        It belongs to this socket. Raises Closed if that is closed.
         """
         sock = self._sock if self._handle is None else self._handle.sock
         if sock is None or self.fileno() < 0:
@@ -110,31 +111,31 @@ class Socket(pollers.Unique):
             return self._setup
 
     def limit_read(self, op: Operation[T]) -> Operation[T]:
-        """Return `op` under the timeout for reading, if there is one: for what is built on this."""
+        """Return `op` under the read timeout, if there is one. For code that builds on sockets."""
         patience = self._setup.reading if self._setup is not None else None
         return op if patience is None else patience.limit(op)
 
     def limit_write(self, op: Operation[T]) -> Operation[T]:
-        """Return `op` under the timeout for writing, if there is one: for what is built on this."""
+        """Return `op` under the write timeout, if there is one. For code that builds on sockets."""
         patience = self._setup.writing if self._setup is not None else None
         return op if patience is None else patience.limit(op)
 
-    # What it is.
+    # What the socket is.
 
     @property
     def type(self) -> str:
-        """ "tcp", "udp", "raw"; "stream" or "dgram" for a UNIX socket."""
+        """ "tcp", "udp" or "raw"; for a UNIX socket, "stream" or "dgram"."""
         kinds = names.UNIX_TYPES if self.family == "unix" else names.TYPES
         return str(names.name_of(kinds, self.std.type))
 
     @property
     def family(self) -> str:
-        """ "inet", "inet6", "unix"."""
+        """ "inet", "inet6" or "unix"."""
         return str(names.name_of(names.FAMILIES, self.std.family))
 
     @property
     def protocol(self) -> str | int:
-        """A protocol's name: "tcp", "icmp"; its number if it has no name here."""
+        """The name of the protocol, such as "tcp" or "icmp", or its number if socket2 has no name for it."""
         return names.name_of(names.PROTOCOLS, self.std.proto)
 
     @property
@@ -144,31 +145,33 @@ class Socket(pollers.Unique):
 
     @property
     def handle(self) -> Handle:
-        """The poller's handle, for what is built on this. Attaches the socket if it was not yet. Closed when closed."""
+        """The poller's handle, for code that builds on sockets. Attaches the socket if needed. Raises Closed."""
         return self._handle or self._attach()
 
     def fileno(self) -> int:
-        """The descriptor, -1 when closed."""
+        """Return the descriptor, -1 if the socket is closed."""
         if self._handle is not None:
             return self._handle.fileno()
         return self._sock.fileno() if self._sock is not None else -1
 
     def getsockname(self) -> Any:
-        """This side's address: (host, port), (host, port, flow, scope) for IPv6, a path for UNIX. getsockname(2)."""
+        """Return the local address: (host, port), for IPv6 (host, port, flow, scope), for UNIX a path.
+        getsockname(2).
+        """
         return local_address(self.std)
 
     def getpeername(self) -> Any:
-        """The peer's address, as getsockname() has it. OSError (ENOTCONN) when it is not connected. getpeername(2)."""
+        """Return the peer's address in the form of getsockname(). Raises OSError (ENOTCONN). getpeername(2)."""
         return self.std.getpeername()
 
     @property
     def local_address(self) -> Any:
-        """This side's address, as getsockname() returns it."""
+        """The local address, as getsockname() returns it."""
         return local_address(self.std)
 
     @property
     def remote_address(self) -> Any:
-        """The peer's address, as getpeername() returns it. OSError (ENOTCONN) when it is not connected."""
+        """The peer's address, as getpeername() returns it. Raises OSError (ENOTCONN) if the socket is not connected."""
         return self.std.getpeername()
 
     # Options.
@@ -176,21 +179,21 @@ class Socket(pollers.Unique):
     def setsockopt(
         self, level: int, option: int, value: int | ReadableBuffer | None, length: int | None = None
     ) -> None:
-        """As socket.setsockopt(). An option that is set before the first operation outlives a connect that failed."""
+        """Set an option as socket.setsockopt() does. Set before the first operation, it survives a failed connect."""
         args: tuple[Any, ...] = (level, option, value) if length is None else (level, option, value, length)
         self.std.setsockopt(*args)
         if self._handle is None:
             self._set_up().options.append(args)
 
     def getsockopt(self, level: int, option: int, length: int = 0) -> int | bytes:
-        """As socket.getsockopt()."""
+        """Return an option, as socket.getsockopt() does."""
         value = self.std.getsockopt(level, option, length) if length else self.std.getsockopt(level, option)
         if value and (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
             self._note(value)
         return value
 
     def _note(self, failure: int | bytes) -> None:
-        """The kernel tells once: receives and sends have to know, too."""
+        """Pass on a pending error. The kernel reports it only once, but receives and sends must know of it, too."""
         if self._handle is not None and isinstance(failure, int):
             self._handle.told(OSError(failure, os.strerror(failure)))
 
@@ -199,25 +202,26 @@ class Socket(pollers.Unique):
 
         True or False: nodelay, keepalive, broadcast, reuseaddr, reuseport, v6only, dontroute. A number: keepalive_idle
         and keepalive_interval (seconds), keepalive_count, sndbuf and rcvbuf (bytes; Linux doubles them). linger: how
-        many seconds close() keeps data that is under way, 0 to reset the connection, None for as long as it takes.
-        Outlives a failed connect as setsockopt() does. ValueError for an unknown name, TypeError for a wrong value,
-        OSError (ENOPROTOOPT) where the system or the socket has no such option.
+        many seconds close() keeps data in flight; 0 resets the connection; None sets no limit. Options survive a failed
+        connect as with setsockopt(). Raises ValueError if the name is unknown, TypeError if the value is wrong, OSError
+        (ENOPROTOOPT) if the system or the socket has no such option.
         """
         self.setsockopt(*pollers.option_call(name, value))
 
     def getopt(self, name: str) -> Any:
-        """Return an option's value by its name: a bool, a number; of linger None when it is off. As setopt()."""
+        """Return an option by its name: a bool or a number; None if linger is off. Raises as setopt() does."""
         return pollers.get_option(self.std, name)
 
     def settimeout(self, seconds: float | None, direction: Side | None = None) -> None:
-        """Let every operation take `seconds` at the most, then raise TimeoutError; None: as long as it takes.
+        """Limit every operation to `seconds`; an operation that takes longer raises TimeoutError. None: no limit.
 
-        `direction`: "read" (accept, recv...), "write" (connect, send...), None both. What has finished by then is
-        delivered, and a receive or accept that ran out of time has taken nothing: the socket can be used on. 0: the
-        time is over as soon as the operation would have to wait. ValueError for a negative number.
+        `direction`: "read" (accept, recv...), "write" (connect, send...), or None for both. A result that is ready by
+        then is delivered. A receive or accept that times out has taken nothing, so the socket is still usable. 0 means
+        that an operation times out as soon as it would have to wait. Raises ValueError if `seconds` is negative or
+        `direction` unknown.
         """
         if direction not in ("read", "write", None):
-            raise ValueError(f"a direction is 'read', 'write' or None, not {direction!r}")
+            raise ValueError(f"direction must be 'read', 'write' or None, not {direction!r}")
         limited = seconds is not None and duration(seconds) <= 2**31 - 1
         setup = self._set_up()
         if direction != "write":
@@ -226,7 +230,7 @@ class Socket(pollers.Unique):
             setup.writing = Patience(seconds) if limited and seconds is not None else None
 
     def gettimeout(self, direction: Side = "read") -> float | None:
-        """Return the timeout of a direction in seconds, None when there is none."""
+        """Return the timeout of a direction in seconds, None if there is none."""
         setup = self._setup
         if setup is None:
             return None
@@ -240,11 +244,12 @@ class Socket(pollers.Unique):
         return Query(host, port, kind, self.family, self.std.proto if kind == "raw" else None, ())
 
     def bind(self, host: Host = None, port: Port = 0) -> None:
-        """Bind to an address: see addr() for `host` and `port`, or give an AddressList. bind(2).
+        """Bind to an address. `host` and `port`: as in addr(), or an AddressList. bind(2).
 
-        Does not wait, so a name cannot be looked up inside a thread: ValueError; bind to what addr() found. Outside a
-        thread the look-up blocks, and the system is asked. Of several addresses the first that works is taken. OSError
-        when the address is in use, not ours, or the socket is bound already; OverflowError for a port that is none.
+        bind() does not wait. Inside a thread it raises ValueError for a name that has to be looked up: bind to the
+        result of addr() instead. Outside a thread it asks the system, which blocks. Of several addresses, the first
+        that works is used. Raises OSError if the address is in use or not local, or if the socket is bound already;
+        OverflowError if the port is out of range.
         """
         query = self._query(host, port)
         self._bind(query)
@@ -255,7 +260,7 @@ class Socket(pollers.Unique):
             in_thread = local.member is not None and local.member.current is not None
             if in_thread or current_scheduler().resolver is not None:
                 raise ValueError(
-                    f"{query.host!r} has to be looked up, which takes a wait: bind to what `yield from addr(...)` found"
+                    f"{query.host!r} has to be looked up, which waits: bind to the result of `yield from addr(...)`"
                 )
             addresses = query.look_up()
         sock = self.std
@@ -273,36 +278,39 @@ class Socket(pollers.Unique):
         name = local_address(self.std)
         return bool(name[1]) if isinstance(name, tuple) else bool(name)
 
-    # The end.
+    # Closing.
 
     def shutdown(self, how: int) -> None:
         """End one direction or both: socket.SHUT_RD, SHUT_WR or SHUT_RDWR. shutdown(2).
 
-        After SHUT_WR the peer receives what is left and then the end of the stream. OSError (ENOTCONN).
+        After SHUT_WR the peer receives the remaining data and then the end of the stream. Raises OSError (ENOTCONN).
         """
         self.std.shutdown(how)
 
     def close(self) -> None:
-        """Close the socket. Whoever waits on it gets Closed; a second close does nothing. close(2).
+        """Close the socket. Operations that wait raise Closed; a second close does nothing. close(2).
 
-        Does not wait. What the kernel has taken is still sent, unless `linger` is 0 or something that came was not
-        received: then the connection is reset. See Stream.finish().
+        close() does not wait. The kernel still sends the data that it has accepted. It resets the connection instead if
+        `linger` is 0 or if received data was left unread. See Stream.finish().
         """
         while True:
             with lock:
                 handle, sock = self._handle, self._sock
                 if handle is None:
                     self._sock = None
-            # Without the lock, under which nothing of the system's is closed.
+            # Outside the lock, because no descriptor is closed under it.
             if handle is not None:
                 handle.close()
             elif sock is not None:
                 pollers.close(sock)
             if self._handle is handle and (handle is not None or self._sock is None):
-                return  # else another OS thread has replaced or attached it meanwhile
+                return  # otherwise another OS thread replaced or attached it meanwhile
 
     def detach(self) -> int:
-        """Close this object but not the descriptor; return that, non-blocking if it was used. Waiters get Closed."""
+        """Close this object and return its open descriptor, which is non-blocking if the socket was used.
+
+        Operations that wait raise Closed.
+        """
         with lock:
             sock = self.std
             if self._handle is not None:
@@ -317,7 +325,7 @@ class Socket(pollers.Unique):
         self.close()
 
     def __del__(self) -> None:
-        # What a signal handler has raised in the midst of __init__ leaves it without a part.
+        # If a signal handler raised inside __init__, attributes may be missing.
         if not sys.is_finalizing() and hasattr(self, "_made_at") and not self.closed:
             try:
                 warnings.warn(f"unclosed {self!r}, made at {self._made_at}", ResourceWarning, stacklevel=2, source=self)
@@ -337,14 +345,14 @@ class Socket(pollers.Unique):
 
 
 def sockaddr_of(sock: Socket, address: Address) -> Any:
-    """What the kernel takes. OSError when the address is of another family than the socket."""
+    """Return the kernel's form of an address. Raises OSError if it is of another family than the socket."""
     if address.family != sock.family:
-        raise OSError(errno.EAFNOSUPPORT, f"{address} is no address for an {sock.family} socket")
+        raise OSError(errno.EAFNOSUPPORT, f"an {sock.family} socket cannot use the address {address}")
     return address.sockaddr
 
 
 def direction_of(sock: Socket, side: Literal["reading", "writing"]) -> Direction | None:
-    """A direction of the socket's handle; None while it has no handle, and nobody can wait."""
+    """Return a direction of the socket's handle; None if it has no handle yet, so nobody can be waiting."""
     handle = sock._handle
     if handle is None:
         return None
@@ -352,25 +360,25 @@ def direction_of(sock: Socket, side: Literal["reading", "writing"]) -> Direction
 
 
 def exchange_handle(sock: Socket, old: Handle, new: Handle) -> None:
-    """Have the socket do its operations on another handle, if it still has the old one."""
+    """Let the socket do its operations through the handle `new`, if it still has the handle `old`."""
     with lock:
         if sock._handle is old:
             sock._handle = new
 
 
 def check_octets(data: ReadableBuffer) -> None:
-    """TypeError if `data` is not bytes in some form."""
+    """Raise TypeError if `data` is not a bytes-like object."""
     memoryview(data).release()
 
 
 def make(family: str, kind: str, protocol: str | int | None, fileno: int | None) -> socket.socket:
-    """Have the poller of this OS thread make a socket, or take over a descriptor that has to be of the right kind."""
+    """Make a socket with the poller of this OS thread, or take over a descriptor, which must be of the right kind."""
     poller = current_scheduler().poller
     if fileno is not None:
         sock = poller.adopt(fileno)
         if sock.type != names.number(names.TYPES, kind, "type"):
             sock.detach()
-            raise ValueError(f"descriptor {fileno} is no {kind} socket")
+            raise ValueError(f"descriptor {fileno} is not a {kind} socket")
         return sock
     return poller.socket(
         names.number(names.FAMILIES, family, "family"),

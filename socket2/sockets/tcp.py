@@ -1,4 +1,4 @@
-"""Stream sockets: TCP, and UNIX stream sockets under the same class."""
+"""Stream sockets: TCP, and UNIX stream sockets in the same class."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = Journal("socket2")
 
-# When the system has no descriptor left for a connection, nothing tells when it has one again.
+# The system may have no descriptor left for a connection. It does not tell when it has one again.
 _ACCEPT_AGAIN_S = 0.1
 
 _SENDFILE_MAX = 1 << 30
@@ -36,14 +36,14 @@ _READ_BLOCK = 1 << 16
 
 def check_backlog(backlog: Any) -> None:
     if backlog is not None and not isinstance(backlog, int):
-        raise TypeError(f"a backlog is a number, not {backlog!r}")
+        raise TypeError(f"a backlog must be a number, not {backlog!r}")
 
 
 class TCP(Socket):
     """A stream socket. Made by tcp(), unix() and accept().
 
-    One thread may receive while another sends; a second one in the same direction gets Busy, but for accept(), where
-    threads take turns.
+    One thread may receive while another sends. A second thread in the same direction gets Busy. accept() is an
+    exception: several threads may call it and take turns.
     """
 
     __slots__ = ("_remote",)
@@ -56,7 +56,10 @@ class TCP(Socket):
 
     @property
     def remote_address(self) -> Any:
-        """The peer's address as the standard library has it, also of one that has gone. OSError (ENOTCONN) without."""
+        """The peer's address in the form of the standard library, known even after the peer has gone.
+
+        Raises OSError (ENOTCONN) if the socket was never connected.
+        """
         if self._remote is None:
             self._remote = self.std.getpeername()
         return self._remote
@@ -64,15 +67,15 @@ class TCP(Socket):
     # Listening.
 
     def listen(self, host: Host | int = None, port: Port | Host = 0, backlog: Any = None) -> None:
-        """Bind, unless it is bound, and listen. listen(2).
+        """Bind the socket, unless it is bound already, and listen. listen(2).
 
-        `host` and `port` as in addr(); `backlog`: how many connections may wait to be accepted, by default what the
-        system allows. luapower's listen(backlog, host, port) is taken as well. An address that old connections still
-        linger on can be taken, one in use cannot. Raises as bind() does.
+        `host` and `port`: as in addr(). `backlog`: how many connections may wait to be accepted; by default the
+        system's maximum. luapower's order, listen(backlog, host, port), works as well. An address is free even if old
+        connections still linger on it, but not while another socket uses it. Raises as bind() does.
         """
         if isinstance(host, int) and not isinstance(host, bool):
             if port == 0 and backlog is None:
-                raise TypeError("listen(backlog) needs a host: listen(None, 0, backlog) for any")
+                raise TypeError("listen(backlog) needs a host: use listen(None, 0, backlog) for any interface")
             host, port, backlog = port, backlog or 0, host
         check_backlog(backlog)
         if not self._is_bound():
@@ -83,17 +86,17 @@ class TCP(Socket):
         self.std.listen(socket.SOMAXCONN if backlog is None else backlog)
 
     def accept(self) -> Operation[TCP]:
-        """Take the next connection and return it. accept(2).
+        """Wait for the next connection and return it. accept(2).
 
-        Clients that leave early are passed over. When descriptors or memory run out, it is tried again every 0.1 s (and
-        logged once): the connection waits meanwhile. Several threads may accept, and get connections in the order they
-        came. Cancelled or out of time: no connection is lost. Raises Closed, TimeoutError.
+        A client that leaves before it is accepted is skipped. If descriptors or memory run out, accept() logs that once
+        and tries again every 0.1 s; the connections wait meanwhile. Several threads may accept: they get connections in
+        the order in which they asked. A cancel or timeout loses no connection. Raises Closed, TimeoutError.
         """
         return self.limit_read(self.accept_untimed(place_of(sys._getframe(1))))
 
     @operation
     def accept_untimed(self, made_at: str) -> Generator[Any, None, TCP]:
-        """As accept(), whatever timeout there is. `made_at`: where the connection is said to have been made."""
+        """Accept without the socket's timeout. `made_at`: the place that a ResourceWarning names for the connection."""
         handle = self._handle or self._attach()
         turns = self._set_up().receivers
         attempt = functools.partial(handle.accept, self)
@@ -102,18 +105,18 @@ class TCP(Socket):
         return TCP(None, connection, made_at, address)
 
     def tell_exhausted(self, error: Exhausted) -> None:
-        """Log that nothing can be accepted now: for what accepts in a way of its own."""
-        log.warning("accept on %r: %s; trying again every %g s", self, error, _ACCEPT_AGAIN_S)
+        """Log that accepting fails for lack of resources. For code that accepts in its own way."""
+        log.warning("accept on %r: %s; retrying every %g s", self, error, _ACCEPT_AGAIN_S)
 
     # Connecting.
 
     def connect(self, host: Host, port: Port = 0) -> Operation[None]:
-        """Connect to `host` and `port` (see addr()), or to an AddressList: to each address in turn until one answers.
+        """Connect to `host` and `port` (see addr()), or to an AddressList: to each address in turn until one connects.
 
-        One that does not answer is waited for: socket2.connect() is better at many. When all fail the last error is
-        raised, with a note for each. After an attempt that failed, was cancelled or ran out of time the socket is
-        replaced by a fresh one with the same options and binding (and another descriptor), so it can be used on; a UNIX
-        socket stays as it was. Raises OSError, socket.gaierror, TimeoutError, Closed.
+        connect() waits for an address that does not answer; with several addresses, socket2.connect() is faster. If all
+        fail, the last error is raised, with a note for each address. After an attempt that fails, is cancelled or times
+        out, the socket is replaced by a new one with the same options and binding, and another descriptor. So it is
+        still usable. A UNIX socket stays as it was. Raises OSError, socket.gaierror, TimeoutError, Closed.
         """
         return self.limit_write(self._connect(self._query(host, port)))
 
@@ -121,7 +124,7 @@ class TCP(Socket):
     def _connect(self, query: Query) -> Generator[Any, None, None]:
         addresses = yield from resolve(query)
         if self._is_connected():
-            return (yield from self.connect_to(addresses[0]))  # EISCONN, and the connection stays
+            return (yield from self.connect_to(addresses[0]))  # raises EISCONN, and the connection stays
         self._send_at_once()
         bound = self.std.getsockname() if self._is_bound() else None
         failures: list[tuple[Address, OSError]] = []
@@ -133,7 +136,7 @@ class TCP(Socket):
             except OSError as error:
                 failures.append((address, error))
             except BaseException:
-                with suppress(OSError):  # what ends the wait comes first
+                with suppress(OSError):  # the reason why the wait ended is more important
                     self._renew(bound)
                 raise
             else:
@@ -141,19 +144,19 @@ class TCP(Socket):
             try:
                 self._renew(bound)
             except OSError as error:
-                failures[-1][1].add_note(f"and there was no fresh socket to try on with: {error}")
+                failures[-1][1].add_note(f"and no new socket could be made for another attempt: {error}")
                 break
         _raise_last(failures)
 
     def _send_at_once(self) -> None:
-        """Set TCP_NODELAY, which connections inherit, unless it was set to something."""
+        """Set TCP_NODELAY, which accepted connections inherit, unless the program has set it to some value."""
         chosen = self._setup is not None and any(option[:2] == NODELAY for option in self._setup.options)
         if not chosen and self.family != "unix":
-            with suppress(OSError):  # a protocol that has no such option
+            with suppress(OSError):  # not every protocol has this option
                 self.std.setsockopt(*NODELAY, 1)
 
     def _is_connected(self) -> bool:
-        """Whether there is a connection to lose, or a listener."""
+        """Whether the socket is connected or listens."""
         try:
             self.std.getpeername()
         except OSError:
@@ -161,14 +164,14 @@ class TCP(Socket):
         return True
 
     def connect_to(self, address: Address) -> Operation[None]:
-        """Make one attempt to connect to one address; the socket stays the one it is. Raises as connect() does."""
+        """Make one attempt to connect to one address, without replacing the socket. Raises as connect() does."""
         handle = self._handle or self._attach()
         return persist(functools.partial(handle.connect, sockaddr_of(self, address), self), AGAIN_S, AGAIN_MAX_S)
 
     def _renew(self, bound: Any) -> None:
-        """Replace the kernel's socket, whose state after a connect that did not succeed POSIX leaves open.
+        """Replace the kernel's socket: POSIX leaves its state after a failed connect unspecified.
 
-        A UNIX socket is as it was, and could not be bound to its path again.
+        A UNIX socket keeps its state, and could not be bound to its path again.
         """
         if self.family == "unix":
             return
@@ -183,11 +186,11 @@ class TCP(Socket):
                 if self.std is not old:
                     raise Closed()  # by another OS thread
                 self._sock, self._handle = sock, None
-        finally:  # whatever a signal handler has raised: one of the two is nobody's from now on
+        finally:  # even if a signal handler raised: one of the two has no owner from now on
             if self._sock is not sock:
                 sock.close()
             elif handle is not None:
-                handle.close()  # now that there is another; before it can have the same address
+                handle.close()  # after the new one exists, and before that can have the same address
             else:
                 pollers.close(old)
         if bound is not None:
@@ -197,18 +200,18 @@ class TCP(Socket):
 
     @shortcut
     def recv(self, n: int) -> Operation[bytes]:
-        """Receive 1 to `n` bytes, b'' at the end of the stream. recv(2).
+        """Receive 1 to `n` bytes; b'' at the end of the stream. recv(2).
 
-        Cancelled or out of time: nothing was taken. Raises Busy when another thread is receiving, Closed,
-        ConnectionResetError, TimeoutError, OSError (ENOTCONN).
+        A cancel or timeout takes nothing. Raises Busy if another thread is receiving, Closed, ConnectionResetError,
+        TimeoutError, OSError (ENOTCONN).
         """
         op = (self._handle or self._attach()).recv(n, self)
         return op if self._setup is None else self.limit_read(op)
 
     def recv_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[int]:
-        """Receive into `buffer`, up to `n` bytes or all it holds; return how many, 0 at the end of the stream.
+        """Receive into `buffer`, up to `n` bytes or its length. Return the number of bytes, 0 at the end of the stream.
 
-        Cancelled or out of time: nothing was taken, the buffer is as it was. Raises as recv() does.
+        A cancel or timeout takes nothing and leaves the buffer unchanged. Raises as recv() does.
         """
         return self.limit_read((self._handle or self._attach()).recv_into(buffer, n or 0, self))
 
@@ -216,10 +219,10 @@ class TCP(Socket):
 
     @shortcut
     def send(self, data: ReadableBuffer) -> Operation[int]:
-        """Send some of `data`, as much as the kernel takes at once; return how many bytes. send(2).
+        """Send as much of `data` as the kernel accepts at once; return the number of bytes. send(2).
 
-        Cancelled or out of time: nothing was sent. Raises Busy when another thread is sending, Closed, BrokenPipeError,
-        ConnectionResetError, TimeoutError; never SIGPIPE.
+        A cancel or timeout sends nothing. Raises Busy if another thread is sending, Closed, BrokenPipeError,
+        ConnectionResetError, TimeoutError. Never raises SIGPIPE.
         """
         if type(data) is not bytes:
             check_octets(data)
@@ -228,10 +231,10 @@ class TCP(Socket):
 
     @shortcut
     def sendall(self, data: ReadableBuffer) -> Operation[None]:
-        """Send all of `data`. The timeout is for all of it.
+        """Send all of `data`. The timeout covers the whole call.
 
-        Whatever ends it early carries `bytes_sent`, the number of bytes that the kernel had taken by then. Raises as
-        send() does.
+        After an error, cancel or timeout, `bytes_sent` on the exception is the number of bytes that the kernel has
+        accepted. Raises as send() does.
         """
         if type(data) is not bytes:
             check_octets(data)
@@ -239,22 +242,22 @@ class TCP(Socket):
         return op if self._setup is None else self.limit_write(op)
 
     def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> Operation[int]:
-        """Send a file opened in binary mode from `offset` on, to its end or `count` bytes; return how many were sent.
+        """Send `count` bytes of a binary file, or the rest of it, from `offset` on; return the number of bytes sent.
 
-        The kernel copies where it can: sendfile(2); reading the file may block. Whatever ends it, the file's position
-        is behind what was sent then, and an error, cancel or timeout carries `bytes_sent`. Raises as send() does;
-        OSError of the file; TypeError and ValueError as socket.sendfile() does.
+        The kernel copies the data if it can (sendfile(2)). Reading the file may block. In every case the file's
+        position is then after the last byte sent, and an error, cancel or timeout carries `bytes_sent`. Raises as
+        send() does; OSError if reading the file fails; TypeError and ValueError as socket.sendfile() does.
         """
         if "b" not in getattr(file, "mode", "b"):
             raise ValueError("the file must be opened in binary mode")
         if not hasattr(file, "read") or isinstance(file, io.TextIOBase):
-            raise TypeError(f"a file opened in binary mode is needed, not {file!r}")
+            raise TypeError(f"expected a file opened in binary mode, not {file!r}")
         if count is not None and not isinstance(count, int):
-            raise TypeError(f"a count is a positive number, not {count!r}")
+            raise TypeError(f"count must be a positive number, not {count!r}")
         if count is not None and count <= 0:
-            raise ValueError(f"a count is a positive number, not {count!r}")
+            raise ValueError(f"count must be a positive number, not {count!r}")
         if offset < 0:
-            raise ValueError(f"an offset must not be negative, not {offset!r}")
+            raise ValueError(f"offset must not be negative: {offset!r}")
         return self.limit_write(self._sendfile(file, offset, count))
 
     @operation
@@ -309,7 +312,7 @@ def _can_seek(file: IO[bytes]) -> bool:
 
 
 def _raise_last(failures: list[tuple[Address, OSError]]) -> None:
-    """Raise the last failure, which tells of the others."""
+    """Raise the last failure, with a note for each of them."""
     last = failures[-1][1]
     for address, failure in failures:
         last.add_note(f"connecting to {address}: {failure}")
@@ -323,12 +326,13 @@ def _raise_last(failures: list[tuple[Address, OSError]]) -> None:
 def tcp(
     family: str = "inet", protocol: str | int | None = None, *, fileno: int | None = None, nodelay: bool = True
 ) -> TCP:
-    """Make a TCP socket of the family "inet" or "inet6"; or take over the open descriptor `fileno`, as it is.
+    """Make a TCP socket of family "inet" or "inet6", or take over the open descriptor `fileno` as it is.
 
-    Once it connects or listens it sends small pieces at once (TCP_NODELAY), and so does what it accepts. With
-    `nodelay=False` the kernel may keep them until the peer has acknowledged what was sent before, as long as 40 ms.
+    A socket that connects or listens sends small pieces at once (TCP_NODELAY), and so do the connections that it
+    accepts. With `nodelay=False` the kernel may delay them by up to 40 ms, until the peer has acknowledged earlier
+    data.
 
-    ValueError for an unknown family or protocol, or a descriptor of another type; OSError from socket(2).
+    Raises ValueError if the family or protocol is unknown or the descriptor has another type; OSError from socket(2).
     """
     sock = TCP(make(family, "tcp", protocol, fileno), None, place_of(sys._getframe(1)))
     if not nodelay:

@@ -1,4 +1,4 @@
-"""Datagram sockets: UDP, UNIX datagram sockets, and raw sockets, which behave alike."""
+"""Datagram sockets: UDP, UNIX datagram sockets and raw sockets. They share one interface."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class UDP(Socket):
     """A datagram socket. Made by udp() and unix("dgram").
 
-    Datagrams may be empty. Several threads may receive, and several may send: they take turns. A datagram that was
-    refused by its receiver's system is reported as ConnectionRefusedError on a connected socket, by whatever operation
-    comes next; the socket is well.
+    Datagrams may be empty. Several threads may receive, and several may send: they take turns. If the receiver's system
+    refuses a datagram, the next operation on a connected socket raises ConnectionRefusedError, whichever operation that
+    is. The socket is still usable.
     """
 
     __slots__ = ()
@@ -37,9 +37,9 @@ class UDP(Socket):
         return self.limit_read(self._set_up().receivers.through("turn to receive", op))
 
     def recv(self, n: int) -> Operation[bytes]:
-        """Receive a datagram, cut at `n` bytes. recv(2).
+        """Receive a datagram, truncated to `n` bytes. recv(2).
 
-        Cancelled or out of time: nothing was taken. Raises Closed, TimeoutError, ConnectionRefusedError.
+        A cancel or timeout takes nothing. Raises Closed, TimeoutError, ConnectionRefusedError.
         """
         return self._receive(self._first((self._handle or self._attach()).recvfrom(n, self)))
 
@@ -48,22 +48,30 @@ class UDP(Socket):
         return (yield from op)[0]
 
     def recv_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[int]:
-        """Receive a datagram into `buffer`, cut at `n` bytes or its length; return its length there. As recv()."""
+        """Receive a datagram into `buffer`, truncated to `n` bytes or its length; return the number of bytes stored.
+
+        A cancel or timeout takes nothing. Raises as recv() does.
+        """
         return self._receive(self._first((self._handle or self._attach()).recvfrom_into(buffer, n or 0, self)))
 
     def recvfrom(self, n: int) -> Operation[tuple[bytes, Any]]:
-        """Receive a datagram, cut at `n` bytes, and its sender's address, as the standard library has it. As recv()."""
+        """Receive a datagram, truncated to `n` bytes; return it and its sender's address.
+
+        The address has the standard library's form. A cancel or timeout takes nothing. Raises as recv() does.
+        """
         return self._receive((self._handle or self._attach()).recvfrom(n, self))
 
     def recvfrom_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[tuple[int, Any]]:
-        """Receive a datagram into `buffer`; return its length there and its sender's address. As recv()."""
+        """Receive a datagram into `buffer`; return the number of bytes stored and the sender's address. Errors as in
+        recv().
+        """
         return self._receive((self._handle or self._attach()).recvfrom_into(buffer, n or 0, self))
 
     def send(self, data: ReadableBuffer, host: Host = None, port: Port = 0) -> Operation[int]:
-        """Send a datagram, on a connected socket to its peer, else to `host` and `port`; return its length. sendto(2).
+        """Send a datagram to `host` and `port`, or to the peer of a connected socket; return its length. sendto(2).
 
-        `host`: see addr(); an address as recvfrom() returns it is the quickest. Cancelled or out of time: nothing was
-        sent. Raises OSError (too long: EMSGSIZE; no peer: EDESTADDRREQ), socket.gaierror, Closed, TimeoutError.
+        `host`: as in addr(); an address from recvfrom() is the fastest. A cancel or timeout sends nothing. Raises
+        OSError (too long: EMSGSIZE; no peer: EDESTADDRREQ), socket.gaierror, Closed, TimeoutError.
         """
         check_octets(data)
         if host is None:
@@ -72,7 +80,7 @@ class UDP(Socket):
         return self.sendto(data, host, port)
 
     def sendto(self, data: ReadableBuffer, host: Host, port: Port = 0) -> Operation[int]:
-        """Send a datagram to an address and return its length: send() with somewhere to go. sendto(2)."""
+        """Send a datagram to an address and return its length. Works as send() with an address. sendto(2)."""
         check_octets(data)
         if isinstance(host, tuple) and self._is_numeric(host):
             op = (self._handle or self._attach()).sendto(data, host, self)
@@ -88,7 +96,7 @@ class UDP(Socket):
         return (yield from persist(sending, AGAIN_S, AGAIN_MAX_S))
 
     def _is_numeric(self, address: tuple[Any, ...]) -> bool:
-        """Whether the kernel takes this address as it is: given a name, sendto() would look it up, and block."""
+        """Whether the kernel takes this address as it is. If it were a name, sendto() would look it up, and block."""
         try:
             socket.inet_pton(self.std.family, address[0].partition("%")[0])
         except (OSError, AttributeError, TypeError, IndexError):
@@ -96,9 +104,9 @@ class UDP(Socket):
         return len(address) > 1
 
     def connect(self, host: Host, port: Port = 0) -> Operation[None]:
-        """Fix the peer: send() goes there, and only its datagrams are received. May be done again. connect(2).
+        """Set the peer: send() goes to it, and only its datagrams are received. Can be called again. connect(2).
 
-        Cancelled or out of time: the peer is who it was. Raises OSError, socket.gaierror, Closed, TimeoutError.
+        A cancel or timeout keeps the old peer. Raises OSError, socket.gaierror, Closed, TimeoutError.
         """
         connecting = self._connect(self._query(host, port))
         return self.limit_write(self._set_up().senders.through("turn to connect", connecting))
@@ -122,14 +130,15 @@ class RAW(UDP):
 
 
 def udp(family: str = "inet", protocol: str | int | None = None, *, fileno: int | None = None) -> UDP:
-    """Make a UDP socket of the family "inet" or "inet6"; or take over the open descriptor `fileno`. Raises as tcp()."""
+    """Make a UDP socket of family "inet" or "inet6", or take over the open descriptor `fileno`. Errors as in tcp()."""
     return UDP(make(family, "udp", protocol, fileno), place_of(sys._getframe(1)))
 
 
 def raw(family: str = "inet", protocol: str | int | None = None, *, fileno: int | None = None) -> RAW:
-    """Make a raw socket: raw("inet", "icmp"). PermissionError without the right to, else as tcp(). raw(7), ipv6(7).
+    """Make a raw socket: raw("inet", "icmp"). raw(7), ipv6(7).
 
-    What it receives begins with the IP header with "inet", and without one with "inet6".
+    Received packets begin with the IP header if the family is "inet", and have none if it is "inet6". Raises
+    PermissionError if the process lacks the privilege; otherwise as tcp() does.
     """
     return RAW(make(family, "raw", protocol, fileno), place_of(sys._getframe(1)))
 
@@ -139,10 +148,10 @@ def unix(type: Literal["stream"] = "stream", *, fileno: int | None = None) -> TC
 @overload
 def unix(type: Literal["dgram"], *, fileno: int | None = None) -> UDP: ...
 def unix(type: str = "stream", *, fileno: int | None = None) -> TCP | UDP:
-    """Make a UNIX socket, "stream" (a TCP object) or "dgram" (a UDP object). unix(7).
+    """Make a UNIX socket: "stream" gives a TCP object, "dgram" a UDP object. unix(7).
 
-    Its addresses are paths; on Linux one with a leading NUL is abstract. A path that is bound stays until it is
-    unlinked. ValueError for an unknown type, or where the system has no UNIX sockets.
+    Its addresses are paths. On Linux a path with a leading NUL is abstract. A bound path stays until it is unlinked.
+    Raises ValueError if the type is unknown, or if the system has no UNIX sockets.
     """
     names.number(names.UNIX_TYPES, type, "type")
     made_at = place_of(sys._getframe(1))

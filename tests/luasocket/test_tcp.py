@@ -464,7 +464,7 @@ async def test_setfd_takes_over_and_gives_up(do: Do, pair: Pair) -> None:
 
 def test_setfd_wants_a_descriptor_of_its_kind(pair: Pair) -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as other:
-        with pytest.raises(ValueError, match="no tcp socket"):
+        with pytest.raises(ValueError, match="is not a tcp socket"):
             pair.client.setfd(other.fileno())
     with pytest.raises(TypeError):
         pair.client.setfd("5")  # type: ignore[arg-type]

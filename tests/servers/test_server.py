@@ -931,7 +931,7 @@ def test_what_was_passed_and_does_not_listen(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(ValueError, match="201.*does not listen"):
             inherited_listeners()
     with passed(monkeypatch, socket.socket(type=socket.SOCK_DGRAM)):
-        with pytest.raises(ValueError, match="no tcp socket"):
+        with pytest.raises(ValueError, match="is not a tcp socket"):
             inherited_listeners()
     os.close(200)  # not ours, so it was left alone
 

@@ -258,7 +258,7 @@ def test_a_literal_of_another_family_is_a_failed_look_up() -> None:
     "wrong", [{"type": "sctp"}, {"family": "ipx"}, {"protocol": "ospf"}, {"flags": "nope"}, {"flags": ["passive", ""]}]
 )
 def test_an_unknown_name_is_a_value_error_that_lists_the_known_ones(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"it is one of \w+, "):
+    with pytest.raises(ValueError, match=r"expected one of \w+, "):
         addr("127.0.0.1", 0, **wrong)
 
 
@@ -363,7 +363,7 @@ def test_a_host_with_a_nul_is_a_value_error(host: Any) -> None:
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".test", "a..test", "\udcff.test"], ids=["long", "empty", "surrogate"])
 def test_a_host_that_cannot_be_a_name_is_a_value_error(host: str) -> None:
-    with pytest.raises(ValueError, match=r"label|surrogate|encod|cannot be a name"):
+    with pytest.raises(ValueError, match=r"label|surrogate|encod|not a valid host name"):
         look_up(host)
 
 

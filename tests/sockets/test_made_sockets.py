@@ -105,7 +105,7 @@ def test_a_descriptor_that_is_taken_over(maker: Maker) -> None:
         sock.bind("127.0.0.1", 0)
         assert maker.made == ["adopted"]
     stranger = socket.socket()
-    with pytest.raises(ValueError, match="no udp socket"):
+    with pytest.raises(ValueError, match="is not a udp socket"):
         udp(fileno=stranger.fileno())
     stranger.close()
 

@@ -155,7 +155,7 @@ def test_adopting_and_giving_away_descriptors() -> None:
     number = ours.detach()
     assert ours.closed
     socket.close(number)
-    with socket.socket(type=socket.SOCK_DGRAM) as datagrams, pytest.raises(ValueError, match="no tcp socket"):
+    with socket.socket(type=socket.SOCK_DGRAM) as datagrams, pytest.raises(ValueError, match="is not a tcp socket"):
         tcp(fileno=datagrams.fileno())
     with pytest.raises(ValueError, match="negative"):
         tcp(fileno=-1)
