@@ -58,9 +58,7 @@ class Address:
 
 
 def text_of(sockaddr: Any) -> str:
-    """Return 'ip:port', '[ip]:port', or just the IP address if the port is 0; a UNIX path; '@name' for an abstract
-    one.
-    """
+    """Return 'ip:port' or '[ip]:port', or only the IP address if the port is 0; a UNIX path, or '@name'."""
     if isinstance(sockaddr, bytes):
         sockaddr = sockaddr.decode(errors="surrogateescape")
     if isinstance(sockaddr, str):

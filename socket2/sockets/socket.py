@@ -155,9 +155,7 @@ class Socket(pollers.Unique):
         return self._sock.fileno() if self._sock is not None else -1
 
     def getsockname(self) -> Any:
-        """Return the local address: (host, port), for IPv6 (host, port, flow, scope), for UNIX a path.
-        getsockname(2).
-        """
+        """Return the local address: (host, port), IPv6 (host, port, flow, scope), or a UNIX path. getsockname(2)."""
         return local_address(self.std)
 
     def getpeername(self) -> Any:

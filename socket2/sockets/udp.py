@@ -62,8 +62,9 @@ class UDP(Socket):
         return self._receive((self._handle or self._attach()).recvfrom(n, self))
 
     def recvfrom_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[tuple[int, Any]]:
-        """Receive a datagram into `buffer`; return the number of bytes stored and the sender's address. Errors as in
-        recv().
+        """Receive a datagram into `buffer`; return the number of bytes stored and the sender's address.
+
+        Otherwise as recv_into().
         """
         return self._receive((self._handle or self._attach()).recvfrom_into(buffer, n or 0, self))
 
