@@ -1,8 +1,8 @@
-"""Streams: lines, exact counts and separators, of bytes that come in pieces as they like.
+"""Streams: lines, exact counts and separators over bytes that arrive in arbitrary pieces.
 
-Whatever ends a receive early leaves what has come in the buffer, so this room knows what has come and was not taken.
-It knows nothing of the kernel, of addresses, and of who has connected to whom.
+If a receive ends early, what has arrived must not be lost. So this room keeps the bytes that arrived but were not
+taken. It knows nothing of the kernel, of addresses, or of who is connected to whom.
 
-Read `buffer`, which knows no waiting; `claim`, one thread in one direction; `transport`, what a stream is made of; then
-`stream`, which puts them together.
+Read `buffer` first: it holds bytes and never waits. `claim` gives one thread the right to one direction. `transport`
+says what a stream needs below it. `stream` puts them together.
 """

@@ -1,8 +1,8 @@
-"""Bytes on their way: what has come and was not taken yet, and small pieces joined before they leave.
+"""The buffers of a stream: bytes that arrived but were not taken yet, and small pieces joined before they are sent.
 
-Linear in the bytes that go through, whatever their pieces: one that comes into an empty buffer is kept as it is and
-taken from by a moving index, more than one grow together, and a search goes on where the last one ended. An empty
-buffer owns nothing. Knows no socket and no waiting.
+The work is linear in the number of bytes, whatever their pieces. A piece that comes into an empty buffer is kept as it
+is, and a moving index takes bytes from it. Several pieces are joined in one growing bytearray. A search continues where
+the last one ended. An empty buffer owns no memory. This module knows no sockets and never waits.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 BLOCK = 1 << 16
-"""What is asked of the kernel at a time, and what small pieces are joined to."""
+"""How many bytes to ask the kernel for at a time. Small pieces are joined to blocks of this size."""
 
 
 class IncompleteRead(EOFError):
-    """The stream ended in the middle of what was asked for. `partial` is what had come; the stream still has it."""
+    """The stream ended before everything that was asked for had come.
+
+    `partial` holds the bytes that had come; the stream still has them.
+    """
 
     def __init__(self, what: str, partial: bytes) -> None:
         super().__init__(f"the stream ended after {len(partial)} bytes of {what}")
@@ -31,7 +34,7 @@ class IncompleteRead(EOFError):
 
 
 class LimitExceeded(OSError):
-    """More than `max_bytes` came before the end of what was asked for. The stream still has them. errno: EMSGSIZE."""
+    """More than `max_bytes` bytes came before the end of what was asked for. The stream keeps them. errno: EMSGSIZE."""
 
     def __init__(self, what: str, max_bytes: int) -> None:
         super().__init__(errno.EMSGSIZE, f"{what} is longer than {max_bytes} bytes")
@@ -43,15 +46,15 @@ class LimitExceeded(OSError):
 
 
 class Buffer:
-    """Bytes to be taken from the front. Used by one thread at a time."""
+    """Bytes that are added at the back and taken from the front. Used by one thread at a time."""
 
     __slots__ = ("_at", "_held", "_searched", "_sought")
 
     def __init__(self) -> None:
         self._held: bytes | bytearray = b""
-        self._at = 0  # where in it the bytes begin that have not been taken
-        self._sought = b""  # the separator that was looked for last,
-        self._searched = 0  # and in how many of them it is not
+        self._at = 0  # where in `_held` the bytes begin that have not been taken
+        self._sought = b""  # the separator that the last search looked for
+        self._searched = 0  # how many bytes are known not to contain it
 
     def __len__(self) -> int:
         return len(self._held) - self._at
@@ -63,12 +66,12 @@ class Buffer:
         if not isinstance(self._held, bytearray):
             self._held = bytearray(self._held[self._at :])
         else:
-            del self._held[: self._at]  # which moves nothing: a bytearray has room before its start
+            del self._held[: self._at]  # moves nothing: a bytearray has room before its start
         self._at = 0
         self._held += data
 
     def take(self, n: int, drop: int = 0) -> bytes:
-        """Take out `n` bytes, or as many as there are; and `drop` more, which nobody wants."""
+        """Take `n` bytes, or all if there are fewer, and drop the next `drop` bytes."""
         held, at = self._held, self._at
         end = at + n
         data = held[at:end]
@@ -87,7 +90,7 @@ class Buffer:
         self._held = b""
         self._at = self._searched = 0
 
-    # What has come, or None as long as it has not. The end of the stream is the last that comes.
+    # Each method returns what was asked for, or None if it has not come yet. `ended`: no more bytes will come.
 
     def some(self, ended: bool, n: int) -> bytes | None:
         return self.take(n) if self._held or ended or not n else None
@@ -108,7 +111,7 @@ class Buffer:
         return self.take(len(self)) if ended else None
 
     def until(self, ended: bool, separator: bytes, max_bytes: int, keep_end: bool) -> bytes | None:
-        what = f"what ends in {separator!r}"
+        what = f"data that ends in {separator!r}"
         at = self.find(separator, max_bytes, what)
         if at >= 0:
             return self.take(at + len(separator)) if keep_end else self.take(at, len(separator))
@@ -128,9 +131,9 @@ class Buffer:
         return None
 
     def find(self, separator: bytes, max_bytes: int, what: str, optional: bytes = b"") -> int:
-        """Return where the separator is, -1 if it has not come yet; an `optional` byte before it belongs to it.
+        """Return the position of the separator, -1 if it has not come yet. An `optional` byte before it belongs to it.
 
-        LimitExceeded, which says `what` was looked for, as soon as it is certain that more than `max_bytes` come first.
+        Raises LimitExceeded for `what` as soon as it is certain that more than `max_bytes` come first.
         """
         held, begin = self._held, self._at
         start = begin
@@ -140,7 +143,7 @@ class Buffer:
         return at - begin if at >= 0 else self._not_found(separator, max_bytes, what, optional)
 
     def _not_found(self, separator: bytes, max_bytes: int, what: str, optional: bytes) -> int:
-        """As find(), when the separator is not among the first `max_bytes`: it comes later, or too late."""
+        """Continue find() if the separator is not within the first `max_bytes`: it comes later, or too late."""
         held, limit = self._held, self._at + max_bytes
         is_optional = optional != b"" and held[limit : limit + 1] == optional
         if is_optional and held.startswith(separator, limit + 1):
@@ -155,9 +158,9 @@ class Buffer:
 
 
 def joined(pieces: Iterable[ReadableBuffer]) -> Generator[bytearray | memoryview, None, None]:
-    """Give the pieces in blocks: small ones joined to BLOCK bytes or more, large ones as they are.
+    """Yield the pieces in blocks: small ones joined to BLOCK bytes or more, large ones as they are.
 
-    Closing it lets go of the large one that was given last.
+    Closing the generator releases the large piece that it yielded last.
     """
     block = bytearray()
     for piece in pieces:

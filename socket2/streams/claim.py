@@ -1,4 +1,4 @@
-"""One thread's right to one direction of a stream. A second thread is told who has it."""
+"""One thread's right to one direction of a stream. A second thread gets Busy with the name of the first."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ..threads.thread import Thread
 
 
 class Claim:
-    """One thread's right to one direction of a stream, for all the steps of an operation."""
+    """One thread's right to one direction of a stream, for all steps of an operation."""
 
     __slots__ = ("_doing", "counted", "lock", "thread")
 
     def __init__(self, doing: str) -> None:
         self._doing = doing
-        self.lock = threading.Lock()  # never waited for
-        self.thread: Thread | None = None  # who holds it, while it waits
-        self.counted = 0  # how many operations that are over at once have been counted in advance
+        self.lock = threading.Lock()  # nobody waits for it
+        self.thread: Thread | None = None  # the thread that holds it, while it waits
+        self.counted = 0  # how many operations that end at once have been counted in advance
 
     def refusal(self) -> Busy:
         holder = self.thread

@@ -1,8 +1,8 @@
 """A buffered reader and writer over a byte stream: exact counts, separators, lines, everything to the end.
 
-What has come and was not asked for yet is in the buffer, and whatever ends a receive early leaves it there: a cancel, a
-timeout, a limit, the end of the stream. So a receive can always be tried again, or another one in its place. Knows
-nothing of the kernel and of addresses.
+Bytes that came but were not asked for stay in the buffer. If a cancel, a timeout, a limit or the end of the stream ends
+a receive early, its bytes stay there, too. So the receive can be tried again, or another one in its place. This module
+knows nothing of the kernel or of addresses.
 """
 
 from __future__ import annotations
@@ -37,87 +37,88 @@ Side: TypeAlias = Literal["read", "write"]
 PieceT = TypeVar("PieceT", bound=bytes | None)
 
 LINE_MAX = 1 << 16
-"""How many bytes of a line or piece are received, when nothing else is said."""
+"""The default limit for the length of a line or piece, in bytes."""
 
-# A receive of many bytes asks for more of them at a time, but not for what a peer only says it will send.
+# A receive of many bytes asks for larger blocks, but not for as much as a peer only claims it will send.
 _BLOCK_MAX = 1 << 20
 
 
-# Receives from the buffer are counted so many at a time, which takes so much less.
+# Receives that the buffer can answer are counted in groups of this size, which costs less than one by one.
 _COUNTED = 8
 
 
 class Stream(pollers.Unique):
-    """A byte stream and a buffer for what comes. Made by stream(); is a byte stream itself, to make another of.
+    """A byte stream with a receive buffer. Made by stream(). It is a ByteStream itself, so streams can be stacked.
 
-    One thread may receive while another sends; a second one in the same direction gets Busy, which names the first,
-    also between two steps of its operation. The end of the stream is b"" to recv() and None to recvline(), which ask
-    for what there is; to whoever asks for something definite it is an IncompleteRead. A timeout of the socket is for
-    the whole operation.
+    One thread may receive while another sends. A second thread in the same direction gets Busy with the name of the
+    first, even between two steps of the first one's operation. At the end of the stream recv() returns b"" and
+    recvline() None; receives that ask for something definite raise IncompleteRead. The socket's timeout limits the
+    whole operation.
     """
 
     __slots__ = ("__weakref__", "_buffer", "_reading", "_writing", "sock")
 
     def __init__(self, sock: ByteStream) -> None:
         check_byte_stream(sock)
-        # Not declared as the least that it may be: who has made it of a TCP socket asks that for its options.
+        # Typed as Any, not as ByteStream: whoever made the stream from a TCP socket may want its options.
         self.sock: Any = sock
-        """What it was made of: for the options and addresses that a socket has. Do not receive from it."""
-        self._buffer = Buffer()  # belongs to whoever has claimed reading
+        """The byte stream below, for a socket's options and addresses. Do not receive from it."""
+        self._buffer = Buffer()  # belongs to the thread that has claimed reading
         self._reading = Claim("receiving from")
         self._writing = Claim("sending to")
 
     @property
     def buffered(self) -> int:
-        """How many bytes are here already: recv() of no more than these does not wait."""
+        """How many bytes are in the buffer. recv() for no more than these does not wait."""
         return len(self._buffer)
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed, or what it is made of."""
+        """Whether the stream, or the byte stream below, was closed."""
         return bool(self.sock.closed)
 
     def fileno(self) -> int:
-        """The descriptor of the socket beneath, -1 when there is none, or none any more."""
+        """Return the descriptor of the socket below, -1 if there is none (any more)."""
         fd: int = self.sock.fileno()
         return fd
 
     def settimeout(self, seconds: float | None, direction: Side | None = None) -> None:
-        """Let every operation take `seconds` at the most, as a whole, then raise TimeoutError; None: as it takes.
+        """Limit every operation as a whole to `seconds`; it raises TimeoutError after that. None: no limit.
 
-        `direction`: "read", "write", None both. It is the timeout of what the stream is made of.
+        `direction`: "read", "write", or None for both. This sets the timeout of the byte stream below.
         """
         self.sock.settimeout(seconds, direction)
 
     def gettimeout(self, direction: Side = "read") -> float | None:
-        """Return the timeout of a direction in seconds, None when there is none."""
+        """Return the timeout of a direction in seconds, None if there is none."""
         seconds: float | None = self.sock.gettimeout(direction)
         return seconds
 
     def _limited(self, direction: Side, op: Operation[T]) -> Operation[T]:
-        """What takes several receives or sends has the time of one."""
+        """Limit several receives or sends together to the time of one."""
         seconds = self.sock.gettimeout(direction)
         return op if seconds is None else Patience(seconds).limit(op)
 
     # Receiving.
 
     def recv(self, n: int = BLOCK) -> Operation[bytes]:
-        """Receive 1 to `n` bytes, what is there; wait only if nothing is. b"" at the end of the stream.
+        """Receive 1 to `n` bytes, as many as there are; wait only if there are none. b"" at the end of the stream.
 
-        Cancelled or out of time: nothing was taken. Raises Busy, Closed, ConnectionResetError, TimeoutError.
+        A cancel or timeout takes nothing. Raises Busy, Closed, ConnectionResetError, TimeoutError; ValueError if `n` <
+        0.
         """
         n = _count(operator.index(n))
         return self._receive(Buffer.some, max(n, BLOCK), n)
 
     def recv_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[int]:
-        """Receive into `buffer`, up to `n` bytes or all it holds; return how many, 0 at the end of the stream.
+        """Receive into `buffer`, up to `n` bytes or its length. Return the number of bytes, 0 at the end of the stream.
 
-        Cancelled or out of time: nothing was taken, the buffer is as it was. Raises as recv() does; TypeError for a
-        buffer that cannot be written to, ValueError for one that is smaller than `n`.
+        A cancel or timeout takes nothing and leaves the buffer unchanged. Raises as recv() does; TypeError if the
+        buffer is read-only, ValueError if it is smaller than `n`.
         """
         with memoryview(buffer) as view:
             if view.readonly:
-                raise TypeError("a writable buffer is needed")
+                raise TypeError("the buffer must be writable")
             size = view.nbytes if not n else _count(n)
             if size > view.nbytes:
                 raise ValueError(f"the buffer has {view.nbytes} bytes, not {n}")
@@ -133,8 +134,8 @@ class Stream(pollers.Unique):
     def recvn(self, n: int) -> Operation[bytes]:
         """Receive exactly `n` bytes.
 
-        Cancelled or out of time: what has come stays for the next receive. Raises IncompleteRead when the stream ends
-        before; Busy, Closed, ConnectionResetError, TimeoutError.
+        After a cancel or timeout, the bytes that came stay for the next receive. Raises IncompleteRead if the stream
+        ends first; Busy, Closed, ConnectionResetError, TimeoutError; ValueError if `n` is negative.
         """
         n = _count(operator.index(n))
         return self._receive(Buffer.exactly, min(max(n, BLOCK), _BLOCK_MAX), n)
@@ -142,22 +143,22 @@ class Stream(pollers.Unique):
     def recvuntil(
         self, separator: ReadableBuffer, max_bytes: int | None = LINE_MAX, keep_end: bool = False
     ) -> Operation[bytes]:
-        """Receive up to the next `separator`; return what is before it, with `keep_end` the separator, too.
+        """Receive up to the next `separator`; return what is before it, or with `keep_end` the separator, too.
 
-        `max_bytes`: how many bytes may come before the separator, None: any number. Cancelled, out of time or too
-        long: what has come stays for the next receive. Raises LimitExceeded; IncompleteRead when the stream ends
-        before; Busy, Closed, ConnectionResetError, TimeoutError; ValueError for an empty separator.
+        `max_bytes`: how many bytes may come before the separator, None for no limit. After a cancel, a timeout or a
+        LimitExceeded, the bytes that came stay for the next receive. Raises LimitExceeded; IncompleteRead if the stream
+        ends first; Busy, Closed, ConnectionResetError, TimeoutError; ValueError if the separator is empty.
         """
         separator = bytes(memoryview(separator))
         if not separator:
-            raise ValueError("a separator has at least one byte")
+            raise ValueError("a separator must have at least one byte")
         return self._receive(Buffer.until, BLOCK, separator, _count(max_bytes), keep_end)
 
     def recvline(self, max_bytes: int | None = LINE_MAX, keep_end: bool = False) -> Operation[bytes | None]:
         """Receive a line and return it without its end, LF or CR LF; None at the end of the stream.
 
-        `max_bytes`: how long a line may be without its end, None: as long as it is. `keep_end`: return the end, too.
-        Raises as recvuntil() does: a last line without an end is no line but an IncompleteRead.
+        `max_bytes`: how long the line may be without its end, None for no limit. `keep_end`: return the end, too.
+        Raises as recvuntil() does: if the last line has no end, that is an IncompleteRead.
 
         In a generator: `while (line := (yield from stream.recvline())) is not None:`
         """
@@ -166,22 +167,23 @@ class Stream(pollers.Unique):
     def recvall(self, max_bytes: int | None = None) -> Operation[bytes]:
         """Receive everything to the end of the stream.
 
-        `max_bytes`: how much that may be, None: what memory holds, which is not for peers that you do not trust.
-        Cancelled, out of time or too much: what has come stays for the next receive. Raises LimitExceeded, Busy,
-        Closed, ConnectionResetError, TimeoutError.
+        `max_bytes`: how much that may be. None means no limit, so do not use it with peers that you do not trust. After
+        a cancel, a timeout or a LimitExceeded, the bytes that came stay for the next receive. Raises LimitExceeded,
+        Busy, Closed, ConnectionResetError, TimeoutError.
         """
         return self._receive(Buffer.everything, BLOCK, _count(max_bytes))
 
     def peek(self, n: int = 1) -> Operation[bytes]:
-        """Return the next `n` bytes, which the next receive returns again; fewer only where the stream ends.
+        """Return the next `n` bytes without taking them; fewer only at the end of the stream.
 
-        Waits until they are there. Raises Busy, Closed, ConnectionResetError, TimeoutError.
+        Waits until they are there. Raises Busy, Closed, ConnectionResetError, TimeoutError; ValueError if `n` is
+        negative.
         """
         return self._receive(Buffer.ahead, BLOCK, _count(operator.index(n)))
 
     @operation
     def _receive(self, find: Callable[..., bytes | None], size: int, *args: Any) -> Generator[Any, None, Any]:
-        """Return what `find` finds in the buffer, receiving up to `size` bytes at a time until it does."""
+        """Return what `find` finds in the buffer. Until then, receive up to `size` bytes at a time."""
         claim = self._reading
         if not claim.lock.acquire(False):
             raise claim.refusal()
@@ -194,7 +196,7 @@ class Stream(pollers.Unique):
                 yield from self._let_others_run(turn)
             found = find(self._buffer, False, *args)
             if found is None:
-                claim.counted += 1  # not this one, which waits or is counted by the poller
+                claim.counted += 1  # this one waits, or the poller counts it
                 found = yield from self._limited("read", self._fill(find, size, args))
             return found
         except Exception as error:
@@ -231,11 +233,11 @@ class Stream(pollers.Unique):
     # Iteration.
 
     def lines(self, max_bytes: int | None = LINE_MAX, keep_end: bool = False) -> Pieces[bytes | None]:
-        """Iterate over the lines, for `async for`: recvline() until it returns None."""
+        """Iterate over the lines with `async for`: recvline() until it returns None."""
         return Pieces(lambda: self.recvline(max_bytes, keep_end), None)
 
     def chunks(self, n: int = BLOCK) -> Pieces[bytes]:
-        """Iterate over what comes as it comes, for `async for`: recv(n) until it returns b""."""
+        """Iterate over the data as it comes, with `async for`: recv(n) until it returns b""."""
         return Pieces(lambda: self.recv(n), b"")
 
     def __aiter__(self) -> Pieces[bytes | None]:
@@ -244,25 +246,25 @@ class Stream(pollers.Unique):
     # Sending.
 
     def sendall(self, data: ReadableBuffer) -> Operation[None]:
-        """Send all of `data`; return when the kernel has it.
+        """Send all of `data`; return when the kernel has accepted it.
 
-        Whatever ends it early (cancel and timeout, too) carries `bytes_sent`, the number of bytes that the kernel had
-        taken by then: `data[error.bytes_sent:]` is what is left. Raises Busy, Closed, BrokenPipeError,
-        ConnectionResetError, TimeoutError.
+        After an error, cancel or timeout, `bytes_sent` on the exception is the number of bytes that the kernel has
+        accepted: `data[error.bytes_sent:]` is still unsent. Raises Busy, Closed, BrokenPipeError, ConnectionResetError,
+        TimeoutError.
         """
         if type(data) is not bytes:
             check_octets(data)
         return self._send(data)
 
     def sendv(self, pieces: Iterable[ReadableBuffer]) -> Operation[None]:
-        """Send all of many pieces, in order, as if they were one. writev(2).
+        """Send several pieces in order, as if they were one. writev(2).
 
-        Small ones are joined (copied once) to blocks of 64 KB at least, so that no segment leaves with one small piece
-        in it; one of 64 KB or more is sent as it is. The pieces are asked for as they are sent. `bytes_sent` of an
-        error counts over all of them. Raises as sendall() does.
+        Small pieces are copied together into blocks of at least 64 KB, so that no segment carries only one small piece.
+        A piece of 64 KB or more is sent as it is. The iterable is read while sending. On an error, `bytes_sent` counts
+        over all pieces. Raises as sendall() does.
         """
         if isinstance(pieces, str):
-            raise TypeError("pieces of bytes are needed, not text")
+            raise TypeError("pieces must be bytes, not text")
         for piece in pieces if isinstance(pieces, (list, tuple)) else ():
             check_octets(piece)
         return self._send(None, iter(pieces))
@@ -280,7 +282,7 @@ class Stream(pollers.Unique):
             error.bytes_sent = sent + getattr(error, "bytes_sent", 0)  # type: ignore[attr-defined]
             raise
         finally:
-            blocks.close()  # the error has this frame, and a piece may be what its owner now wants to shorten
+            blocks.close()  # the error's traceback keeps this frame, but the owner of a piece may now resize it
 
     @operation
     def _send(self, data: ReadableBuffer | None, pieces: Iterable[ReadableBuffer] = ()) -> Generator[Any, None, None]:
@@ -289,7 +291,7 @@ class Stream(pollers.Unique):
             raise claim.refusal()
         try:
             claim.thread = currentthread()
-            if data is not None:  # not before: who is refused, or never begins, leaves nothing that was begun beneath
+            if data is not None:  # not earlier: a refused call must not leave a send begun below
                 yield from awaiting(self.sock.sendall(data))
             else:
                 yield from self._limited("write", self._send_blocks(joined(pieces)))
@@ -301,15 +303,15 @@ class Stream(pollers.Unique):
             claim.lock.release()
 
     def _mark(self, error: Exception) -> None:
-        """Note which socket it comes from: whose fault it is, a server has to know."""
+        """Note the socket that the error comes from: a server needs to know which side caused it."""
         error.socket_fd = self.sock.fileno()  # type: ignore[attr-defined]
 
-    # The end.
+    # Closing.
 
     def shutdown(self, how: int = socket.SHUT_WR) -> None:
-        """End the stream in one direction, by default the one we send in: the peer gets the end, we can receive on.
+        """End one direction. The default ends sending: the peer sees the end of the stream, and we can still receive.
 
-        `how` as in socket.shutdown(). Raises Busy while a thread is sending, Closed, OSError (ENOTCONN).
+        `how`: as in socket.shutdown(). Raises Busy if another thread is sending, Closed, OSError (ENOTCONN).
         """
         if how == socket.SHUT_RD:
             self.sock.shutdown(how)
@@ -318,12 +320,12 @@ class Stream(pollers.Unique):
             self.sock.shutdown(how)
 
     def finish(self, grace_s: float = 2.0) -> Operation[None]:
-        """Close so that what was sent arrives: end our half, drop what the peer still sends until it ends its own.
+        """Close so that the data we sent arrives: end our half, then drop input until the peer ends its half.
 
-        close() alone makes the kernel reset the connection if anything that came was not received, and a reset
-        destroys what is on its way to the peer (RFC 1122, 4.2.2.13; a web server's "lingering close"). After `grace_s`
-        seconds, or when cancelled, the socket is closed all the same. Raises Busy while another thread sends or
-        receives, and does not close then.
+        If any received data was left unread, close() alone makes the kernel reset the connection. A reset destroys data
+        that is still on its way to the peer (RFC 1122, 4.2.2.13). Web servers call this a lingering close. After
+        `grace_s` seconds, or when cancelled, the socket is closed anyway. Raises Busy if another thread sends or
+        receives, and then does not close.
         """
         return self._finish(duration(grace_s))
 
@@ -331,7 +333,7 @@ class Stream(pollers.Unique):
     def _finish(self, grace_s: float) -> Generator[Any, None, None]:
         with self._writing, self._reading:
             try:
-                with suppress(OSError), timeout(grace_s):  # a TimeoutError is one
+                with suppress(OSError), timeout(grace_s):  # TimeoutError is an OSError
                     self.sock.shutdown(socket.SHUT_WR)
                     while (yield from awaiting(self.sock.recv(BLOCK))):
                         pass
@@ -340,9 +342,9 @@ class Stream(pollers.Unique):
                 self._buffer.clear()
 
     def close(self) -> None:
-        """Close the socket now and drop the buffer. Whoever waits gets Closed; a second close does nothing.
+        """Close the socket now and drop the buffer. Operations that wait raise Closed; a second close does nothing.
 
-        What the kernel has taken still leaves, unless there is something that was not received: see finish().
+        The kernel still sends the data that it has accepted, unless received data was left unread: see finish().
         """
         self.sock.close()
         with suppress(Busy), self._reading:
@@ -359,7 +361,7 @@ class Stream(pollers.Unique):
 
 
 class Pieces(Generic[PieceT]):
-    """What a stream gives, one by one, for `async for`."""
+    """The pieces of a stream, one by one, for `async for`."""
 
     __slots__ = ("_end", "_receive")
 
@@ -379,18 +381,18 @@ class Pieces(Generic[PieceT]):
 
 
 def _count(n: int | None) -> int:
-    """Check a number of bytes; None is more than there can be."""
+    """Return a checked number of bytes; for None, more than there can be."""
     if n is None:
         return sys.maxsize
     n = operator.index(n)
     if n < 0:
-        raise ValueError(f"a number of bytes must not be negative, not {n}")
+        raise ValueError(f"a number of bytes must not be negative: {n}")
     return n
 
 
 def stream(sock: ByteStream) -> Stream:
-    """Make a stream of a connected TCP or UNIX stream socket, or of another byte stream: `lines = stream(sock)`.
+    """Make a stream from a connected TCP or UNIX stream socket, or from another byte stream: `lines = stream(sock)`.
 
-    The socket is the stream's then: closing one closes both. TypeError for what is no ByteStream.
+    The stream then owns the socket: closing one closes both. Raises TypeError if `sock` is not a ByteStream.
     """
     return Stream(sock)
