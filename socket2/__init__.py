@@ -25,14 +25,15 @@ from .streams.buffer import IncompleteRead, LimitExceeded
 from .streams.stream import Stream, stream
 from .streams.transport import ByteStream
 from .threads import thread as thread  # its crashhook can be replaced
+from .threads.deadline import timeout
+from .threads.group import threadset
 from .threads.jobs import runafter, runat, runevery
 from .threads.loop import epoll_fd, iocp, kqueue_fd, newthread, now, poll, run, serve_threads, start, stop
 from .threads.osthreads import call_in_thread
 from .threads.resolver import Resolver
-from .threads.sleeping import resume, sleep, suspend, timeout
+from .threads.sleeping import resume, sleep, suspend
 from .threads.sync import Event, Lock, Queue, Semaphore
 from .threads.thread import Thread, currentthread
-from .threads.threadset import threadset
 from .version import __version__
 
 __all__ = [

@@ -26,8 +26,8 @@ ROOMS = {
     "pollers (whole)": "decorator __init__",
     "socket2": "version",
     "socket2.threads": (
-        "native journal lock timers coroutines chain interrupts crew resolver scheduler wait thread stepping member"
-        " joining loop sleeping jobs sync threadset osthreads"
+        "native journal lock timers coroutines chain ctrl_c cancellation crew resolver scheduler wait thread stepping"
+        " member joining loop deadline sleeping jobs sync group osthreads"
     ),
     "socket2.sockets": "names address socket tcp udp eyeballs endpoint descriptors",
     "socket2.streams": "buffer claim transport stream",

@@ -17,9 +17,9 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast
 from pollers import Poller
 
 from ..sockets.address import text_of
+from ..threads.deadline import Deadline
 from ..threads.member import Member
 from ..threads.scheduler import Scheduler, schedulers
-from ..threads.sleeping import Deadline
 from ..threads.thread import Thread
 from ..threads.wait import Wait
 from .history import coroutine_of, times_of

@@ -15,8 +15,9 @@ from typing import Any
 from pollers import Handle, Operation, operation
 
 from ..sockets.tcp import TCP
+from ..threads.deadline import Patience, timeout
 from ..threads.lock import lock
-from ..threads.sleeping import Patience, persist, sleep, timeout
+from ..threads.sleeping import persist, sleep
 from ..threads.sync import Semaphore
 
 _MADE_AT = "a server's accept"

@@ -101,7 +101,7 @@ class Connection(Join):
                 self.timer.disarm()
                 self.timer = None
             if self.interruption is not None and self.idle is not None and error is not self.interruption:
-                self.idle.scheduler.forgive(self.idle, self.interruption)
+                self.idle.scheduler.interruptions.forgive(self.idle, self.interruption)
             self.idle = self.interruption = None
 
     def leave(self) -> None:

@@ -12,10 +12,10 @@ from pollers import Cancelled, Operation, operation
 from ..sockets.address import Host, Port, Query
 from ..sockets.tcp import TCP, check_backlog
 from ..threads.coroutines import is_coroutine
+from ..threads.group import threadset
 from ..threads.journal import Journal
 from ..threads.loop import newthread
 from ..threads.thread import Thread
-from ..threads.threadset import threadset
 from ..threads.timers import duration
 from .listeners import adopt_listener, check_listener, queries_of
 from .server import FIRST_REQUEST_S, GRACE_S, Server

@@ -17,7 +17,7 @@ from typing import Any
 
 from pollers import operation
 
-from ..threads.interrupts import as_it_is_now, call_in_main
+from ..threads.ctrl_c import as_it_is_now, call_in_main
 from ..threads.lock import lock
 from ..threads.scheduler import current_scheduler
 from ..threads.sleeping import sleep

@@ -15,12 +15,12 @@ from typing import Any
 from ..sockets.address import Host, Port
 from ..sockets.tcp import TCP
 from ..threads.coroutines import is_coroutine
+from ..threads.group import threadset
 from ..threads.journal import Journal
 from ..threads.loop import newthread, run
 from ..threads.scheduler import local
 from ..threads.sleeping import sleep
 from ..threads.sync import Lock
-from ..threads.threadset import threadset
 from ..threads.timers import duration
 from .inheritance import Places
 from .listeners import adopt_listener, bind, check_listener, listen, queries_of

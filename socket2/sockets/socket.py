@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import pollers
 from pollers import Closed, Direction, Handle, Operation, local_address
 
+from ..threads.deadline import Patience
 from ..threads.lock import lock
 from ..threads.scheduler import current_scheduler, local
-from ..threads.sleeping import Patience
 from ..threads.timers import duration
 from ..threads.wait import Turns
 from . import names

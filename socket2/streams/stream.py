@@ -19,7 +19,7 @@ from pollers import Busy, Closed, Operation, operation
 
 from ..sockets.socket import check_octets
 from ..threads.coroutines import awaiting
-from ..threads.sleeping import Patience, timeout
+from ..threads.deadline import Patience, timeout
 from ..threads.thread import currentthread, over_at_once
 from ..threads.timers import duration
 from ..threads.wait import Pass

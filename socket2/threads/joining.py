@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 
 from .crew import Crew
-from .interrupts import main_is_coming
+from .ctrl_c import main_is_coming
 from .lock import lock
 from .member import Member, current_member
 from .scheduler import Scheduler, find_scheduler, local

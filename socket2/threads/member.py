@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from pollers import Cancelled
 
 from .crew import Bell
-from .interrupts import Interrupts, make_calls, may_wake
+from .ctrl_c import CtrlC, make_calls, may_wake
 from .scheduler import Scheduler, current_scheduler, local, other_os_threads
 from .stepping import Stepper, step
 from .thread import Thread
@@ -33,7 +33,7 @@ class Member(Stepper):
     def __init__(self, scheduler: Scheduler, *, guest: bool = False) -> None:
         super().__init__(scheduler)
         self._guest = guest  # in a scheduler of another OS thread, until its start() or run() ends
-        self._interrupts = Interrupts(scheduler.poller, self._wake)
+        self._ctrl_c = CtrlC(scheduler.poller, self._wake)
         self._stopping = False
         self._main: Thread | None = None  # run()'s
         self._hooks: Any = None  # those of async generators, as they were before the loop
@@ -59,7 +59,7 @@ class Member(Stepper):
 
     def has_reason_to_leave(self) -> bool:
         """Whether the loop has something else to do than to wait, or is over."""
-        if self._stopping or self._interrupts.noted > 0 or self._interrupts.calls or self._escaping is not None:
+        if self._stopping or self._ctrl_c.noted > 0 or self._ctrl_c.calls or self._escaping is not None:
             return True
         # run() waits on when nothing is left to wait for: another OS thread may bring something.
         return self._main.done if self._main is not None else not self._anything_to_wait_for()
@@ -143,10 +143,10 @@ class Member(Stepper):
         """Wait until `deadline` at the longest for something to happen; step every thread that it concerns."""
         crew = self.scheduler.crew
         happened = self._turn_alone(deadline) if crew is None else crew.turn(self, deadline)
-        if self._interrupts.calls:
+        if self._ctrl_c.calls:
             make_calls()
-        if self._interrupts.noted:
-            self._interrupts.noted = 0
+        if self._ctrl_c.noted:
+            self._ctrl_c.noted = 0
             raise KeyboardInterrupt
         self._escape()
         return happened
@@ -179,9 +179,9 @@ class Member(Stepper):
     def wait_s(self, deadline: float | None) -> float | None:
         """How long to wait for the kernel: not at all when there is something else to do, None for ever."""
         scheduler = self.scheduler
-        if scheduler.ready or scheduler.inbox or self._interrupts.noted or self._escaping is not None:
+        if scheduler.ready or scheduler.inbox or self._ctrl_c.noted or self._escaping is not None:
             return 0
-        if self._interrupts.calls:
+        if self._ctrl_c.calls:
             return 0
         due = scheduler.timers.next_due()
         if due is None or (deadline is not None and deadline < due):
@@ -219,14 +219,14 @@ class Member(Stepper):
                 self._leave(stays)
         finally:
             self._leave(stays)  # what is left of it, if a signal handler has raised in its midst
-        if self._interrupts.noted:
-            self._interrupts.noted = 0
+        if self._ctrl_c.noted:
+            self._ctrl_c.noted = 0
             raise KeyboardInterrupt
         return result
 
     def _enter(self) -> None:
         self.running = True
-        self._interrupts.begin()
+        self._ctrl_c.begin()
         self._hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(finalizer=self._close_generator)
         scheduler = self.scheduler
@@ -253,7 +253,7 @@ class Member(Stepper):
             self._hooks = None
         if self._guest and not stays:
             local.scheduler = local.member = None
-        self._interrupts.end()
+        self._ctrl_c.end()
         self.running = False
 
     def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:

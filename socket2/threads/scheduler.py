@@ -1,22 +1,22 @@
 """What runs threads has in common, however many OS threads do it: poller, timers, ready queue, live threads.
 
-Knows who waits and who is ready, and how a wait is interrupted. What an OS thread does with it is its member's part.
+Knows who waits and who is ready. How a wait is interrupted is in cancellation.py. What an OS thread does with it is
+its member's part.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
 import pollers
-from pollers import STREAK_MAX, Cancelled, Operation, Poller
+from pollers import Operation, Poller
 
-from .chain import handled_in, with_contexts
+from .cancellation import Interruptible, Interruptions
 from .crew import Crew, Member
 from .lock import is_held, lock
 from .resolver import Resolver
@@ -35,18 +35,13 @@ class _Local(threading.local):
 local = _Local()
 
 
-class Stepped(Protocol):
+class Stepped(Interruptible, Protocol):
     """A thread, as its scheduler knows it."""
 
     scheduler: Scheduler
-    waiting_on: Any
-    _coro: Any
-    _errors: list[BaseException] | None
 
     @property
     def name(self) -> str: ...
-    @property
-    def done(self) -> bool: ...
 
 
 class Caller(Protocol):
@@ -70,10 +65,7 @@ class Scheduler(pollers.Unique):
         self.threads: dict[Any, None] = {}  # a set, which takes half the room as a dict
         self.ready: deque[Any] = deque()
         self.hopeless = 0  # live threads that only another thread can wake
-        # Who was interrupted by what, until the scope that it was for has been left; and as the how manieth it was
-        # raised, 0 while it has not been.
-        self.interrupted: dict[Any, dict[Cancelled, int]] = {}
-        self.raised = 0
+        self.interruptions = Interruptions(self.poller)
         self.inbox: deque[Callable[[], Any]] = deque()
         self._calls = 0  # taken from the inbox, and being made
         self.loops: list[Member] = []  # whose loops run: one at the most, as long as there is no crew
@@ -100,133 +92,10 @@ class Scheduler(pollers.Unique):
     def interrupt(self, thread: Stepped, error: BaseException) -> None:
         """Raise `error` in `thread` at the wait it is in, or at its next one if that has finished."""
         with lock:
-            if self.end_wait(thread, error):
+            if self.interruptions.end_wait(thread, error):
                 self.ready.append(thread)  # here: where that has not raised, this does not
                 if local.member is None or local.member.current is None or self.crew is not None:
                     self.poller.wakeup()
-
-    def end_wait(self, thread: Stepped, error: BaseException) -> bool:
-        """End the wait that `thread` is in with `error`; False: that will be raised at its next one, if it has one."""
-        with lock:
-            if thread.done:
-                return False
-            if isinstance(error, Cancelled) and error.meant_for is not None:
-                known = self.interrupted.get(thread, {})
-                # A second cancel stands for both.
-                kept = {one: raised for one, raised in known.items() if not _is_the_same(one, error)}
-                self.interrupted[thread] = {**kept, error: 0}
-            waiting = thread.waiting_on
-            if not thread._errors and waiting is not None and waiting.cancel(error):
-                self._raised(thread, error)
-                return True
-            thread._errors = [*(thread._errors or ()), error]
-            return False
-
-    def forgive(self, thread: Stepped, error: BaseException) -> None:
-        """The scope that `error` was for is left: it is not to be raised any more."""
-        with lock:
-            if thread.done:
-                return
-            known = self.interrupted.get(thread)
-            if known is not None:
-                known.pop(error, None)  # type: ignore[call-overload]
-                if not known:
-                    del self.interrupted[thread]
-            if thread._errors is not None:
-                self._set_pending(thread, [pending for pending in thread._errors if pending is not error])
-
-    def delivered(self, thread: Stepped) -> None:
-        """The first of what was to be raised in `thread` will be, now."""
-        assert thread._errors is not None
-        self._raised(thread, thread._errors[0])
-        self._set_pending(thread, thread._errors[1:])
-
-    def _set_pending(self, thread: Stepped, errors: list[BaseException]) -> None:
-        """None are pending: None, or an empty list while each wait is to look whether something got lost."""
-        thread._errors = errors if errors or self._doubtful(thread) else None
-
-    def _raised(self, thread: Stepped, error: BaseException) -> None:
-        known = self.interrupted.get(thread)
-        if known is not None and error in known:
-            self.raised += 1
-            known[error] = self.raised
-
-    def renew(
-        self, thread: Stepped, since: int, leaving: BaseException | None, replaceable: bool = False
-    ) -> Cancelled | None:
-        """`thread` leaves a scope, which it entered when `raised` was `since`, with the exception `leaving`, if any.
-
-        What was raised inside that scope for an outer one, and is not on its way there any more, since an error of a
-        cleanup has taken its place or somebody has caught it, is raised again at the next wait. What gets lost for the
-        second time is returned instead if `leaving` is `replaceable`, or a loop could lose it for ever.
-        """
-        with lock:
-            known = self.interrupted.get(thread)
-            if known is None or leaving in known or thread.done:
-                return None
-            lost = [error for error, raised in known.items() if raised > since]
-            again = next((error for error in lost if replaceable and hasattr(error, "_lost")), None)
-            self._raise_again(thread, lost, again)
-            return again
-
-    def _raise_again(self, thread: Stepped, lost: list[Cancelled], but: Cancelled | None = None) -> None:
-        for error in lost:
-            error.__traceback__ = error.__context__ = None
-            error._lost, error._doubts = True, []  # type: ignore[attr-defined]
-        due = [error for error in lost if error is not but]
-        if due:
-            self.interrupted[thread].update(dict.fromkeys(due, 0))
-            thread._errors = [*due, *(thread._errors or ())]
-            self.poller.streak = STREAK_MAX
-
-    def on_their_way(self, thread: Stepped) -> list[Cancelled]:
-        """Of what was raised in `thread`, which runs, those that it is cleaning up after."""
-        known = self.interrupted.get(thread, {})
-        error = sys.exception() if known else None
-        handled = with_contexts([error]) if error is not None else ()
-        return [error for error, raised in known.items() if raised and _is_one_of(error, handled)]
-
-    def doubt(self, thread: Stepped, errors: list[Cancelled], deadline: BaseException) -> Cancelled | None:
-        """A deadline has ended the cleanup after these: its TimeoutError takes their place, unless it is caught there.
-
-        Until that is known each wait looks whether they are still on their way. What gets lost for the second time is
-        returned instead, as by renew().
-        """
-        with lock:
-            known = self.interrupted.get(thread, {})
-            errors = [error for error in errors if known.get(error)]
-            again = next((error for error in errors if hasattr(error, "_lost")), None)
-            if again is None and errors:
-                for error in errors:
-                    error._doubts = [*_doubts(error), weakref.ref(deadline)]  # type: ignore[attr-defined]
-                thread._errors = thread._errors or []
-                self.poller.streak = STREAK_MAX
-            return again
-
-    def _doubtful(self, thread: Stepped) -> list[Cancelled]:
-        known = self.interrupted.get(thread, {})
-        return [error for error, raised in known.items() if raised and _doubts(error)]
-
-    def look_for_lost(self, thread: Stepped) -> None:
-        """`thread` waits, and something is pending, or in doubt: what is not on its way any more is pending now."""
-        doubtful = self._doubtful(thread)
-        if doubtful:
-            handled = handled_in(thread._coro)
-            there = with_contexts(handled)
-            for error in doubtful:
-                error._doubts = [one for one in _doubts(error) if _is_one_of(one(), there)]  # type: ignore[attr-defined]
-            self._raise_again(thread, [error for error in doubtful if not _is_one_of(error, handled)])
-        if thread._errors is not None:
-            self._set_pending(thread, thread._errors)
-
-    def before_interruption(self, thread: Stepped) -> None:
-        """`thread` is about to run, and something is to be raised in it: now, if its wait was given up for that."""
-        pending = thread._errors
-        if pending and getattr(thread.waiting_on, "error", None) is pending[0]:
-            self.delivered(thread)
-        if thread._errors is not None:
-            # The outcome of its wait comes first, and its next operation yields before it attempts anything.
-            self.poller.streak = STREAK_MAX
 
     def at_hand(self) -> bool:
         """Whether the caller may end waits now, and see what comes of it; else it is to post what it wants.
@@ -262,19 +131,6 @@ class Scheduler(pollers.Unique):
             if len(self.threads) > self.hopeless or self.ready or self.inbox or self._calls:
                 return True
             return self.timers.armed > 0  # a deadline, on what only another thread could end
-
-
-def _doubts(error: Cancelled) -> list[weakref.ref[BaseException]]:
-    """The deadlines that have met its cleanup, of which it is not known yet what became of their TimeoutErrors."""
-    return getattr(error, "_doubts", [])
-
-
-def _is_the_same(one: Cancelled, other: Cancelled) -> bool:
-    return one.meant_for is other.meant_for and type(one) is type(other)
-
-
-def _is_one_of(error: BaseException | None, errors: Iterable[BaseException]) -> bool:
-    return any(one is error for one in errors)
 
 
 def leave_to_loop(call: Callable[[], Any]) -> bool:

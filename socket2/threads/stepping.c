@@ -12,10 +12,11 @@ enum { SCHEDULER, CORO, CONTEXT, ERRORS, WAITING_ON, CURRENT, SLOTS };
 
 static const char *const slot_texts[SLOTS] = {"scheduler", "_coro", "_context", "_errors", "waiting_on", "current"};
 
-enum { ACQUIRE, BEFORE_INTERRUPTION, END, GO_ON, MISLED, PARK, REFUSE, RELEASE, STEPPERS_SCHEDULER, NAMES };
+enum { ACQUIRE, BEFORE_INTERRUPTION, END, GO_ON, INTERRUPTIONS, MISLED, PARK, REFUSE, RELEASE, STEPPERS_SCHEDULER, NAMES };
 
 static const char *const name_texts[NAMES] = {
-    "acquire", "before_interruption", "_end", "_go_on", "_misled", "park", "_refuse", "release", "scheduler",
+    "acquire", "before_interruption", "_end", "_go_on", "interruptions", "_misled", "park", "_refuse", "release",
+    "scheduler",
 };
 
 typedef struct {
@@ -71,9 +72,18 @@ release_lock(const State *state, int status)
 }
 
 static int
+before_interruption(const State *state, PyObject *scheduler, PyObject *thread)
+{
+    PyObject *interruptions = PyObject_GetAttr(scheduler, state->names[INTERRUPTIONS]);
+    int status = interruptions == NULL ? -1 : tell(state, interruptions, BEFORE_INTERRUPTION, thread, NULL, NULL);
+    Py_XDECREF(interruptions);
+    return status;
+}
+
+static int
 prepare(const State *state, PyObject *stepper, PyObject *scheduler, PyObject *thread)
 {
-    if (!is_none(state, thread, ERRORS) && tell(state, scheduler, BEFORE_INTERRUPTION, thread, NULL, NULL) < 0) {
+    if (!is_none(state, thread, ERRORS) && before_interruption(state, scheduler, thread) < 0) {
         return -1;
     }
     put(state, thread, WAITING_ON, Py_None);

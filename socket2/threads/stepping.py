@@ -147,7 +147,7 @@ class Stepper:
         """As Scheduler.interrupt(), and what `thread` does then it does inside this call, if nobody else serves it."""
         if self.scheduler.crew is not None:
             self.scheduler.interrupt(thread, error)
-        elif self.scheduler.end_wait(thread, error):
+        elif self.scheduler.interruptions.end_wait(thread, error):
             poller = self.scheduler.poller
             caller, streak = self.current, poller.streak
             try:
@@ -188,9 +188,9 @@ class Stepper:
         if finished:
             self.scheduler.ready.append(thread)
         if thread._errors is not None:
-            self.scheduler.look_for_lost(thread)
+            self.scheduler.interruptions.look_for_lost(thread)
         if thread._errors and waiting.cancel(thread._errors[0]):
-            self.scheduler.delivered(thread)
+            self.scheduler.interruptions.delivered(thread)
             self.scheduler.ready.append(thread)
 
     def _refuse(self, thread: Thread, waiting: object, error: Exception) -> None:
@@ -221,8 +221,8 @@ class Stepper:
                 joined = join.finish() or joined
         finally:  # not before, or there would seem to be nothing left for those who join it to wait for
             self.scheduler.threads.pop(thread, None)
-            if self.scheduler.interrupted:
-                self.scheduler.interrupted.pop(thread, None)
+            if self.scheduler.interruptions.known:
+                self.scheduler.interruptions.known.pop(thread, None)
             if crew is not None:
                 crew.ended(thread)
         if error is None:
@@ -250,7 +250,7 @@ def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
             stepper._misled(thread)
             continue
         if thread._errors is not None:
-            scheduler.before_interruption(thread)
+            scheduler.interruptions.before_interruption(thread)
         thread.waiting_on = None
         stepper.current = thread  # until then, and from the next wait on, a signal handler's wishes are seen to later
         try:
@@ -283,7 +283,7 @@ def _step_shared(stepper: Stepper, thread: Thread) -> None:
         return
     with lock:
         if thread._errors is not None:
-            scheduler.before_interruption(thread)
+            scheduler.interruptions.before_interruption(thread)
         thread.waiting_on = None
     try:
         stepper._resume(thread, thread._coro.send, None)

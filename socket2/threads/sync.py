@@ -16,9 +16,9 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import pollers
 from pollers import Closed, Operation, operation
 
+from .deadline import Patience
 from .lock import lock
 from .scheduler import leave_to_loop
-from .sleeping import Patience
 from .thread import Thread, currentthread, over_at_once
 from .timers import duration
 from .wait import Wait

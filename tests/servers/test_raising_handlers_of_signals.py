@@ -13,7 +13,7 @@ import pytest
 from socket2 import run
 from socket2.servers import signals
 from socket2.servers.signals import catching
-from socket2.threads.interrupts import _calls
+from socket2.threads.ctrl_c import _calls
 from socket2.threads.lock import is_held
 from socket2.threads.wait import Wait
 

@@ -23,7 +23,7 @@ from socket2.threads.scheduler import current_scheduler
 
 from ..sources import modules_in
 
-EDGES = modules_in("socket2/threads", "interrupts member crew")
+EDGES = modules_in("socket2/threads", "ctrl_c member crew")
 
 pytestmark = pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(), reason="signals are for the main OS thread"
@@ -114,7 +114,7 @@ def test_before_each_line(loop: str, what: Callable[[], object], shared: bool) -
         if at == 0:
             count = injection.count
             assert count > 30
-        member._interrupts.noted = 0  # of one that came when everything was over
+        member._ctrl_c.noted = 0  # of one that came when everything was over
         member._escaping = None
         current_scheduler().threads.clear()  # run()'s, which a bare exception may have kept from its first step
         current_scheduler().ready.clear()
@@ -138,5 +138,5 @@ def test_somebody_elses_wakeup_descriptor_is_there_again(what: Callable[[], obje
         assert signal.set_wakeup_fd(-1) == fd, f"before line {at}"
         if at == 0:
             count = injection.count
-        current_member()._interrupts.noted = 0
+        current_member()._ctrl_c.noted = 0
         at += 1

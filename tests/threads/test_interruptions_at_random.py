@@ -140,7 +140,7 @@ def drive(program: Program) -> Steps:
     else:
         yield from thread.join()
     assert program.wrong == []
-    assert current_scheduler().interrupted == {}
+    assert current_scheduler().interruptions.known == {}
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -182,7 +182,7 @@ def test_an_outer_deadline_ends_its_block_in_the_end(inner: Callable[[], Steps],
             made = program(inner, trail)
             yield from made if program is as_generator else made.__await__()
         yield from sleep(0)  # it is over: nothing is raised here
-        assert currentthread().scheduler.interrupted == {}
+        assert currentthread().scheduler.interruptions.known == {}
 
     run(main)
     assert len(trail) <= 2
@@ -228,7 +228,7 @@ def test_a_loop_of_deadlines_in_the_cleanup_does_not_lose_a_cancel_for_ever(inne
         thread.cancel()
         with pytest.raises(Cancelled):
             yield from thread.join()
-        assert currentthread().scheduler.interrupted == {}
+        assert currentthread().scheduler.interruptions.known == {}
 
     run(main)
     assert rounds == 2
@@ -269,7 +269,7 @@ def test_a_cleanup_that_catches_its_own_deadlines_goes_on(caught: bool, watched:
         thread.cancel()
         with nullcontext() if caught else pytest.raises(Cancelled):
             yield from thread.join()
-        assert currentthread().scheduler.interrupted == {}
+        assert currentthread().scheduler.interruptions.known == {}
 
     if watched:
         debug.enable()
@@ -296,7 +296,7 @@ def test_what_has_left_its_scope_is_over() -> None:
                 finally:
                     yield from sleep(0)
         yield from sleep(0)
-        assert currentthread().scheduler.interrupted == {}
+        assert currentthread().scheduler.interruptions.known == {}
 
     run(main)
 
@@ -319,7 +319,7 @@ def test_a_cleanup_may_wait() -> None:
         with pytest.raises(Cancelled):
             yield from thread.join()
         assert trail == ["cleaned up"]
-        assert currentthread().scheduler.interrupted == {}
+        assert currentthread().scheduler.interruptions.known == {}
 
     run(main)
 

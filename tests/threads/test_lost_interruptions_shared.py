@@ -69,7 +69,7 @@ def test_a_cancel_ends_each_thread_in_the_end(program: Any, scheduler: Scheduler
             other.cancel()
 
     served(main)
-    assert scheduler.interrupted == {}
+    assert scheduler.interruptions.known == {}
     assert all(len(trail) <= 1 for trail in trails)
 
 
@@ -92,5 +92,5 @@ def test_an_outer_deadline_ends_each_block_in_the_end(program: Any, scheduler: S
             yield from thread.join()
 
     served(main)
-    assert scheduler.interrupted == {}
+    assert scheduler.interruptions.known == {}
     assert all(len(trail) <= 2 for trail in trails)

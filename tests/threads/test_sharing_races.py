@@ -16,9 +16,9 @@ import pollers
 import socket2
 from socket2.threads import joining, lock
 from socket2.threads.crew import Crew
+from socket2.threads.deadline import Patience
 from socket2.threads.member import Member, current_member
 from socket2.threads.scheduler import Scheduler, local
-from socket2.threads.sleeping import Patience
 from socket2.threads.thread import Thread
 
 from ..contract.test_sharing import let_others_run

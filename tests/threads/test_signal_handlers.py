@@ -23,7 +23,9 @@ from ..sources import modules_in
 Steps = Generator[Any, Any, Any]
 Handler = Callable[[], Any]
 
-MECHANISM = modules_in("socket2/threads", "wait stepping scheduler thread sleeping sync member crew threadset")
+MECHANISM = modules_in(
+    "socket2/threads", "wait stepping scheduler thread sleeping sync member crew group deadline cancellation"
+)
 
 
 # An instruction, and the how-manieth time it is come to.

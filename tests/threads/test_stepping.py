@@ -228,7 +228,7 @@ def test_what_ends_a_program_leaves_the_loop_after_the_others_were_stepped(kind:
 def test_an_interruption_that_came_before_the_wait_ends_it(kind: str) -> None:
     def worker() -> Steps:
         thread = socket2.currentthread()
-        assert current_scheduler().end_wait(thread, error) is False
+        assert current_scheduler().interruptions.end_wait(thread, error) is False
         try:
             yield waiting
         except Cancelled as raised:
@@ -246,7 +246,7 @@ def test_an_interruption_that_came_before_the_wait_ends_it(kind: str) -> None:
 
 def test_an_interruption_that_cannot_end_this_wait_stays_for_the_next(kind: str) -> None:
     def worker() -> Steps:
-        current_scheduler().end_wait(socket2.currentthread(), Cancelled("for a test"))
+        current_scheduler().interruptions.end_wait(socket2.currentthread(), Cancelled("for a test"))
         yield first
         yield second
 

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from pollers import Poller
 
 
-_active: Interrupts | None = None  # the one of the main OS thread, while its loop runs
+_active: CtrlC | None = None  # the one of the main OS thread, while its loop runs
 _coming = 0  # it is about to run one
 _calls: deque[Callable[[], Any]] = deque()  # which the main OS thread is to make
 
 
-class Interrupts:
+class CtrlC:
     """Between begin() and end() signals end the wait of `poller`, and `noted` counts the Ctrl-Cs yet to be delivered.
 
     `wake()` makes the loop look at it, and at `calls`. A signal handler may raise in the midst of begin() or of end():
@@ -158,7 +158,7 @@ class main_is_coming:
 
 def as_it_is_now(handler: Any) -> Any:
     """What stands for a handler that is to be put back: the loop's own comes and goes with the loop."""
-    if handler is signal.default_int_handler or isinstance(getattr(handler, "__self__", None), Interrupts):
+    if handler is signal.default_int_handler or isinstance(getattr(handler, "__self__", None), CtrlC):
         return _active.take_over() if _active is not None else signal.default_int_handler
     return handler
 
@@ -168,7 +168,7 @@ def may_wake() -> bool:
     return any(
         callable(handler)
         and handler is not signal.default_int_handler
-        and not isinstance(getattr(handler, "__self__", None), Interrupts)
+        and not isinstance(getattr(handler, "__self__", None), CtrlC)
         and getattr(handler, "__module__", "") != "socket2.debug"
         for handler in map(signal.getsignal, signal.valid_signals())
     )

@@ -137,7 +137,7 @@ class threadset(pollers.Unique):
         if self._entered:
             raise RuntimeError("this threadset has been entered already")
         self._entered = self._open = True
-        self._since = self._owner.scheduler.raised
+        self._since = self._owner.scheduler.interruptions.raised
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -195,9 +195,9 @@ class threadset(pollers.Unique):
 
     def _raise_after(self, error: BaseException | None) -> None:
         """The block ended with `error`: raise what is to be raised instead, if anything is."""
-        if self._owner.scheduler.interrupted:
+        if self._owner.scheduler.interruptions.known:
             ours = error is not None and error is self._interruption
-            instead = self._owner.scheduler.renew(self._owner, self._since, error, ours)
+            instead = self._owner.scheduler.interruptions.renew(self._owner, self._since, error, ours)
             try:
                 if instead is not None:
                     self._raise(instead)
@@ -313,4 +313,4 @@ class threadset(pollers.Unique):
 
     def _forgive(self) -> None:
         if self._interruption is not None:
-            self._owner.scheduler.forgive(self._owner, self._interruption)
+            self._owner.scheduler.interruptions.forgive(self._owner, self._interruption)
