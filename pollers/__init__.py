@@ -1,9 +1,9 @@
-"""Pollers wait for the operations of many sockets at once. There is one class for each way that a system has for it.
+"""Pollers wait for the operations of many sockets at once. Each system call that can wait has a class of its own.
 
-This room knows sockets, operations on them and the operating system. It must not know socket2, coroutines or timers.
-Read `operation` first: it is the contract. Then read the rooms. `readiness` keeps the contract in Python for most
-systems, `native/` in C for Linux, `windows` for Windows; `checked` watches that its user keeps it. All pollers share
-`decorator`, `once` and `lock`. Each other file answers one question that systems answer differently.
+This package knows sockets, operations on them and the operating system. It must not know socket2, coroutines or timers.
+Read `operation` first: it is the contract. Then read the subpackages. `readiness` implements the contract in Python for
+most systems, `native/` in C for Linux, and `windows` for Windows. `checked` reports callers that break it. All pollers
+share `decorator`, `once` and `lock`. Each other module answers one question that systems answer differently.
 """
 
 from __future__ import annotations
@@ -81,12 +81,12 @@ _factories: dict[str, Callable[[], Poller]] = {}
 
 
 def register(name: str, factory: Callable[[], Poller]) -> None:
-    """Make a poller known under `name`, behind the ones that are known. `factory()` makes a new one, or raises OSError.
+    """Register a poller as `name`, after those that are registered. `factory()` makes a new one, or raises OSError.
 
-    ValueError when the name is taken.
+    Raises ValueError if the name is taken.
     """
     if name in _factories:
-        raise ValueError(f"there is a poller {name!r} already")
+        raise ValueError(f"a poller named {name!r} is registered already")
     _factories[name] = factory
 
 
@@ -98,9 +98,9 @@ def available() -> list[str]:
 def choose(name: str | None = None, *, checked: bool | None = None) -> Poller:
     """Make a poller: the one called `name`, else the one that SOCKET2_POLLER names, else the first that works.
 
-    `checked` wraps it in the checking poller, which reports misuse with its place and is slower; by default
-    SOCKET2_CHECK=1 in the environment asks for that. ValueError for a name that this system does not have; OSError
-    when the kernel refuses (descriptors, memory).
+    `checked` wraps it in the checking poller, which is slower and reports where it was misused. By default this depends
+    on SOCKET2_CHECK=1 in the environment.
+    Raises ValueError if this system has no poller of that name, OSError if the kernel has no descriptor or memory left.
     """
     poller = _make(name or os.environ.get("SOCKET2_POLLER") or None)
     if checked if checked is not None else CHECKING:
@@ -113,7 +113,7 @@ def choose(name: str | None = None, *, checked: bool | None = None) -> Poller:
 def _make(name: str | None) -> Poller:
     if name is not None:
         if name not in _factories:
-            raise ValueError(f"no poller {name!r} on this system: it has {', '.join(_factories)}")
+            raise ValueError(f"this system has no poller {name!r}: it has {', '.join(_factories)}")
         return _factories[name]()
     refused: OSError | None = None
     for factory in _factories.values():
@@ -125,7 +125,7 @@ def _make(name: str | None) -> Poller:
 
 
 def native_status() -> str:
-    """Return "yes" when the native poller is here, else "no" and why, for people."""
+    """Return "yes" if the native poller can be used, else "no" and the reason, for people."""
     return _native_status
 
 
@@ -133,11 +133,11 @@ def _probe_native() -> str:
     if os.environ.get("SOCKET2_NATIVE") == "0":
         return "no (switched off by SOCKET2_NATIVE=0)"
     if not hasattr(importlib.import_module("select"), "epoll"):
-        return "no (it is for systems with epoll)"
+        return "no (it needs epoll)"
     try:
         native = importlib.import_module("._native", __name__)
     except ModuleNotFoundError:
-        return "no (not built: that takes a C compiler and Python's headers when this package is installed)"
+        return "no (not built: this needs a C compiler and Python's headers when the package is installed)"
     except ImportError as error:
         return f"no (it cannot be loaded: {error})"
     register("native", native.Native)

@@ -1,7 +1,8 @@
-"""Closing a socket: without a wait, and only while its descriptor is its own.
+"""Closing a socket without a wait, and only if its descriptor still belongs to it.
 
-close(2) waits for a peer when SO_LINGER says so, also in a non-blocking socket; Winsock refuses it then. And whoever
-closes a descriptor that is not his leaves the number to the next socket or file, which the true owner would close.
+If SO_LINGER is set, close(2) waits for the peer, even if the socket is non-blocking; Winsock refuses to close it. A
+descriptor number may also have been closed by somebody else and belong to another socket or file by now. To close it
+would break that one.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Protocol
 
-# Windows has two shorts where POSIX has two ints.
+# struct linger has two shorts on Windows and two ints on POSIX systems.
 LINGER = struct.Struct("HH" if os.name == "nt" else "ii")
 _ON_SIZE = LINGER.size // 2
 _OFF = bytes(LINGER.size)
 
-# A number that no other socket of this machine has had or will have: socket(7).
+# A number that no other socket of this machine ever has: socket(7).
 _SO_COOKIE = 57
 
 _cookies = hasattr(socket, "SO_DOMAIN") and os.uname().sysname == "Linux"
 
 
 def identity(sock: socket.socket) -> object:
-    """Return what tells this socket from another one with the same number; None where the system has no such thing."""
+    """Return a value that tells this socket from others with the same descriptor number, or None if there is none.
+
+    Linux has SO_COOKIE, other POSIX systems the device and inode of fstat(2), Windows nothing.
+    """
     global _cookies
     if _cookies:
         try:
@@ -42,9 +46,9 @@ def identity(sock: socket.socket) -> object:
 
 
 def close(sock: socket.socket, whose: object = None) -> None:
-    """Close the descriptor; not if it is of another socket than `whose` says, or of none. Does not wait.
+    """Close the descriptor, unless `whose` (an identity()) says that it belongs to another socket by now. Never waits.
 
-    What the kernel has taken is sent all the same, but if SO_LINGER is 0 seconds: then the connection is reset.
+    The kernel still sends the data that it has taken. If SO_LINGER is 0 seconds, it resets the connection instead.
     """
     if whose is not None and not _is(sock, whose):
         sock.detach()
@@ -54,7 +58,7 @@ def close(sock: socket.socket, whose: object = None) -> None:
         if linger[:_ON_SIZE].strip(b"\0") and linger[_ON_SIZE:].strip(b"\0"):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _OFF)
     except OSError:
-        pass  # past all options
+        pass  # a socket in this state has no options
     with suppress(OSError):
         sock.close()
 
@@ -67,7 +71,7 @@ def _is(sock: socket.socket, whose: object) -> bool:
 
 
 class Identified(Protocol):
-    """Who has a socket, and what told it from others when its descriptor was its own."""
+    """Something that has a socket, and the identity() which that socket had when it was taken over."""
 
     @property
     def sock(self) -> socket.socket: ...

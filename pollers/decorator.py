@@ -1,6 +1,6 @@
-"""The decorator that makes operations of generator functions.
+"""The decorator that turns generator functions into functions that make operations.
 
-It knows whether checking is on, and loads the room `checked` only then.
+It knows whether checking is on, and loads `checked` only then.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ CHECKING: Final = os.environ.get("SOCKET2_CHECK", "") not in ("", "0")
 
 
 def operation(func: Callable[P, Generator[Any, None, T]]) -> Callable[P, Operation[T]]:
-    """Make a generator function one whose generators are operations: `yield from` and `await` take each of them once.
+    """Turn a generator function into one that returns operations, for `yield from` and `await`.
 
-    A second thread that awaits one, or somebody who awaits it again, gets a RuntimeError, and the first goes on. With
-    SOCKET2_CHECK=1 an operation that is dropped before its first step is reported.
+    Each operation can be awaited once. A second await raises RuntimeError, and the first one continues. With
+    SOCKET2_CHECK=1 an operation that is dropped before its first step causes a RuntimeWarning.
     """
     made = cast(Callable[P, Operation[T]], once(func))
     if CHECKING:

@@ -1,7 +1,7 @@
 """Undoing connect(2) on a datagram socket.
 
-POSIX has an address of no family for that, which the standard library cannot spell: hence the C library's connect().
-Winsock takes an address of zeros.
+POSIX does this by a connect(2) to an address of the family AF_UNSPEC. Python's socket module cannot express such an
+address, so this module calls the C library. Winsock takes an address of zeros.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import socket
 
 
 def disconnect(sock: socket.socket) -> None:
-    """Make a connected datagram socket one that sends to and receives from anybody, on the port that it has.
+    """Let a connected datagram socket send to and receive from any address again. It keeps its local port.
 
-    What has come from the peer can still be received. connect(2), with AF_UNSPEC. OSError when the system refuses.
+    Datagrams of the peer that have arrived can still be received. Raises OSError if the system refuses. connect(2).
     """
     before = sock.getsockname()
     if os.name == "nt":
@@ -22,15 +22,15 @@ def disconnect(sock: socket.socket) -> None:
     else:
         _connect_to_nowhere(sock.fileno())
     after = sock.getsockname()
-    if isinstance(after, tuple) and after[1] != before[1]:  # Linux takes back a port that it has chosen itself
+    if isinstance(after, tuple) and after[1] != before[1]:  # Linux releases a port that it has chosen itself
         sock.bind((after[0], before[1], *after[2:]))
 
 
 def _connect_to_nowhere(fd: int) -> None:
-    import ctypes  # which takes time to load, and few programs come here
+    import ctypes  # it is slow to load, and few programs need it
 
     nowhere = bytes(16)  # AF_UNSPEC is 0 everywhere
     failed = ctypes.CDLL(None, use_errno=True).connect(fd, nowhere, len(nowhere))
     number = ctypes.get_errno()
-    if failed and number != errno.EAFNOSUPPORT:  # macOS says that, and has done it
+    if failed and number != errno.EAFNOSUPPORT:  # macOS returns this although it has succeeded
         raise OSError(number, os.strerror(number))

@@ -11,21 +11,27 @@ if TYPE_CHECKING:
 
 
 def length(n: Any) -> int:
-    """Return a number of bytes as an int. TypeError for no whole number, ValueError below 0, OverflowError."""
+    """Return the number of bytes `n` as an int.
+
+    Raises TypeError if it is not a whole number, ValueError if it is negative, OverflowError if no buffer is so large.
+    """
     number = operator.index(n)
     if number < 0:
-        raise ValueError(f"the number of bytes to receive must not be negative, not {number}")
+        raise ValueError(f"the number of bytes to receive must not be negative: {number}")
     if number > sys.maxsize:
-        raise OverflowError(f"no buffer has room for {number} bytes")
+        raise OverflowError(f"no buffer can hold {number} bytes")
     return number
 
 
 def room(buffer: WriteableBuffer, n: int) -> int:
-    """How many bytes to receive into `buffer`, as the standard library counts: 0 is all of it."""
+    """Return how many bytes to receive into `buffer`: `n`, or its length if `n` is 0, as in the standard library.
+
+    Raises TypeError if the buffer is read-only, ValueError if `n` is negative or longer than the buffer.
+    """
     with memoryview(buffer) as view:
         if view.readonly:
-            raise TypeError("a writable buffer is needed")
+            raise TypeError("the buffer must be writable")
         size = view.nbytes
     if length(n) > size:
-        raise ValueError(f"the buffer has {size} bytes, not {n}")
+        raise ValueError(f"the buffer has room for {size} bytes, not {n}")
     return n or size

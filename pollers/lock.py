@@ -1,7 +1,8 @@
-"""The lock of all pollers that several OS threads use and that need one; whoever drives them is to use it, too.
+"""The one lock of all shared pollers written in Python. Code that parks and cancels operations on them takes it, too.
 
-There is one, held for a few instructions at a time. Were there two, somebody would take them in the other order: a
-signal handler or a finalizer, which run anywhere, also under one of them. It may be taken again by who holds it.
+It is held for a few instructions at a time. With two locks there would be deadlocks: a signal handler or a finalizer
+can run anywhere, also while one lock is held, and would take them in the other order. For the same reason the lock is
+reentrant.
 """
 
 from __future__ import annotations
@@ -12,5 +13,5 @@ import threading
 lock = threading.RLock()
 
 if hasattr(os, "register_at_fork"):
-    # Held over a fork, or another OS thread's hold on it would be inherited by a child in which that does not exist.
+    # fork() takes the lock first. Otherwise the child could inherit a lock whose holder, another OS thread, it lacks.
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)

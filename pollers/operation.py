@@ -1,8 +1,10 @@
-"""What every poller offers: operations on sockets, the two directions they run in, and how they end.
+"""The contract of every poller: operations on sockets, the two directions they run in, and how they end.
 
-An operation is lazy and belongs to one direction of one handle. Its first step attempts it; where it would block it
-yields the Direction, whoever drives it parks a waiter there, and poll() returns that waiter when it is finished.
-Nothing here knows an operating system, and nothing here knows what a waiter is: it is handed back as it was given.
+An operation is lazy and belongs to one direction of one handle. Its first step makes an attempt. If that would block,
+the operation yields its Direction, and the caller parks a waiter there. poll() returns the waiter when the operation
+has finished. Some systems report that a socket is ready (epoll, kqueue), others that a call has completed (IOCP). An
+operation hides the difference, since both kinds of poller resume a waiter in the same way.
+This module must not know how a system waits, or what a waiter is: poll() returns each one as park() received it.
 """
 
 from __future__ import annotations
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-# A direction's states. CLOSED and FORKED are bits that stay, FAILED goes with FINISHED; the others replace each other:
-#     IDLE -> OFFERED -> PARKED -> FINISHED -> IDLE        IDLE -> PASSING -> IDLE (not attempted yet: others first)
-#     PARKED -> CANCELLING -> FINISHED                     (where the kernel owns the operation: IOCP, io_uring)
-#     PARKED -> PASSING                                    (something has come; its waiter's step is to take it)
+# The states of a direction. CLOSED and FORKED are bits that stay set. FAILED is set together with FINISHED. The other
+# states replace each other:
+#     IDLE -> OFFERED -> PARKED -> FINISHED -> IDLE
+#     IDLE -> PASSING -> IDLE             (nothing attempted yet: other threads run first)
+#     PARKED -> PASSING                   (data has arrived; the waiter receives it when it is resumed)
+#     PARKED -> CANCELLING -> FINISHED    (if the kernel owns the operation: IOCP, io_uring)
 IDLE: Final = 0
 OFFERED: Final = 1
 PARKED: Final = 2
@@ -36,22 +40,23 @@ FORKED: Final = 32
 FAILED: Final = 64
 PASSING: Final = 128
 
-# How many operations may finish at once, one after the other, before the next one lets other threads run first. 64
-# costs nothing measurable and bounds what one thread can take from the others.
+# How many operations in a row may finish without a wait before the next one lets other threads run. 64 costs nothing
+# measurable and limits how long one thread can hold up the others.
 STREAK_MAX: Final = 64
 
 Sock: TypeAlias = "socket.socket"
-"""The standard library's socket, or one that a poller has made of something else than the kernel's."""
+"""A socket of the standard library, or a poller's own object that is not a kernel socket."""
 
 Address = Any
-"""A socket address as the standard library has it: (host, port), (host, port, flow, scope), or a path."""
+"""A socket address in the form that the standard library uses: (host, port), (host, port, flow, scope), or a path."""
 
 
 class Closed(OSError):
-    """The socket was closed on this side. Not the peer's doing: that is an end of stream or a ConnectionResetError."""
+    """The socket was closed on this side. If the peer ends the connection, a receive returns the end of the stream or
+    raises ConnectionResetError instead."""
 
     bytes_sent: int = 0
-    """How many bytes of a send the kernel had taken."""
+    """How many bytes the kernel had taken when this error ended a send."""
 
     def __init__(self, message: str = "the socket is closed") -> None:
         super().__init__(errno.EBADF, message)
@@ -61,7 +66,7 @@ class Closed(OSError):
 
 
 class Busy(OSError):
-    """Another operation is in flight in this direction of the socket. That one goes on; this one did nothing."""
+    """Another operation is in flight in this direction of the socket. The other one continues; this one did nothing."""
 
     def __init__(self, message: str = "another thread is using this direction of the socket") -> None:
         super().__init__(errno.EBUSY, message)
@@ -71,95 +76,101 @@ class Busy(OSError):
 
 
 class Exhausted(OSError):
-    """The system had no room for it just now: descriptors, memory, a UNIX listener's or receiver's queue (errno tells).
+    """The system has run out of descriptors or memory, or the queue of a UNIX listener or receiver is full.
 
-    Nothing was lost, and no event will tell when there is room: try again later. Raised by accept, connect and sendto.
+    `errno` says which. Nothing is lost. No event reports when there is room again, so try again later. Raised by
+    accept, connect and sendto.
     """
 
 
 class Cancelled(BaseException):
-    """The wait was given up because somebody asked for it. No Exception, so that no `except Exception` swallows it."""
+    """The wait was cancelled on request. It is not an Exception, so that no `except Exception` swallows it."""
 
     bytes_sent: int = 0
-    """How many bytes of a send the kernel had taken."""
+    """How many bytes the kernel had taken when this error ended a send."""
     meant_for: object = None
-    """The waiter that was asked to end. Found in anybody else's hands, it is an error like others."""
+    """The waiter that was asked to end. For any other waiter this is an ordinary error."""
 
 
 def bytes_sent(error: BaseException) -> int:
-    """Return how many bytes the kernel had taken when this error ended a send: `error.bytes_sent`, and 0 without one.
+    """Return how many bytes the kernel had taken when `error` ended a send: `error.bytes_sent`, or 0 if it has none.
 
-    The attribute is there on whatever ends a `sendall`, `sendv`, `sendfile` or `send_fds` early: TimeoutError,
-    Cancelled, Closed, an OSError. Python's own classes do not declare it, so for them a type checker accepts
-    only this function.
+    Every error that ends a `sendall`, `sendv`, `sendfile` or `send_fds` early has this attribute: TimeoutError,
+    Cancelled, Closed or another OSError. Python's own classes do not declare the attribute, so a type checker accepts
+    only this function for them.
     """
     sent: int = getattr(error, "bytes_sent", 0)
     return sent
 
 
 def system_error(number: int) -> OSError:
-    """Return the OSError subclass that belongs to the errno `number`, with the system's text."""
+    """Return an error for the errno `number`, of the OSError subclass that fits it and with the system's text."""
     if sys.platform == "win32":
-        from ctypes import WinError  # the C library has no texts for what comes from Winsock
+        from ctypes import WinError  # the C library has no texts for Winsock's errors
 
         return WinError(number)
     return OSError(number, os.strerror(number))
 
 
 class Operation(Protocol[T_co]):
-    """One attempt at something on a socket; `yield from` it in a generator, `await` it in an async def.
+    """One operation on a socket. A generator takes it with `yield from`, an async function with `await`.
 
-    Once: while it is awaited, and when it has ended, whoever else awaits it gets a RuntimeError.
+    It can be awaited once. A second await raises RuntimeError, both during the first one and after it has ended.
     """
 
     def __iter__(self) -> Generator[Any, None, T_co]: ...
     def __await__(self) -> Generator[Any, None, T_co]: ...
     def close(self) -> None:
-        """Drop it before its first step, on purpose."""
+        """Drop the operation on purpose before its first step, so that nobody reports it as forgotten."""
 
 
 if TYPE_CHECKING:
 
     def Once(steps: Generator[Any, None, T], /) -> Operation[T]:
-        """An operation of the steps that a generator makes."""
+        """Return an operation that runs the steps of a generator."""
 
 else:
     from .once import Once as Once
 
 
 class Direction(Protocol):
-    """The reading or the writing half of a handle, and the record of the one operation that may run in it."""
+    """The reading or the writing half of a handle. It records the one operation that may run in it."""
 
     waiter: Any
-    """Who waits, as given to park(); None when nobody does."""
+    """The waiter that was given to park(), or None."""
 
     @property
     def error(self) -> BaseException | None:
-        """What a finished operation will raise, or None."""
+        """The error that a finished operation will raise, or None."""
 
     def park(self, waiter: Any, /) -> bool:
-        """Wait for the operation just yielded. True: it is finished, resume now; False: poll() will return `waiter`."""
+        """Wait for the operation that was just yielded.
+
+        Returns True if it has finished; the caller resumes `waiter` now. Returns False if poll() will return `waiter`.
+        """
 
     def cancel(self, error: BaseException, /) -> bool:
-        """Give up the wait. True: it has ended with `error`, nothing was consumed, and the caller resumes the waiter.
+        """Give up the wait; `error` is what the operation raises then.
 
-        False: too late, or asked only: poll() returns (or has returned) the waiter, and the outcome is the true one
-        or `error`.
+        Returns True if the operation has ended with `error`. It has consumed nothing; the caller resumes the waiter.
+        Returns False if it is too late, or if the kernel can only be asked to stop. Then poll() returns the waiter, or
+        has returned it already, and the operation ends with its true outcome or with `error`.
         """
 
     def describe(self) -> str:
-        """Return what is going on here, for people: 'recv on fd 7'."""
+        """Return what this direction is doing, for people: 'recv on fd 7'."""
 
     def fileno(self) -> int:
-        """The handle's descriptor, -1 when that is closed."""
+        """Return the handle's descriptor, or -1 if it is closed."""
 
 
 class Handle(Protocol):
-    """A socket as its poller knows it. Every operation raises Closed, Busy, or an OSError with a POSIX errno.
+    """A socket as its poller knows it.
 
-    `owner` is kept alive for as long as the operation is: it is how a socket object survives its own last receive.
-    A cancelled receive, accept or wait has consumed nothing; a cancelled send has sent nothing; a cancelled connect
-    goes on in the kernel, and all that can be relied on is close().
+    An operation raises Closed if the handle is closed, Busy if its direction is in use, or an OSError with a POSIX
+    errno. It keeps its `owner` alive until it ends, so a socket object survives its own last receive.
+    A cancelled receive, accept or wait has consumed nothing. A cancelled send has sent nothing. A cancelled connect
+    continues in the kernel, and only close() is certain to work on that socket.
     """
 
     @property
@@ -168,84 +179,104 @@ class Handle(Protocol):
     def writing(self) -> Direction: ...
     @property
     def sock(self) -> socket.socket:
-        """The standard library's socket, non-blocking; owned by the handle."""
+        """The non-blocking socket. The handle owns it."""
 
-    def fileno(self) -> int: ...
+    def fileno(self) -> int:
+        """Return the descriptor, or -1 if it is closed."""
 
     def recv(self, n: int, owner: object = None, /) -> Operation[bytes]:
-        """Receive 1 to `n` bytes; b'' at the end of the stream. recv(2)."""
+        """Receive 1 to `n` bytes. Returns b'' at the end of the stream, and if `n` is 0. recv(2).
+
+        Raises ValueError if `n` is negative, OverflowError if it is larger than any buffer.
+        """
 
     def recv_into(self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /) -> Operation[int]:
-        """Receive into `buffer`, `n` bytes at the most (0: its length); return how many. 0 is the end of the stream."""
+        """Receive up to `n` bytes into `buffer` (0: its length). Returns how many; 0 is the end of the stream. recv(2).
+
+        Raises ValueError if `n` is negative or more than the buffer has room for, TypeError if the buffer is read-only.
+        """
 
     def recvfrom(self, n: int, owner: object = None, /) -> Operation[tuple[bytes, Address]]:
-        """Receive a datagram, cut at `n` bytes, and its sender. recvfrom(2)."""
+        """Receive one datagram, and drop what goes beyond `n` bytes. Returns it and its sender's address. recvfrom(2).
+
+        Raises the same errors as recv().
+        """
 
     def recvfrom_into(
         self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /
     ) -> Operation[tuple[int, Address]]:
-        """Receive a datagram into `buffer`; return its length there and its sender."""
+        """Receive one datagram into `buffer`. Returns the number of bytes stored and the sender's address.
+
+        `n` and the errors are those of recv_into().
+        """
 
     def accept(self, owner: object = None, /) -> Operation[tuple[Handle, Address]]:
-        """Take a connection: its handle, attached to the same poller, and the peer's address. accept(2).
+        """Accept a connection. Returns its handle, attached to the same poller, and the peer's address. accept(2).
 
-        Raises Exhausted when the system has no descriptor or memory for it; the connection still waits.
+        Raises Exhausted if the system has no descriptor or memory for it; the connection stays in the queue.
         """
 
     def wait_readable(self, owner: object = None, /) -> Operation[None]:
         """Wait until a receive or an accept would not block. Consumes nothing."""
 
     def send(self, data: ReadableBuffer, owner: object = None, /) -> Operation[int]:
-        """Send some of `data`; return how many bytes the kernel took. send(2), never SIGPIPE."""
+        """Send some of `data`. Returns how many bytes the kernel took. Never causes SIGPIPE. send(2)."""
 
     def sendall(self, data: ReadableBuffer, owner: object = None, /) -> Operation[None]:
-        """Send all of `data`. Whatever ends it early carries `bytes_sent`: what the kernel had taken by then."""
+        """Send all of `data`. An error that ends it early has `bytes_sent`: how many bytes the kernel had taken."""
 
     def sendto(self, data: ReadableBuffer, address: Address, owner: object = None, /) -> Operation[int]:
-        """Send one datagram to a numeric `address`; return its length. sendto(2).
+        """Send one datagram to a numeric `address`. Returns its length in bytes. sendto(2).
 
-        Raises Exhausted when a UNIX receiver's queue is full.
+        Raises Exhausted if the queue of a UNIX receiver is full.
         """
 
     def sendfile(self, fd: int, offset: int, count: int, owner: object = None, /) -> Operation[int]:
-        """Send up to `count` bytes of the file `fd` from `offset` on; return how many, 0 at its end. sendfile(2).
+        """Send up to `count` bytes of the file `fd`, from byte `offset` on. sendfile(2).
 
-        Raises io.UnsupportedOperation where the system cannot send from such a file.
+        Returns how many bytes the kernel took; 0 at the end of the file. Raises io.UnsupportedOperation if the system
+        cannot send from such a file.
         """
 
     def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
-        """Connect to a numeric `address`. connect(2). Raises Exhausted when a UNIX listener's queue is full."""
+        """Connect to a numeric `address`. Raises Exhausted if the queue of a UNIX listener is full. connect(2)."""
 
     def wait_writable(self, owner: object = None, /) -> Operation[None]:
         """Wait until a send would not block."""
 
     def told(self, error: OSError | None = None, /) -> OSError | None:
-        """Return what a call made on `sock` has come to: of its `error`, or with None of the end of the stream.
+        """Report the outcome of a direct call on `sock`. Returns the error to raise for it, or None.
 
-        For whoever receives, sends or reads SO_ERROR without an operation. The kernel tells once why a connection has
-        ended, whoever asks first, and leaves EPIPE or an end of stream to the others. So each who is told tells, and
-        the others raise it as well: a connection that was reset has no end of stream, unless that came before. Once a
-        send has raised it, the next ones raise EPIPE.
+        Use it after a receive, a send or a read of SO_ERROR that was not an operation. `error` is what that call
+        raised; None means that it met the end of the stream.
+        The kernel reports only once why a connection has ended, to the first caller that asks. Later callers get EPIPE
+        or an end of stream. For this reason the handle remembers the error and gives it to both directions: a reset
+        connection has no end of stream, unless a receive returned that before. After a send has raised the error, later
+        sends raise EPIPE.
         """
 
     def close(self) -> None:
-        """End both operations with Closed, unregister, close. In this order; a second call does nothing.
+        """End both operations with Closed, unregister, then close the descriptor. A second call does nothing.
 
-        Does not wait, whatever SO_LINGER says. A descriptor that is another socket's or file's by now stays open.
+        It does not wait, whatever SO_LINGER says. If the descriptor belongs to another socket or file by now, it stays
+        open.
         """
 
     def detach(self) -> socket.socket:
-        """End both operations with Closed, unregister, and give the open socket back (still non-blocking)."""
+        """End both operations with Closed, unregister, and return the open socket, which is still non-blocking.
+
+        Raises Closed if the handle is closed, and io.UnsupportedOperation if the system cannot unregister the socket.
+        """
 
 
 def end_of_stream(handle: Handle) -> None:
-    """A receive on `handle.sock` has returned nothing: raise why, if that was told to somebody else."""
+    """Call this when a receive on `handle.sock` has returned no bytes. Raises the error if the connection was lost."""
     error = handle.told()
     if error is not None:
         try:
             raise error
         finally:
-            del error  # which has this frame in its traceback
+            del error  # its traceback refers to this frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,71 +291,80 @@ class Stats:
 
 
 class Poller(Protocol):
-    """Waits for operations. Made in one process; after a fork every method in the child but shutdown() raises."""
+    """Waits for operations. After a fork, every method except shutdown() raises RuntimeError in the child process."""
 
     @property
     def name(self) -> str: ...
 
     streak: int
-    """Operations that finished at once, in a row; park() sets it to 0. When it is set to STREAK_MAX before a waiter is
-    resumed, its next operation yields before anything is attempted, and can be cancelled with nothing consumed."""
+    """How many operations in a row have finished without a wait. park() sets it to 0. At STREAK_MAX the next operation
+    yields before it attempts anything, and can be cancelled with nothing consumed. A caller that sets STREAK_MAX before
+    it resumes a waiter makes that waiter's next operation yield."""
 
     def now(self) -> float:
-        """Return what time it is, in seconds of a clock that never goes back. poll() waits by it.
+        """Return the time in seconds, by a clock that never goes back. poll() measures its timeout with this clock.
 
-        It is time.monotonic() where the kernel waits. Who asks often may keep the method: what it is does not change.
+        This is time.monotonic() if the poller waits in the kernel. The method stays the same object, so that a caller
+        may keep it.
         """
 
     def socket(self, family: int, type: int, proto: int, /) -> Sock:
         """Make a socket that attach() takes. socket(2)."""
 
     def socketpair(self, family: int, type: int, proto: int, /) -> tuple[Sock, Sock]:
-        """Make two that are connected to each other. OSError for a family that has no pairs. socketpair(2)."""
+        """Make two connected sockets. Raises OSError if the family has no pairs. socketpair(2)."""
 
     def adopt(self, fileno: int, /) -> Sock:
-        """Take over an open descriptor, with the family and type that it has. OSError when it is no socket."""
+        """Take over an open descriptor, with its own family and type. Raises OSError if it is not a socket."""
 
     def ready(self, reading: Collection[int], writing: Collection[int], /) -> tuple[set[int], set[int]]:
-        """Tell which descriptors of `reading` a receive or accept would not wait on, and of `writing` a send.
+        """Return the descriptors of `reading` on which a receive or accept would not block, and those of `writing` on
+        which a send would not.
 
-        It does not wait itself. What is no open descriptor is in neither.
+        The call itself never blocks. A number that is not an open descriptor is in neither set.
         """
 
     def attach(self, sock: Sock, /) -> Handle:
-        """Take over `sock` for good: make it non-blocking and return its handle. Once per socket: else ValueError.
+        """Take over `sock` for good: make it non-blocking and return its handle.
 
-        A handle that has this descriptor is closed, without it: somebody else has closed it, or taken it over.
+        Raises ValueError if the socket is attached already. If another handle has the same descriptor number, somebody
+        else has closed or taken over its descriptor: that handle is closed, and the descriptor stays open for `sock`.
         """
 
     def poll(self, timeout_s: float | None = None, limit: int = 256, /) -> list[Any]:
-        """Return the waiters that are done, each once; wait for the first up to `timeout_s` (None: for ever).
+        """Return the waiters whose operations have finished, each once.
 
-        A receive for which something has come may be made when its waiter is resumed, or given up: it yields once more
-        if somebody else was faster. Runs no code of the waiters. May return early with nothing. Raises only when the
-        poller itself is broken.
+        Waits for the first one up to `timeout_s` seconds (None: for ever), and takes up to `limit` events from the
+        kernel. It may return early with an empty list. It runs no code of the waiters. A poller may return a waiter
+        whose data has arrived but has not been received: the resumed operation then receives it, or yields again if
+        another receiver was faster. Raises only if the poller itself is broken.
         """
 
     def wakeup(self) -> None:
-        """Make poll() return soon. From any OS thread or signal handler; no system call when nobody waits."""
+        """Make poll() return soon. Any OS thread or signal handler may call it. No system call if nobody waits."""
 
     def wakeup_fileno(self) -> int:
-        """A descriptor that signal.set_wakeup_fd takes, so that a signal ends the wait."""
+        """Return a descriptor for signal.set_wakeup_fd(), so that a signal ends the wait."""
 
     def fileno(self) -> int:
-        """The kernel's descriptor (epoll, kqueue). OSError where there is none."""
+        """Return the kernel's descriptor (epoll, kqueue). Raises OSError if there is none."""
 
-    def stats(self) -> Stats: ...
+    def stats(self) -> Stats:
+        """Return the counters as they are now."""
 
     def share(self) -> None:
-        """Let several OS threads use it from now on: all of it from any of them, but poll() from one at a time.
+        """Let several OS threads use the poller from now on. Any of them may call any method, but poll() only one at a
+        time.
 
-        A poller that needs a lock for that takes pollers.lock, which whoever drives it is to hold when it parks and
-        cancels: a signal handler, which may come in the middle of an attempt, would take two in the other order.
-        Each waiter is still returned once. `streak` is each OS thread's own. Called while no other OS thread uses it.
+        A poller that needs a lock for this takes pollers.lock. Its user must hold the same lock while it parks and
+        cancels: a signal handler may run in the middle of an attempt, and it would take two locks in the other order.
+        Each waiter is still returned once. Each OS thread has a `streak` of its own. Call share() while no other OS
+        thread uses the poller.
         """
 
     def shutdown(self) -> list[Any]:
-        """Close what is still attached, free the kernel's object; return whose operations this has ended, with Closed.
+        """Close all attached handles and free the kernel's object. A second call does nothing.
 
-        Nobody else will tell them. Twice is fine.
+        Returns the waiters whose operations this has ended with Closed. No poll() returns them, so the caller must
+        resume them.
         """

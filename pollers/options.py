@@ -1,4 +1,7 @@
-"""Socket options: names for people, their numbers and layouts on this system, and those whose right value it sets."""
+"""Socket options: their names for people, their numbers and layouts on this system, and the right ones for a listener.
+
+It knows what each system calls an option and how it encodes the value. It must not know who sets one.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from .closing import LINGER
 
 
 def prepare_listener(sock: socket.socket) -> None:
-    """Before bind(2): let an address be taken again whose old connections still linger, and never one in use.
+    """Call this before bind(2). An address can then be bound again while old connections are in TIME_WAIT, but never
+    while another socket listens on it.
 
-    POSIX says that with SO_REUSEADDR, where on Windows the same option lets a second program steal the port, and
-    SO_EXCLUSIVEADDRUSE is the one to set. UNIX sockets have neither.
+    POSIX systems have SO_REUSEADDR for this. On Windows that option would let another program steal the port, so
+    SO_EXCLUSIVEADDRUSE is set instead. UNIX sockets have neither.
     """
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -25,7 +29,7 @@ def prepare_listener(sock: socket.socket) -> None:
 
 
 class Option:
-    """An option by name: its level and number here, None where the system lacks it, and the values people give it."""
+    """An option: its level and number (None if this system lacks it), and how its values are encoded and read."""
 
     kind = "True or False"
 
@@ -73,7 +77,7 @@ OPTIONS: Final[dict[str, Option]] = {
     "broadcast": Option(socket.SOL_SOCKET, "SO_BROADCAST"),
     "dontroute": Option(socket.SOL_SOCKET, "SO_DONTROUTE"),
     "keepalive": Option(socket.SOL_SOCKET, "SO_KEEPALIVE"),
-    # macOS has another name for it.
+    # macOS calls it TCP_KEEPALIVE.
     "keepalive_idle": _Number(socket.IPPROTO_TCP, "TCP_KEEPIDLE", "TCP_KEEPALIVE"),
     "keepalive_interval": _Number(socket.IPPROTO_TCP, "TCP_KEEPINTVL"),
     "keepalive_count": _Number(socket.IPPROTO_TCP, "TCP_KEEPCNT"),
@@ -81,7 +85,7 @@ OPTIONS: Final[dict[str, Option]] = {
     "nodelay": Option(socket.IPPROTO_TCP, "TCP_NODELAY"),
     "rcvbuf": _Number(socket.SOL_SOCKET, "SO_RCVBUF"),
     "reuseaddr": Option(socket.SOL_SOCKET, "SO_REUSEADDR"),
-    # FreeBSD spreads connections over the listeners by the first of these only.
+    # FreeBSD distributes connections over the listeners only with SO_REUSEPORT_LB.
     "reuseport": Option(socket.SOL_SOCKET, "SO_REUSEPORT_LB", "SO_REUSEPORT"),
     "sndbuf": _Number(socket.SOL_SOCKET, "SO_SNDBUF"),
     "v6only": Option(socket.IPPROTO_IPV6, "IPV6_V6ONLY"),
@@ -89,7 +93,10 @@ OPTIONS: Final[dict[str, Option]] = {
 
 
 def option_call(name: str, value: Any) -> tuple[int, int, int | bytes]:
-    """Return the arguments of setsockopt() that give an option this value. Raises as get_option(), and TypeError."""
+    """Return the arguments of setsockopt(2) that set the option `name` to `value`.
+
+    Raises TypeError if the option does not take such a value, and the same errors as get_option().
+    """
     option, number = _option(name)
     try:
         return option.level, number, option.encode(value)
@@ -98,7 +105,10 @@ def option_call(name: str, value: Any) -> tuple[int, int, int | bytes]:
 
 
 def get_option(sock: socket.socket, name: str) -> Any:
-    """Return an option's value. ValueError for an unknown name, OSError (ENOPROTOOPT) for one the system lacks."""
+    """Return the value of the option `name`. getsockopt(2).
+
+    Raises ValueError if the name is unknown, OSError (ENOPROTOOPT) if this system lacks the option.
+    """
     option, number = _option(name)
     return option.read(sock, number)
 
@@ -106,7 +116,7 @@ def get_option(sock: socket.socket, name: str) -> Any:
 def _option(name: str) -> tuple[Option, int]:
     option = OPTIONS.get(name)
     if option is None:
-        raise ValueError(f"unknown option {name!r}: it is one of {', '.join(OPTIONS)}")
+        raise ValueError(f"unknown option {name!r}: the options are {', '.join(OPTIONS)}")
     if option.number is None:
         raise OSError(errno.ENOPROTOOPT, f"this system has no option {name}")
     return option, option.number

@@ -1,4 +1,4 @@
-"""Sockets that may not be bound: Windows has no name for them, where others say that they have the address of any."""
+"""Sockets that may be unbound. For those getsockname(2) returns the wildcard address, but on Windows it fails."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import socket
 import struct
 from typing import Any
 
-# WSAPROTOCOL_INFO, and where the family is in it.
+# The option that returns a WSAPROTOCOL_INFO, its size, and the offset of the family in it (in bytes).
 _SO_PROTOCOL_INFO, _INFO_SIZE, _FAMILY_AT = 0x2005, 628, 76
 
 
 def local_address(sock: socket.socket) -> Any:
-    """Return what getsockname(2) does; of an unbound socket the address of any on Windows, too."""
+    """Return the local address, and for an unbound socket the wildcard address, also on Windows. getsockname(2)."""
     try:
         return sock.getsockname()
     except OSError as error:
@@ -23,7 +23,7 @@ def local_address(sock: socket.socket) -> Any:
 
 
 def adopt(fileno: int) -> socket.socket:
-    """Return the open descriptor `fileno` as a socket. OSError when it is none."""
+    """Return the open descriptor `fileno` as a socket, with its own family and type. Raises OSError if it is none."""
     try:
         return socket.socket(fileno=fileno)
     except OSError as error:

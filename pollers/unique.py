@@ -1,4 +1,4 @@
-"""What there is once. A copy would be a second owner of the same descriptor, or of half of the same state."""
+"""Objects that cannot be copied. A copy would be a second owner of the same descriptor or of part of the same state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NoReturn, SupportsIndex
 
 
 class Unique:
-    """Not to be copied, nor pickled."""
+    """A base class whose objects can be neither copied nor pickled."""
 
     __slots__ = ()
 

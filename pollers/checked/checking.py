@@ -1,7 +1,7 @@
-"""A poller around a poller, which watches that both sides keep to the interface and says where they did not.
+"""A poller around a poller. It checks that both sides keep to the contract, and reports where they did not.
 
-Reported: an operation that was never awaited, stepped by something that parks nobody, parked twice, returned by
-poll() twice, used from another OS thread than the one that polls, or left without its outcome at shutdown().
+It reports an operation that was never awaited, was stepped by something that parks nobody, was parked twice, was
+returned by poll() twice, was used from an OS thread other than the one that polls, or had no outcome at shutdown().
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class CheckedDirection(Unique):
-    """A direction, with the place where the operation in it was made. Parks itself on the real one."""
+    """A direction that also knows where its operation was made. It parks itself on the real direction."""
 
     __slots__ = (
         "_checked",
@@ -42,10 +42,10 @@ class CheckedDirection(Unique):
         self._checked = checked
         self._parked = False
         self._stepped_at: str | None = None
-        self.closed = False  # with its operation in flight
+        self.closed = False  # the socket was closed while an operation was in flight
         self.inner = inner
         self.made_at = ""
-        self.offered_in = 0  # the OS thread
+        self.offered_in = 0  # the id of the OS thread
         self.operation_name = ""
         self.waiter: Any = None
 
@@ -54,7 +54,7 @@ class CheckedDirection(Unique):
         return self.inner.error  # type: ignore[no-any-return]
 
     def offer(self, name: str, made_at: str) -> None:
-        """An operation has yielded: somebody must park on it before the next poll()."""
+        """Note that an operation has yielded: somebody must park on it before the next poll()."""
         self.operation_name, self.made_at = name, made_at
         self._stepped_at = place()
         self.offered_in = threading.get_ident()
@@ -73,7 +73,7 @@ class CheckedDirection(Unique):
         if self._parked:
             raise RuntimeError(f"parked twice: {self.describe()}")
         self._checked.offered.pop(self, None)
-        # Before it is: another OS thread may have it returned by poll() before this one goes on.
+        # Set this first: poll() may return it in another OS thread before this one continues.
         self.waiter = waiter
         self._parked = True
         self._checked.unjoined[self] = None
@@ -94,7 +94,7 @@ class CheckedDirection(Unique):
         return ended
 
     def finished(self) -> Any:
-        """poll() returned this as the waiter on the real one; return who waits here."""
+        """Return the waiter, after poll() has returned this object as the waiter of the real direction."""
         if not self._parked:
             raise RuntimeError(f"finished twice, or without being parked: {self.describe()}")
         self._parked = False
@@ -102,14 +102,14 @@ class CheckedDirection(Unique):
 
     def never_parked(self) -> str:
         return (
-            f"{self.operation_name} made at {self.made_at} was stepped at {self._stepped_at} by something that is no"
-            " thread: nobody waited for it"
+            f"{self.operation_name} made at {self.made_at} was stepped at {self._stepped_at} by something that is not"
+            " a thread: nobody waited for it"
         )
 
     def never_joined(self) -> None:
         what = "socket was closed" if self.closed else "poller was shut down"
         warnings.warn(
-            f"{self.operation_name} made at {self.made_at} was in flight when its {what}: nobody has joined it",
+            f"{self.operation_name} made at {self.made_at} was in flight when its {what}: nobody took its outcome",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -126,7 +126,7 @@ class CheckedDirection(Unique):
 
 
 class CheckedHandle(Unique):
-    """A handle whose operations are watched from the call that makes them to the step that ends them."""
+    """A handle whose operations are checked from the call that makes them to the step that ends them."""
 
     __slots__ = ("_checked", "inner", "reading", "writing")
 
@@ -207,7 +207,7 @@ class CheckedHandle(Unique):
 
 
 class _drive:
-    """The operation as the waiter sees it: yields the checked direction where the real one is yielded."""
+    """The operation as its waiter sees it. When the real direction is yielded, it yields the checked one instead."""
 
     def __init__(
         self,
@@ -242,7 +242,7 @@ class _drive:
 
 
 class Checked(Unique):
-    """Wraps any poller; to its user it is that poller, slower and stricter."""
+    """A wrapper for any poller, with the same interface. It is slower and stricter."""
 
     def __init__(self, inner: Poller) -> None:
         self.inner: Any = inner
@@ -251,11 +251,11 @@ class Checked(Unique):
         self.socketpair = inner.socketpair
         self.adopt = inner.adopt
         self.ready = inner.ready
-        # As sets, but in order: what is reported of them comes in the order it was done.
+        # These serve as ordered sets, so that reports come in the order of the operations.
         self.offered: dict[CheckedDirection, None] = {}
         self.unjoined: dict[CheckedDirection, None] = {}
-        self.never_parked: list[str] = []  # told at the next poll, not from inside a generator that is being dropped
-        self._os_thread: int | None = threading.get_ident()  # None: several share it
+        self.never_parked: list[str] = []  # reported at the next poll(), not inside a generator that is being dropped
+        self._os_thread: int | None = threading.get_ident()  # None if several share it
         self._pid = os.getpid()
         atexit.register(_at_exit, weakref.ref(self))
 
@@ -274,7 +274,7 @@ class Checked(Unique):
     def same_os_thread(self, made_at: str) -> None:
         if self._os_thread is not None and threading.get_ident() != self._os_thread:
             made = f" (made at {made_at})" if made_at else ""
-            raise RuntimeError(f"used at {place()} from another OS thread than the one this poller belongs to{made}")
+            raise RuntimeError(f"used at {place()} from an OS thread other than the one this poller belongs to{made}")
 
     def attach(self, sock: socket.socket, /) -> CheckedHandle:
         self.same_os_thread("")
@@ -307,7 +307,7 @@ class Checked(Unique):
         self._os_thread = None
 
     def shutdown(self) -> list[Any]:
-        if os.getpid() == self._pid:  # else the threads that wait are another process's
+        if os.getpid() == self._pid:  # otherwise the waiting threads belong to another process
             for direction in self.unjoined:
                 direction.never_joined()
         self.unjoined.clear()
@@ -318,7 +318,7 @@ class Checked(Unique):
 
 
 def _at_exit(poller: weakref.ref[Checked]) -> None:
-    """A loop may end with threads that wait, but not with some that were never told that their socket was closed."""
+    """Report threads that never learned that their socket was closed. Other threads may still wait at the end."""
     checked = poller()
     if checked is not None and os.getpid() == checked._pid:
         for direction in checked.unjoined:

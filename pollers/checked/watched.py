@@ -1,7 +1,7 @@
-"""Operations that know where they were made, and say so when nobody ever takes their first step.
+"""Operations that know where they were made, and report this if nobody ever takes their first step.
 
-A forgotten `yield from` is silent in Python, or, where the result is unpacked, an error about something else. Used only
-when checking is on: it costs an object and a look at the stack.
+Python does not notice a forgotten `yield from`. If the result is unpacked, Python reports a different error. This
+module is used only if checking is on, since it costs an object and a look at the stack for each operation.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ T = TypeVar("T")
 
 _OURS = ("pollers", "socket2")
 
-# What an expression that takes a result apart does with an operation in its place, in CPython's instructions.
+# The instructions of CPython that unpack a result or iterate over it.
 _TAKES_APART = {"CALL_FUNCTION_EX", "FOR_ITER", "LIST_EXTEND", "UNPACK_EX", "UNPACK_SEQUENCE"}
 
 _dropping = False
 
 
 def place() -> str:
-    """Return 'file:line' of the innermost caller that is neither this package nor socket2."""
+    """Return 'file:line' of the innermost caller outside this package and socket2."""
     return name_and_place()[1]
 
 
 def name_and_place() -> tuple[str, str]:
-    """Return the name of the function of ours that the innermost stranger has called, and the place of the call."""
+    """Return the function of ours that the innermost caller outside has called, and 'file:line' of that call."""
     frame = sys._getframe(1)
     name = ""
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).split(".")[0] in _OURS:
@@ -43,7 +43,7 @@ def name_and_place() -> tuple[str, str]:
 
 
 class Watched:
-    """Stands before an operation; `yield from` and `await` take it as they take the operation."""
+    """A wrapper for an operation. `yield from` and `await` take it as they take the operation."""
 
     def __init__(self, inner: Any, name: str, made_at: str) -> None:
         self._inner = inner
@@ -57,27 +57,27 @@ class Watched:
             if not begun:
                 self._drop()
             missing = "is a `yield from` or an `await` missing?"
-            raise TypeError(f"{self.name} made at {self.made_at} is taken apart, not awaited: {missing}")
+            raise TypeError(f"{self.name} made at {self.made_at} is unpacked or iterated over, not awaited: {missing}")
         if self._inner is None:
             raise RuntimeError(f"{self.name} made at {self.made_at} was dropped")
-        return (yield from self._inner)  # which refuses to be awaited twice
+        return (yield from self._inner)  # the operation itself refuses to be awaited twice
 
     __await__ = __iter__
 
     def close(self) -> None:
-        """Drop it on purpose."""
+        """Drop the operation on purpose: no warning follows."""
         self._started = True
         self._drop()
 
     def _drop(self) -> None:
-        """Drop what is inside, which was not awaited either: that is not worth a report of its own."""
+        """Drop the inner operation without a report of its own: it was not awaited either."""
         global _dropping
         outermost, _dropping = not _dropping, True
         try:
             inner, self._inner = self._inner, None
             if inner is not None:
                 inner.close()
-            del inner  # since Python 3.13 that, and not close(), is the end of what a generator has been given
+            del inner  # since Python 3.13 this, and not close(), releases the arguments of a generator
         finally:
             _dropping = not outermost
 
@@ -93,12 +93,12 @@ class Watched:
 
 
 def _takes_apart(frame: FrameType) -> bool:
-    """Whether the frame unpacks what it has, or iterates over it: `data, sender = sock.recvfrom(10)`."""
+    """Return whether the frame unpacks the operation or iterates over it: `data, sender = sock.recvfrom(10)`."""
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in _TAKES_APART
 
 
 def watched(make: Callable[P, Operation[T]]) -> Callable[P, Operation[T]]:
-    """Wrap a function that makes operations so that it makes watched ones."""
+    """Return a function that makes the same operations as `make`, but watched."""
 
     @functools.wraps(make)
     def made(*args: P.args, **kwargs: P.kwargs) -> Operation[T]:

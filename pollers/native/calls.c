@@ -1,4 +1,4 @@
-/* What a handle is called for: check the arguments, make an operation. Nothing happens before its first step.
+/* The methods of a handle that make operations. They check the arguments; the system call waits for the first step.
 
    Knows how operations are made. Must not know how they are stepped, or what a handle is made of. */
 
@@ -12,12 +12,12 @@ not_negative(Py_ssize_t n, PyObject *given)
         return 0;
     }
     if (!PyErr_Occurred()) {
-        PyErr_Format(PyExc_ValueError, "the number of bytes to receive must not be negative, not %R", given);
+        PyErr_Format(PyExc_ValueError, "the number of bytes to receive must not be negative: %R", given);
     }
     return -1;
 }
 
-/* How many bytes `given` asks for; -1 and an exception if it is no such number. */
+/* Return the number of bytes that `given` stands for; -1 and an exception if it is not a valid number. */
 static Py_ssize_t
 length(PyObject *given)
 {
@@ -25,7 +25,7 @@ length(PyObject *given)
     return not_negative(n, given) < 0 ? -1 : n;
 }
 
-/* How many bytes to receive into `buffer`, as the standard library counts: 0 is all of it. */
+/* Return how many bytes to receive into `buffer`: `given`, or its length if that is 0, as in the standard library. */
 static Py_ssize_t
 room(PyObject *buffer, PyObject *given)
 {
@@ -41,14 +41,14 @@ room(PyObject *buffer, PyObject *given)
     bool readonly = view.readonly;
     PyBuffer_Release(&view);
     if (readonly) {
-        PyErr_SetString(PyExc_TypeError, "a writable buffer is needed");
+        PyErr_SetString(PyExc_TypeError, "the buffer must be writable");
         return -1;
     }
     if (not_negative(n, given) < 0) {
         return -1;
     }
     if (n > size) {
-        PyErr_Format(PyExc_ValueError, "the buffer has %zd bytes, not %R", size, given);
+        PyErr_Format(PyExc_ValueError, "the buffer has room for %zd bytes, not %R", size, given);
         return -1;
     }
     return n != 0 ? n : size;
@@ -152,7 +152,7 @@ sendall_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     return operation_new((Handle *)self, SENDALL, args[0], 0, nargs > 1 ? args[1] : NULL);
 }
 
-/* Operations with several arguments keep them in a tuple. */
+/* Make an operation with several arguments, which it keeps in a tuple. */
 static PyObject *
 with_arguments(PyObject *self, Kind kind, PyObject *const *args, Py_ssize_t count, PyObject *owner)
 {

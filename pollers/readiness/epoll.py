@@ -1,9 +1,9 @@
-"""The Linux poller: a socket is registered once, edge-triggered, and epoll_ctl is not called per operation.
+"""The Linux poller. It registers each socket once, edge-triggered, and calls no epoll_ctl(2) per operation.
 
-Writing is added when a writer first has to wait, so a server that only ever reads when idle sees one bit per event.
-EPOLLRDHUP and EPOLLPRI are asked for because the engine takes a short receive for an empty socket: a FIN that came
-with the data, or an urgent mark inside it, makes that wrong, and no second edge would tell (tcp(7), epoll(7)).
-Unregistering is explicit: a descriptor that was dup'ed or inherited keeps its registration past close(2).
+EPOLLOUT is added when a writer first has to wait, so the events of a server that waits only for requests have one bit.
+EPOLLRDHUP and EPOLLPRI are always requested. The engine concludes from a short receive that the socket is empty. This
+is wrong if a FIN came with the data or if an urgent mark is inside it, and no second edge follows (tcp(7), epoll(7)).
+A socket is always unregistered before close(2): a duplicated or inherited descriptor would keep it registered.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Epoll(ShareableEngine):
             else:
                 self._epoll.register(handle.fd, bit | _ALWAYS)
         except FileNotFoundError:
-            raise Closed() from None  # by somebody else, and with its descriptor its registration has gone
+            raise Closed() from None  # somebody else has closed the descriptor, which also removed its registration
         except FileExistsError:
-            self._epoll.modify(handle.fd, bit | _ALWAYS)  # that of somebody who had the same socket
+            self._epoll.modify(handle.fd, bit | _ALWAYS)  # an earlier handle had the same socket
 
     def disown(self, fd: int) -> None:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What the two directions of a closed handle have in its place, so that there is no cycle of the three."""
+"""A substitute for a closed handle. Its two directions refer to it, so that they form no cycle with the handle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .interface import Loop
 
 
 class Gone:
-    """A handle of which nothing is left but its poller."""
+    """What remains of a closed handle: its poller."""
 
     __slots__ = ("armed", "poller")
 

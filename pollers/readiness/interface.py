@@ -1,7 +1,7 @@
-"""What the files of this room know of each other.
+"""What the modules of this package know of each other.
 
-An attempt needs a handle, a handle needs the loop that it is attached to, and the loop makes handles. To keep this from
-being a circle, attempts and handles know the protocols here. The classes above fit them.
+An attempt needs a handle, a handle needs its loop, and the loop makes handles. To avoid a circle of imports, attempts
+and handles know only the protocols in this module. The classes in `handle` and `engine` implement them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from ..operation import Address, Direction, Handle
 
-# What a back end reports, in the numbers that poll(2) and epoll(7) have on Linux. Any other bit means that the
-# connection, or the peer's half of it, has come to an end, or that urgent data cuts the stream.
+# The bits that a back end reports, with the values of poll(2) and epoll(7) on Linux. Any other bit means that the
+# connection or the peer's half of it has ended, or that there is urgent data in the stream.
 READABLE = 0x001
 WRITABLE = 0x004
 
@@ -21,24 +21,24 @@ class Half(Direction, Protocol):
     """A direction, as an attempt knows it."""
 
     ready: bool
-    """False: known to block until the next event."""
+    """False if an attempt is known to block until the next event."""
 
 
 class Loop(Protocol):
-    """The loop that a handle is attached to, as it and the attempts know it: see Engine."""
+    """The loop of a handle, as the handle and the attempts know it. See Engine."""
 
     streak: int
     kept: dict[Any, list[tuple[Any, Address]]]
-    """Lists of the connections that were accepted and taken by nobody yet, by the handles of their listeners."""
+    """For each listener's handle, the connections that were accepted and that nobody has taken yet."""
 
     def admit(self, sock: socket.socket, drains: bool) -> Any:
-        """Return the handle of a socket of which it is known whether a short receive empties it."""
+        """Attach `sock` and return its handle. `drains` says whether a short receive has emptied the socket."""
 
     def arm(self, handle: Any, bit: int) -> None:
-        """Report `bit` of this handle from now on. OSError ends the operation."""
+        """Report `bit` of this handle from now on. An OSError ends the operation."""
 
     def finish(self, direction: Any) -> None:
-        """poll() will return who waits for `direction` next."""
+        """Make the next poll() return the waiter of `direction`."""
 
     def forget(self, handle: Any) -> None:
         """Stop reporting a handle that is about to be closed."""
@@ -50,13 +50,13 @@ class Attempting(Handle, Protocol):
     """A handle, as an attempt knows it."""
 
     armed: int
-    """The bits that the back end watches, DRAINS, ENDED and TOLD."""
+    """The bits that the back end watches, and the flags DRAINS, ENDED and TOLD."""
 
     @property
     def fd(self) -> int: ...
     @property
     def failure(self) -> int:
-        """The errno of what has ended the connection, once the kernel has told."""
+        """The errno that has ended the connection, once the kernel has reported it; else 0."""
 
     @property
     def poller(self) -> Loop: ...
@@ -64,4 +64,4 @@ class Attempting(Handle, Protocol):
     def reading(self) -> Half: ...
 
     def begin_anew(self) -> None:
-        """There is another connection, or one under way."""
+        """Forget how the last connection ended: there is a new one, or one in progress."""

@@ -1,10 +1,10 @@
-"""The poller of macOS and the BSDs: two filters per socket, each registered once, edge-triggered (EV_CLEAR).
+"""The poller of macOS and the BSDs. It registers two filters per socket, each once and edge-triggered (EV_CLEAR).
 
-kqueue(2) differs between its systems in nearly all else: so no more of it is used than EV_ADD, EV_CLEAR, EV_DELETE and
-EV_EOF. Changes go one per call and never together with a wait: a signal that ends a wait makes Python hand the changes
-in again (PEP 475), an error among several hides events or drops the changes behind it. Of an event only the filter and
-the end of file are read; how much there is, and which error, the attempt finds out. close(2) drops the filters of its
-descriptor without a word; the handle wakes the waiters before. A kqueue is not inherited by fork(2).
+The systems differ in nearly all the rest of kqueue(2), so this module uses only EV_ADD, EV_CLEAR, EV_DELETE and EV_EOF.
+Each change is a call of its own, and never part of a wait: if a signal interrupts the wait, Python submits the changes
+again (PEP 475), and if one of several changes fails, the kernel hides events or drops later changes. The poller reads
+only the filter and EV_EOF of an event; the attempt finds out how much data there is, and which error. close(2) removes
+the filters of its descriptor silently, so the handle wakes its waiters first. A kqueue is not inherited by fork(2).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .sharing import ShareableEngine
 
 _ENDED = 0x2000  # what epoll(7) calls EPOLLRDHUP
 
-# Python allocates room for as many events as are asked for, at every call.
+# Python allocates room for all requested events at every call.
 EVENTS_MAX = 1024
 
 _ALARM_MS = 1
 
-# Where send(2) has no MSG_NOSIGNAL it is an option of the socket, which Python's socket module does not name.
+# If send(2) has no MSG_NOSIGNAL, there is this socket option, which Python's socket module does not name.
 SO_NOSIGPIPE = 0x1022
 
 _abandoned: list[Any] = []
@@ -35,7 +35,7 @@ _abandoned: list[Any] = []
 class Kqueue(ShareableEngine):
     """kqueue(2). `fileno()` is the kqueue's descriptor.
 
-    `impl` is where `kqueue`, `kevent` and the KQ_ constants come from: the standard library's select, or its like.
+    `impl` provides `kqueue`, `kevent` and the KQ_ constants: the standard library's select module, or one like it.
     """
 
     name = "kqueue"
@@ -48,13 +48,13 @@ class Kqueue(ShareableEngine):
         self._change(self._wake_receiver.fileno(), impl.KQ_FILTER_READ, impl.KQ_EV_ADD)
 
     def admit(self, sock: socket.socket, drains: bool) -> Handle:
-        # A short receive may have stopped at an urgent mark, and no filter that all systems have would tell.
+        # A short receive may have stopped at an urgent mark, and not all systems have a filter that reports this.
         handle = super().admit(sock, False)
         if sys.platform == "darwin":
             try:
                 sock.setsockopt(socket.SOL_SOCKET, SO_NOSIGPIPE, 1)
             except OSError:
-                pass  # it is shut down already: macOS takes no options any more
+                pass  # macOS sets no options on a socket that is shut down
         return handle
 
     def arm(self, handle: Handle, bit: int) -> None:
@@ -65,7 +65,7 @@ class Kqueue(ShareableEngine):
             try:
                 self._change(fd, filter_, self._impl.KQ_EV_DELETE)
             except OSError:
-                pass  # it was not registered, which each system says in its own way
+                pass  # it was not registered; each system reports this with another errno
 
     def wait(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
         kqueue = self._kqueue  # see release()
@@ -73,7 +73,7 @@ class Kqueue(ShareableEngine):
             self._check()
         if timeout_s is not None:
             timeout_s = max(timeout_s, 0)
-        # To ask for no event would be not to wait.
+        # A call that asks for 0 events does not wait.
         fetched = kqueue.control(None, min(max(limit, 1), EVENTS_MAX), timeout_s)
         read, ended = self._impl.KQ_FILTER_READ, self._impl.KQ_EV_EOF
         return [
@@ -93,14 +93,14 @@ class Kqueue(ShareableEngine):
         if not self._waiting:
             kqueue.close()
             return
-        # Closing it would leave asleep who sleeps in it, or hand him a stranger's descriptor. A timer wakes them one by
-        # one, and the last one to drop the object closes it.
+        # Other OS threads wait in it. To close it now could leave them asleep, or give them a descriptor that belongs
+        # to somebody else. A timer wakes them one by one, and the last one to drop the object closes it.
         kqueue.control([self._impl.kevent(0, self._impl.KQ_FILTER_TIMER, self._impl.KQ_EV_ADD, 0, _ALARM_MS)], 0)
 
     def after_fork_in_child(self) -> None:
         super().after_fork_in_child()
-        # Before 3.12.1 Python does not know that the descriptor is gone: when the object goes, it closes whatever has
-        # the number by then. So it goes now, while nothing has it, or never.
+        # Python before 3.12.1 does not know that fork() has closed the descriptor. When it frees the object, it closes
+        # whatever has the number by then. So the object is freed now if nothing has the number, and otherwise never.
         kqueue, self._kqueue = self._kqueue, None
         if kqueue is None or kqueue.closed:
             return

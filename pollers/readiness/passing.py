@@ -1,7 +1,7 @@
-"""Descriptors that travel over UNIX sockets: SCM_RIGHTS, unix(7). One attempt each, on a non-blocking socket.
+"""Descriptors that are sent over UNIX sockets: SCM_RIGHTS, unix(7). Each function makes one attempt without a wait.
 
-What arrives is open in this process the moment recvmsg(2) returns, so whoever receives it has to close it, whatever
-goes wrong afterwards.
+A descriptor is open in this process as soon as recvmsg(2) returns. So the receiver has to close it, whatever goes wrong
+afterwards.
 """
 
 from __future__ import annotations
@@ -18,20 +18,24 @@ from .attempts import NOSIGNAL
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-# Close-on-exec from the start, where the system can do that: else a fork in another OS thread could come in between.
+# With this flag the kernel sets close-on-exec at once. Otherwise another OS thread could fork before it is set.
 _CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 def send_descriptors(sock: socket.socket, data: ReadableBuffer, fds: Sequence[int]) -> int:
-    """Send some of `data`, and all of `fds` with its first byte; return how many bytes. BlockingIOError: no room."""
+    """Send some of `data`, and all of `fds` with its first byte. Returns the number of bytes sent. sendmsg(2).
+
+    Raises BlockingIOError if there is no room.
+    """
     rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))
     return sock.sendmsg([data], [rights], NOSIGNAL)
 
 
 def receive_descriptors(sock: socket.socket, n: int, most: int) -> tuple[bytes, list[int]]:
-    """Receive up to `n` bytes, and the descriptors that came with them, close-on-exec. BlockingIOError: nothing there.
+    """Receive up to `n` bytes and the descriptors that came with them, which are close-on-exec. recvmsg(2).
 
-    OSError (EMSGSIZE), and all are closed, if there were more than `most`.
+    Raises BlockingIOError if there is nothing to receive. Raises OSError (EMSGSIZE) if there are more than `most`
+    descriptors; all of them are closed then.
     """
     room = socket.CMSG_SPACE(most * array.array("i").itemsize)
     data, ancillary, flags, _ = sock.recvmsg(n, room, _CLOEXEC)

@@ -1,19 +1,21 @@
-"""Which of many descriptors are ready now: one system call, and no wait."""
+"""Which of many descriptors are ready now. This takes one system call and never waits."""
 
 from __future__ import annotations
 
 import select
 from collections.abc import Collection
 
-# What makes a descriptor readable, and writable, to select(2): a hang-up and an error, too.
+# select(2) reports a hang-up and an error as readable and as writable.
 _NOT_READABLE = getattr(select, "POLLOUT", 0) | getattr(select, "POLLNVAL", 0)
 _WRITABLE = getattr(select, "POLLOUT", 0) | getattr(select, "POLLERR", 0) | getattr(select, "POLLHUP", 0)
 
 
 def ready(reading: Collection[int], writing: Collection[int]) -> tuple[set[int], set[int]]:
-    """Return the descriptors of `reading` that a receive or accept would not wait on, those of `writing` for a send.
+    """Return the descriptors of `reading` on which a receive or accept would not block, and those of `writing` on which
+    a send would not.
 
-    What is no open descriptor is in neither. poll(2), or select(2) where there is none: then with its limits.
+    A number that is not an open descriptor is in neither set. Uses poll(2), or select(2) with its limits if the system
+    has no poll(2).
     """
     if not hasattr(select, "poll"):
         readable, writable, failed = select.select(reading, writing, writing, 0)

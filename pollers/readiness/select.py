@@ -1,7 +1,7 @@
-"""The reference poller, for any system: poll(2), or select(2) where there is none.
+"""The reference poller for any system: poll(2), or select(2) if there is no poll(2).
 
-Both are level-triggered: a descriptor that is ready is reported again and again. The engine wants edges, so what has
-been reported is taken out of the set, and put back before the next wait if an operation is still parked on it.
+Both are level-triggered: they report a ready descriptor again and again. The engine expects edges. So a descriptor that
+was reported leaves the set, and returns to it before the next wait if an operation is still parked on it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .sharing import ShareableEngine
 
 _BOTH = READABLE | WRITABLE
 
-# FD_SETSIZE. It limits the number of a descriptor; on Windows it limits how many there are.
+# FD_SETSIZE. On POSIX systems descriptors must be lower than this. On Windows there can be only this many in a set.
 _DESCRIPTORS_MAX = 1024 if os.name != "nt" else 512
 
 
 class Select(ShareableEngine):
-    """poll(2), or select(2) with its limit on descriptors where the system has no poll(2)."""
+    """poll(2), or select(2) with its limit on descriptors if the system has no poll(2)."""
 
     name = "select"
     misses_what_is_armed_meanwhile = True
@@ -78,7 +78,7 @@ class _PollSet:
             except KeyError:
                 pass
             return
-        # A hang-up is the reader's business: it stays true, and a writer that waits would be woken by it for ever.
+        # Only a reader watches for a hang-up: the bit stays set, and would wake a waiting writer again and again.
         mask = select.POLLIN | select.POLLPRI | self._hang_up if bits & READABLE else 0
         self._poll.register(fd, mask | (select.POLLOUT if bits & WRITABLE else 0))
 
@@ -110,7 +110,7 @@ class _SelectSet:
         if not bits:
             self._bits.pop(fd, None)
         elif (fd if os.name != "nt" else len(self._bits | {fd: 0}) - 1) >= _DESCRIPTORS_MAX:
-            raise OSError(errno.EMFILE, f"select(2) takes no descriptor over {_DESCRIPTORS_MAX - 1}")
+            raise OSError(errno.EMFILE, f"select(2) takes no descriptor above {_DESCRIPTORS_MAX - 1}")
         else:
             self._bits[fd] = bits
 
@@ -118,7 +118,7 @@ class _SelectSet:
         changes, watched = self._changes, list(self._bits.items())
         readers = [fd for fd, bits in watched if bits & READABLE]
         writers = [fd for fd, bits in watched if bits & WRITABLE]
-        # Winsock reports a refused connect as an exception only.
+        # Winsock reports a refused connect only in the third set.
         try:
             readable, writable, failed = select.select(readers, writers, writers, timeout_s)
         except OSError as error:
@@ -127,7 +127,8 @@ class _SelectSet:
             closed = [fd for fd, _ in watched if not _is_open(fd)]
             if not closed and self._changes == changes:
                 raise
-            # By somebody who does not own it: its operations find out. Or, in another OS thread, by its owner.
+            # Either somebody else has closed the descriptors, and their operations find out, or their owner has closed
+            # them in another OS thread.
             return [(fd, READABLE | WRITABLE) for fd in closed]
         found = dict.fromkeys(readable, READABLE)
         for fd in writable:

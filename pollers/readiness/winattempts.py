@@ -1,8 +1,8 @@
-"""Receiving and sending as Winsock does it, made to be as elsewhere.
+"""Receiving and sending on Windows, with the same results as on other systems. Replaces `attempts` there.
 
-A datagram that does not fit is an error there, and the sender's address is lost with it; what an own shutdown has ended
-is an error and no end of stream; and a datagram that could not be delivered resets the socket that sent it, also one
-that has sent to many. On Windows this takes the place of `attempts`, of which it hands on the rest.
+Winsock differs in three ways. A datagram that does not fit is an error, and its sender's address is lost. A receive
+after a shutdown(2) of this side is an error, not an end of stream. A datagram that cannot be delivered resets the
+socket that sent it, even if that socket sends to many peers. All other attempts are those of `attempts`.
 """
 
 from __future__ import annotations

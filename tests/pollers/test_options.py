@@ -119,7 +119,7 @@ def test_an_option_outlives_a_connect_that_failed() -> None:
 def test_mistakes() -> None:
     with tcp() as sock:
         for use in (lambda: sock.setopt("no_delay", True), lambda: sock.getopt("no_delay")):
-            with pytest.raises(ValueError, match="unknown option 'no_delay': it is one of broadcast, .*nodelay"):
+            with pytest.raises(ValueError, match="unknown option 'no_delay': the options are broadcast, .*nodelay"):
                 use()
         wrong: list[tuple[str, Any]] = [
             ("nodelay", "yes"),
