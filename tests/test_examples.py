@@ -733,7 +733,7 @@ def test_a_worker_of_four_that_is_killed_takes_its_own_connections_with_it_only(
                 asker.ask()
         stack.close()
         stop(program)
-        program.complains(b"(pid %d) was ended by SIGKILL" % killed)
+        program.complains(b"(pid %d) was killed by SIGKILL" % killed)
 
 
 def test_a_worker_that_is_told_to_stop_answers_what_it_has_in_hand() -> None:

@@ -1,9 +1,9 @@
-"""Servers: accepting, a thread for each connection, and an end at which nobody is cut off in mid-answer.
+"""Servers: accept connections, run a thread for each, and stop gracefully, so that no answer is cut short.
 
-This room knows when a connection may be let go, whose fault its end was, and how processes replace each other. It knows
-no protocol that a client speaks: a handler does. It does not know how threads and sockets work, only their methods.
+This room knows when a connection may be dropped, which side caused its end, and how processes replace each other. It
+knows no protocol: a handler speaks to the client. It uses threads and sockets only through their public methods.
 
-Read `listeners`, then `accepting`, how connections are taken; `connection`, one and its thread; `server`, all of them.
-Then `signals` and `program`, which is serve(): a server until a signal comes. Last, several processes: `inheritance`,
-the sockets that outlast them; `supervisor`, who starts them; `workers`, what they do.
+Read `listeners` first, then `accepting`, which takes connections; `connection`, one connection and its thread; and
+`server`, all of them. `signals` and `program` make serve(), a server that runs until a signal comes. The rest is for
+several processes: `inheritance`, the sockets that outlast them; `supervisor`, which starts them; `workers`, their code.
 """

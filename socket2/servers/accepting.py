@@ -1,6 +1,6 @@
-"""How a server accepts: as connections come, in turn with its other listeners, or all that is there at the end.
+"""How a server accepts: connections as they come, in turn with its other listeners, or all that are left at the end.
 
-Knows listeners and how many connections there is room for; what becomes of them is the server's affair.
+This module knows listeners and the limit on connections. The server decides what becomes of a connection.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ from ..threads.sync import Semaphore
 
 _MADE_AT = "a server's accept"
 
-# When the system has no descriptor left for a connection, nothing tells when it has one again.
+# The system may have no descriptor left for a connection. It does not tell when it has one again.
 _AGAIN_S = 0.1
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Room(Semaphore):
-    """Room for so many connections."""
+    """The limit on connections: one permit for each."""
 
     __slots__ = ()
 
     def take(self) -> bool:
-        """Take a place if there is one. A line of those who wait there is only when there is none."""
+        """Take a place if one is free. Threads wait for a place only while none is free."""
         with lock:
             free = self._free > 0
             self._free -= free
             return free
 
     def give_back(self) -> None:
-        """As release(), under the lock, too."""
+        """Work as release() does; the caller may hold the lock."""
         self._release()
 
 
 def accept(listener: TCP) -> Operation[TCP]:
-    """As listener.accept(), whatever timeout that has."""
+    """Accept a connection, without the listener's timeout."""
     return listener.accept_untimed(_MADE_AT)
 
 
 @operation
 def accept_in_turn(listener: TCP, room: Room, give_back: Callable[[], Any]) -> Generator[Any, None, TCP]:
-    """Wait for a connection and then for room, and accept it then: whoever is accepted is served.
+    """Wait for a connection, then for a place, and accept only then: every accepted connection is served.
 
-    Nobody holds a place while he waits for a client, and of those whose clients wait, the first gets it. If it is not
-    needed after all, it is given back.
+    A listener does not hold a place while it waits for a client. Among listeners with waiting clients, the one that has
+    waited longest gets the place. A place that turns out not to be needed is given back.
     """
     handle = listener.handle
     accept_at_once = partial(_accept_at_once, handle, listener)
@@ -64,7 +64,7 @@ def accept_in_turn(listener: TCP, room: Room, give_back: Callable[[], Any]) -> G
         try:
             conn, address = yield from persist(accept_at_once, _AGAIN_S, _AGAIN_S, listener.tell_exhausted)
         except TimeoutError:
-            give_back()  # it has left, or another process that has this listener was faster
+            give_back()  # the client has left, or another process with this listener was faster
         except BaseException:
             give_back()
             raise
@@ -78,14 +78,14 @@ def _accept_at_once(handle: Handle, listener: TCP) -> Operation[tuple[Handle, An
 
 @operation
 def drain(listener: TCP, admit: Callable[[TCP], Any], over: Callable[[], bool]) -> Generator[Any, None, None]:
-    """Admit what the kernel has queued. Close right after: what comes in between is refused by the kernel.
+    """Admit the connections in the kernel's queue. Close the listener right after: the kernel refuses later ones.
 
-    Where there are no descriptors left it waits for some, until it is `over`. Clients that come meanwhile do not keep
-    it at it: it takes no more than a queue can hold.
+    If the system has no descriptors left, wait for some until `over` returns true. New clients cannot prolong this: it
+    takes no more connections than a queue can hold.
     """
     places = iter(range(socket.SOMAXCONN))
     while not listener.closed and not over():
-        for _ in range(2):  # a poller may have accepted ahead; whoever gives up waiting at once makes it end that
+        for _ in range(2):  # a poller may have accepted ahead; a timeout of 0 makes it stop that
             with suppress(OSError), timeout(0):
                 while True:
                     admit((yield from accept(listener)))
@@ -95,7 +95,7 @@ def drain(listener: TCP, admit: Callable[[TCP], Any], over: Callable[[], bool]) 
 
 
 def _drain_at_once(listener: TCP, admit: Callable[[TCP], Any], over: Callable[[], bool], places: Iterator[int]) -> bool:
-    """Admit all without a wait, which would let others come. False: the system has no room for those that are left."""
+    """Admit all connections without waiting, so that none comes in between. Return False if descriptors ran out."""
     for _ in places:
         if listener.closed or over():
             break

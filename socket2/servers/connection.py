@@ -1,7 +1,7 @@
-"""A server's connections: each with its thread, the times at which it may be let go, and whose fault its end was.
+"""The connections of a server: each has a thread, times at which it may be dropped, and a side that caused its end.
 
-A stop and a connection's own thread may change the same connection at the same time, in two OS threads. So what both
-change is changed under the lock; nothing is logged, closed or called for others there.
+A stop and the connection's own thread may change a connection at the same time, in two OS threads. So both change it
+under the lock. Logging, closing and callbacks happen outside the lock.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from ..threads.wait import Join
 
 log = Journal("socket2.server")
 
-# What the kernel says of a client that cannot be reached any more, and is no ConnectionError.
+# Errors that say that a client cannot be reached any more, but are not ConnectionErrors.
 _GONE = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN}
 
-# After which a thread that was about to receive is looked at again.
+# How long to wait before looking again at a thread that was about to receive.
 _AGAIN_S = 0.01
 _FOR_EVER_S = 2.0**31
 
 
 class _NoRequest(Cancelled):
-    """Ends the wait for a request. May be taken back, which a cancel of the thread in the meantime may not."""
+    """Ends the wait for a request. The scheduler may take it back, which it must not do with a user's cancel."""
 
 
 class Owner(Protocol):
@@ -44,11 +44,11 @@ class Owner(Protocol):
     _first_request_s: float
 
     def _ended(self, connection: Connection, /) -> None:
-        """Its socket is closed."""
+        """Note that the connection's socket is closed."""
 
 
 class Connection(Join):
-    """A connection and its thread, of whose end it is told as whoever joins it is."""
+    """A connection and its thread. It is told of the thread's end just as a joiner is."""
 
     __slots__ = ("begun", "conn", "cut", "fd", "idle", "interruption", "met", "server", "thread", "timer")
 
@@ -56,11 +56,11 @@ class Connection(Join):
         super().__init__("connection")
         self.server = server
         self.conn = conn
-        self.fd = conn.fileno()  # by which its errors are known, also when it is closed
+        self.fd = conn.fileno()  # identifies its errors, even after it is closed
         self.begun = current_scheduler().now()
-        self.thread: Thread | None = None  # None until that is made
+        self.thread: Thread | None = None  # None until the thread is made
         self.cut = False
-        self.met = False  # has come to its first between_requests
+        self.met = False  # whether it has reached its first between_requests
         self.idle: Thread | None = None
         self.interruption: Cancelled | None = None
         self.timer: Timer | None = None
@@ -69,7 +69,7 @@ class Connection(Join):
         self.thread = thread
 
     def finish(self, result: Any = None) -> bool:
-        """The thread has ended. True: nobody else need be told of its error."""
+        """Handle the end of the thread. Return True: nobody else needs to be told of its error."""
         thread = self.thread
         assert thread is not None
         error = thread.error
@@ -80,8 +80,8 @@ class Connection(Join):
                 self.conn.close()
             if error is not None:
                 self._tell(thread, error, clients)
-        finally:  # also when a signal handler has raised
-            del error  # which has this frame in its traceback
+        finally:  # even if a signal handler has raised
+            del error  # its traceback holds this frame
             self.server._ended(self)
         return True
 
@@ -91,10 +91,10 @@ class Connection(Join):
         with lock:
             self.idle = thread
             if self.server.stopping:
-                thread.scheduler.post(self.leave)  # once it waits: what is there already is still received
+                thread.scheduler.post(self.leave)  # by then it waits, and has received what was there
 
     def request_has_come(self, error: BaseException | None) -> None:
-        """Also if it has not, and the thread is on its way out of the block with an `error`."""
+        """End the wait: a request has come, or the thread leaves the block with an `error`."""
         with lock:
             self.met = True
             if self.timer is not None:
@@ -105,7 +105,7 @@ class Connection(Join):
             self.idle = self.interruption = None
 
     def leave(self) -> None:
-        """The server stops: whoever waits here for a request need not, but for the first one, for a while."""
+        """End the wait for a request, because the server stops. A connection's first request gets some more time."""
         with lock:
             idle = self.idle
             if idle is None or self.interruption is not None:
@@ -118,11 +118,11 @@ class Connection(Join):
             if self.idle is not idle or self.interruption is not None:
                 return
             if due <= now and (goes_on or idle.waiting_on is not waiting):
-                due = now + _AGAIN_S  # what has come is received first
+                due = now + _AGAIN_S  # data that has come is received first
             if due > now:
                 self._leave_at(min(due, now + _FOR_EVER_S), idle)
             else:
-                self.interruption = _NoRequest("the server stops, and no request is in hand")
+                self.interruption = _NoRequest("the server is stopping and no request is in progress")
                 self.interruption.meant_for = idle
                 idle.scheduler.interrupt(idle, self.interruption)
 
@@ -131,14 +131,14 @@ class Connection(Join):
             self.timer = Timer(idle.scheduler.timers, lambda: idle.scheduler.post(self.leave))
         self.timer.arm(due)
 
-    # Whose fault its end was.
+    # Which side caused the end.
 
     def _tell(self, thread: Thread, error: BaseException, clients: bool) -> None:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             return
         if isinstance(error, Cancelled) and error.meant_for is thread:
             return
-        if self.cut and isinstance(error, Closed):  # it was closed under the thread, which did not end
+        if self.cut and isinstance(error, Closed):  # the socket was closed under the thread, which did not end
             return
         about = {"peer": self.conn.remote_address, "server": self.server}
         if clients:
@@ -147,10 +147,10 @@ class Connection(Join):
             log.error("%s failed", thread.name, exc_info=(type(error), error, error.__traceback__), extra=about)
 
     def _is_the_clients(self, error: BaseException) -> bool:
-        """Whether the client has caused it: by leaving, by saying nothing, by saying too much."""
+        """Whether the client caused the error: it left, was silent, or sent too much."""
         if isinstance(error, BaseExceptionGroup):
             return all(map(self._is_the_clients, error.exceptions))
-        fd = getattr(error, "socket_fd", None)  # of the socket that it came from, where that is known
+        fd = getattr(error, "socket_fd", None)  # the socket that the error came from, if known
         if fd is not None and fd != self.fd:
             return False
         if isinstance(error, ConnectionError):
@@ -168,7 +168,7 @@ class Connection(Join):
 
 
 def _is_readable(waiting: Any, poller: Poller) -> bool:
-    """Whether that is a wait on a socket which has something, so that the thread is about to go on."""
+    """Whether the thread waits on a socket that has data, and so is about to continue."""
     fd = waiting.fileno() if hasattr(waiting, "fileno") else -1
     return fd >= 0 and fd in poller.ready([fd], [])[0]
 
@@ -183,12 +183,12 @@ current_connection: ContextVar[Connection | None] = ContextVar("socket2 connecti
 
 
 class between_requests:
-    """A block in a handler, around the wait for the next request: `with between_requests(): line = yield from ...`.
+    """A block in a handler around the wait for the next request: `with between_requests(): line = yield from ...`.
 
-    When its server stops, a thread in such a block is cancelled at once and not at the end of the grace. What has
-    arrived by then is received, and the thread goes on until it comes here again. The first request of a connection is
-    waited for a little longer: until the connection is `first_request_s` old (see Server). In a thread that no server
-    has started the block does nothing.
+    When the server stops, a thread in such a block is cancelled at once, not at the end of the grace. Data that has
+    arrived by then is still received, and the thread continues until it enters a block again. The first request of a
+    connection gets more time: until the connection is `first_request_s` old (see Server). In a thread that no server
+    has started, the block does nothing.
     """
 
     __slots__ = ("_connection",)

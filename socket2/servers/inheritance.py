@@ -1,4 +1,4 @@
-"""The listening sockets of worker processes, which outlast them: a worker inherits those of its place and no others."""
+"""The listening sockets of worker processes. They outlast a worker: its successor inherits those of its number."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from .listeners import bind, listen
 
 
 class Places:
-    """Listeners by the number of a worker: some for each, on the same addresses (SO_REUSEPORT), or the same for all."""
+    """Listeners by worker number: separate ones on the same addresses (SO_REUSEPORT), or the same for all workers."""
 
     def __init__(self, first: Sequence[TCP], count: int, backlog: int | None, *, handed_on: bool = True) -> None:
-        """`first`: listen already; for a `count` of 0, they are for all. OSError.
+        """`first`: sockets that listen already; if `count` is 0, all workers share them. Raises OSError.
 
-        `handed_on`: nobody else has them, so what waits there at the very end is for the workers.
+        `handed_on`: nobody else has the sockets, so the workers serve what is left in their queues at the end.
         """
         self.handed_on = handed_on
         self._backlog = backlog
         self._all = list(first) if not count else []
         self._each: list[list[TCP]] = [list(first), *([] for _ in range(count - 1))] if count else []
-        # From their numeric addresses, with the port that was found.
+        # From the numeric addresses, with the port that the kernel chose.
         queries = [Query(sock.getsockname(), 0, "tcp", sock.family, None, ()) for sock in first] if count else []
         self._addresses = AddressList(address for query in queries for address in query.at_once() or ())
         try:
@@ -35,19 +35,19 @@ class Places:
         return self._each[number] if self._each else self._all
 
     def open(self, number: int) -> None:
-        """Listen for a worker, unless there is one that does. OSError."""
+        """Listen for a worker, unless its listeners are open already. Raises OSError."""
         if self._each and not self._each[number]:
             self._each[number] = listen(bind([self._addresses], True), self._backlog)
 
     def close(self, number: int) -> None:
-        """Nobody is there to serve who comes. The same for all stay."""
+        """Close the listeners of a worker that is not replaced soon. Listeners that all workers share stay open."""
         if self._each:
             for sock in self._each[number]:
                 sock.close()
             self._each[number] = []
 
     def hand_over(self, number: int) -> None:
-        """Leave them to the workers that have them."""
+        """Close the listeners here, so that only the workers have them."""
         if self._each:
             self.close(number)
         elif self.handed_on:
@@ -61,7 +61,7 @@ class Places:
         self._all = []
 
     def keep(self, number: int) -> list[TCP]:
-        """In a worker: what is its, and the others closed."""
+        """Return a worker's listeners and close all others. Called in the worker."""
         kept = self.of(number)
         for socks in self._each:
             for sock in socks if socks is not kept else ():

@@ -1,7 +1,7 @@
-"""Listening sockets for a server: one per address of a host, all on one port; or those that a service manager passed.
+"""The listening sockets of a server: one for each address of a host, all on one port, or those of a service manager.
 
-An IPv6 socket is kept from taking IPv4 as well (IPV6_V6ONLY), so the two never fight for a port and systems agree.
-Knows nothing of accepting.
+IPv6 sockets do not take IPv4 connections (IPV6_V6ONLY). So the two never compete for a port, and all systems behave
+alike. This module knows nothing of accepting.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from ..sockets.endpoint import remove_stale, split
 from ..sockets.tcp import TCP, tcp
 from ..sockets.udp import unix
 
-_NOT_HERE = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}  # of a family that this system or interface does without
+_NOT_HERE = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}  # the errors of a family that this system or interface lacks
 
-# A free port of one family may be in use in the other: so often another one is tried.
+# A port that is free in one family may be in use in the other. This is how many ports are tried.
 _PORTS_TRIED = 32
 
-# The first descriptor that is passed: sd_listen_fds(3).
+# The first descriptor that a service manager passes: sd_listen_fds(3).
 _LISTEN_FDS_START = 3
 
 
 def queries_of(host: Host, port: Port) -> list[Query]:
-    """What to look up for a server's place: any interface and loopback are addresses of both families."""
+    """Return what to look up for a server's place. "Any interface" and loopback have addresses in both families."""
     host, port, family = _split(host, port)
     if family is not None:
         return [Query(host, port, "stream", family, None, ())]
@@ -40,7 +40,7 @@ def queries_of(host: Host, port: Port) -> list[Query]:
 
 
 def _split(host: Host, port: Port) -> tuple[Host, Port, str | None]:
-    """As endpoint.split(), but that a host may come without any port, "::1" for one."""
+    """Split a place as endpoint.split() does; in addition, a host such as "::1" may have no port."""
     if port or not isinstance(host, (str, bytes, os.PathLike)):
         return host, port, None
     try:
@@ -53,7 +53,7 @@ def _split(host: Host, port: Port) -> tuple[Host, Port, str | None]:
 def listen_at(
     queries: list[Query], backlog: int | None, reuse_port: bool, nodelay: bool
 ) -> Generator[Any, None, list[TCP]]:
-    """Return a listening socket for each address of a host, of which queries_of() made the queries. OSError."""
+    """Return a listening socket for each address of a host. `queries`: from queries_of(). Raises OSError."""
     answers = []
     for query in queries:
         addresses = yield from resolve(query)
@@ -66,7 +66,7 @@ def listen_at(
 
 
 def listen(bound: list[TCP], backlog: int | None) -> list[TCP]:
-    """Make bound sockets listen, or close them all. OSError: also when another one has begun to listen there."""
+    """Make bound sockets listen. Raises OSError, also if another socket began to listen there; then all are closed."""
     try:
         for sock in bound:
             sock.listen(backlog=backlog)
@@ -78,9 +78,9 @@ def listen(bound: list[TCP], backlog: int | None) -> list[TCP]:
 
 
 def bind(answers: Sequence[AddressList], reuse_port: bool) -> list[TCP]:
-    """Make a socket for each address, bound and not listening yet. Port 0 is the same free port for all.
+    """Return a socket for each address, bound but not listening yet. Port 0 becomes the same free port for all.
 
-    Of several answers those are left out whose family this machine does without. OSError, and then nothing is bound.
+    Of several answers, those of a family that this machine lacks are skipped. Raises OSError; then nothing is bound.
     """
     for _ in range(_PORTS_TRIED - 1):
         try:
@@ -98,7 +98,7 @@ def _bind(answers: Sequence[AddressList], reuse_port: bool) -> list[TCP]:
         for at, answer in enumerate(answers, 1):
             try:
                 for address in answer:
-                    if address.sockaddr not in bound:  # a look-up may tell one twice
+                    if address.sockaddr not in bound:  # a lookup may return an address twice
                         sock = bound[address.sockaddr] = _bind_to(_at_port(address, port), reuse_port)
                         port = port or _port_of(sock)
             except OSError as error:
@@ -140,32 +140,32 @@ def _at_port(address: Address, port: int) -> Address:
 
 
 def check_listener(listener: TCP | socket.socket) -> None:
-    """TypeError for what is no stream socket, Closed, ValueError for one that does not listen."""
+    """Raise TypeError if this is not a stream socket, Closed if it is closed, ValueError if it is not listening."""
     ours = isinstance(listener, TCP)
     std = listener.std if isinstance(listener, TCP) else listener
-    # What has more to it than the kernel's socket, as TLS has, would lose that.
+    # A TLS socket, for example, is more than the kernel's socket. It would lose that.
     if not ours and (not isinstance(std, socket.socket) or hasattr(std, "unwrap")):
-        raise TypeError(f"a server accepts on a TCP or UNIX stream socket, not on {listener!r}")
+        raise TypeError(f"a server accepts only on TCP or UNIX stream sockets, not on {listener!r}")
     if std.fileno() < 0:
         raise Closed
     if std.type != socket.SOCK_STREAM:
-        raise TypeError(f"a server accepts on a TCP or UNIX stream socket, not on {listener!r}")
+        raise TypeError(f"a server accepts only on TCP or UNIX stream sockets, not on {listener!r}")
     if not std.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        raise ValueError(f"{listener!r} does not listen")
+        raise ValueError(f"{listener!r} is not listening")
 
 
 def adopt_listener(listener: TCP | socket.socket) -> TCP:
-    """Return it, or the standard library's as one of ours, which has the descriptor then. Raises as the check does."""
+    """Return the listener as a TCP object, which owns the descriptor. Raises as check_listener() does."""
     check_listener(listener)
     return listener if isinstance(listener, TCP) else tcp(fileno=listener.detach())
 
 
 def inherited_listeners() -> list[TCP]:
-    """Take over the listening sockets that a service manager passed to this process; [] when there are none.
+    """Take over the listening sockets that a service manager passed to this process; [] if there are none.
 
-    The protocol is systemd's: LISTEN_PID names this process, LISTEN_FDS counts the descriptors from 3 on. The variables
-    are taken out of the environment, so a second call finds nothing. ValueError for a descriptor that is no listening
-    stream socket. (sd_listen_fds(3))
+    This is systemd's protocol: LISTEN_PID names this process, and LISTEN_FDS counts the descriptors from 3 on. The
+    variables are removed from the environment, so a second call returns []. Raises ValueError if a descriptor is not a
+    listening stream socket. (sd_listen_fds(3))
     """
     count = os.environ.pop("LISTEN_FDS", "")
     if os.environ.pop("LISTEN_PID", "") != str(os.getpid()) or not count.isdecimal():
@@ -177,7 +177,7 @@ def inherited_listeners() -> list[TCP]:
             os.set_inheritable(fd, False)
             listeners.append(tcp(fileno=fd))
             if not listeners[-1].getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                raise ValueError(f"descriptor {fd}, passed in LISTEN_FDS, does not listen")
+                raise ValueError(f"descriptor {fd}, passed in LISTEN_FDS, is not listening")
     except BaseException:
         for listener in listeners:
             listener.close()

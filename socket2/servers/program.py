@@ -1,4 +1,4 @@
-"""serve(): a server from its addresses to the signal that ends it, in one call."""
+"""serve(): a whole server in one call, from its addresses to the signal that stops it."""
 
 from __future__ import annotations
 
@@ -39,23 +39,24 @@ def serve(
     signals: Iterable[int] = (signal.SIGTERM, signal.SIGINT),
     ready: Callable[[Server], Any] | None = None,
 ) -> Operation[int]:
-    """Serve until one of `signals` arrives, then stop with a grace of `grace_s` seconds; return how many were cut off.
+    """Serve until one of `signals` arrives, then stop gracefully; return how many connections were cut off.
 
-    `handler`, `max_connections`, `first_request_s` as in Server, the place as in Server.listen(). `listeners`: sockets
-    to accept on instead, as inherited_listeners() has them, shared with others. `ready(server)` is called when it
-    listens; if it is a generator function or an `async def`, it runs as a thread beside the server, is cancelled when
-    that has ended, and what it raises ends serve(), as a plain function's error does. A second signal cuts at once.
+    `handler`, `max_connections`, `first_request_s`: as in Server. `host`, `port`, `backlog`, `reuse_port`, `nodelay`:
+    as in Server.listen(). `listeners`: sockets to accept on instead, for example from inherited_listeners(); other
+    processes may share them. `grace_s`: how many seconds handlers have to finish. A second signal cuts off all
+    connections at once. `ready(server)` is called when the server listens. If it is a generator function or `async
+    def`, it runs as a thread until the server has ended. If it raises, serve() ends with that error.
 
-    A signal stops every serve() that catches it. One that is ignored stays so; the handlers from before are put back.
-    The main OS thread has to run a loop for that, as one of several that serve the same threads or one of its own:
-    else RuntimeError, before anything is served. Cancelled: cuts at once. Raises what Server.listen() and add() do.
+    A signal stops every serve() that catches it. An ignored signal stays ignored. Earlier handlers are restored at the
+    end. The main OS thread must run a loop, this one or another, to catch signals: else RuntimeError, before anything
+    is served. A cancel cuts off all connections. Raises as Server.listen() and Server.add() do.
     """
     server = Server(handler, max_connections=max_connections, first_request_s=first_request_s)
     for listener in listeners:
         check_listener(listener)
     check_backlog(backlog)
     if ready is not None and not callable(ready):
-        raise TypeError(f"ready is a function, not {ready!r}")
+        raise TypeError(f"ready must be a function, not {ready!r}")
     where = (queries_of(host, port) if not listeners else [], backlog, reuse_port, nodelay)
     return _serve(server, where, listeners, duration(grace_s), checked(signals), ready)
 
@@ -96,7 +97,7 @@ def _serve(
 def _listen(
     server: Server, where: tuple[list[Query], int | None, bool, bool], listeners: Sequence[TCP | socket.socket]
 ) -> Generator[Any, None, None]:
-    """Have the server listen; if it has been stopped by then, nothing is left open."""
+    """Make the server listen. If it has been stopped meanwhile, nothing stays open."""
     rest = [adopt_listener(listener) for listener in listeners]
     try:
         if not rest:
@@ -113,7 +114,7 @@ def _listen(
 
 @operation
 def _until_gone(server: Server, ready: Callable[[Server], Any] | None) -> Generator[Any, None, None]:
-    """Tell `ready`, and wait until the server has ended."""
+    """Call `ready`, and wait until the server has ended."""
     made = ready(server) if ready is not None else None
     if not is_coroutine(made):
         return

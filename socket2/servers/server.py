@@ -1,7 +1,7 @@
-"""Servers: accept on several sockets, a thread for each connection, and an end at which nobody is left in mid-answer.
+"""A server: accepts on several sockets, runs a thread for each connection, and stops gracefully.
 
-A connection belongs to the thread that was started with it: when that ends, however it does, the socket is closed.
-The threads that accept survive whatever becomes of connections; each owns its listener and closes it at its end.
+A connection belongs to its thread: when the thread ends, in whatever way, the socket is closed. The accepting threads
+survive all failures of connections. Each owns its listener and closes it when it ends.
 """
 
 from __future__ import annotations
@@ -37,29 +37,31 @@ log = Journal("socket2.server")
 GRACE_S = 30.0
 FIRST_REQUEST_S = 5.0
 
-# What a poller returns at a time.
+# How many events a poller returns at a time.
 _EVENTS_PER_TURN = 256
 
-# A thread that was cut off has so long to clean up; then its socket is closed under it, and it has as long again.
+# How long a thread that was cut off has to clean up. Then its socket is closed, and it has the same time once more.
 CLEANUP_S = 1.0
 
 
 class Server(pollers.Unique):
-    """Accepts connections and starts `handler(conn)` in a thread for each; a function of any kind that can be a thread.
+    """Accepts connections and runs `handler(conn)` in a thread for each: any function that can be a thread.
 
-    When that thread ends the connection is closed. What it raises concerns nobody else, and is logged as
-    "socket2.server": what the client has caused (it has gone, says nothing, ends within a line, sends too long a one)
-    in one line (INFO), what the handler has done with its traceback (ERROR).
-    `max_connections`: so many are accepted and handled at a time. Others wait in the kernel's queue; when one ends, the
-    listener that has waited longest gets its place.
-    `first_request_s`: how old a connection has to be until stop() takes one that waits for its first request in
-    between_requests() for idle; math.inf: it is waited for as long as the grace lasts.
+    When its thread ends, the connection is closed. An error in a handler affects no other connection. It is logged to
+    "socket2.server": in one line (INFO) if the client caused it (it left, was silent, ended within a line, sent too
+    long a line), with a traceback (ERROR) if the handler did.
 
-    TypeError for a handler that cannot be called, ValueError for less than 1 connection or a negative time.
+    `max_connections`: how many connections are accepted and handled at a time. Others wait in the kernel's queue. When
+    a connection ends, the listener that has waited longest gets its place. `first_request_s`: how many seconds old a
+    connection must be before stop() drops it while it waits for its first request in between_requests(). math.inf: the
+    connection may wait as long as the grace lasts.
 
-    `stopping`: stop() was called, or no listener is left. `cut`: how many connections it had to cut off. `addresses`:
-    where it listens, or listened, as the standard library has it. Any thread of its scheduler may call its methods, in
-    whichever OS thread that runs: what several of them change is changed under a lock, which nobody waits under.
+    Raises TypeError if the handler is not callable, ValueError if a limit is less than 1 connection or a time is
+    negative.
+
+    `stopping`: whether stop() was called or no listener is left. `cut`: how many connections were cut off. `addresses`:
+    where the server listens or listened, in the standard library's form. Any thread of the scheduler may call the
+    methods, in any OS thread: shared state changes under a lock that is never held while waiting.
     """
 
     def __init__(
@@ -70,19 +72,19 @@ class Server(pollers.Unique):
         first_request_s: float = FIRST_REQUEST_S,
     ) -> None:
         if not callable(handler):
-            raise TypeError(f"a handler is a function, not {handler!r}")
+            raise TypeError(f"handler must be a function, not {handler!r}")
         if max_connections is not None and operator.index(max_connections) < 1:
-            raise ValueError(f"a server has room for 1 connection or more, not {max_connections!r}")
-        # Under the lock are changed: these, and what is said of a Connection there.
+            raise ValueError(f"max_connections must be at least 1, not {max_connections!r}")
+        # The lock guards these, and the fields of a Connection that are marked there.
         self.stopping = False
         self.cut = 0
         self._accepting: dict[TCP, Thread | None] = {}
         self._connections: dict[Connection, None] = {}
-        self._queued: deque[TCP] = deque()  # accepted at the end, and there is no room for them yet
+        self._queued: deque[TCP] = deque()  # accepted at the end, waiting for a place
         self._cutting = False
-        self._drains_shared = False  # nobody else is left to serve who waits in a shared listener
+        self._drains_shared = False  # no other process serves the clients that wait in a shared listener
         self._failure: Exception | None = None
-        # These are not changed, or take the lock themselves.
+        # These do not change, or take the lock themselves.
         self.addresses: list[Any] = []
         self._handler = handler
         self._name = getattr(handler, "__qualname__", "connection")
@@ -93,7 +95,7 @@ class Server(pollers.Unique):
 
     @property
     def connections(self) -> int:
-        """How many there are now."""
+        """How many connections there are now."""
         return len(self._connections)
 
     # Accepting.
@@ -107,14 +109,14 @@ class Server(pollers.Unique):
         reuse_port: bool = False,
         nodelay: bool = True,
     ) -> Operation[None]:
-        """Listen on all addresses of a host, and accept from now on. May be called for several.
+        """Listen on all addresses of a host and start accepting. Can be called several times.
 
-        `host`, `port` as in addr(), of both families: None for any interface, "localhost" for both loopback addresses.
-        Without a port, `host` may also be a place as in listen(): "host:port", "[::1]:port", a UNIX path. Port 0, or
-        none, is one free port, the same for all of them. `backlog` as in TCP.listen(). `reuse_port`: several processes
-        may listen there, and the kernel spreads connections over them (SO_REUSEPORT, socket(7)). `nodelay` is for
-        the connections, as in tcp(). OSError when an address is in use or not ours, socket.gaierror; then nothing
-        listens.
+        `host`, `port`: as in addr(), for both families: None means any interface, "localhost" both loopback addresses.
+        Without a port, `host` may be a place as in socket2.listen(): "host:port", "[::1]:port", a UNIX path. Port 0 or
+        none means one free port, the same for all addresses. `backlog`: as in TCP.listen(). `reuse_port`: several
+        processes may listen there, and the kernel distributes connections among them (SO_REUSEPORT, socket(7)).
+        `nodelay`: for the connections, as in tcp(). Raises OSError if an address is in use or not local,
+        socket.gaierror; then none of them listens.
         """
         check_backlog(backlog)
         return self._listen(queries_of(host, port), backlog, reuse_port, nodelay)
@@ -132,14 +134,15 @@ class Server(pollers.Unique):
                 listener.close()
 
     def add(self, listener: TCP | socket.socket, *, shared: bool = False) -> None:
-        """Accept on a socket that listens already, from now on. It is the server's then, and closed at the end.
+        """Accept on a socket that is already listening. The server owns it from now on, and closes it when it stops.
 
-        The standard library's will do: it is detached. `shared`: others have this very socket, too; connections that
-        wait in it when the server stops are theirs. TypeError for what is no stream socket, ValueError when it does not
-        listen or was added before, Closed; RuntimeError when the server stops or has stopped.
+        A standard library socket is accepted, too; it is detached. `shared`: other processes have this very socket;
+        when this server stops, they get the connections that wait in it. Raises TypeError if it is not a stream socket,
+        ValueError if it is not listening or was added before, Closed, and RuntimeError if the server is stopping or has
+        stopped.
         """
         if listener in self._accepting:
-            raise ValueError(f"the server accepts on {listener!r} already")
+            raise ValueError(f"the server already accepts on {listener!r}")
         listener = adopt_listener(listener)
         address = listener.getsockname()
         with lock:
@@ -152,7 +155,7 @@ class Server(pollers.Unique):
             raise RuntimeError("the server has been stopped")
         try:
             thread = newthread(self._accept(listener, shared), name=f"accept on {text_of(address)}")
-        except BaseException:  # nothing of it stays, and the server goes on without it
+        except BaseException:  # no trace of it stays, and the server continues without it
             with lock:
                 self.addresses.remove(address)
             self._drop(listener)
@@ -161,7 +164,7 @@ class Server(pollers.Unique):
             if listener in self._accepting:
                 self._accepting[listener] = thread
                 stopping = self.stopping
-        if stopping:  # in between
+        if stopping:  # stop() was called meanwhile
             thread.cancel()
 
     def _accept(self, listener: TCP, shared: bool) -> Generator[Any, None, None]:
@@ -178,7 +181,7 @@ class Server(pollers.Unique):
             if (not shared or self._drains_shared) and not self._cutting and not listener.closed:
                 yield from drain(listener, self._admit, lambda: self._cutting)
         except Exception as error:
-            log.error("%r accepts no more: %s", listener, error, extra={"server": self})
+            log.error("%r stopped accepting: %s", listener, error, extra={"server": self})
             self._failure = error
         finally:
             self._drop(listener)
@@ -198,14 +201,14 @@ class Server(pollers.Unique):
     # Connections.
 
     def _enter(self, conn: TCP) -> Connection:
-        """A connection is the server's from here to _ended(). Its place in the room has been taken."""
+        """Register a connection, which has a place already. The server owns it until _ended()."""
         connection = Connection(self, conn)
         with lock:
             self._connections[connection] = None
         return connection
 
     def _admit(self, conn: TCP) -> None:
-        """Begin a connection that was in the kernel's queue at the end, now or as soon as there is room."""
+        """Start a connection from the kernel's queue at the end, now or as soon as there is a place."""
         with lock:
             if self._room is not None and not self._room.take():
                 self._queued.append(conn)
@@ -214,7 +217,7 @@ class Server(pollers.Unique):
         self._start(connection)
 
     def _start(self, connection: Connection) -> None:
-        current_connection.set(connection)  # for the new thread, which begins with a copy of this one's variables
+        current_connection.set(connection)  # for the new thread, which copies this context
         try:
             name = name_of(self._name, connection.conn)
             current_member().newthread(self._handler, (connection.conn,), name, connection)
@@ -223,7 +226,7 @@ class Server(pollers.Unique):
             self._ended(connection)
             if not isinstance(error, Exception):
                 raise
-            log.exception("%r cannot be started for a connection", self._handler, extra={"server": self})
+            log.exception("cannot start %r for a connection", self._handler, extra={"server": self})
         else:
             if self._cutting:
                 self._cut_off(connection)
@@ -231,7 +234,7 @@ class Server(pollers.Unique):
             current_connection.set(None)
 
     def _ended(self, connection: Connection) -> None:
-        """Its socket is closed."""
+        """Remove a connection whose socket is closed."""
         with lock:
             if connection not in self._connections:
                 return
@@ -242,7 +245,7 @@ class Server(pollers.Unique):
         self._look_whether_gone()
 
     def _pass_on(self, connection: Connection | None = None) -> None:
-        """A place has become free, which this one had: who has been accepted already comes first."""
+        """Pass on a free place, `connection`'s if given. A connection that is already accepted comes first."""
         assert self._room is not None
         following = None
         with lock:
@@ -261,7 +264,7 @@ class Server(pollers.Unique):
             if thread is None or thread.done or connection.cut:
                 return
             connection.cut = True
-            self.cut += 1  # before its end, which whoever waits is told
+            self.cut += 1  # before the connection ends, which waiters are told
         thread.cancel()
 
     def _cut_off_all(self) -> None:
@@ -274,7 +277,7 @@ class Server(pollers.Unique):
             self._cut_off(connection)
         for conn in queued:
             conn.close()
-        self._cancel_accepting()  # whose drain may wait for a descriptor
+        self._cancel_accepting()  # a drain may be waiting for a descriptor
         self._look_whether_gone()
 
     def _look_whether_gone(self) -> None:
@@ -283,12 +286,12 @@ class Server(pollers.Unique):
         if gone:
             self._gone.set()
 
-    # The end.
+    # Stopping.
 
     def wait(self) -> Operation[int]:
         """Wait until the server has stopped and its last connection has ended; return how many were cut off.
 
-        Ends also when no listener is left because of an error; that is raised then. Cancelled: the server goes on.
+        If no listener is left because of an error, that error is raised. A cancel does not stop the server.
         """
         return self._wait()
 
@@ -300,13 +303,13 @@ class Server(pollers.Unique):
         return self.cut
 
     def stop(self, grace_s: float = GRACE_S) -> Operation[int]:
-        """Accept no more, let handlers finish for `grace_s` seconds, cut off the rest; return how many that were.
+        """Stop accepting, let handlers finish for `grace_s` seconds, cut off the rest; return how many were cut off.
 
-        Connections that wait in the kernel's queue are taken first, and answered like the others, as there is room.
-        Who waits in between_requests() is cancelled at once, for a first request when it is due. The rest is cancelled
-        at the end of the grace, has a second for its cleanup, and then its socket is closed. Called again, while it
-        lasts or after, it waits for the same end; a shorter grace then counts. Cancelled: nothing is accepted any more,
-        what is being handled goes on.
+        Connections in the kernel's queue are accepted first, and served as places become free. A thread that waits in
+        between_requests() is cancelled at once, or when its time for a first request is over. When the grace is over,
+        the remaining threads are cancelled. They have one second to clean up; then their sockets are closed. A further
+        call, during a stop or after it, waits for the same end, and a shorter grace takes effect. If stop() itself is
+        cancelled, the server accepts nothing more, and the handlers continue.
         """
         return self._stop(duration(grace_s))
 
@@ -315,11 +318,11 @@ class Server(pollers.Unique):
         with lock:
             first, self.stopping = not self.stopping, True
             self._cutting = self._cutting or grace_s == 0
-        if first:  # or it would interrupt the drain
+        if first:  # a second cancel would interrupt the drain
             self._cancel_accepting()
         self._look_whether_gone()
-        for _ in range(2 + len(self._connections) // _EVENTS_PER_TURN):  # two, since the first may end in this turn
-            yield from sleep(0)  # a request that has arrived is received before anybody leaves
+        for _ in range(2 + len(self._connections) // _EVENTS_PER_TURN):  # at least two: the first may end in this turn
+            yield from sleep(0)  # a request that has arrived is received before anyone leaves
         for connection in self._present():
             connection.leave()
         if not (yield from self._gone_after(grace_s)):
@@ -328,7 +331,9 @@ class Server(pollers.Unique):
                 for connection in self._present():
                     connection.conn.close()
                 if not (yield from self._gone_after(CLEANUP_S)):
-                    log.error("%d threads of %s do not end", len(self._connections), self._name, extra={"server": self})
+                    log.error(
+                        "%d threads of %s did not end", len(self._connections), self._name, extra={"server": self}
+                    )
                     self._gone.set()
         return self.cut
 

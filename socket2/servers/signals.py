@@ -1,8 +1,8 @@
-"""Signals as calls in the loop: a handler runs wherever the interpreter happens to be, so it only notes that it ran.
+"""Signals as calls in the loop. Python may run a signal handler at any point, so ours only notes that the signal came.
 
-Python lets the main OS thread alone install handlers, and runs them there. So there is one handler for all who catch a
-signal, in whichever OS threads, and the main OS thread is asked to install it for the first and to remove it after the
-last of them.
+Python installs and runs signal handlers in the main OS thread only. So all threads that catch a signal share one
+handler, whatever OS thread they run in. The main OS thread installs it for the first of them and removes it after the
+last.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from ..threads.scheduler import current_scheduler
 from ..threads.sleeping import sleep
 from ..threads.wait import Wait
 
-# Of several OS threads the main one may be the last to come: so long it is waited for, and looked for so often.
+# The main OS thread may be the last one to start serving. This is how long to wait for it, and how often to look.
 COMES_S = 2.0
 _AGAIN_S = 0.01
 
 _UNCATCHABLE = frozenset(getattr(signal, name) for name in ("SIGKILL", "SIGSTOP") if hasattr(signal, name))
 
-# Who catches a signal; changed under the lock, by tuples, so that the handler, which takes no lock, sees a whole one.
+# The catchers of each signal. Tuples, replaced under the lock: the handler takes no lock, so it must see a whole one.
 _catching: dict[int, tuple[catching, ...]] = {}
 
-# The handlers from before. Changed in the main OS thread only.
+# The handlers to restore. Changed only in the main OS thread.
 _previous: dict[int, Any] = {}
 
 
 def checked(signals: Iterable[int]) -> tuple[int, ...]:
-    """Return the numbers of signals. TypeError for what is none, ValueError for one that cannot be caught."""
+    """Return signal numbers, checked. Raises TypeError if one is not a number, ValueError if it cannot be caught."""
     numbers = tuple(operator.index(signum) for signum in signals)
     for number in numbers:
         if not 0 < number < signal.NSIG:
@@ -48,10 +48,10 @@ def checked(signals: Iterable[int]) -> tuple[int, ...]:
 
 
 class catching:
-    """Has the loop call `func(signum)` between two steps for each of `signals`, from begin() to end().
+    """Makes the loop call `func(signum)` for each of `signals`, between two steps, from begin() until end().
 
-    All who catch a signal are called. When nobody does any more, the handler is as before. A signal that is ignored, as
-    SIGINT is in a background job of a shell, stays ignored.
+    Every catcher of a signal is called. After the last one ends, the old handler is restored. An ignored signal stays
+    ignored, such as SIGINT in a background job of a shell.
     """
 
     def __init__(self, signals: Iterable[int], func: Callable[[int], Any]) -> None:
@@ -62,27 +62,27 @@ class catching:
 
     @operation
     def begin(self) -> Generator[Any, None, None]:
-        """Return when the handlers are installed. RuntimeError when the main OS thread runs no loop, and cannot."""
+        """Wait until the handlers are installed. Raises RuntimeError if the main OS thread runs no loop to do it."""
         if not self._signals:
             return
-        installed = Wait("signal handlers, which the main OS thread installs")
+        installed = Wait("signal handlers to be installed by the main OS thread")
         try:
             until = self._scheduler.now() + COMES_S
             while not call_in_main(partial(self._install, installed)):
                 if self._scheduler.crew is None or self._scheduler.now() > until:
                     raise RuntimeError(
-                        "signals can be caught only while the main OS thread runs a loop, or serves with this one: "
-                        "it does not, so pass signals=() and stop the server otherwise"
+                        "signals can be caught only while the main OS thread runs a loop or serves with this one: "
+                        "pass signals=() and stop the server in another way"
                     )
                 yield from sleep(_AGAIN_S)
-            if installed.error is not None or not installed.done:  # in the main OS thread it is done by now
+            if installed.error is not None or not installed.done:  # the main OS thread has installed them by now
                 yield from installed.wait()
         except BaseException:
             self.end()
             raise
 
     def end(self) -> None:
-        """Catch no more. The handlers are put back as soon as the main OS thread comes to it."""
+        """Stop catching. The main OS thread restores the handlers as soon as it can."""
         try:
             self._end()
         except BaseException:  # a signal handler raised
@@ -91,7 +91,7 @@ class catching:
 
     def _end(self) -> None:
         with lock:
-            self._ended = True  # also if begin() was given up, and the call is still to be made
+            self._ended = True  # also if begin() was given up and its call is still pending
             for signum in self._signals:
                 _catching[signum] = tuple(one for one in _catching.get(signum, ()) if one is not self)
         if self._signals:
@@ -105,9 +105,8 @@ class catching:
                     _install(signum, self)
                 except (OSError, ValueError) as failure:
                     error = failure
-        except (
-            BaseException
-        ) as raised:  # by a signal handler: the main OS thread gets it, and the waiter has to be told
+        except BaseException as raised:
+            # By a signal handler: it is for the main OS thread, and the waiter must be told.
             installed.fail(RuntimeError(f"a signal handler raised {raised!r} while others were being installed"))
             raise
         if error is not None:
@@ -128,7 +127,7 @@ def _install(signum: int, one: catching) -> None:
             return
         _catching[signum] = (*_catching.get(signum, ()), one)
     if current is not _note:
-        _previous[signum] = current  # first: a signal handler may raise in between
+        _previous[signum] = current  # first, because a signal handler may raise in between
         signal.signal(signum, _note)
 
 
@@ -138,11 +137,11 @@ def _put_back(signals: Iterable[int]) -> None:
             if signal.getsignal(signum) is _note:
                 previous = as_it_is_now(_previous[signum])
                 signal.signal(signum, previous if previous is not None else signal.SIG_DFL)
-            _previous.pop(signum, None)  # last: a signal handler may raise in between
+            _previous.pop(signum, None)  # last, because a signal handler may raise in between
 
 
 def name_of(signum: int) -> str:
-    """Its name, or a number where Python has none for it: SIGRTMIN and so on."""
+    """Return the name of a signal, or its number if Python has no name for it, such as for SIGRTMIN+1."""
     try:
         return signal.Signals(signum).name
     except ValueError:
@@ -155,7 +154,7 @@ def _note(signum: int, frame: FrameType | None) -> None:
 
 
 def _after_fork_in_child() -> None:
-    """The servers are the parent's; signals would be noted for them, and never end the child."""
+    """Restore the handlers. The servers are the parent's: ours would note signals for them, and never end the child."""
     for signum in _catching:
         _catching[signum] = ()
     _put_back(list(_previous))

@@ -1,8 +1,8 @@
-"""The supervisor of worker processes: starts them, replaces who dies or leaves, hands listeners on, stops them all.
+"""The supervisor of worker processes: starts them, replaces those that die or leave, passes listeners on, stops all.
 
-It runs no loop and has no poller: it forks, and a poller does not survive that. It holds the listening sockets of each
-worker, so what waits in their queues outlasts the worker. Each worker has one end of a socket pair, on which it tells
-what becomes of it, and is told what to do; the end of the stream is the supervisor's, and means to stop.
+It runs no loop and has no poller, because it forks and a poller does not survive that. It holds the listening sockets
+of every worker, so connections in their queues outlast the worker. A worker reports its state and gets its orders over
+a socket pair. The end of that stream means that the supervisor is gone; then the worker stops.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from .signals import name_of
 
 log = Journal("socket2.server")
 
-# One that dies after so long was well, and is replaced at once; one that does not live as long is replaced after a
-# pause, which doubles each time.
+# A worker that lives this long was healthy, and is replaced at once. Otherwise there is a pause, which doubles with
+# each failure.
 _WELL_S = 5.0
 _PAUSE_S = 0.1
 _PAUSE_MAX_S = 30.0
 
-# Longer than this it does not wait without a look: poll(2) takes no endless number.
+# The longest time to sleep: poll(2) takes no unlimited number.
 _WAIT_MAX_S = 3600.0
 
-# From this pause on, clients are not left to wait in its queue, if there are others to serve them.
+# From this pause on, the worker's listeners are closed if other workers can serve its clients.
 _PAUSE_CLOSED_S = 1.0
 
-# What a worker tells: that it serves, that it wants to leave, that it is there to stop; and at its end a number.
+# What a worker sends: it serves, it wants to leave, it is ready to stop. At its end it sends a number.
 READY = b"+"
 LEAVING = b"-"
 HERE = b"!"
-# What it is told: to leave its queue to a successor; to say that it is there to stop, and, when nobody else has its
-# listeners, to do it; to cut.
+# What it is told: to leave its queue to a successor; to report that it is ready to stop; to stop, because nobody else
+# has its listeners now; to cut off its connections.
 LEAVE = b"l"
 STOP = b"s"
 GO = b"g"
@@ -55,7 +55,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Worker:
-    """One process, as the supervisor knows it."""
+    """One worker process, as the supervisor sees it."""
 
     def __init__(self, number: int, pid: int, sock: socket.socket) -> None:
         self.number = number
@@ -64,11 +64,11 @@ class _Worker:
         self.begun = monotonic()
         self.silent = False  # it has closed its end
         self.kill_at: float | None = None
-        self.goes = False  # has been told to
+        self.goes = False  # it has been told to stop
         self._told = b""
 
     def listen_to(self) -> None:
-        """Read what it has told by now: that it serves, or leaves; at its end, how many connections it has cut off."""
+        """Read its messages: that it serves, leaves or can stop; at its end, how many connections it cut off."""
         try:
             while told := self.sock.recv(4096):
                 self._told += told
@@ -96,7 +96,7 @@ class _Worker:
 
     @property
     def has_stopped(self) -> bool:
-        """Whether its server came to its end, as it was asked to."""
+        """Whether its server came to its end in good order."""
         return bool(self._told.strip(READY + LEAVING + HERE))
 
     @property
@@ -104,28 +104,28 @@ class _Worker:
         return int(self._told.strip(READY + LEAVING + HERE) or 0)
 
     def wait(self, options: int = 0) -> int | None:
-        """Return its exit code, negative for a signal, when it has ended, or else None."""
+        """Return its exit code, negative for a signal, or None if it has not ended."""
         try:
             pid, status = os.waitpid(self.pid, options)
-        except ChildProcessError:  # somebody else has waited for it
+        except ChildProcessError:  # other code has waited for it
             return 1
         return os.waitstatus_to_exitcode(status) if pid else None
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)  # it has not been waited for, so the number is still its own
+            os.kill(self.pid, signal.SIGKILL)  # not waited for yet, so the pid is still its own
         self.wait()
         self.bury()
 
     def bury(self) -> None:
-        from ..debug.inquiry import remove_socket_of  # which most programs never load
+        from ..debug.inquiry import remove_socket_of  # most programs never load it
 
         self.sock.close()
         remove_socket_of(self.pid)
 
 
 class Workers:
-    """The supervisor, as serve_workers() hands it to `ready`. `addresses`: where the workers listen."""
+    """The supervisor, as serve_workers() passes it to `ready`. `addresses`: where the workers listen."""
 
     def __init__(
         self,
@@ -140,22 +140,22 @@ class Workers:
         self._places = places if places is not None else Places([], 0, None)
         self._grace_s = grace_s
         self._workers: dict[int, _Worker] = {}
-        self._leaving: list[_Worker] = []  # their successors have their listeners
-        self._due = dict.fromkeys(range(count), 0.0)  # when to start those that are missing
+        self._leaving: list[_Worker] = []  # workers whose successors have their listeners
+        self._due = dict.fromkeys(range(count), 0.0)  # the missing workers, and when to start them
         self._failures = [0] * count
-        self._asked = 0  # how often to stop
-        self._heard = 0  # how many of those have been passed on
+        self._asked = 0  # how many signals asked to stop
+        self._heard = 0  # how many of those were acted on
         self._kill_at: float | None = None
-        self._last: set[int] = set()  # those that are missing when all stop, and of which there was a last one
+        self._last: set[int] = set()  # missing workers for which a last one was started during the stop
         self._cut = 0
-        self._previous: dict[int, Any] = {}  # handlers
+        self._previous: dict[int, Any] = {}  # the handlers to restore
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
 
     @property
     def pids(self) -> list[int]:
-        """The process numbers of the workers that serve now, without those that are about to leave."""
+        """The process IDs of the workers that serve now, without those that are leaving."""
         return [worker.pid for worker in self._workers.values()]
 
     def run(self, ready: Callable[[Workers], Any] | None) -> int:
@@ -190,7 +190,7 @@ class Workers:
                 self._places.open(number)
                 self._start(number)
             except OSError as error:
-                log.error("worker %d cannot be started: %s", number, error)
+                log.error("cannot start worker %d: %s", number, error)
                 self._put_off(number)
 
     def _start(self, number: int) -> None:
@@ -198,15 +198,15 @@ class Workers:
         with its:
             try:
                 ours.setblocking(False)
-                _flush()  # or the worker would write it once more
+                _flush()  # otherwise the worker would write the same output again
                 self._workers[number] = _Worker(number, self._fork(number, ours, its), ours)
             except BaseException:
-                ours.close()  # by which a worker that has been forked all the same ends
+                ours.close()  # a worker that was forked nevertheless ends because of this
                 raise
         self._due.pop(number, None)
 
     def _fork(self, number: int, ours: socket.socket, its: socket.socket) -> int:
-        # No handler of ours may run in the worker; what comes meanwhile reaches it when its own are there.
+        # None of our handlers may run in the worker. Signals that come now reach it once it has its own handlers.
         masked = signal.pthread_sigmask(signal.SIG_BLOCK, (*_SIGNALS, signal.SIGCHLD))
         try:
             pid = os.fork()
@@ -237,15 +237,15 @@ class Workers:
         finally:
             try:
                 if "socket2.debug" in sys.modules:
-                    sys.modules["socket2.debug"].disable()  # as at an exit
+                    sys.modules["socket2.debug"].disable()  # as at a normal exit
                 _flush()
             finally:
-                os._exit(status)  # the stack above is the supervisor's
+                os._exit(status)  # the stack above belongs to the supervisor
 
     # Watching.
 
     def _wait(self) -> None:
-        """Wait until a worker tells something or ends, a signal comes, or something is due."""
+        """Wait until a worker sends something or ends, a signal comes, or something is due."""
         dues = [] if self._asked else list(self._due.values())
         dues += [due for due in (self._kill_at, *(worker.kill_at for worker in self._leaving)) if due is not None]
         wait_ms = max(int(min(min(dues) - monotonic(), _WAIT_MAX_S) * 1000) + 1, 0) if dues else None
@@ -260,7 +260,7 @@ class Workers:
                 self._wake_receiver.recv(4096)
 
     def _bury(self) -> None:
-        """Wait for those that have ended, and say when another is due."""
+        """Reap the workers that have ended, and decide when to replace them."""
         for worker in self._living():
             code = worker.wait(os.WNOHANG)
             if code is None:
@@ -280,15 +280,15 @@ class Workers:
             if not worker.goes:
                 self._serve_the_rest(number)
             return
-        if (code == 0 and worker.has_stopped) or code == -signal.SIGTERM:  # it was asked to
+        if (code == 0 and worker.has_stopped) or code == -signal.SIGTERM:  # it was asked to leave
             self._due[number] = monotonic()
-            log.info("worker %d (pid %d) has left; another starts", number, worker.pid)
+            log.info("worker %d (pid %d) has left; starting another", number, worker.pid)
             return
         if monotonic() - worker.begun >= _WELL_S:
             self._failures[number] = 0
         pause_s = self._put_off(number)
-        ended = f"was ended by {name_of(-code)}" if code < 0 else f"ended with status {code}"
-        log.warning("worker %d (pid %d) %s; another starts in %g s", number, worker.pid, ended, pause_s)
+        ended = f"was killed by {name_of(-code)}" if code < 0 else f"exited with status {code}"
+        log.warning("worker %d (pid %d) %s; starting another in %g s", number, worker.pid, ended, pause_s)
 
     def _put_off(self, number: int) -> float:
         failures = self._failures[number]
@@ -300,7 +300,7 @@ class Workers:
         return pause_s
 
     def _let_leave(self) -> None:
-        """Who wants to leave leaves its listeners, and all that waits there, to a successor."""
+        """Let workers leave that want to. A successor gets their listeners and the connections waiting there."""
         for worker in list(self._workers.values()) if not self._asked else ():
             if worker.leaving:
                 worker.tell(LEAVE)
@@ -308,7 +308,7 @@ class Workers:
                 del self._workers[worker.number]
                 self._leaving.append(worker)
                 self._due[worker.number] = monotonic()
-                log.info("worker %d (pid %d) leaves; another starts", worker.number, worker.pid)
+                log.info("worker %d (pid %d) is leaving; starting another", worker.number, worker.pid)
         now = monotonic()
         self._kill([worker for worker in self._leaving if worker.kill_at is not None and worker.kill_at <= now])
 
@@ -318,7 +318,7 @@ class Workers:
         return monotonic() + (self._grace_s if grace_s is None else grace_s) + 2 * CLEANUP_S + 1
 
     def _pass_on(self) -> None:
-        """Asked once: let the workers finish. Asked again: let them cut. Out of time: kill them."""
+        """First request: let the workers finish. Second request: let them cut off. End of the grace: kill them."""
         while self._heard < self._asked:
             self._heard += 1
             if self._heard == 1:
@@ -333,16 +333,15 @@ class Workers:
                     worker.tell(CUT)
         for worker in self._workers.values():
             if worker.here and not worker.goes:
-                self._places.hand_over(
-                    worker.number
-                )  # it alone has them now, and closes them when the queues are empty
+                # The worker alone has them now, and closes them when the queues are empty.
+                self._places.hand_over(worker.number)
                 worker.goes = True
                 worker.tell(GO)
         if self._kill_at is not None and self._kill_at <= monotonic():
             self._kill(self._living())
 
     def _serve_the_rest(self, number: int) -> None:
-        """All stop, and this worker is missing: if clients wait in its queue, a last one serves these."""
+        """Start a last worker for a missing one during the stop, if clients still wait in its queue."""
         fds = [sock.fileno() for sock in self._places.of(number)]
         if number in self._last or not (self._places.handed_on and fds and pollers.ready(fds, [])[0]):
             self._places.hand_over(number)
@@ -351,13 +350,13 @@ class Workers:
         try:
             self._start(number)
         except OSError as error:
-            log.error("worker %d cannot be started: %s", number, error)
+            log.error("cannot start worker %d: %s", number, error)
         else:
             self._workers[number].tell(STOP)
 
     def _kill(self, workers: list[_Worker]) -> None:
         for worker in workers:
-            log.error("worker %d (pid %d) does not end and is killed", worker.number, worker.pid)
+            log.error("worker %d (pid %d) did not end in time and is killed", worker.number, worker.pid)
             worker.kill()
             if worker in self._leaving:
                 self._leaving.remove(worker)
@@ -366,7 +365,7 @@ class Workers:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Handlers that note, and end a wait; afterwards all is as before. What is ignored stays so."""
+        """Install handlers that note a signal and end a wait; finally restore the old ones. Ignored signals stay so."""
         for caught in (*_SIGNALS, signal.SIGCHLD):
             self._previous[caught] = signal.getsignal(caught) or signal.SIG_DFL
         wakeup_fd = signal.set_wakeup_fd(self._wake_sender.fileno(), warn_on_full_buffer=False)
@@ -386,15 +385,15 @@ class Workers:
 
 
 def _flush() -> None:
-    """Flush the standard streams. One that is closed, or has lost its reader, keeps no worker from its start or end."""
+    """Flush the standard streams. A stream that is closed or has lost its reader must not stop a worker."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # AttributeError: it is None, or has only write()
             stream.flush()
 
 
 def _woken(signum: int, frame: FrameType | None) -> None:
-    pass  # the wake-up descriptor has done it
+    pass  # the wake-up descriptor does the work
 
 
 def _leave_it_to_the_supervisor(signum: int, frame: FrameType | None) -> None:
-    """Ctrl-C reaches all processes of a terminal. Not ignored: programs that the worker starts would inherit that."""
+    """Do nothing: Ctrl-C reaches all processes of a terminal. Child processes of the worker would inherit SIG_IGN."""

@@ -1,4 +1,4 @@
-"""Worker processes: a server in each, on one port, kept alive and replaced by a supervisor without losing a request."""
+"""Worker processes: each runs a server on the same port. A supervisor replaces them without losing a request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .supervisor import CUT, HERE, LEAVE, LEAVING, READY, STOP, Workers
 
 log = Journal("socket2.server")
 
-# So long a supervisor has to answer a worker that wants to leave.
+# How long a supervisor has to answer a worker that wants to leave.
 _ANSWER_S = 1.0
 
 
@@ -48,34 +48,35 @@ def serve_workers(
     grace_s: float = GRACE_S,
     ready: Callable[[Workers], Any] | None = None,
 ) -> int:
-    """Serve in several processes until SIGTERM or SIGINT; return how many connections were cut off. Instead of run().
+    """Serve in several processes until SIGTERM or SIGINT; return how many connections were cut off.
 
-    `workers`: how many processes, by default one for each CPU of this one. `max_connections` is for each. The rest is
-    as in serve(), with `reuse_port`: the kernel spreads connections over the workers. `ready(workers)` is called here,
-    in the supervisor, when all of them listen: `workers.addresses` tells where, `workers.pids` who. It is a plain
-    function, since no loop runs here: TypeError for others.
+    `workers`: how many processes; by default one for each CPU of this process. `max_connections` applies to each. All
+    other arguments: as in serve() with `reuse_port`: the kernel distributes connections among the workers.
+    `ready(workers)` is called in the supervisor when all workers listen: `workers.addresses` are the addresses,
+    `workers.pids` the process IDs. It must be a plain function, since no loop runs here: else TypeError.
 
-    A worker that dies is replaced at once, one that dies again soon after a pause. With it go its own connections,
-    nobody else's: the supervisor keeps its listeners, and the next one goes on with what waits there. A worker that
-    gets a SIGTERM stops gracefully, and another takes its place at once: so all can be renewed without losing a
-    connection. When the supervisor dies its workers stop gracefully.
+    A worker that dies is replaced at once; if it dies again soon, after a pause. Only its own connections are lost: the
+    supervisor keeps its listeners, and the next worker serves the clients that wait there. A worker that gets a SIGTERM
+    stops gracefully while another takes its place. So all workers can be replaced without losing a connection. If the
+    supervisor dies, its workers stop gracefully.
 
-    A plain call that blocks, in the main OS thread only, and before other OS threads are started: it forks (fork(2)).
-    RuntimeError elsewhere. OSError when an address cannot be had, or the system has no fork or SO_REUSEPORT.
+    Call this instead of run(). It blocks, and it forks (fork(2)): so only in the main OS thread, before others start.
+    Raises RuntimeError elsewhere. Raises OSError if an address is not available, or if the system lacks fork or
+    SO_REUSEPORT.
     """
     if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError("serve_workers() forks and catches signals: it belongs into the main OS thread")
+        raise RuntimeError("serve_workers() forks and catches signals: call it in the main OS thread")
     if local.member is not None and (local.member.running or local.member.current is not None):
         raise RuntimeError("serve_workers() forks: call it instead of run(), not inside it")
     if not hasattr(os, "fork") or not (listeners or hasattr(socket, "SO_REUSEPORT")):
         raise OSError("worker processes need fork(2) and SO_REUSEPORT, which this system does not have")
     count = workers if workers is not None else _cpus()
     if count < 1:
-        raise ValueError(f"one worker at least, not {count!r}")
+        raise ValueError(f"workers must be at least 1, not {count!r}")
     if inspect.iscoroutinefunction(ready) or inspect.isgeneratorfunction(ready):
-        raise TypeError(f"the supervisor runs no loop, so `ready` is a plain function, and {ready!r} is not")
+        raise TypeError(f"the supervisor runs no loop, so `ready` must be a plain function, not {ready!r}")
     options = {"max_connections": max_connections, "first_request_s": first_request_s, "grace_s": duration(grace_s)}
-    Server(handler, max_connections=max_connections, first_request_s=first_request_s)  # say here what is wrong
+    Server(handler, max_connections=max_connections, first_request_s=first_request_s)  # reports wrong arguments here
     for listener in listeners:
         check_listener(listener)
     places = _places(host, port, listeners, backlog, count)
@@ -91,7 +92,7 @@ def _plain(ready: Callable[[Workers], Any]) -> Callable[[Workers], None]:
     def call(workers: Workers) -> None:
         if is_coroutine(made := ready(workers)):
             made.close()
-            raise TypeError(f"the supervisor runs no loop, so `ready` is a plain function, and {ready!r} is not")
+            raise TypeError(f"the supervisor runs no loop, so `ready` must be a plain function, not {ready!r}")
 
     return call
 
@@ -139,10 +140,10 @@ def _serve(
 
 
 class _Orders:
-    """What a worker is told to do, by its supervisor and by SIGTERM.
+    """The orders of a worker, from its supervisor and from SIGTERM.
 
-    SIGTERM means to leave, and the supervisor decides how: with a successor, who gets what waits in the queue, or as
-    all others, at the end of it all.
+    SIGTERM asks it to leave. The supervisor decides how: with a successor that gets the connections in the queue, or
+    together with all other workers at the end.
     """
 
     def __init__(self, line: TCP, grace_s: float, handed_on: bool) -> None:
@@ -155,7 +156,7 @@ class _Orders:
         self._telling = Lock()
 
     def tell(self, what: bytes) -> Generator[Any, None, None]:
-        """Tell the supervisor, which may not be there any more. One thing after the other: it may have to wait."""
+        """Tell the supervisor, if it is still there. One message at a time, because sending may have to wait."""
         with (yield from self._telling.acquire()), suppress(ConnectionError):
             yield from self._line.sendall(what)
 
@@ -170,11 +171,11 @@ class _Orders:
             return
         yield from self.tell(LEAVING)
         yield from sleep(_ANSWER_S)
-        if not self._ordered:  # the supervisor is busy; it has the listeners, and another worker will
+        if not self._ordered:  # the supervisor is busy; it has the listeners, and will start another worker
             yield from server.stop(self._grace_s)
 
     def obey(self, server: Server) -> Generator[Any, None, None]:
-        """Tell that the server listens, and stop it when that is asked for, or when nobody is there any more to ask."""
+        """Report that the server listens; stop it on an order, or when the supervisor is gone."""
         yield from self.tell(READY)
         self._server = server
         if self._asked:
@@ -194,7 +195,7 @@ class _Orders:
             yield from ts.join()
 
     def _next(self) -> Generator[Any, None, bytes]:
-        """Receive the next order, b"" at the supervisor's end."""
+        """Receive the next order, b"" if the supervisor is gone."""
         try:
             return (yield from self._line.recv(1))
         except ConnectionError:

@@ -227,7 +227,7 @@ def test_a_worker_that_dies_is_replaced_again_and_again() -> None:
         program.send_signal(signal.SIGTERM)
         ends(program, cut=0)
         assert len(seen) == 4
-        assert program.stderr().count(b"ended with status 7; another starts in") == 3
+        assert program.stderr().count(b"exited with status 7; starting another in") == 3
 
 
 def until_greeted(port: int) -> tuple[socket.socket, int]:
@@ -430,7 +430,7 @@ def test_a_worker_that_is_ended_by_a_signal_without_a_name_is_replaced() -> None
         greeted(port)[0].close()
         program.send_signal(signal.SIGTERM)
         ends(program, cut=0)
-        assert f"was ended by signal {signal.SIGRTMIN + 3}".encode() in program.stderr()
+        assert f"was killed by signal {signal.SIGRTMIN + 3}".encode() in program.stderr()
 
 
 def test_who_waits_while_a_worker_is_missing_is_served_when_all_stops() -> None:
@@ -587,7 +587,7 @@ def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Lo
     with caplog.at_level(logging.ERROR, logger="socket2"):
         assert serve_workers(lambda conn: None, "127.0.0.1", workers=1) == 0
     assert attempts == 3
-    assert "cannot be started" in caplog.text
+    assert "cannot start worker" in caplog.text
 
 
 def test_a_closed_or_broken_stdout_does_not_keep_a_worker_from_being_replaced() -> None:
@@ -654,11 +654,11 @@ def test_where_it_cannot_be_called() -> None:
 
     with beside(elsewhere):
         pass
-    with pytest.raises(ValueError, match="one worker at least"):
+    with pytest.raises(ValueError, match="workers must be at least 1"):
         serve_workers(handler, "127.0.0.1", workers=0)
     with pytest.raises(ValueError, match="negative"):
         serve_workers(handler, "127.0.0.1", grace_s=-1)
-    with pytest.raises(ValueError, match="1 connection or more"):
+    with pytest.raises(ValueError, match="max_connections must be at least 1"):
         serve_workers(handler, "127.0.0.1", max_connections=0)
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         serve_workers(handler, *taken.getsockname())
