@@ -29,7 +29,7 @@ _FENCES = {"python", "console", "{eval-rst}", "{toctree}"}
 
 # What a program without a console is to print; the others print nothing on stderr.
 PRINTS = {
-    "debug.md-1": r"thread 'main' has been running for \d+ ms and lets no other run; it is here:\n"
+    "debug.md-1": r"thread 'main' has been running for \d+ ms and blocks the loop; it is here:\n"
     r".*time\.sleep\(0\.3\)",
     "debug.md-2": r"(?m)^worker +waiting .* sleep of 10 s .* in 10 s .*"
     r"^  worker .*^thread 'worker', waiting, .* started by 'main'\n",

@@ -1,10 +1,12 @@
-"""Finding out what a program is doing: which threads there are, what each waits for, and what keeps it from going on.
+"""Debugging: which threads a program has, what each waits for, and what keeps one from running.
 
-What a thread does can be asked at any time. Since when, and who has started it, is known while enable() is in force;
-until then nothing is noted down, and nothing costs anything. This room only looks. What it looks at does not know it.
+You can ask at any time what a thread is doing. When it started, and which thread started it, is known only while
+enable() is in force; until then nothing is recorded and nothing costs anything. This room only observes: the rest of
+socket2 does not know it.
 
-Read `stacks`, where code is; `history`, since when and by whom; `snapshot`, both as data; `listing`, the same as text.
-Then who asks: `watchdog`, when something blocks; `inquiry`, another process; `tracing`, the bytes of one socket.
+Read `stacks` first: where code is. `history`: times and starters. `snapshot`: both as data. `listing`: the same as
+text. Then those that ask: `watchdog`, if something blocks; `inquiry`, from another process; `tracing`, for the bytes of
+one socket.
 """
 
 from __future__ import annotations
@@ -52,57 +54,57 @@ SIGNAL: int | None = getattr(signal, "SIGUSR1", None)
 
 
 def ps() -> str:
-    """Return a table of the threads of all loops of this process, one line for each."""
+    """Return a table of all threads in this process, one line for each."""
     with Snapshot() as now:
         return listing.table(now.threads())
 
 
 def tree() -> str:
-    """Return the table of ps(), each thread below the one that has started it; or, if that is unknown, joins it."""
+    """Return the table of ps() as a tree: each thread below the one that started it or, if unknown, that joins it."""
     with Snapshot() as now:
         return listing.tree(now.threads())
 
 
 def where(thread: Thread) -> str:
-    """Return what a thread is doing and its stack, as a traceback has it: the chain of `yield from` and `await`."""
+    """Return what a thread is doing, and its stack as in a traceback: the chain of `yield from` and `await`."""
     with Snapshot() as now:
         return listing.stack(now.of_thread(thread))
 
 
 def threads() -> list[ThreadInfo]:
-    """Return what the threads of all loops of this process are doing, as data."""
+    """Return what all threads in this process are doing, as data."""
     with Snapshot() as now:
         return now.threads()
 
 
 def stats() -> list[LoopStats]:
-    """Return the counters of every loop of this process."""
+    """Return the counters of every loop in this process."""
     with Snapshot() as now:
         return now.loops()
 
 
 def report(kind: str = "ps") -> str:
-    """Return what `python -m socket2 ps` prints: "ps", "tree", "stacks" or "stats", or "everything".
+    """Return what `python -m socket2 ps` prints: "ps", "tree", "stacks" or "stats"; or "everything".
 
-    ValueError for another kind.
+    Raises ValueError if `kind` is another word.
     """
     if kind not in listing.REPORTS:
-        raise ValueError(f"unknown report {kind!r}: it is one of {', '.join(listing.REPORTS)}")
+        raise ValueError(f"unknown report {kind!r}: expected one of {', '.join(listing.REPORTS)}")
     return listing.report(kind)
 
 
 def trace(sock: Socket, to: Writable | None = None, max_bytes: int = 256) -> Trace:
-    """Write down what goes through a socket: each receive and send with its bytes, the time, and how it ended.
+    """Log the traffic of a socket: each send and receive with its bytes, the time, and how it ended.
 
-    `to` has a write() for text, by default stderr; of each piece up to `max_bytes` bytes are shown. It ends with stop()
-    of the Trace, or with its block: `with trace(sock): ...`. Attaches the socket, so bind and set it up before. A
-    connect that has failed makes a new socket inside, which is not traced. Raises Closed.
+    `to`: an object with write() for text, by default stderr. `max_bytes`: how many bytes of each piece to show. The
+    trace ends with its stop() method or its block: `with trace(sock): ...`. It attaches the socket, so bind and set it
+    up before. After a failed connect the socket inside is a new one, which is not traced. Raises Closed.
     """
     return Trace(sock, to, max_bytes)
 
 
 class _Debugging:
-    """What enable() has started."""
+    """Everything that enable() has started."""
 
     def __init__(self, slow_s: float | None, signum: int | None, serve: bool) -> None:
         self.settings = (slow_s, signum, serve)
@@ -114,7 +116,7 @@ class _Debugging:
             try:
                 self.answerer.listen()
             except OSError as error:
-                log.warning("`python -m socket2 ps %d` will not be answered: %s", os.getpid(), error)
+                log.warning("`python -m socket2 ps %d` will get no answer: %s", os.getpid(), error)
 
     def start(self) -> None:
         self.answerer.start()
@@ -129,7 +131,7 @@ class _Debugging:
         if self.watchdog is not None:
             self.watchdog.stop()
         if self.signum is not None and signal.getsignal(self.signum) is _on_signal:
-            with suppress(ValueError):  # not in the main OS thread: it stays, and does nothing
+            with suppress(ValueError):  # not in the main OS thread: the handler stays, and does nothing
                 signal.signal(self.signum, signal.SIG_DFL)
         self.answerer.stop()
 
@@ -138,13 +140,13 @@ _debugging: _Debugging | None = None
 
 
 def enable(slow_s: float | None = 0.1, signum: int | None = SIGNAL, serve: bool = True) -> None:
-    """From now on note when threads run and wait, answer who asks, and report what blocks a loop.
+    """Start to record when threads run and wait, to answer inquiries, and to report what blocks a loop.
 
-    `slow_s`: a thread that runs longer than this without a wait is reported to the logger "socket2" with its stack,
-    None: none is. `signum`: this signal has everything reported on stderr, unless it has a handler already; None: none
-    does. Signals are taken only when this is called in the main OS thread. `serve`: `python -m socket2 ps PID` of this
-    user (and root) is answered, where there are UNIX sockets. Called again, it goes by the new arguments. A forked
-    child does the same from its first thread on. SOCKET2_DEBUG=1 in the environment calls it when socket2 is imported.
+    `slow_s`: a thread that runs longer than this without waiting is logged to "socket2" with its stack; None logs none.
+    `signum`: this signal prints a full report on stderr, unless it has a handler already; None sets none. Signal
+    handlers can be set only in the main OS thread. `serve`: answer `python -m socket2 ps PID` from the same user and
+    from root, if the system has UNIX sockets. A further call replaces the arguments. A forked child does the same once
+    it starts a thread. SOCKET2_DEBUG=1 in the environment calls enable() when socket2 is imported.
     """
     global _debugging
     disable()
@@ -155,7 +157,7 @@ def enable(slow_s: float | None = 0.1, signum: int | None = SIGNAL, serve: bool 
         if each is local.scheduler:
             _adopt_all(each)
         else:
-            with suppress(RuntimeError):  # it has been shut down
+            with suppress(RuntimeError):  # the scheduler has been shut down
                 each.post(functools.partial(_adopt_all, each))
 
 
@@ -165,7 +167,7 @@ def _adopt_all(each: Scheduler) -> None:
 
 
 def disable() -> None:
-    """Take back what enable() has done. Without it, nothing happens."""
+    """Undo enable(). Does nothing if it was not called."""
     global _debugging
     ending, _debugging = _debugging, None
     stepping.starthook = None
@@ -182,7 +184,7 @@ atexit.register(disable)
 
 
 def _after_fork_in_child() -> None:
-    """The OS threads are the parent's; new ones are made when there is something to tell."""
+    """Forget the parent's OS threads. New ones start with the child's first thread."""
     global _debugging
     if _debugging is not None:
         settings = _debugging.settings

@@ -1,8 +1,8 @@
-"""When each thread was started and by whom, and since when it runs or waits. Known while debugging is on.
+"""When each thread started, which thread started it, and since when it runs or waits. Recorded while debugging is on.
 
-A generator stands between a thread and its coroutine and looks at the clock. So the scheduler takes no time, a thread
-has no room for one, and a thread that is not watched pays nothing. It is a generator, and no object with a send(),
-because a traceback would hold the frame of a send(), and with it the scheduler's.
+A generator wraps the thread's coroutine and reads the clock at each step. So the scheduler reads no clock, a thread
+stores no times, and an unwatched thread costs nothing. It is a generator, not an object with send(): a traceback would
+keep the frame of a Python send(), and with it the scheduler's.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ..threads.chain import behind
 from ..threads.thread import Thread
 
 running: dict[int, Times] = {}
-"""Whose turn it is in each OS thread, by its ident. A thread that is started in the midst of a turn is part of it."""
+"""The thread whose turn it is in each OS thread, by ident. A thread started within a turn belongs to that turn."""
 
 overran: Callable[[Times, float], Any] | None = None
-"""Called after a turn with how many seconds it took."""
+"""Called after each turn with its times and how many seconds it took."""
 
 
 class Times:
@@ -34,7 +34,7 @@ class Times:
         self.name = thread.name
         self.began = began
         self.since = began
-        """When it began to run, or to wait, whichever it does. None: before debugging was switched on."""
+        """When the thread began to run or to wait, whichever it does now. None: before debugging was switched on."""
         self.started_by = starter.name if starter is not None else None
         self._starter = weakref.ref(starter) if starter is not None else None
         self.steps = 0
@@ -45,7 +45,7 @@ class Times:
 
     @property
     def starter(self) -> Thread | None:
-        """The thread that has started it, while that is known to anybody."""
+        """The thread that started this one, as long as anything refers to it."""
         return self._starter() if self._starter is not None else None
 
     def begin(self) -> None:
@@ -61,19 +61,19 @@ class Times:
                 overran(self, self.since - began)
 
 
-# Weak, and so is all that a Times knows: else it would keep its thread alive.
+# Weak, as are the references in a Times. A strong reference would keep the thread alive.
 _times: weakref.WeakKeyDictionary[Thread, Times] = weakref.WeakKeyDictionary()
 
 
 def _watched(coro: Any, times: Times) -> Generator[Any, Any, Any]:
-    """A coroutine, step by step. Has to be brought to its first yield."""
+    """Run a coroutine step by step. The caller must advance it to its first yield."""
     waits_for = None
     while True:
         try:
             argument = yield waits_for
             resume = coro.send
         except GeneratorExit:
-            raise  # the thread was dropped, and its coroutine goes the same way
+            raise  # the thread was dropped, and so is its coroutine
         except BaseException as error:
             resume, argument = coro.throw, error
         try:
@@ -83,7 +83,7 @@ def _watched(coro: Any, times: Times) -> Generator[Any, Any, Any]:
             return stop.value
         finally:
             times.end()
-            del resume, argument  # an error, in whose traceback this frame will be: no cycle
+            del resume, argument  # an error's traceback would hold this frame: no cycle
 
 
 def adopt(thread: Thread, starter: Thread | None) -> None:
@@ -92,7 +92,7 @@ def adopt(thread: Thread, starter: Thread | None) -> None:
 
 
 def adopt_late(thread: Thread) -> None:
-    """Watch a thread from its next step on. In the OS thread that runs it."""
+    """Watch a thread from its next step on. Call this in the OS thread that runs it."""
     if not thread.done and times_of(thread) is None:
         _watch(thread, Times(thread, None, None))
 
@@ -106,12 +106,12 @@ def _watch(thread: Thread, times: Times) -> None:
 
 
 def times_of(thread: Thread) -> Times | None:
-    """Return a thread's times, if it is watched and has not ended."""
+    """Return a thread's times if it is watched and has not ended."""
     return None if thread.done else _times.get(thread)
 
 
 def coroutine_of(thread: Thread) -> Any:
-    """Return a thread's generator or coroutine, None when it has ended."""
+    """Return a thread's generator or coroutine, None if it has ended."""
     times = times_of(thread)
     return times.coro if times is not None else thread._coro
 

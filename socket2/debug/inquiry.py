@@ -1,7 +1,7 @@
-"""Asking a process from outside what its threads do: a UNIX socket that its owner alone can reach, and both its ends.
+"""Asks a process from outside what its threads are doing, and answers: both ends of a private UNIX socket.
 
-The answers come from an OS thread of their own, so they come also while the loop is blocked. The socket is in a
-directory that nobody else may enter, whoever connects is asked of the kernel, and nothing can be asked but reports.
+Answers come from a separate OS thread, so they come even while the loop is blocked. The socket is in a directory that
+only its user may enter. The kernel tells who connects. Clients can ask for reports and nothing else.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from ..threads.scheduler import PoolThread
 from .listing import REPORTS, printable, report
 
 ANSWER_S = 5.0
-"""How long either side waits for the other."""
+"""How many seconds either side waits for the other."""
 
 _QUESTION_MAX = 64
 _OK = b"ok\n"
 
-# After an accept that the system had no descriptor for.
+# The pause after an accept for which the system had no descriptor.
 _ACCEPT_AGAIN_S = 0.1
 
 
 class Unanswered(Exception):
-    """A process could not be asked; the message is one line that says why."""
+    """A process could not be asked. The message is one line that says why."""
 
 
 def directory(uid: int) -> str:
-    """Return where the sockets of a user's processes are: in SOCKET2_DEBUG_DIR, or among the temporary files."""
+    """Return the directory of a user's debug sockets: SOCKET2_DEBUG_DIR, or one among the temporary files."""
     return os.environ.get("SOCKET2_DEBUG_DIR") or os.path.join(tempfile.gettempdir(), f"socket2-{uid}")
 
 
 def _check_directory(path: str, uid: int) -> None:
-    """OSError unless nobody but this user can have put anything there."""
+    """Raise OSError unless only this user can have put anything there."""
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or stat.S_IMODE(found.st_mode) & 0o077:
         raise PermissionError(f"{path} is not a directory that is private to user {uid}")
 
 
 class Answerer:
-    """Answers from start() to stop(), in an OS thread of its own."""
+    """Answers questions from start() to stop(), in its own OS thread."""
 
     def __init__(self) -> None:
         self._path: str | None = None
@@ -60,7 +60,7 @@ class Answerer:
         self._thread = PoolThread(target=self._work, name="socket2 debug", daemon=True)
 
     def listen(self) -> None:
-        """Let other processes ask, where there are UNIX sockets. OSError when there is no private place for ours."""
+        """Let other processes ask, if the system has UNIX sockets. Raises OSError if there is no private directory."""
         if not hasattr(socket, "AF_UNIX"):
             return
         uid = os.geteuid()
@@ -71,7 +71,7 @@ class Answerer:
         _sweep(home)
         path = os.path.join(home, str(os.getpid()))
         with suppress(FileNotFoundError):
-            os.unlink(path)  # of a process that had our number, and could not clean up
+            os.unlink(path)  # left by a process with the same pid that could not clean up
         listener = socket.socket(socket.AF_UNIX)
         try:
             listener.bind(path)
@@ -87,8 +87,8 @@ class Answerer:
         self._thread.start()
 
     def ask(self) -> None:
-        """Have everything reported on stderr. For signal handlers."""
-        with suppress(OSError):  # full of such wishes
+        """Request a full report on stderr. Safe to call in a signal handler."""
+        with suppress(OSError):  # full of such requests already
             self._asking.send(b"?")
 
     def stop(self) -> None:
@@ -101,7 +101,7 @@ class Answerer:
         self.forget()
 
     def forget(self) -> None:
-        """Close the descriptors: all that a forked child has of it."""
+        """Close the descriptors. A forked child has nothing else of it."""
         for sock in (self._listener, self._asked, self._asking):
             if sock is not None:
                 sock.close()
@@ -129,7 +129,7 @@ class Answerer:
         except OSError:
             self._ending.wait(_ACCEPT_AGAIN_S)
             return
-        with conn, suppress(OSError):  # whoever asks may leave whenever he likes
+        with conn, suppress(OSError):  # the client may leave at any time
             conn.settimeout(ANSWER_S)
             if peer_uid(conn) in (os.geteuid(), 0):
                 conn.sendall(_answer(conn.recv(_QUESTION_MAX).decode(errors="replace").strip()))
@@ -137,15 +137,15 @@ class Answerer:
 
 def _answer(question: str) -> bytes:
     if question not in REPORTS:
-        return f"it knows no report {question!r}\n".encode()
+        return f"unknown report {question!r}\n".encode()
     try:
         return _OK + report(question).encode(errors="backslashreplace")
     except Exception:
-        return f"the report has failed:\n{traceback.format_exc()}".encode(errors="backslashreplace")
+        return f"the report failed:\n{traceback.format_exc()}".encode(errors="backslashreplace")
 
 
 def _report_on_stderr() -> None:
-    with suppress(Exception):  # with stderr broken there is nobody left to tell
+    with suppress(Exception):  # if stderr is broken, nobody can be told
         try:
             text = report("everything")
         except Exception:
@@ -155,7 +155,7 @@ def _report_on_stderr() -> None:
 
 
 def _sweep(home: str) -> None:
-    """Remove what processes that were killed have left. One of another PID namespace is alive if it can be reached."""
+    """Remove the sockets of dead processes: those that refuse connections. Pids may be from another PID namespace."""
     for name in os.listdir(home):
         _remove_if_dead(os.path.join(home, name))
 
@@ -170,7 +170,7 @@ def _remove_if_dead(path: str) -> None:
 
 
 def remove_socket_of(pid: int) -> None:
-    """Remove what a process of this user has left that could not clean up."""
+    """Remove the socket of a process of this user that could not clean up."""
     path = os.path.join(directory(os.geteuid()), str(pid))
     if os.path.exists(path):
         _remove_if_dead(path)
@@ -187,9 +187,9 @@ def _is_alive(pid: int) -> bool:
 
 
 def ask(pid: int, question: str) -> str:
-    """Return a report of the process `pid`. Raises Unanswered."""
+    """Return a report about the process `pid`. Raises Unanswered."""
     if not hasattr(socket, "AF_UNIX"):
-        raise Unanswered("this system has no UNIX sockets to ask through")
+        raise Unanswered("this system has no UNIX sockets")
     if not _is_alive(pid):
         raise Unanswered(f"there is no process {pid}")
     uid = _owner(pid)
@@ -201,34 +201,34 @@ def ask(pid: int, question: str) -> str:
         answer = _exchange(os.path.join(home, str(pid)), question)
     except (FileNotFoundError, ConnectionRefusedError):
         raise Unanswered(
-            f"process {pid} does not answer: start it with SOCKET2_DEBUG=1, or have it call socket2.debug.enable()"
+            f"process {pid} does not answer: start it with SOCKET2_DEBUG=1, or let it call socket2.debug.enable()"
         ) from None
     except TimeoutError:
         raise Unanswered(
-            f"process {pid} has not answered for {ANSWER_S:g} s: it is stopped, or C code holds its interpreter"
+            f"process {pid} did not answer within {ANSWER_S:g} s: it is stopped, or C code holds its interpreter"
         ) from None
     except OSError as error:
         raise Unanswered(f"process {pid}: {error.strerror or error}") from None
     if not answer.startswith(_OK):
-        raise Unanswered(f"process {pid}: {answer.decode(errors='replace').strip() or 'it has hung up'}")
+        raise Unanswered(f"process {pid}: {answer.decode(errors='replace').strip() or 'it closed the connection'}")
     text = answer.removeprefix(_OK).decode(errors="replace")
     return "\n".join(map(printable, text.split("\n")))
 
 
 def _owner(pid: int) -> int | None:
-    """The user whose process that is, None if it is one that we may not ask."""
+    """Return the user of a process, None if we may not ask it."""
     try:
         os.kill(pid, 0)
     except PermissionError:
         return None
     if os.geteuid() == 0:
-        with suppress(OSError):  # where there is no /proc it is taken for ours
+        with suppress(OSError):  # without /proc we take it for our own
             return os.stat(f"/proc/{pid}").st_uid
     return os.geteuid()
 
 
 def _home_of(uid: int, pid: int) -> str:
-    """Where a process has its socket, as seen from here: services may have temporary files of their own."""
+    """Return the directory of a process's socket, as seen from here: a service may have private temporary files."""
     homes = directory(uid), f"/proc/{pid}/root{directory(uid)}"
     return next((home for home in homes if os.path.exists(os.path.join(home, str(pid)))), homes[0])
 

@@ -1,6 +1,6 @@
-"""What the threads are doing, as text for people: a table, a tree, stacks, counters.
+"""What the threads are doing, as text: a table, a tree, stacks, counters.
 
-Names of threads and addresses may come from outside the program, and a terminal obeys control characters: none pass.
+Names and addresses may come from outside the program. A terminal obeys control characters, so they are escaped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def printable(text: str) -> str:
 
 
 def text_of_time(seconds: float | None) -> str:
-    """Return '12 ms', '3.4 s', '5 min', '7.5 h', '3 d'; '-' for None."""
+    """Return '12 ms', '3.4 s', '5 min', '7.5 h' or '3 d'; '-' for None."""
     if seconds is None:
         return "-"
     sign, seconds = "-" * (seconds < 0), abs(seconds)
@@ -37,7 +37,7 @@ def text_of_time(seconds: float | None) -> str:
 
 
 def table(infos: Iterable[ThreadInfo]) -> str:
-    """One line for each thread."""
+    """Return one line for each thread."""
     return _columns([_HEADINGS, *map(_row, infos)])
 
 
@@ -63,7 +63,7 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 def tree(infos: Sequence[ThreadInfo]) -> str:
-    """The table, with each thread below the one that has started it, or else joins it."""
+    """Return the table, with each thread below the one that started it, or else joins it."""
     known = {info.thread for info in infos}
     below: dict[Thread | None, list[ThreadInfo]] = {}
     for info in infos:
@@ -75,7 +75,7 @@ def tree(infos: Sequence[ThreadInfo]) -> str:
 def _depth_first(
     infos: Iterable[ThreadInfo], below: dict[Thread | None, list[ThreadInfo]]
 ) -> Iterator[tuple[int, ThreadInfo]]:
-    """Each thread once. Those that join one another in a circle are below nobody: they come last."""
+    """Yield each thread once, with its depth. Threads that join each other in a cycle have no root, and come last."""
     told: set[Thread] = set()
     roots = [*below.get(None, ()), *infos]
     pending = [(0, info) for info in reversed(roots)]
@@ -88,7 +88,7 @@ def _depth_first(
 
 
 def stack(info: ThreadInfo) -> str:
-    """What one thread is doing, and its stack."""
+    """Return what one thread is doing, and its stack."""
     return f"{_heading(info)}\n{text_of_places(info.stack)}"
 
 
@@ -111,7 +111,7 @@ def _heading(info: ThreadInfo) -> str:
 
 
 def stacks(infos: Iterable[ThreadInfo]) -> str:
-    """The stack of each thread; those that wait in the same place are told together."""
+    """Return the stack of each thread. Threads that wait at the same place share one stack."""
     groups: dict[object, list[ThreadInfo]] = {}
     for info in infos:
         groups.setdefault((info.stack, info.state), []).append(info)
@@ -126,7 +126,7 @@ def _text_of_group(group: Sequence[ThreadInfo]) -> str:
 
 
 def counters(loops: Iterable[LoopStats]) -> str:
-    """The counters of each loop."""
+    """Return the counters of each loop."""
     return "".join(
         f"loop of {printable(', '.join(loop.os_threads)) or 'no OS thread now'}: poller {loop.poller}, "
         f"threads {loop.threads}, ready {loop.ready}, timers {loop.timers}, sockets {loop.attached}, "
@@ -171,10 +171,10 @@ REPORTS: dict[str, Callable[[Snapshot], str]] = {
     "stats": _report_stats,
     "everything": _report_everything,
 }
-"""What can be asked for from outside."""
+"""The reports that another process can ask for."""
 
 
 def report(kind: str = "ps") -> str:
-    """Return one of REPORTS about this process now."""
+    """Return one of REPORTS about this process."""
     with Snapshot() as now:
         return REPORTS[kind](now)

@@ -1,7 +1,7 @@
-"""What the threads of this process are doing at this moment, as data.
+"""What the threads of this process are doing now, as data.
 
-The one module of debugging that knows where the scheduler, the timers and the waits keep what they know. It reads them
-while other OS threads go on: each fact is true when it is read, and two need not be of the same instant.
+Only this module of debugging knows where the scheduler, the timers and the waits keep their state. It reads them while
+other OS threads go on: each fact was true when it was read, but two facts may be from different instants.
 """
 
 from __future__ import annotations
@@ -34,32 +34,32 @@ State: TypeAlias = Literal["running", "ready", "waiting", "ended"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ThreadInfo:
-    """What one thread is doing. Times are in seconds; None where they are not known."""
+    """What one thread is doing. Times are in seconds. None means unknown."""
 
     thread: Thread = field(repr=False)
     name: str
     state: State
-    """"running", "ready" (its turn will come), "waiting", "ended"."""
+    """"running", "ready" (it will run soon), "waiting" or "ended"."""
     waits_for: str | None
-    """'recv on fd 7', 'sleep of 3 s', 'join of 'main''; None when it does not wait."""
+    """'recv on fd 7', 'sleep of 3 s' or 'join of 'main''; None if it does not wait."""
     local: str | None
-    """The address of the socket that it waits on, on this side."""
+    """The local address of the socket that it waits on."""
     peer: str | None
-    """And the peer's."""
+    """The peer's address of that socket."""
     age_s: float | None
-    """Since it was started; known while debugging is on."""
+    """The time since it started. Known while debugging is on."""
     since_s: float | None
-    """For how long it has been in this state; known while debugging is on."""
+    """How long it has been in this state. Known while debugging is on."""
     deadline_s: float | None
-    """From now until its timeout strikes, or its sleep is over."""
+    """How long until its timeout fires or its sleep ends."""
     stack: tuple[Place, ...]
-    """The chain of `yield from` and `await`, the outermost place first; of a thread that runs, its calls."""
+    """The chain of `yield from` and `await`, the outermost place first; for a running thread, its calls."""
     os_thread: str | None
     """The OS thread that runs it now."""
     started_by: str | None
-    """The name of the thread that has started it; known while debugging is on."""
+    """The name of the thread that started it. Known while debugging is on."""
     parent: Thread | None = field(repr=False)
-    """The thread that has started it, or joins it."""
+    """The thread that started it, or that joins it."""
 
     @property
     def at(self) -> Place | None:
@@ -69,34 +69,34 @@ class ThreadInfo:
 
 @dataclass(frozen=True, slots=True)
 class LoopStats:
-    """Counters of one loop."""
+    """The counters of one loop."""
 
     poller: str
-    """The poller's name."""
+    """The name of the poller."""
     os_threads: tuple[str, ...]
-    """Those that are in its loop now."""
+    """The OS threads that are in its loop now."""
     threads: int
-    """Those that live now."""
+    """The number of live threads."""
     ready: int
     """Threads in the ready queue now."""
     timers: int
-    """Sleeps and deadlines that are under way."""
+    """Sleeps and deadlines in progress."""
     attached: int
-    """Sockets that the poller has now."""
+    """Sockets attached to the poller now."""
     parked: int
-    """Operations that wait in it now."""
+    """Operations waiting in the poller now."""
     polls: int
-    """How often it was asked, so far."""
+    """How often the poller was asked, in total."""
     events: int
-    """What the kernel has told it, so far."""
+    """How many events the kernel reported, in total."""
     wakeups: int
-    """How often it was woken from outside, so far."""
+    """How often the poller was woken from outside, in total."""
     steps: int
-    """Turns of the threads that live now, since debugging is on."""
+    """Turns of the live threads since debugging is on."""
 
 
 class Snapshot:
-    """A moment, for as many questions as there are: `with Snapshot() as now: ...`. Holds frames inside the block."""
+    """One moment, for any number of questions: `with Snapshot() as now: ...`. Holds frames within the block."""
 
     def __init__(self) -> None:
         self.now = monotonic()
@@ -109,10 +109,10 @@ class Snapshot:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.os_threads.clear()  # the frames of this very call among them: no cycle
+        self.os_threads.clear()  # the frames of this very call are among them: no cycle
 
     def threads(self) -> list[ThreadInfo]:
-        """Return what all live threads of the process are doing, those of a loop in the order they were started."""
+        """Return what all live threads of the process are doing; those of one loop in the order of their start."""
         return [self.of_thread(thread) for scheduler in again(schedulers) for thread in _live(scheduler)]
 
     def of_thread(self, thread: Thread) -> ThreadInfo:
@@ -149,17 +149,17 @@ class Snapshot:
         return None if when is None else max(self.now - when, 0)
 
     def _frames_of(self, thread: Thread, coro: Any) -> tuple[bool, int | None, list[FrameType]]:
-        """Whether it runs, in which OS thread, and its frames."""
+        """Return whether the thread runs, in which OS thread, and its frames."""
         if coro is None or is_running(coro):
             ident, frames = frames_of_running(coro, self.os_threads)
-            if ident is None and coro is not None:  # its turn has come since
+            if ident is None and coro is not None:  # its turn came meanwhile
                 self.os_threads = frames_of_os_threads()
                 ident, frames = frames_of_running(coro, self.os_threads)
             return coro is not None, ident, _without_debugging(frames)
         return False, None, frames_of_coroutine(coro)
 
     def _of_scheduler(self, scheduler: Scheduler) -> tuple[set[Thread], dict[object, float]]:
-        """Return the threads that are ready, and how long it is to the deadlines, in seconds."""
+        """Return the ready threads, and how many seconds remain until each deadline."""
         found = self._of_schedulers.get(scheduler)
         if found is None:
             found = set(again(lambda: list(scheduler.ready))), _deadlines(scheduler)
@@ -167,7 +167,7 @@ class Snapshot:
         return found
 
     def loops(self) -> list[LoopStats]:
-        """Return the counters of every loop of the process."""
+        """Return the counters of every loop in the process."""
         return [self._stats_of(scheduler) for scheduler in again(schedulers)]
 
     def _stats_of(self, scheduler: Scheduler) -> LoopStats:
@@ -188,7 +188,7 @@ class Snapshot:
         )
 
     def serving(self, scheduler: Scheduler) -> list[int]:
-        """Return the OS threads that are in the loop of this scheduler, by their idents."""
+        """Return the idents of the OS threads that are in the loop of this scheduler."""
         return [
             ident
             for ident, frames in self.os_threads.items()
@@ -201,7 +201,7 @@ class Snapshot:
 
 
 def _deadlines(scheduler: Scheduler) -> dict[object, float]:
-    """How long it is to what strikes first, in seconds: a deadline by its thread, a sleep by its wait."""
+    """Return how many seconds remain: until the first deadline of a thread, by thread; until a sleep ends, by wait."""
     found: dict[object, float] = {}
     now = scheduler.now()
     for _, serial, timer in list(scheduler.timers.heap):
@@ -236,14 +236,14 @@ def _purpose(waiting: Any) -> str | None:
 
 
 def _addresses(waiting: Any, poller: Poller) -> tuple[str | None, str | None]:
-    """The addresses of both ends of the socket of a poller's direction."""
+    """Return the addresses of both ends of the socket that a poller's direction belongs to."""
     if not hasattr(waiting, "describe"):
         return None, None
     fd = waiting.fileno()
     if fd < 0:
         return None, None
     try:
-        # For a moment beside the socket's own object, which others are using.
+        # A second object for the descriptor, for a moment: others are using the socket's own.
         sock = poller.adopt(fd)
     except OSError:
         return None, None
@@ -260,17 +260,17 @@ def _name(get: Callable[[], Any]) -> str | None:
 
 
 def _without_debugging(frames: list[FrameType]) -> list[FrameType]:
-    """A thread that asks about itself is where it asks, not in the code that answers."""
+    """Drop the frames of debugging: a thread that asks about itself is where it asks."""
     while frames and frames[-1].f_globals.get("__name__") in _DEBUGGING:
         frames = frames[:-1]
     return frames
 
 
 def again(look: Callable[[], T]) -> T:
-    """Look at something that another OS thread is changing, until it holds still."""
+    """Repeat `look` until no other OS thread changes what it reads meanwhile."""
     while True:
         try:
             return look()
-        except RuntimeError as error:  # "changed size during iteration", and of a deque "mutated"
+        except RuntimeError as error:  # "changed size during iteration", or for a deque "mutated during iteration"
             if "during iteration" not in str(error):
                 raise

@@ -1,6 +1,6 @@
-"""Where code is: the chain of `yield from` and `await` of a coroutine that waits, the calls of an OS thread that runs.
+"""Where code is: the `yield from` and `await` chain of a waiting coroutine, the calls of a running OS thread.
 
-Read from outside, by any OS thread, while what is read goes on: nothing here calls into it or holds on to a frame.
+Any OS thread may read this from outside while the code runs on. Nothing here calls into that code or keeps its frames.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ _OURS = ("pollers", "socket2")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line of code that has been reached and not left yet."""
+    """A line of code that was reached and not left yet."""
 
     file: str
-    """As the code object has it."""
+    """The file name from the code object."""
     line: int
-    """From 1 on."""
+    """The line number, from 1 on."""
     function: str
-    """Its qualified name."""
+    """The qualified name of the function."""
     inside: bool
-    """Whether it is socket2's own."""
+    """Whether the code belongs to socket2."""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
 
 
 def text_of_places(places: Iterable[Place]) -> str:
-    """Return places as a traceback has them, with the lines of the source."""
+    """Return places as in a traceback, with the source lines."""
     lines = []
     for place in places:
         lines.append(f'  File "{place.file}", line {place.line}, in {place.function}\n')
@@ -56,7 +56,7 @@ def is_inside(frame: FrameType) -> bool:
 
 
 def frames_of_coroutine(coro: Any) -> list[FrameType]:
-    """Return the frames of a coroutine that waits, the outermost first."""
+    """Return the frames of a waiting coroutine, the outermost first."""
     frames = []
     for link in links_of(coro):
         frame = attribute(link, "frame")
@@ -70,7 +70,7 @@ def is_running(coro: Any) -> bool:
 
 
 def frames_of_os_threads() -> dict[int, list[FrameType]]:
-    """Return the calls that each OS thread, by its ident, is in now, the outermost first."""
+    """Return the current calls of each OS thread, by ident, the outermost first."""
     return {ident: _frames_from(frame) for ident, frame in sys._current_frames().items()}
 
 
@@ -83,7 +83,7 @@ def _frames_from(frame: FrameType | None) -> list[FrameType]:
 
 
 def frames_of_running(coro: Any, os_threads: dict[int, list[FrameType]]) -> tuple[int | None, list[FrameType]]:
-    """Return which OS thread runs a coroutine, and its calls from there on, the outermost first."""
+    """Return the OS thread that runs a coroutine, and its calls from the coroutine on, the outermost first."""
     root = attribute(coro, "frame")
     for ident, frames in os_threads.items():
         for at, frame in enumerate(frames):

@@ -1,6 +1,6 @@
-"""The bytes that go through one socket, written down as they go.
+"""Logs the bytes that pass through one socket.
 
-A traced socket has its handle replaced by one that writes; other sockets do not know of it and pay nothing.
+The traced socket gets a handle that logs. Other sockets are not affected and pay nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Writable(Protocol):
 
 
 class Trace:
-    """Writes down what goes through a socket until stop(), or the end of the block: `with trace(sock): ...`."""
+    """Logs the traffic of a socket until stop() or the end of its block: `with trace(sock): ...`."""
 
     def __init__(self, sock: Socket, to: Writable | None, max_bytes: int) -> None:
         if sock.closed:
@@ -45,7 +45,7 @@ class Trace:
         exchange_handle(sock, inner, self._traced)
 
     def stop(self) -> None:
-        """Let the socket go on untraced. Operations in flight are written down at their end all the same."""
+        """Stop tracing. Operations in flight are still logged when they end."""
         exchange_handle(self._sock, self._traced, self._inner)
 
     def __enter__(self) -> Trace:
@@ -55,7 +55,7 @@ class Trace:
         self.stop()
 
     def note(self, what: str, data: bytes = b"") -> None:
-        """Write an event, and bytes below it."""
+        """Write an event, with its bytes below."""
         lines = [f"{datetime.now():%H:%M:%S.%f} {self._ends}: {what}", *_dump(data[: self._max_bytes])]
         if len(data) > self._max_bytes:
             lines.append(f"    ... and {len(data) - self._max_bytes} more")
@@ -64,7 +64,7 @@ class Trace:
 
 
 class TracedHandle:
-    """A handle whose operations are written down when they end. Else it is the handle that it stands for."""
+    """A handle that logs operations when they end. Otherwise it behaves like the handle inside."""
 
     __slots__ = ("_inner", "_trace")
 
@@ -159,7 +159,7 @@ def _octets(data: ReadableBuffer, n: int | None) -> bytes:
 
 
 def _dump(data: bytes) -> Iterator[str]:
-    """Sixteen bytes to the line, in hexadecimal and in ASCII."""
+    """Yield lines of sixteen bytes, in hexadecimal and in ASCII."""
     for at in range(0, len(data), _LINE_BYTES):
         piece = data[at : at + _LINE_BYTES]
         text = "".join(chr(octet) if 32 <= octet < 127 else "." for octet in piece)
@@ -178,4 +178,4 @@ def _ends(sock: Socket) -> str:
 
 
 def _text(address: Address) -> str:
-    return text_of(address) if address else "somebody without a name"
+    return text_of(address) if address else "an unnamed socket"

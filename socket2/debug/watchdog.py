@@ -1,7 +1,7 @@
-"""Reports threads that keep the loop from going on, with the code that does.
+"""Reports threads that block the loop, and the code they are in.
 
-An OS thread looks at what the loops are running. It sees nothing while C code holds the interpreter; what was too short
-for it, or so hidden, is reported by its length when it is over.
+An OS thread watches what the loops run. It sees nothing while C code holds the interpreter. A turn that it missed, or
+that was too short for it to see, is reported with its duration once it is over.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ log = Journal("socket2")
 
 
 class Watchdog:
-    """Watches until stop(). A turn longer than `limit_s` is reported while it lasts and when it is over."""
+    """Watches until stop(). Reports a turn longer than `limit_s`, while it lasts and when it is over."""
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
-        self._reported: dict[int, float] = {}  # the beginnings of turns, by OS thread
+        self._reported: dict[int, float] = {}  # the start of the reported turn, by OS thread
         self._ending = threading.Event()
         self._thread = PoolThread(target=self._watch, name="socket2 watchdog", daemon=True)
 
@@ -49,10 +49,10 @@ class Watchdog:
             return
         places = places_of(frames_of_running(times.coro, frames_of_os_threads())[1])
         if history.running.get(ident) is not times or times.since != since:
-            return  # it was over meanwhile, and the stack is of something else
+            return  # the turn is over: the stack belongs to something else
         self._reported[ident] = since
         log.warning(
-            "thread '%s' has been running for %s and lets no other run; it is here:\n%s",
+            "thread '%s' has been running for %s and blocks the loop; it is here:\n%s",
             printable(times.name),
             text_of_time(monotonic() - since),
             text_of_places(places).rstrip(),
@@ -60,4 +60,4 @@ class Watchdog:
 
     def _over(self, times: history.Times, seconds: float) -> None:
         if seconds > self.limit_s:
-            log.warning("thread '%s' ran for %s and let no other run", printable(times.name), text_of_time(seconds))
+            log.warning("thread '%s' ran for %s and blocked the loop", printable(times.name), text_of_time(seconds))

@@ -76,11 +76,11 @@ def test_a_thread_that_blocks_is_reported_once_while_it_does_and_once_after(repo
     with watched(0.02):
         run(main)
     during, after = reports.texts
-    assert re.match(r"thread 'greedy' has been running for \d+ ms and lets no other run; it is here:\n", during)
+    assert re.match(r"thread 'greedy' has been running for \d+ ms and blocks the loop; it is here:\n", during)
     functions = re.findall(r", in \S*?(\w+)$", during.replace("<lambda>", "lambda_"), re.MULTILINE)
     assert functions[:3] == ["blocker", "block_until", "lambda_"]
     assert "    block_until(lambda: reports.wait_for(1))" in during
-    assert re.fullmatch(r"thread 'greedy' ran for \d+ ms and let no other run", after)
+    assert re.fullmatch(r"thread 'greedy' ran for \d+ ms and blocked the loop", after)
 
 
 def test_each_turn_is_reported_on_its_own(reports: Reports) -> None:
@@ -128,7 +128,7 @@ def test_a_turn_that_nobody_has_seen_is_reported_when_it_is_over(reports: Report
 
         run(main)
     assert len(reports.texts) == 1
-    assert re.fullmatch(r"thread '.*main' ran for 0 ms and let no other run", reports.texts[0])
+    assert re.fullmatch(r"thread '.*main' ran for 0 ms and blocked the loop", reports.texts[0])
 
 
 def test_a_thread_that_waits_is_not_reported(reports: Reports) -> None:
