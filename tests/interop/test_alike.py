@@ -28,23 +28,25 @@ TOPICS = ("connecting", "ends", "flow", "writing", "servers", "rules", "lives")
 
 Trace = dict[str, list[Any]]
 
-TURN = "A callback comes in a later turn, not among the listeners of an event"
-LATE = "No event comes after destroy() but 'error' and 'close'"
-LAST = "'close' is the last: callbacks come before it, and tell what has happened"
-UNSENT = "A callback of what was not sent gets the error"
+TURN = "A callback comes in a later turn of the event loop, not among the listeners of an event"
+LATE = "After destroy(), the only events are 'error' and 'close'"
+LAST = "'close' comes last, after all callbacks"
+UNSENT = "The callback of a write that was not sent gets the error"
 ALWAYS = "Every callback is called once"
-TRUE = "'close' tells whether there was an 'error', also without a connection"
-ABORTED = "An aborted signal does not connect"
+TRUE = "'close' reports whether there was an 'error', even without a connection"
+ABORTED = "A socket with an aborted signal does not connect"
 KEPT = "'data' is not lost without a listener"
-ONE_CLOSE = "A server's 'close' comes once for each listen()"
-AT_ONCE = "A server listens at once where no name is to be looked up"
-REPORTED = "What a listener raises ends its connection, not the process, and the other listeners hear of the event"
-PATHS = "An address of a UNIX socket is its path, and has no port"
+ONE_CLOSE = "A server emits 'close' once for each listen()"
+AT_ONCE = "A server listens at once if there is no name to look up"
+REPORTED = (
+    "An exception in a listener ends its connection, not the process, and the other listeners still get the event"
+)
+PATHS = "The address of a UNIX socket is its path, and has no port"
 
 DELIBERATE = {
     "connecting": {
         "lookup_gives_nothing": "Node has an exception of its own in it",
-        "lookup_never_answers": "A look-up under way keeps the loop going",
+        "lookup_never_answers": "A running lookup keeps the loop alive",
         "refused": LAST,
         "aborted_before": ABORTED,
         "aborted_before_by_options": ABORTED,
@@ -55,29 +57,29 @@ DELIBERATE = {
         "destroyed_in_an_attempt": "Node has an exception of its own in it",
         "destroyed_in_connect": LATE,
         "written_before": TURN,
-        "written_without_connect": "What is written before connect() waits for it",
+        "written_without_connect": "Data written before connect() is queued",
     },
     "ends": {
-        "ended_after_finish": "end() once more is no error",
-        "ended_after_close": "end() once more is no error",
+        "ended_after_finish": "A second end() is not an error",
+        "ended_after_close": "A second end() is not an error",
         "ended_after_destroy": ALWAYS,
         "destroyed_with_much_to_send": UNSENT,
         "destroyed_by_an_error_with_much_to_send": UNSENT,
-        "written_after_end": "A write after end() does not keep what was written before from being sent",
+        "written_after_end": "A write after end() does not stop earlier data from being sent",
         "reset_before_there_is_a_connection": LATE,
         "reset_without_a_connection": TRUE,
-        "names_after_the_end": "A socket has its names until 'close'",
+        "names_after_the_end": "A socket keeps its addresses until 'close'",
     },
     "flow": {
         "paused_in_data": "A paused socket emits no 'end'",
         "a_listener_is_removed": KEPT,
         "listening_once": KEPT,
-        "encoding_ucs2": "Half a character at the end is told of, as in utf8",
-        "encoding_utf16le": "Half a character at the end is told of, as in utf8",
+        "encoding_ucs2": "An incomplete character at the end becomes U+FFFD",
+        "encoding_utf16le": "An incomplete character at the end becomes U+FFFD",
         "unpiped": "unpipe() does not pause: " + KEPT,
     },
     "writing": {
-        "written_wrongly": "None is as wrong as anything that is no bytes and no text",
+        "written_wrongly": "None is as invalid as any other value that is neither bytes nor text",
     },
     "servers": {
         "listening": AT_ONCE,
@@ -86,11 +88,11 @@ DELIBERATE = {
         "in_use_and_closed_at_once": AT_ONCE,
         "closed_twice": ONE_CLOSE,
         "closed_once_more_when_closed": ONE_CLOSE,
-        "no_descriptor": "The error is the system's own",
+        "no_descriptor": "Errors are the system's own",
         "a_path": PATHS,
         "a_path_in_use": PATHS,
         "a_path_that_nobody_listens_at": PATHS,
-        "a_path_nowhere": "The error is the system's own",
+        "a_path_nowhere": "Errors are the system's own",
         "raised_in_connection": REPORTED,
         "raised_in_data": REPORTED,
         "raised_in_close": REPORTED,
