@@ -1,8 +1,8 @@
-"""A chat server: what one says all others get to read. The first line that you send is your name.
+"""A chat server. Each line that a client sends goes to all other clients. The first line is the client's name.
 
-Shows two threads per connection, a reader and a writer, with a queue between them that is made of suspend() and
-resume(). A client that does not read what is sent to it delays nobody: the writer waits for it alone, and when too
-much has piled up it is dropped.
+Shows two threads for each connection, a reader and a writer. Between them is a queue that uses suspend() and resume().
+A client that does not read delays nobody: only its own writer waits for it. If too much data piles up, the client is
+disconnected.
 
     $ python examples/chat.py --port 7003
     listening on 127.0.0.1:7003
@@ -21,22 +21,22 @@ import socket2
 
 NAME_MAX = 20  # characters
 LINE_MAX = 4096  # bytes
-BACKLOG_MAX = 256 * 1024  # bytes that wait for a client
-FAREWELL_S = 5  # to send the rest to a client that has left
+BACKLOG_MAX = 256 * 1024  # bytes queued for a client
+FAREWELL_S = 5  # time to send the rest to a client that has left
 
 
 class Client:
-    """A connection, and what waits to be sent to it."""
+    """A connection and the lines that wait to be sent to it."""
 
     def __init__(self, conn: socket2.TCP) -> None:
         self.stream = socket2.stream(conn)
         self._backlog: list[bytes] = []
-        self._unsent = 0  # bytes in the backlog, and on their way
+        self._unsent = 0  # bytes in the backlog or being sent
         self._leaving = False
-        self._suspended: socket2.Thread | None = None  # the writer, when it has nothing to do
+        self._suspended: socket2.Thread | None = None  # the writer, while it has nothing to do
 
     def tell(self, line: str) -> None:
-        """Have the writer send a line. Does not wait."""
+        """Queue a line for the writer. Does not wait."""
         data = f"{line}\n".encode()
         if self._unsent + len(data) > BACKLOG_MAX:
             self.stream.close()  # the reader and the writer get Closed
@@ -46,7 +46,7 @@ class Client:
         self._wake_writer()
 
     def leave(self) -> None:
-        """Have the writer end when it has sent everything."""
+        """Tell the writer to end after it has sent everything."""
         self._leaving = True
         self._wake_writer()
 
@@ -56,7 +56,7 @@ class Client:
             socket2.resume(writer)
 
     def write(self) -> Generator[Any, Any, None]:
-        with suppress(OSError):  # the reader gets to know as well
+        with suppress(OSError):  # the reader gets the error too
             while not self._leaving or self._backlog:
                 if not self._backlog:
                     self._suspended = socket2.currentthread()
@@ -68,7 +68,7 @@ class Client:
 
 
 class Room:
-    """Those who can hear each other."""
+    """The clients that talk to each other."""
 
     def __init__(self) -> None:
         self.clients: set[Client] = set()
@@ -79,7 +79,7 @@ class Room:
                 client.tell(line)
 
     def read(self, client: Client) -> Generator[Any, Any, None]:
-        """Hear a client to the end of its stream."""
+        """Pass on a client's lines until the end of its stream."""
         name = ""
         try:
             while (line := (yield from client.stream.recvline(LINE_MAX))) is not None:
@@ -89,9 +89,9 @@ class Room:
                 elif name := text[:NAME_MAX]:
                     self.clients.add(client)
                     self.say(f"* {name} is here", client)
-                yield from socket2.sleep(0)  # let the writers go first: nobody is to be dropped for having no turn
+                yield from socket2.sleep(0)  # let the writers run, so that no client is dropped for lack of a turn
         except (socket2.IncompleteRead, socket2.LimitExceeded):
-            pass  # what is no line is not said
+            pass  # an incomplete or overlong line is not passed on
         finally:
             self.clients.discard(client)
             client.leave()
@@ -99,9 +99,9 @@ class Room:
                 self.say(f"* {name} has left", client)
 
     def serve(self, conn: socket2.TCP) -> Generator[Any, Any, None]:
-        """Be the reader of a connection, and start its writer."""
+        """Read from a connection, and start its writer."""
         with conn, suppress(OSError):
-            conn.setopt("nodelay", True)  # a line is not to wait for the one before it
+            conn.setopt("nodelay", True)  # a line must not wait for the line before it
             client = Client(conn)
             writer = socket2.newthread(client.write)
             yield from self.read(client)
@@ -110,7 +110,7 @@ class Room:
 
 
 def printable(line: bytes) -> str:
-    """Make text of a line, without what would play tricks on the others' terminals."""
+    """Decode a line, and remove characters that could disturb a terminal."""
     return "".join(filter(str.isprintable, line.decode(errors="replace")))
 
 
@@ -126,7 +126,7 @@ def accept(listener: socket2.TCP) -> Generator[Any, Any, None]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Let people talk to each other.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", default=7003, type=int, help="0: a free one")
+    parser.add_argument("--port", default=7003, type=int, help="0: a free port")
     args = parser.parse_args()
     with socket2.tcp() as listener:
         try:

@@ -1,7 +1,7 @@
-"""An echo server: whoever connects gets back what they send. Threads are generators.
+"""An echo server: it sends back everything that a client sends. Threads are generators.
 
-Shows one thread per connection, started by the thread that accepts, and how what goes wrong with a connection ends
-that connection and nothing else.
+Shows one thread for each connection, started by the thread that accepts. An error on a connection ends only that
+connection.
 
     $ python examples/echo_server.py --port 7000
     listening on 127.0.0.1:7000
@@ -20,7 +20,7 @@ import socket2
 
 
 def echo(conn: socket2.TCP) -> Generator[Any, Any, None]:
-    with conn, suppress(OSError):  # reset, timed out, unreachable: it is over, whatever it was
+    with conn, suppress(OSError):  # reset, timed out, unreachable: the connection has ended
         while data := (yield from conn.recv(65536)):
             yield from conn.sendall(data)
 
@@ -36,7 +36,7 @@ def serve(listener: socket2.TCP) -> Generator[Any, Any, None]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Send back what is received.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", default=7000, type=int, help="0: a free one")
+    parser.add_argument("--port", default=7000, type=int, help="0: a free port")
     args = parser.parse_args()
     with socket2.tcp() as listener:
         try:

@@ -1,6 +1,6 @@
-"""An echo server: whoever connects gets back what they send. Threads are `async def` coroutines.
+"""An echo server: it sends back everything that a client sends. Threads are `async def` coroutines.
 
-The same as echo_server.py, said with `await` instead of `yield from`. Threads of both kinds can live in one program.
+The same as echo_server.py, with `await` instead of `yield from`. One program can mix both kinds of thread.
 
     $ python examples/echo_server_async.py --port 7000
     listening on 127.0.0.1:7000
@@ -17,7 +17,7 @@ import socket2
 
 
 async def echo(conn: socket2.TCP) -> None:
-    with conn, suppress(OSError):  # reset, timed out, unreachable: it is over, whatever it was
+    with conn, suppress(OSError):  # reset, timed out, unreachable: the connection has ended
         while data := await conn.recv(65536):
             await conn.sendall(data)
 
@@ -33,7 +33,7 @@ async def serve(listener: socket2.TCP) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Send back what is received.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", default=7000, type=int, help="0: a free one")
+    parser.add_argument("--port", default=7000, type=int, help="0: a free port")
     args = parser.parse_args()
     with socket2.tcp() as listener:
         try:

@@ -1,4 +1,4 @@
-"""An echo server with events, as in Node: whoever connects gets back what they send.
+"""An echo server with events, as in Node: it sends back everything that a client sends.
 
 $ pip install 'socket2[net]'
 $ python examples/echo_server_net.py --port 7000
@@ -18,14 +18,14 @@ from socket2 import net
 
 
 def echo(conn: net.Socket) -> None:
-    conn.on("error", lambda error: None)  # reset, timed out, unreachable: it is over, whatever it was
+    conn.on("error", lambda error: None)  # reset, timed out, unreachable: the connection has ended
     conn.pipe(conn)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Send back what is received.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", default=7000, type=int, help="0: a free one")
+    parser.add_argument("--port", default=7000, type=int, help="0: a free port")
     args = parser.parse_args()
     server = net.createServer({"allowHalfOpen": True}, echo)
 
@@ -46,7 +46,7 @@ def main() -> None:
         socket2.start()
     server.close()
     server.closeAllConnections()
-    socket2.poll(0)  # who accepts is told
+    socket2.poll(0)  # let the accepting thread end
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""A server whose handlers block: it keeps passwords in an SQLite file, and their hashes are slow on purpose.
+"""A server whose handlers block: it stores passwords in an SQLite file and uses hashes that are slow on purpose.
 
-Shows several OS threads serving one set of threads: while one of them hashes or waits for the disk, the others go on
-with everybody else, the acceptor among them. With --members 1 all wait while one request is worked on. What blocks
-stands in plain functions: they have no waits in them, so each call is made in one OS thread, as sqlite3 demands of a
-connection.
+Shows several OS threads that serve one set of threads. While one OS thread computes a hash or waits for the disk, the
+others serve the other clients and accept new ones. With --members 1, one request delays all others. The blocking code
+is in plain functions. They contain no waits, so each call stays in one OS thread, as sqlite3 requires for a connection.
 
     $ python examples/password_server.py --port 7005 --members 4 passwords.db
     listening on 127.0.0.1:7005
@@ -30,7 +29,7 @@ import socket2
 
 
 class Passwords:
-    """Kept in a file. Every method blocks."""
+    """Passwords in a file. Every method blocks."""
 
     def __init__(self, path: str, rounds: int) -> None:
         self.path = path
@@ -87,10 +86,10 @@ def serve(listener: socket2.TCP, passwords: Passwords) -> Generator[Any, Any, No
 def main() -> None:
     parser = argparse.ArgumentParser(description="Keep and check passwords.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", default=7005, type=int, help="0: a free one")
+    parser.add_argument("--port", default=7005, type=int, help="0: a free port")
     parser.add_argument("--members", default=4, type=int, metavar="N", help="OS threads (default: %(default)s)")
-    parser.add_argument("--rounds", default=200_000, type=int, help="of the hash (default: %(default)s)")
-    parser.add_argument("database", help="made when it is not there")
+    parser.add_argument("--rounds", default=200_000, type=int, help="rounds of the hash (default: %(default)s)")
+    parser.add_argument("database", help="created if it does not exist")
     args = parser.parse_args()
     listener = socket2.tcp()
     try:

@@ -1,7 +1,7 @@
-"""Ping: ask a host for an echo over a raw socket and take the time. Needs root, or the capability CAP_NET_RAW.
+"""Ping: request an echo from a host over a raw socket and measure the time. Needs root or CAP_NET_RAW.
 
-Shows a raw socket, which gets every ICMP packet that the host sends to this machine and has to pick its own, and a
-timeout on a block that receives as often as that takes.
+Shows a raw socket and a timeout for a block. The socket gets every ICMP packet that the host sends to this machine, so
+the block receives until it finds its own reply.
 
     # python examples/ping.py -c 2 127.0.0.1
     64 bytes from 127.0.0.1: seq=1 ttl=64 time=0.071 ms
@@ -33,7 +33,7 @@ class Reply(NamedTuple):
 
 
 def checksum(packet: bytes) -> int:
-    """Return the Internet checksum (RFC 1071); that of a packet which contains a right one is 0."""
+    """Return the Internet checksum (RFC 1071). It is 0 for a packet that contains its correct checksum."""
     total: int = sum(struct.unpack(f"!{(len(packet) + 1) // 2}H", packet + bytes(len(packet) % 2)))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
@@ -65,7 +65,7 @@ async def ping(sock: socket2.RAW, identifier: int, sequence: int) -> Reply:
 
 
 async def ping_all(sock: socket2.RAW, host: str, count: int, interval_s: float, timeout_s: float) -> int:
-    """Ping `count` times and print how it went; return the number of replies, also when it is interrupted."""
+    """Ping `count` times and print the results. Return the number of replies, even after Ctrl-C."""
     identifier = random.randrange(1 << 16)
     sent = received = 0
     try:
@@ -87,7 +87,7 @@ async def ping_all(sock: socket2.RAW, host: str, count: int, interval_s: float, 
                 ms = reply.seconds * 1000
                 print(f"{reply.size} bytes from {address}: seq={sent} ttl={reply.ttl} time={ms:.3f} ms", flush=True)
     except socket2.Cancelled:
-        pass  # Ctrl-C ends it as the last ping would
+        pass  # after Ctrl-C, print the summary as usual
     print(f"{sent} sent, {received} received")
     return received
 
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("-W", "--timeout", default=1.0, type=float, metavar="SECONDS")
     args = parser.parse_args()
     if not (args.interval >= 0 and args.timeout >= 0):
-        parser.error("a time is not negative")
+        parser.error("times must not be negative")
     try:
         sock = socket2.raw("inet", "icmp")
     except PermissionError:

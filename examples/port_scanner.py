@@ -1,7 +1,7 @@
-"""A port scanner: which TCP ports of a host are open. Scan hosts that are yours.
+"""A port scanner: it finds the open TCP ports of a host. Scan only your own hosts.
 
-Shows many connects at once, each with a timeout, and a limit on how many: as many threads as the limit says take
-ports from one iterator until there are none left.
+Shows many connects at once, each with a timeout, and a limit on their number: `--limit` threads take ports from one
+iterator until it is empty.
 
     $ python examples/port_scanner.py 127.0.0.1 --ports 1-1024
     22
@@ -21,19 +21,19 @@ OPEN = "open"
 
 
 async def probe(host: str, port: int, timeout_s: float) -> str:
-    """Return OPEN, or why not."""
+    """Return OPEN, or the reason why the port is not open."""
     try:
         with socket2.tcp() as sock:
             sock.settimeout(timeout_s)
             await sock.connect(host, port)
-            # A connect to a closed port of this machine can meet itself, when the system gives it that very port.
+            # On this machine, a connect to a closed port can reach itself if the system picks the same local port.
             return OPEN if sock.local_address != sock.remote_address else "Connection refused"
     except OSError as error:
         return error.strerror or str(error)
 
 
 async def scan(host: str, ports: range, timeout_s: float, limit: int) -> dict[int, str]:
-    """Probe all ports, `limit` at a time; return how each of them is."""
+    """Probe all ports, `limit` at a time. Return the result for each port."""
     found: dict[int, str] = {}
 
     async def work(left: Iterator[int]) -> None:
@@ -63,11 +63,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Find open TCP ports.")
     parser.add_argument("host")
     parser.add_argument("--ports", default="1-1024", type=port_range, metavar="FIRST-LAST")
-    parser.add_argument("--timeout", default=1.0, type=float, metavar="SECONDS", help="for one port")
-    parser.add_argument("--limit", default=200, type=int, metavar="N", help="how many ports at a time")
+    parser.add_argument("--timeout", default=1.0, type=float, metavar="SECONDS", help="for each port")
+    parser.add_argument("--limit", default=200, type=int, metavar="N", help="how many ports to probe at a time")
     args = parser.parse_args()
     if args.limit < 1 or not args.timeout >= 0:
-        parser.error("the limit is at least 1, and the timeout not negative")
+        parser.error("--limit must be at least 1, and --timeout must not be negative")
     try:
         host = socket2.run(look_up, args.host)
         found = socket2.run(scan, host, args.ports, args.timeout, args.limit)

@@ -1,8 +1,8 @@
-"""A TCP proxy: every connection that comes in is carried on to one other address, in both directions.
+"""A TCP proxy: it forwards every incoming connection to one other address, in both directions.
 
-Shows two threads on one socket, one that receives and one that sends, and that the two directions of a connection end
-separately: when one side has finished sending, the other one is told so (SHUT_WR) and may still answer. What breaks
-off is broken off on the other side too, with a reset, so that a stream cut short is not taken for a whole one.
+Shows two threads on one socket, one that receives and one that sends. The two directions of a connection end
+separately (half-close): when one side has finished sending, the proxy tells the other side with SHUT_WR, and that side
+may still answer. If one side breaks off, the proxy resets the other, so a truncated stream does not look complete.
 
     $ python examples/tcp_proxy.py --port 7002 example.org:80
     listening on 127.0.0.1:7002
@@ -24,14 +24,14 @@ CONNECT_S = 10
 
 
 def reset(conn: socket2.TCP) -> None:
-    """Close at once; the peer gets ConnectionResetError where it would have got the end of the stream."""
+    """Close at once. The peer gets ConnectionResetError instead of the end of the stream."""
     if not conn.closed:
         conn.setopt("linger", 0)
         conn.close()
 
 
 def carry(source: socket2.TCP, sink: socket2.TCP) -> Generator[Any, Any, None]:
-    """Carry one direction to its end; if it breaks, the connection is over in both."""
+    """Forward one direction until it ends. If it breaks, reset both connections."""
     try:
         while data := (yield from source.recv(65536)):
             yield from sink.sendall(data)
@@ -44,7 +44,7 @@ def carry(source: socket2.TCP, sink: socket2.TCP) -> Generator[Any, Any, None]:
 def relay(client: socket2.TCP, host: str, port: str) -> Generator[Any, Any, None]:
     with client:
         try:
-            client.setopt("nodelay", True)  # how to pack it is up to the two ends
+            client.setopt("nodelay", True)  # the two ends decide how to pack data
             with socket2.timeout(CONNECT_S):
                 server = yield from socket2.connect(host, port, nodelay=True)
             with server:
@@ -64,10 +64,10 @@ def serve(listener: socket2.TCP, host: str, port: str) -> Generator[Any, Any, No
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Carry TCP connections on to another address.")
+    parser = argparse.ArgumentParser(description="Forward TCP connections to another address.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", default=7002, type=int, help="0: a free one")
-    parser.add_argument("target", metavar="HOST:PORT", help="where to")
+    parser.add_argument("--port", default=7002, type=int, help="0: a free port")
+    parser.add_argument("target", metavar="HOST:PORT", help="the address to forward to")
     args = parser.parse_args()
     target_host, colon, target_port = args.target.rpartition(":")
     if not colon:

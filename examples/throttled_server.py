@@ -1,7 +1,7 @@
-"""Sends a file to everybody who connects, each at the same limited speed. Written with LuaSocket's names.
+"""A throttled server: it sends a file to every client at a limited speed. It uses LuaSocket's API.
 
-Shows throttling by statistics: what a connection has sent, and in what time, says how long to wait before the next
-block. Counting begins anew with each block, so that a client that was slow for a while is not sent a burst afterwards.
+Shows throttling with statistics: the number of bytes sent, and the time this took, determine how long to wait before
+the next block. The counters are reset for each block, so a client that was slow for a while gets no burst afterwards.
 
     $ python examples/throttled_server.py --port 7007 --rate 20000 README.md
     listening on 127.0.0.1:7007
@@ -46,14 +46,14 @@ def serve(server: socket.TCP, path: Path, rate: float) -> Generator[Any, Any, No
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Send a file to everybody who connects, at a limited speed.")
+    parser = argparse.ArgumentParser(description="Send a file to every client at a limited speed.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", default=7007, type=int, help="0: a free one")
+    parser.add_argument("--port", default=7007, type=int, help="0: a free port")
     parser.add_argument("--rate", default=10_000, type=float, help="bytes per second for each client")
     parser.add_argument("file", type=Path)
     args = parser.parse_args()
     if not args.rate > 0:
-        parser.error("the rate is more than 0 bytes per second")
+        parser.error("--rate must be more than 0 bytes per second")
     if not args.file.is_file():
         parser.error(f"there is no file {args.file}")
     try:

@@ -1,8 +1,8 @@
-"""A time server over UDP: a datagram that says "time" is answered with the time.
+"""A time server over UDP: it answers the datagram "time" with the time.
 
-Shows a datagram socket, and what a public one has to mind: it answers nothing that could itself be an answer, or a
-forged sender could make two such servers talk to each other for ever; and a sender that cannot be answered is no
-reason to stop.
+Shows a datagram socket and two rules for public UDP servers. It answers nothing that could itself be an answer;
+otherwise a forged sender address could make two such servers talk to each other forever. And it keeps running if it
+cannot reach a sender.
 
     $ python examples/udp_time_server.py --port 7001
     listening on 127.0.0.1:7001
@@ -36,7 +36,7 @@ def serve(sock: socket2.UDP) -> Generator[Any, Any, None]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Tell the time over UDP.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", default=7001, type=int, help="0: a free one")
+    parser.add_argument("--port", default=7001, type=int, help="0: a free port")
     args = parser.parse_args()
     with socket2.udp() as sock:
         try:

@@ -1,10 +1,11 @@
-"""A server in several processes that can be told to stop, and to replace a worker, without losing a request.
+"""A server of several processes. It can stop, or replace a worker, without losing a request.
 
-Each worker accepts on the same port; the kernel spreads connections over them. It greets with its process number and
-sends back each line in capitals. SIGTERM or Ctrl-C to the program: no new connections, requests in hand are answered,
-who is idle is let go, the rest is cut off after the grace. SIGTERM to a worker does the same for that one, while
-another takes its place and its listener, as one does when it dies: no client notices. A listening socket from systemd
-(socket activation) is used if there is one.
+All workers accept on the same port, and the kernel distributes the connections. A worker greets each client with its
+process ID and sends back each line in capitals. SIGTERM or Ctrl-C shuts the program down gracefully: it accepts no new
+connections, answers the requests in progress, closes idle connections at once, and cuts off the rest after the grace
+period. SIGTERM to a worker does the same for that worker, while a new worker takes over its listener, so no client
+notices. A new worker also replaces a worker that dies. If systemd passes a listening socket (socket activation), it is
+used.
 
     $ python examples/worker_server.py --port 7000 --workers 4
     listening on 127.0.0.1:7000
@@ -21,7 +22,7 @@ from typing import Any
 
 import socket2
 
-WORK_S = 0.02  # what a request takes
+WORK_S = 0.02  # the time that a request takes
 
 
 def answer(conn: socket2.TCP) -> Generator[Any, Any, None]:
@@ -46,7 +47,7 @@ def announce(workers: socket2.Workers) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Send back lines in capitals, from several processes.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", default=7000, type=int, help="0: a free one")
+    parser.add_argument("--port", default=7000, type=int, help="0: a free port")
     parser.add_argument("--workers", default=2, type=int)
     parser.add_argument("--grace", default=10.0, type=float, metavar="SECONDS")
     args = parser.parse_args()
