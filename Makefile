@@ -6,7 +6,8 @@ SCENARIOS ?= echo connections idle scale share bulk bulk-send udp spawn switch t
 # Options for all of them, for instance: make bench BENCH="--rounds 3 --share-core"
 BENCH ?=
 # What the second run of the tests need not do again: the first has done it with all pollers, or it is of the C only.
-ONCE := contract native test_stepping.py test_shortcut.py test_package.py interop/test_thousand.py
+ONCE := tests/contract tests/native tests/threads/test_stepping.py tests/sockets/test_shortcut.py tests/test_package.py \
+	tests/interop/test_thousand.py
 # pip does not show what setup.py says of a build without a C compiler.
 SAY_WHAT_IS_MISSING := $(BIN)/python -m socket2 | grep -E '^native: (no|yes,)' || true
 CODE := pollers socket2 tests bench examples docs
@@ -18,7 +19,7 @@ run: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -n auto
-	SOCKET2_CHECK=1 SOCKET2_NATIVE=0 $(BIN)/python -m pytest -q -n auto $(ONCE:%=--ignore=tests/%)
+	SOCKET2_CHECK=1 SOCKET2_NATIVE=0 $(BIN)/python -m pytest -q -n auto $(ONCE:%=--ignore=%)
 	SOCKET2_POLLER=kqueue $(BIN)/python -m pytest -q -n auto tests/sockets/test_tcp.py tests/sockets/test_udp.py
 
 test-native: $(VENV)/installed-test

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 import types
@@ -231,3 +232,27 @@ def test_a_test_waits_for_something_and_not_for_time_to_pass() -> None:
         return "time.sleep" in imports(path) or any(ast.unparse(call.func) == "time.sleep" for call in calls)
 
     assert set(offenders(sources("tests"), sleeps)) == MAY_SLEEP.keys()
+
+
+def spelled_out(name: str) -> Iterator[str]:
+    """What a shell makes of braces in a name."""
+    before, brace, rest = name.partition("{")
+    if not brace:
+        yield name
+        return
+    inside, _, after = rest.partition("}")
+    for one in inside.split(","):
+        yield from spelled_out(before + one + after)
+
+
+@pytest.mark.parametrize("path", ["Makefile", "CONTRIBUTING.md", "tools", "docs", "tests/windows.py"])
+def test_tests_that_are_named_somewhere_are_there(path: str) -> None:
+    place = ROOT / path
+    texts = (
+        [found.read_text() for found in place.rglob("*.*") if found.is_file()]
+        if place.is_dir()
+        else [place.read_text()]
+    )
+    named = {name for text in texts for name in re.findall(r"tests/[\w/]+(?:\{[\w,]+\})?[\w.]*", text)}
+    assert named
+    assert not [one for name in named for one in spelled_out(name.rstrip(".")) if not (ROOT / one).exists()]

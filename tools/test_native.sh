@@ -23,7 +23,8 @@ build build/native-asan "-O1 -fno-omit-frame-pointer -fsanitize=address,undefine
     # Python's own allocator would hide what its blocks are used for; what Python never frees is no leak of ours.
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
         ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc SOCKET2_POLLER=native \
-        "$python" -m pytest -q tests/contract tests/native tests/pollers/test_once.py tests/threads/test_{stepping,scheduler,interruptions,sharing}.py tests/sockets/test_shortcut.py
+        "$python" -m pytest -q tests/contract tests/native tests/pollers/test_once.py tests/sockets/test_shortcut.py \
+        tests/threads/test_{stepping,scheduler,interruptions,sharing}.py
 )
 
 echo "== ThreadSanitizer"
@@ -47,7 +48,8 @@ cd build/native-plain
 if command -v valgrind >/dev/null; then
     echo "== valgrind"
     PYTHONMALLOC=malloc SOCKET2_POLLER=native valgrind --quiet --track-origins=yes --log-file=valgrind.log \
-        "$python" -m pytest -q -o faulthandler_timeout=0 tests/native/test_{operations,attempts}.py tests/pollers/test_once.py tests/threads/test_stepping.py tests/sockets/test_shortcut.py \
+        "$python" -m pytest -q -o faulthandler_timeout=0 tests/native/test_{operations,attempts}.py \
+        tests/pollers/test_once.py tests/threads/test_stepping.py tests/sockets/test_shortcut.py \
         tests/contract/test_{recv,close,accept,awaited_once,strangers}.py \
         -k "not checked and not reused_number and not just_after and not no_descriptor_left"  # valgrind has limits of its own
     # CPython 3.11 multiplies a digit that it has not written by zero (maybe_small_long); what comes of that is not ours.

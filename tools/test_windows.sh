@@ -13,8 +13,10 @@ export PYTHONPATH=$PWD
 # The contract over each poller there (select bare only: the others are the same code elsewhere), the modules that wait,
 # the examples.
 what=(tests/contract tests/iocp -k 'not select-checked and not select-shared')
-what+=(tests/sockets/test_{addr,nodelay}.py tests/streams/test_buffer.py tests/pollers/test_{checking,options,pollers}.py tests/test_{examples,main}.py tests/threads/test_{interruptions,osthreads,scheduler}.py)
-what+=(tests/servers/test_server.py tests/threads/test_{sharing,sharing_races,sharing_stress,sync,group,timers,sleeping}.py tests/streams/test_stream.py tests/sockets/test_{tcp,udp}.py)
+what+=(tests/test_{examples,main}.py tests/pollers/test_{checking,options,pollers}.py)
+what+=(tests/threads/test_{group,interruptions,osthreads,scheduler,sleeping,sync,timers}.py)
+what+=(tests/threads/test_{sharing,sharing_races,sharing_stress}.py)
+what+=(tests/sockets/test_{addr,nodelay,tcp,udp}.py tests/streams/test_{buffer,stream}.py tests/servers/test_server.py)
 [ $# = 0 ] || what=("$@")
 # A test that hangs ends its worker, and is named; the others go on.
 hang=(-o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true)
