@@ -1,11 +1,12 @@
-"""Servers and sockets as event emitters, as Node, Ruff and Luvit have them. Times are in milliseconds here.
+"""Servers and sockets as event emitters, as in Node, Ruff and Luvit. Times in this package are in milliseconds.
 
-This room knows in which order Node's events come. It uses sockets and threads by their public names only. Here are the
-public names, and nothing else. Needs pyee: `pip install socket2[net]`.
+This room knows the order of Node's events. It uses sockets and threads only through their public names. This module
+holds the public names and nothing else. The package needs pyee: `pip install socket2[net]`.
 
-Read `emitter`, then `connection`, what both sides of a socket share; `receiving` and `readable`, `callbacks`, `limit`
-and `writable`, the sides; `dialing` and `socket`, which puts them together. Then `opening`, `accepting`, `server`; last
-`channel` and `cluster`, other processes. `failures`, `arguments`, `address` are how Node spells things.
+Read `emitter` first, then `connection`, which both sides of a socket share; `receiving` and `readable`, the reading
+side; `callbacks`, `limit` and `writable`, the writing side; `dialing`; and `socket`, which joins them. Then `opening`,
+`accepting` and `server`. `channel` and `cluster` involve other processes. `failures`, `arguments` and `address` hold
+Node's spellings.
 """
 
 from __future__ import annotations
@@ -54,14 +55,14 @@ Stream = Socket
 
 
 def createServer(options: Any = None, listener: Any = None, **named: Any) -> Server:
-    """Make a Server: createServer([options][, listener of 'connection']). See there for the options."""
+    """Make a Server: createServer([options][, listener of 'connection']). See Server for the options."""
     return Server(options, listener, **named)
 
 
 def createConnection(*args: Any, **named: Any) -> Socket:
-    """Make a Socket and connect it: createConnection(port[, host]), (path), or options, and a listener of 'connect'.
+    """Make a Socket and connect it: createConnection(port[, host]), (path), or (options), then a 'connect' listener.
 
-    Options are those of Socket and of its connect(). Raises as connect() does.
+    `options`: those of Socket and of Socket.connect(). Raises as connect() does.
     """
     options, callback = connect_arguments(args, named, SOCKET_OPTIONS | CONNECT_OPTIONS)
     made = Socket({name: value for name, value in options.items() if name in SOCKET_OPTIONS})

@@ -1,4 +1,4 @@
-"""Abort signals, as far as `signal` options need them: somebody calls abort(), and those who listen give up."""
+"""Abort signals, as far as the `signal` options need them: abort() makes all listeners give up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .failures import told
 
 
 class AbortError(Exception):
-    """What was going on was aborted."""
+    """The operation was aborted."""
 
     def __init__(self, reason: object = None) -> None:
         super().__init__("The operation was aborted")
@@ -19,7 +19,7 @@ class AbortError(Exception):
 
 
 class AbortSignal(Emitter):
-    """Tells of an abort: `aborted`, `reason`, and an event 'abort'. Made by AbortController."""
+    """Tells of an abort: `aborted`, `reason` and the event 'abort'. Made by AbortController."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,13 +28,13 @@ class AbortSignal(Emitter):
 
 
 class AbortController:
-    """Has a `signal` to hand out, and aborts it, once."""
+    """Owns a `signal`, and can abort it once."""
 
     def __init__(self) -> None:
         self.signal = AbortSignal()
 
     def abort(self, reason: object = None) -> None:
-        """Abort whatever was given the signal. The second time nothing happens."""
+        """Abort everything that was given the signal. A second call does nothing."""
         signal = self.signal
         if signal.aborted:
             return
@@ -44,8 +44,11 @@ class AbortController:
 
 
 def on_abort(signal: Any, call: Callable[[], Any]) -> Callable[[], None]:
-    """Make the call when `signal` is aborted; return what takes that back. TypeError when it is no AbortSignal."""
+    """Call `call` when `signal` is aborted; return a function that cancels this.
+
+    Raises TypeError if `signal` is not an AbortSignal.
+    """
     if not isinstance(signal, AbortSignal):
-        raise told(TypeError(f"a signal is an AbortSignal, not {signal!r}"), code="ERR_INVALID_ARG_TYPE")
+        raise told(TypeError(f"signal must be an AbortSignal, not {signal!r}"), code="ERR_INVALID_ARG_TYPE")
     signal.once("abort", call)
     return lambda: signal.removeListener("abort", call)

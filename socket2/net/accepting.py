@@ -1,7 +1,7 @@
-"""Taking connections from a listening socket, and handing them out: to listeners, or to threads that ask for them.
+"""Accepts connections from a listening socket, and gives them to listeners or to threads that ask for them.
 
-One thread accepts, while there is somebody to accept for; until then connections wait in the backlog. Knows nothing of
-how the socket came to listen.
+One thread accepts while somebody wants connections; until then they wait in the backlog. This module does not know how
+the socket came to listen.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .socket import Socket
 
 
 class Accepting(Emitter):
-    """What a server does while it listens."""
+    """The part of a server that accepts."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__()
@@ -44,21 +44,21 @@ class Accepting(Emitter):
         self._drops_too_many = False
         self._shared = False
         self._listener: Listener | None = None
-        self._opening: object | None = None  # the listen() that is under way, or has succeeded
-        self._told = False  # 'listening' was emitted
-        self._sockets: dict[Socket, None] = {}  # in the order they came
+        self._opening: object | None = None  # the listen() in progress, or the one that has succeeded
+        self._told = False  # whether 'listening' was emitted
+        self._sockets: dict[Socket, None] = {}  # in the order in which they were accepted
         self._acceptor: Thread | None = None
-        self._accepting: object | None = None  # the acceptor's turn: a later one has another
+        self._accepting: object | None = None  # identifies the acceptor: a later one gets another
         self._pauser: Timer | None = None
         self._takers: list[Wait] = []
-        self._spare: list[Socket] = []  # accepted for somebody who has left
+        self._spare: list[Socket] = []  # accepted for a thread that has left since
         self._referenced = True
         self._aside = False
         self._pauses_aside = False
 
     @property
     def maxConnections(self) -> int | None:
-        """How many connections there may be; more are dropped, see dropMaxConnection. None: any number. May be set."""
+        """How many connections there may be. More are dropped, see dropMaxConnection. None: no limit. Can be set."""
         return self._max_connections
 
     @maxConnections.setter
@@ -68,7 +68,7 @@ class Accepting(Emitter):
 
     @property
     def dropMaxConnection(self) -> bool:
-        """Whether to drop connections that are too many even if other processes may take them. May be set."""
+        """Whether to drop excess connections even if other processes could take them. Can be set."""
         return self._drops_too_many
 
     @dropMaxConnection.setter
@@ -77,12 +77,12 @@ class Accepting(Emitter):
         self._see_to_accepting()
 
     def _share(self) -> None:
-        """Other processes accept from this socket as well."""
+        """Note that other processes accept from this socket, too."""
         self._shared = True
         self._see_to_accepting()
 
     def _see_to_accepting(self) -> None:
-        """Have a thread accept if there is somebody to accept for, and none if not."""
+        """Start a thread that accepts if somebody wants connections; stop it if not."""
         with lock:
             wanted = self._told and self._pauser is None and bool(self._takers or self.listenerCount("connection"))
             wanted = wanted and not (self._shared and self._is_full() and not self._drops_too_many)
@@ -98,7 +98,7 @@ class Accepting(Emitter):
                 if self._accepting is turn:
                     self._acceptor = acceptor
                 else:
-                    stopped = acceptor  # by another OS thread, before it was known here
+                    stopped = acceptor  # another OS thread stopped it before it was recorded here
         if stopped is not None:
             stopped.cancel()
         self._count()
@@ -108,7 +108,7 @@ class Accepting(Emitter):
             self._see_to_accepting()
 
     def _accept(self, sock: TCP, turn: object) -> Generator[Any, None, None]:
-        yield from sleep(0)  # until it is known who accepts, and can be stopped
+        yield from sleep(0)  # until the acceptor is recorded, and can be stopped
         while self._accepting is turn:
             try:
                 conn = yield from sock.accept()
@@ -144,7 +144,7 @@ class Accepting(Emitter):
         with lock:
             taken = False
             while self._takers and not taken:
-                taken = self._takers.pop(0).finish(socket)  # not if it was cancelled, and has not left the line yet
+                taken = self._takers.pop(0).finish(socket)  # False if it was cancelled, but is still in the line
         if taken:
             self._see_to_accepting()
         elif self.listenerCount("connection"):
@@ -158,7 +158,7 @@ class Accepting(Emitter):
         return self._max_connections is not None and len(self._sockets) >= self._max_connections
 
     def _reason_to_drop(self, conn: TCP) -> dict[str, Any] | None:
-        """What is told of a connection that is too much or unwanted; None for one that is welcome."""
+        """Return what 'drop' tells of an excess or blocked connection; None for one that is welcome."""
         peer = conn.remote_address
         blocked = isinstance(peer, tuple) and is_blocked(self._block_list, peer[0])
         if not blocked and not self._is_full():
@@ -175,10 +175,10 @@ class Accepting(Emitter):
 
     @operation
     def accept(self) -> Generator[Any, None, Socket]:
-        """Take the next connection, which is not emitted then. Threads get them in the order they have asked. (Ours)
+        """Wait for the next connection and return it. It is not emitted. Threads get connections in turn. (Ours)
 
-        Cancelled or out of time: no connection is lost. Raises Closed when the server is closed, or has not been told
-        to listen; the error when that fails.
+        A cancel or timeout loses no connection. Raises Closed if the server is closed or was not told to listen; the
+        error of listen() if that fails.
         """
         if (turn := over_at_once()) is not None:
             yield from turn.wait()
@@ -186,7 +186,7 @@ class Accepting(Emitter):
             if self._spare:
                 return self._spare.pop(0)
             if self._opening is None:
-                raise Closed("the server does not listen")
+                raise Closed("the server is not listening")
             wait = Wait(f"accept on {self!r}")
             self._takers.append(wait)
         self._see_to_accepting()
@@ -213,7 +213,7 @@ class Accepting(Emitter):
             raise StopAsyncIteration from None
 
     def pause(self, msecs: float = 1000) -> Self:
-        """Accept nothing for `msecs` milliseconds; connections wait meanwhile. While paused: no effect. (Luvit)"""
+        """Accept nothing for `msecs` milliseconds; connections wait meanwhile. Does nothing while paused. (Luvit)"""
         scheduler = current_scheduler()
         due = scheduler.now() + duration(msecs / 1000)
         with lock:
@@ -236,13 +236,13 @@ class Accepting(Emitter):
                 self._pauser = None
 
     def ref(self) -> Self:
-        """Keep the loop going while it listens, as it does by itself."""
+        """Keep the loop running while the server listens. This is the default."""
         self._referenced = True
         self._count()
         return self
 
     def unref(self) -> Self:
-        """Do not keep the loop going: start() returns when nothing else is left."""
+        """Do not keep the loop running: start() returns when nothing else is left."""
         self._referenced = False
         self._count()
         return self
@@ -257,4 +257,4 @@ class Accepting(Emitter):
             self._aside, self._pauses_aside = aside, pauses
 
     def _took(self, socket: Socket) -> None:
-        """A connection was accepted. To be overridden."""
+        """Note an accepted connection. To be overridden."""

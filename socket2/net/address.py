@@ -1,4 +1,4 @@
-"""Addresses as Node has them: a host, a port and a family, or a path."""
+"""Addresses in Node's form: a host, a port and a family, or a path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .ip import family_name
 
 
 def host_of(name: Any) -> str | None:
-    """The IP address, or the path, of an address as the standard library has it."""
+    """Return the IP address, or the path, of an address in the standard library's form."""
     if isinstance(name, tuple):
         return str(name[0])
     return os.fsdecode(name) or None if name is not None else None
@@ -30,7 +30,7 @@ def text_of(host: str | None, port: int | None) -> str:
 
 
 def address_of(name: Any) -> dict[str, Any] | str:
-    """{"address", "family", "port"}; a path is itself; {} for nothing."""
+    """Return {"address", "family", "port"}, a path as it is, or {} for None."""
     if isinstance(name, tuple):
         return {"address": host_of(name), "family": family_of(name), "port": port_of(name)}
     return os.fsdecode(name) if name is not None else {}

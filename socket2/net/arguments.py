@@ -1,6 +1,6 @@
-"""Node's overloaded arguments, sorted out: numbers, hosts, paths, dictionaries of options, a callback at the end.
+"""Node's overloaded arguments: numbers, hosts, paths, dictionaries of options, a callback at the end.
 
-Options may be given as a dictionary, as in Node, or by name. A name that nobody knows is a TypeError.
+Options may be given as a dictionary, as in Node, or as keyword arguments. An unknown name is a TypeError.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ LISTEN_OPTIONS = _names("backlog exclusive fd handle host ipv6Only path port rea
 
 
 def options_of(given: Any, named: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """Put a dictionary of options and named ones together."""
+    """Merge a dictionary of options with keyword options."""
     if given is not None and not isinstance(given, Mapping):
-        raise TypeError(f"options are a dictionary, not {given!r}")
+        raise TypeError(f"options must be a dictionary, not {given!r}")
     options = {**(given or {}), **named}
     unknown = options.keys() - known
     if unknown:
-        raise TypeError(f"unknown option {', '.join(sorted(unknown))}: there are {', '.join(sorted(known))}")
+        raise TypeError(f"unknown option {', '.join(sorted(unknown))}: expected any of {', '.join(sorted(known))}")
     return options
 
 
 def split_callback(args: tuple[Any, ...]) -> tuple[list[Any], Callback | None]:
-    """Take the callback off the end; a None there, or missing arguments, are no callback."""
+    """Take the callback off the end. None, or no argument at all, means no callback."""
     rest = list(args)
     callback = rest.pop() if rest and callable(rest[-1]) else None
     while rest and rest[-1] is None:
@@ -56,7 +56,7 @@ def split_callback(args: tuple[Any, ...]) -> tuple[list[Any], Callback | None]:
 def connect_arguments(
     args: tuple[Any, ...], named: Mapping[str, Any], known: frozenset[str]
 ) -> tuple[dict[str, Any], Callback | None]:
-    """(options | port[, host] | path) [, callback]."""
+    """Parse (options | port[, host] | path) [, callback]."""
     rest, callback = split_callback(args)
     given: dict[str, Any] = {}
     if rest and isinstance(rest[0], Mapping):
@@ -73,7 +73,7 @@ def connect_arguments(
 
 
 def listen_arguments(args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[dict[str, Any], Callback | None]:
-    """(options | port[, host][, backlog] | path[, backlog] | handle[, backlog]) [, callback]."""
+    """Parse (options | port[, host][, backlog] | path[, backlog] | handle[, backlog]) [, callback]."""
     rest, callback = split_callback(args)
     given: dict[str, Any] = {}
     if rest:
@@ -96,13 +96,13 @@ def listen_arguments(args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[d
         raise TypeError(f"unexpected argument {rest[0]!r}")
     options = options_of(given, named, LISTEN_OPTIONS)
     if not any(options.get(name) is not None for name in ("port", "path", "fd", "handle")):
-        message = f"Invalid listen argument: one of port, path, fd and handle is needed, not {options!r}"
+        message = f"Invalid listen argument: port, path, fd or handle is required, not {options!r}"
         raise told(TypeError(message), code="ERR_INVALID_ARG_VALUE")
     return options, callback
 
 
 def checked_port(port: Any) -> int:
-    """Return a port, given as a number or as text in any notation. TypeError, RangeError."""
+    """Return a port given as a number, or as text in any notation. Raises TypeError, RangeError."""
     number = port if _is_number(port) else to_number(port) if isinstance(port, str) else None
     if number is None and not isinstance(port, str):
         raise told(TypeError(f"port should be a number or string, not {port!r}"), code="ERR_INVALID_ARG_TYPE")
@@ -112,20 +112,20 @@ def checked_port(port: Any) -> int:
 
 
 def checked_count(name: str, value: Any) -> int:
-    """Return a number of bytes or connections. TypeError for no number, RangeError for one that counts nothing."""
+    """Return a number of bytes or connections. Raises TypeError, or RangeError if it cannot be a count."""
     if not _is_number(value):
-        raise told(TypeError(f"{name} is a number, not {value!r}"), code="ERR_INVALID_ARG_TYPE")
+        raise told(TypeError(f"{name} must be a number, not {value!r}"), code="ERR_INVALID_ARG_TYPE")
     if not value >= 0 or value == math.inf or value != int(value):
-        raise told(RangeError(f"{name} is a whole number, not negative, not {value!r}"), code="ERR_INVALID_ARG_VALUE")
+        raise told(RangeError(f"{name} must be a non-negative integer, not {value!r}"), code="ERR_INVALID_ARG_VALUE")
     return int(value)
 
 
 def checked_onread(onread: Any) -> tuple[Any, Callback]:
-    """Return the buffer, or what makes one, and the callback of the option `onread`. TypeError for anything else."""
+    """Return the buffer (or the function that makes one) and the callback of the option `onread`. Raises TypeError."""
     buffer, callback = (onread.get("buffer"), onread.get("callback")) if isinstance(onread, Mapping) else (None, None)
     if callable(callback) and (callable(buffer) or _is_room(buffer)):
         return buffer, callback
-    wrong = f"onread is {{'buffer': a buffer that can be written to, or a function, 'callback': ...}}, not {onread!r}"
+    wrong = f"onread must be {{'buffer': a writable buffer or a function, 'callback': ...}}, not {onread!r}"
     raise told(TypeError(wrong), code="ERR_INVALID_ARG_TYPE")
 
 
@@ -137,7 +137,7 @@ def _is_room(buffer: Any) -> bool:
 
 
 def to_number(text: str) -> float | int | None:
-    """What JavaScript's Number() makes of a text with digits; None of other texts."""
+    """Return what JavaScript's Number() makes of a text with digits; None for any other text."""
     text = text.strip()
     try:
         return int(text, 0) if text[:1] == "0" and text[1:2] in tuple("xXoObB") else int(text, 10)

@@ -1,6 +1,6 @@
-"""What callbacks of write() and end() are told, and when: once each, in order, later, and never after 'close'.
+"""The callbacks of write() and end(): each is called once, in order, in a later turn, and never after 'close'.
 
-Offsets in the stream of all that was written tell which one is due.
+The offset in the stream of written bytes tells which callback is due.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ Callback = Callable[..., Any]
 
 
 class Callbacks(Connection):
-    """Who is told what has become of what was written."""
+    """The callbacks that wait for the result of a write."""
 
     def _start_calling_back_over(self) -> None:
-        """As before the first connection."""
+        """Reset to the state before the first connection."""
         self.bytesWritten = 0
-        """How many bytes were written, with those that are still queued."""
+        """How many bytes were written, including those that are still queued."""
         self.writableEnded = False
         """Whether end() was called."""
         self.writableFinished = False
-        """Whether 'finish' was emitted: all was sent, and the peer told that it was."""
+        """Whether 'finish' was emitted: everything was sent, and so was the end of the stream."""
         self._ended_by_peer = False
         self._callbacks: deque[tuple[int, Callback | Wait]] = deque()  # each with the offset that it waits for
         self._enders: list[Callback] = []
-        self._left: list[tuple[Callback, BaseException | None]] = []  # to be told before 'close'
+        self._left: list[tuple[Callback, BaseException | None]] = []  # to be called before 'close'
 
     def _note(self, callback: Callback | Wait | None) -> None:
         if callback is None:
@@ -43,7 +43,7 @@ class Callbacks(Connection):
             self._callbacks.append((self.bytesWritten, callback))
 
     def _answer(self, callback: Callback | Wait, error: BaseException | None) -> None:
-        """Tell a callback at once what there is to tell: before 'close', if that is still to come."""
+        """Call a callback in a later turn, but before 'close' if that has not come yet."""
         with lock:
             if self.destroyed and not self._closed and not isinstance(callback, Wait):
                 self._left.append((callback, error))
@@ -68,7 +68,7 @@ class Callbacks(Connection):
             self._left += self._take_callbacks(error)
 
     def _take_callbacks(self, error: BaseException) -> list[tuple[Callback, BaseException | None]]:
-        """Return those that are to be told; threads in send() are told at once: they need no 'error'."""
+        """Return the callbacks to call. Threads in send() are woken at once: they need no 'error'."""
         callbacks, self._callbacks = self._callbacks, deque()
         enders, self._enders = self._enders, []
         for _, callback in callbacks:

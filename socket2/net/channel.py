@@ -1,7 +1,8 @@
-"""A link to another process: messages, with sockets and servers attached, over a pair of UNIX sockets.
+"""A channel to another process: messages, with sockets and servers attached, over a pair of UNIX sockets.
 
-A message is JSON behind its length; a descriptor goes with its first byte (SCM_RIGHTS, unix(7)) and so arrives with
-it. What is attached lives on at the other end; how many connections that are is asked for when somebody wants to know.
+A message is JSON, preceded by its length. A descriptor travels with the first byte of its message (SCM_RIGHTS,
+unix(7)), so it arrives with the message. Attached sockets and servers live on at the other end. Each end asks the other
+how many connections of its servers are there.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .failures import failure, told
 from .server import Server
 from .socket import Socket
 
-_HEAD = struct.Struct("!IB")  # the length of what follows, and whether a descriptor comes with it
+_HEAD = struct.Struct("!IB")  # the length of the body, and whether a descriptor comes with it
 _BLOCK = 65536
 _DESCRIPTORS_MAX = 16
 
@@ -35,10 +36,11 @@ Answer = Callable[["Channel", dict[str, Any]], tuple[dict[str, Any], int | None]
 
 
 class Channel(Emitter):
-    """One end of a UNIX socket pair, whose other end another process has: Channel(socket), or Channel(fd).
+    """One end of a UNIX socket pair; another process has the other end: Channel(socket) or Channel(fd).
 
-    Events: message(message, handle), disconnect, error. Messages wait until somebody listens. While it is open it keeps
-    the loop going; not on Windows. TypeError when it is no stream socket. (Node's child_process: send() and 'message')
+    Events: message(message, handle), disconnect, error. Messages wait until somebody listens. An open channel keeps the
+    loop running. Not available on Windows. Raises TypeError if it is not a stream socket. (Node's child_process: send()
+    and 'message')
     """
 
     def __init__(self, handle: TCP | socket.socket | int) -> None:
@@ -48,24 +50,24 @@ class Channel(Emitter):
         self._sending = False
         self._serial = itertools.count()
         self._asked: dict[int, Wait] = {}
-        self._given: dict[Server, int] = {}  # servers of ours that have something at the other end, by number
-        self._taken: dict[int, list[Socket | Server]] = {}  # what of theirs is here
+        self._given: dict[Server, int] = {}  # our servers that are, or have connections, at the other end, by number
+        self._taken: dict[int, list[Socket | Server]] = {}  # what we have of the other end's servers
         self._answers: dict[str, Answer] = {"count": Channel._count_taken}
-        self._unheard: deque[tuple[Any, Socket | Server | None]] = deque()  # messages, while nobody listens
+        self._unheard: deque[tuple[Any, Socket | Server | None]] = deque()  # messages that came while nobody listened
         self._later(self._begin, self._tcp.handle)
 
     @property
     def connected(self) -> bool:
-        """Whether messages can be sent: disconnect() was not called, and the other end is there."""
+        """Whether messages can be sent: disconnect() was not called, and the other end is open."""
         return self._tcp is not None
 
     def send(self, message: Any, handle: Socket | Server | None = None) -> Self:
-        """Send what JSON can express, and with it a connection, or a server to share. Does not wait.
+        """Send a message as JSON, and optionally a connection to give away or a server to share. Does not wait.
 
-        A connection is gone from here then: its 'close' comes, and `connections` of its server is None from then on.
-        What it has received and nobody has read goes along. A server listens on in both processes, and both accept. An
-        'error' tells when the other end has gone. TypeError for what is no JSON, OSError for a connection that is
-        closed, or that has something to send yet.
+        A connection then leaves this process: it emits 'close', and `connections` of its server is None from then on.
+        Received data that nobody has read goes with it. A server listens in both processes, and both accept. If the
+        other end is gone, 'error' is emitted. Raises TypeError if the message is not JSON, OSError if the connection is
+        closed or still has data to send.
         """
         envelope: dict[str, Any] = {"type": "message", "message": message}
         json.dumps(envelope)  # before anything is given away
@@ -76,7 +78,7 @@ class Channel(Emitter):
         return self
 
     def disconnect(self) -> None:
-        """Close this end. 'disconnect' comes at both."""
+        """Close this end. Both ends emit 'disconnect'."""
         tcp, self._tcp = self._tcp, None
         if tcp is None:
             return
@@ -90,7 +92,7 @@ class Channel(Emitter):
             wait.fail(Closed("the other process has gone"))
         self._later(self._fire, "disconnect")
 
-    # What goes along.
+    # Attached sockets and servers.
 
     def _attach(self, envelope: dict[str, Any], handle: Socket | Server) -> int:
         if isinstance(handle, Server):
@@ -103,7 +105,9 @@ class Channel(Emitter):
             server = handle.server if isinstance(handle.server, Server) else None
             fd, envelope["socket"] = handle._give_away()
         else:
-            raise told(TypeError(f"a Socket or a Server can be sent, not {handle!r}"), code="ERR_INVALID_HANDLE_TYPE")
+            raise told(
+                TypeError(f"handle must be a Socket or a Server, not {handle!r}"), code="ERR_INVALID_HANDLE_TYPE"
+            )
         if server is not None:
             envelope["of"] = self._given.setdefault(server, len(self._given))
             server._has_some_at(self, isinstance(handle, Socket))
@@ -129,7 +133,7 @@ class Channel(Emitter):
 
     @operation
     def count(self, server: Server) -> Generator[Any, None, int]:
-        """Ask how many connections of `server` the other process has; 0 when it has gone."""
+        """Return how many connections of `server` the other process has; 0 if that process is gone."""
         try:
             answer, _ = yield from self.ask({"type": "count", "of": self._given[server]})
         except Closed:
@@ -140,9 +144,9 @@ class Channel(Emitter):
 
     @operation
     def ask(self, question: dict[str, Any]) -> Generator[Any, None, tuple[dict[str, Any], int | None]]:
-        """Send a question that the other end knows to answer; return the answer, and a descriptor that came with it.
+        """Ask the other end a question; return its answer, and the descriptor that came with the answer, if any.
 
-        Raises Closed when the other process goes without one.
+        Raises Closed if the other process is gone before it answers.
         """
         serial = next(self._serial)
         wait = Wait(f"answer of {self!r}")
@@ -231,7 +235,7 @@ class Channel(Emitter):
             self.disconnect()
 
     def _take(self, data: bytearray, descriptors: deque[int]) -> None:
-        """Take whole messages off the front of what has come."""
+        """Take complete messages off the front of the received data."""
         while len(data) >= _HEAD.size:
             size, has_descriptor = _HEAD.unpack_from(data)
             if len(data) < _HEAD.size + size:
@@ -264,7 +268,7 @@ class Channel(Emitter):
             self._later(self._tell)
 
     def _listener_failed(self, event: str, args: tuple[Any, ...], error: Exception) -> None:
-        """Report it; what came with the message is nobody's."""
+        """Report the error, and close what came with the message: nobody owns it now."""
         super()._listener_failed(event, args, error)
         for handle in args:
             if isinstance(handle, Socket):

@@ -1,7 +1,8 @@
-"""Processes that listen together: one, the primary, opens the sockets, and the workers get them from it.
+"""Processes that listen together: the primary opens the sockets, and the workers get them from it.
 
-A worker is told so by joinCluster(); its servers then ask the primary for what they listen on, unless they want it
-exclusively. Who asks for the same gets the same socket, with port 0, too. It is closed when the last of them closes.
+joinCluster() makes a process a worker. Its servers then ask the primary for their listening sockets, unless they are
+exclusive. Workers that ask for the same address share one socket, even with port 0. The primary closes a socket when
+the last worker has closed it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _SAME = ("host", "port", "path")
 
 
 class Cluster:
-    """What the primary shares with its workers: Cluster(), then add() the channel to each of them."""
+    """The sockets that the primary shares with its workers. Make a Cluster(), then add() the channel to each worker."""
 
     def __init__(self) -> None:
         self._listeners: dict[str, Listener] = {}
@@ -65,7 +66,7 @@ class Cluster:
 
 
 class _Worker:
-    """A worker's side: asks for listeners, and tells when they are closed."""
+    """A worker's side: asks for listeners, and reports when they are closed."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -73,7 +74,7 @@ class _Worker:
 
     @operation
     def listener(self, options: dict[str, Any]) -> Generator[Any, None, Listener]:
-        """Get what a server wants to listen on. OSError, as if it had been opened here; Closed without a primary."""
+        """Get a listener for a server. Raises OSError as if it were opened here; Closed if the primary is gone."""
         asked = {name: options[name] for name in _ASKED if options.get(name) is not None}
         key = self._key(asked)
         self._open.add(key)
@@ -90,7 +91,7 @@ class _Worker:
         return Listener(tcp(fileno=fd), on_close=lambda: self._leave(key))
 
     def _key(self, asked: dict[str, Any]) -> str:
-        """The same for the same wish in every worker; a worker's second wish for the same is another."""
+        """Return a key that is the same in every worker for the same request. A repeated request gets another key."""
         wish = [asked.get(name) for name in _SAME]
         return next(key for n in range(len(self._open) + 1) if (key := json.dumps([*wish, n])) not in self._open)
 
@@ -101,5 +102,5 @@ class _Worker:
 
 
 def joinCluster(channel: Channel | None) -> None:
-    """Have the servers of this process get their sockets through `channel`, from a Cluster; None: no longer."""
+    """Let the servers of this process get their sockets from a Cluster through `channel`; None ends that."""
     use_primary(_Worker(channel).listener if channel is not None else None)

@@ -1,6 +1,6 @@
-"""What the two sides of a socket share: the kernel's socket, the idle timer, and the one end of it all.
+"""What both sides of a socket share: the kernel's socket, the idle timer, and the end of the connection.
 
-Knows when events come, and that none comes after 'close'. Knows neither how to read nor how to write.
+This module knows when events come, and that none comes after 'close'. It does not know how to read or write.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .failures import RangeError, told
 
 
 class Connection(Emitter):
-    """An emitter with a connection, before, while and after there is one."""
+    """An emitter with a connection: before, during and after it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,34 +29,34 @@ class Connection(Emitter):
         self._handle: Handle | None = None  # while it is connected
         self._idle: Timer | None = None
         self._idle_s = 0.0  # 0: no timeout
-        self._over = False  # both sides have ended: the kernel's socket is closed, whatever is still unread here
-        self._failure: Exception | None = None  # of a listener
-        self._complained = False  # 'error' has come, and the connection has gone on
-        self._closed = False  # 'close' comes now, or has come
-        self._raised = False  # the error, in a thread that waited for something
+        self._over = False  # both sides have ended: the kernel's socket is closed, even if data is still unread here
+        self._failure: Exception | None = None  # a listener's error
+        self._complained = False  # 'error' was emitted, and the connection continued
+        self._closed = False  # 'close' is being emitted, or was
+        self._raised = False  # the error was raised in a thread that waited
         self.timeout: float | None = None
-        """The idle timeout in milliseconds, as setTimeout() was told; None before."""
+        """The idle timeout in milliseconds, as given to setTimeout(); None before."""
         self.destroyed = False
-        """Whether the connection has been given up. Nothing but 'error' and 'close' comes after that."""
+        """Whether the connection was given up. Only 'error' and 'close' come after that."""
         self.connecting = False
         """Whether connect() was called and has not finished."""
 
     # The idle timer.
 
     def setTimeout(self, timeout: float, callback: Callable[..., Any] | None = None) -> Self:
-        """Emit 'timeout' after `timeout` milliseconds in which nothing was received or sent; 0: never again.
+        """Emit 'timeout' after `timeout` milliseconds without a receive or send. 0: no timeout.
 
-        The connection goes on: end it in the listener if that is wanted. Emitted once for each idle time. `callback` is
-        a listener for one time; with 0 it is removed. TypeError for what is no number, RangeError below 0 and for
-        infinity.
+        The connection continues: end it in the listener if you want to. The event comes once for each idle period.
+        `callback` is added as a once() listener; with a timeout of 0 it is removed. Raises TypeError if `timeout` is
+        not a number, RangeError if it is negative or infinite.
         """
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-            wrong = TypeError(f"a timeout is a number of milliseconds, not {timeout!r}")
+            wrong = TypeError(f"timeout must be a number of milliseconds, not {timeout!r}")
             raise told(wrong, code="ERR_INVALID_ARG_TYPE")
         if not 0 <= timeout < math.inf:
-            raise told(RangeError(f"a timeout is not negative, and finite, not {timeout!r}"), code="ERR_OUT_OF_RANGE")
+            raise told(RangeError(f"timeout must be finite and not negative: {timeout!r}"), code="ERR_OUT_OF_RANGE")
         if callback is not None and not callable(callback):
-            raise told(TypeError(f"a callback is a function, not {callback!r}"), code="ERR_INVALID_ARG_TYPE")
+            raise told(TypeError(f"callback must be a function, not {callback!r}"), code="ERR_INVALID_ARG_TYPE")
         if self.destroyed:
             return self
         self.timeout = timeout
@@ -73,7 +73,7 @@ class Connection(Emitter):
         return self
 
     def _active(self) -> None:
-        """Something has happened: the idle time starts anew. To be called only with a timeout set."""
+        """Restart the idle period, because something happened. Call only if a timeout is set."""
         if self.destroyed:
             return
         with lock:
@@ -84,12 +84,12 @@ class Connection(Emitter):
             idle.arm(self._scheduler.now() + self._idle_s)
 
     def _be_idle(self) -> None:
-        """Have no idle time any more."""
+        """Stop the idle timer."""
         with lock:
             if self._idle is not None and self._idle.due is not None:
                 self._scheduler.timers.aside -= 1
                 self._idle.disarm()
-            self._idle = None  # it knows this connection, which is to be freed
+            self._idle = None  # it refers to this connection, which is to be freed
 
     def _timed_out(self) -> None:
         self._scheduler.timers.aside -= 1
@@ -102,10 +102,10 @@ class Connection(Emitter):
     # The end.
 
     def destroy(self, error: BaseException | None = None) -> Self:
-        """Close the connection at once, with what has not been sent yet.
+        """Close the connection at once. Unsent data is lost.
 
-        'error' comes, if there is one; then callbacks of pending writes get the error, or one that says what has
-        happened; then comes 'close'. 'end' does not come. The second time nothing happens.
+        First comes 'error', if there is an error. Then the callbacks of pending writes get that error, or one that says
+        what happened. Then comes 'close'. 'end' does not come. A second call does nothing.
         """
         with lock:
             if self.destroyed:
@@ -122,24 +122,24 @@ class Connection(Emitter):
         return self
 
     def _gone(self) -> None:
-        """The last thing that destroy() does. To be overridden."""
+        """The last step of destroy(). To be overridden."""
 
     def _leave(self, error: BaseException | None) -> None:
-        """The connection is gone: end what waits for it. Overridden by each side, which calls the next."""
+        """End everything that waits for the connection, which is gone. Each side overrides this and calls the next."""
 
     def _emit_close(self, error: BaseException | None) -> None:
         if error is not None and (self.listenerCount("error") or not self._raised):
             self._fire("error", error)
-        elif self._failure is not None and self.listenerCount("error"):  # else it was enough to report it
+        elif self._failure is not None and self.listenerCount("error"):  # otherwise the report was enough
             self._fire("error", self._failure)
         self._call_back()
         self._fire("close", error is not None or self._failure is not None or self._complained)
 
     def _call_back(self) -> None:
-        """Before 'close': tell whoever still waits to be told. To be overridden."""
+        """Call the remaining callbacks, before 'close'. To be overridden."""
 
     def _listener_failed(self, event: str, args: tuple[Any, ...], error: Exception) -> None:
-        """Report it, and end the connection: nobody knows in what state the listener has left it."""
+        """Report the error and end the connection: nobody knows in which state the listener left it."""
         if self.destroyed and isinstance(error, Closed):
             return  # a thread that was receiving when we destroyed it
         super()._listener_failed(event, args, error)

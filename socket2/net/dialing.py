@@ -1,6 +1,6 @@
-"""From what connect() was told to a connection: looking the name up, and trying its addresses.
+"""From the arguments of connect() to a connection: look up the name, try its addresses.
 
-The events on the way are told to whoever asked. Knows no Socket.
+The caller is told of the events on the way. This module does not know Socket.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MADE_AT = "socket2.net"
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where to connect to, and how; checked when it is made."""
+    """Where and how to connect. Made by destination(), which checks everything."""
 
     path: str | bytes | None
     host: str
@@ -46,27 +46,27 @@ class Destination:
 
 
 def destination(options: Mapping[str, Any]) -> Destination:
-    """Check the options of connect(). TypeError, RangeError."""
+    """Check the options of connect(). Raises TypeError, ValueError, RangeError."""
     path, port = options.get("path"), options.get("port")
     if path is None and port is None:
         raise told(TypeError("connect() needs a port or a path"), code="ERR_MISSING_ARGS")
     if path is not None and not isinstance(path, (str, bytes)):
-        raise told(TypeError(f"a path is text, not {path!r}"), code="ERR_INVALID_ARG_TYPE")
+        raise told(TypeError(f"path must be text, not {path!r}"), code="ERR_INVALID_ARG_TYPE")
     host = options.get("host") or "localhost"
     if not isinstance(host, str):
-        raise told(TypeError(f"a host is text, not {host!r}"), code="ERR_INVALID_ARG_TYPE")
+        raise told(TypeError(f"host must be text, not {host!r}"), code="ERR_INVALID_ARG_TYPE")
     family = options.get("family") or 0
     if family not in (0, 4, 6):
-        raise told(ValueError(f"a family is 0, 4 or 6, not {family!r}"), code="ERR_INVALID_ARG_VALUE")
+        raise told(ValueError(f"family must be 0, 4 or 6, not {family!r}"), code="ERR_INVALID_ARG_VALUE")
     lookup = options.get("lookup")
     if lookup is not None and not callable(lookup):
-        raise told(TypeError(f"lookup is a function, not {lookup!r}"), code="ERR_INVALID_ARG_TYPE")
+        raise told(TypeError(f"lookup must be a function, not {lookup!r}"), code="ERR_INVALID_ARG_TYPE")
     attempt_ms = options.get("autoSelectFamilyAttemptTimeout", DELAY_S * 1000)
     if isinstance(attempt_ms, bool) or not isinstance(attempt_ms, (int, float)):
-        wrong = TypeError(f"autoSelectFamilyAttemptTimeout is a number of milliseconds, not {attempt_ms!r}")
+        wrong = TypeError(f"autoSelectFamilyAttemptTimeout must be a number of milliseconds, not {attempt_ms!r}")
         raise told(wrong, code="ERR_INVALID_ARG_TYPE")
     if not attempt_ms > 0:
-        wrong_number = RangeError(f"autoSelectFamilyAttemptTimeout is positive, not {attempt_ms!r}")
+        wrong_number = RangeError(f"autoSelectFamilyAttemptTimeout must be positive, not {attempt_ms!r}")
         raise told(wrong_number, code="ERR_OUT_OF_RANGE")
     local = _local(options.get("localAddress"), options.get("localPort"))
     several = bool(options.get("autoSelectFamily", True))
@@ -88,15 +88,15 @@ def _local(address: Any, port: Any) -> tuple[str, int] | None:
     if address is None and port is None:
         return None
     if address is not None and not isIP(address):
-        raise told(TypeError(f"localAddress is an IP address, not {address!r}"), code="ERR_INVALID_IP_ADDRESS")
+        raise told(TypeError(f"localAddress must be an IP address, not {address!r}"), code="ERR_INVALID_IP_ADDRESS")
     if port is not None and (isinstance(port, bool) or not isinstance(port, int)):
-        raise told(TypeError(f"localPort is a number, not {port!r}"), code="ERR_INVALID_ARG_TYPE")
+        raise told(TypeError(f"localPort must be a number, not {port!r}"), code="ERR_INVALID_ARG_TYPE")
     return address or "", checked_port(port or 0)
 
 
 @operation
 def dial(to: Destination, tell: Tell) -> Generator[Any, None, TCP]:
-    """Connect; `tell` is called with the names of events and what belongs to them. OSError, socket.gaierror."""
+    """Connect. `tell` is called with the name and the values of each event. Raises OSError, socket.gaierror."""
     if to.path is not None:
         return (yield from _dial_path(to.path, tell))
     if isIP(to.host):
@@ -146,24 +146,24 @@ def _look_up(to: Destination, tell: Tell) -> Generator[Any, None, list[str]]:
         try:
             raise failed from None
         finally:
-            del failed  # whose traceback has this frame: no cycle
+            del failed  # its traceback holds this frame: no cycle
     found = list(dict.fromkeys(found))
     for address in found if to.several else found[:1]:
         tell("lookup", None, address, isIP(address), to.host)
     wrong = [address for address in found if not isIP(address)]
     if wrong:
-        raise failure("ERR_INVALID_IP_ADDRESS", f"the look-up of {to.host!r} gave no IP address: {wrong[0]!r}")
+        raise failure("ERR_INVALID_IP_ADDRESS", f"the lookup of {to.host!r} returned no IP address: {wrong[0]!r}")
     return found
 
 
 @operation
 def _ask(lookup: Callable[..., Any], to: Destination) -> Generator[Any, None, list[str]]:
-    """Call a look-up of the user's: it calls back, as Node's do, or is a thread that returns what it has found."""
+    """Call a user's lookup function. It calls back, as in Node, or is a thread that returns what it found."""
     wait = Wait(f"look-up of {to.host!r}")
 
     def answer(error: BaseException | None, address: Any = None, family: int | None = None) -> None:
         if error is not None and not isinstance(error, BaseException):
-            error = failure("EAI_FAIL", f"the look-up of {to.host!r} has failed: {error!r}")
+            error = failure("EAI_FAIL", f"the lookup of {to.host!r} failed: {error!r}")
         wait.finish(address) if error is None else wait.fail(error)
 
     options = {"family": to.family, "hints": to.hints, "all": to.several}
@@ -172,7 +172,7 @@ def _ask(lookup: Callable[..., Any], to: Destination) -> Generator[Any, None, li
     several: list[Any] = [found] if isinstance(found, (str, Mapping)) else list(found or ())
     addresses: list[str] = [one["address"] if isinstance(one, Mapping) else one for one in several]
     if not addresses:
-        raise failure("ENOTFOUND", f"the look-up of {to.host!r} gave no IP address: {found!r}")
+        raise failure("ENOTFOUND", f"the lookup of {to.host!r} returned no IP address: {found!r}")
     return addresses
 
 
@@ -181,7 +181,7 @@ def _ask(lookup: Callable[..., Any], to: Destination) -> Generator[Any, None, li
 
 @operation
 def _first_of(to: Destination, addresses: list[str], tell: Tell) -> Generator[Any, None, TCP]:
-    """Race the addresses: RFC 8305. (Node's autoSelectFamily, but that one which is slow may still win)"""
+    """Race the addresses: RFC 8305. (Node's autoSelectFamily, but a slow attempt can still win)"""
     failures: list[OSError] = []
 
     def told_of(event: str, address: Address, error: OSError | None) -> None:
@@ -234,7 +234,7 @@ def _attempt(to: Destination, address: str, tell: Tell) -> Generator[Any, None, 
 def _bind(conn: TCP, host: str, port: int) -> None:
     try:
         conn.bind(host or None, port)
-    except ValueError as error:  # an address of the other version
+    except ValueError as error:  # an address of the other IP version
         raise described(OSError(errno.EINVAL, str(error)), "bind", host, port) from None
     except OSError as error:
         raise described(error, "bind", host or None, port) from None

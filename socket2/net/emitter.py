@@ -1,7 +1,8 @@
-"""Event emitters: pyee's, with Node's names beside its own, and listeners that may be threads.
+"""Event emitters: pyee's, with Node's names in addition, and with listeners that may be threads.
 
-A listener is a plain function, called where the event happens, or a generator function or `async def`, run as a
-thread. What one raises is told to socket2's crashhook and goes no further: one connection's mistake is not another's.
+A listener is a plain function, called where the event happens, or a generator function or `async def`, run as a thread.
+If a listener raises, socket2's crashhook reports the error. It goes no further: a mistake in one connection does not
+affect another.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Emitter(pollers.Unique, EventEmitter):
-    """An event emitter. `on`, `once`, `emit`, `listeners` and the rest as in pyee; these are Node's spellings."""
+    """An event emitter. `on`, `once`, `emit`, `listeners` and the rest are as in pyee. These are Node's spellings."""
 
     _put_off: tuple[Callable[[], Any], ...] = ()
 
     def addListener(self, event: str, listener: F) -> F:
-        """As on(); return the listener."""
+        """Add a listener as on() does; return it."""
         self.add_listener(event, listener)
         return listener
 
     def once(self, event: str, listener: F | None = None) -> Any:
-        """As on(), for one time: it is removed before it is called."""
+        """Add a listener for one event: it is removed before it is called."""
         if listener is None:
             return functools.partial(self.once, event)
 
@@ -46,12 +47,12 @@ class Emitter(pollers.Unique, EventEmitter):
         return listener
 
     def prependListener(self, event: str, listener: F) -> F:
-        """As on(), before those that are there."""
+        """Add a listener as on() does, before the existing ones."""
         self.on(event, listener)
         return self._to_the_front(event, listener)
 
     def prependOnceListener(self, event: str, listener: F) -> F:
-        """As once(), before those that are there."""
+        """Add a listener as once() does, before the existing ones."""
         self.once(event, listener)
         return self._to_the_front(event, listener)
 
@@ -63,18 +64,18 @@ class Emitter(pollers.Unique, EventEmitter):
         return listener
 
     def removeListener(self, event: str, listener: Callable[..., Any]) -> None:
-        """Remove a listener; nothing happens when it is not there."""
+        """Remove a listener. Does nothing if it is not there."""
         self._take_off(event, listener)
 
     off = removeListener
 
     def remove_listener(self, event: str, listener: Callable[..., Any]) -> None:
-        """Remove a listener. KeyError when it is not there."""
+        """Remove a listener. Raises KeyError if it is not there."""
         if not self._take_off(event, listener):
             raise KeyError(listener)
 
     def _take_off(self, event: str, listener: Callable[..., Any], kept: Callable[..., Any] | None = None) -> bool:
-        """Remove a listener; False when it is not there, or not kept as `kept`. Nothing is told of it under a lock."""
+        """Remove a listener; return False if it is not there, or not stored as `kept`. Reports it outside the lock."""
         with self._lock:
             found: dict[Any, Any] = self._events.get(event) or {}
             if listener not in found or (kept is not None and found[listener] is not kept):
@@ -98,7 +99,7 @@ class Emitter(pollers.Unique, EventEmitter):
     removeAllListeners = remove_all_listeners
 
     def eventNames(self) -> list[str]:
-        """Return the names of the events that somebody listens to."""
+        """Return the names of the events that have listeners."""
         with self._lock:
             return [name for name, listeners in self._events.items() if listeners]
 
@@ -108,10 +109,9 @@ class Emitter(pollers.Unique, EventEmitter):
 
     @operation
     def wait(self, event: str) -> Generator[Any, None, Any]:
-        """Wait for the next `event`; return what came with it: nothing, one value, or a tuple of them.
+        """Wait for the next `event`; return its values: None, one value, or a tuple.
 
-        An 'error' that comes first is raised. Cancelled or out of time: the event is not waited for any more. (Node's
-        events.once)
+        If an 'error' comes first, it is raised. A cancel or timeout ends the wait. (Node's events.once)
         """
         waiter = _Waiter(self, event)
         try:
@@ -119,12 +119,12 @@ class Emitter(pollers.Unique, EventEmitter):
         finally:
             waiter.leave()
 
-    # For those who are emitters.
+    # For subclasses.
 
     def _fire(self, event: str, *args: Any) -> None:
-        """Emit an event of our own: what a listener raises stays here, and the others hear of the event all the same.
+        """Emit one of our own events. If a listener raises, the others are still called.
 
-        An error without a listener is reported.
+        An 'error' without a listener is reported.
         """
         with self._lock:
             listeners = list(self._events.get(event, {}).values())
@@ -152,13 +152,13 @@ class Emitter(pollers.Unique, EventEmitter):
             self._listener_failed(name, args, error)
 
     def _later(self, call: Callable[..., Any], *args: Any) -> None:
-        """Have the loop make a call in a later turn, after those that were put off before."""
+        """Let the loop make a call in a later turn, after the calls that were deferred before."""
         scheduler = current_scheduler()
         put_off = functools.partial(call, *args)
         if scheduler.crew is None:
             scheduler.post(put_off)
             return
-        # Several OS threads make the calls that are posted: one emitter's are made by one of them, in their order.
+        # Several OS threads make posted calls. One of them at a time makes the calls of an emitter, in order.
         with lock:
             is_first = not self._put_off
             self._put_off = (*self._put_off, put_off)
@@ -167,7 +167,7 @@ class Emitter(pollers.Unique, EventEmitter):
 
     @operation
     def _in_turn(self, call: Callable[..., Any], *args: Any) -> Generator[Any, None, None]:
-        """Make a call that may emit, and go on when it has been made; meanwhile no other listener runs."""
+        """Make a call that may emit, while no other listener runs, and wait until it has been made."""
         if current_scheduler().crew is None:
             call(*args)
             return
@@ -197,7 +197,7 @@ class Emitter(pollers.Unique, EventEmitter):
             self._carry_on(listener, made, args)
 
     def _carry_on(self, listener: Callable[..., Any], made: Any, args: tuple[Any, ...]) -> None:
-        """A listener that has returned a generator or coroutine is a thread."""
+        """Start a thread if the listener returned a generator or coroutine."""
         if is_coroutine(made):
             name = getattr(listener, "__qualname__", "listener")
             newthread(self._guarded(name, made, args), name=name)
@@ -210,25 +210,25 @@ class Emitter(pollers.Unique, EventEmitter):
             self._listener_failed(name, args, error)
 
     def _listener_failed(self, event: str, args: tuple[Any, ...], error: Exception) -> None:
-        """A listener, or a callback, has raised an error."""
+        """Report an error that a listener or callback raised."""
         newthread(_raise, error, name=f"listener of {event!r}")
 
     def _was_reported(self, error: BaseException) -> bool:
-        """Whether it is a listener's own, which who waits for an event has nothing to do with. To be overridden."""
+        """Whether the error is a listener's own: it does not concern threads that wait. To be overridden."""
         return False
 
     def _listeners_changed(self, event: str) -> None:
-        """A listener of `event` was added or removed. To be overridden."""
+        """Note that a listener of `event` was added or removed. To be overridden."""
 
     def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
         if not callable(k):
-            raise TypeError(f"a listener is a function, not {k!r}")
+            raise TypeError(f"a listener must be a function, not {k!r}")
         super()._add_event_handler(event, k, v)
         self._listeners_changed(event)
 
 
 class _Waiter:
-    """A thread that waits for an event. No functions that know each other, which would be a reference cycle."""
+    """A thread that waits for an event. A class, because nested functions would form a reference cycle."""
 
     __slots__ = ("emitter", "event", "wait")
 
@@ -255,7 +255,7 @@ class _Waiter:
 
 
 def _raise(error: Exception) -> None:
-    """End a thread with an error that nobody joins: that is how errors are reported."""
+    """End a thread with an error that nobody joins: this reports the error."""
     try:
         raise error
     finally:

@@ -1,4 +1,4 @@
-"""Node's names for encodings: text to bytes for write(), and bytes to text piece by piece for setEncoding()."""
+"""Node's encodings by name: text to bytes for write(), and bytes to text piece by piece for setEncoding()."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Decoder(Protocol):
 
 
 def encode(text: str, encoding: str | None) -> bytes:
-    """Return the bytes of a text. ValueError for an unknown encoding, or a text that is none in it."""
+    """Return text as bytes. Raises ValueError if the encoding is unknown or the text is not valid in it."""
     name = _known(encoding or "utf8")
     if name in _BYTES:
         try:
@@ -44,17 +44,17 @@ def encode(text: str, encoding: str | None) -> bytes:
 
 
 def bytes_of(data: Any, encoding: str | None) -> bytes:
-    """Return what is to be sent. TypeError for what is neither bytes nor text, else as encode()."""
+    """Return the bytes to send. Raises TypeError if `data` is neither bytes nor text; otherwise as encode() does."""
     if isinstance(data, str):
         return encode(data, encoding)
     try:
         return bytes(memoryview(data))
     except TypeError:
-        raise told(TypeError(f"bytes or text can be written, not {data!r}"), code="ERR_INVALID_ARG_TYPE") from None
+        raise told(TypeError(f"data must be bytes or text, not {data!r}"), code="ERR_INVALID_ARG_TYPE") from None
 
 
 def decoder(encoding: str) -> Decoder:
-    """Return a decoder that keeps what is no whole character yet. ValueError for an unknown encoding."""
+    """Return a decoder that keeps incomplete characters. Raises ValueError if the encoding is unknown."""
     name = _known(encoding)
     if name == "hex":
         return _Hex()
@@ -65,10 +65,10 @@ def decoder(encoding: str) -> Decoder:
 
 def _known(encoding: str) -> str:
     if not isinstance(encoding, str):
-        raise told(TypeError(f"an encoding is a name, not {encoding!r}"), code="ERR_INVALID_ARG_TYPE")
+        raise told(TypeError(f"encoding must be a string, not {encoding!r}"), code="ERR_INVALID_ARG_TYPE")
     name = encoding.lower()
     if name not in _TEXT and name not in _BYTES:
-        wrong = ValueError(f"unknown encoding {encoding!r}: it is one of {', '.join(sorted([*_TEXT, *_BYTES]))}")
+        wrong = ValueError(f"unknown encoding {encoding!r}: expected one of {', '.join(sorted([*_TEXT, *_BYTES]))}")
         raise told(wrong, code="ERR_UNKNOWN_ENCODING")
     return name
 
@@ -84,7 +84,7 @@ class _Hex:
 
 
 class _Base64:
-    """Three bytes are four characters: what is left over waits for the next piece."""
+    """Three bytes make four characters. The decoder keeps a remainder for the next piece."""
 
     def __init__(self, *, urlsafe: bool) -> None:
         self._encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode

@@ -1,6 +1,6 @@
-"""Errors as Node tells of them: OSErrors and others that carry `code`, `syscall`, and where it was.
+"""Errors in Node's form: OSErrors and others with `code`, `syscall` and an address.
 
-`code` is errno's name ("ECONNREFUSED"), getaddrinfo's ("ENOTFOUND") or one of Node's own ("ERR_...").
+`code` is the name of an errno ("ECONNREFUSED"), of a getaddrinfo error ("ENOTFOUND"), or one of Node's ("ERR_...").
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _LOOKUPS = {
 
 
 class RangeError(ValueError):
-    """A number out of its range: a port, a timeout."""
+    """A number is out of range: a port or a timeout."""
 
 
 class AggregateError(OSError):
-    """Every address was tried and none answered; `errors` has one error for each."""
+    """Every address was tried, and all failed. `errors` has one error for each."""
 
     def __init__(self, errors: list[OSError]) -> None:
         first = errors[0]
@@ -33,7 +33,7 @@ class AggregateError(OSError):
 
 
 def failure(code: str, message: str, number: int | None = None) -> OSError:
-    """Make an error that has no errno of its own, or the one given."""
+    """Make an OSError with a code of Node's, and an errno if `number` is given."""
     error = OSError(number, message) if number is not None else OSError(message)
     return told(error, code=code)
 
@@ -44,7 +44,7 @@ def system_failure(number: int, syscall: str, message: str | None = None) -> OSE
 
 
 def described(error: E, syscall: str, address: Any = None, port: int | None = None) -> E:
-    """Add to an error of the system what Node's have; what it has already stays."""
+    """Add the attributes of Node's errors to a system error. Existing attributes stay."""
     if isinstance(error, socket.gaierror):
         told(error, code=_LOOKUPS.get(error.errno) or "EAI_FAIL")
     elif isinstance(error, TimeoutError) and error.errno is None:
@@ -55,7 +55,7 @@ def described(error: E, syscall: str, address: Any = None, port: int | None = No
 
 
 def lookup_failure(error: Exception, host: str) -> Exception:
-    """What is told of a look-up that has failed. A name that cannot even be asked for is one that nobody has."""
+    """Return the error of a failed lookup. A name that cannot even be asked for counts as unknown."""
     if isinstance(error, ValueError):
         error = socket.gaierror(socket.EAI_NONAME, f"Name or service not known: {error}")
     if isinstance(error, socket.gaierror):
@@ -65,14 +65,14 @@ def lookup_failure(error: Exception, host: str) -> Exception:
 
 
 def checked_path(path: str | bytes) -> str | bytes:
-    """Return a path of a UNIX socket. ValueError for a NUL in it, behind which the system would not look."""
+    """Return the path of a UNIX socket. Raises ValueError if it contains a NUL: the system would stop there."""
     if os.fsencode(path).find(b"\0", 1) > 0 and os.fsencode(path)[:1] != b"\0":
-        raise ValueError(f"there is a NUL in the path {path!r}")
+        raise ValueError(f"the path {path!r} contains a NUL")
     return path
 
 
 def path_failure(error: Exception, syscall: str, path: Any) -> Exception:
-    """What is told of a path. One that can be none, by its length or a NUL in it, is invalid to the system as well."""
+    """Return the error of a path. The system calls a path invalid that has a NUL or is too long; so does this."""
     if isinstance(error, ValueError) or (isinstance(error, OSError) and error.errno is None):
         error = OSError(errno.EINVAL, str(error))
     return described(error, syscall, os.fsdecode(path))

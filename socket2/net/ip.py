@@ -1,4 +1,4 @@
-"""IP addresses: which texts are some, addresses as objects, and lists of those that are not let through."""
+"""IP addresses: which texts are addresses, addresses as objects, and lists of blocked ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def isIP(text: Any) -> int:
-    """Return 4 or 6 when `text` is an IP address, in IPv6 with or without a zone; else, whatever it is, 0."""
+    """Return 4 or 6 if `text` is an IP address (IPv6 with or without a zone); 0 for anything else."""
     if not isinstance(text, str):
         return 0
     try:
@@ -25,7 +25,7 @@ def isIP(text: Any) -> int:
 
 
 def isIPv4(text: Any) -> bool:
-    """Return whether `text` is an IPv4 address: four decimal numbers, none with a leading zero."""
+    """Return whether `text` is an IPv4 address: four decimal numbers without leading zeros."""
     return isIP(text) == 4
 
 
@@ -40,7 +40,7 @@ def family_name(address: str) -> str:
 
 
 class SocketAddress:
-    """An IP address and a port, which do not change. RangeError for a port, ValueError for an address that is none."""
+    """An IP address and a port; immutable. Raises RangeError if the port is invalid, ValueError if the address is."""
 
     __slots__ = ("_address", "_flowlabel", "_port")
 
@@ -57,7 +57,7 @@ class SocketAddress:
             self.__init__(**options)  # type: ignore[misc]
             return
         if family is not None and (not isinstance(family, str) or family.lower() not in ("ipv4", "ipv6")):
-            wrong = ValueError(f"a family is 'ipv4' or 'ipv6', not {family!r}")
+            wrong = ValueError(f"family must be 'ipv4' or 'ipv6', not {family!r}")
             raise told(wrong, code="ERR_INVALID_ARG_VALUE")
         family = (family or "ipv4").lower()
         self._address = _ip(address if address is not None else "127.0.0.1" if family == "ipv4" else "::", family)
@@ -76,17 +76,17 @@ class SocketAddress:
 
     @property
     def port(self) -> int:
-        """The port, 0 for none."""
+        """The port; 0 if there is none."""
         return self._port
 
     @property
     def flowlabel(self) -> int:
-        """The flow label, of IPv6 only."""
+        """The flow label; 0 for IPv4."""
         return self._flowlabel
 
     @classmethod
     def parse(cls, text: str) -> SocketAddress | None:
-        """Return the address in "1.2.3.4:80", "[::1]:80", or without a port; None when there is none in it."""
+        """Return the address in "1.2.3.4:80" or "[::1]:80", with or without a port; None for any other text."""
         host, _, port = text.rpartition(":") if text.count(":") == 1 or "]:" in text else (text, "", "")
         host = host.removeprefix("[").removesuffix("]")
         try:
@@ -108,11 +108,10 @@ class SocketAddress:
 
 
 class BlockList:
-    """Addresses that are not to be connected to, or accepted from: one by one, by ranges, by subnets.
+    """Addresses not to connect to, and not to accept from: single ones, ranges and subnets.
 
-    A type is "ipv4", by default, or "ipv6". An IPv4 address that is written as an IPv6 one ("::ffff:1.2.3.4") is what
-    it stands for, in rules and in what is checked; a zone ("%eth0") makes no difference. ValueError for what is no
-    address of its type.
+    A type is "ipv4" (the default) or "ipv6". An IPv4-mapped IPv6 address ("::ffff:1.2.3.4") counts as the IPv4 address,
+    in rules and in checks. A zone ("%eth0") is ignored. Raises ValueError if an address is not one of its type.
     """
 
     def __init__(self) -> None:
@@ -124,21 +123,21 @@ class BlockList:
         self._add(f"Address: {_kind(ip)} {_without_zone(ip)}", ip, ip)
 
     def addRange(self, start: str | SocketAddress, end: str | SocketAddress, type: str = "ipv4") -> None:
-        """Block all addresses from `start` to `end`, both included. ValueError when they are the wrong way round."""
+        """Block all addresses from `start` to `end`, inclusive. Raises ValueError if `end` comes before `start`."""
         first, last = _ip(start, type), _ip(end, type)
         if first.version != last.version or _number(first) > _number(last):
             raise told(ValueError(f"{start} comes after {end}"), code="ERR_INVALID_ARG_VALUE")
         self._add(f"Range: {_kind(first)} {_without_zone(first)}-{_without_zone(last)}", first, last)
 
     def addSubnet(self, net: str | SocketAddress, prefix: int, type: str = "ipv4") -> None:
-        """Block the addresses whose first `prefix` bits are those of `net`. ValueError for too many bits."""
+        """Block the addresses whose first `prefix` bits are those of `net`. Raises ValueError for too many bits."""
         ip = _ip(net, type)
         prefix = _whole(prefix, f"prefix of {net}/{prefix}", ip.max_prefixlen)
         network: Network = ipaddress.ip_network(f"{_without_zone(ip)}/{prefix}", strict=False)
         self._add(f"Subnet: {_kind(ip)} {network}", network[0], network[-1])
 
     def check(self, address: str | SocketAddress, type: str = "ipv4") -> bool:
-        """Return whether an address is blocked; False for what is no address."""
+        """Return whether an address is blocked; False if it is not an address."""
         try:
             number = _number(_ip(address, type))
         except ValueError:
@@ -152,19 +151,19 @@ class BlockList:
 
     @property
     def size(self) -> int:
-        """How many rules there are."""
+        """The number of rules."""
         return len(self._rules)
 
     def clear(self) -> None:
-        """Forget all rules."""
+        """Remove all rules."""
         self._rules.clear()
 
     def toJSON(self) -> list[str]:
-        """Return the rules, as fromJSON() takes them."""
+        """Return the rules in the form that fromJSON() takes."""
         return self.rules
 
     def fromJSON(self, value: str | Iterable[str]) -> None:
-        """Add rules as `rules` has them, or JSON of such a list. ValueError for what is no rule."""
+        """Add rules in the form of `rules`, or as JSON of such a list. Raises ValueError if one is not a rule."""
         rules: Iterable[str] = json.loads(value) if isinstance(value, str) else value
         for rule in reversed(list(rules)):
             kind, _, rest = rule.partition(": ")
@@ -178,11 +177,11 @@ class BlockList:
                 net, _, prefix = what.partition("/")
                 self.addSubnet(net, int(prefix), family.lower())
             else:
-                raise ValueError(f"no rule of a BlockList: {rule!r}")
+                raise ValueError(f"not a rule of a BlockList: {rule!r}")
 
     @staticmethod
     def isBlockList(value: object) -> bool:
-        """Return whether `value` is one."""
+        """Return whether `value` is a BlockList."""
         return isinstance(value, BlockList)
 
     def _add(self, text: str, first: IP, last: IP) -> None:
@@ -190,10 +189,10 @@ class BlockList:
 
 
 def block_list_of(options: Mapping[str, Any]) -> BlockList | None:
-    """Return the option `blockList`. TypeError when it is none."""
+    """Return the option `blockList`. Raises TypeError if it is not a BlockList."""
     blocked = options.get("blockList")
     if blocked is not None and not isinstance(blocked, BlockList):
-        raise told(TypeError(f"blockList is a BlockList, not {blocked!r}"), code="ERR_INVALID_ARG_TYPE")
+        raise told(TypeError(f"blockList must be a BlockList, not {blocked!r}"), code="ERR_INVALID_ARG_TYPE")
     return blocked
 
 
@@ -202,7 +201,7 @@ def is_blocked(blocked: BlockList | None, address: str) -> bool:
 
 
 def _number(ip: IP) -> int:
-    """An address as a number; one of IPv4 as that of the IPv6 address that it can be written as. Without a zone."""
+    """Return an address as a number, without a zone. IPv4 counts as its IPv4-mapped IPv6 address."""
     return int(ip) | (0xFFFF << 32 if ip.version == 4 else 0)
 
 
@@ -212,9 +211,9 @@ def _without_zone(ip: IP) -> str:
 
 def _whole(number: Any, what: str, most: int) -> int:
     if isinstance(number, bool) or not isinstance(number, (int, float)):
-        raise told(TypeError(f"a {what} is a number, not {number!r}"), code="ERR_INVALID_ARG_TYPE")
+        raise told(TypeError(f"the {what} must be a number, not {number!r}"), code="ERR_INVALID_ARG_TYPE")
     if not 0 <= number <= most or number != int(number):
-        raise told(RangeError(f"a {what} is 0 to {most}, not {number!r}"), code="ERR_OUT_OF_RANGE")
+        raise told(RangeError(f"the {what} must be from 0 to {most}, not {number!r}"), code="ERR_OUT_OF_RANGE")
     return int(number)
 
 
@@ -226,13 +225,13 @@ def _ip(address: str | SocketAddress, type: str) -> IP:
     if isinstance(address, SocketAddress):
         return address._address
     if not isinstance(address, str):
-        raise told(TypeError(f"an address is text, not {address!r}"), code="ERR_INVALID_ARG_TYPE")
+        raise told(TypeError(f"an address must be text, not {address!r}"), code="ERR_INVALID_ARG_TYPE")
     if not isinstance(type, str):
-        raise told(TypeError(f"a type is 'ipv4' or 'ipv6', not {type!r}"), code="ERR_INVALID_ARG_TYPE")
+        raise told(TypeError(f"type must be 'ipv4' or 'ipv6', not {type!r}"), code="ERR_INVALID_ARG_TYPE")
     kinds = {"ipv4": ipaddress.IPv4Address, "ipv6": ipaddress.IPv6Address}
     kind = kinds.get(type.lower())
     if kind is None:
-        raise told(ValueError(f"a type is 'ipv4' or 'ipv6', not {type!r}"), code="ERR_INVALID_ARG_VALUE")
+        raise told(ValueError(f"type must be 'ipv4' or 'ipv6', not {type!r}"), code="ERR_INVALID_ARG_VALUE")
     try:
         return kind(address)  # type: ignore[return-value]
     except ValueError as error:

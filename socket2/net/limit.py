@@ -1,7 +1,7 @@
-"""How much may be queued for a peer that does not read.
+"""How much data may be queued for a peer that does not read.
 
-A limit that somebody has set is one. The default is patient: a program may write a lot at once, and the peer may be
-slow. It only ends a connection that is written to on and on while what was written before has not left.
+A limit set by the program is strict. The default limit is lenient: a program may write a lot at once, and the peer may
+be slow. It ends a connection only if the program keeps writing while earlier data has not been sent.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ from ..threads.lock import lock
 from .arguments import checked_count
 from .callbacks import Callbacks
 
-# What may be queued for a peer that does not read, where nobody says otherwise; and within one turn of the loop.
+# The default limit for data queued for a peer that does not read, and the limit within one turn of the loop.
 MAX_BUFFER_SIZE = 1 << 20
 _MAX_IN_A_TURN = 16 << 20
 
 
 class Limited(Callbacks):
-    """What is queued, and when that is too much."""
+    """The amount of queued data, and when it is too much."""
 
     _max_buffer_size: int | None = MAX_BUFFER_SIZE
-    _patient = True  # as long as maxBufferSize is the default: see _is_too_much()
+    _patient = True  # while maxBufferSize has its default: see _is_too_much()
 
     def _start_limiting_over(self) -> None:
-        """As before the first connection."""
-        self._queued = 0  # of bytesWritten
-        self._was_too_much = False  # in an earlier turn, and since
-        self._looks_again = False  # whether it is, in a later turn
+        """Reset to the state before the first connection."""
+        self._queued = 0  # how many of bytesWritten are queued
+        self._was_too_much = False  # in an earlier turn, and ever since
+        self._looks_again = False  # a check in a later turn is scheduled
 
     @property
     def maxBufferSize(self) -> int | None:
-        """How many bytes may be queued before the connection is destroyed; None: any number. May be set. (Ours)
+        """How many bytes may be queued before the connection is destroyed. None: no limit. Can be set. (Ours)
 
-        The default of 1 MiB is patient: it looks at what was queued before a write(), and lets one turn of the loop
-        queue up to 16 MiB.
+        The default of 1 MiB is lenient: it counts what was queued before a write(), and allows 16 MiB in one turn of
+        the loop.
         """
         return self._max_buffer_size
 
@@ -42,7 +42,7 @@ class Limited(Callbacks):
         self._patient = False
 
     def _is_too_much(self, before: int, limit: int) -> bool:
-        """Whether the peer is to be given up. By default one write may be of any size, and one turn may write more."""
+        """Whether to give up the peer. By default one write may have any size, and one turn may exceed the limit."""
         if not self._patient:
             return True
         if before > (limit if self._was_too_much else _MAX_IN_A_TURN):

@@ -1,6 +1,6 @@
-"""Opening what a Server listens on: a port, a path, a descriptor, or a socket that exists already.
+"""Opens what a Server listens on: a port, a path, a descriptor, or an existing socket.
 
-Nothing here waits but the look-up of a name. A path that was bound is unlinked at the end, if it is still the same.
+Only the lookup of a name waits. When the listener is closed, its path is unlinked if it is still the same file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BACKLOG_MAX = 2**31 - 1
 
 
 class Listener:
-    """A listening socket, and the file it has made."""
+    """A listening socket, and the file that it created."""
 
     def __init__(self, sock: TCP, path: str | bytes | None = None, on_close: Callable[[], None] | None = None) -> None:
         self.sock = sock
@@ -37,14 +37,14 @@ class Listener:
         self._file = _identity(path) if path is not None else None
 
     def name(self) -> Any:
-        """Its address as the standard library has it, None if it has none any more."""
+        """Return its address in the standard library's form, None if it has none any more."""
         try:
             return self.sock.getsockname()
         except OSError:
             return None
 
     def close(self) -> None:
-        """Stop listening; remove its file, but not another one that has the path by now."""
+        """Stop listening. Remove the file, unless another one has the path by now."""
         if not self.sock.closed and self._path is not None and _identity(self._path) == self._file is not None:
             with suppress(OSError):
                 os.unlink(self._path)
@@ -60,13 +60,13 @@ _primary: Primary | None = None
 
 
 def use_primary(primary: Primary | None) -> None:
-    """Get listeners of this process, unless they are exclusive, from another one; None: open them here."""
+    """Get the non-exclusive listeners of this process from another one; None: open them here."""
     global _primary
     _primary = primary
 
 
 def primary_for(options: Mapping[str, Any]) -> Primary | None:
-    """Who is to be asked for what these options want; None: nobody."""
+    """Return the primary that opens a listener with these options; None: this process."""
     elsewhere = options.get("port") is not None or options.get("path") is not None
     return _primary if elsewhere and options.get("handle") is None and not options.get("exclusive") else None
 
@@ -75,47 +75,47 @@ def _identity(path: str | bytes) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
     except (OSError, ValueError):
-        return None  # an abstract name, or gone
+        return None  # an abstract name, or a file that is gone
     return (found.st_dev, found.st_ino) if stat.S_ISSOCK(found.st_mode) else None
 
 
 def checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Check what can be checked at once. TypeError, RangeError."""
+    """Check what can be checked now. Raises TypeError, RangeError."""
     options = dict(options)
     if options.get("port") is not None:
         options["port"] = checked_port(options["port"])
         if options.get("host") is not None and not isinstance(options["host"], str):
-            raise told(TypeError(f"a host is text, not {options['host']!r}"), code="ERR_INVALID_ARG_TYPE")
+            raise told(TypeError(f"host must be text, not {options['host']!r}"), code="ERR_INVALID_ARG_TYPE")
     backlog = options.get("backlog")
     if backlog is None or (isinstance(backlog, int) and backlog <= 0):
         options["backlog"] = BACKLOG
     elif isinstance(backlog, bool) or not isinstance(backlog, int):
-        raise told(TypeError(f"a backlog is a number, not {backlog!r}"), code="ERR_INVALID_ARG_TYPE")
+        raise told(TypeError(f"backlog must be a number, not {backlog!r}"), code="ERR_INVALID_ARG_TYPE")
     else:
         options["backlog"] = min(backlog, _BACKLOG_MAX)
     path = options.get("path")
     if path is not None and not isinstance(path, (str, bytes, os.PathLike)):
-        raise told(TypeError(f"a path is text, not {path!r}"), code="ERR_INVALID_ARG_VALUE")
+        raise told(TypeError(f"path must be text, not {path!r}"), code="ERR_INVALID_ARG_VALUE")
     handle = options.get("handle")
     if handle is not None and not hasattr(handle, "fileno") and not hasattr(handle, "fd"):
         raise told(TypeError(f"Invalid listen argument: {handle!r}"), code="ERR_INVALID_ARG_VALUE")
     fd = options.get("fd")
     if fd is not None and (isinstance(fd, bool) or not isinstance(fd, int)):
-        raise told(TypeError(f"a descriptor is a number, not {fd!r}"), code="ERR_INVALID_ARG_TYPE")
+        raise told(TypeError(f"a descriptor must be a number, not {fd!r}"), code="ERR_INVALID_ARG_TYPE")
     if fd is not None and fd < 0:
-        raise told(RangeError(f"a descriptor is not negative, not {fd}"), code="ERR_OUT_OF_RANGE")
+        raise told(RangeError(f"a descriptor must not be negative: {fd}"), code="ERR_OUT_OF_RANGE")
     return options
 
 
 def needs_look_up(options: Mapping[str, Any]) -> bool:
-    """Whether there is a name to look up before it can be opened."""
+    """Whether there is a name to look up first."""
     host = options.get("host")
     return options.get("handle") is None and options.get("port") is not None and bool(host) and not isIP(host)
 
 
 @operation
 def look_up(host: str) -> Generator[Any, None, str]:
-    """Return the first address of a name. socket.gaierror."""
+    """Return the first address of a name. Raises socket.gaierror."""
     try:
         found = yield from addr(host, 0, "tcp", None)
     except Exception as error:
@@ -124,7 +124,7 @@ def look_up(host: str) -> Generator[Any, None, str]:
 
 
 def open_listener(options: Mapping[str, Any]) -> Listener:
-    """Open what checked options tell, with the host looked up. OSError."""
+    """Open a listener with checked options, whose host has been looked up. Raises OSError."""
     if options.get("handle") is not None:
         return _of_handle(options["handle"], options["backlog"])
     if options.get("port") is not None:
@@ -143,7 +143,7 @@ def _of_port(options: Mapping[str, Any]) -> Listener:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise
-        return Listener(_bound("inet", "0.0.0.0", port, backlog, options))  # there is no IPv6 here
+        return Listener(_bound("inet", "0.0.0.0", port, backlog, options))  # this system has no IPv6
 
 
 def _bound(family: str, host: str, port: int, backlog: int, options: Mapping[str, Any]) -> TCP:
@@ -152,7 +152,7 @@ def _bound(family: str, host: str, port: int, backlog: int, options: Mapping[str
     except OSError as error:
         raise described(error, "socket", host, port) from None
     try:
-        sock.setopt("nodelay", False)  # as in Node; else it is ours to set
+        sock.setopt("nodelay", False)  # Node's default; otherwise socket2 sets it
         if family == "inet6":
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(bool(options.get("ipv6Only"))))
         if options.get("reusePort"):
@@ -160,7 +160,7 @@ def _bound(family: str, host: str, port: int, backlog: int, options: Mapping[str
                 raise failure("ENOTSUP", "this system has no SO_REUSEPORT", errno.ENOTSUP)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.listen(host, port, backlog)
-    except ValueError as error:  # a zone that there is not
+    except ValueError as error:  # an IPv6 zone that does not exist
         sock.close()
         raise _told(lookup_failure(error, host), host, port) from None
     except BaseException as error:
@@ -170,7 +170,7 @@ def _bound(family: str, host: str, port: int, backlog: int, options: Mapping[str
 
 
 def _told(error: BaseException, host: str, port: int | None) -> BaseException:
-    """Say in the message what was wanted, as Node does: it is often all that is seen."""
+    """Add the address to the error, as Node does: the message is often all that people see."""
     if isinstance(error, OSError):
         described(error, "listen", host, port)
         error.add_note(f"listening on {text_of(host, port)}")
@@ -196,14 +196,14 @@ def _of_descriptor(fd: int, backlog: int) -> Listener:
     try:
         sock = tcp(fileno=fd)
     except ValueError:
-        raise described(OSError(errno.EINVAL, f"descriptor {fd} is no stream socket"), "listen") from None
+        raise described(OSError(errno.EINVAL, f"descriptor {fd} is not a stream socket"), "listen") from None
     except OSError as error:
         raise described(error, "listen") from None
     return _listening(sock, backlog)
 
 
 def _of_handle(handle: Any, backlog: int) -> Listener:
-    """Listen on a duplicate of a socket that exists: its owner may keep or close it."""
+    """Listen on a duplicate of an existing socket: its owner may keep or close the original."""
     fileno = getattr(handle, "fileno", None)
     fd = fileno() if callable(fileno) else getattr(handle, "fd", -1)
     if not isinstance(fd, int):

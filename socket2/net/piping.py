@@ -1,4 +1,4 @@
-"""From one socket into another, at the speed of the slower one. Knows both by their events and methods only."""
+"""Pipes: from one socket to another, at the speed of the slower one. Uses only their events and methods."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class Destination(Protocol):
-    """What can be piped to: another socket, or what behaves as one."""
+    """What a socket can be piped to: another socket, or anything that behaves like one."""
 
     def write(self, data: Any, /) -> Any: ...
     def end(self) -> Any: ...
@@ -26,7 +26,7 @@ class Source(Protocol):
 
 
 class Pipe:
-    """The listeners that make a pipe, from its beginning to close()."""
+    """The listeners that make up a pipe, until close()."""
 
     def __init__(self, source: Source, destination: Destination, end: bool) -> None:
         self.destination = destination
@@ -54,7 +54,7 @@ class Pipe:
         self._source.unpipe(self.destination)
 
     def close(self) -> None:
-        """Undo it."""
+        """Remove the listeners again."""
         for emitter, event, listener in self._listening:
             emitter.removeListener(event, listener)
         self._listening.clear()

@@ -1,7 +1,7 @@
-"""The reading side of a socket: one thread receives, and hands on to listeners, to recv(), or into a small buffer.
+"""The reading side of a socket: one thread receives, for listeners, for recv(), or into a small buffer.
 
-Until somebody listens, resumes or receives, it reads no more than the high-water mark, so nothing is lost and the
-peer is slowed down by the network. A paused socket reads nothing, and looks only whether the peer has reset it.
+Until somebody listens, resumes or receives, it reads only up to the high-water mark. So no data is lost, and the
+network slows the peer down. A paused socket reads nothing, and only checks whether the peer resets the connection.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ D = TypeVar("D", bound=Destination)
 
 
 class Reading(Receiving):
-    """What a socket receives."""
+    """The receiving side of a socket."""
 
     def _prepare_reading(self, high_water_mark: int) -> None:
         self.readableHighWaterMark = high_water_mark
-        """How many bytes are read ahead at the most, as long as nobody wants them."""
+        """How many bytes to read ahead while nobody wants them."""
         self._onread: tuple[Any, Callable[[int, Any], Any]] | None = None
-        self._room: Any = None  # the buffer it is received into now
-        self._listener: Callable[[Any], Any] | None = None  # the only one of 'data', in its way nothing
+        self._room: Any = None  # the buffer to receive into now
+        self._listener: Callable[[Any], Any] | None = None  # the only listener of 'data', if it can be called directly
         self._pipes: list[Pipe] = []
-        self._flowing: bool | None = None  # None: nobody has asked; False: paused
-        self._resuming = False  # 'resume' is to come, and then what waits for it
+        self._flowing: bool | None = None  # None: never started or paused; False: paused
+        self._resuming = False  # 'resume' is still to be emitted, and what waits for it
         self._decoder: Decoder | None = None
         self._referenced = True
         self._start_reading_over()
 
     def _start_reading_over(self) -> None:
-        """As before the first connection."""
+        """Reset to the state before the first connection."""
         self.bytesRead = 0
-        """How many bytes were received, ever."""
+        """How many bytes were received in total."""
         self.readable = False
-        """Whether it is connected and the peer's end has not been told."""
+        """Whether the socket is connected and 'end' was not emitted yet."""
         self.readableEnded = False
         """Whether 'end' was emitted."""
         self._start_receiving_over()
         self._emitting = False
         self._held: Wait | None = None
-        self._reading = False  # there is a thread that reads
-        self._aside = False  # and nobody waits for it: it does not keep the loop going
+        self._reading = False  # a thread is reading
+        self._aside = False  # the reading thread does not keep the loop running
 
-    # What the user does.
+    # Called by the user.
 
     def pause(self) -> Self:
-        """Emit neither 'data' nor 'end' from now on, and receive nothing: the peer has to wait. Until resume()."""
+        """Stop emitting 'data' and 'end', and stop receiving, until resume(). The peer has to wait."""
         if self._flowing is not False:
             self._flowing = False
             self._soon("pause")
@@ -66,7 +66,7 @@ class Reading(Receiving):
         return self
 
     def resume(self) -> Self:
-        """Emit 'resume', 'data' and 'end' again, in a later turn. Data that nobody listens to is dropped then."""
+        """Emit 'resume', then 'data' and 'end' again, in a later turn. Data without a listener is then dropped."""
         with lock:
             resumes = not self._flowing and not self._resuming
             self._resuming |= resumes
@@ -81,42 +81,42 @@ class Reading(Receiving):
         self._flow()
 
     def isPaused(self) -> bool:
-        """Return whether pause() was called, and resume() not since."""
+        """Return whether pause() was called, and resume() was not called since."""
         return self._flowing is False
 
     def setEncoding(self, encoding: str | None = "utf8") -> Self:
-        """Emit 'data' with text instead of bytes; characters are never split. None: with bytes again.
+        """Emit 'data' with text instead of bytes. Characters are never split. None: bytes again.
 
-        ValueError for an encoding that Node does not know.
+        Raises ValueError if Node does not know the encoding.
         """
         self._decoder = None if encoding is None else decoder(encoding)
         self._route()
         return self
 
     def pipe(self, destination: D, *, end: bool = True) -> D:
-        """Write all that comes to `destination`, at the speed that it takes; return it. At the end, end() it.
+        """Write all incoming data to `destination`, at the speed that it accepts. At the end, end() it. Return it.
 
-        `end=False` leaves it open. Stops with unpipe(), or when the destination is closed.
+        `end=False` leaves it open. The pipe ends with unpipe(), or when the destination is closed.
         """
         self._pipes.append(Pipe(self, destination, end))
         self.resume()
         return destination
 
     def unpipe(self, destination: Destination | None = None) -> Self:
-        """Undo pipe(): of one destination, or of all."""
+        """Undo pipe() for one destination, or for all."""
         for pipe in [pipe for pipe in self._pipes if destination is None or pipe.destination is destination]:
             self._pipes.remove(pipe)
             pipe.close()
         return self
 
     def ref(self) -> Self:
-        """Keep the loop going while it is open, as it does by itself."""
+        """Keep the loop running while the socket is open. This is the default."""
         self._referenced = True
         self._count()
         return self
 
     def unref(self) -> Self:
-        """Do not keep the loop going: start() returns when nothing else is left."""
+        """Do not keep the loop running: start() returns when nothing else is left."""
         self._referenced = False
         self._count()
         return self
@@ -198,14 +198,14 @@ class Reading(Receiving):
         return self._flowing and not self._chunks and not self._emitting
 
     def _hold(self, handle: Handle) -> Generator[Any, None, None]:
-        """Wait until more is wanted; with nothing unread, notice a peer that resets the connection meanwhile."""
+        """Wait until more is wanted. If nothing is unread, also notice a peer that resets the connection."""
         self._count()
         if not self._chunks:
             yield from handle.wait_readable(self)
             if self._handle is not handle or self._wants():
                 return
             try:
-                handle.sock.recv(1, socket.MSG_PEEK)  # of a reset that a send was told the send tells
+                handle.sock.recv(1, socket.MSG_PEEK)  # if a send met a reset, the send reports it
             except BlockingIOError:
                 pass
             except OSError as error:
@@ -220,22 +220,22 @@ class Reading(Receiving):
             self._wake()
 
     def _wake(self) -> None:
-        """More may be wanted now."""
+        """Wake the reading thread: more may be wanted now."""
         with lock:
             held, self._held = self._held, None
             if held is not None:
                 held.finish()
-            self._count()  # at once: others may look whether there is anything left to wait for
+            self._count()  # at once: another thread may check whether anything is left to wait for
 
     def _count(self) -> None:
-        """Tell the scheduler whether the thread that reads keeps the loop going: not while nobody wants anything."""
+        """Tell the scheduler whether the reading thread keeps the loop running: only while somebody wants data."""
         with lock:
             aside = self._reading and not (self._referenced and self._wants())
             if aside != self._aside:
                 self._aside = aside
                 self._scheduler.hopeless += 1 if aside else -1
 
-    # What has come in.
+    # Received data.
 
     def _take_in(self, data: Any) -> None:
         if self._onread is not None:
@@ -258,7 +258,7 @@ class Reading(Receiving):
             self._fire("data", text)
 
     def _flow(self, pulled: bool = False) -> None:
-        """Emit what has been kept, as long as it flows; and the end, when it comes to that."""
+        """Emit the stored data while the socket flows, then 'end' if the stream has ended."""
         while (data := self._next_to_emit()) is not None:
             self._emit_data(data)
         if self._eof and not self._chunks and (pulled or not (self._flowing is False or self._resuming)):
@@ -292,17 +292,17 @@ class Reading(Receiving):
             self._peer_has_ended()
 
     def _let_go_if_over(self) -> None:
-        """The peer has ended. Overridden by who knows whether we have, too."""
+        """Note that the peer has ended. Overridden by a class that knows whether we have ended, too."""
 
     def _peer_has_ended(self) -> None:
-        """After 'end'. Overridden by who knows whether to end as well."""
+        """Called after 'end'. Overridden by a class that knows whether to end our side as well."""
 
     def _leave(self, error: BaseException | None) -> None:
         super()._leave(error)
         self._reading = self.readable = False
         self._wanted()
 
-    # Who listens.
+    # Listeners.
 
     def _listeners_changed(self, event: str) -> None:
         super()._listeners_changed(event)
@@ -310,7 +310,7 @@ class Reading(Receiving):
             return
         if not self.listenerCount("data"):
             if self._flowing:
-                self._flowing = None  # nobody is left to hear it: keep what comes
+                self._flowing = None  # nobody is left to hear it: store what comes
         elif self._flowing is None:
             self.resume()
         self._route()
@@ -325,7 +325,7 @@ class Reading(Receiving):
         self._wake()
 
     def _route(self) -> None:
-        """Find the short way from the kernel to the one who listens, if there is one."""
+        """Find the direct way from the kernel to the only listener, if there is one."""
         short = self._flowing and not self._resuming and self._decoder is None and not self._chunks
         short = short and not self._receivers and not self.destroyed and self._onread is None
         with self._lock:

@@ -1,6 +1,6 @@
-"""Receiving from a socket directly: recv(), by threads that stand in line. What one takes is not emitted.
+"""recv() for threads, which take turns. Data that one of them takes is not emitted.
 
-Knows what has come and who waits for it. Who makes it come is told to look again.
+This module knows what has come and who waits for it. The class that receives the data overrides the hooks here.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ CHUNK = 65536
 
 
 class Receiving(Connection):
-    """What has come, and the threads that take it."""
+    """Received data, and the threads that take it."""
 
     def _start_receiving_over(self) -> None:
-        """As before the first connection."""
+        """Reset to the state before the first connection."""
         self._chunks: list[bytes] = []
         self._unread = 0
         self._receivers: list[Wait] = []
         self._eof = False
-        self._ended_by: BaseException | None = None  # for a recv() that comes after it
+        self._ended_by: BaseException | None = None  # for a later recv()
 
     @operation
     def recv(self, n: int = CHUNK) -> Generator[Any, None, bytes]:
-        """Receive 1 to `n` bytes, b'' at the end; also of a paused socket, and before it is connected.
+        """Receive 1 to `n` bytes; b'' at the end of the stream. Works on a paused socket, and before it is connected.
 
-        What recv() takes is not emitted. Cancelled or out of time: nothing was taken. Raises what ended the connection,
-        Closed when that was destroy(). ValueError unless `n` is positive.
+        The data is not emitted. A cancel or timeout takes nothing. Raises the error that ended the connection, or
+        Closed after destroy(). Raises ValueError if `n` is not positive.
         """
         if n < 1:
-            raise ValueError(f"the number of bytes to receive is positive, not {n}")
+            raise ValueError(f"the number of bytes to receive must be positive, not {n}")
         wait: Wait | None = over_at_once()
         if wait is not None:
             yield from wait.wait()
@@ -53,7 +53,9 @@ class Receiving(Connection):
         return got
 
     def _pull(self, n: int, before: Wait | None) -> bytes | Wait:
-        """Take what there is; if that is nothing, or others have waited longer, get into the line: `before`'s place."""
+        """Take what there is. If there is nothing, or others came first, wait in line, if given in the place of
+        `before`.
+        """
         with lock:
             if self._chunks and (before is not None or not self._receivers):
                 return self._take(n)
@@ -100,16 +102,16 @@ class Receiving(Connection):
         return data
 
     def _call_next(self) -> None:
-        """Wake the first who waits in recv(). It stays in the line until it has taken the data, so nobody else does."""
+        """Wake the first thread in recv(). It stays in the line until it has the data, so nobody else takes it."""
         for wait in self._receivers:
             if wait.finish():
                 return
 
     def _took(self, the_end: bool) -> None:
-        """A thread has taken something, or heard of the end. To be overridden."""
+        """A thread has taken data, or met the end of the stream. To be overridden."""
 
     def _wanted(self) -> None:
-        """Another thread waits, or one less. To be overridden."""
+        """One thread more or one less is waiting. To be overridden."""
 
     def _leave(self, error: BaseException | None) -> None:
         super()._leave(error)
@@ -117,7 +119,7 @@ class Receiving(Connection):
             self._chunks.clear()
             self._unread = 0
             receivers, self._receivers = self._receivers, []
-            # Without its traceback, which leads here.
+            # Without its traceback, which would lead back here.
             self._ended_by = None if receivers or error is None else alike(error).with_traceback(None)
         for wait in receivers:
             self._raised |= wait.fail(error if error is not None else Closed())

@@ -1,4 +1,4 @@
-"""Server: what it listens on, how many connections it has, and when it is closed. How it accepts: accepting.py."""
+"""Server: its listening socket, the number of its connections, and when it is closed. accepting.py accepts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Callback = Callable[..., Any]
 
 
 class Elsewhere(Protocol):
-    """What a server knows of the Channel to another process that may have connections of its."""
+    """What a server knows of the Channel to another process that may have some of its connections."""
 
     def once(self, event: str, listener: Callback, /) -> Any: ...
     def count(self, server: Server, /) -> Operation[int]: ...
@@ -34,9 +34,10 @@ class Elsewhere(Protocol):
 class Server(Accepting):
     """Accepts connections: Server([options][, listener of 'connection']).
 
-    Options, as a dictionary or by name: `allowHalfOpen`, `highWaterMark`, `maxBufferSize`, `noDelay`, `keepAlive`,
-    `keepAliveInitialDelay`, for its sockets as there; `pauseOnConnect` (False): their reading waits for resume();
-    `blockList`: who is dropped. TypeError for others. Events: listening, connection(socket), drop(data), error, close.
+    Options, as a dictionary or as keywords: `allowHalfOpen`, `highWaterMark`, `maxBufferSize`, `noDelay`, `keepAlive`,
+    `keepAliveInitialDelay`, as in Socket, for the sockets of the server; `pauseOnConnect` (False): sockets read nothing
+    before resume(); `blockList`: peers to drop. Raises TypeError for any other option. Events: listening,
+    connection(socket), drop(data), error, close.
     """
 
     def __init__(self, options: Any = None, listener: Callback | None = None, **named: Any) -> None:
@@ -57,12 +58,12 @@ class Server(Accepting):
     def listen(self, *args: Any, **named: Any) -> Self:
         """Listen: listen([port[, host]][, backlog]), listen(path[, backlog]), listen(handle[, backlog]), or options.
 
-        A function at the end listens to 'listening' once. Options, as a dictionary or by name: port, host, backlog
-        (511), path, exclusive, ipv6Only, reusePort, readableAll, writableAll, fd, handle, signal. Without a host: "::"
-        for both IPv4 and IPv6, or "0.0.0.0" where there is no IPv6; without a port: a free one. A handle, which is a
-        socket or a Server, is duplicated; a descriptor is taken over. What goes wrong is an 'error' in a later turn,
-        after which listen() may be called again; TypeError and RangeError come at once, and RuntimeError while it
-        listens.
+        A final function becomes a once() listener of 'listening'. Options, as a dictionary or as keywords: port, host,
+        backlog (511), path, exclusive, ipv6Only, reusePort, readableAll, writableAll, fd, handle, signal. The default
+        host is "::" for both IPv4 and IPv6, or "0.0.0.0" if there is no IPv6. The default port is any free one. A
+        handle is a socket or a Server and is duplicated; a descriptor is taken over. Failures become an 'error' in a
+        later turn; then listen() may be called again. Raises TypeError and RangeError at once, and RuntimeError if the
+        server listens already.
         """
         given, callback = listen_arguments(args, named)
         options = checked(given)
@@ -84,7 +85,7 @@ class Server(Accepting):
         return self
 
     def _find(self, options: dict[str, Any], opening: object) -> Generator[Any, None, None]:
-        """Do what takes a wait: look the name up, ask the primary."""
+        """Do the parts that wait: look the name up, ask the primary."""
         primary = primary_for(options)
         listener: Listener | None = None
         try:
@@ -136,7 +137,7 @@ class Server(Accepting):
 
     @property
     def listening(self) -> bool:
-        """Whether it listens."""
+        """Whether the server listens."""
         return self._listener is not None
 
     def address(self) -> dict[str, Any] | str | None:
@@ -146,18 +147,18 @@ class Server(Accepting):
         return address_of(self._listener.name())
 
     def fileno(self) -> int:
-        """The descriptor, -1 when it does not listen. (Ours)"""
+        """Return the descriptor, -1 if the server does not listen. (Ours)"""
         return self._listener.sock.fileno() if self._listener is not None else -1
 
     # Counting.
 
     @property
     def connections(self) -> int | None:
-        """How many connections there are; None once one was given to another process."""
+        """How many connections there are; None after one was given to another process."""
         return None if self._gave_away else len(self._sockets)
 
     def getConnections(self, callback: Callable[[BaseException | None, int], Any]) -> Self:
-        """Call `callback(error, count)` in a later turn: how many connections there are, in all processes."""
+        """Call `callback(error, count)` in a later turn, with the number of connections in all processes."""
         self._later(self._count_up, callback)
         return self
 
@@ -174,7 +175,7 @@ class Server(Accepting):
         self._later(self._call, "getConnections", callback, None, total)
 
     def _has_some_at(self, channel: Elsewhere, gave_away: bool) -> None:
-        """Connections of this server are in the process at the other end of `channel`, or may be."""
+        """Note that the process at the other end of `channel` has, or may have, connections of this server."""
         if channel not in self._channels:
             self._channels.append(channel)
             channel.once("disconnect", lambda: self._channels.remove(channel))
@@ -196,9 +197,9 @@ class Server(Accepting):
     # The end.
 
     def close(self, callback: Callable[[BaseException | None], Any] | None = None) -> Self:
-        """Stop listening. Connections go on; 'close' comes when the last one is gone, once.
+        """Stop listening. Existing connections continue. 'close' is emitted once, after the last one has closed.
 
-        `callback` is called then with None; with an error if the server was not listening.
+        `callback` is then called with None, or with an error if the server was not listening.
         """
         with lock:
             if callback is not None:
@@ -226,7 +227,7 @@ class Server(Accepting):
         return self
 
     def closeAllConnections(self) -> None:
-        """Destroy the connections that there are. The server goes on listening."""
+        """Destroy all connections. The server continues to listen."""
         for socket in list(self._sockets):
             socket.destroy()
 
@@ -264,7 +265,7 @@ class Server(Accepting):
             yield from self.wait("close")
 
     def _listener_failed(self, event: str, args: tuple[Any, ...], error: Exception) -> None:
-        """Report it; a connection whose listener has failed is nobody's."""
+        """Report the error. If it belongs to a connection, end that."""
         for socket in args:
             if isinstance(socket, Socket):
                 socket._listener_failed(event, args, error)

@@ -1,6 +1,6 @@
 """Socket: a TCP or UNIX connection as an event emitter. Its two sides are in readable.py and writable.py.
 
-Here is how it gets a connection, what it tells of it, and when both sides together are the end.
+This module gets the connection, describes it, and closes it when both sides have ended.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .writable import Writing
 
 
 class Acceptor(Protocol):
-    """What a socket knows of the Server that has accepted it."""
+    """What a socket knows of the Server that accepted it."""
 
     @property
     def listening(self) -> bool: ...
@@ -47,14 +47,14 @@ class Acceptor(Protocol):
 
 
 class Socket(Reading, Writing, Wishes):
-    """A connection, of the options `fd` or `handle`, or made by connect(); also what a Server's 'connection' brings.
+    """A connection: from the options `fd` or `handle`, made by connect(), or passed to a Server's 'connection'.
 
-    Options, as a dictionary or by name: `fd` with `readable` and `writable` (False) takes an open descriptor over,
-    `handle` a socket2 or standard socket; `allowHalfOpen` (False): do not end when the peer does; `highWaterMark`
-    (16384 bytes), `maxBufferSize` (1 MiB, ours), `noDelay`, `keepAlive`, `keepAliveInitialDelay` (ms), `timeout` (ms),
-    `blockList`, `signal`, `onread` ({"buffer": ..., "callback": ...}). TypeError for others. Events: lookup connect
-    ready data end finish drain timeout error close, pause resume, connectionAttempt, connectionAttemptFailed,
-    connectionAttemptTimeout.
+    Options, as a dictionary or as keywords: `fd`, with `readable` and `writable` (False), takes over an open
+    descriptor; `handle` takes over a socket of socket2 or the standard library; `allowHalfOpen` (False): do not end
+    when the peer ends; `highWaterMark` (16384 bytes), `maxBufferSize` (1 MiB, ours), `noDelay`, `keepAlive`,
+    `keepAliveInitialDelay` (ms), `timeout` (ms), `blockList`, `signal`, `onread` ({"buffer": ..., "callback": ...}).
+    Raises TypeError for any other. Events: lookup connect ready data end finish drain timeout error close, pause
+    resume, connectionAttempt, connectionAttemptFailed, connectionAttemptTimeout.
     """
 
     def __init__(self, options: Mapping[str, Any] | int | None = None, **named: Any) -> None:
@@ -67,13 +67,13 @@ class Socket(Reading, Writing, Wishes):
         self._prepare_reading(mark)
         self._prepare_writing(mark, given)
         self.allowHalfOpen = bool(given.get("allowHalfOpen", False))
-        """Whether the writing side stays open when the peer has ended."""
+        """Whether the writing side stays open after the peer has ended."""
         self.server: Acceptor | None = None
-        """The server that accepted it, if one did."""
+        """The server that accepted this socket, if any."""
         self.autoSelectFamilyAttemptedAddresses: list[str] | None = None
-        """The addresses that connect() has tried so far, when there was a choice."""
+        """The addresses that connect() has tried so far, if there was a choice."""
         self._dialer: Thread | None = None
-        self._epoch = 0  # how many connections there have been, and ends of them: what is late knows that it is
+        self._epoch = 0  # counts connections and their ends, so that late calls recognise that they are late
         self._names: dict[str, tuple[Any, ...] | str] = {}  # addresses, asked for once
         self._never_readable = False
         self._on_close: list[Callable[[], Any]] = []
@@ -102,20 +102,21 @@ class Socket(Reading, Writing, Wishes):
     # Getting a connection.
 
     def connect(self, *args: Any, **named: Any) -> Self:
-        """Connect: connect(port[, host]), connect(path), or options; a function at the end listens to 'connect' once.
+        """Connect: connect(port[, host]), connect(path), or options. A final function listens to 'connect' once.
 
-        Options, as a dictionary or by name: port, host ("localhost"), localAddress, localPort, family (0, 4, 6), hints,
-        lookup, autoSelectFamily (True), autoSelectFamilyAttemptTimeout (250 ms); or path; and timeout, noDelay,
+        Options, as a dictionary or as keywords: port, host ("localhost"), localAddress, localPort, family (0, 4, 6),
+        hints, lookup, autoSelectFamily (True), autoSelectFamilyAttemptTimeout (250 ms); or path; and timeout, noDelay,
         keepAlive, keepAliveInitialDelay, blockList. A closed socket may be connected again; its counters start over.
-        TypeError and RangeError at once for what cannot be, RuntimeError while it is connected or connecting; all else
-        is an 'error'.
+        Raises TypeError and RangeError for invalid arguments, RuntimeError if the socket is connected or connecting.
+        Other failures become 'error'.
         """
         options, callback = connect_arguments(args, named, CONNECT_OPTIONS)
         to = destination({"blockList": self._block_list, **options})
         if self.connecting or self._tcp is not None or (self._over and not self.destroyed):
             raise told(RuntimeError(f"{self!r} is connecting or connected"), code="ERR_SOCKET_CONNECTED")
         signal = self._signal
-        if self.destroyed and not (signal is not None and signal.aborted and not self._closed):  # else not told yet
+        # If an abort still has to be reported, its state stays.
+        if self.destroyed and not (signal is not None and signal.aborted and not self._closed):
             self._start_again()
         if signal is not None and signal.aborted:
             return self.destroy(AbortError(signal.reason))
@@ -148,7 +149,7 @@ class Socket(Reading, Writing, Wishes):
         if epoch == self._epoch:
             dialer = newthread(self._dialing, to, epoch, name=f"connect of {self!r}")
             if epoch != self._epoch:
-                dialer.cancel()  # destroyed by a listener, before it was known here
+                dialer.cancel()  # destroyed by a listener before it was recorded here
             elif self.connecting:
                 self._dialer = dialer
 
@@ -180,9 +181,9 @@ class Socket(Reading, Writing, Wishes):
         self._adopt(conn, True, True, told=True)
 
     def _adopt(self, conn: TCP, readable: bool, writable: bool, paused: bool = False, told: bool = False) -> None:
-        """Take a connection. One that is new to the user is told of; else reading starts in a later turn."""
+        """Take a connection. If `told`, emit 'connect'; otherwise start reading in a later turn."""
         handle = conn.handle
-        with lock:  # which another OS thread's destroy() takes as well
+        with lock:  # another OS thread's destroy() takes it, too
             if not self.destroyed:
                 self._tcp, self._handle = conn, handle
         if self._handle is not handle:
@@ -215,11 +216,11 @@ class Socket(Reading, Writing, Wishes):
     # Moving to another process.
 
     def _give_away(self) -> tuple[int, dict[str, Any]]:
-        """Let go of the connection without closing it; return its descriptor, and what belongs to it."""
+        """Release the connection without closing it; return its descriptor and its state."""
         if self._tcp is None or self.destroyed:
             raise failure("ERR_SOCKET_CLOSED", "Socket is closed", errno.EBADF)
         if self.writableLength or self.writableEnded:
-            raise failure("ERR_INVALID_HANDLE_TYPE", "a connection that is still to be written to cannot be given away")
+            raise failure("ERR_INVALID_HANDLE_TYPE", "a connection that is still sending cannot be given away")
         unread = b"".join(self._chunks).decode("latin-1")
         state = {"unread": unread, "bytesRead": self.bytesRead, "bytesWritten": self.bytesWritten}
         state |= {"allowHalfOpen": self.allowHalfOpen, "paused": self.isPaused()}
@@ -229,7 +230,7 @@ class Socket(Reading, Writing, Wishes):
 
     @classmethod
     def _taken_in(cls, conn: TCP, state: Mapping[str, Any]) -> Socket:
-        """Make a socket of what another process has given away."""
+        """Make a socket from one that another process gave away."""
         socket = cls(handle=conn, allowHalfOpen=state["allowHalfOpen"], pauseOnCreate=state["paused"])
         socket.bytesRead = state["bytesRead"]
         socket.bytesWritten = state["bytesWritten"]
@@ -251,7 +252,7 @@ class Socket(Reading, Writing, Wishes):
         self._let_go_if_over()
 
     def _let_go_if_over(self) -> None:
-        """Nothing can come or go any more: close the kernel's socket, even if what has come is not read yet."""
+        """Close the kernel's socket if both sides have ended, even if received data is still unread."""
         if self._eof and self.writableFinished and self._tcp is not None:
             for which in ("getsockname", "getpeername"):
                 self._name(which)
@@ -285,10 +286,10 @@ class Socket(Reading, Writing, Wishes):
             self.server._left_by(self)
 
     def resetAndDestroy(self) -> Self:
-        """Close the connection with a reset (RST): the peer gets ECONNRESET, and what is under way is lost.
+        """Close the connection with a reset (RST): the peer gets ECONNRESET, and data in flight is lost.
 
-        While connecting: as soon as it is connected. Not connected: destroy() with ERR_SOCKET_CLOSED. TypeError for a
-        UNIX socket.
+        While connecting, the reset follows as soon as the socket is connected. If it is not connected, this is
+        destroy() with ERR_SOCKET_CLOSED. Raises TypeError for a UNIX socket.
         """
         if self.connecting:
             self.once("connect", self.resetAndDestroy)
@@ -306,10 +307,10 @@ class Socket(Reading, Writing, Wishes):
     def __exit__(self, *_: object) -> None:
         self.destroy()
 
-    # What it tells.
+    # Addresses and state.
 
     def address(self) -> dict[str, Any] | str:
-        """Return this side's {"address", "family", "port"}, a UNIX socket's path; {} without a connection."""
+        """Return the local {"address", "family", "port"}, or a UNIX socket's path; {} without a connection."""
         return address_of(self._name("getsockname"))
 
     def _name(self, which: str) -> Any:
@@ -322,7 +323,7 @@ class Socket(Reading, Writing, Wishes):
 
     @property
     def remoteAddress(self) -> str | None:
-        """The peer's IP address, or path; None without a connection."""
+        """The peer's IP address or path; None without a connection."""
         return host_of(self._name("getpeername"))
 
     @property
@@ -337,12 +338,12 @@ class Socket(Reading, Writing, Wishes):
 
     @property
     def localAddress(self) -> str | None:
-        """This side's IP address, or path; None without a connection."""
+        """The local IP address or path; None without a connection."""
         return host_of(self._name("getsockname"))
 
     @property
     def localPort(self) -> int | None:
-        """This side's port; None without a connection."""
+        """The local port; None without a connection."""
         return port_of(self._name("getsockname"))
 
     @property
@@ -352,12 +353,12 @@ class Socket(Reading, Writing, Wishes):
 
     @property
     def pending(self) -> bool:
-        """Whether it is not connected, or not yet."""
+        """Whether the socket is not connected, or not yet."""
         return self._tcp is None and (not self._over or self.destroyed)
 
     @property
     def readyState(self) -> str:
-        """ "opening", "open", "readOnly", "writeOnly", "closed"."""
+        """ "opening", "open", "readOnly", "writeOnly" or "closed"."""
         if self.connecting:
             return "opening"
         if self.readable:

@@ -1,4 +1,4 @@
-"""Options of the kernel's socket: what is wished before there is one is remembered, and set then."""
+"""Options of the kernel's socket. They can be set before there is one: they are stored, and set then."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .connection import Connection
 
 
 class Wishes(Connection):
-    """How the kernel is to treat a connection."""
+    """The socket options of a connection."""
 
     def _start_wishing(self, options: Mapping[str, Any]) -> None:
         self._wishes: dict[str, tuple[int, int, int]] = {}
@@ -28,7 +28,7 @@ class Wishes(Connection):
             )
 
     def setNoDelay(self, noDelay: bool = True) -> Self:
-        """Send small pieces at once (TCP_NODELAY). Remembered until there is a connection; never raises OSError."""
+        """Send small pieces at once (TCP_NODELAY). Stored until there is a connection. Never raises OSError."""
         return self._set_or_wish("noDelay", (socket.IPPROTO_TCP, socket.TCP_NODELAY, int(bool(noDelay))))
 
     def setKeepAlive(
@@ -38,10 +38,10 @@ class Wishes(Connection):
         interval: float = 0,
         count: int = 0,
     ) -> Self:
-        """Probe an idle connection (SO_KEEPALIVE), the first time after `initialDelay` ms, then every `interval` ms.
+        """Probe an idle connection (SO_KEEPALIVE): first after `initialDelay` ms, then every `interval` ms.
 
-        `count` probes without an answer end it. 0 leaves what the system has; times are in whole seconds, rounded up.
-        Remembered until there is a connection. The arguments may be a dictionary.
+        After `count` probes without an answer, the connection ends. 0 keeps the system's value. Times are rounded up to
+        whole seconds. Stored until there is a connection. The arguments may also be one dictionary.
         """
         if isinstance(enable, Mapping):
             return self.setKeepAlive(**{"enable": False, **enable})
@@ -65,7 +65,7 @@ class Wishes(Connection):
             if self._tcp is not None and (level != socket.IPPROTO_TCP or self._tcp.family != "unix"):
                 self._tcp.setsockopt(level, option, value)
         except OSError:
-            pass  # the peer has gone: who reads or writes will hear of it
+            pass  # the peer has gone: a read or write will report it
 
     def _fulfil_wishes(self) -> None:
         for wish in self._wishes.values():

@@ -1,6 +1,6 @@
-"""The writing side of a socket: the kernel gets the data at once; what it does not take is queued for a thread.
+"""The writing side of a socket. The kernel gets the data at once; a thread sends what it does not accept.
 
-Knows nothing of what is received.
+This module knows nothing of receiving.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ _TOGETHER = 65536
 
 
 class Writing(Limited):
-    """What a socket sends."""
+    """The sending side of a socket."""
 
     def _prepare_writing(self, high_water_mark: int, options: Mapping[str, Any]) -> None:
         self.writableHighWaterMark = high_water_mark
-        """From how many queued bytes on write() returns False."""
+        """The number of queued bytes from which write() returns False."""
         self._corked = 0
         if "maxBufferSize" in options:
             self.maxBufferSize = options["maxBufferSize"]
         self._start_writing_over()
 
     def _start_writing_over(self) -> None:
-        """As before the first connection."""
+        """Reset to the state before the first connection."""
         self.writable = False
-        """Whether it is connected and end() has not been called."""
+        """Whether the socket is connected and end() was not called."""
         self.writableNeedDrain = False
-        """Whether write() has returned False, and 'drain' has not come yet."""
+        """Whether write() has returned False and 'drain' was not emitted yet."""
         self._start_limiting_over()
-        self._send: Callable[[Any, int], int] | None = None  # while nothing is queued, and there is a connection
+        self._send: Callable[[Any, int], int] | None = None  # set while the socket is connected and nothing is queued
         self._queue: deque[bytes | memoryview] = deque()
         self._start_calling_back_over()
         self._shut = False
@@ -54,29 +54,30 @@ class Writing(Limited):
 
     @property
     def writableLength(self) -> int:
-        """How many bytes are queued: written, and not taken by the kernel yet."""
+        """How many bytes are queued: written, but not accepted by the kernel yet."""
         return self._queued
 
     bufferSize = writableLength
 
     @property
     def writableCorked(self) -> int:
-        """How many more uncork() it takes until what is written is sent."""
+        """How many uncork() calls are needed until the data is sent."""
         return self._corked
 
-    # What the user does.
+    # Called by the user.
 
     def write(self, data: Any, encoding: str | Callback | None = None, callback: Callback | None = None) -> bool:
-        """Send `data`: bytes, or text in `encoding` ("utf8"). Never waits; what the kernel does not take is queued.
+        """Send `data`: bytes, or text in `encoding` ("utf8"). Never waits: what the kernel does not accept is queued.
 
-        Returns whether less than the high-water mark is queued now; if not, 'drain' comes when nothing is. `callback`
-        gets None when the kernel has taken it, else the error. Before it is connected all is queued. After end() there
-        is an 'error', and the connection goes on to its end. TypeError for what is neither bytes nor text.
+        Returns whether less than the high-water mark is queued. If not, 'drain' is emitted when the queue is empty.
+        `callback` gets None when the kernel has accepted the data, otherwise the error. Before the socket is connected,
+        all data is queued. After end(), 'error' is emitted, and the connection continues to its end. Raises TypeError
+        if `data` is neither bytes nor text.
         """
         if encoding is not None and not isinstance(encoding, str):
             encoding, callback = None, encoding
         if callback is not None and not callable(callback):
-            raise told(TypeError(f"a callback is a function, not {callback!r}"), code="ERR_INVALID_ARG_TYPE")
+            raise told(TypeError(f"callback must be a function, not {callback!r}"), code="ERR_INVALID_ARG_TYPE")
         if type(data) is not bytes:
             data = bytes_of(data, encoding)
         send = self._send
@@ -113,9 +114,10 @@ class Writing(Limited):
         encoding: str | Callback | None = None,
         callback: Callback | None = None,
     ) -> Self:
-        """Write `data`, if any, and no more: when all is sent the peer is told, and 'finish' emitted.
+        """Write `data`, if any, and end the writing side. When everything is sent, the peer gets the end of the stream.
 
-        `callback` gets None then, or the error that came first. May be called before it is connected. shutdown(2).
+        Then 'finish' is emitted, and `callback` gets None; or it gets the error that came first. May be called before
+        the socket is connected. shutdown(2).
         """
         if callable(data):
             data, callback = None, data
@@ -128,7 +130,7 @@ class Writing(Limited):
         return self
 
     def _mark_ended(self, callback: Callback | None = None) -> bool:
-        """Accept no more; False: that was so before."""
+        """Accept no more data. Return False if that was so already."""
         with lock:
             refuses = self.destroyed or self.writableFinished
             if callback is not None and not refuses:
@@ -146,19 +148,19 @@ class Writing(Limited):
     finish = end
 
     def destroySoon(self) -> Self:
-        """end(), and destroy() when all has been sent."""
+        """Call end(), and destroy() once everything is sent."""
         if self.writableFinished:
             return self.destroy()
         self._destroys_when_finished = True
         return self.end()
 
     def cork(self) -> None:
-        """Queue what is written, so that it is sent together at uncork()."""
+        """Queue written data, so that uncork() sends it together."""
         self._corked += 1
         self._send = None
 
     def uncork(self) -> None:
-        """Undo one cork(); the last one sends what is queued."""
+        """Undo one cork(). The last one sends the queue."""
         if self._corked:
             self._corked -= 1
         if not self._corked and self._handle is not None:
@@ -166,9 +168,9 @@ class Writing(Limited):
 
     @operation
     def send(self, data: Any, encoding: str | None = None) -> Generator[Any, None, int]:
-        """Write `data` and wait until the kernel has all of it; return how many bytes that was.
+        """Write `data` and wait until the kernel has accepted all of it; return the number of bytes.
 
-        Cancelled or out of time: what is queued is sent all the same. Raises what write() would report as an error.
+        After a cancel or timeout, queued data is still sent. Raises the error that write() would report.
         """
         data = bytes_of(data, encoding)
         if (turn := over_at_once()) is not None:
@@ -204,11 +206,11 @@ class Writing(Limited):
         return self._below_the_mark(before)
 
     def _below_the_mark(self, before: int) -> bool:
-        """Whether more may be written; `before`: what was queued before the last write."""
+        """Whether more may be written. `before`: how much was queued before the last write."""
         queued = self._queued
         limit = self._max_buffer_size
         if limit is not None and queued > limit and self._is_too_much(before, limit):
-            message = f"{queued} bytes are queued, more than maxBufferSize, {limit}: the peer does not read"
+            message = f"{queued} bytes are queued, more than maxBufferSize ({limit}): the peer does not read"
             self._write_failed(described(OSError(errno.ENOBUFS, message), "write"))
             return False
         with lock:
@@ -234,7 +236,7 @@ class Writing(Limited):
         self._start_flushing()
 
     def _start_flushing(self) -> None:
-        """See that what is queued is sent; with nothing in the queue, the way is open for write()."""
+        """Start sending the queue. If it is empty, let write() send directly."""
         with lock:
             handle = self._handle
             if handle is None or self._flushing:
@@ -266,7 +268,7 @@ class Writing(Limited):
                 self._open_the_way(handle)
 
     def _next(self, handle: Handle) -> bytes | memoryview | None:
-        """The head of the queue, small pieces put together; None when there is nothing more to send."""
+        """Return the head of the queue, with small pieces joined; None if there is nothing more to send."""
         with lock:
             if self._handle is not handle:
                 return None
@@ -284,7 +286,7 @@ class Writing(Limited):
             return queue[0]
 
     def _taken(self, handle: Handle, n: int) -> None:
-        """The kernel has taken `n` bytes of the head."""
+        """Remove `n` bytes of the head, which the kernel has accepted."""
         with lock:
             if self._handle is not handle:
                 return
@@ -319,7 +321,7 @@ class Writing(Limited):
     # The end.
 
     def _finish(self) -> None:
-        """When all is sent, tell the peer so."""
+        """Tell the peer once everything is sent."""
         with lock:
             tcp = self._tcp
             if not self.writableEnded or self._shut or tcp is None or self._queue or self._flushing:
@@ -328,7 +330,7 @@ class Writing(Limited):
         try:
             tcp.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # the peer has gone: who reads will hear of it
+            pass  # the peer has gone: a read will report it
         self._later(self._emit_finish, tcp)
 
     def _emit_finish(self, tcp: TCP) -> None:
@@ -347,10 +349,10 @@ class Writing(Limited):
             self._all_is_sent()
 
     def _all_is_sent(self) -> None:
-        """After 'finish'. Overridden by who knows whether that was all."""
+        """Called after 'finish'. Overridden by a class that knows whether the peer has ended, too."""
 
     def _write_failed(self, error: OSError) -> None:
-        """Destroy it, and tell those whose write has failed before all others."""
+        """Destroy the connection. The callbacks of the failed writes are called first."""
         with lock:
             left = [] if self.destroyed else self._take_callbacks(error)
         self._later(self._tell_all, left)

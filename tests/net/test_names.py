@@ -210,7 +210,7 @@ def test_the_rules_of_a_block_list_there_and_back(form: Any) -> None:
         (lambda blocked: blocked.addAddress("::1"), "Expected 4 octets"),
         (lambda blocked: blocked.addRange("10.0.0.2", "10.0.0.1"), "comes after"),
         (lambda blocked: blocked.addSubnet("10.0.0.0", 33), "10.0.0.0/33"),
-        (lambda blocked: blocked.fromJSON(["nonsense"]), "no rule"),
+        (lambda blocked: blocked.fromJSON(["nonsense"]), "not a rule"),
     ],
 )
 def test_a_block_list_is_checked(call: Any, message: str) -> None:
