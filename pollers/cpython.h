@@ -1,7 +1,7 @@
-/* What the parts in C need of CPython, whatever they are parts of: exceptions in hand, names, calls by name, modules.
+/* What every part in C needs of CPython: exceptions as objects, interned names, calls by name, modules.
 
-   Knows CPython and its versions. Must not know sockets, pollers, threads, or any class of ours. What is here is small
-   and `static inline`: each part is an extension of its own, and none links with another. */
+   Knows CPython and its versions. Must not know sockets, pollers, threads, or any class of ours. All functions are
+   small and `static inline`, since each part is a separate extension module and links with no other. */
 
 #ifndef POLLERS_CPYTHON_H
 #define POLLERS_CPYTHON_H
@@ -16,9 +16,9 @@
 #include <stddef.h>
 #include <structmember.h>
 
-/* Exceptions as objects: CPython's own way since 3.12. */
+/* Exceptions as objects, which CPython itself offers since 3.12. */
 
-/* Take the exception that is set; NULL when none is. */
+/* Take the current exception; NULL if there is none. */
 static inline PyObject *
 error_take(void)
 {
@@ -40,7 +40,7 @@ error_take(void)
 #endif
 }
 
-/* Set it again, with NULL none. Steals the reference. */
+/* Make `error` the current exception; NULL clears it. Steals the reference. */
 static inline void
 error_put(PyObject *error)
 {
@@ -55,7 +55,7 @@ error_put(PyObject *error)
 #endif
 }
 
-/* Names of attributes, made once: the interpreter finds attributes by the identity of their names. */
+/* Interned names of attributes, made once. The interpreter finds an attribute fastest by the identity of its name. */
 
 static inline int
 names_make(PyObject **names, const char *const *texts, int count)
@@ -89,7 +89,7 @@ call_by_name(PyObject *object, PyObject *name, PyObject *first, PyObject *second
     return PyObject_VectorcallMethod(name, args, count, NULL);
 }
 
-/* What a module has by that name. */
+/* Import a module and return its attribute `name`. */
 static inline PyObject *
 taken_from(const char *module, const char *name)
 {
@@ -122,8 +122,8 @@ no_keywords(const char *name, PyObject *keywords)
     return -1;
 }
 
-/* Slots that every module of ours has: `execute` makes it, and several interpreters may load it, under one GIL. The GIL is
-   the lock of what it does. */
+/* The slots of every module of ours: `execute` fills it. Several interpreters that share one GIL may load it. The GIL
+   protects all its data. */
 #ifdef Py_mod_multiple_interpreters
 #define FOR_INTERPRETERS {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED},
 #else
@@ -136,7 +136,7 @@ no_keywords(const char *name, PyObject *keywords)
 #endif
 #define MODULE_SLOTS(execute) {Py_mod_exec, execute}, FOR_INTERPRETERS WITH_GIL {0, NULL}
 
-/* The definition of a module with a state: execute(), traverse() and clear() are the part's. */
+/* Define a module with a state. The part provides execute(), traverse() and clear(). */
 #define MODULE_WITH_STATE(name, text, size, functions)                                                                \
     static void release(void *module) { clear(module); }                                                              \
     static PyModuleDef_Slot slots[] = {MODULE_SLOTS(execute)};                                                        \

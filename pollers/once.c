@@ -1,14 +1,14 @@
 /* once.py in C: operations that are awaited once, and functions that make them.
 
-   A Once stands before the generator that makes its steps and hands it out to the first who awaits; from then on
-   the interpreter drives that generator itself, without a frame or a call in between. Who is the first is settled by the
-   GIL, without a lock. Knows CPython; must not know sockets or pollers. */
+   A Once holds the generator that makes its steps, and gives it to the first await. From then on the interpreter drives
+   that generator itself, without a frame or a call in between. The GIL decides which await is the first, so there is no
+   lock. Knows CPython. Must not know sockets or pollers. */
 
 #include "standin.h"
 
 typedef struct {
     PyObject_HEAD
-    PyObject *steps; /* the generator; NULL when it was cleared as garbage */
+    PyObject *steps; /* the generator; NULL after it was cleared as garbage */
     bool taken;
 } Once;
 
@@ -44,7 +44,7 @@ once_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *
     return once_new((PyTypeObject *)type, args[0]);
 }
 
-/* Whether the generator has come to its end; -1 and an exception when it cannot be told. */
+/* Return whether the generator has ended; -1 and an exception on failure. */
 static int
 has_ended(PyObject *steps)
 {
@@ -117,7 +117,7 @@ once_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, once_dealloc) /* operations wrap operations, as deep as somebody likes */
+    Py_TRASHCAN_BEGIN(self, once_dealloc) /* operations can wrap operations to any depth */
     once_clear(self);
     PyObject_GC_Del(self);
     Py_DECREF(type);
@@ -125,12 +125,12 @@ once_dealloc(PyObject *self)
 }
 
 static PyMethodDef once_methods[] = {
-    {"close", once_close, METH_NOARGS, PyDoc_STR("Drop it before its first step, on purpose.")},
+    {"close", once_close, METH_NOARGS, PyDoc_STR("Drop the operation on purpose before its first step.")},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot once_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("What `yield from` and `await` take, once.")},
+    {Py_tp_doc, (void *)PyDoc_STR("An operation. `yield from` and `await` take it once.")},
     {Py_tp_new, once_make},
     {Py_tp_dealloc, once_dealloc},
     {Py_tp_traverse, once_traverse},
@@ -149,7 +149,7 @@ static PyType_Spec once_spec = {
     .slots = once_slots,
 };
 
-/* What the decorator makes of a generator function. */
+/* The object that the decorator makes from a generator function. */
 
 typedef struct {
     StandIn standin;
@@ -193,7 +193,7 @@ maker_repr(PyObject *self)
     return PyUnicode_FromFormat("<operations of %R>", ((StandIn *)self)->function);
 }
 
-/* As functions are pickled and copied: by their name. */
+/* Pickle and copy it as functions are: by name. */
 static PyObject *
 maker_reduce(PyObject *self, PyObject *Py_UNUSED(protocol))
 {
@@ -209,7 +209,8 @@ maker_traverse(PyObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-/* No tp_clear: it keeps its function to the end; a cycle goes through that. */
+/* There is no tp_clear, since it keeps its function to the end. A cycle also contains the function, which can break
+   it. */
 static void
 maker_dealloc(PyObject *self)
 {
@@ -225,7 +226,7 @@ static PyMethodDef maker_methods[] = {
 };
 
 static PyType_Slot maker_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("A function whose generators are handed out as operations.")},
+    {Py_tp_doc, (void *)PyDoc_STR("A function that returns operations.")},
     {Py_tp_new, maker_new},
     STANDIN_SLOTS,
     {Py_tp_getattro, maker_getattro},
@@ -243,7 +244,7 @@ static PyType_Spec maker_spec = {
     .slots = maker_slots,
 };
 
-/* The module. Its state is the type of operations. */
+/* The module. Its state is the operation type. */
 
 static int
 execute(PyObject *module)

@@ -1,7 +1,7 @@
-/* An object that stands for a function of Python's: bound as a method, shown and asked as the function is.
+/* An object that stands for a Python function. It binds as a method does, and has the function's attributes.
 
-   Knows CPython by cpython.h. Must not know what a stand-in does when it is called: that is for the part that has one,
-   whose record begins with a StandIn. */
+   Knows CPython by cpython.h. Must not know what a stand-in does when it is called. The part that defines one decides
+   this, and its struct begins with a StandIn. */
 
 #ifndef POLLERS_STANDIN_H
 #define POLLERS_STANDIN_H
@@ -11,10 +11,10 @@
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
-    PyObject *function; /* kept to the end, since somebody may still call it */
+    PyObject *function; /* kept to the end, since it may still be called */
 } StandIn;
 
-/* Make one: `name` is the type's, for errors; `args` is the function alone. */
+/* Make a stand-in. `name` is the name of the type, for errors. `args` contains only the function. */
 static inline PyObject *
 standin_new(PyTypeObject *type, PyObject *args, PyObject *keywords, const char *name, vectorcallfunc vectorcall)
 {
@@ -30,7 +30,7 @@ standin_new(PyTypeObject *type, PyObject *args, PyObject *keywords, const char *
     return (PyObject *)standin;
 }
 
-/* After what else the object has was let go. */
+/* Free a stand-in, after all its other fields were released. */
 static inline void
 standin_free(PyObject *self)
 {
@@ -46,7 +46,7 @@ standin_get(PyObject *self, PyObject *object, PyObject *Py_UNUSED(type))
     return object == NULL || object == Py_None ? Py_NewRef(self) : PyMethod_New(self, object);
 }
 
-/* Its name, its text and all else that is asked of a function are the function's, but for names of its own up to NULL. */
+/* Return an attribute of the function, or one of the stand-in itself if `own` lists it. `own` ends with NULL. */
 static inline PyObject *
 standin_attribute(PyObject *self, PyObject *name, const char *const *own)
 {

@@ -1,4 +1,4 @@
-/* Addresses as the standard library has them, from what the kernel writes.
+/* Addresses in the form that the standard library uses, made from the kernel's.
 
    Knows an engine, which remembers the last host. Must not know handles or operations. */
 
@@ -15,7 +15,7 @@ family_is_known(int family)
     return family == AF_INET || family == AF_INET6 || family == AF_UNIX;
 }
 
-/* The text of an internet address. The last one is remembered: a thousand connections of one proxy share it. */
+/* Return the text of an internet address. The engine remembers the last one: many connections of one proxy share it. */
 static PyObject *
 host_text(Engine *engine, int family, const void *address, size_t size)
 {
@@ -61,7 +61,7 @@ make_unix(const struct sockaddr_un *address, socklen_t length)
     if (size > sizeof address->sun_path) {
         size = sizeof address->sun_path;
     }
-    if (size > 0 && address->sun_path[0] == '\0') { /* Linux: an abstract name, which may hold zeros */
+    if (size > 0 && address->sun_path[0] == '\0') { /* an abstract name of Linux, which may contain zeros */
         return PyBytes_FromStringAndSize(address->sun_path, (Py_ssize_t)size);
     }
     return PyUnicode_DecodeFSDefaultAndSize(address->sun_path, (Py_ssize_t)strnlen(address->sun_path, size));
@@ -81,7 +81,7 @@ make_address(Engine *engine, const struct sockaddr_storage *address, socklen_t l
     case AF_UNIX:
         return make_unix((const struct sockaddr_un *)address, length);
     default:
-        PyErr_Format(PyExc_OSError, "an address of family %d from a socket of another", address->ss_family);
+        PyErr_Format(PyExc_OSError, "the socket has an address of another family: %d", address->ss_family);
         return NULL;
     }
 }

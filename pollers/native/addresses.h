@@ -1,4 +1,4 @@
-/* Addresses as the standard library has them. */
+/* Addresses in the form that the standard library uses. */
 
 #ifndef POLLERS_NATIVE_ADDRESSES_H
 #define POLLERS_NATIVE_ADDRESSES_H
@@ -7,10 +7,10 @@
 
 #include <sys/socket.h>
 
-/* Other families are left to the standard library's socket. */
+/* Return whether make_address() knows the family. The standard library's socket handles all others. */
 bool family_is_known(int family);
 
-/* Return the address that the kernel wrote `length` bytes of; None when it told none. */
+/* Return the address of `length` bytes that the kernel has written; None if it has written none. */
 PyObject *make_address(Engine *engine, const struct sockaddr_storage *address, socklen_t length);
 
 #endif

@@ -1,7 +1,7 @@
-/* Which handles a poller has, by descriptor, and what epoll watches of them.
+/* The handles of a poller by descriptor, and what epoll watches on each.
 
-   An edge names its handle by descriptor and socket, so it never reaches another one of the same number.
-   Knows how handles are made and displaced. Must not know waiting, or what comes of events. */
+   An event carries the descriptor and the identity of its socket, so it never reaches a later socket of that number.
+   Knows how handles are made and displaced. Must not know how the poller waits, or what an event does. */
 
 #include "attached.h"
 #include "closing.h"
@@ -13,8 +13,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-/* Short receives are taken for an empty socket: a FIN that came with the data, or an urgent mark inside it, makes that
-   wrong, and no second edge would tell (tcp(7), epoll(7)). So both are asked for. */
+/* We conclude from a short receive that the socket is empty. This is wrong if a FIN came with the data or if an urgent
+   mark is inside it, and no second edge follows (tcp(7), epoll(7)). So events for both are always requested. */
 #define ALWAYS ((uint32_t)(EPOLLET | EPOLLRDHUP | EPOLLPRI))
 
 static int
@@ -23,14 +23,14 @@ make_room(Poller *poller, int fd)
     if (fd < poller->handles_size) {
         return 0;
     }
-    /* Twice what there was, but no more than numbers there are, whatever number somebody calls a descriptor. */
+    /* Double the table, but not beyond INT_MAX: the caller may pass any number as a descriptor. */
     size_t size = poller->handles_size > 0 ? (size_t)poller->handles_size : 64;
     while (size <= (size_t)fd) {
         size *= 2;
     }
     size = size > INT_MAX ? INT_MAX : size;
     if ((size_t)fd >= size) {
-        PyErr_Format(PyExc_OverflowError, "fd %d is more than there can be", fd);
+        PyErr_Format(PyExc_OverflowError, "fd %d is larger than any descriptor", fd);
         return -1;
     }
     Handle **handles = PyMem_Realloc(poller->handles, size * sizeof *handles);
@@ -46,8 +46,8 @@ make_room(Poller *poller, int fd)
     return 0;
 }
 
-/* Whoever had this number before is closed: somebody else has closed its descriptor, or taken it over. Runs code of
-   others. */
+/* Close the handle that had this number before: somebody else has closed its descriptor, or taken it over. Runs foreign
+   code. */
 static int
 displace(Poller *poller, int fd, PyObject *sock)
 {
@@ -62,7 +62,7 @@ displace(Poller *poller, int fd, PyObject *sock)
     return poller_check(poller);
 }
 
-/* Attach an open, non-blocking descriptor. Returns a new reference, beside the one of the table. */
+/* Attach an open, non-blocking descriptor. Returns a new reference; the table has its own. */
 Handle *
 poller_admit(Engine *engine, int fd, PyObject *sock, int family, bool drains)
 {
@@ -78,7 +78,7 @@ poller_admit(Engine *engine, int fd, PyObject *sock, int family, bool drains)
     if (handle == NULL) {
         return NULL;
     }
-    if (displace(poller, fd, sock) < 0) { /* after what may have run code of others */
+    if (displace(poller, fd, sock) < 0) { /* last, since the calls above may have run foreign code */
         handle->fd = -1;
         Py_DECREF(handle);
         return NULL;
@@ -103,10 +103,10 @@ poller_arm(Handle *handle, int bit)
 {
     int armed = handle->armed & WATCHED;
     int status = control(handle, armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, armed | bit);
-    if (status < 0 && !armed && errno == EEXIST) { /* that of a handle which had the same socket */
+    if (status < 0 && !armed && errno == EEXIST) { /* an earlier handle had the same socket */
         status = control(handle, EPOLL_CTL_MOD, bit);
     }
-    if (status < 0 && armed && errno == ENOENT) { /* somebody else has closed it, and its registration has gone */
+    if (status < 0 && armed && errno == ENOENT) { /* somebody else has closed it, which removed its registration */
         PyErr_SetNone(handle->engine->state->closed_error);
     } else if (status < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
@@ -123,12 +123,12 @@ poller_arm_again(Handle *handle)
 {
     int armed = handle->armed & WATCHED;
     if (armed != 0 && handle->fd >= 0 && !poller_of(handle)->forked) {
-        (void)control(handle, EPOLL_CTL_MOD, armed); /* fails where somebody else has closed it */
+        (void)control(handle, EPOLL_CTL_MOD, armed); /* it fails if somebody else has closed it */
     }
 }
 
-/* A descriptor that was dup'ed or inherited would keep its registration past close(2). In a forked child the registration
-   is the parent's. */
+/* Unregistering is explicit, since a duplicated or inherited descriptor would keep the socket registered after
+   close(2). In a forked child the registration belongs to the parent. */
 void
 poller_forget(Handle *handle)
 {
@@ -144,7 +144,7 @@ poller_forget(Handle *handle)
     Py_DECREF(handle);
 }
 
-/* Read a number of the standard library's socket: -1 and an exception on failure. */
+/* Read an attribute of a socket object that is a number. -1 and an exception on failure. */
 static int
 number_of(State *state, PyObject *sock, Name attribute, int *number)
 {

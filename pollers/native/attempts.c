@@ -1,9 +1,9 @@
 /* The system calls behind the operations, on non-blocking sockets, and what their errors mean: attempts.py in C.
 
-   They keep the GIL, since they do not wait, and taking it back costs more than most of them. It is let go by
-   sendfile(2), which may wait for a disk, and, when several OS threads share the poller, by what copies much. What needs
-   an address made or understood that is not in addresses.c goes through the standard library's socket.
-   Knows operations and handles, and how both end. Must not know who waits for an operation, or steps it. */
+   They keep the GIL, since they do not block, and to take it back costs more than most of them. Two kinds of calls
+   release it: sendfile(2), which may wait for a disk, and large copies if several OS threads share the poller.
+   Addresses that addresses.c does not know go through the standard library's socket.
+   Knows operations and handles, and how both end. Must not know who waits for an operation, or who steps it. */
 
 #include "attempts.h"
 #include "addresses.h"
@@ -20,13 +20,13 @@
 #include <sys/sendfile.h>
 #include <time.h>
 
-/* Copying this much takes longer than giving the GIL to another OS thread and getting it back. */
+/* To copy this many bytes takes longer than to give the GIL to another OS thread and get it back. */
 #define MUCH ((size_t)1 << 16)
 
-/* So many connections in a row may have been lost before they were accepted; then it is told. */
+/* How many connections in a row may be lost before they are accepted, until accept raises Exhausted. */
 #define ACCEPTS_MAX 64
 
-/* So many pieces of one sendall may go in one turn. */
+/* How many pieces of one sendall may be sent in one turn. */
 #define PIECES_MAX 16
 
 #define RETRY_ON_EINTR(result, call)                                                                                  \
@@ -34,7 +34,7 @@
         (result) = (call);                                                                                            \
     } while ((result) < 0 && errno == EINTR)
 
-/* Meanwhile the descriptor is the call's: it is not closed. */
+/* While the statement runs without the GIL, the descriptor stays open: a close waits for it. */
 #define WITHOUT_GIL_IF(condition, handle, statement)                                                                  \
     do {                                                                                                              \
         bool without = (condition) && (handle)->outside < OUTSIDE_MAX;                                                \
@@ -65,7 +65,7 @@ system_error(void)
     return FAILURE;
 }
 
-/* SUCCESS with a result that may have failed to be made. */
+/* Return SUCCESS with a new result, or FAILURE if the result could not be made. */
 static Outcome
 done(PyObject *made, PyObject **result)
 {
@@ -85,7 +85,7 @@ done_none(PyObject **result)
     return done(Py_NewRef(Py_None), result);
 }
 
-/* Calls of the standard library's socket. */
+/* Calls on the standard library's socket. */
 
 static Outcome
 outcome_of_call(Handle *handle, int way, PyObject *returned, PyObject **result)
@@ -111,15 +111,16 @@ call_sock(Handle *handle, Name name, PyObject *first, PyObject *second, PyObject
 
 /* Receiving. */
 
-/* A receive of less than was asked for has emptied a TCP socket; at the end of a stream there is always more. */
+/* Return whether a receive has emptied the socket: TCP has returned less than was requested. The end of the stream does
+   not count, since it can be received again. */
 static bool
 has_drained(Handle *handle, Py_ssize_t received, Py_ssize_t asked)
 {
     return received < asked && received > 0 && handle->armed & DRAINS;
 }
 
-/* Cut a bytes object of our own to what was received. Without memory to move it it keeps the room that it has: what was
-   received is never lost. */
+/* Shorten a bytes object of our own to what was received. If there is no memory to move it, it stays as large as it is,
+   so that received data is never lost. */
 static PyObject *
 cut(PyObject *data, Py_ssize_t received)
 {
@@ -132,7 +133,7 @@ cut(PyObject *data, Py_ssize_t received)
     return data;
 }
 
-/* Make the result of a receive through the spare; without memory for a copy, the spare itself is handed out. */
+/* Make the result of a receive into the spare object. Without memory for a copy, the result is the spare itself. */
 static PyObject *
 from_spare(Engine *engine, Py_ssize_t received)
 {
@@ -148,7 +149,7 @@ from_spare(Engine *engine, Py_ssize_t received)
     return cut(data, received);
 }
 
-/* Receive up to `n` bytes, and the sender's address when `from` is given. */
+/* Receive up to `n` bytes, and the sender's address if `from` is not NULL. */
 static Outcome
 receive(Handle *handle, Py_ssize_t n, struct sockaddr_storage *from, socklen_t *from_length, PyObject **result)
 {
@@ -205,7 +206,7 @@ receive_into(Operation *op, struct sockaddr_storage *from, socklen_t *from_lengt
         return FAILURE;
     }
     if (view.len < n) {
-        PyErr_Format(PyExc_ValueError, "the buffer has shrunk to %zd bytes, which has no room for %zd", view.len, n);
+        PyErr_Format(PyExc_ValueError, "the buffer has shrunk to %zd bytes and has no room for %zd", view.len, n);
         PyBuffer_Release(&view);
         return FAILURE;
     }
@@ -220,7 +221,7 @@ receive_into(Operation *op, struct sockaddr_storage *from, socklen_t *from_lengt
     } else if (n > 0) {
         outcome = handle_ended(op->handle);
     }
-    PyBuffer_Release(&view); /* now: it may run code of others, and what the kernel has told is to be noted before */
+    PyBuffer_Release(&view); /* last, since it may run foreign code: the kernel's error is noted first */
     return outcome;
 }
 
@@ -236,7 +237,7 @@ attempt_recv_into(Operation *op, PyObject **result)
     return outcome == SUCCESS && has_drained(op->handle, received, (Py_ssize_t)op->count) ? DRAINED : outcome;
 }
 
-/* The standard library's socket has returned what came, or how much, and from whom. */
+/* Handle what recvfrom() or recvfrom_into() of the standard library's socket has returned. */
 static Outcome
 outcome_of_receive(Operation *op, PyObject *returned, PyObject **result)
 {
@@ -298,7 +299,7 @@ attempt_recvfrom_into(Operation *op, PyObject **result)
 
 /* Accepting. */
 
-/* Return a connection that was accepted for somebody who did not take it; NULL without an exception when none was. */
+/* Return an accepted connection that nobody took; NULL without an exception if there is none. */
 static PyObject *
 take_kept(Handle *handle)
 {
@@ -313,8 +314,8 @@ take_kept(Handle *handle)
     return accepted;
 }
 
-/* What accept(2) reports of the one connection it was about to return: a client that left early, or an error that was
-   pending on it. The listener is well; take the next. */
+/* Return whether this errno of accept(2) concerns only the connection that it was about to return: its client has left
+   early, or an error was pending on it. The listener still works, so the caller takes the next connection. */
 static bool
 is_of_this_connection(int number)
 {
@@ -327,7 +328,7 @@ is_of_this_connection(int number)
     }
 }
 
-/* The system has no room for it, and no event will tell when it has. */
+/* Raise Exhausted: the system has no room, and no event reports when there is room again. */
 static Outcome
 exhausted(Handle *handle, int number, const char *text)
 {
@@ -339,7 +340,7 @@ exhausted(Handle *handle, int number, const char *text)
     return FAILURE;
 }
 
-/* Attach an accepted descriptor, which is ours to close should that fail. */
+/* Attach an accepted descriptor. A failure closes it. */
 static Outcome
 admit(Handle *listener, int fd, PyObject *address, PyObject **result)
 {
@@ -370,7 +371,7 @@ admit(Handle *listener, int fd, PyObject *address, PyObject **result)
     return done(accepted, result);
 }
 
-/* Return the socket object of a connection; `accepted` is what _socket.socket._accept() has returned. */
+/* Return the socket object of a connection. `accepted` is the result of _socket.socket._accept(). */
 static PyObject *
 sock_of_accepted(State *state, PyObject *accepted)
 {
@@ -452,7 +453,7 @@ static Outcome
 send_piece(Handle *handle, const char *data, size_t size, Py_ssize_t *sent)
 {
     int fd = handle->fd;
-    if (fd < 0) { /* closed while the piece before this one was under way */
+    if (fd < 0) { /* closed while the previous piece was being sent */
         PyErr_SetNone(handle->engine->state->closed_error);
         return FAILURE;
     }
@@ -477,7 +478,7 @@ attempt_send(Operation *op, PyObject **result)
     return outcome == SUCCESS ? done_count(sent, result) : outcome;
 }
 
-/* Have the bytes of a sendall stay where they are until it ends: a memoryview keeps its object from being resized. */
+/* Keep the bytes of a sendall in place until it ends: a memoryview prevents its object from being resized. */
 static int
 hold_buffer(Operation *op)
 {
@@ -533,13 +534,14 @@ attempt_sendto(Operation *op, PyObject **result)
     Py_XDECREF(flags);
     Outcome outcome = outcome_of_call(op->handle, WRITING, returned, result);
     if (outcome == BLOCKED && op->handle->family == AF_UNIX) {
-        /* It is the receiver's queue that is full. Events tell of our own buffer only, which is not. */
+        /* The receiver's queue is full. Events report only our own buffer, which is not full. */
         return exhausted(op->handle, EAGAIN, strerror(EAGAIN));
     }
     return outcome;
 }
 
-/* sendfile(2) has no flag for it, and Python ignores the signal only until a program wants it back. */
+/* Call sendfile(2) with SIGPIPE blocked. It has no MSG_NOSIGNAL, and Python ignores SIGPIPE only until a program
+   enables it again. */
 static ssize_t
 sendfile_without_sigpipe(int to, int from, off_t *offset, size_t count)
 {
@@ -585,9 +587,9 @@ attempt_sendfile(Operation *op, PyObject **result)
     return handle_failed(op->handle, WRITING, number);
 }
 
-/* Connecting, and waiting for what is to come. */
+/* Connecting, and waiting for readiness. */
 
-/* The name of one end of a connection, as the kernel has it; false when it has none. */
+/* Get the address of one end of a connection, as the kernel has it. Returns false if it has none. */
 static bool
 name_of(int (*ask)(int, struct sockaddr *, socklen_t *), int fd, struct sockaddr_storage *name)
 {
@@ -596,7 +598,7 @@ name_of(int (*ask)(int, struct sockaddr *, socklen_t *), int fd, struct sockaddr
     return ask(fd, (struct sockaddr *)name, &length) == 0;
 }
 
-/* Whether connect(2) is going to choose the local port. */
+/* Return whether connect(2) will choose the local port. */
 static bool
 may_get_any_port(Handle *handle)
 {
@@ -610,7 +612,8 @@ may_get_any_port(Handle *handle)
     return here.ss_family == AF_INET6 && ((struct sockaddr_in6 *)&here)->sin6_port == 0;
 }
 
-/* TCP lets a socket connect to itself: when nobody listens there, and that was the free port it was given. */
+/* Return whether the socket is connected to itself. TCP allows this if nobody listens at the address and the kernel has
+   chosen that very port for the socket. */
 static bool
 is_its_own_peer(Handle *handle)
 {
@@ -619,7 +622,7 @@ is_its_own_peer(Handle *handle)
            memcmp(&here, &there, sizeof here) == 0;
 }
 
-/* Once begun, connect(2) is asked again how it stands; `count`: it was to choose the local port. */
+/* Connect. Once begun, later attempts call connect(2) again to learn the state. `count`: it chooses the local port. */
 static Outcome
 attempt_connect(Operation *op, PyObject **result)
 {
@@ -648,7 +651,7 @@ attempt_connect(Operation *op, PyObject **result)
         handle_begin_anew(handle);
         return done_none(result);
     }
-    if (number == EAGAIN) { /* a UNIX listener's queue is full: nothing is under way and no event will come of it */
+    if (number == EAGAIN) { /* a UNIX listener's queue is full: no connect is in progress, and no event will follow */
         return exhausted(handle, number, strerror(number));
     }
     if (number == EINPROGRESS || number == EALREADY || number == EINTR) {

@@ -5,7 +5,8 @@
 
 #include "operation.h"
 
-/* A success sets *result, FAILURE an exception. An event that comes meanwhile sets handle->ready again. */
+/* Make one attempt. SUCCESS and DRAINED set *result, FAILURE sets an exception. An event that arrives during the
+   attempt sets handle->ready again. */
 Outcome attempt(Operation *op, PyObject **result);
 
 #endif

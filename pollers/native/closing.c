@@ -1,14 +1,14 @@
-/* The end of a handle: its operations end, it leaves its poller, and its socket is closed as soon as that may be.
+/* The end of a handle: its operations end, it leaves its poller, and its socket is closed once no attempt uses it.
 
-   Here are also connections that were accepted and that nobody took: they are kept for the next accept, or closed.
-   Knows the ways of a handle, its socket object and its engine. Must not know attempts: who has an operation that was
-   left to the step of its waiter makes the attempt before (parking.c). */
+   This part also handles accepted connections that nobody took: it keeps them for the next accept, or closes them.
+   Knows the ways of a handle, its socket object and its engine. Must not know attempts: parking.c makes an attempt that
+   was left to a waiter's step before it calls this part. */
 
 #include "closing.h"
 #include "sock.h"
 #include "ways.h"
 
-/* What was accepted for nobody. */
+/* Accepted connections that nobody took. */
 
 PyObject *
 handle_kept(Handle *handle)
@@ -46,7 +46,7 @@ handle_keep(Handle *handle, PyObject *accepted)
     error_put(error);
 }
 
-/* Close the connections that were kept for a listener which is no more. */
+/* Close the connections that were kept for a listener that is being closed. */
 static void
 drop_kept(Handle *handle)
 {
@@ -70,7 +70,7 @@ drop_kept(Handle *handle)
 
 /* The end. */
 
-/* From now on Closed; an operation in flight ends so, and the next poll() returns it. */
+/* Mark the way as closed. An operation in flight ends with Closed, and the next poll() returns its waiter. */
 static void
 close_way(Handle *handle, int way)
 {
@@ -81,7 +81,7 @@ close_way(Handle *handle, int way)
     }
 }
 
-/* End both operations and unregister; return the descriptor, which is still open; -1: code of others was faster. */
+/* End both operations and unregister. Returns the descriptor, which is still open, or -1 if foreign code was faster. */
 static int
 leave(Handle *handle)
 {
@@ -96,7 +96,8 @@ leave(Handle *handle)
     return fd < 0 ? -1 : fd;
 }
 
-/* A descriptor is not closed in the middle of an attempt: the attempt would go on with its successor. */
+/* Return whether an attempt is in progress. Its descriptor must stay open: otherwise the attempt could continue with
+   another socket that gets the same number. */
 static bool
 in_flight(Handle *handle)
 {
@@ -110,7 +111,7 @@ close_late(Handle *handle, int fd)
     handle->armed |= CLOSE_LATE;
 }
 
-/* Close the socket whose descriptor was `fd`, as soon as that may be. */
+/* Close the socket whose descriptor was `fd`, as soon as no attempt uses it. */
 static int
 close_left(Handle *handle, int fd)
 {
@@ -172,7 +173,7 @@ handle_detach_at_once(Handle *handle)
         return NULL;
     }
     int fd = leave(handle);
-    if (fd < 0) { /* code of others was faster */
+    if (fd < 0) { /* foreign code was faster */
         if (shared) {
             sock_discard(state, sock);
         } else {

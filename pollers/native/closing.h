@@ -1,28 +1,27 @@
-/* The end of a handle, and connections that were accepted for nobody. */
+/* The end of a handle, and accepted connections that nobody took. */
 
 #ifndef POLLERS_NATIVE_CLOSING_H
 #define POLLERS_NATIVE_CLOSING_H
 
 #include "operation.h"
 
-/* The connections that were accepted for somebody who did not take them: a list, borrowed. NULL: there are none; maybe
-   with an exception. */
+/* Return the list of accepted connections that nobody took, borrowed. NULL if there are none, or with an exception. */
 PyObject *handle_kept(Handle *handle);
 
-/* Put a connection that nobody took back, for the next accept. Called where errors cannot be raised. */
+/* Keep a connection that nobody took, for the next accept. Reports errors as unraisable. */
 void handle_keep(Handle *handle, PyObject *accepted);
 
-/* Close it, and make no attempt first for who waits. */
+/* Close the handle, without a last attempt for its waiters. */
 int handle_close_at_once(Handle *handle);
 
-/* As handle_close_at_once(), but return the open socket. In the middle of an attempt the descriptor is the attempt's: who
-   detaches gets another one for the same socket. */
+/* Close the handle as handle_close_at_once() does, but return the open socket. If an attempt is in progress, it keeps
+   the descriptor, and the caller gets another descriptor of the same socket. */
 PyObject *handle_detach_at_once(Handle *handle);
 
-/* Somebody else has closed its descriptor, or taken it over: close it, but for the descriptor. */
+/* Close the handle but not its descriptor: somebody else has closed that, or taken it over. */
 void handle_displace(Handle *handle);
 
-/* An attempt is over: close what was to be closed meanwhile. */
+/* Close the descriptor after an attempt, if the handle was closed during it. */
 void handle_close_late(Handle *handle);
 
 #endif

@@ -1,8 +1,8 @@
 /* How connections end: Handle.told() of pollers/readiness/handle.py in C.
 
-   The kernel tells once why a connection has ended, whoever asks first, and leaves EPIPE or an end of stream to the others.
-   So each who is told leaves a note with the handle, and who gets one of the latter looks at it.
-   Knows the record of a handle. Must not know which call was told, or what its operation does about it. */
+   The kernel reports only once why a connection has ended, to the first call that asks. Later calls get EPIPE or an end
+   of stream. So the first call notes the error in the handle, and the later ones look for that note.
+   Knows the record of a handle. Must not know which call got the error, or what its operation does then. */
 
 #include "endings.h"
 
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Whether the kernel says so of a whole connection. */
+/* Return whether this errno means that the whole connection has ended. */
 static bool
 ends(int number)
 {
@@ -37,8 +37,8 @@ no_peer(int number)
     return number == EPIPE || number == ESHUTDOWN;
 }
 
-/* Whether a call without the GIL may have been told in another OS thread, and not have noted it yet. Then the attempt is
-   to be made again when that is over. */
+/* Return whether a call without the GIL in another OS thread may have got the error and not noted it yet. The attempt
+   is then made again after that call. */
 static bool
 may_be_told(Handle *handle)
 {
@@ -49,7 +49,7 @@ may_be_told(Handle *handle)
     return true;
 }
 
-/* What a call without the GIL was told is noted before anybody else has the GIL. */
+/* The call that ran without the GIL notes its error before any other OS thread gets the GIL. */
 void
 handle_look_again(Handle *handle)
 {
@@ -113,7 +113,7 @@ handle_ended(Handle *handle)
     return FAILURE;
 }
 
-/* The errno of an exception; 0 when it has none. */
+/* Return the errno of an exception; 0 if it has none. */
 static int
 number_of(PyObject *error)
 {

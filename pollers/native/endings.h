@@ -1,33 +1,33 @@
-/* What the kernel tells of a connection's end, told to all who ask. */
+/* Why a connection has ended, for every call that asks: the kernel reports it only once. */
 
 #ifndef POLLERS_NATIVE_ENDINGS_H
 #define POLLERS_NATIVE_ENDINGS_H
 
 #include "operation.h"
 
-/* The errno that is pending on the socket, which is told once. */
+/* Return the pending error of the socket as an errno. The kernel reports it only once. */
 int pending_error(Handle *handle);
 
-/* Return what the kernel's `number` amounts to; 0 stands for the end of the stream. */
+/* Return the errno to raise for the kernel's `number`; 0 stands for the end of the stream. */
 int handle_told(Handle *handle, int number);
 
-/* A call has failed with `number`: set the exception for what that amounts to. BLOCKED: it is not known yet. */
+/* Handle a call that failed with `number`: set the exception for it. BLOCKED if the reason is not known yet. */
 Outcome handle_failed(Handle *handle, int way, int number);
 
-/* As handle_failed(), of the exception that is set. */
+/* The same for the exception that is set. */
 Outcome handle_failed_in_python(Handle *handle, int way);
 
-/* A receive has returned nothing: SUCCESS, that is the end of the stream; FAILURE, with the exception for what has ended
-   it, as somebody else was told; BLOCKED, it is not known yet. */
+/* Handle a receive that returned nothing. SUCCESS: this is the end of the stream. FAILURE, with an exception: an error
+   has ended the stream, and the kernel has reported it to another call. BLOCKED: it is not known yet. */
 Outcome handle_ended(Handle *handle);
 
-/* A call without the GIL is over, which may have been told: who could not know yet tries again. */
+/* After a call without the GIL, which may have learned the error: let operations that could not know it try again. */
 void handle_look_again(Handle *handle);
 
-/* There is another connection, or one under way: what ended an earlier attempt is no matter of its. */
+/* Forget how the last connection ended: there is a new one, or one in progress. */
 void handle_begin_anew(Handle *handle);
 
-/* A method of the handle: told(). */
+/* The handle's method told(). */
 PyObject *told_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 
 #endif

@@ -1,4 +1,4 @@
-/* What is to be said of an engine where nothing but an engine is known.
+/* The errors of an engine, for parts that do not know its poller.
 
    Knows the engine's record. Must not know handles or pollers. */
 

@@ -1,7 +1,7 @@
-/* What a handle knows of its poller: where it keeps what handles share, and which calls it takes.
+/* What a handle knows of its poller: the data that handles share, and the calls of the poller.
 
    A poller's record begins with this one, and the poller fills in the calls. Knows the module's state, and that there
-   are handles. Must not know how events come. */
+   are handles. Must not know how the poller gets events. */
 
 #ifndef POLLERS_NATIVE_ENGINE_H
 #define POLLERS_NATIVE_ENGINE_H
@@ -10,25 +10,25 @@
 
 #include <sys/types.h>
 
-/* Receives of no more than this go through the engine's spare bytes object, so that their result has its exact size
-   without a second allocation, and a wait for more than there is costs no memory. They keep the GIL. */
+/* Receives of up to this many bytes go through the engine's spare bytes object. Their result then has its exact size
+   without a second allocation, and a receive that waits needs no memory. They keep the GIL. */
 #define SPARE_SIZE ((Py_ssize_t)1 << 16)
 
 typedef struct Engine Engine;
 typedef struct Handle Handle;
 
 typedef struct {
-    /* Attach an open, non-blocking descriptor. Returns a new reference, beside the engine's own. */
+    /* Attach an open, non-blocking descriptor. Returns a new reference; the engine has its own. */
     Handle *(*admit)(Engine *engine, int fd, PyObject *sock, int family, bool drains);
-    /* Report `bit` from now on, at once if it is true already. -1: an exception that is its operation's. */
+    /* Report `bit` from now on, at once if it is true already. -1 and an exception, which ends the operation. */
     int (*arm)(Handle *handle, int bit);
-    /* Have what is true now reported once more. */
+    /* Report once more what is true now. */
     void (*arm_again)(Handle *handle);
     /* Stop reporting a handle that is about to be closed. */
     void (*forget)(Handle *handle);
-    /* poll() will return this way of the handle. */
+    /* Make poll() return the waiter of this way. */
     void (*queue)(Handle *handle, int way);
-    /* As if an event had ended it: poll() will return it soon. */
+    /* The same, and wake poll(). */
     void (*finish)(Handle *handle, int way);
 } EngineCalls;
 
@@ -36,17 +36,17 @@ struct Engine {
     PyObject_HEAD
     const EngineCalls *calls;
     State *state;
-    PyObject *kept;          /* {handle: [(handle, address)]}: accepted, and taken by nobody yet; or NULL */
-    PyObject *spare;         /* a bytes object that small receives go through; ours alone, or NULL */
+    PyObject *kept;          /* {handle: [(handle, address)]}: accepted connections that nobody took; or NULL */
+    PyObject *spare;         /* a bytes object for small receives, with no other reference; or NULL */
     PyObject *host;          /* the text of host_address: many connections come from few addresses; or NULL */
     unsigned char host_address[16];
     int host_family;
-    Py_ssize_t received;     /* bytes, since poll() had its events */
+    Py_ssize_t received;     /* bytes received since poll() got its events */
     pid_t pid;
-    bool shared;             /* by several OS threads */
+    bool shared;             /* several OS threads use it */
 };
 
-/* Set the exception for a use in another process than its own. */
+/* Set the exception for a use outside the process that made the engine. */
 void engine_forked_error(Engine *engine);
 
 #endif

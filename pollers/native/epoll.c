@@ -1,8 +1,8 @@
-/* The poller: waits for edges, has what is parked tried again, returns what has finished.
+/* The poller: it waits for edges, tries parked operations again, and returns the waiters of those that have finished.
 
-   Wake-ups and signals come through a socket pair, since signal.set_wakeup_fd writes single bytes, which an eventfd
-   refuses. Knows handles by what an event does to them; fills in the calls of an engine. Must not know what an operation
-   is made of. */
+   Wake-ups and signals arrive through a socket pair, since signal.set_wakeup_fd() writes single bytes, which an eventfd
+   refuses.
+   Knows what an event does to a handle; fills in the calls of an engine. Must not know what an operation is made of. */
 
 #include "epoll.h"
 #include "attached.h"
@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The wake-up descriptor's event. No handle has descriptor 2^32 - 1. */
+/* The event data of the wake-up descriptor. No handle has descriptor 2^32 - 1. */
 #define WAKEUP UINT64_C(0xffffffff)
 
 /* poll() may return early, and epoll_wait takes an int of milliseconds. */
@@ -36,7 +36,7 @@ now_s(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Wait for events; return how many, -1 and an exception on failure. A signal's handler runs, then the wait goes on. */
+/* Wait for events. Returns how many; -1 and an exception on failure. Signal handlers run, then the wait continues. */
 static int
 wait_for_events(Poller *poller, struct epoll_event *events, int limit, double timeout_s)
 {
@@ -76,13 +76,13 @@ drain_wakeups(Poller *poller)
     }
 }
 
-/* Try again what is parked on the handle; false when that raised what is none of an operation's errors. */
+/* Try the parked operations of a handle again. Returns false after an exception that belongs to no operation. */
 static bool
 handle_event(Handle *handle, uint32_t bits)
 {
     bool broken = false;
     if (bits & ~(uint32_t)WATCHED) {
-        handle->armed &= (uint8_t)~DRAINS; /* the end may be queued behind the data, and no second edge will tell */
+        handle->armed &= (uint8_t)~DRAINS; /* the end may be queued behind the data, and no second edge follows */
     }
     if (bits != EPOLLIN) {
         handle_try_again(handle, WRITING, true, &broken);
@@ -115,7 +115,7 @@ dispatch(Poller *poller, const struct epoll_event *events, int count)
         if (!broken) {
             broken = !handle_event(handle, events[i].events);
         }
-        if (broken) { /* edges come once: ask for this one and the rest again */
+        if (broken) { /* each edge is reported once, so request this one and the rest again */
             poller_arm_again(handle);
         }
         Py_DECREF(handle);
@@ -169,7 +169,7 @@ poller_poll(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     }
     operations_reserve_stop(poller->engine.state);
     poller->polls++;
-    /* Up before the GIL is let go: whoever wakes us later sees it and writes. */
+    /* Set this before the GIL is released: an OS thread that wakes us later then sees it and writes. */
     poller->waiting++;
     int count = wait_for_events(poller, events, limit, timeout_s);
     poller->waiting--;
@@ -179,7 +179,7 @@ poller_poll(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     }
     poller->events += count;
     poller->engine.received = 0;
-    /* Handlers of signals run here rather than when we have returned: were one to raise there, the list would be lost. */
+    /* Run signal handlers here. If one raised after we have returned, the list would be lost. */
     if (dispatch(poller, events, count) < 0 || PyErr_CheckSignals() < 0) {
         return NULL;
     }
@@ -250,7 +250,7 @@ poller_shutdown(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     Poller *poller = (Poller *)self;
     if (!poller->shut) {
-        for (int fd = 0; fd < poller->handles_size; fd++) { /* closing runs code of others: look afresh each time */
+        for (int fd = 0; fd < poller->handles_size; fd++) { /* a close runs foreign code: reread the table each time */
             Handle *handle = poller->handles[fd];
             if (handle != NULL && handle_close(handle) < 0) {
                 PyErr_WriteUnraisable(self);
@@ -295,7 +295,7 @@ static int
 set_streak(PyObject *Py_UNUSED(self), PyObject *value, void *Py_UNUSED(closure))
 {
     if (value == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "a poller always has a streak");
+        PyErr_SetString(PyExc_AttributeError, "the streak of a poller cannot be deleted");
         return -1;
     }
     Py_ssize_t given = PyLong_AsSsize_t(value);
@@ -306,7 +306,8 @@ set_streak(PyObject *Py_UNUSED(self), PyObject *value, void *Py_UNUSED(closure))
     return 0;
 }
 
-/* The kernel's clock and sockets: each is the standard library's own, so that who keeps it calls nothing of ours. */
+/* The clock and the sockets: these are the standard library's own functions, so that a caller which keeps one calls no
+   code of ours. */
 
 static PyObject *
 get_own(PyObject *self, void *closure)
@@ -385,7 +386,7 @@ poller_traverse(PyObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-/* Not the module: whatever still has a handle uses its state. */
+/* This does not clear the module, since every remaining handle uses its state. */
 static int
 poller_clear(PyObject *self)
 {
@@ -414,7 +415,7 @@ poller_dealloc(PyObject *self)
     }
     poller_clear(self);
     poller_delist(poller);
-    close_own_descriptors(poller); /* silently: an OS thread may end without a word, and its poller with it */
+    close_own_descriptors(poller); /* without a ResourceWarning: an OS thread and its poller may just end */
     Py_CLEAR(poller->engine.spare);
     Py_CLEAR(poller->engine.host);
     PyMem_Free(poller->handles);
@@ -424,21 +425,21 @@ poller_dealloc(PyObject *self)
 }
 
 static PyMethodDef poller_methods[] = {
-    {"attach", poller_attach, METH_O, PyDoc_STR("Take over a socket for good; return its handle.")},
+    {"attach", poller_attach, METH_O, PyDoc_STR("Take over a socket for good and return its handle.")},
     {"poll", (PyCFunction)(void (*)(void))poller_poll, METH_FASTCALL,
-     PyDoc_STR("Return the waiters whose operation has finished; wait for the first.")},
+     PyDoc_STR("Return the waiters whose operations have finished. Waits for the first one.")},
     {"wakeup", poller_wakeup, METH_NOARGS, PyDoc_STR("Make poll() return soon.")},
-    {"wakeup_fileno", poller_wakeup_fileno, METH_NOARGS, PyDoc_STR("A descriptor for signal.set_wakeup_fd.")},
-    {"fileno", poller_fileno, METH_NOARGS, PyDoc_STR("The epoll descriptor.")},
-    {"stats", poller_stats, METH_NOARGS, PyDoc_STR("The poller's counters.")},
-    {"share", poller_share, METH_NOARGS, PyDoc_STR("From now on several OS threads use it.")},
-    {"shutdown", poller_shutdown, METH_NOARGS, PyDoc_STR("Close what is attached; return whose operations this has ended.")},
+    {"wakeup_fileno", poller_wakeup_fileno, METH_NOARGS, PyDoc_STR("Return a descriptor for signal.set_wakeup_fd().")},
+    {"fileno", poller_fileno, METH_NOARGS, PyDoc_STR("Return the epoll descriptor.")},
+    {"stats", poller_stats, METH_NOARGS, PyDoc_STR("Return the poller's counters.")},
+    {"share", poller_share, METH_NOARGS, PyDoc_STR("Let several OS threads use the poller from now on.")},
+    {"shutdown", poller_shutdown, METH_NOARGS, PyDoc_STR("Close all handles. Returns their waiters.")},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef poller_attributes[] = {
-    {"name", get_name, NULL, PyDoc_STR("What the kernel calls it."), NULL},
-    {"streak", get_streak, set_streak, PyDoc_STR("Operations that finished at once, in a row."), NULL},
+    {"name", get_name, NULL, PyDoc_STR("The system call that it waits in: 'epoll'."), NULL},
+    {"streak", get_streak, set_streak, PyDoc_STR("How many operations in a row have finished without a wait."), NULL},
     {"now", get_own, NULL, PyDoc_STR("time.monotonic."), (void *)offsetof(State, monotonic)},
     {"socket", get_own, NULL, PyDoc_STR("socket.socket."), (void *)offsetof(State, socket_class)},
     {"socketpair", get_own, NULL, PyDoc_STR("socket.socketpair."), (void *)offsetof(State, socketpair)},
@@ -453,7 +454,7 @@ static PyMemberDef poller_members[] = {
 };
 
 static PyType_Slot poller_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("epoll(7), in C: the contract of pollers.operation.Poller.")},
+    {Py_tp_doc, (void *)PyDoc_STR("A poller over epoll(7), in C. See pollers.operation.Poller.")},
     {Py_tp_new, poller_new},
     {Py_tp_dealloc, poller_dealloc},
     {Py_tp_traverse, poller_traverse},

@@ -1,4 +1,4 @@
-/* The poller as an object of Python's. */
+/* The poller as a Python object. */
 
 #ifndef POLLERS_NATIVE_EPOLL_H
 #define POLLERS_NATIVE_EPOLL_H

@@ -1,7 +1,7 @@
-/* The handle as objects of Python's: a handle is its own reading direction; the writing direction is a small object in
-   front of the same record.
+/* The handle and its directions as Python objects. A handle is its own reading direction; the writing direction is a
+   small object that refers to it.
 
-   Knows all that is done with a handle. Must not know how events come. */
+   Knows everything that can be done with a handle. Must not know how the poller gets events. */
 
 #include "faces.h"
 #include "calls.h"
@@ -43,7 +43,7 @@ handle_new(Engine *engine, int fd, uint32_t identity, PyObject *sock, int family
     return handle;
 }
 
-/* What both directions have. */
+/* The methods of both directions. */
 
 static PyObject *
 waiter_of(Handle *handle, int way)
@@ -92,14 +92,14 @@ represent(Handle *handle, int way)
     static PyObject *face##_error(PyObject *self, void *Py_UNUSED(closure)) { return error_of(handle_of(self), way); }
 
 #define FACE_METHODS(face)                                                                                            \
-    {"park", face##_park, METH_O, PyDoc_STR("Wait for the operation just yielded; True: it is finished.")},           \
-        {"cancel", face##_cancel, METH_O, PyDoc_STR("Give up the wait; True: it has ended with the error.")},         \
-        {"describe", face##_describe, METH_NOARGS, PyDoc_STR("Return what is going on here, for people.")},           \
-        {"fileno", face##_fileno, METH_NOARGS, PyDoc_STR("The descriptor, -1 when closed.")}
+    {"park", face##_park, METH_O, PyDoc_STR("Wait for the operation just yielded. True: it has finished.")},          \
+        {"cancel", face##_cancel, METH_O, PyDoc_STR("Give up the wait. True: it has ended with the error.")},         \
+        {"describe", face##_describe, METH_NOARGS, PyDoc_STR("Return what this direction is doing, for people.")},    \
+        {"fileno", face##_fileno, METH_NOARGS, PyDoc_STR("Return the descriptor, or -1 if it is closed.")}
 
 #define FACE_ATTRIBUTES(face)                                                                                         \
-    {"waiter", face##_waiter, NULL, PyDoc_STR("Who waits, as given to park(); None when nobody does."), NULL},        \
-        {"error", face##_error, NULL, PyDoc_STR("What a finished operation will raise, or None."), NULL}
+    {"waiter", face##_waiter, NULL, PyDoc_STR("The waiter that was given to park(), or None."), NULL},                \
+        {"error", face##_error, NULL, PyDoc_STR("The error that a finished operation will raise, or None."), NULL}
 
 static inline Handle *
 itself(PyObject *self)
@@ -215,11 +215,11 @@ handle_clear(PyObject *self)
     Handle *handle = (Handle *)self;
     Py_CLEAR(handle->waiter[READING]);
     Py_CLEAR(handle->waiter[WRITING]);
-    /* Not the socket object: it would close the descriptor that the handle still names. */
+    /* This does not clear the socket object, which would close the descriptor that the handle still refers to. */
     return 0;
 }
 
-/* Nobody has closed it. A socket object says so itself; a bare descriptor is closed here. */
+/* Warn if nobody has closed the handle. A socket object warns itself; a descriptor without one is closed here. */
 static void
 handle_finalize(PyObject *self)
 {
@@ -258,9 +258,9 @@ handle_dealloc(PyObject *self)
 static PyMethodDef handle_methods[] = {
     FOR_EACH_CALL(CALL)
     {"told", (PyCFunction)(void (*)(void))told_method, METH_FASTCALL,
-     PyDoc_STR("Return what an error, or with None the end of the stream, of a call made on `sock` amounts to.")},
-    {"close", close_method, METH_NOARGS, PyDoc_STR("End both operations with Closed, unregister, close.")},
-    {"detach", detach_method, METH_NOARGS, PyDoc_STR("As close, but give the open socket back.")},
+     PyDoc_STR("Report the outcome of a direct call on `sock`. Returns the error to raise for it, or None.")},
+    {"close", close_method, METH_NOARGS, PyDoc_STR("End both operations with Closed, unregister and close.")},
+    {"detach", detach_method, METH_NOARGS, PyDoc_STR("End both operations with Closed and return the open socket.")},
     FACE_METHODS(reading),
     {NULL, NULL, 0, NULL},
 };
@@ -268,13 +268,13 @@ static PyMethodDef handle_methods[] = {
 static PyGetSetDef handle_attributes[] = {
     {"reading", get_way, NULL, PyDoc_STR("The reading direction: the handle itself."), NULL},
     {"writing", get_way, NULL, PyDoc_STR("The writing direction."), &writing_spec},
-    {"sock", get_sock, NULL, PyDoc_STR("The standard library's socket; owned by the handle."), NULL},
+    {"sock", get_sock, NULL, PyDoc_STR("The non-blocking socket. The handle owns it."), NULL},
     FACE_ATTRIBUTES(reading),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot handle_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("A socket as its poller knows it, and its own reading direction.")},
+    {Py_tp_doc, (void *)PyDoc_STR("A socket as its poller knows it. It is its own reading direction.")},
     {Py_tp_dealloc, handle_dealloc},
     {Py_tp_finalize, handle_finalize},
     {Py_tp_traverse, handle_traverse},

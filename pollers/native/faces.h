@@ -1,4 +1,4 @@
-/* Handles as objects of Python's, with their two directions. */
+/* Handles as Python objects, with their two directions. */
 
 #ifndef POLLERS_NATIVE_FACES_H
 #define POLLERS_NATIVE_FACES_H
@@ -7,7 +7,7 @@
 
 extern PyType_Spec handle_spec, writing_spec;
 
-/* Its descriptor is open, and not closed with it should that fail. */
+/* Make a handle for an open descriptor. A failure leaves the descriptor open. */
 Handle *handle_new(Engine *engine, int fd, uint32_t identity, PyObject *sock, int family, bool drains);
 
 #endif

@@ -1,4 +1,4 @@
-/* What poll() is to return, and how it is made to.
+/* The waiters that poll() is to return, and its wake-ups.
 
    Knows the records of poller and handle. Must not know how an operation has finished. */
 
@@ -19,10 +19,10 @@ poller_wake(Poller *poller)
     }
     poller->wakeups++;
     ssize_t sent = send(poller->wake_sender, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return sent < 0 && errno != EAGAIN ? -1 : 0; /* EAGAIN: full of wake-ups that were not read yet */
+    return sent < 0 && errno != EAGAIN ? -1 : 0; /* EAGAIN: it is full of wake-ups that nobody has read yet */
 }
 
-/* poll() will return this way of the handle. */
+/* Make poll() return the waiter of this way. */
 void
 poller_queue(Handle *handle, int way)
 {
@@ -46,7 +46,7 @@ void
 poller_finish(Handle *handle, int way)
 {
     poller_queue(handle, way);
-    (void)poller_wake(poller_of(handle)); /* it fails when the poller has been shut down, and then nobody waits */
+    (void)poller_wake(poller_of(handle)); /* it fails only after a shutdown, when nobody waits */
 }
 
 void
@@ -59,7 +59,7 @@ poller_unqueue_first(Poller *poller)
     Py_DECREF(handle);
 }
 
-/* The list is made before anything is taken, so that nothing is lost without memory. */
+/* The list is made before any waiter is taken, so that none is lost if there is no memory. */
 PyObject *
 poller_take_finished(Poller *poller)
 {
@@ -72,13 +72,13 @@ poller_take_finished(Poller *poller)
     if (waiters == NULL) {
         return NULL;
     }
-    while (taken < count && poller->finished_first != NULL) { /* unqueueing may run code of others, which adds to it */
+    while (taken < count && poller->finished_first != NULL) { /* unqueueing may run foreign code that adds handles */
         Handle *handle = poller->finished_first;
         if (handle->finished == 0) {
             poller_unqueue_first(poller);
             continue;
         }
-        int way = handle->finished & 1 << WRITING ? WRITING : READING; /* in the order in which they were tried */
+        int way = handle->finished & 1 << WRITING ? WRITING : READING; /* in the order of their attempts */
         handle->finished &= ~(1u << way) & 3;
         if (handle->waiter[way] != NULL) {
             PyList_SET_ITEM(waiters, taken++, Py_NewRef(handle->waiter[way]));
@@ -87,6 +87,6 @@ poller_take_finished(Poller *poller)
     while (poller->finished_first != NULL && poller->finished_first->finished == 0) {
         poller_unqueue_first(poller);
     }
-    Py_SET_SIZE(waiters, taken); /* the rest is empty */
+    Py_SET_SIZE(waiters, taken); /* the remaining slots are empty */
     return waiters;
 }

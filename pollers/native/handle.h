@@ -1,8 +1,8 @@
-/* The record of a handle: a socket, and its two ways for operations to go.
+/* The record of a handle: a socket and its two ways, one for reading and one for writing.
 
    Knows its engine, and that each way has at most one operation. Must not know what an operation is made of, or what is
-   done with a handle. The GIL protects it. Where an attempt lets the GIL go, for a call that copies much or waits for a
-   disk, its operation is RUNNING: nobody else ends it, and a cancel or a close of its handle waits until it is over. */
+   done with a handle. The GIL protects it. An attempt may release the GIL for a large copy or a disk. Its operation is
+   RUNNING then: nobody else ends it, and a cancel or a close of its handle takes effect after the attempt. */
 
 #ifndef POLLERS_NATIVE_HANDLE_H
 #define POLLERS_NATIVE_HANDLE_H
@@ -15,7 +15,7 @@
 /* The two ways of a handle; they index its arrays. */
 enum { READING, WRITING, WAYS };
 
-/* The states of a way, as pollers/operation.py has them. */
+/* The states of a way: see pollers/operation.py. */
 enum {
     IDLE = 0,
     OFFERED = 1,
@@ -24,14 +24,17 @@ enum {
     CLOSED = 16,
     FORKED = 32,
     FAILED = 64,
-    PASSING = 128, /* not attempted yet: others first */
-    FOR_GOOD = CLOSED | FORKED, /* what an operation's end leaves */
+    PASSING = 128,
+    FOR_GOOD = CLOSED | FORKED, /* the bits that stay when an operation ends */
 };
 
-/* Bits of Handle.armed: what epoll watches; DRAINS: a short receive has emptied the socket (attempts.py); CLOSE_LATE: the
-   handle was closed in the middle of an attempt, and its descriptor is to be closed after that; STREAM: a stream socket;
-   ENDED, TOLD: a receive has returned its end, a send has raised why it ended (attempts.py); DETACHED: its socket lives on
-   behind another descriptor. */
+/* Bits of Handle.armed.
+   WATCHED_IN, WATCHED_OUT: epoll watches for this.
+   DRAINS: a short receive has emptied the socket (attempts.py).
+   CLOSE_LATE: the handle was closed during an attempt; its descriptor is closed after that.
+   STREAM: a stream socket.
+   ENDED, TOLD: a receive has returned the end of the stream, a send has raised why it ended (attempts.py).
+   DETACHED: the socket lives on with another descriptor. */
 enum {
     WATCHED_IN = EPOLLIN,
     WATCHED_OUT = EPOLLOUT,
@@ -44,35 +47,35 @@ enum {
     DETACHED = 128,
 };
 
-/* As many as Handle has room for. */
+/* The largest values that the bit fields of Handle can hold. */
 #define OUTSIDE_MAX 15
 #define FAMILY_MAX 63
 
 typedef struct Writing Writing;
 
-/* It is its own reading direction, so an idle connection needs no object for that: handle.reading is the handle. The
-   writing direction is a small object that is there while somebody looks at it. */
+/* A handle is its own reading direction (handle.reading is the handle), so an idle connection needs no object for that.
+   The writing direction is a small object that exists only while something refers to it. */
 struct Handle {
     PyObject_HEAD
-    Engine *engine;          /* strong; never NULL, not even when garbage is cleared: operations rely on it */
-    PyObject *sock;          /* the standard library's socket, made when it is asked for; or NULL */
-    Writing *writing;        /* borrowed; it takes itself away when it dies; or NULL */
+    Engine *engine;          /* strong; never NULL, even while garbage is cleared: operations rely on it */
+    PyObject *sock;          /* the standard library's socket, made on demand; or NULL */
+    Writing *writing;        /* borrowed; it clears this field when it dies; or NULL */
     Handle *next_finished;
-    PyObject *waiter[WAYS];  /* who waits, or NULL */
-    struct Operation *operation[WAYS]; /* borrowed; it takes itself away when it dies; NULL when the way is free */
+    PyObject *waiter[WAYS];  /* the waiter that was given to park(), or NULL */
+    struct Operation *operation[WAYS]; /* borrowed; it clears this field when it dies; NULL if the way is free */
     int fd;                  /* negative: closed or detached; with CLOSE_LATE the complement of the descriptor */
     uint32_t identity;       /* tells its socket from others that have or had the same descriptor */
     uint8_t state[WAYS];
-    bool ready[WAYS];        /* false: known to block until the next event */
+    bool ready[WAYS];        /* false: an attempt is known to block until the next event */
     uint8_t armed;
-    uint8_t failure;         /* the errno of what has ended the connection, once the kernel has told; or 0 */
-    uint16_t finished : 2;   /* bits 1 << way: poll() is to return it */
-    uint16_t outside : 4;    /* attempts that have let the GIL go; no more than OUTSIDE_MAX */
-    uint16_t look_again : 1; /* when one of them is over, both ways are to be tried again */
-    uint16_t family : 6;     /* FAMILY_MAX: that or a higher one */
-    uint16_t queued : 1;     /* in the poller's list of finished ones */
-    uint16_t made_sock : 1;  /* we have made a socket object once */
-    uint16_t first_sock : 1; /* and that is the one here */
+    uint8_t failure;         /* the errno that has ended the connection, once the kernel has reported it; or 0 */
+    uint16_t finished : 2;   /* bits 1 << way: poll() is to return its waiter */
+    uint16_t outside : 4;    /* how many attempts have released the GIL; at most OUTSIDE_MAX */
+    uint16_t look_again : 1; /* after one of them, both ways are to be tried again */
+    uint16_t family : 6;     /* FAMILY_MAX: this one or a higher one */
+    uint16_t queued : 1;     /* it is in the poller's list of finished handles */
+    uint16_t made_sock : 1;  /* we have made a socket object before */
+    uint16_t first_sock : 1; /* `sock` is the first one that we made */
 };
 
 struct Writing {

@@ -1,7 +1,7 @@
 /* The module: its types, what it takes from Python, and what it does after a fork.
 
-   Knows every type of the module. The GIL is the lock of them all: nothing here is safe without it. Must not know how
-   any of them works. */
+   Knows every type of the module, but must not know how any of them works. The GIL protects them all; nothing here is
+   safe without it. */
 
 #include "epoll.h"
 #include "faces.h"
@@ -34,7 +34,7 @@ after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef methods[] = {
-    {"_after_fork_in_child", after_fork_in_child, METH_NOARGS, PyDoc_STR("Refuse the pollers of the parent.")},
+    {"_after_fork_in_child", after_fork_in_child, METH_NOARGS, PyDoc_STR("Make the parent's pollers refuse calls.")},
     {NULL, NULL, 0, NULL},
 };
 
@@ -146,9 +146,9 @@ clear(PyObject *module)
 {
     State *state = PyModule_GetState(module);
     if (state->pollers != NULL) {
-        return 0; /* they hold the module, use its state until they die, and break the cycle themselves */
+        return 0; /* pollers hold the module and use its state until they die; they break the cycle themselves */
     }
-    operations_free(state); /* while their type is there to say where their memory begins */
+    operations_free(state); /* before their type is cleared, which knows where their memory begins */
     Py_CLEAR(state->poller_type);
     Py_CLEAR(state->handle_type);
     Py_CLEAR(state->writing_type);

@@ -1,6 +1,6 @@
-/* What is done with an operation's record, whoever steps or ends it.
+/* Functions on an operation's record that do not depend on who steps or ends it.
 
-   Knows the records of operation and handle. Must not know attempts, waits, or operations as objects of Python's. */
+   Knows the records of operation and handle. Must not know attempts, waits, or operations as Python objects. */
 
 #include "operation.h"
 

@@ -1,7 +1,7 @@
-/* Operations that wait: parked, tried again after an event, cancelled, or ended by the close of their handle.
+/* Operations that wait: they are parked, tried again after an event, cancelled, or ended by the close of their handle.
 
-   Knows one attempt, the ways of a handle, and its close. Must not know operations as objects of Python's, or how events
-   come: its engine reports them, and is told of what has finished. */
+   Knows one attempt, the ways of a handle, and its close. Must not know operations as Python objects, or how the engine
+   gets events. The engine reports events to this part, and this part reports finished operations to the engine. */
 
 #include "parking.h"
 #include "attempts.h"
@@ -9,7 +9,7 @@
 #include "sock.h"
 #include "ways.h"
 
-/* When poll() has received so many bytes, it leaves what else has come to the steps of those who wait for it. */
+/* After poll() has received this many bytes, it leaves the remaining receives to the steps of their waiters. */
 #define RECEIVED_MAX (64 << 10)
 
 static int
@@ -18,23 +18,23 @@ bit_of(int way)
     return way == READING ? WATCHED_IN : WATCHED_OUT;
 }
 
-/* What came of an attempt, in the hands of nobody yet. */
+/* The outcome of an attempt, before it is given to the operation. */
 typedef struct {
     Outcome outcome;
     PyObject *value; /* its result */
     PyObject *error; /* its exception */
-    bool broken;     /* that exception is none of the operation's */
+    bool broken;     /* the exception does not belong to the operation */
 } Tried;
 
-/* Make the attempt for an operation that is parked. Runs code of others, which may drop the operation: `tried` says that
-   it may, and then it is no longer RUNNING. */
+/* Make the attempt for a parked operation. Runs foreign code, which may drop the operation: `tried` allows that. It is
+   no longer RUNNING then. */
 static Tried
 try_for(Operation *op, Handle *handle, int way)
 {
     Tried tried = {.value = NULL, .error = NULL, .broken = false};
     op->phase = RUNNING;
     op->tried = 1;
-    handle->ready[way] = false; /* now, not after it: another event may come while it lets the GIL go */
+    handle->ready[way] = false; /* before the attempt: it may release the GIL, and another event may arrive */
     tried.outcome = attempt(op, &tried.value);
     if (tried.outcome != BLOCKED && tried.outcome != DRAINED) {
         handle->ready[way] = true;
@@ -46,8 +46,8 @@ try_for(Operation *op, Handle *handle, int way)
     return tried;
 }
 
-/* Why an operation ends all the same whose attempt did not end it: it was asked to, or its handle was closed meanwhile.
-   NULL: it does not. Runs code of others. */
+/* Return the error of a cancel or a close during the attempt, if the attempt has not ended the operation. NULL if there
+   is none. Runs foreign code. */
 static PyObject *
 ended_meanwhile(const Tried *tried, Operation *op, Handle *handle, int way)
 {
@@ -61,7 +61,7 @@ ended_meanwhile(const Tried *tried, Operation *op, Handle *handle, int way)
     return why;
 }
 
-/* It was dropped in the middle of the attempt: nobody is to be told what came of it. */
+/* Discard the outcome: the operation was dropped during the attempt, so nobody waits for it. */
 static void
 nobody_told(Tried *tried, Operation *op, Handle *handle)
 {
@@ -91,7 +91,7 @@ handle_try_again(Handle *handle, int way, bool queue, bool *broken)
     if (op->phase != RUNNING) {
         nobody_told(&tried, op, handle);
     } else {
-        /* Whoever looks from here on, in the code of others or in another OS thread, sees it ended and queued, or parked. */
+        /* From here on, foreign code and other OS threads see the operation as ended and queued, or as parked. */
         PyObject *end = tried.value != NULL ? tried.value : why != NULL ? Py_NewRef(why) : NULL;
         uint8_t state = end == tried.value ? FINISHED : FINISHED | FAILED;
         if (end == NULL && tried.error != NULL && !tried.broken) {
@@ -99,7 +99,7 @@ handle_try_again(Handle *handle, int way, bool queue, bool *broken)
             tried.error = NULL;
             state = FINISHED | FAILED;
         }
-        if (tried.outcome == AGAIN) { /* the waiter's next step goes on with it */
+        if (tried.outcome == AGAIN) { /* the waiter's next step continues it */
             finished = true;
             handle->state[way] = PASSING | (handle->state[way] & FOR_GOOD);
         } else if (end != NULL) {
@@ -126,8 +126,8 @@ handle_try_again(Handle *handle, int way, bool queue, bool *broken)
     return finished;
 }
 
-/* Receiving for many in a row is what a kernel is fastest at, but what has been received should still be in the cache when
-   it is looked at. */
+/* Many receives in a row are fastest for the kernel. But the data should still be in the cache when its waiter reads
+   it. */
 bool
 handle_leave(Handle *handle)
 {
@@ -137,7 +137,7 @@ handle_leave(Handle *handle)
         op->kind > RECV_INTO) {
         return false;
     }
-    /* Another OS thread may resume its waiter while settle() makes the attempt, unless that keeps the GIL throughout. */
+    /* If handle_settle() released the GIL during its attempt, another OS thread could resume the waiter. */
     if (engine->shared && !(op->kind == RECV && op->count <= (uint64_t)SPARE_SIZE)) {
         return false;
     }
@@ -180,7 +180,7 @@ handle_park(Handle *handle, int way, PyObject *waiter)
         }
         return NULL;
     }
-    if (state != OFFERED) { /* closed in between */
+    if (state != OFFERED) { /* closed since it was yielded */
         handle_end_refused(handle, way);
         Py_RETURN_TRUE;
     }
@@ -191,12 +191,12 @@ handle_park(Handle *handle, int way, PyObject *waiter)
     handle->state[way] = PARKED;
     Py_XSETREF(handle->waiter[way], Py_NewRef(waiter));
     while (handle->ready[way] && handle->state[way] == PARKED && !is_running(handle, way)) {
-        /* An event has come since the attempt, in another OS thread, and none will again. */
+        /* Another OS thread has got an event since the attempt. There will be no second edge. */
         bool broken = false;
         bool finished = handle_try_again(handle, way, false, &broken);
         if (broken) {
             handle_arm_again(handle);
-            return NULL; /* it is parked all the same, and the next event ends it */
+            return NULL; /* it is parked nevertheless, and the next event ends it */
         }
         if (finished) {
             Py_CLEAR(handle->waiter[way]);
@@ -210,7 +210,7 @@ PyObject *
 handle_cancel(Handle *handle, int way, PyObject *error)
 {
     if (!PyExceptionInstance_Check(error)) {
-        PyErr_Format(PyExc_TypeError, "an operation is cancelled with an exception, not %R", error);
+        PyErr_Format(PyExc_TypeError, "cancel() takes an exception, not %R", error);
         return NULL;
     }
     if (way == READING && handle_settle(handle) < 0) {
@@ -224,7 +224,7 @@ handle_cancel(Handle *handle, int way, PyObject *error)
         return operation_ask(handle->operation[way], error) < 0 ? NULL : Py_NewRef(Py_False);
     }
     handle_end(handle, way, Py_NewRef(error));
-    return PyBool_FromLong(!(state & PASSING)); /* which is resumed anyway */
+    return PyBool_FromLong(!(state & PASSING)); /* a PASSING operation is resumed anyway */
 }
 
 int

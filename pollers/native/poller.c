@@ -1,4 +1,4 @@
-/* Which pollers there are, and which of them may be used.
+/* The list of all pollers, and which of them may be used.
 
    Knows the record of a poller. Must not know events. */
 

@@ -1,4 +1,4 @@
-/* The record of a poller: an engine that leads from descriptors to handles.
+/* The record of a poller: an engine with a table of handles by descriptor.
 
    Knows the records of engine and handle. Must not know what is done with them. */
 
@@ -8,20 +8,20 @@
 #include "handle.h"
 
 typedef struct Poller {
-    Engine engine;           /* what handles know of it */
-    PyObject *module;        /* whose state is the engine's; kept to the end */
+    Engine engine;           /* the part that handles know */
+    PyObject *module;        /* the module that has the engine's state; kept to the end */
     PyObject *weakrefs;
     struct Poller *next, *previous; /* in State.pollers */
 
-    Handle **handles;        /* by descriptor; strong, NULL where nothing is attached */
+    Handle **handles;        /* by descriptor; strong references, or NULL */
     int handles_size;
     int attached;
-    Handle *finished_first;  /* handles with a way that poll() is to return; each is a strong reference */
+    Handle *finished_first;  /* handles with a waiter that poll() is to return; strong references */
     Handle *finished_last;
 
     Py_ssize_t polls, events, wakeups;
     int epoll_fd, wake_receiver, wake_sender;
-    int waiting;             /* how many are in epoll_wait, without the GIL */
+    int waiting;             /* how many OS threads are in epoll_wait(2) without the GIL */
     bool woken, shut, forked;
 } Poller;
 
@@ -37,13 +37,13 @@ handle_at(const Poller *poller, int fd)
     return fd >= 0 && fd < poller->handles_size ? poller->handles[fd] : NULL;
 }
 
-/* Whether it may be used; -1 and an exception: it may not. */
+/* Return 0 if the poller may be used, else -1 and an exception. */
 int poller_check(Poller *poller);
 
 void poller_enlist(Poller *poller);
 void poller_delist(Poller *poller);
 
-/* In the child: the parent's pollers, and what goes on at their handles, are the parent's. */
+/* Mark all pollers and their handles in a forked child: they belong to the parent. */
 void pollers_after_fork(State *state);
 
 #endif

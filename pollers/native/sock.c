@@ -1,8 +1,9 @@
-/* The standard library's socket objects, and whose their descriptors are.
+/* The standard library's socket objects, and who owns their descriptors.
 
-   socket.socket is a class in Python on top of one in C. A signal handler may raise in the middle of any call of Python's,
-   and a socket object that dies closes its descriptor, which then may be a stranger's. So descriptors are put into socket
-   objects, taken out and closed by calls of C alone; where a finalizer may run in them, what it has changed is looked at.
+   socket.socket is a Python class that derives from a C class. A signal handler may raise inside any Python method, and
+   a socket object that dies closes its descriptor, which may belong to another socket by then. So only methods of the C
+   class put descriptors into socket objects, take them out and close them. If a finalizer may run in such a call, its
+   changes are looked at afterwards.
    Knows the record of a handle. Must not know operations. */
 
 #include "sock.h"
@@ -22,7 +23,7 @@ socks_learn(State *state)
         return -1;
     }
     if (!PyType_Check(state->socket_class) || !PyType_IsSubtype(state->socket_class, state->socket_base)) {
-        PyErr_SetString(PyExc_ImportError, "socket.socket is no socket of CPython's");
+        PyErr_SetString(PyExc_ImportError, "socket.socket is not CPython's socket class");
         return -1;
     }
     state->base_accept = PyObject_GetAttrString((PyObject *)state->socket_base, "_accept");
@@ -31,7 +32,7 @@ socks_learn(State *state)
     return state->base_accept != NULL && state->base_close != NULL && state->base_detach != NULL ? 0 : -1;
 }
 
-/* What socket.socket notes in Python, beside what C does. */
+/* Set the attributes that socket.socket keeps in Python, beside the state in C. */
 static int
 mark(State *state, PyObject *sock, bool closed)
 {
@@ -103,7 +104,7 @@ handle_sock(Handle *handle)
             sock_drop(state, sock);
             return NULL;
         }
-        if (handle->fd != fd || handle->sock != NULL) { /* a finalizer was here */
+        if (handle->fd != fd || handle->sock != NULL) { /* a finalizer has changed the handle */
             sock_drop(state, sock);
             continue;
         }
@@ -124,7 +125,7 @@ sock_of_duplicate(Handle *handle)
     }
     PyObject *sock = sock_of(state, fd);
     if (sock == NULL) {
-        (void)close(fd); /* which waits for nobody, as one of two */
+        (void)close(fd); /* it does not wait, since the other descriptor stays open */
         return NULL;
     }
     if (make_non_blocking(state, sock) < 0) {
@@ -145,7 +146,7 @@ sock_give_up(Handle *handle)
     }
 }
 
-/* Whether files that socket.makefile() has made are still open: the last of them closes the socket. */
+/* Return whether files of socket.makefile() are still open. The last of them closes the socket. */
 static bool
 has_files(State *state, PyObject *sock)
 {
@@ -185,8 +186,8 @@ sock_is_ours(Handle *handle, int fd)
     return sock_identity(fd, &identity) == 0 && identity == handle->identity;
 }
 
-/* close(2) waits for a peer when SO_LINGER says so, also in a non-blocking socket. What the kernel has taken is sent all
-   the same; 0 seconds reset the connection, without a wait. */
+/* Switch SO_LINGER off, since it makes close(2) wait for the peer even if the socket is non-blocking. The kernel still
+   sends the data that it has taken. A linger time of 0 seconds stays: it resets the connection without a wait. */
 static void
 stop_lingering(int fd)
 {
@@ -198,7 +199,7 @@ stop_lingering(int fd)
     }
 }
 
-/* Leaves the exception that is set. */
+/* Close a descriptor without the GIL. Keeps the current exception. */
 static void
 descriptor_close(int fd)
 {
@@ -230,7 +231,7 @@ sock_discard(State *state, PyObject *sock)
 static PyObject *
 close_object(State *state, PyObject *sock)
 {
-    if (!Py_IS_TYPE(sock, state->socket_class)) { /* somebody's own class may do more */
+    if (!Py_IS_TYPE(sock, state->socket_class)) { /* a subclass may do more */
         return call(state, sock, NAME_CLOSE, NULL, NULL, NULL);
     }
     if (mark(state, sock, true) < 0) {
@@ -260,7 +261,7 @@ sock_close(Handle *handle, int fd)
         return 0;
     }
     PyObject *done = close_object(state, sock);
-    if (done == NULL && PyErr_ExceptionMatches(PyExc_OSError)) { /* it is closed all the same */
+    if (done == NULL && PyErr_ExceptionMatches(PyExc_OSError)) { /* it is closed nevertheless */
         PyErr_Clear();
         done = Py_NewRef(Py_None);
     }

@@ -1,4 +1,5 @@
-/* What the module has taken from Python, and what all its objects share: one record for each interpreter.
+/* The state of the module: the Python objects that it uses, and the data that all its objects share. Each interpreter
+   has one.
 
    Knows CPython. Must not know what a poller, a handle or an operation is made of. */
 
@@ -25,7 +26,7 @@ typedef enum {
     NAMES,
 } Name;
 
-/* No C global holds an object: there may be several interpreters. */
+/* No global variable holds an object, since there may be several interpreters. */
 typedef struct {
     PyTypeObject *poller_type;
     PyTypeObject *handle_type;
@@ -36,15 +37,15 @@ typedef struct {
     PyObject *exhausted_error;
     PyObject *unsupported_error;
     PyObject *stats_class;
-    PyObject *monotonic, *socketpair, *adopt, *ready; /* functions that a poller has as its own */
+    PyObject *monotonic, *socketpair, *adopt, *ready; /* functions that are methods of a poller */
     PyTypeObject *socket_class; /* socket.socket, in Python */
     PyTypeObject *socket_base;  /* _socket.socket, in C */
-    PyObject *base_accept, *base_close, *base_detach; /* methods of that */
-    PyObject *fileno_only;   /* ("fileno",): the keywords for it */
-    PyObject *spare_stop;    /* a StopIteration for when there is no memory for one; NULL once used, for a while */
+    PyObject *base_accept, *base_close, *base_detach; /* methods of socket_base */
+    PyObject *fileno_only;   /* ("fileno",): the keyword of socket.socket() */
+    PyObject *spare_stop;    /* a StopIteration for use without memory; NULL after use, until it is made again */
     PyObject *names[NAMES];
-    struct Poller *pollers;  /* all there are, for the fork hook; they leave when they die */
-    struct Operation *free;  /* dead operations, to be used again; linked by `owner` */
+    struct Poller *pollers;  /* all pollers, for the fork hook; each leaves when it dies */
+    struct Operation *free;  /* dead operations for reuse, linked by `owner` */
     int free_count;
 } State;
 

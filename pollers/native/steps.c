@@ -1,8 +1,8 @@
-/* The operation: what `yield from` and `await` take. It behaves as a generator does, without being one.
+/* The operation: the object that `yield from` and `await` take. It behaves like a generator without being one.
 
-   Nothing happens before its first step. Where the attempt would block it yields its direction, and its next step
-   delivers what poll() has found meanwhile. While it is suspended its handle knows it by a borrowed pointer, so an
-   operation that dies or is thrown into takes itself away.
+   Nothing happens before its first step. If the attempt would block, it yields its direction, and its next step returns
+   the outcome that poll() has found since. While it is suspended, its handle has a borrowed pointer to it. So an
+   operation that dies, or into which an exception is thrown, clears that pointer.
    Knows one attempt, the ways of a handle, and how a handle ends. Must not know parking, or pollers. */
 
 #include "steps.h"
@@ -51,8 +51,8 @@ operations_free(State *state)
     state->free_count = 0;
 }
 
-/* It ends where it was suspended: its way is free again, and an accepted connection is kept. In the middle of an attempt
-   that poll() makes it ends as well, and handle_try_again() sees to what comes of that. */
+/* End a suspended operation: free its way, and keep an accepted connection. If poll() is making an attempt for it, it
+   ends as well, and handle_try_again() handles the outcome of that attempt. */
 static void
 abandon(Operation *op)
 {
@@ -74,7 +74,7 @@ abandon(Operation *op)
     Py_XDECREF(value);
 }
 
-/* It is thrown into, or closed. In the middle of its own step there is nobody who could. */
+/* Drop an operation that is closed, or into which an exception is thrown. It refuses this during its own step. */
 static int
 drop(Operation *op)
 {
@@ -88,18 +88,18 @@ drop(Operation *op)
     return 0;
 }
 
-/* Whatever ends a sendall early carries how far it had come. */
+/* Set `bytes_sent` of the error that ends a sendall early. */
 static void
 tell_bytes_sent(Operation *op, PyObject *error)
 {
     PyObject *sent = PyLong_FromUnsignedLongLong(op->count);
     if (sent == NULL || PyObject_SetAttr(error, op->handle->engine->state->names[NAME_BYTES_SENT], sent) < 0) {
-        PyErr_Clear(); /* an exception class of somebody's that refuses: the error itself matters more */
+        PyErr_Clear(); /* a foreign exception class may refuse the attribute; the error itself matters more */
     }
     Py_XDECREF(sent);
 }
 
-/* It has failed with the exception that is set. */
+/* End the operation with the current exception. */
 static PySendResult
 fail(Operation *op)
 {
@@ -120,7 +120,7 @@ succeed(Operation *op, PyObject *value, PyObject **result)
     return PYGEN_RETURN;
 }
 
-/* Yield the direction: whoever drives us parks there. */
+/* Yield the direction, so that the caller parks there. */
 static PySendResult
 suspend(Operation *op, PyObject **result)
 {
@@ -137,7 +137,7 @@ suspend(Operation *op, PyObject **result)
     return PYGEN_NEXT;
 }
 
-/* The attempt is over, and with it the operation. */
+/* Free the way after the attempt that has ended the operation. */
 static void
 release(Handle *handle, int way)
 {
@@ -147,7 +147,7 @@ release(Handle *handle, int way)
     }
 }
 
-/* Attempt it, on a way that is ours. */
+/* Make the attempt, on a way that the operation has taken. */
 static PySendResult
 go(Operation *op, PyObject **result)
 {
@@ -155,7 +155,7 @@ go(Operation *op, PyObject **result)
     int way = way_of(op->kind);
     if (handle->ready[way] || op->kind == CONNECT || op->kind == NOTHING) {
         PyObject *value = NULL;
-        handle->ready[way] = false; /* now, not after it: an event may come while it lets the GIL go */
+        handle->ready[way] = false; /* before the attempt: it may release the GIL, and an event may arrive */
         switch (attempt(op, &value)) {
         case SUCCESS:
             handle->ready[way] = true;
@@ -166,7 +166,7 @@ go(Operation *op, PyObject **result)
             return succeed(op, value, result);
         case FAILURE:
             handle->ready[way] = true;
-            streak++; /* who tries again and again has not waited either */
+            streak++; /* a caller that tries again and again has not waited either */
             release(handle, way);
             return fail(op);
         case BLOCKED:
@@ -189,7 +189,7 @@ start(Operation *op, PyObject **result)
         handle_refuse(handle, way);
         return fail(op);
     }
-    /* The way is ours during the attempt already, since an attempt can run code of others. */
+    /* Take the way before the attempt, since an attempt can run foreign code. */
     op->phase = RUNNING;
     handle->operation[way] = op;
     if (streak >= STREAK_MAX) {
@@ -200,11 +200,11 @@ start(Operation *op, PyObject **result)
     return go(op, result);
 }
 
-/* It was resumed without having finished. */
+/* Raise the error of an operation that was resumed before it has finished. */
 static PySendResult
 refused(Operation *op, int way, uint8_t state)
 {
-    if (state & PASSING) { /* closed or forked while others ran */
+    if (state & PASSING) { /* closed or forked while other threads ran */
         handle_refuse(op->handle, way);
     } else {
         PyObject *what = handle_describe(op->handle, way);
@@ -223,7 +223,7 @@ resume(Operation *op, PyObject **result)
     Handle *handle = op->handle;
     int way = way_of(op->kind);
     uint8_t state = handle->state[way];
-    op->phase = RUNNING; /* from here on code of others may run, and must not end it a second time */
+    op->phase = RUNNING; /* foreign code may run from here on, and must not end the operation a second time */
     if (state == PASSING) {
         handle->state[way] = OFFERED;
         handle->finished &= ~(1u << way) & 3;
@@ -244,7 +244,7 @@ resume(Operation *op, PyObject **result)
     return succeed(op, value, result);
 }
 
-/* Somebody awaits what another awaits, or what has ended: not his business, and whoever was first goes on. */
+/* Refuse a second await. The first one continues. */
 static PyObject *
 refuse_again(Operation *op)
 {
@@ -252,7 +252,8 @@ refuse_again(Operation *op)
     return NULL;
 }
 
-/* What `yield from` and `await` call first. Taken and not begun it may be asked again: some ask twice in a row. */
+/* `yield from` and `await` call this first. Before the first step it may be called again, since some callers do
+   that. */
 static PyObject *
 operation_iter(PyObject *self)
 {
@@ -280,27 +281,27 @@ operation_am_send(PyObject *self, PyObject *sent, PyObject **result)
     case DONE:
         break;
     }
-    *result = Py_NewRef(Py_None); /* as of a generator: who awaits it again is refused before */
+    *result = Py_NewRef(Py_None); /* as a generator does; operation_iter() has refused a second await before */
     return PYGEN_RETURN;
 }
 
-/* Have a StopIteration in reserve. */
+/* Keep a StopIteration in reserve. */
 void
 operations_reserve_stop(State *state)
 {
     if (state->spare_stop == NULL && !PyErr_Occurred()) {
         state->spare_stop = PyObject_CallNoArgs(PyExc_StopIteration);
         if (state->spare_stop == NULL) {
-            PyErr_Clear(); /* next time */
+            PyErr_Clear(); /* try again next time */
         }
     }
 }
 
-/* Make the exception that ends an iterator with a result. What was received is not lost for want of memory for it. */
+/* Make the exception that ends an iterator with a result. Received data is not lost if there is no memory for it. */
 static PyObject *
 make_stop(State *state, PyObject *result)
 {
-    /* Called explicitly: a tuple or an exception as the value would be taken apart. */
+    /* Call the class explicitly: PyErr_SetObject() would unpack a tuple, and raise an exception. */
     PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
     if (stop == NULL && state->spare_stop != NULL) {
         PyErr_Clear();
@@ -336,7 +337,7 @@ operation_iternext(PyObject *self)
     if (status != PYGEN_RETURN) {
         return result;
     }
-    if (result == Py_None) { /* which needs no exception: an iterator just ends */
+    if (result == Py_None) { /* no exception is needed: the iterator just ends */
         Py_DECREF(result);
         return NULL;
     }
@@ -351,7 +352,7 @@ operation_send(PyObject *self, PyObject *sent)
     return status == PYGEN_RETURN ? stop_with((Operation *)self, result) : result;
 }
 
-/* Make what throw() was given the current exception: (error), or (type, value, traceback) as Python calls it. */
+/* Make the arguments of throw() the current exception: (error), or (type, value, traceback) as Python passes them. */
 static int
 set_thrown(PyObject *const *args, Py_ssize_t nargs)
 {
@@ -377,7 +378,7 @@ set_thrown(PyObject *const *args, Py_ssize_t nargs)
         return -1;
     }
     if (!PyExceptionInstance_Check(error)) {
-        PyErr_Format(PyExc_TypeError, "%R made something that is no exception", type);
+        PyErr_Format(PyExc_TypeError, "calling %R did not return an exception", type);
         Py_DECREF(error);
         return -1;
     }
@@ -399,7 +400,7 @@ operation_throw(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (drop(op) < 0) {
         return NULL;
     }
-    set_thrown(args, nargs); /* in any case an exception is set now */
+    set_thrown(args, nargs); /* an exception is set in any case */
     fail(op);
     return NULL;
 }
@@ -439,7 +440,7 @@ operation_clear(PyObject *self)
 {
     Operation *op = (Operation *)self;
     if (op->phase == RUNNING) {
-        return 0; /* whoever runs it holds it: it cannot be garbage */
+        return 0; /* its caller has a reference, so it cannot be garbage */
     }
     if (op->phase == SUSPENDED) {
         abandon(op);
@@ -456,7 +457,7 @@ operation_dealloc(PyObject *self)
     State *state = handle->engine->state;
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, operation_dealloc) /* an owner may be an operation, which has an owner */
+    Py_TRASHCAN_BEGIN(self, operation_dealloc) /* an owner may be an operation, which has an owner, and so on */
     if (op->phase == SUSPENDED) {
         PyObject *error = error_take();
         abandon(op);
@@ -470,20 +471,20 @@ operation_dealloc(PyObject *self)
     } else {
         PyObject_GC_Del(op);
     }
-    Py_DECREF(handle); /* the last of it may take the poller with it, hence not earlier */
+    Py_DECREF(handle); /* not earlier: the last reference may free the poller, too */
     Py_DECREF(type);
     Py_TRASHCAN_END
 }
 
 static PyMethodDef operation_methods[] = {
-    {"send", operation_send, METH_O, PyDoc_STR("As a generator's.")},
-    {"throw", (PyCFunction)(void (*)(void))operation_throw, METH_FASTCALL, PyDoc_STR("As a generator's.")},
-    {"close", operation_close, METH_NOARGS, PyDoc_STR("Drop it on purpose.")},
+    {"send", operation_send, METH_O, PyDoc_STR("Like send() of a generator.")},
+    {"throw", (PyCFunction)(void (*)(void))operation_throw, METH_FASTCALL, PyDoc_STR("Like throw() of a generator.")},
+    {"close", operation_close, METH_NOARGS, PyDoc_STR("Drop the operation on purpose.")},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot operation_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("One attempt at something on a socket, for `yield from` and `await`.")},
+    {Py_tp_doc, (void *)PyDoc_STR("One operation on a socket, for `yield from` and `await`.")},
     {Py_tp_dealloc, operation_dealloc},
     {Py_tp_traverse, operation_traverse},
     {Py_tp_clear, operation_clear},

@@ -1,4 +1,4 @@
-/* Operations as objects of Python's: made, and stepped by `yield from` and `await`. */
+/* Operations as Python objects, which `yield from` and `await` step. */
 
 #ifndef POLLERS_NATIVE_STEPS_H
 #define POLLERS_NATIVE_STEPS_H
@@ -7,13 +7,13 @@
 
 extern PyType_Spec operation_spec;
 
-/* Nothing happens before its first step. The owner is kept alive until its end. */
+/* Make an operation. Nothing happens before its first step. It keeps `owner` alive until it ends. */
 PyObject *operation_new(Handle *handle, Kind kind, PyObject *argument, Py_ssize_t count, PyObject *owner);
 
-/* Have a StopIteration in reserve. */
+/* Keep a StopIteration in reserve. */
 void operations_reserve_stop(State *state);
 
-/* Free the memory of those that ended. */
+/* Free the memory of dead operations. */
 void operations_free(State *state);
 
 #endif

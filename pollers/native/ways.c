@@ -1,4 +1,4 @@
-/* The ways of a handle: what is going on there, why nothing else can, and how one is free again.
+/* The ways of a handle: what each is doing, why it refuses another operation, and how it is freed.
 
    Knows the records of handle and operation. Must not know attempts, waits or the close of a handle. */
 
@@ -44,7 +44,7 @@ void
 handle_end(Handle *handle, int way, PyObject *error)
 {
     Operation *op = handle->operation[way];
-    if (op == NULL) { /* making the error has run code of others, which has dropped it */
+    if (op == NULL) { /* making the error has run foreign code, which has dropped the operation */
         Py_XDECREF(error);
         return;
     }
@@ -81,7 +81,7 @@ handle_direction(Handle *handle, int way)
         }
         writing->handle = (Handle *)Py_NewRef(handle);
         PyObject_GC_Track(writing);
-        if (handle->writing == NULL) { /* the allocation may have run code that was faster */
+        if (handle->writing == NULL) { /* the allocation may have run code that has made one */
             handle->writing = writing;
         }
         return (PyObject *)writing;

@@ -1,9 +1,9 @@
 """The Windows poller: overlapped calls on an I/O completion port.
 
-A socket is associated with the port when an operation on it first has to wait, and stays so: Windows lets go of one
-only where it has FileReplaceCompletionInformation. A packet is known by the address of its OVERLAPPED, never by the
-socket, so nothing that was in flight at a close reaches a successor with the same number. No OVERLAPPED, and nothing
-that it points to, is freed before its packet has come.
+A socket is associated with the port when an operation on it first has to wait. It stays associated unless Windows has
+FileReplaceCompletionInformation. A packet is identified by the address of its OVERLAPPED, never by the socket. So a
+call that was in flight at a close cannot reach a later socket with the same number. An OVERLAPPED, and the memory that
+it points to, stays allocated until its packet has arrived.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ class Iocp(ShareableEngine):
     def __init__(self) -> None:
         self._port = winsock.create_port()
         self._requests: dict[int, Request] = {}
-        self._memory: dict[int, list[Any]] = {}  # of the requests: it may have to outlive this object
+        self._memory: dict[int, list[Any]] = {}  # of the requests; it may have to outlive this object
         self._close_port = weakref.finalize(self, _close_port, self._port, self._memory)
         self._packets = ffi.new("OVERLAPPED_ENTRY[]", _PACKETS_MAX)
         self._packets_count = ffi.new("DWORD *")
         self._packets_seen = 0
         self._at_once: list[Request] = []
-        self._asked: dict[Request, None] = {}  # to end
+        self._asked: dict[Request, None] = {}  # requests that the kernel was asked to cancel
         self._edges: list[tuple[int, int]] = []
         self._reported: list[IocpHandle] = []
         super().__init__()
         self._waker = IocpHandle(self, self._wake_receiver, True)
 
-    # What the engine asks for.
+    # What the engine calls.
 
     def arm(self, handle: readiness.Handle, bit: int) -> None:
         assert isinstance(handle, IocpHandle)
@@ -85,7 +85,7 @@ class Iocp(ShareableEngine):
             except OSError:
                 if not handle.accepting:
                     raise
-                return  # those in flight will do
+                return  # those in flight are enough
 
     def forget(self, handle: readiness.Handle) -> None:
         super().forget(handle)
@@ -94,7 +94,7 @@ class Iocp(ShareableEngine):
             winsock.cancel(handle.fd)
 
     def disown(self, fd: int) -> None:
-        """That is forget()'s."""
+        """Do nothing: forget() cancels the requests."""
 
     def wait(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
         with lock:
@@ -129,18 +129,18 @@ class Iocp(ShareableEngine):
         self._reported.clear()
         if not self._waker.in_flight:
             self._waker.leave()
-        del self._waker  # which has this object, and would keep it
+        del self._waker  # it refers to this object and would keep it alive
 
-    # What requests tell.
+    # What requests report.
 
     def report(self, handle: IocpHandle, bit: int) -> None:
-        """Something has happened in this direction: have its operation, if there is one, attempted again."""
+        """Something has happened in this direction: attempt its operation again, if there is one."""
         if handle is self._waker or self._handles.get(handle.fd) is handle:
             self._edges.append((handle.fd, bit))
             self._reported.append(handle)
 
     def conclude(self, side: readiness.Direction, value: Any = None, error: BaseException | None = None) -> None:
-        """The operation parked here is over."""
+        """End the operation parked here with a result or an error."""
         if error is not None:
             side.fail(error)
         else:
@@ -150,26 +150,26 @@ class Iocp(ShareableEngine):
         self._finished.append(side)
 
     def ask_to_end(self, request: Request) -> None:
-        """Have the kernel give up a call, whose packet still comes."""
+        """Ask the kernel to cancel a call. Its packet still arrives."""
         winsock.cancel(request.handle.fd, request.overlapped)
         self._asked[request] = None
         self.wakeup()
 
     def _ask_again(self) -> None:
-        """Nothing has come: Wine loses a cancel that comes while a part is being sent."""
+        """Cancel again after a wait without packets: Wine loses a cancel that comes while a part is being sent."""
         for request in self._asked:
             if request.handle.fd >= 0:
                 winsock.cancel(request.handle.fd, request.overlapped)
 
     def end_accepts(self, handle: IocpHandle) -> None:
-        """Have the kernel give up what it accepts ahead: over at once, unless somebody else is taking packets."""
+        """Cancel the accepts in flight. They end before this returns, unless another OS thread takes the packets."""
         winsock.cancel(handle.fd)
         if not self._waiting and not isinstance(self, SharedEngine):
             give_up = self.now() + _SOON_S
             self.drain(lambda: handle.accepting > 0 and self.now() < give_up)
 
     def not_finished(self, side: readiness.Direction) -> bool:
-        """poll() does not return who waited for `side`, which has been told already. False: it has or it will."""
+        """Keep poll() from returning the waiter of `side`, which knows already. Returns False if it is too late."""
         with lock:
             if side in self._finished:
                 self._finished.remove(side)
@@ -177,7 +177,7 @@ class Iocp(ShareableEngine):
             return False
 
     def drain(self, more: Callable[[], bool]) -> None:
-        """Take packets while `more()` says so; what they tell is for the next poll()."""
+        """Take packets while `more()` returns True. The next poll() returns what they have finished."""
         self._waiting = True
         try:
             while more():
@@ -195,14 +195,14 @@ class Iocp(ShareableEngine):
             handle.associated = False
             raise winsock.error_of_code(code)
         handle.associated = True
-        # A datagram that does not fit sends a packet in either case.
+        # A datagram that does not fit sends a packet in any case, so only streams skip packets.
         handle.skips = handle.is_stream and winsock.skip_on_success(handle.sock)
 
     def _start(self, request: Request) -> Request:
-        """Make the call. OSError when it has failed at once: then there is no packet."""
+        """Make the call. Raises OSError if it has failed at once; then there is no packet."""
         key = int(ffi.cast("uintptr_t", request.overlapped))
         handle = request.handle
-        self._requests[key] = request  # before the call: the packet may be somebody else's to take
+        self._requests[key] = request  # before the call: another OS thread may take the packet
         self._memory[key] = request.memory
         handle.in_flight += 1
         try:
@@ -225,7 +225,7 @@ class Iocp(ShareableEngine):
         request.handle.in_flight -= 1
 
     def _take(self) -> None:
-        """Pass on what the packets say. Each is counted when that is done: a signal handler may raise in between."""
+        """Process the packets. Each is counted after it was processed: a signal handler may raise in between."""
         while self._at_once:
             self._complete(self._at_once.pop())
         while self._packets_seen < self._packets_count[0]:
@@ -241,7 +241,7 @@ class Iocp(ShareableEngine):
         request.end(request.overlapped.Internal & 0xFFFFFFFF, request.overlapped.InternalHigh)
 
     def _arm_again(self) -> None:
-        """Ask anew for what was reported and attempted in vain."""
+        """Start new requests for operations that were reported but are still parked after their attempt."""
         if not self._waker.armed & READABLE:
             self.arm(self._waker, READABLE)
             self._waker.armed |= READABLE
@@ -262,5 +262,5 @@ _unreturned: list[dict[int, list[Any]]] = []
 
 def _close_port(port: Any, memory: dict[int, list[Any]]) -> None:
     if memory:
-        _unreturned.append(memory)  # the kernel may write to it as long as the process lives
+        _unreturned.append(memory)  # the kernel may write to it until the process ends
     winsock.close(port)

@@ -1,9 +1,9 @@
-"""Requests: overlapped calls, and all that the kernel may touch until their packets have come.
+"""Requests: overlapped calls, and all memory that the kernel may use until their packets have arrived.
 
-A request that receives asks for nothing but a sign: the attempt is made again then, so that giving up loses nothing.
-One that accepts, connects or sends is done by the kernel, and its packet is the operation's outcome. A request belongs
-to the kernel from begin() to end(): whoever gives up meanwhile asks for its end, and lets go of nothing. This file
-knows handles and the port by the protocols below only.
+A request to receive asks only for a signal that there is data. The attempt is made after that, so a cancel loses
+nothing. An accept, a connect or a send is done by the kernel, and its packet has the operation's outcome. A request
+belongs to the kernel from begin() to end(). A cancel in that time asks the kernel to end it, and frees nothing. This
+module knows handles and the port only by the protocols below.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..readiness.interface import READABLE, WRITABLE, Attempting, Half, Loop
 from . import winsock
 from .winsock import Fresh, ffi
 
-# What the kernel is given at a time; a cancelled send or sendfile tells how much of it has gone.
+# The most bytes that the kernel is given at a time. A cancelled send or sendfile reports how many of them were sent.
 _SEND_MAX = 1 << 30
 _COPY_MAX = _TRANSMIT_MAX = 1 << 20
 
@@ -31,27 +31,27 @@ def is_listening(sock: socket.socket) -> bool:
 
 
 class Port(Loop, Protocol):
-    """The poller, as a request knows it: see Iocp."""
+    """The poller, as a request knows it. See Iocp."""
 
     def report(self, handle: Any, bit: int) -> None:
-        """Something has happened in this direction: have its operation, if there is one, attempted again."""
+        """Something has happened in this direction: attempt its operation again, if there is one."""
 
     def conclude(self, side: Direction, value: Any = None, error: BaseException | None = None) -> None:
-        """The operation parked here is over."""
+        """End the operation parked here with a result or an error."""
 
 
 class ReadingHalf(Half, Protocol):
     def accepts_have_ended(self) -> None:
-        """None is in flight any more, as cancel() has asked for."""
+        """No accept is in flight any more after a cancel."""
 
 
 class WritingHalf(Half, Protocol):
     def outcome_of(self, request: Request, value: Any = None, error: OSError | None = None) -> None:
-        """A request has ended. Its outcome is the operation's, if that one still waits."""
+        """A request has ended. Its outcome becomes the operation's, if that operation still waits."""
 
 
 class Associated(Attempting, Protocol):
-    """A handle, as a request knows it: see IocpHandle."""
+    """A handle, as a request knows it. See IocpHandle."""
 
     accepting: int
     in_flight: int
@@ -73,7 +73,7 @@ class Request:
     __slots__ = ("attempt", "handle", "memory", "overlapped", "side")
 
     bit = WRITABLE
-    consumes = False  # giving up the wait takes a cancel of the call, and its outcome counts
+    consumes = False  # True: a cancel of the operation must cancel the call, and the call's outcome decides
 
     def __init__(self, handle: Associated, side: Direction) -> None:
         self.handle = handle
@@ -83,16 +83,16 @@ class Request:
         self.memory: list[Any] = [self.overlapped]
 
     def begin(self) -> int:
-        """Make the call; return Winsock's code."""
+        """Make the call. Returns Winsock's code."""
         raise NotImplementedError
 
     def end(self, status: int, count: int) -> None:
-        """The packet has come: pass on what it says."""
+        """Process the packet: the call's NTSTATUS, and the number of bytes transferred."""
         raise NotImplementedError
 
 
 class Receive(Request):
-    """Of 0 bytes: done when there is something to receive."""
+    """A receive of 0 bytes. It completes when there is something to receive."""
 
     __slots__ = ()
     bit = READABLE
@@ -100,7 +100,7 @@ class Receive(Request):
     def begin(self) -> int:
         handle = self.handle
         code = winsock.receive_nothing(handle.fd, self.overlapped, peek=not handle.is_stream)
-        # A datagram does not fit into nothing. That is a warning only: its packet comes.
+        # No datagram fits into 0 bytes. This code is only a warning, and the packet still arrives.
         return winsock.PENDING if code == winsock.MESSAGE_TOO_LONG else code
 
     def end(self, status: int, count: int) -> None:
@@ -112,7 +112,7 @@ class Receive(Request):
 
 
 class Accept(Request):
-    """Into a socket made beforehand. Its connection is kept for whoever accepts next."""
+    """An accept into a socket made beforehand. The connection is kept for the next accept operation."""
 
     __slots__ = ("addresses", "sock")
     bit = READABLE
@@ -143,7 +143,7 @@ class Accept(Request):
             address = winsock.accepted(handle.sock, self.sock, self.addresses)
         except OSError as error:
             self.sock.close()
-            # One client has left, and the listener is well.
+            # Only this client has left; the listener still works.
             lost = error.errno in THIS_CONNECTION or error.errno == errno.ECANCELED
             if not lost and self.side.parked:
                 handle.poller.conclude(self.side, error=error)
@@ -159,7 +159,7 @@ class Accept(Request):
 
 
 class Connect(Request):
-    """To the address that the direction's operation has."""
+    """A connect to the address that the operation has."""
 
     __slots__ = ("any_port",)
 
@@ -172,12 +172,12 @@ class Connect(Request):
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            self.any_port = False  # it has been bound
+            self.any_port = False  # it is bound already
         address = winsock.sockaddr(sock.family, self.side.value)
         self.memory.append(ffi.new("char[]", address))
         code = winsock.connect(self.handle.fd, self.overlapped, self.memory[-1], len(address))
         if code == winsock.INVALID_ARGUMENT and is_listening(sock):
-            return winsock.CONNECTED_ALREADY  # which is what others say of a listener
+            return winsock.CONNECTED_ALREADY  # as other systems report it for a listener
         if code in (0, winsock.PENDING):
             self.handle.begin_anew()
         return code
@@ -198,14 +198,14 @@ class Connect(Request):
 
 
 class Send(Request):
-    """Of the rest, with its buffer pinned; one packet when the kernel has it all."""
+    """A send of the rest of the data, from a pinned buffer. One packet arrives when the kernel has taken it all."""
 
     __slots__ = ()
     consumes = True
 
     def begin(self) -> int:
         data = self.side.value
-        if not isinstance(data, bytes):  # which may be changed, and made shorter, as soon as its sender has been told
+        if not isinstance(data, bytes):  # a cancelled sender may change or shorten it while the kernel still reads it
             with memoryview(data) as view, view.cast("B") as octets:
                 data = bytes(octets[:_COPY_MAX])
         buffer = ffi.from_buffer(data)
@@ -220,7 +220,7 @@ class Send(Request):
 
 
 class Transmit(Send):
-    """Of a part of a file."""
+    """A send of a part of a file."""
 
     __slots__ = ()
 
@@ -229,12 +229,12 @@ class Transmit(Send):
         count = min(count, os.fstat(file).st_size - offset, _TRANSMIT_MAX)
         code = winsock.transmit(self.handle.fd, self.overlapped, file, offset, count)
         if code == winsock.NOT_CONNECTED:
-            self.handle.sock.send(b"")  # which knows why not, where it was
+            self.handle.sock.send(b"")  # it raises the reason if there was a connection
         return code
 
 
 class Room(Request):
-    """For a send: done when it would not block."""
+    """A wait for room. It completes when a send would not block."""
 
     __slots__ = ()
 

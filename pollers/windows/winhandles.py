@@ -1,7 +1,7 @@
-"""Sockets on a completion port: what their operations attempt, what they ask the kernel for, and how they end.
+"""Sockets on a completion port: what their operations attempt, what they request from the kernel, and how they end.
 
-An operation of the reading half waits for a sign, and giving that up loses nothing. Accepts, connects and sends are the
-kernel's: whoever gives up asks for their end, and waits for the outcome, which is the operation's.
+A receive waits for a signal that there is data, so a cancel loses nothing. Accepts, connects and sends belong to the
+kernel. A cancel asks the kernel to end them and waits for the outcome, which is then the outcome of the operation.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from .overlapped import Connect, Port, Request, Send, Transmit
 
 
 class HandlesPort(Port, Protocol):
-    """The poller, as a handle knows it: see Iocp."""
+    """The poller, as a handle knows it. See Iocp."""
 
     def ask_to_end(self, request: Request) -> None:
-        """Have the kernel give up a call, whose packet still comes."""
+        """Ask the kernel to cancel a call. Its packet still arrives."""
 
     def end_accepts(self, handle: IocpHandle) -> None:
-        """Have the kernel give up what it accepts ahead."""
+        """Cancel the accepts in flight."""
 
     def not_finished(self, side: readiness.Direction) -> bool:
-        """poll() does not return who waited for `side`, which has been told already. False: it has or it will."""
+        """Keep poll() from returning the waiter of `side`, which knows already. Returns False if it is too late."""
 
     def drain(self, more: Callable[[], bool]) -> None:
-        """Take packets while `more()` says so; what they tell is for the next poll()."""
+        """Take packets while `more()` returns True. The next poll() returns what they have finished."""
 
 
 def accept(handle: IocpHandle, _: None) -> tuple[Any, Address]:
@@ -64,16 +64,16 @@ def sendfile(handle: IocpHandle, argument: tuple[int, int, int]) -> int:
     raise BlockingIOError
 
 
-# What the kernel is asked for when an operation of a stream has to wait. Of any other: for a sign.
+# The requests that are made if one of these operations of a stream has to wait. Any other operation waits for a signal.
 REQUESTS: dict[Any, type[Request]] = {winattempts.send: Send, connect: Connect, sendfile: Transmit}
 
 
 class _Asked(readiness.Direction):
-    """A half whose operation may have been asked to end, and waits for what the kernel says."""
+    """A direction whose operation may have been cancelled and still waits for the kernel's answer."""
 
     __slots__ = ()
 
-    asked: BaseException | None  # what to end with
+    asked: BaseException | None  # the error of that cancel
     handle: IocpHandle
 
     @property
@@ -88,13 +88,13 @@ class _Asked(readiness.Direction):
 
 
 class Reading(_Asked, readiness.Reading):
-    """The reading half: what it waits for consumes nothing, but for accepts, whose connections are kept."""
+    """The reading direction. Its waits consume nothing, except accepts, whose connections are kept."""
 
     __slots__ = ("asked",)
 
     def __init__(self, handle: IocpHandle) -> None:
         super().__init__(handle)
-        self.asked: BaseException | None = None  # what to end with if the kernel has accepted nobody
+        self.asked: BaseException | None = None  # the error to end with if the kernel has accepted no connection
 
     def cancel(self, error: BaseException, /) -> bool:
         handle = self.handle
@@ -106,7 +106,7 @@ class Reading(_Asked, readiness.Reading):
         return self.error is error and handle.poller.not_finished(self)
 
     def accepts_have_ended(self) -> None:
-        """None is in flight any more, as cancel() has asked for. Whoever has come meanwhile is accepted."""
+        """End a cancelled accept, since no accept is in flight any more. A connection that arrived is delivered."""
         asked, self.asked = self.asked, None
         poller = self.handle.poller
         kept = poller.kept.get(self.handle)
@@ -123,14 +123,14 @@ class Reading(_Asked, readiness.Reading):
 
 
 class Writing(_Asked, readiness.Writing):
-    """The writing half: what the kernel has begun to send ends when it says so."""
+    """The writing direction. A send that the kernel has begun ends only when the kernel reports its end."""
 
     __slots__ = ("asked", "request")
 
     def __init__(self, handle: IocpHandle) -> None:
         super().__init__(handle)
         self.request: Request | None = None
-        self.asked: BaseException | None = None  # what to end with if the kernel can be stopped
+        self.asked: BaseException | None = None  # the error to end with if the kernel can stop
 
     def cancel(self, error: BaseException, /) -> bool:
         if self.state != PARKED or self.request is None or not self.request.consumes:
@@ -144,11 +144,11 @@ class Writing(_Asked, readiness.Writing):
         if self.parked and self.request is not None and self.request.consumes:
             self.handle.poller.ask_to_end(self.request)
             self.request = None
-            self.ready = False  # nothing is sent before what may still be going out
+            self.ready = False  # wait until the abandoned send is over, so that data stays in order
         super().abandon()
 
     def outcome_of(self, request: Request, value: Any = None, error: OSError | None = None) -> None:
-        """A request has ended. Its outcome is the operation's, if that one still waits."""
+        """A request has ended. Its outcome becomes the operation's, if that operation still waits."""
         ours = self.request is request
         if ours:
             self.request = None
@@ -164,7 +164,7 @@ class Writing(_Asked, readiness.Writing):
 
 
 class IocpHandle(readiness.Handle):
-    """A socket, its two directions, and how many requests are in flight for it."""
+    """A socket, its two directions, and the number of its requests in flight."""
 
     __slots__ = ("accepting", "associated", "in_flight", "is_stream", "skips")
 
@@ -176,8 +176,8 @@ class IocpHandle(readiness.Handle):
     def __init__(self, poller: HandlesPort, sock: socket.socket, drains: bool) -> None:
         super().__init__(poller, sock, drains)
         self.is_stream = drains or sock.type == socket.SOCK_STREAM
-        self.associated: bool | None = False  # None: begun
-        self.skips = False  # a call that succeeds at once sends no packet
+        self.associated: bool | None = False  # None: in progress, or unknown
+        self.skips = False  # True: a call that succeeds at once sends no packet
         self.in_flight = 0
         self.accepting = 0
 
@@ -189,7 +189,7 @@ class IocpHandle(readiness.Handle):
             kept = self.poller.kept.get(self)
             if kept and not self.reading.state:
                 self.poller.streak = min(self.poller.streak + 1, STREAK_MAX)
-                return kept.pop(0)  # also when somebody asks for an end: it has been accepted
+                return kept.pop(0)  # even if the operation is cancelled: the connection has been accepted
         accepted: tuple[readiness.Handle, Address] = yield from self.reading.operate(accept, None, owner)
         return accepted
 
@@ -207,7 +207,7 @@ class IocpHandle(readiness.Handle):
             return super().detach()
         if not _sockets_can_leave():
             raise io.UnsupportedOperation(
-                "this system does not let go of a socket that has waited on a completion port"
+                "this system cannot release a socket that has waited on a completion port"
             )
         if isinstance(self.poller, SharedEngine):
             raise io.UnsupportedOperation("a socket that has waited cannot leave a port that several OS threads serve")

@@ -1,9 +1,9 @@
-"""Winsock, completion ports and their errors as Windows has them: declarations, constants, and calls.
+"""Winsock, completion ports and their errors: declarations, constants and calls.
 
-A call that starts something raises nothing and returns a code: 0 done, PENDING, or why it failed. What that means for
-an operation, and when what memory may be freed, is for others to know. cffi is used in ABI mode, so no compiler is
-needed. AcceptEx, ConnectEx and TransmitFile are not exported: the sockets' provider hands them out. Polling the AFD
-driver for room to send is not documented; libuv, mio and wepoll have lived by it for long.
+A call that starts something raises nothing. It returns a code: 0 if it is done, PENDING, or the reason why it failed.
+This module must not know what that means for an operation, or when memory may be freed. It uses cffi in ABI mode, so it
+needs no compiler. No library exports AcceptEx, ConnectEx and TransmitFile; the provider of a socket returns them. How
+to poll the AFD driver for room to send is undocumented, but libuv, mio and wepoll have relied on it for years.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _MSG_PEEK = 2
 _INHERITED = ((socket.IPPROTO_TCP, socket.TCP_NODELAY), (socket.SOL_SOCKET, socket.SO_LINGER))
 _FOREVER = 0xFFFFFFFFFFFFFFFF >> 1
 
-ADDRESSES_SIZE = 2 * (128 + 16)  # of AcceptEx: two of any family, and what it wants to have beside each
+ADDRESSES_SIZE = 2 * (128 + 16)  # for AcceptEx: two addresses of any family, each with 16 more bytes
 
 _EXTENSIONS = {
     "AcceptEx": "b5367df1cbac11cf95ca00805f48a192",
@@ -87,7 +87,7 @@ _EXTENSIONS = {
     "TransmitFile": "b5367df0cbac11cf95ca00805f48a192",
 }
 
-# How an operation that was pending has ended: NTSTATUS, Winsock's code for it, POSIX's.
+# How a pending call can end: the NTSTATUS, Winsock's code for it, and the errno.
 _ERRORS = (
     (0x80000005, 10040, errno.EMSGSIZE),  # BUFFER_OVERFLOW
     (0x8000000A, 995, errno.ECANCELED),  # HANDLES_CLOSED: Wine's, after closesocket
@@ -113,7 +113,7 @@ _ERRORS = (
     (0xC000023C, 10051, errno.ENETUNREACH),  # NETWORK_UNREACHABLE
     (0xC000023D, 10065, errno.EHOSTUNREACH),  # HOST_UNREACHABLE
     (0xC000023E, 10065, errno.EHOSTUNREACH),  # PROTOCOL_UNREACHABLE
-    (0xC000023F, 10054, errno.ECONNREFUSED),  # PORT_UNREACHABLE: what Linux calls refused, of a datagram
+    (0xC000023F, 10054, errno.ECONNREFUSED),  # PORT_UNREACHABLE: for a datagram Linux says refused
     (0xC0000240, 10053, errno.ECONNABORTED),  # REQUEST_ABORTED
     (0xC0000241, 10053, errno.ECONNABORTED),  # CONNECTION_ABORTED
 )
@@ -121,23 +121,23 @@ _BY_STATUS = {status: (code, number) for status, code, number in _ERRORS}
 
 
 def failed(status: int) -> bool:
-    """Whether an NTSTATUS is an error; a warning is none."""
+    """Return whether an NTSTATUS is an error. A warning is not."""
     return status >= 0xC0000000 or (status >= 0x80000000 and status != STATUS_BUFFER_OVERFLOW)
 
 
 def error_of_status(status: int) -> OSError:
-    """Return the error of an operation that was pending and has failed with this NTSTATUS."""
+    """Return the error of a pending call that has failed with this NTSTATUS."""
     code, number = _BY_STATUS.get(status, (_ntstatus_to_code(status), errno.EIO))
     return OSError(number, ffi.getwinerror(code)[1])
 
 
 def error_of_code(code: int) -> OSError:
-    """Return the error of a call that has failed at once; its errno is as the standard library's sockets have it."""
+    """Return the error of a call that has failed at once, with the errno that Python's sockets use for it."""
     return OSError(0, ffi.getwinerror(code)[1], None, code)
 
 
 def _ntstatus_to_code(status: int) -> int:
-    return status & 0xFFFF if status & 0x0FFF0000 == 0x00070000 else 317  # MR_MID_NOT_FOUND: no text for it
+    return status & 0xFFFF if status & 0x0FFF0000 == 0x00070000 else 317  # MR_MID_NOT_FOUND: there is no text for it
 
 
 def _code(done: object) -> int:
@@ -145,16 +145,16 @@ def _code(done: object) -> int:
 
 
 class Fresh(socket.socket):
-    """A socket that nobody has to close, also when Ctrl-C comes in the middle of making it."""
+    """A socket that closes itself silently when it is freed, even if Ctrl-C interrupts its making."""
 
-    __del__ = socket.SocketType.close  # its own close() takes a field that may not be there yet
+    __del__ = socket.SocketType.close  # the subclass's close() uses a field that may not exist yet
 
 
 # The port.
 
 
 def create_port() -> Any:
-    """Return a new completion port. OSError."""
+    """Return a new completion port. Raises OSError if the system refuses."""
     port = _kernel32.CreateIoCompletionPort(ffi.cast("HANDLE", -1), NULL, 0, 0)
     if not port:
         raise error_of_code(_code(False))
@@ -162,12 +162,12 @@ def create_port() -> Any:
 
 
 def associate(port: Any, fd: int) -> int:
-    """From now on the overlapped calls on `fd` send their packets to `port`. Once and for all."""
+    """Make the overlapped calls on `fd` send their packets to `port` from now on. Works once. Returns a code."""
     return _code(_kernel32.CreateIoCompletionPort(ffi.cast("HANDLE", fd), port, 0, 0))
 
 
 def dissociate(fd: int) -> bool:
-    """Take a socket that has nothing in flight from its port. False where that cannot be done. (Windows 8.1)"""
+    """Release a socket without calls in flight from its port. Returns False if Windows cannot (before 8.1)."""
     answer, nothing = ffi.new("uintptr_t[2]"), ffi.new("uintptr_t[2]")
     status = _ntdll.NtSetInformationFile(
         ffi.cast("HANDLE", fd), answer, nothing, ffi.sizeof(nothing), _FILE_REPLACE_COMPLETION_INFORMATION
@@ -176,12 +176,12 @@ def dissociate(fd: int) -> bool:
 
 
 def post(port: Any) -> None:
-    """Send a packet that stands for no call, so that somebody who waits for packets wakes up."""
+    """Send a packet that belongs to no call, to wake an OS thread that waits for packets."""
     _kernel32.PostQueuedCompletionStatus(port, 0, 0, NULL)
 
 
 def packets(port: Any, entries: Any, most: int, count: Any, timeout_ms: int) -> None:
-    """Wait for packets; set `count` to their number, 0 when the time is over. OSError when the port is broken."""
+    """Wait for packets, and set `count` to their number: 0 after `timeout_ms`. Raises OSError if the port is broken."""
     if not _kernel32.GetQueuedCompletionStatusEx(port, entries, most, count, timeout_ms, 0):
         count[0] = 0
         code = _code(False)
@@ -194,12 +194,12 @@ def close(handle: Any) -> None:
 
 
 def cancel(fd: int, overlapped: Any = NULL) -> None:
-    """Ask for the end of one call on `fd`, or of all. Each still sends its packet, with its true outcome."""
+    """Ask the kernel to end one call on `fd`, or all of them. Each still sends a packet with its true outcome."""
     _kernel32.CancelIoEx(ffi.cast("HANDLE", fd), overlapped)
 
 
 def skip_on_success(sock: socket.socket) -> bool:
-    """Have calls that succeed at once send no packet. False where it would not hold: under a layered provider."""
+    """Make calls that succeed at once send no packet. Returns False if a layered provider would not respect this."""
     modes = _SKIP_COMPLETION_PORT_ON_SUCCESS | _SKIP_SET_EVENT_ON_HANDLE
     return _gives_file_handles(sock.family, sock.type, sock.proto) and bool(
         _kernel32.SetFileCompletionNotificationModes(ffi.cast("HANDLE", sock.fileno()), modes)
@@ -232,27 +232,27 @@ def _extension(name: str) -> Any:
 
 
 def receive_nothing(fd: int, overlapped: Any, *, peek: bool) -> int:
-    """Ask for 0 bytes: done when there is something to receive. `peek`: a datagram is left there all the same."""
+    """Receive 0 bytes. The call completes when there is something to receive. `peek` leaves a datagram in the queue."""
     room, flags = ffi.new("WSABUF *", (0, _nothing)), ffi.new("DWORD *", _MSG_PEEK if peek else 0)
     return _code(_ws2_32.WSARecv(fd, room, 1, NULL, flags, overlapped, NULL) == 0)
 
 
 def send(fd: int, overlapped: Any, buffer: Any, size: int) -> int:
-    """Send `size` bytes of `buffer`, which the kernel reads until the packet comes."""
+    """Send `size` bytes of `buffer`. The kernel reads the buffer until the packet arrives."""
     data = ffi.new("WSABUF *", (size, buffer))
     return _code(_ws2_32.WSASend(fd, data, 1, NULL, 0, overlapped, NULL) == 0)
 
 
 def accept(listener: int, fd: int, overlapped: Any, addresses: Any) -> int:
-    """Accept into the fresh socket `fd`; `addresses`, ADDRESSES_SIZE bytes, are written to."""
+    """Accept a connection into the fresh socket `fd`. The kernel writes ADDRESSES_SIZE bytes to `addresses`."""
     room = ADDRESSES_SIZE // 2
     return _code(_extension("AcceptEx")(listener, fd, addresses, 0, room, room, ffi.new("DWORD *"), overlapped))
 
 
 def accepted(listener: socket.socket, sock: socket.socket, addresses: Any) -> Any:
-    """Make of `sock`, which was accepted into, a socket like others; return the peer's address. OSError."""
+    """Make `sock`, which has accepted a connection, an ordinary socket. Returns the peer's address. Raises OSError."""
     sock.setsockopt(socket.SOL_SOCKET, _SO_UPDATE_ACCEPT_CONTEXT, struct.pack("P", listener.fileno()))
-    for level, option in _INHERITED:  # nothing says that it is
+    for level, option in _INHERITED:  # AcceptEx is not documented to inherit them
         with contextlib.suppress(OSError):
             sock.setsockopt(level, option, listener.getsockopt(level, option, 4))
     room = ADDRESSES_SIZE // 2
@@ -262,28 +262,31 @@ def accepted(listener: socket.socket, sock: socket.socket, addresses: Any) -> An
 
 
 def connect(fd: int, overlapped: Any, address: Any, size: int) -> int:
-    """Connect the bound socket `fd`."""
+    """Connect the bound socket `fd` to the sockaddr `address` of `size` bytes."""
     return _code(_extension("ConnectEx")(fd, address, size, NULL, 0, NULL, overlapped))
 
 
 def connected(sock: socket.socket) -> None:
-    """Make of `sock`, which has connected, a socket like others. OSError."""
+    """Make `sock`, which has connected, an ordinary socket. Raises OSError."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_UPDATE_CONNECT_CONTEXT, b"")
     except OSError as error:
-        if error.errno != errno.ENOTCONN:  # else it has ended already, and who receives or sends is told
+        if error.errno != errno.ENOTCONN:  # the connection has ended; the next receive or send reports that
             raise
 
 
 def transmit(fd: int, overlapped: Any, file: int, offset: int, count: int) -> int:
-    """Send `count` bytes, which have to be there, of an open file (as the C library numbers it) from `offset` on."""
+    """Send `count` bytes of an open file, from byte `offset` on. `file` is a descriptor of the C library.
+
+    The file must have these bytes.
+    """
     handle = ffi.cast("HANDLE", importlib.import_module("msvcrt").get_osfhandle(file))
     overlapped.Offset, overlapped.OffsetHigh = offset & 0xFFFFFFFF, offset >> 32
     return _code(_extension("TransmitFile")(fd, handle, count, 0, overlapped, NULL, 0))
 
 
 def poll_writable(fd: int, overlapped: Any, poll: Any) -> int:
-    """Done when a send would not block, or would fail. `poll` is an AFD_POLL, written to until then."""
+    """Complete when a send would not block, or would fail. The kernel writes to `poll`, an AFD_POLL, until then."""
     poll.Timeout, poll.Count, poll.Handle = _FOREVER, 1, _base(fd)
     poll.Events = _AFD_POLL_SEND | _AFD_POLL_ABORT | _AFD_POLL_CLOSE | _AFD_POLL_CONNECT_FAIL
     size = ffi.sizeof(poll[0])
@@ -296,7 +299,7 @@ def poll_writable(fd: int, overlapped: Any, poll: Any) -> int:
 
 
 def _base(fd: int) -> int:
-    """The socket that the driver knows, below what is layered over it."""
+    """Return the socket that the driver knows, below all layered providers."""
     base, count = ffi.new("SOCKET *"), ffi.new("DWORD *")
     if _ws2_32.WSAIoctl(fd, _SIO_BASE_HANDLE, NULL, 0, base, ffi.sizeof("SOCKET"), count, NULL, NULL):
         return fd
@@ -307,7 +310,7 @@ def _base(fd: int) -> int:
 
 
 def sockaddr(family: int, address: Any) -> bytes:
-    """Return a numeric internet address, as the standard library has it, as the kernel has it. OSError."""
+    """Return a numeric internet address as the kernel's sockaddr. Raises OSError if it is not numeric."""
     host, port = address[0], address[1]
     if family == socket.AF_INET:
         octets = socket.inet_pton(family, host or "0.0.0.0")
