@@ -206,9 +206,7 @@ class IocpHandle(readiness.Handle):
         if not self.associated:
             return super().detach()
         if not _sockets_can_leave():
-            raise io.UnsupportedOperation(
-                "this system cannot release a socket that has waited on a completion port"
-            )
+            raise io.UnsupportedOperation("this system cannot release a socket that has waited on a completion port")
         if isinstance(self.poller, SharedEngine):
             raise io.UnsupportedOperation("a socket that has waited cannot leave a port that several OS threads serve")
         poller, fd = self.poller, self.fd

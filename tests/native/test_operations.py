@@ -201,7 +201,7 @@ def test_cancel_wants_an_exception(driver: Driver) -> None:
     handle, peer = driver.half()
     with peer:
         task = driver.spawn(does(handle.recv(10)))
-        with pytest.raises(TypeError, match="with an exception"):
+        with pytest.raises(TypeError, match="takes an exception"):
             task.waiting_on.cancel("reason")
         assert driver.cancel(task)
         driver.turn()
