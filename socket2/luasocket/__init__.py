@@ -1,11 +1,12 @@
-"""LuaSocket's face: `from socket2 import luasocket as socket`. See docs/luasocket.md.
+"""LuaSocket's interface: `from socket2 import luasocket as socket`. See docs/luasocket.md.
 
-This room knows what LuaSocket's calls return, and how it words errors. It does not know how to wait: a call is an
-operation on our sockets, limited by LuaSocket's two timeouts. Here are the public names, and nothing else.
+This room knows what LuaSocket's calls return, and how LuaSocket words errors. It does not know how to wait: a call is
+an operation on a socket2 socket, limited by LuaSocket's two timeouts. This module holds the public names and nothing
+else.
 
-Read `calls`, how one call is an operation or done at once; `messages` and `timeouts`; `objects`, what all have in
-common; `bytestream` with `patterns` and `tcp`, `datagrams` and `udp`, `unix`. Then `lookup`, `dns`, `shortcuts`,
-`select`; last `results`, Lua's way with errors, and `modes`, `ends` and ltn12: sources and sinks.
+Read `calls` first; then `messages` and `timeouts`; `objects`, which all objects share; `bytestream` with `patterns` and
+`tcp`; `datagrams` with `udp`; and `unix`. Then `lookup`, `dns`, `shortcuts` and `select`. Last `results`, for errors as
+in Lua, and `modes`, `ends` and ltn12, for sources and sinks.
 """
 
 from __future__ import annotations
@@ -72,6 +73,6 @@ BLOCKSIZE = 2048
 _DATAGRAMSIZE = 8192
 _DEBUG = False
 
-# select() has no limit here.
+# This select() has no limit.
 _SETSIZE = sys.maxsize
 _SOCKETINVALID = -1

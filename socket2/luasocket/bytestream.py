@@ -1,7 +1,7 @@
-"""Objects that send and receive a stream of bytes, TCP and UNIX alike: buffered receiving, sending, listening.
+"""Objects for streams of bytes, TCP and UNIX: buffered receiving, sending, listening.
 
-Results have as many values as LuaSocket's. What ends a call early is told with what there was by then: the partial
-result of a receive, the place of the last byte that a send has sent.
+Results have as many values as LuaSocket's. If a call ends early, its result says what was done by then: the partial
+data of a receive, or the position of the last byte that was sent.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _HOW = {"both": socket.SHUT_RDWR, "send": socket.SHUT_WR, "receive": socket.SHUT
 
 
 class StreamObject(Object[TCP]):
-    """A stream object: `master` when new, `server` when it listens, `client` when it is, or was to be, connected.
+    """A stream object: `master` when new, `server` after listen(), `client` after connect(), even if that failed.
 
-    One thread may receive while another sends; a second one in the same direction gets Busy, which is raised.
+    One thread may receive while another sends. A second thread in the same direction raises Busy.
     """
 
     __slots__ = ("_begun", "_buffer", "_reading", "_received", "_sent", "_writing")
@@ -55,10 +55,10 @@ class StreamObject(Object[TCP]):
     # Listening.
 
     def listen(self, backlog: int | None = None) -> Done:
-        """Let clients connect: a master becomes a server. Return (1, None), or (None, err).
+        """Let clients connect: a master becomes a server. Return (1, None) or (None, err).
 
-        `backlog`: how many may wait to be accepted, 32 by default. TypeError for a server or client, or when it is no
-        number.
+        `backlog`: how many connections may wait to be accepted, 32 by default. Raises TypeError if the object is not a
+        master or the backlog is not a number.
         """
         self._need("listen", "master")
         backlog = backlog_of(backlog)
@@ -70,11 +70,11 @@ class StreamObject(Object[TCP]):
         return 1, None
 
     def accept(self) -> Operation[tuple[Self | None, Message | None]]:
-        """Wait for a client to connect; return (client, None), or (None, err): 'timeout', 'closed'.
+        """Wait for a client to connect; return (client, None), or (None, err) with 'timeout' or 'closed'.
 
-        The client has no timeouts and statistics of its own. A client that left early is passed over; without free
-        descriptors it is tried again every 0.1 s. After a timeout, and when cancelled, no connection is lost. Several
-        threads may accept. TypeError when the object is no server.
+        The client starts with no timeouts, and its own statistics. A client that left early is skipped. If descriptors
+        run out, accept() tries again every 0.1 s. A timeout or cancel loses no connection. Several threads may accept.
+        Raises TypeError if the object is not a server.
         """
         self._need("accept", "server")
         return self._accept(place_of(sys._getframe(1)))
@@ -94,17 +94,17 @@ class StreamObject(Object[TCP]):
     def receive(
         self, pattern: str | int | None = None, prefix: ReadableBuffer | None = None
     ) -> Operation[tuple[Any, ...]]:
-        r"""Receive what `pattern` says, behind `prefix`; return (data, None, None), or (None, err, partial).
+        r"""Receive what `pattern` asks for, after `prefix`; return (data, None, None) or (None, err, partial).
 
-        '*l' (the default): a line without its LF, and without any CR in it; '*a': everything to the end of the stream;
-        longer words begin so, too: '*line', '*all'; a number: so many bytes, those of the prefix among them, so 0 never
-        waits. And two that LuaSocket has not: 'l', a line without its end, LF or CR LF; 'L', with it. The errors are
-        'timeout', 'closed' (also after everything was received, but for '*a' only if that was nothing), or the
-        system's; `partial`, which begins with the prefix, has what had come, which is not received again: give it as
-        the prefix of the next receive to go on.
+        '*l' (the default): a line without its LF and without any CR in it. '*a': everything to the end of the stream.
+        Longer words with this beginning work, too: '*line', '*all'. A number: that many bytes, including the prefix, so
+        0 never waits. LuaSocket does not have two more: 'l', a line without its end, LF or CR LF; 'L', a line with its
+        end. Errors are 'timeout', 'closed' (also at the end of the stream, but for '*a' only if nothing came), or the
+        system's. `partial` is the prefix and all that came. It is not received again: pass it as the prefix of the next
+        receive to continue.
 
-        Cancelled: what had come stays for the next receive. ValueError or TypeError for another pattern; TypeError when
-        the object is no client.
+        A cancel leaves the bytes that came for the next receive. Raises ValueError or TypeError if the pattern is
+        invalid, TypeError if the object is not a client.
         """
         self._need("receive", "client")
         return self._receive(
@@ -139,11 +139,12 @@ class StreamObject(Object[TCP]):
     # Sending.
 
     def send(self, data: ReadableBuffer, i: int | None = None, j: int | None = None) -> Operation[tuple[Any, ...]]:
-        """Send the bytes from the `i`-th to the `j`-th, as string.sub in Lua counts: from 1, from the end if negative.
+        """Send bytes `i` to `j`, counted as in Lua's string.sub: from 1, or from the end if negative.
 
-        Return (last, None, None), the place of the last byte that was sent, or (None, err, last): 'timeout', 'closed',
-        or the system's. What is left is `data[last:]` here, and begins at last + 1 for another send. Cancelled: what
-        ends it has `bytes_sent`. TypeError for a str, and when the object is no client.
+        Return (last, None, None) with the position of the last byte that was sent, or (None, err, last) with 'timeout',
+        'closed' or the system's error. The rest is `data[last:]` in Python, and starts at last + 1 for another send.
+        After a cancel, `bytes_sent` on the exception tells how much was sent. Raises TypeError if `data` is a str or
+        the object is not a client.
         """
         self._need("send", "client")
         with memoryview(data) as view:
@@ -180,14 +181,14 @@ class StreamObject(Object[TCP]):
     # Statistics.
 
     def getstats(self) -> tuple[int, int, float]:
-        """Return (received, sent, age): the bytes that receive() gave, those that send() sent, seconds since it began.
+        """Return (received, sent, age): bytes from receive(), bytes from send(), and the age in seconds.
 
-        As setstats() may have changed them.
+        setstats() may have changed these.
         """
         return self._received, self._sent, now() - self._begun
 
     def setstats(self, received: int | None = None, sent: int | None = None, age: float | None = None) -> int:
-        """Set what getstats() returns from now on; None leaves it as it is. Returns 1. TypeError for no number."""
+        """Set the values that getstats() returns; None keeps one. Return 1. Raises TypeError if one is not a number."""
         for value in (received, sent, age):
             if isinstance(value, bool) or not isinstance(value, (int, float, NoneType)):
                 raise TypeError(f"number expected, got {type(value).__name__}")
@@ -203,22 +204,23 @@ class StreamObject(Object[TCP]):
         super()._refuse_if_in_use(side)  # a thread in accept() has no claim
 
     def dirty(self) -> bool:
-        """Whether something has come that select() on the descriptor cannot see, since it is in the buffer here."""
+        """Return whether received data is in the buffer, where select() on the descriptor cannot see it."""
         return len(self._buffer) > 0
 
     # The end.
 
     def shutdown(self, mode: str | None = None) -> int:
-        """End the stream: in 'both' directions (the default), in the one we 'send' in, or 'receive' in. Returns 1.
+        """End the stream in 'both' directions (the default), or only 'send' or 'receive'. Return 1.
 
-        What was sent before still arrives. ValueError for another mode, TypeError when the object is no client.
+        Data that was sent before still arrives. Raises ValueError if the mode is unknown, TypeError if the object is
+        not a client.
         """
         self._need("shutdown", "client")
         mode = "both" if mode is None else mode
         if not isinstance(mode, str):
             raise TypeError(f"string expected, got {type(mode).__name__}")
         if mode not in _HOW:
-            raise ValueError(f"invalid option {mode!r}: it is one of {', '.join(_HOW)}")
+            raise ValueError(f"invalid option {mode!r}: expected one of {', '.join(_HOW)}")
         with suppress(OSError):
             self._opened.shutdown(_HOW[mode])
         return 1
@@ -233,20 +235,20 @@ class StreamObject(Object[TCP]):
         return 1
 
     def _forget(self) -> None:
-        """Drop what has come, unless a thread is receiving: to that it is the partial result."""
+        """Drop the buffer, unless a thread is receiving: that thread returns it as its partial result."""
         with suppress(Busy), self._reading:
             self._buffer.clear()
 
 
 def backlog_of(backlog: int | None) -> int:
-    """TypeError for no number. listen(2) takes any that fits; more than there is room for is as many as there is."""
+    """Return a backlog in the range of listen(2), which limits it further. Raises TypeError if it is not a number."""
     if backlog is None:
         return 32
     if isinstance(backlog, bool) or not isinstance(backlog, int):
-        raise TypeError(f"a backlog is a number, not {backlog!r}")
+        raise TypeError(f"a backlog must be a number, not {backlog!r}")
     return min(max(backlog, -1), 2**31 - 1)
 
 
 def _told(values: tuple[Any, ...], begun: float) -> tuple[Any, ...]:
-    """The results, with `_DEBUG` also how many seconds they took, as LuaSocket's debug build has it."""
+    """Return the results; with `_DEBUG` also the seconds that they took, as LuaSocket's debug build does."""
     return (*values, now() - begun) if setting("_DEBUG") else values

@@ -1,7 +1,7 @@
-"""One call, made from two kinds of places: in a thread it is an operation to wait for, in a plain script it is done.
+"""One call for two kinds of callers: in a thread it is an operation to wait for, in a plain script it is complete.
 
-LuaSocket's programs begin as scripts that block. There, a call runs the loop until its result is there; other threads
-go on meanwhile. Which of the two it is, is decided here and nowhere else: by whether a thread is running.
+LuaSocket programs usually start as blocking scripts. There, a call runs the loop until its result is ready, and other
+threads run meanwhile. Only this module decides which of the two it is: by whether a thread is running.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ T = TypeVar("T")
 
 
 def call(func: Callable[P, Generator[Any, None, T]]) -> Callable[P, Operation[T]]:
-    """Make a generator function a call: an operation inside a thread; outside one it runs at once and returns T.
+    """Turn a generator function into a call: in a thread an operation; elsewhere it runs at once and returns T.
 
-    It is typed as an operation. Outside a thread only scripts unpack it, and an operation's type allows them to.
+    Its type is an operation. Only scripts unpack the result outside a thread, and the type of an operation allows that.
     """
     make = operation(func)
 
@@ -56,10 +56,10 @@ def _after(turn: Pass, op: Operation[T]) -> Generator[Any, None, T]:
 
 
 def _at_once(op: Operation[T], turn: Pass | None) -> T:
-    """Run the loop until `op` is done. RuntimeError in the loop's own callbacks, where it runs already."""
+    """Run the loop until `op` is done. Raises RuntimeError in a callback of the loop, because that already runs."""
     member = current_member()
     try:
-        if turn is not None:  # so many calls had no need to wait
+        if turn is not None:  # many calls in a row did not need to wait
             member.poll(0)
         result: T = member.run(op)
         return result
@@ -69,10 +69,10 @@ def _at_once(op: Operation[T], turn: Pass | None) -> T:
 
 @operation
 def outcome(made: Any) -> Generator[Any, None, Any]:
-    """What a function of the program's own has given: as it is, or what comes of it if it has to be waited for."""
+    """Return the result of a function of the program's: as it is, or after waiting for it."""
     return (yield from awaiting(made)) if is_coroutine(made) else made
 
 
 def setting(name: str) -> Any:
-    """A constant of the namespace, which a program may have changed, as it could in Lua."""
+    """Return a constant of the namespace. A program may have changed it, as in Lua."""
     return getattr(sys.modules[__package__], name)

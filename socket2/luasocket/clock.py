@@ -1,4 +1,4 @@
-"""Time: to pass it, and to tell it."""
+"""Time: reading it, and letting it pass."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _EPOCH = time.time() - time.monotonic()
 
 
 def gettime() -> float:
-    """Return the UNIX time in seconds, as it was when this was imported and has passed since.
+    """Return the UNIX time in seconds: its value at import, plus the time that has passed since.
 
-    It passes as now() says, so differences are true whatever becomes of the system's clock meanwhile.
+    The time passes as in now(), so differences are correct even if the system's clock is set.
     """
     return _EPOCH + now()
 
 
 def sleep(seconds: float) -> Operation[None]:
-    """Let `seconds` pass, a negative number none; other threads run meanwhile. TypeError for no number."""
+    """Wait for `seconds` while other threads run; not at all if negative. Raises TypeError if it is not a number."""
     if seconds is None:
         raise TypeError("number expected, got NoneType")
     return _sleep(seconds_of(seconds) or 0)

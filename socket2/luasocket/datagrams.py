@@ -1,4 +1,4 @@
-"""Objects that send and receive datagrams, UDP and UNIX alike. A datagram may be empty, and that is no end."""
+"""Objects for datagrams, UDP and UNIX. A datagram may be empty; that is not the end of anything."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 Sent = tuple[int | None, Message | None]
-"""(number of bytes, None), or (None, err)."""
+"""(number of bytes, None) or (None, err)."""
 
 
 class DatagramObject(Object[Datagrams]):
-    """A datagram object: `unconnected`, or `connected` to the one peer that it sends to and receives from."""
+    """A datagram object: `unconnected`, or `connected` to one peer, to which it sends and from which it receives."""
 
     __slots__ = ()
 
     def send(self, data: ReadableBuffer) -> Operation[Sent]:
-        """Send a datagram to the peer; return (its length, None), or (None, err).
+        """Send a datagram to the peer; return (its length, None) or (None, err).
 
-        That an earlier one was refused by the peer's system is reported here or by a receive: 'connection refused'.
-        Cancelled: nothing was sent. TypeError for a str, and when the object is not connected.
+        If the peer's system refused an earlier datagram, this call or a receive reports 'connection refused'. A cancel
+        sends nothing. Raises TypeError if `data` is a str or the object is not connected.
         """
         self._need("send", "connected")
         return self._send(bytes(memoryview(data)))
@@ -41,10 +41,10 @@ class DatagramObject(Object[Datagrams]):
             return None, message_of(error)
 
     def receive(self, size: int | None = None) -> Operation[tuple[bytes | None, Message | None]]:
-        """Receive a datagram; return (data, None), or (None, err): 'timeout', 'closed', 'connection refused'.
+        """Receive a datagram; return (data, None), or (None, err) with 'timeout', 'closed' or 'connection refused'.
 
-        What is longer than `size` bytes (8192: _DATAGRAMSIZE) is cut. Cancelled, or out of time: nothing was taken.
-        Several threads may receive. ValueError and TypeError for another size.
+        A datagram longer than `size` bytes (default 8192: _DATAGRAMSIZE) is truncated. A cancel or timeout takes
+        nothing. Several threads may receive. Raises ValueError or TypeError if the size is invalid.
         """
         return self._receive(size_of(size))
 
@@ -58,7 +58,7 @@ class DatagramObject(Object[Datagrams]):
 
     @operation
     def _take(self, size: int) -> Generator[Any, None, tuple[bytes, Any]]:
-        """Receive a datagram and its sender's address."""
+        """Receive a datagram; return it and its sender's address."""
         sock = self._open(self._family or "inet")
         data, address = yield from self._timeouts.begin().limit(sock.recvfrom(max(size, 1)))
         return data[:size], address
@@ -67,7 +67,7 @@ class DatagramObject(Object[Datagrams]):
 def size_of(size: int | None) -> int:
     size = setting("_DATAGRAMSIZE") if size is None else size
     if isinstance(size, bool) or not isinstance(size, int):
-        raise TypeError(f"a size is a number of bytes, not {size!r}")
+        raise TypeError(f"size must be a number of bytes, not {size!r}")
     if size < 0:
-        raise ValueError(f"a size must not be negative, not {size}")
+        raise ValueError(f"size must not be negative: {size}")
     return size

@@ -1,4 +1,4 @@
-"""LuaSocket's look-ups, made by the loop's resolver: a slow one holds up who asked and nobody else."""
+"""LuaSocket's lookups, made by the loop's resolver. A slow lookup delays only the thread that asked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .lookup import family_of
 from .messages import NO_HOST, NO_NAME, Message, message_of
 
 Resolved = tuple[str | None, dict[str, Any] | Message | None]
-"""(answer, {"name": ..., "alias": [...], "ip": [...]}), or (None, err)."""
+"""(answer, {"name": ..., "alias": [...], "ip": [...]}) or (None, err)."""
 
 
 def gethostname() -> str:
@@ -25,16 +25,16 @@ def gethostname() -> str:
 
 
 def toip(address: str) -> Operation[Resolved]:
-    """Find a host's first IPv4 address; return (ip, all that is known), or (None, 'host not found').
+    """Find a host's first IPv4 address; return (ip, details) or (None, 'host not found').
 
-    All that is known: a dict of its "name", its other names "alias", its addresses "ip". `address` may be an IP
-    address, too. Cancelled: the wait ends at once. TypeError for no string. (gethostbyname(3))
+    `details`: a dict with the host's "name", its other names "alias", and its addresses "ip". `address` may also be an
+    IP address. A cancel ends the wait at once. Raises TypeError if `address` is not a string. (gethostbyname(3))
     """
     return _host(_string(address), lambda name, ip: ip)
 
 
 def tohostname(address: str) -> Operation[Resolved]:
-    """Find a host's name; return (name, all that is known), or (None, 'host not found'). As toip()."""
+    """Find a host's name; return (name, details) or (None, 'host not found'). Otherwise as toip()."""
     return _host(_string(address), lambda name, ip: name)
 
 
@@ -50,7 +50,7 @@ def _host(address: str, wanted: Callable[[str, str], str]) -> Generator[Any, Non
 
 
 def _known(address: str) -> Generator[Any, None, tuple[str, list[str], list[str]]]:
-    """What the system knows of a host: its name, its other names, its addresses."""
+    """Ask the system for a host's name, other names and addresses."""
     find = socket.gethostbyname_ex if family_of(address) is None else socket.gethostbyaddr
     found: tuple[str, list[str], list[str]] = yield from look_up(
         f"look-up of {address!r}", find, (address,), (find, address)
@@ -59,7 +59,7 @@ def _known(address: str) -> Generator[Any, None, tuple[str, list[str], list[str]
 
 
 def _found(address: str) -> Generator[Any, None, tuple[str, list[str], list[str]]]:
-    """The same of a resolver that was given."""
+    """Ask a custom resolver for the same."""
     family = family_of(address)
     if family is not None:
         sockaddr = (address, 0) if family == "inet" else (address, 0, 0, 0)
@@ -73,9 +73,9 @@ def _found(address: str) -> Generator[Any, None, tuple[str, list[str], list[str]
 
 
 def getaddrinfo(address: str) -> Operation[tuple[list[dict[str, str]] | None, Message | None]]:
-    """Find a host's addresses; return ([{"family": "inet" or "inet6", "addr": ip}, ...], None), or (None, err).
+    """Find a host's addresses; return ([{"family": "inet" or "inet6", "addr": ip}, ...], None) or (None, err).
 
-    As toip(). (getaddrinfo(3))
+    Otherwise as toip(). (getaddrinfo(3))
     """
     return _getaddrinfo(_string(address))
 
@@ -92,14 +92,14 @@ def _getaddrinfo(address: str) -> Generator[Any, None, tuple[list[dict[str, str]
 def getnameinfo(
     address: str | None, service: str | int | None = None
 ) -> Operation[tuple[list[str] | None, str | Message | None]]:
-    """Find the names of a host's addresses, and a service's; return (names, service or None), or (None, err).
+    """Find the names of a host's addresses and of a service; return (names, service or None) or (None, err).
 
-    TypeError when there is neither. As toip(). (getnameinfo(3))
+    Raises TypeError if both are None. Otherwise as toip(). (getnameinfo(3))
     """
     if address is None and service is None:
         raise TypeError("host and serv cannot be both nil")
     if isinstance(service, bool) or not isinstance(service, (int, str, NoneType)):
-        raise TypeError(f"a service is a string or a port, not {service!r}")
+        raise TypeError(f"a service must be a string or a port, not {service!r}")
     return _getnameinfo(
         None if address is None else _string(address), str(service) if isinstance(service, int) else service
     )
@@ -111,7 +111,7 @@ def _getnameinfo(
 ) -> Generator[Any, None, tuple[list[str] | None, str | Message | None]]:
     names: list[str] = []
     port = None
-    flags = 0 if address is not None else socket.NI_NUMERICHOST  # nobody is asked for a name that nobody wants
+    flags = 0 if address is not None else socket.NI_NUMERICHOST  # no lookup for a name that nobody wants
     try:
         for _, _, _, _, sockaddr in (yield from _ask(address, service)):
             name, port = yield from answer_of(resolver().getnameinfo(sockaddr, flags))
@@ -143,5 +143,5 @@ def _family(number: int) -> str:
 
 def _string(address: str) -> str:
     if not isinstance(address, str):
-        raise TypeError(f"an address is a string, not {address!r}")
+        raise TypeError(f"an address must be a string, not {address!r}")
     return address

@@ -1,7 +1,8 @@
-"""Both ends of a pump: sources that receive from a socket, and sinks that send on one. LTN12's, see ltn12.
+"""The ends of a pump: sources that receive from a socket, and sinks that send to one. For LTN12, see ltn12.
 
-A source gives (chunk, None), at the end (None, None), or (None, err). It can be asked again after an error, such as a
-'timeout': it has lost nothing. A sink takes (chunk, err), None as the last chunk, and returns (1, None) or (None, err).
+A source returns (chunk, None), at the end (None, None), or (None, err). After an error such as 'timeout' it can be
+called again: it has lost nothing. A sink takes (chunk, err), with a chunk of None at the end, and returns (1, None) or
+(None, err).
 """
 
 from __future__ import annotations
@@ -24,29 +25,29 @@ _FIELD = re.compile(rb"(.*?):\s*(.*)", re.DOTALL)
 
 
 class SocketEnd:
-    """What select() takes for its socket."""
+    """What select() needs to know of the socket of a source or sink."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
 
     def getfd(self) -> int:
-        """The socket's descriptor."""
+        """Return the socket's descriptor."""
         return int(self._sock.getfd())
 
     def dirty(self) -> bool:
-        """As the socket's dirty()."""
+        """Return the socket's dirty()."""
         return bool(self._sock.dirty())
 
 
 class Failed(Exception):
-    """The source cannot go on now."""
+    """The source cannot continue now."""
 
     def __init__(self, err: Message) -> None:
         self.err = err
 
 
 class SocketSource(SocketEnd):
-    """A source, and something select() takes for its socket. 'until-closed': everything, then it closes the socket."""
+    """A source that select() accepts, too. 'until-closed': everything; then it closes the socket."""
 
     def __init__(self, sock: Any) -> None:
         super().__init__(sock)
@@ -80,7 +81,7 @@ class SocketSource(SocketEnd):
 
     @operation
     def _receive(self, pattern: str | int) -> Generator[Any, None, bytes]:
-        """Receive what the pattern says; what comes of it before an error is kept for the next time."""
+        """Receive what the pattern asks for. After an error, the partial data is kept for the next call."""
         data, err, partial, *_ = yield from outcome(self._sock.receive(pattern, self._partial))
         if data is None:
             self._partial = partial
@@ -90,7 +91,7 @@ class SocketSource(SocketEnd):
 
 
 class CountedSource(SocketSource):
-    """'by-length': so many bytes."""
+    """'by-length': a fixed number of bytes."""
 
     def __init__(self, sock: Any, length: int) -> None:
         super().__init__(sock)
@@ -106,16 +107,17 @@ class CountedSource(SocketSource):
 
 
 class ChunkedSource(SocketSource):
-    """'http-chunked': what HTTP's chunked transfer coding carries, in blocks. `headers`: a dict for the trailer fields.
+    """'http-chunked': the content of HTTP's chunked transfer coding. `headers`: a dict for the trailer fields.
 
-    Their names are in lower case. Errors of its own: 'invalid chunk size', 'malformed reponse headers'. RFC 9112, 7.1.
+    The field names are in lower case. It has its own errors: 'invalid chunk size', 'malformed reponse headers'. RFC
+    9112, 7.1.
     """
 
     def __init__(self, sock: Any, headers: dict[str, str] | None = None) -> None:
         super().__init__(sock)
         self.headers = headers if headers is not None else {}
-        self._left = 0  # of the chunk
-        self._ends = False  # a chunk has been received, but not the end of its line
+        self._left = 0  # bytes left of the chunk
+        self._ends = False  # the data of a chunk was received, but not the end of its line
         self._in_trailer = False
         self._field = ""
 
@@ -165,21 +167,21 @@ _chosen_source = choose(sourcet)
 
 
 def source(mode: Any, *options: Any) -> SocketSource:
-    """Make a source of a socket: source("until-closed", sock), or source(sock), which is the same.
+    """Make a source from a socket: source("until-closed", sock), or source(sock), which is the same.
 
-    "until-closed" gives everything to the end of the stream, and closes the socket then; "by-length" so many bytes:
-    source("by-length", sock, 100); "http-chunked" what HTTP's chunks carry, and a dict as a third argument takes the
-    trailer's fields. ValueError for another mode; `sourcet` has them, and takes more.
+    "until-closed" returns everything to the end of the stream, and then closes the socket. "by-length" returns a number
+    of bytes: source("by-length", sock, 100). "http-chunked" decodes HTTP's chunks; a dict as the third argument gets
+    the trailer fields. Raises ValueError if the mode is unknown. `sourcet` holds the modes; you can add more.
     """
     made: SocketSource = _chosen_source(mode, *options)
     return made
 
 
 class SocketSink(SocketEnd):
-    """A sink, and something select() takes for its socket. 'keep-open': the socket stays open at the end."""
+    """A sink that select() accepts, too. 'keep-open': the socket stays open at the end."""
 
     def __call__(self, chunk: bytes | None, err: Any = None) -> Operation[Pushed]:
-        """Send the chunk. How far a send that failed had come, getstats() of the socket tells."""
+        """Send the chunk. If that fails, getstats() of the socket tells how much was sent."""
         return self._push(chunk)
 
     @call
@@ -204,7 +206,7 @@ class SocketSink(SocketEnd):
 
 
 class ClosingSink(SocketSink):
-    """'close-when-done': the socket is closed at the end."""
+    """'close-when-done': closes the socket at the end."""
 
     def _finish(self) -> None:
         self._sock.close()
@@ -213,7 +215,7 @@ class ClosingSink(SocketSink):
 class ChunkedSink(SocketSink):
     """'http-chunked': HTTP's chunked transfer coding. `close`: whether to close the socket at the end.
 
-    An empty chunk is skipped, since there it would mean the end. RFC 9112, 7.1.
+    An empty chunk is skipped, because it would mean the end. RFC 9112, 7.1.
     """
 
     def __init__(self, sock: Any, close: bool = False) -> None:
@@ -242,10 +244,11 @@ _chosen_sink = choose(sinkt)
 
 
 def sink(mode: Any, *options: Any) -> SocketSink:
-    """Make a sink of a socket: sink("keep-open", sock), or sink(sock), which is the same.
+    """Make a sink from a socket: sink("keep-open", sock), or sink(sock), which is the same.
 
-    "close-when-done" closes the socket at the end; "http-chunked" sends chunks as HTTP has them, and with True as a
-    third argument closes the socket, too. ValueError for another mode; `sinkt` has them, and takes more.
+    "close-when-done" closes the socket at the end. "http-chunked" sends chunks as in HTTP; with True as the third
+    argument it also closes the socket. Raises ValueError if the mode is unknown. `sinkt` holds the modes; you can add
+    more.
     """
     made: SocketSink = _chosen_sink(mode, *options)
     return made

@@ -1,4 +1,4 @@
-"""From LuaSocket's addresses to those to try, in order. A name is looked up without holding up other threads."""
+"""From LuaSocket's addresses to socket2's, in the order to try them. A lookup does not delay other threads."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..sockets.address import Address, Query, resolve
 from .messages import NO_NAME, NO_SERVICE
 
 Asked: TypeAlias = "list[Query] | OSError"
-"""What to look up; or the error that it is, when there can be no such name or port."""
+"""What to look up, or the error to report if there can be no such name or port."""
 
 
 def queries(host: str, port: int | str | None, type: str, family: str | None) -> Asked:
-    """What to look up. `family` None: of any; the loopback interface then has an address in each.
+    """Return what to look up. `family` None: any family; the loopback interface then has an address in each.
 
-    TypeError for what is no string or no port.
+    Raises TypeError if the host is not a string or the port is not valid.
     """
     check_place(host, port)
     families = ["inet", "inet6"] if family is None and host.lower() == "localhost" else [family]
@@ -29,20 +29,20 @@ def queries(host: str, port: int | str | None, type: str, family: str | None) ->
     except OverflowError:
         return no_service()
     except UnicodeError:
-        return no_name()  # too long for a name, or for a part of one
+        return no_name()  # a name, or a part of it, that is too long
 
 
 def check_place(host: str, port: int | str | None) -> None:
-    """TypeError for what is no string, or no port."""
+    """Raise TypeError if the host is not a string, or the port is neither a number nor a string."""
     if not isinstance(host, str):
-        raise TypeError(f"an address is a string, not {host!r}")
+        raise TypeError(f"an address must be a string, not {host!r}")
     if isinstance(port, bool) or not isinstance(port, (int, str)):
-        raise TypeError(f"a port is a number or a service's name, not {port!r}")
+        raise TypeError(f"a port must be a number or a service name, not {port!r}")
 
 
 @operation
 def look_up(asked: Asked) -> Generator[Any, None, list[Address]]:
-    """Return the addresses. Raises OSError when there are none."""
+    """Return the addresses. Raises OSError if there are none."""
     if isinstance(asked, OSError):
         raise asked
     found: list[Address] = []
@@ -52,7 +52,7 @@ def look_up(asked: Asked) -> Generator[Any, None, list[Address]]:
 
 
 def literal(ip: str, port: int | str, type: str, family: str | None) -> Address:
-    """Return the address of an IP address and a port as numbers. OSError for a name, or one of another family."""
+    """Return the address of a literal IP and port. Raises OSError for a name, or for an address of another family."""
     own = family_of(ip)
     if own is None:
         raise no_name()
@@ -68,7 +68,7 @@ def literal(ip: str, port: int | str, type: str, family: str | None) -> Address:
 
 
 def family_of(ip: str) -> str | None:
-    """The family of a literal address, None for a name."""
+    """Return the family of a literal address, None for a name."""
     for family, number in (("inet", socket.AF_INET), ("inet6", socket.AF_INET6)):
         try:
             socket.inet_pton(number, ip.partition("%")[0])
@@ -83,5 +83,5 @@ def no_name() -> OSError:
 
 
 def no_service() -> OSError:
-    """A port out of range: to getaddrinfo(3) a number is one spelling of a service."""
+    """A port out of range: to getaddrinfo(3) a number is just a way to write a service."""
     return socket.gaierror(socket.EAI_SERVICE, NO_SERVICE)

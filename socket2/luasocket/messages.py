@@ -1,6 +1,7 @@
-"""Errors as LuaSocket spells them: what is an exception below is a text in a result here.
+"""Errors in LuaSocket's words: an exception below becomes a text in a result here.
 
-A text it has no spelling for is the system's. Knows which exceptions are no news from the network, but a mistake.
+If LuaSocket has no text for an error, the system's is used. An exception that means a mistake in the program is raised,
+not turned into a text.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from pollers import Busy, Closed
 
 
 class Message(str):
-    """An error's text, which compares as text: `err == "closed"`.
+    """The text of an error. It compares as text: `err == "closed"`.
 
-    `errno` is the system's number, None where it has none. It tells what the text does not: "closed" is the end of the
-    stream without one, a reset with ECONNRESET, our own close() with EBADF.
+    `errno` is the system's number, None if there is none. It tells cases apart that have the same text: "closed" has no
+    errno at the end of the stream, ECONNRESET after a reset, and EBADF after our own close().
     """
 
     __slots__ = ("errno",)
@@ -65,12 +66,12 @@ _LOOK_UP = {
 
 
 def ended() -> Message:
-    """The end of the stream, which is an error to LuaSocket."""
+    """Return the message for the end of the stream, which LuaSocket treats as an error."""
     return Message("closed")
 
 
 def message_of(error: OSError) -> Message:
-    """Return an error's message. Raises the error again if it is the program's mistake: a direction in use."""
+    """Return the message for an error. Busy is a mistake in the program, so it is raised again."""
     if isinstance(error, Busy):
         raise error
     if isinstance(error, Closed):
@@ -83,7 +84,7 @@ def message_of(error: OSError) -> Message:
 
 
 def system_message(error: OSError) -> Message:
-    """Return the system's own text: what calls that LuaSocket passes straight on to the system say."""
+    """Return the system's own text, for calls whose errors LuaSocket passes on from the system."""
     if error.errno is None:
         return Message(str(error))
     return Message(os.strerror(error.errno), error.errno)

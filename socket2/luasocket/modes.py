@@ -1,4 +1,4 @@
-"""What has several kinds, of which a program names one: `sink("keep-open", sock)`."""
+"""Choosing one of several kinds by name: `sink("keep-open", sock)`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 
 def choose(table: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
-    """Return a function that calls the one of the table's that its first argument names, with the others.
+    """Return a function that looks its first argument up in the table and calls the entry with the other arguments.
 
-    Without a name it is the one under "default". ValueError for a name that is not there.
+    If the first argument is not a string, the entry is "default". Raises ValueError if the name is unknown.
     """
 
     def chosen(name: Any, *options: Any) -> Any:
         if not isinstance(name, str):
             name, options = "default", (name, *options)
         if name not in table:
-            raise ValueError(f"unknown key ({name}): it is one of {', '.join(table)}")
+            raise ValueError(f"unknown key ({name}): expected one of {', '.join(table)}")
         return table[name](*options)
 
     return chosen

@@ -1,6 +1,6 @@
-"""What all objects have in common: a class that changes with what becomes of them, options, timeouts, a descriptor.
+"""What all objects share: a class that changes with their state, options, timeouts, a descriptor.
 
-A socket of the system is made when its family is known: for tcp() and udp() that is the first address they get.
+The system's socket is made once its family is known. For tcp() and udp() the first address decides that.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Socket)
 
 Done = tuple[int | None, Message | None]
-"""(1, None), or (None, err)."""
+"""(1, None) or (None, err)."""
 
 
 class Object(pollers.Unique, Generic[S]):
-    """The base of TCP, UDP and UNIX objects. Closed by close(), by `with`, or, with a warning, by being forgotten."""
+    """The base class of TCP, UDP and UNIX objects. Close them with close() or `with`; otherwise there is a warning."""
 
     __slots__ = ("_any", "_class", "_closed", "_family", "_made_at", "_options", "_sock", "_timeouts")
 
@@ -37,7 +37,7 @@ class Object(pollers.Unique, Generic[S]):
 
     def __init__(self, family: str | None, cls: str, made_at: str) -> None:
         self._family = family
-        self._any = family is None  # its family is that of the next address
+        self._any = family is None  # the next address decides its family
         self._class = cls
         self._made_at = made_at
         self._sock: S | None = None
@@ -48,11 +48,11 @@ class Object(pollers.Unique, Generic[S]):
     # The system's socket.
 
     def _make(self, family: str, fileno: int | None = None) -> S:
-        """Make the system's socket, or one of the descriptor `fileno`."""
+        """Make the system's socket, or take over the descriptor `fileno`."""
         raise NotImplementedError
 
     def _open(self, family: str) -> S:
-        """Return the system's socket, made if there is none yet. Closed when the object is."""
+        """Return the system's socket; make it if there is none yet. Raises Closed if the object is closed."""
         if self._closed:
             raise Closed
         if self._sock is None:
@@ -68,7 +68,7 @@ class Object(pollers.Unique, Generic[S]):
         return self._sock
 
     def _with_descriptor(self) -> Self:
-        """The object, with its descriptor if the system has one for it now."""
+        """Return the object, with a descriptor if the system has one for it now."""
         assert self._family is not None
         if self._family == "inet6":
             self._options["ipv6-v6only"] = True
@@ -78,19 +78,19 @@ class Object(pollers.Unique, Generic[S]):
 
     @property
     def _opened(self) -> S:
-        """The system's socket, while there is one."""
+        """The system's socket. Raises Closed if there is none."""
         if self._sock is None or self._sock.closed:
             raise Closed
         return self._sock
 
     def _need(self, method: str, *classes: str) -> None:
-        """TypeError when the object is of none of these classes."""
+        """Raise TypeError unless the object has one of these classes."""
         if self._class not in classes:
             wanted = " or ".join(f"{self._kind}{{{cls}}}" for cls in classes)
             raise TypeError(f"calling '{method}' on bad self ({wanted} expected, got {self._kind}{{{self._class}}})")
 
     def _drop(self) -> None:
-        """Give up the system's socket: the next call makes another."""
+        """Give up the system's socket. The next call makes a new one."""
         if self._sock is not None:
             self._sock.close()
             self._sock = None
@@ -98,26 +98,26 @@ class Object(pollers.Unique, Generic[S]):
     # Timeouts and options.
 
     def settimeout(self, value: float | None = None, mode: str | None = None) -> int:
-        """Let calls wait `value` seconds at the most; None or a negative number: as long as it takes. Returns 1.
+        """Limit how many seconds calls may wait; None or a negative number: no limit. Return 1.
 
-        `mode` "b" (block, the default): each single wait, of which a call may have many; "t" (total, "r" for Lua's old
-        programs): the whole call. Both may be set, and the one that is over first counts. 0: no wait; what can be done
-        at once is done. After a 'timeout' the object can be used on. TypeError for no number, ValueError for an unknown
-        mode.
+        `mode` "b" (block, the default): each single wait; a call may have many. "t" (total; "r" in old Lua programs):
+        the whole call. Both may be set: the one that expires first counts. 0: no waiting; what can be done at once is
+        done. The object is still usable after a 'timeout'. Raises TypeError if `value` is not a number, ValueError if
+        the mode is unknown.
         """
         self._timeouts.set(value, "b" if mode is None else mode)
         return 1
 
     def gettimeout(self) -> tuple[float, float]:
-        """Return the block and the total timeout in seconds, -1 where there is none."""
+        """Return the block and the total timeout in seconds, -1 for no limit."""
         block, total = self._timeouts.block, self._timeouts.total
         return -1 if block is None else block, -1 if total is None else total
 
     def setoption(self, option: str, value: Any = None) -> Done:
-        """Set an option by its name; return (1, None), or (None, 'setsockopt failed').
+        """Set an option by its name; return (1, None) or (None, 'setsockopt failed').
 
-        Before the object has a socket of the system (see tcp()) it is remembered, and set as soon as there is one.
-        ValueError for an unknown name, TypeError for a value of the wrong type: `options` in docs/luasocket.md.
+        If the system's socket does not exist yet (see tcp()), the option is stored, and set when it is made. Raises
+        ValueError if the name is unknown, TypeError if the value has the wrong type: see options in docs/luasocket.md.
         """
         options.check(option, self._settable)
         value = options.checked(option, value)
@@ -132,9 +132,10 @@ class Object(pollers.Unique, Generic[S]):
         return None, Message("setsockopt failed", errno.EBADF)
 
     def getoption(self, option: str) -> tuple[Any, Message | None]:
-        """Return (value, None), or (None, 'getsockopt failed'). `error`: the pending error's message, which clears it.
+        """Return (value, None) or (None, 'getsockopt failed').
 
-        ValueError for an unknown name.
+        The option `error` returns the message of the pending error and clears it. Raises ValueError if the name is
+        unknown.
         """
         options.check(option, self._gettable)
         if self._sock is None and not self._closed and option in self._options:
@@ -147,16 +148,16 @@ class Object(pollers.Unique, Generic[S]):
     # The descriptor.
 
     def getfd(self) -> int:
-        """Return the descriptor, -1 when there is none: closed, or not made yet."""
+        """Return the descriptor, -1 if the object is closed or has none yet."""
         return self._sock.fileno() if self._sock is not None else -1
 
     def setfd(self, fd: int) -> None:
-        """Take over the open descriptor `fd` in place of the one there is, which stays open and becomes the caller's.
+        """Replace the descriptor by the open descriptor `fd`. The old one stays open, and then belongs to the caller.
 
-        -1: give up the descriptor only. ValueError for one of another type of socket.
+        -1 only gives up the old one. Raises ValueError if `fd` is another type of socket.
         """
         if isinstance(fd, bool) or not isinstance(fd, int):
-            raise TypeError(f"a descriptor is a number, not {fd!r}")
+            raise TypeError(f"a descriptor must be a number, not {fd!r}")
         sock = self._make("inet", fd) if fd >= 0 else None
         if self._sock is not None and not self._sock.closed:
             self._sock.detach()
@@ -166,19 +167,19 @@ class Object(pollers.Unique, Generic[S]):
             self._family, self._any = sock.family, False
 
     def _refuse_if_in_use(self, side: Literal["reading", "writing"]) -> None:
-        """Busy when a thread waits in this direction."""
+        """Raise Busy if a thread waits in this direction."""
         direction = direction_of(self._sock, side) if self._sock is not None else None
         if direction is not None and direction.waiter is not None:
-            raise Busy(f"another thread is {side} this socket already: {direction.describe()}")
+            raise Busy(f"another thread is already {side} this socket: {direction.describe()}")
 
     def dirty(self) -> bool:
-        """Whether something has come that select() cannot see, since it is here already."""
+        """Return whether received data is in a buffer, where select() on the descriptor cannot see it."""
         return False
 
     # The end.
 
     def close(self) -> int:
-        """Close the object; return 1, however often. Who waits on it gets 'closed'."""
+        """Close the object. Return 1. Calls that wait return 'closed'; a second close does nothing."""
         self._closed = True
         if self._sock is not None:
             self._sock.close()
@@ -195,7 +196,7 @@ class Object(pollers.Unique, Generic[S]):
 
 
 class Named:
-    """The names of objects that have IP addresses."""
+    """The local name of an object with an IP address."""
 
     __slots__ = ()
 
@@ -203,11 +204,11 @@ class Named:
     _opened: Any
 
     def getfamily(self) -> str:
-        """Return "inet4" or "inet6"; "inet4" while the object has no family yet."""
+        """Return "inet4" or "inet6"; "inet4" if the object has no family yet."""
         return "inet6" if self._family == "inet6" else "inet4"
 
     def getsockname(self) -> tuple[str | None, int | Message | None, str | None]:
-        """Return (ip, port, family) of this side: "inet" or "inet6"; or (None, err, None)."""
+        """Return the local (ip, port, family), with "inet" or "inet6"; or (None, err, None)."""
         return self._name("getsockname")
 
     def _name(self, which: str) -> tuple[str | None, int | Message | None, str | None]:

@@ -1,7 +1,7 @@
-"""LuaSocket's options by name: how a value is checked, written to a socket and read back.
+"""LuaSocket's options by name: how to check a value, write it to a socket, and read it back.
 
-Most of them socket2's sockets have under names of their own. Of the others, those that the standard library's socket
-module has a constant for exist on this system; the rest is known, but cannot be set.
+Most options exist in socket2 under names of its own. The others are available if the standard library's socket module
+has a constant for them. If not, the name is known, but the option cannot be set.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _string(value: Any) -> str:
 
 
 def _table(value: Any, **fields: tuple[type, ...]) -> Any:
-    """Check a dict and the types of its fields; one that may be left out may be None."""
+    """Check a dict and the types of its fields. An optional field may be None."""
     if not isinstance(value, dict):
         raise TypeError(f"dict expected, got {type(value).__name__}")
     for name, types in fields.items():
@@ -72,7 +72,7 @@ def _packed(address: str) -> bytes:
 
 
 class _Kind(NamedTuple):
-    """A kind of value: how it is checked, what is made of it, and of what is read; and how many bytes are read."""
+    """A kind of value: how to check, encode and decode it, and how many bytes to read."""
 
     check: Callable[[Any], Any]
     encode: Callable[[Any], Any]
@@ -107,7 +107,7 @@ _GROUP6 = _Kind(
 
 
 class _Option(NamedTuple):
-    """An option of some objects. `where`: its name among those of socket2's sockets, or its level and its constant."""
+    """An option of some objects. `where`: its name in socket2, or its level and constant."""
 
     objects: str
     kind: _Kind
@@ -147,24 +147,24 @@ _KNOWN = {
 
 
 def settable(object: str) -> frozenset[str]:
-    """The options that an object, "tcp", "udp" or "unix", lets be set."""
+    """Return the options that can be set on an object: "tcp", "udp" or "unix"."""
     return frozenset(name for name, option in _KNOWN.items() if object in option.objects.split())
 
 
 def gettable(object: str) -> frozenset[str]:
-    """Those that can be read; `error` is one more."""
+    """Return the options that can be read, including `error`."""
     return frozenset(name for name in settable(object) if _KNOWN[name].readable) | {"error"}
 
 
 def check(name: str, known: frozenset[str]) -> None:
-    """ValueError when an object has no such option, TypeError when it is no name."""
+    """Raise ValueError if an object does not have this option, TypeError if the name is not a string."""
     if name not in known:
         _string(name)
-        raise ValueError(f"unsupported option '{name}': it is one of {', '.join(sorted(known))}")
+        raise ValueError(f"unsupported option '{name}': expected one of {', '.join(sorted(known))}")
 
 
 def checked(name: str, value: Any) -> Any:
-    """Return a value that the option can have; TypeError for another."""
+    """Return the checked value of an option. Raises TypeError if it is invalid."""
     try:
         return _KNOWN[name].kind.check(value)
     except OSError:
@@ -172,19 +172,20 @@ def checked(name: str, value: Any) -> Any:
 
 
 def write(sock: Socket, name: str, value: Any) -> None:
-    """Set the option. OSError when the system does not have it, or does not take it."""
+    """Set an option. Raises OSError if the system lacks it or refuses the value."""
     _, kind, where, _ = _KNOWN[name]
     try:
         if " " in where:
             sock.setsockopt(*_numbers(where), kind.encode(value))
         else:
             sock.setopt(where, kind.encode(value))
-    except (OverflowError, TypeError, ValueError, struct.error):  # TypeError: what is no int of C's is taken for bytes
-        raise OSError(errno.EINVAL, f"{value!r} is nothing that {name} can be") from None
+    except (OverflowError, TypeError, ValueError, struct.error):
+        # TypeError: a number too large for C is taken for bytes.
+        raise OSError(errno.EINVAL, f"{value!r} is not a valid value of {name}") from None
 
 
 def read(sock: Socket, name: str) -> Any:
-    """Return the option's value. OSError as for write()."""
+    """Return an option's value. Raises OSError as write() does."""
     if name == "error":
         failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         return message_of(OSError(failure, "")) if failure else None

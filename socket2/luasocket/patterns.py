@@ -1,7 +1,7 @@
-"""What receive() is asked for: how much of what has come it takes, and what becomes of that.
+"""The patterns of receive(): how much of the buffer one takes, and what it makes of that.
 
-A pattern says where in the buffer it is complete, and makes the result of the bytes up to there, or, when something
-ends it early, of all that there are. `prefix` is what an earlier receive had returned as its partial result.
+A pattern finds where it is complete in the buffer, and makes the result from the bytes up to there. If the receive ends
+early, it makes the result from all the bytes. `prefix` is the partial result of an earlier receive.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ class Pattern:
     """Everything to the end of the stream: '*a'."""
 
     ends_with_stream: ClassVar[bool] = True
-    """Whether the end of the stream completes it, if anything came at all."""
+    """Whether the end of the stream completes the pattern, if any data came at all."""
 
     def end(self, buffer: Buffer, prefix: bytes) -> int:
-        """Return how many bytes it takes, -1 when more have to come."""
+        """Return how many bytes the pattern takes, -1 if more must come."""
         return -1
 
     def result(self, prefix: bytes, data: bytes) -> bytes:
@@ -27,7 +27,7 @@ class Pattern:
 
 
 class Line(Pattern):
-    """A line without its end, as LuaSocket has it: every CR in it is dropped. '*l'."""
+    """A line without its end. As in LuaSocket, every CR in it is dropped. '*l'."""
 
     ends_with_stream = False
 
@@ -55,7 +55,7 @@ class LineAndEnd(Line):
 
 
 class Count(Pattern):
-    """A number of bytes, the prefix among them."""
+    """A number of bytes, including the prefix."""
 
     ends_with_stream = False
 
@@ -69,11 +69,11 @@ class Count(Pattern):
 
 _NAMED = {"*a": Pattern(), "*l": Line(), "l": LineAsIs(), "L": LineAndEnd()}
 _NAMED_SHORT = 2
-"""LuaSocket looks at so many characters of a pattern with a star: '*line' is '*l', '*all' is '*a'."""
+"""How many characters LuaSocket looks at in a pattern with a star: '*line' is '*l', '*all' is '*a'."""
 
 
 def pattern_of(pattern: str | int) -> Pattern:
-    """ValueError or TypeError when there is no such pattern."""
+    """Return the pattern with this name. Raises ValueError or TypeError if there is none."""
     if isinstance(pattern, str):
         found = _NAMED.get(pattern[:_NAMED_SHORT] if pattern.startswith("*") else pattern)
         if found is not None:
@@ -81,4 +81,4 @@ def pattern_of(pattern: str | int) -> Pattern:
     if isinstance(pattern, int) and not isinstance(pattern, bool) and pattern >= 0:
         return Count(pattern)
     error = ValueError if type(pattern) in (str, int) else TypeError
-    raise error(f"invalid receive pattern {pattern!r}: it is '*l', '*a', 'l', 'L' or a number of bytes")
+    raise error(f"invalid receive pattern {pattern!r}: expected '*l', '*a', 'l', 'L' or a number of bytes")

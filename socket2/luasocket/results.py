@@ -1,4 +1,4 @@
-"""What a program does with results: drop some, turn errors into exceptions, and those into errors again."""
+"""Using results: drop some values, turn errors into exceptions, and turn those back into errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ P = ParamSpec("P")
 
 
 class TryError(Exception):
-    """What try_() and the functions that newtry() makes raise, for protect() to catch. `err`: the error it is about."""
+    """Raised by try_() and by functions from newtry(), for protect() to catch. `err`: the original error."""
 
     def __init__(self, err: Any) -> None:
         super().__init__(err)
@@ -22,22 +22,22 @@ class TryError(Exception):
 
 
 def skip(d: int, *values: Any) -> tuple[Any, ...]:
-    """Return the values but for the first `d`: `skip(1, *sock.getsockname())`. ValueError for a negative number."""
+    """Return all values except the first `d`: `skip(1, *sock.getsockname())`. Raises ValueError if `d` is negative."""
     if d < 0:
-        raise ValueError(f"skip() drops a number of values, not {d}")
+        raise ValueError(f"skip() needs a number of values, not {d}")
     return values[d:]
 
 
 def newtry(finalizer: Callable[[], Any] | None = None) -> Callable[..., tuple[Any, ...]]:
-    """Return a function as try_(), which calls `finalizer()` before it raises. What that raises is dropped.
+    """Return a function like try_() that calls `finalizer()` before it raises. Errors of the finalizer are dropped.
 
-    A finalizer cannot wait: RuntimeError when it returns something to wait for.
+    A finalizer cannot wait: if it returns something to wait for, RuntimeError is raised.
     """
 
     def try_(*values: Any) -> tuple[Any, ...]:
-        """Return the values, unless the first is None or False: then raise a TryError with the second, for protect().
+        """Return the values. If the first is None or False, raise TryError with the second, for protect() to catch.
 
-        `try_(*sock.send(data))`, in a thread `try_(*(yield from sock.send(data)))`; one tuple will do as well.
+        `try_(*sock.send(data))`; in a thread `try_(*(yield from sock.send(data)))`. A single tuple works, too.
         """
         if len(values) == 1 and isinstance(values[0], tuple):
             values = values[0]
@@ -45,7 +45,7 @@ def newtry(finalizer: Callable[[], Any] | None = None) -> Callable[..., tuple[An
         if not values or is_coroutine(first):
             if values:
                 first.close()
-            raise TypeError("a try is of the results of a call: is a `yield from` or an `await` missing?")
+            raise TypeError("try_() needs the results of a call: is a `yield from` or an `await` missing?")
         if first is not None and first is not False:
             return values
         done: Any = None
@@ -63,10 +63,10 @@ try_ = newtry()
 
 
 def protect(func: Callable[P, Any]) -> Callable[P, Any]:
-    """Return a function that does what `func` does, and returns (None, err) where that raises an error of try_().
+    """Return a function that works like `func`, but returns (None, err) if that raises a TryError.
 
-    Other exceptions pass. If `func` is a generator function or an `async def`, the result is a call: in a thread it is
-    waited for.
+    Other exceptions pass through. If `func` is a generator function or `async def`, the result is a call, for which a
+    thread waits.
     """
 
     @functools.wraps(func)

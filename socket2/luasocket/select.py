@@ -1,7 +1,7 @@
-"""select(): which of many objects are ready, and a wait for the first of them, without a limit on their number.
+"""select(): which of many objects are ready, and a wait for the first one, with no limit on their number.
 
-What is ready now is asked in one system call. Where nothing is, each object is watched by a thread of its own, since a
-thread waits for one thing at a time; none of them is left when select() returns.
+One system call finds the objects that are ready now. If there are none, a thread watches each object, because a thread
+waits for one thing at a time. All these threads have ended when select() returns.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from .timeouts import seconds_of
 
 
 class Ready(list[Any]):
-    """The objects that are ready, and the place of each: `ready[0]` is the first, and `ready[sock]` its place.
+    """The ready objects, and their positions: `ready[0]` is the first object, `ready[sock]` the position of one.
 
-    Places count from 1, as in Lua, so that they are true; None: the object is not ready.
+    Positions count from 1, as in Lua, so they are true in a condition. None means that the object is not ready.
     """
 
     def __init__(self, ready: Iterable[Any] = ()) -> None:
@@ -50,25 +50,25 @@ Selected = tuple[Ready, Ready, Message | None]
 def select(
     recvt: Iterable[Any] | None = None, sendt: Iterable[Any] | None = None, timeout: float | None = None
 ) -> Operation[Selected]:
-    """Wait until something can be received from one of `recvt`, or sent to one of `sendt`; return who is ready.
+    """Wait until one of `recvt` can be received from, or one of `sendt` can be sent to; return the ready objects.
 
-    The result is (ready to receive, ready to send, None), or two empty lists and 'timeout' after `timeout` seconds;
-    None or a negative number: no limit. What has data in its buffer (dirty()) is ready. Any object with a getfd() may
-    take part; what has none, or is closed, is passed over, and so is the rest of a list from a None on. What is closed
-    meanwhile is ready: a receive will say so.
+    Returns (ready to receive, ready to send, None), or two empty lists and 'timeout' after `timeout` seconds. None or a
+    negative number: no limit. An object with data in its buffer (dirty()) is ready. Any object with a getfd() can be
+    given. An object without one, or a closed one, is skipped, and a None ends the list. An object that is closed during
+    the wait is ready: a receive will report it.
 
-    Cancelled: nothing was taken. ValueError when there is nothing to wait for; TypeError for what is no list; Busy when
-    a thread is receiving from or sending to one of the objects; OSError when the system refuses.
+    A cancel takes nothing. Raises ValueError if there is nothing to wait for, TypeError if an argument is not a list,
+    Busy if a thread is receiving from or sending to one of the objects, OSError if the system refuses.
     """
     readers, writers = _objects(recvt), _objects(sendt)
     seconds = seconds_of(timeout)
     if seconds is None and not readers and not writers:
-        raise ValueError("select() has nothing to wait for, and no timeout")
+        raise ValueError("select() has nothing to wait for: pass an object or a timeout")
     return _select(readers, writers, seconds)
 
 
 def _objects(table: Iterable[Any] | None) -> list[Any]:
-    """Those in a list that can be watched."""
+    """Return the objects of a list that can be watched."""
     if isinstance(table, (str, bytes)):
         raise TypeError(f"list expected, got {type(table).__name__}")
     found = []
@@ -95,11 +95,11 @@ def _select(readers: list[Any], writers: list[Any], seconds: float | None) -> Ge
             with deadline.timeout(left):
                 yield from _until_any(readers, writers)
         except TimeoutError:
-            pass  # a last look
+            pass  # look once more
 
 
 def _refuse_those_in_use(readers: list[Any], writers: list[Any]) -> None:
-    """Busy when a thread is in one of them, whether or not there is anything to wait for."""
+    """Raise Busy if a thread uses one of them, whether or not there is anything to wait for."""
     for sock in readers:
         if isinstance(sock, Object):
             sock._refuse_if_in_use("reading")
@@ -109,7 +109,7 @@ def _refuse_those_in_use(readers: list[Any], writers: list[Any]) -> None:
 
 
 def _ready(readers: list[Any], writers: list[Any]) -> tuple[Ready, Ready]:
-    """Who is ready now; what has been closed since it was given is."""
+    """Return the objects that are ready now, including those that were closed since they were given."""
     poller = current_scheduler().poller
     readable, writable = poller.ready({sock.getfd() for sock in readers} - {-1}, {s.getfd() for s in writers} - {-1})
     return (
@@ -131,7 +131,7 @@ def _until_any(readers: list[Any], writers: list[Any]) -> Generator[Any, None, N
         for operate, sockets in ((_wait_readable, readers), (_wait_writable, writers)):
             threads += [newthread(_watch, operate, sock, wait, name="select") for sock in _one_each(sockets)]
         yield from wait.wait()
-    except GeneratorExit:  # after which there is no waiting
+    except GeneratorExit:  # a generator that is being closed cannot wait
         _cancel(threads)
         raise
     except BaseException:
@@ -145,7 +145,7 @@ def _until_any(readers: list[Any], writers: list[Any]) -> Generator[Any, None, N
 
 
 def _one_each(sockets: list[Any]) -> Iterable[Any]:
-    """One object for each descriptor, one of ours rather than a stranger with the same."""
+    """Return one object for each descriptor: ours, if another object has the same."""
     return {sock.getfd(): sock for sock in sorted(sockets, key=lambda sock: isinstance(sock, Object))}.values()
 
 
@@ -163,13 +163,13 @@ def _wait_writable(handle: Handle, owner: object) -> Operation[None]:
 
 
 def _watch(operate: Callable[[Handle, object], Operation[None]], sock: Any, wait: Wait) -> Generator[Any, None, None]:
-    """A thread: wait until one object is ready, or closed, and end the wait of all."""
+    """Wait until one object is ready or closed, and then end the wait for all. Runs in its own thread."""
     try:
         if isinstance(sock, Object):
             connection = sock._opened
             yield from operate(connection.handle, connection)
         else:
-            # Strangers keep their descriptor to themselves: it may be in use elsewhere, even with this poller.
+            # Other objects keep their descriptors: these may be in use elsewhere, even with this poller.
             poller = current_scheduler().poller
             handle = poller.attach(poller.adopt(socket.dup(sock.getfd())))
             with closing(handle):

@@ -1,4 +1,4 @@
-"""The shortcuts: a server or a client in one call."""
+"""Shortcuts: a server or a client in one call."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .messages import Message, message_of
 from .tcp import TCP
 
 Made = tuple[TCP | None, Message | None]
-"""(object, None), or (None, err)."""
+"""(object, None) or (None, err)."""
 
 _FAMILIES = {None: None, "unspec": None, "inet": "inet", "inet4": "inet", "inet6": "inet6"}
 
 
 def bind(address: str, port: int | str, backlog: int | None = None) -> Operation[Made]:
-    """Make a server at `address` ("*": any IPv4 interface) and `port`; return (server, None), or (None, err).
+    """Make a server at `address` ("*": any IPv4 interface) and `port`; return (server, None) or (None, err).
 
-    Of a name's addresses the first that works is taken. The address can be one that old connections still linger on,
-    and never one in use. `err` is that of the last address. Cancelled: no socket is left. TypeError for wrong
-    arguments.
+    Of a name's addresses, the first that works is used. An address is free even if old connections still linger on it,
+    but not while another socket uses it. `err` is the error of the last address. A cancel leaves no socket behind.
+    Raises TypeError if an argument is invalid.
     """
     asked = queries("0.0.0.0" if address == "*" else address, port, "tcp", None)
     return _bind(asked, backlog_of(backlog), place_of(sys._getframe(1)))
@@ -70,11 +70,11 @@ def connect(
     locport: int | str | None = None,
     family: str | None = None,
 ) -> Operation[Made]:
-    """Make a client that is connected to `address` and `port`; return (client, None), or (None, err).
+    """Make a client that is connected to `address` and `port`; return (client, None) or (None, err).
 
-    `locaddr`, `locport`: to bind it to, first. `family`: "inet", "inet6" for such addresses only. Of a name's addresses
-    each is tried in turn; `err` is that of the last. Cancelled: no socket is left. TypeError and ValueError for wrong
-    arguments.
+    `locaddr`, `locport`: bind it to these first. `family`: "inet" or "inet6" to use only such addresses. The addresses
+    of a name are tried in turn; `err` is the error of the last one. A cancel leaves no socket behind. Raises TypeError
+    or ValueError if an argument is invalid.
     """
     return _client(address, port, locaddr, locport, family, place_of(sys._getframe(1)))
 
@@ -82,14 +82,14 @@ def connect(
 def connect4(
     address: str, port: int | str, locaddr: str | None = None, locport: int | str | None = None
 ) -> Operation[Made]:
-    """connect() to IPv4 addresses only."""
+    """Work as connect() does, with IPv4 addresses only."""
     return _client(address, port, locaddr, locport, "inet", place_of(sys._getframe(1)))
 
 
 def connect6(
     address: str, port: int | str, locaddr: str | None = None, locport: int | str | None = None
 ) -> Operation[Made]:
-    """connect() to IPv6 addresses only."""
+    """Work as connect() does, with IPv6 addresses only."""
     return _client(address, port, locaddr, locport, "inet6", place_of(sys._getframe(1)))
 
 
@@ -99,7 +99,7 @@ def _client(
     if not isinstance(family, (str, NoneType)):
         raise TypeError(f"string expected, got {type(family).__name__}")
     if family not in _FAMILIES:
-        raise ValueError(f"invalid option {family!r}: it is one of inet, inet6, unspec")
+        raise ValueError(f"invalid option {family!r}: expected one of inet, inet6, unspec")
     family = _FAMILIES[family]
     local = None if locaddr is None else queries(locaddr, 0 if locport is None else locport, "tcp", family)
     check_place(address, port)
@@ -111,7 +111,7 @@ def _connect(client: TCP, local: Asked | None, address: str, port: int | str) ->
     try:
         done, err = (1, None) if local is None else (yield from client._bind(local))
         if done:
-            done, err = yield from client._connect(client._asked(address, port))  # of the family it is bound in
+            done, err = yield from client._connect(client._asked(address, port))  # of the family that it is bound in
     except BaseException:
         client.close()
         raise

@@ -1,4 +1,4 @@
-"""TCP objects: how they are made, bound and connected. What they do then is in `bytestream`."""
+"""TCP objects: how they are made, bound and connected. `bytestream` has the rest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GOES_ON = {errno.EALREADY, errno.EINPROGRESS}
 
 
 class TCP(Named, StreamObject):
-    """A TCP object. Made by tcp(), tcp4(), tcp6(), and by accept() of another one."""
+    """A TCP object. Made by tcp(), tcp4() and tcp6(), and by accept() of another one."""
 
     __slots__ = ("_bound", "_failed", "_under_way")
 
@@ -36,19 +36,19 @@ class TCP(Named, StreamObject):
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """The system's socket is new to us."""
-        self._bound: Any = None  # its own address, if it was told one
-        self._under_way: Any = None  # the address of an attempt to connect that goes on
-        self._failed = False  # the last attempt
+        """Reset the state: the system's socket is a new one."""
+        self._bound: Any = None  # its own address, if one was given
+        self._under_way: Any = None  # the address of the attempt to connect in progress
+        self._failed = False  # whether the last attempt failed
 
     def _make(self, family: str, fileno: int | None = None) -> Connection:
         made = Connection(make(family, "tcp", None, fileno), None, self._made_at)
         if fileno is None:
-            made.setopt("nodelay", False)  # as Lua has it; else it is ours to set
+            made.setopt("nodelay", False)  # Lua's default; otherwise socket2 sets it
         return made
 
     def getpeername(self) -> tuple[str | None, int | Message | None, str | None]:
-        """Return (ip, port, family) of the peer: "inet" or "inet6"; or (None, err, None)."""
+        """Return (ip, port, family) of the peer, with "inet" or "inet6"; or (None, err, None)."""
         return self._name("getpeername")
 
     def _asked(self, address: str, port: int | str) -> Asked:
@@ -61,10 +61,10 @@ class TCP(Named, StreamObject):
     # Binding.
 
     def bind(self, address: str, port: int | str) -> Operation[Done]:
-        """Bind to an address: a name, a literal one, "*" for any interface. Return (1, None), or (None, err).
+        """Bind to an address: a name, a literal address, or "*" for any interface. Return (1, None) or (None, err).
 
-        `port`: a number, 0 for a free one, or a service's name. An object of no family gets that of the address.
-        TypeError when the address is no string or the object no master.
+        `port`: a number, 0 for any free port, or a service name. An object without a family gets that of the address.
+        Raises TypeError if the address is not a string or the object is not a master.
         """
         self._need("bind", "master")
         return self._bind(self._asked(address, port))
@@ -96,19 +96,19 @@ class TCP(Named, StreamObject):
         return 1, None
 
     def setsockname(self, address: str, port: int | str) -> Operation[Done]:
-        """bind() by its other name."""
+        """Another name for bind()."""
         return self.bind(address, port)
 
     # Connecting.
 
     def connect(self, address: str, port: int | str) -> Operation[Done]:
-        """Connect to an address, of a name's to each in turn; the object becomes a client, however that ends.
+        """Connect to an address, or to each address of a name in turn. The object becomes a client in any case.
 
-        Return (1, None), or (None, err) of the last one that was tried. The block timeout is for each address, the
-        total one for all, and both are for the look-up, too. With a timeout of 0 the look-up takes its time and one
-        attempt is begun, which is a 'timeout', and goes on: select() tells its end, getoption("error") how it ended;
-        another connect() is answered 'Operation already in progress' until then. Cancelled: the attempt goes on as
-        well, until close(). TypeError when the address is no string.
+        Return (1, None), or (None, err) of the last attempt. The block timeout applies to each address, the total
+        timeout to all; both apply to the lookup. With a timeout of 0, the lookup still takes its time, and one attempt
+        is started. The result is 'timeout', and the attempt continues: select() tells when it ends, getoption("error")
+        with what result. Until then, another connect() returns 'Operation already in progress'. After a cancel the
+        attempt continues as well, until close(). Raises TypeError if the address is not a string.
         """
         asked = self._asked(address, port)
         if self._class == "master":
@@ -152,7 +152,7 @@ class TCP(Named, StreamObject):
         self._any = False
 
     def _fresh(self, family: str) -> Connection:
-        """A socket for the next attempt: POSIX leaves open what state one is in whose attempt did not succeed."""
+        """Return a socket for the next attempt: POSIX leaves the state after a failed attempt unspecified."""
         if self._sock is not None and (self._failed or self._under_way is not None or self._sock.family != family):
             if self._bound is not None and self._family != family:
                 raise OSError(errno.EAFNOSUPPORT, "")
@@ -166,7 +166,7 @@ class TCP(Named, StreamObject):
         return sock
 
     def _ask_again(self, sockaddr: Any) -> Done:
-        """How the attempt stands that goes on: the kernel tells whom it is asked for again."""
+        """Return how the attempt in progress stands: the kernel tells if asked to connect there again."""
         try:
             number = self._opened.std.connect_ex(sockaddr)
         except OSError as error:
@@ -180,23 +180,23 @@ class TCP(Named, StreamObject):
         return None, message_of(OSError(number, ""))
 
     def setpeername(self, address: str, port: int | str) -> Operation[Done]:
-        """connect() by its other name."""
+        """Another name for connect()."""
         return self.connect(address, port)
 
 
 def tcp() -> TCP:
-    """Make a TCP object, a master, of the family of the first address that it is bound or connected to."""
+    """Make a TCP object, a master. Its family is that of the first address that it is bound or connected to."""
     return TCP(None, "master", place_of(sys._getframe(1)))
 
 
 def tcp4() -> TCP:
     """Make a TCP object for IPv4 addresses, and its descriptor.
 
-    Without one to be had, getfd() is -1 and it is made with the first call that needs it, which tells what is wrong.
+    If no descriptor is available, getfd() is -1. The first call that needs one then makes it, and reports the error.
     """
     return TCP("inet", "master", place_of(sys._getframe(1)))._with_descriptor()
 
 
 def tcp6() -> TCP:
-    """Make a TCP object for IPv6 addresses, and for those only: it has the option "ipv6-v6only". As tcp4()."""
+    """Make a TCP object for IPv6 addresses only: it has the option "ipv6-v6only". Otherwise as tcp4()."""
     return TCP("inet6", "master", place_of(sys._getframe(1)))._with_descriptor()

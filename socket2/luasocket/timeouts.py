@@ -1,7 +1,7 @@
-"""How long a call may wait: LuaSocket's two timeouts, of which the one that is over first ends a wait.
+"""How long a call may wait: LuaSocket's two timeouts. The one that expires first ends a wait.
 
-The block timeout is for each single wait, the total one for a whole call, from its beginning: as LuaSocket documents
-them on every system, which its own builds do not.
+The block timeout applies to each single wait, the total timeout to a whole call from its start. This is what LuaSocket
+documents for every system; its own builds differ.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _FOR_EVER_S = 2**31 - 1
 
 
 def seconds_of(value: float | None) -> float | None:
-    """Check a number of seconds. None, a negative one, and one beyond 68 years: as long as it takes."""
+    """Return a checked number of seconds. None: no limit; so is a negative number, or one beyond 68 years."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"number expected, got {type(value).__name__}")
     if math.isnan(value):
-        raise ValueError("a number of seconds is expected, not nan")
+        raise ValueError("number of seconds expected, got nan")
     return None if value < 0 or value > _FOR_EVER_S else value
 
 
 @operation
 def give_way() -> Generator[Any, None, None]:
-    """Let others run, if so many operations in a row have finished at once that it is their turn."""
+    """Let other threads run, if so many operations in a row have finished at once that it is their turn."""
     poller = current_scheduler().poller
     if poller.streak >= STREAK_MAX:
         yield from sleep(0)
@@ -43,7 +43,7 @@ def give_way() -> Generator[Any, None, None]:
 
 
 class Timeouts:
-    """A socket's timeouts, in seconds; None for as long as it takes."""
+    """A socket's timeouts in seconds; None for no limit."""
 
     __slots__ = ("block", "total")
 
@@ -59,10 +59,10 @@ class Timeouts:
         elif mode[:1] in ("t", "r"):
             self.total = seconds_of(value)
         else:
-            raise ValueError(f"invalid timeout mode {mode!r}: it is 'b' (block) or 't' (total)")
+            raise ValueError(f"invalid timeout mode {mode!r}: expected 'b' (block) or 't' (total)")
 
     def begin(self) -> Waits:
-        """A call begins."""
+        """Start a call."""
         return Waits(self.block, self.total)
 
 
@@ -79,27 +79,29 @@ class Waits:
 
     @property
     def none(self) -> bool:
-        """Whether nothing is to be waited for at all: what cannot be done at once is left to go on by itself."""
+        """Whether the call must not wait at all. What cannot be done at once continues by itself."""
         return self._block == 0 or self._total == 0
 
     def limit(self, op: Operation[T]) -> Operation[T]:
-        """Do `op`, which waits once. TimeoutError when it takes too long; what can be done at once is always done."""
+        """Do `op`, which waits once. Raises TimeoutError if that takes too long. Work that needs no wait is always
+        done.
+        """
         return op if self._block is None and self._end is None else self._limit(op)
 
     def limit_first(self, op: Operation[T]) -> Operation[T]:
-        """As limit(), for what has to be done before anything can go on by itself: 0 is no limit to that."""
+        """Limit a step that must be done before anything can continue by itself; a timeout of 0 does not limit it."""
         return op if self.none else self.limit(op)
 
     @operation
     def _limit(self, op: Operation[T]) -> Generator[Any, None, T]:
         left = self._left()
-        # A peer that always has something to say is not to keep a call going for ever.
+        # A peer that sends without end must not keep a call going for ever.
         if left == 0 and not self.none and self._waited:
             op.close()
             raise TimeoutError
         self._waited = True
         try:
-            yield from give_way()  # for an operation that gives way itself may find its time over afterwards
+            yield from give_way()  # otherwise the time may be over once `op` has let others run
         except BaseException:
             op.close()
             raise

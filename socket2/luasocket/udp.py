@@ -1,4 +1,4 @@
-"""UDP objects: how they are made, bound and connected, and datagrams to and from anybody."""
+"""UDP objects: how they are made, bound and connected, and datagrams to and from any peer."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ class UDP(Named, DatagramObject):
         return Datagrams(make(family, "udp", None, fileno), self._made_at)
 
     def getpeername(self) -> tuple[str | None, int | Message | None, str | None]:
-        """Return (ip, port, family) of the peer; or (None, err, None). TypeError when the object is not connected."""
+        """Return (ip, port, family) of the peer, or (None, err, None). Raises TypeError if there is no peer."""
         self._need("getpeername", "connected")
         return self._name("getpeername")
 
-    # Who it is, and whom it is connected to.
+    # Its own address and its peer.
 
     def setsockname(self, address: str, port: int | str) -> Operation[Done]:
-        """Bind to an address: a name, a literal one, "*" for any interface. Return (1, None), or (None, err).
+        """Bind to an address: a name, a literal address, or "*" for any interface. Return (1, None) or (None, err).
 
-        TypeError when the address is no string or the object is connected.
+        Raises TypeError if the address is not a string or the object is connected.
         """
         self._need("setsockname", "unconnected")
         return self._first(self._asked(address, port), "bind", "unconnected")
 
     def setpeername(self, address: str, port: int | str | None = None) -> Operation[Done]:
-        """Fix the peer, or with "*" give it up; return (1, None), or (None, err).
+        """Set the peer, or give it up with "*"; return (1, None) or (None, err).
 
-        From then on send() and receive() are for that peer. TypeError when the address is no string.
+        send() and receive() then use this peer. Raises TypeError if the address is not a string.
         """
         if address == "*":
             return self._disconnect()
@@ -64,7 +64,7 @@ class UDP(Named, DatagramObject):
 
     @call
     def _first(self, asked: Asked, how: str, then: str) -> Generator[Any, None, Done]:
-        """Bind or connect to the first address that works, which takes no wait but the look-up's."""
+        """Bind or connect to the first address that works. Only the lookup waits."""
         err = None
         try:
             for address in (yield from self._timeouts.begin().limit_first(look_up(asked))):
@@ -101,12 +101,12 @@ class UDP(Named, DatagramObject):
         return 1, None
         yield
 
-    # To and from anybody.
+    # To and from any peer.
 
     def sendto(self, data: ReadableBuffer, ip: str, port: int | str) -> Operation[Sent]:
-        """Send a datagram to an IP address and a port, both as numbers; return (its length, None), or (None, err).
+        """Send a datagram to a literal IP address and a numeric port; return (its length, None) or (None, err).
 
-        Cancelled: nothing was sent. TypeError for a str as data, for no string as address, and when the object is
+        A cancel sends nothing. Raises TypeError if `data` is a str, the address is not a string, or the object is
         connected.
         """
         self._need("sendto", "unconnected")
@@ -124,9 +124,9 @@ class UDP(Named, DatagramObject):
             return None, message_of(error)
 
     def receivefrom(self, size: int | None = None) -> Operation[tuple[bytes | None, str | Message | None, int | None]]:
-        """Receive a datagram; return (data, ip, port) of its sender, or (None, err, None). As receive().
+        """Receive a datagram; return (data, ip, port), or (None, err, None). Otherwise as receive().
 
-        TypeError when the object is connected.
+        Raises TypeError if the object is connected.
         """
         self._need("receivefrom", "unconnected")
         return self._receivefrom(size_of(size))
@@ -141,15 +141,15 @@ class UDP(Named, DatagramObject):
 
 
 def udp() -> UDP:
-    """Make a UDP object, unconnected, of the family of the first address that it is used with."""
+    """Make a UDP object, unconnected. Its family is that of the first address that it is used with."""
     return UDP(None, "unconnected", place_of(sys._getframe(1)))
 
 
 def udp4() -> UDP:
-    """Make a UDP object for IPv4 addresses, and its descriptor. As tcp4()."""
+    """Make a UDP object for IPv4 addresses, and its descriptor. Otherwise as tcp4()."""
     return UDP("inet", "unconnected", place_of(sys._getframe(1)))._with_descriptor()
 
 
 def udp6() -> UDP:
-    """Make a UDP object for IPv6 addresses, and for those only: it has the option "ipv6-v6only". As tcp4()."""
+    """Make a UDP object for IPv6 addresses only: it has the option "ipv6-v6only". Otherwise as tcp4()."""
     return UDP("inet6", "unconnected", place_of(sys._getframe(1)))._with_descriptor()

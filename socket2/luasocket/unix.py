@@ -1,4 +1,4 @@
-"""UNIX objects, of streams and of datagrams: the same as TCP and UDP but for their addresses, which are paths."""
+"""UNIX objects for streams and datagrams. They work as TCP and UDP objects do, but their addresses are paths."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 Path = tuple[str | None, Message | None]
-"""(path, None), or (None, err)."""
+"""(path, None) or (None, err)."""
 
 
 class _AtPath(Object[Any]):
-    """What is bound to, connects to, and is named by paths; on Linux, one with a leading NUL is no file."""
+    """An object whose addresses are paths. On Linux, a path with a leading NUL is abstract: not a file."""
 
     __slots__ = ()
 
@@ -36,7 +36,7 @@ class _AtPath(Object[Any]):
     _then = ""
 
     def bind(self, path: str) -> Operation[Done]:
-        """Bind to a path, which stays until it is unlinked. Return (1, None), or (None, err)."""
+        """Bind to a path, which stays until it is unlinked. Return (1, None) or (None, err)."""
         self._need("bind", "master", "unconnected")
         return self._bind(address_of(path))
 
@@ -50,9 +50,9 @@ class _AtPath(Object[Any]):
         yield
 
     def connect(self, path: str) -> Operation[Done]:
-        """Connect to a path. Return (1, None), or (None, err): 'connection refused', 'timeout', the system's.
+        """Connect to a path. Return (1, None), or (None, err) with 'connection refused', 'timeout' or another error.
 
-        Waits while the listener's queue is full. Cancelled, or out of time: the object is as it was.
+        Waits while the listener's queue is full. A cancel or timeout leaves the object as it was.
         """
         address = address_of(path)
         if self._class == "master":
@@ -70,15 +70,15 @@ class _AtPath(Object[Any]):
         return 1, None
 
     def setsockname(self, path: str) -> Operation[Done]:
-        """bind() by its other name."""
+        """Another name for bind()."""
         return self.bind(path)
 
     def setpeername(self, path: str) -> Operation[Done]:
-        """connect() by its other name."""
+        """Another name for connect()."""
         return self.connect(path)
 
     def getsockname(self) -> Path:
-        """Return (path, None), "" when it is bound to none; or (None, err)."""
+        """Return (path, None), with "" if the object is not bound; or (None, err)."""
         return self._path("getsockname")
 
     def getpeername(self) -> Path:
@@ -116,9 +116,9 @@ class UnixDgram(_AtPath, DatagramObject):
         return Datagrams(make("unix", "udp", None, fileno), self._made_at)
 
     def sendto(self, data: ReadableBuffer, path: str) -> Operation[Sent]:
-        """Send a datagram to a path; return (its length, None), or (None, err).
+        """Send a datagram to a path; return (its length, None) or (None, err).
 
-        Waits while the receiver's queue is full. Cancelled: nothing was sent. TypeError for a str as data, and when the
+        Waits while the receiver's queue is full. A cancel sends nothing. Raises TypeError if `data` is a str or the
         object is connected.
         """
         self._need("sendto", "unconnected")
@@ -133,9 +133,9 @@ class UnixDgram(_AtPath, DatagramObject):
             return None, path_message(error)
 
     def receivefrom(self, size: int | None = None) -> Operation[tuple[bytes | None, str | Message | None]]:
-        """Receive a datagram; return (data, path) of its sender, "" if that is bound to none; or (None, err).
+        """Receive a datagram; return (data, path of the sender), with "" if that is not bound; or (None, err).
 
-        As receive(). TypeError when the object is connected.
+        Otherwise as receive(). Raises TypeError if the object is connected.
         """
         self._need("receivefrom", "unconnected")
         return self._receivefrom(size_of(size))
@@ -151,24 +151,24 @@ class UnixDgram(_AtPath, DatagramObject):
 
 def address_of(path: str) -> Address:
     if not isinstance(path, str):
-        raise TypeError(f"an address is a string, not {path!r}")
+        raise TypeError(f"an address must be a string, not {path!r}")
     found = Query(path, 0, "stream", "unix", None, ()).at_once()
     assert found is not None
     return found[0]
 
 
 def path_of(sockaddr: Any) -> str:
-    """A path as text; None, which datagrams of nobody in particular come from, is ""."""
+    """Return a path as text; "" for None, the address of an unbound sender."""
     return sockaddr.decode(errors="surrogateescape") if isinstance(sockaddr, bytes) else sockaddr or ""
 
 
 def path_message(error: OSError) -> Message:
-    """As message_of(): the standard library looks at a path's length before the system does."""
+    """Work as message_of() does. The standard library checks a path's length before the system does."""
     return Message("path too long") if error.errno is None and "too long" in str(error) else message_of(error)
 
 
 class _Unix:
-    """UNIX objects: `unix.stream()`, which is what `unix()` makes, and `unix.dgram()`."""
+    """Makes UNIX objects: `unix.stream()`, the same as `unix()`, and `unix.dgram()`."""
 
     def stream(self) -> UnixStream:
         """Make a UNIX stream object, a master."""

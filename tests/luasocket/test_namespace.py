@@ -446,7 +446,7 @@ def test_gethostname() -> None:
 @pytest.mark.parametrize("name", ["toip", "tohostname", "getaddrinfo", "getnameinfo"])
 @pytest.mark.parametrize("wrong", [5, b"localhost", ["localhost"]])
 def test_what_is_no_name_raises(name: str, wrong: Any) -> None:
-    with pytest.raises(TypeError, match="an address is a string"):
+    with pytest.raises(TypeError, match="an address must be a string"):
         getattr(luasocket.dns, name)(wrong)
 
 

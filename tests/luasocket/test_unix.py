@@ -142,7 +142,7 @@ def test_what_is_no_path_raises() -> None:
     with luasocket.unix() as sock, luasocket.unix.dgram() as dgram:
         for method in (sock.bind, sock.connect, dgram.bind, dgram.connect):
             for wrong in (None, 5, b"path"):
-                with pytest.raises(TypeError, match="an address is a string"):
+                with pytest.raises(TypeError, match="an address must be a string"):
                     method(wrong)  # type: ignore[arg-type]
         with pytest.raises(TypeError):
             dgram.sendto(b"x", None)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Filters: functions from chunk to chunk. b"": more input is needed; None in: that was all; None out: that, too."""
+"""Filters: functions from chunk to chunk. b"" out asks for more input. None in means the end; then None comes out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Filter = Callable[[Any], Any]
 
 
 def cycle(low: Callable[..., tuple[Any, Any]], ctx: Any = None, extra: Any = None) -> Filter:
-    """Make a filter of a function that keeps what it needs in a context: `(chunk, ctx) = low(ctx, chunk, extra)`."""
+    """Make a filter from a function that keeps its state in a context: `(chunk, ctx) = low(ctx, chunk, extra)`."""
 
     def cycled(chunk: Any) -> Any:
         nonlocal ctx
@@ -20,7 +20,7 @@ def cycle(low: Callable[..., tuple[Any, Any]], ctx: Any = None, extra: Any = Non
 
 
 class Link:
-    """A filter with what it was fed last: it is fed a chunk, and gives until it needs the next one."""
+    """A filter and its last input. It takes a chunk, and returns output until it needs the next one."""
 
     def __init__(self, filter: Filter) -> None:
         self._filter = filter
@@ -28,14 +28,14 @@ class Link:
         self._hungry = True
 
     def feed(self, chunk: Any) -> None:
-        """Give it the next chunk, None when there are no more."""
+        """Pass in the next chunk, None if there are no more."""
         self._food = chunk
         self._hungry = False
 
     def give(self) -> Any:
-        """Return its next chunk; b"": it has to be fed first; None: that was all, now and from now on.
+        """Return the next output chunk; b"": needs input first; None: at its end, now and from now on.
 
-        RuntimeError when the filter ends before its input does, or wants more of what has ended.
+        Raises RuntimeError if the filter ends before its input does, or wants more input after the end.
         """
         if self._hungry:
             return b""
@@ -50,12 +50,12 @@ class Link:
 
 
 def chain(*filters: Filter) -> Filter:
-    """Make one filter of many, each fed with what the one before it gives.
+    """Make one filter from several. Each gets the output of the one before it.
 
-    TypeError when there are none; RuntimeError when one of them ends before its input does.
+    Raises TypeError if there are none, RuntimeError if one of them ends before its input does.
     """
     if not filters:
-        raise TypeError("a chain has at least one filter")
+        raise TypeError("a chain needs at least one filter")
     links = [Link(filter) for filter in filters]
 
     def chained(chunk: Any) -> Any:
@@ -76,5 +76,5 @@ def chain(*filters: Filter) -> Filter:
 
 
 def link(*filters: Filter) -> Link:
-    """One link of one filter or of many."""
+    """Return a link for one filter, or for several."""
     return Link(filters[0] if len(filters) == 1 else chain(*filters))

@@ -1,4 +1,4 @@
-"""Pumps: what moves chunks from a source to a sink."""
+"""Pumps: they move chunks from a source to a sink."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .source import Source
 def step(src: Source, snk: Sink) -> Generator[Any, None, Pushed]:
     """Move one chunk; return (1, None), at the end of the source (None, None), or (None, err).
 
-    The sink is told of the source's end, and of its error. Cancelled: a chunk may be lost between the two.
+    The sink is told of the source's end, and of its error. A cancel may lose a chunk between the two.
     """
     chunk, src_err = yield from outcome(src())
     done, snk_err = yield from outcome(snk(chunk, src_err))
@@ -26,7 +26,7 @@ def step(src: Source, snk: Sink) -> Generator[Any, None, Pushed]:
 
 @call
 def all(src: Source, snk: Sink, step: Callable[[Source, Sink], Any] = step) -> Generator[Any, None, Pushed]:
-    """Move everything from a source to a sink, a `step` at a time; return (1, None), or (None, err)."""
+    """Move everything from a source to a sink, a `step` at a time; return (1, None) or (None, err)."""
     while True:
         if (turn := over_at_once()) is not None:
             yield from turn.wait()

@@ -12,7 +12,7 @@ from .filter import Filter, link
 
 Pushed = tuple[int | None, Any]
 Sink = Callable[..., Any]
-"""What it returns is that, or something to wait for that gives it."""
+"""A function that returns a Pushed, or something to wait for that returns one."""
 
 
 def table(chunks: list[Any] | None = None) -> tuple[Callable[..., Operation[Pushed]], list[Any]]:
@@ -30,19 +30,20 @@ def table(chunks: list[Any] | None = None) -> tuple[Callable[..., Operation[Push
 
 
 def null() -> Callable[..., Operation[Pushed]]:
-    """A sink that keeps nothing."""
+    """Return a sink that drops everything."""
     return simplify(lambda chunk, err: (1, None))
 
 
 def error(err: Any) -> Callable[..., Operation[Pushed]]:
-    """A sink that takes nothing and returns an error."""
+    """Return a sink that takes nothing and returns an error."""
     return simplify(lambda chunk, _: (None, err))
 
 
 def file(handle: IO[bytes] | None, io_err: Any = None) -> Callable[..., Operation[Pushed]]:
-    """A sink that writes into a file opened in binary mode, and closes it at the end.
+    """Return a sink that writes to a file opened in binary mode, and closes it at the end.
 
-    No file: a sink of the error `io_err`. Writing a file holds up all threads. OSError becomes an error.
+    If there is no file, the sink returns the error `io_err`. Writing to a file blocks all threads. An OSError becomes
+    an error.
     """
     if handle is None:
         return error(io_err or "unable to open file")
@@ -63,7 +64,7 @@ def file(handle: IO[bytes] | None, io_err: Any = None) -> Callable[..., Operatio
 
 
 def simplify(snk: Sink) -> Callable[..., Operation[Pushed]]:
-    """Make a sink of a fancy one, which returns with 1 the sink to give the next chunk to, or None for itself."""
+    """Make a sink from a fancy one. That returns 1 and the sink for the next chunk, or None for itself."""
 
     @call
     def simple(chunk: Any, err: Any = None) -> Generator[Any, None, Pushed]:
@@ -78,7 +79,10 @@ def simplify(snk: Sink) -> Callable[..., Operation[Pushed]]:
 
 
 def chain(*filters_and_sink: Any) -> Callable[..., Operation[Pushed]]:
-    """A sink that gives another one what comes through filters: `chain(filter, sink)`. TypeError without a filter."""
+    """Return a sink that passes its input through filters to another sink: `chain(filter, sink)`.
+
+    Raises TypeError if there is no filter.
+    """
     filters: tuple[Filter, ...] = filters_and_sink[:-1]
     snk: Sink = filters_and_sink[-1]
     through = link(*filters)

@@ -1,4 +1,4 @@
-"""Sources: functions that return (chunk, None) for as long as there is something, (None, None) then, or (None, err)."""
+"""Sources: functions that return (chunk, None), at the end (None, None), or (None, err)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .filter import Filter, link
 
 Pulled = tuple[Any, Any]
 Source = Callable[[], Any]
-"""What it returns is that, or something to wait for that gives it."""
+"""A function that returns a Pulled, or something to wait for that returns one."""
 
 
 def empty() -> Callable[[], Operation[Pulled]]:
-    """A source that is at its end."""
+    """Return a source that is at its end."""
     return table([])
 
 
 def error(err: Any) -> Callable[[], Operation[Pulled]]:
-    """A source that gives an error, and nothing else."""
+    """Return a source that always returns an error."""
 
     @call
     def failing() -> Generator[Any, None, Pulled]:
@@ -32,13 +32,13 @@ def error(err: Any) -> Callable[[], Operation[Pulled]]:
 
 
 def string(data: bytes) -> Callable[[], Operation[Pulled]]:
-    """A source of the bytes of `data`, in blocks."""
+    """Return a source of the bytes of `data`, in blocks."""
     size = setting("BLOCKSIZE")
     return table([data[at : at + size] for at in range(0, len(data), size)])
 
 
 def table(chunks: list[Any]) -> Callable[[], Operation[Pulled]]:
-    """A source of the chunks in a list, up to its end or the first None."""
+    """Return a source of the chunks in a list, up to its end or the first None."""
     at = 0
 
     @call
@@ -53,9 +53,9 @@ def table(chunks: list[Any]) -> Callable[[], Operation[Pulled]]:
 
 
 def file(handle: IO[bytes] | None, io_err: Any = None) -> Callable[[], Operation[Pulled]]:
-    """A source of what is in a file opened in binary mode, in blocks; the file is closed at its end.
+    """Return a source of a file opened in binary mode, in blocks. The file is closed at its end.
 
-    No file: a source of the error `io_err`. Reading a file holds up all threads.
+    If there is no file, the source returns the error `io_err`. Reading a file blocks all threads.
     """
     if handle is None:
         return error(io_err or "unable to open file")
@@ -72,7 +72,7 @@ def file(handle: IO[bytes] | None, io_err: Any = None) -> Callable[[], Operation
 
 
 def simplify(src: Callable[[], Any]) -> Callable[[], Operation[Pulled]]:
-    """Make a source of a fancy one, which returns with a chunk the source to ask next, or None for itself."""
+    """Make a source from a fancy one. That returns a chunk and the source to ask next, or None for itself."""
 
     @call
     def simple() -> Generator[Any, None, Pulled]:
@@ -87,7 +87,7 @@ def simplify(src: Callable[[], Any]) -> Callable[[], Operation[Pulled]]:
 
 
 def rewind(src: Source) -> Callable[..., Operation[Pulled]]:
-    """A source that chunks can be given back to: `rewound(chunk)`, and the last one given back comes first."""
+    """Return a source that takes chunks back: `rewound(chunk)`. The last one given back comes first."""
     back: list[Any] = []
 
     @call
@@ -104,7 +104,7 @@ def rewind(src: Source) -> Callable[..., Operation[Pulled]]:
 
 
 def chain(src: Source, *filters: Filter) -> Callable[[], Operation[Pulled]]:
-    """A source of what comes of another one through filters. TypeError when there are none."""
+    """Return a source whose chunks come from another one through filters. Raises TypeError if there is no filter."""
     through = link(*filters)
 
     @call
@@ -120,7 +120,7 @@ def chain(src: Source, *filters: Filter) -> Callable[[], Operation[Pulled]]:
 
 
 def cat(*sources: Source) -> Callable[[], Operation[Pulled]]:
-    """A source of what several have, one after the other."""
+    """Return a source that returns the chunks of several, one after the other."""
     left = list(sources)
 
     @call
