@@ -3,12 +3,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ADDRESS ?= 127.0.0.1:8000
 SCENARIOS ?= echo connections idle scale share bulk bulk-send udp spawn switch timers lookup import micro
-# Options for all of them, for instance: make bench BENCH="--rounds 3 --share-core"
+# Options for all scenarios, for instance: make bench BENCH="--rounds 3 --share-core"
 BENCH ?=
-# What the second run of the tests need not do again: the first has done it with all pollers, or it is of the C only.
+# Tests that the second run skips: the first run covers all pollers, or they test only the parts in C.
 ONCE := tests/contract tests/native tests/threads/test_stepping.py tests/sockets/test_shortcut.py tests/test_package.py \
 	tests/interop/test_thousand.py
-# pip does not show what setup.py says of a build without a C compiler.
+# pip hides the message of setup.py about a build without a C compiler.
 SAY_WHAT_IS_MISSING := $(BIN)/python -m socket2 | grep -E '^native: (no|yes,)' || true
 CODE := pollers socket2 tests bench examples docs
 

@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the parts in C, which may be left out, and the readme, as an index shows it."""
+"""What pyproject.toml cannot express: the optional parts in C, and the readme for a package index."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def part(name: str, *sources: str) -> Extension:
 
 
 class BuildWhatCanBe(build_ext):
-    """Builds the parts in C until one fails, and says so in one line: what fails one of them fails all."""
+    """Builds the parts in C until one fails, and reports this in one line: the other parts would fail, too."""
 
     def build_extensions(self) -> None:
         wanted, self.extensions = self.extensions, []
         for extension in wanted:
-            extension.optional = False  # setuptools would tell each failure itself, and go on
+            extension.optional = False  # otherwise setuptools would report each failure itself and continue
             try:
                 self.build_extension(extension)
             except (BaseError, CCompilerError):
@@ -38,9 +38,9 @@ class BuildWhatCanBe(build_ext):
 
 
 def index_readme(repository: str | None) -> str:
-    """The readme for an index, which has no files beside it: links into the repository are absolute.
+    """Return the readme for a package index. An index has no other files, so links into the repository are absolute.
 
-    As long as there is no public repository, they are the names of the files, as the sdist has them.
+    As long as there is no public repository, the links become the file names of the sdist.
     """
 
     def shown(link: re.Match[str]) -> str:

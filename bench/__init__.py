@@ -1,6 +1,6 @@
-"""Benchmarks: socket2 beside C and other stacks, as `python -m bench SCENARIO`.
+"""Benchmarks that compare socket2 with C and other stacks: `python -m bench SCENARIO`.
 
-Every number is taken from programs started for it, in interleaved rounds, on cores of their own.
-`roster` says what is compared, a module of `scenarios` what one measurement is, `rounds` repeats it
-fairly, `report` prints it, `plot` draws it, `results` writes it down. Linux only: it reads /proc.
+Every number is measured in fresh programs, in interleaved rounds, on cores of their own.
+`roster` lists what is compared, each module of `scenarios` defines a measurement, `rounds` repeats it
+fairly, `report` prints it, `plot` draws it, and `results` saves it. Linux only, since it reads /proc.
 """

@@ -1,6 +1,6 @@
 """The command line: `python -m bench SCENARIO [options]`.
 
-Knows the list of scenarios and the options they share; the order of a run is here and nowhere else.
+Knows the list of scenarios and the options they share. Only this module defines the order of a run.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _rounds(text: str) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="python -m bench", description="socket2 beside a C baseline and other stacks.")
+    parser = ArgumentParser(prog="python -m bench", description="Compares socket2 with a C baseline and other stacks.")
     commands = parser.add_subparsers(dest="scenario", required=True)
     for scenario in SCENARIOS:
         command = commands.add_parser(scenario.name, help=scenario.summary, description=scenario.summary)
@@ -93,9 +93,9 @@ def _add_common(command: ArgumentParser, roster: Roster) -> None:
         action="store_true",
         help="load generator on the server's core: CPU figures repeat better, speed and latency mean less",
     )
-    command.add_argument("--json", type=Path, metavar="FILE", help="write all samples and facts there")
-    command.add_argument("--plot", type=Path, metavar="FILE", help="draw a PNG there; needs matplotlib")
-    command.add_argument("--save", action="store_true", help="write both and the tables as text to bench/results")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write all samples and facts to this file")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="draw a PNG into this file; needs matplotlib")
+    command.add_argument("--save", action="store_true", help="write both, and the tables as text, to bench/results")
 
 
 def _run(options: Namespace) -> Results:
@@ -141,10 +141,10 @@ def _save(results: Results) -> None:
 
 
 def main() -> int:
-    """Run one scenario; returns the exit status: 1 when a row failed, 2 when nothing could be measured."""
+    """Run one scenario. Returns the exit status: 1 if a row failed, 2 if nothing could be measured."""
     options = _parser().parse_args()
     if not Path("/proc/self/smaps_rollup").exists():
-        print("bench: needs Linux: it reads /proc", file=sys.stderr)
+        print("bench: this needs Linux: it reads /proc", file=sys.stderr)
         return 2
     try:
         if find_spec("rich") is None:

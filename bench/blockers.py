@@ -1,7 +1,7 @@
 """Clients that keep handlers of a server blocked: `python -m bench.blockers PORT NUMBER MS`.
 
-Each sends "block MS", waits for the answer, and sends it again; so never more than NUMBER are blocked.
-Says "blocking" when each has had its first answer, and goes on until it is killed.
+Each client sends "block MS", waits for the answer, and sends it again, so at most NUMBER handlers are blocked.
+The program prints "blocking" when each client has its first answer, and continues until it is killed.
 """
 
 from __future__ import annotations

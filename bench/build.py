@@ -1,8 +1,7 @@
-"""The C programs: the baseline server and the load generator, compiled on first use.
+"""The C programs: the baseline servers and the load generators, compiled on first use.
 
-Knows the C compiler. A program is rebuilt when any source in bench/c is newer, so nobody measures
-an old one. The compiler is `$CC` or `cc`, the flags are fixed: a baseline with flags of one's own
-is no baseline.
+Knows the C compiler. A program is rebuilt if any source in bench/c is newer, so that nobody measures
+an old one. The compiler is `$CC` or `cc`. The flags are fixed, so that baselines are comparable.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ FLAGS = ("-std=gnu11", "-O2", "-pthread", "-Wall", "-Wextra")
 
 
 def build_all() -> None:
-    """Compile what is missing or older than a source, before anything is measured.
+    """Compile all programs that are missing or older than a source, before anything is measured.
 
     Raises:
-        BenchError: there is no C compiler, or it refuses.
+        BenchError: there is no C compiler, or it fails.
     """
     BUILD.mkdir(exist_ok=True)
     newest = max(path.stat().st_mtime for path in SOURCES.iterdir())
@@ -36,7 +35,7 @@ def build_all() -> None:
 
 
 def compiler_version() -> str:
-    """What the compiler calls itself."""
+    """Return the name and version that the compiler prints."""
     try:
         done = subprocess.run([*_compiler(), "--version"], capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -50,7 +49,7 @@ def _compiler() -> list[str]:
 
 def _compile(source: Path, program: Path) -> None:
     compiler = _compiler()
-    # Under another name first: an interrupted compilation must not look finished.
+    # Compile into another file first, so that an interrupted compilation does not look finished.
     fresh = program.with_name(f"{program.name}.{os.getpid()}")
     command = [*compiler, *FLAGS, "-o", str(fresh), str(source)]
     try:

@@ -1,7 +1,7 @@
 """The program behind scenario import: what `import MODULE` costs in a fresh interpreter.
 
-Knows this process's CPU clock and private memory before and after. The little that it imports itself is
-in every interpreter anyway, or would be the first thing that any of the modules loads.
+Knows this process's CPU clock and private memory before and after. It imports little itself: modules that every
+interpreter has anyway, or that each of the measured modules would load first.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A measurement that a program makes of itself: start it fresh on its core, and hear its metrics.
+"""A measurement that a program makes of itself: start it on its core, and read its metrics.
 
-Knows the line "result JSON", which programs of this kind end with.
+Knows the line "result JSON", which such a program prints last.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ TIMEOUT_S = 180.0
 
 
 def metrics_of(row: Contender, core: int | None, *args: object) -> dict[str, float]:
-    """Run a row's program once.
+    """Run a row's program once, and return its metrics.
 
     Args:
-        row: whose command to run.
-        core: the core to pin it to, None for any.
+        row: the row that has the command.
+        core: the core to pin the program to, None for any.
         args: what to append to the command.
 
     Raises:
-        BenchError: it failed, or took too long.
+        BenchError: the program failed, or took too long.
     """
     with Program(row.name, [*row.command, *map(str, args)], core, row.env) as program:
         text = program.expect("result", TIMEOUT_S)
@@ -38,17 +38,17 @@ def metrics_of(row: Contender, core: int | None, *args: object) -> dict[str, flo
 
 
 def alone_on(core: int | None) -> str:
-    """Where such a program runs, in words."""
+    """Return where such a program runs, in words."""
     return "NOT PINNED: one core only" if core is None else f"each on core {core}"
 
 
 def add_count(parser: ArgumentParser, default: int, what: str) -> None:
-    """Declare --count, which is done in whole batches.
+    """Declare --count, a multiple of the batch size.
 
     Args:
-        parser: of the scenario.
-        default: the number unless it is given.
-        what: is counted.
+        parser: the scenario's parser.
+        default: the default number.
+        what: what is counted.
     """
     parser.add_argument("--count", type=_batches, default=default, metavar="N", help=f"{what} (default: %(default)s)")
 

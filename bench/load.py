@@ -1,7 +1,7 @@
-"""The load generators, from this side: their command lines and their answers.
+"""The load generators as the harness sees them: their command lines and their answers.
 
-Knows the protocol of the C programs (bench/c/client.h). The server's accounts are read by the caller
-between the stages, while nothing is in flight.
+Knows the protocol of the C programs (bench/c/client.h). The caller reads the server's CPU and memory between
+the stages, while no request is in flight.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["Load", "LoadSettings", "holding"]
 
 HOST = "127.0.0.1"
 OPEN_TIMEOUT_S = 120.0
-# On top of the time that the load itself takes; it gives up by itself after 10 s without an answer.
+# Added to the time that the load itself takes. The load generator gives up after 10 s without an answer.
 GRACE_S = 30.0
 PROGRAMS = {"echo": "load", "udp": "load", "idle": "load", "connections": "churn", "bulk": "pour", "bulk-send": "fetch"}
 
 
 @dataclass(frozen=True)
 class LoadSettings:
-    """What a load consists of.
+    """The settings of a load.
 
     Args:
-        mode: what is done: echo, udp, connections, bulk or bulk-send.
+        mode: the kind of load: echo, udp, connections, bulk or bulk-send.
         connections: how many at a time.
         size: bytes per request, or per send.
         warmup_s: how long to run before the measurement, in seconds.
@@ -43,11 +43,11 @@ class LoadSettings:
 
 
 class Load:
-    """A load generator at work on a server.
+    """A running load generator.
 
     Args:
-        settings: what it does.
-        port: where the server listens.
+        settings: its load.
+        port: the port of the server.
         core: the core to pin it to, None for any.
     """
 
@@ -59,11 +59,11 @@ class Load:
         self.program = Program("load", command, core)
 
     def warm_up(self) -> None:
-        """Returns when the load has run for a while and is at rest."""
+        """Wait until the load has run for a while and is at rest."""
         self.program.expect("warm", OPEN_TIMEOUT_S + self._settings.warmup_s)
 
     def measure(self) -> dict[str, float]:
-        """Load the server; returns the generator's account of it when it is at rest again."""
+        """Load the server. Returns the load generator's figures when the server is at rest again."""
         self.program.tell("go")
         text = self.program.expect("", self._settings.duration_s + GRACE_S)
         try:
@@ -75,12 +75,12 @@ class Load:
 
 @contextmanager
 def holding(port: int, core: int | None, connections: int) -> Iterator[None]:
-    """Hold idle connections, each after one echo, so that its handler has run.
+    """Hold idle connections. Each has made one echo, so that its handler runs.
 
     Args:
-        port: where the server listens.
-        core: the core to pin the generator to, None for any.
-        connections: how many.
+        port: the port of the server.
+        core: the core to pin the load generator to, None for any.
+        connections: the number of connections.
     """
     command = [str(BUILD / PROGRAMS["idle"]), "idle", HOST, str(port), "--connections", str(connections)]
     with Program("load", command, core) as program:

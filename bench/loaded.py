@@ -1,7 +1,7 @@
-"""A server under load, measured once: what every scenario with a load generator has in common.
+"""One measurement of a server under load, for every scenario with a load generator.
 
-Knows the order: start, warm up, read the CPU clock at rest, load, read it again. And it repeats a
-sample during which the host has moved the cores.
+Knows the order: start, warm up, read the CPU clock at rest, load, read it again. It repeats a
+sample if the host has moved the cores during it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ATTEMPTS_MAX = 3
 
 @dataclass(frozen=True)
 class Loaded:
-    """What came of it: the load generator's account, the server's CPU use meanwhile and its memory after."""
+    """The outcome: the load generator's figures, the server's CPU use under load and its memory after that."""
 
     answer: Mapping[str, float]
     used: Cpu
@@ -32,11 +32,11 @@ class Loaded:
     core_distance_ns: float
 
     def per(self, unit: str, name: str) -> dict[str, float]:
-        """The metrics of every scenario.
+        """Return the metrics that every scenario has.
 
         Args:
             unit: the key of the answer that counts the work done.
-            name: what one unit is called in the names of metrics.
+            name: the name of one unit in the names of metrics.
         """
         count, seconds = self.answer[unit], self.answer["seconds"]
         cpu_us = self.used.total_s / count * 1e6
@@ -68,13 +68,13 @@ def measure_loaded(
     placement: Placement,
     beside: Beside = _nobody,
 ) -> Loaded:
-    """One measurement of a fresh server during which the cores stayed where they were, if that can be had.
+    """Measure a fresh server once. Tries a few times to get a sample during which the cores did not move.
 
     Args:
         server: a row of the roster.
-        settings: of the load.
+        settings: the load.
         placement: the cores.
-        beside: what else goes on at the server's port, from before the warm-up on.
+        beside: other clients of the server's port, which start before the warm-up.
     """
     for _ in range(ATTEMPTS_MAX):
         before_ns = core_distance_ns(placement)
@@ -103,7 +103,7 @@ def _measure(
 
 
 def add_times(parser: ArgumentParser, duration_s: float = 2.0, warmup_s: float = 0.5) -> None:
-    """Declare the options that every load has."""
+    """Declare the options of every load."""
     parser.add_argument(
         "--duration-s", type=float, default=duration_s, metavar="S", help="length of a sample (default: %(default)s)"
     )
@@ -113,5 +113,5 @@ def add_times(parser: ArgumentParser, duration_s: float = 2.0, warmup_s: float =
 
 
 def settings_of(mode: str, connections: int, size: int, options: Namespace) -> LoadSettings:
-    """Settings with the times from the command line."""
+    """Return the settings, with the times from the command line."""
     return LoadSettings(mode, connections, size, options.warmup_s, options.duration_s)

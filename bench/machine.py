@@ -1,8 +1,8 @@
-"""The machine: which cores and how many connections a run may use, and the facts a reader of results needs.
+"""The machine: which cores and how many connections a run may use, and the facts that a reader of results needs.
 
-Knows /proc, /sys and resource limits; nothing of servers. Whatever had to be given up (no second
-core, fewer connections than asked for, a busy machine) comes back as a note to print: a silent
-fallback would make two runs look comparable that are not.
+Knows /proc, /sys and resource limits, and nothing of servers. Every compromise (no second core, fewer
+connections than requested, a busy machine) becomes a note in the report. A silent fallback would make
+two runs look comparable that are not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bench.programs import BenchError
 
 __all__ = ["Placement", "busy_note", "describe", "place", "spare_connections"]
 
-# Beyond the connections a server holds its listener, poller and imports, the load generator its pipes.
+# Besides its connections, a server has a listener, a poller and open modules, and the load generator has pipes.
 FDS_RESERVED = 200
 PORTS_RESERVED = 1000
 BUSY_SHARE = 0.05
@@ -31,7 +31,7 @@ WATCH_S = 0.5
 
 @dataclass(frozen=True)
 class Placement:
-    """Where programs run: core numbers, None when they are not pinned; `note` says it in words."""
+    """Where programs run: core numbers, or None if they are not pinned. `note` says it in words."""
 
     server_core: int | None
     load_core: int | None
@@ -42,9 +42,10 @@ def place(share: bool) -> Placement:
     """Choose a core for the server and one for the load generator.
 
     Args:
-        share: the same core for both; otherwise another one, not a hyperthread sibling if possible.
+        share: use the same core for both. Otherwise the load generator gets another core, if possible not a
+            hyperthread sibling.
     """
-    # The last core serves: interrupts and the rest of the system tend to live on the first ones.
+    # The server gets the last core: interrupts and the rest of the system tend to use the first ones.
     cores = sorted(os.sched_getaffinity(0), reverse=True)
     if len(cores) < 2:
         return Placement(None, None, "NOT PINNED: one core only, server and load generator share it")
@@ -71,16 +72,16 @@ def _siblings(core: int) -> set[int]:
 
 
 def spare_connections(wanted: int) -> tuple[int, str | None]:
-    """Raise the descriptor limit and say how many connections fit.
+    """Raise the descriptor limit, and return how many connections are possible.
 
     Args:
-        wanted: number of connections asked for.
+        wanted: the number of connections requested.
 
     Returns:
         The number to open, at most `wanted`, and a note if it is less.
 
     Raises:
-        BenchError: none fits.
+        BenchError: none is possible.
     """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -97,8 +98,8 @@ def spare_connections(wanted: int) -> tuple[int, str | None]:
 
 
 def busy_note() -> str | None:
-    """A warning when others use the machine; watches it for a moment, so nothing of ours may run meanwhile."""
-    # Not the load average: it remembers the run before this one.
+    """Return a warning if other programs use the machine. Nothing of ours may run during this call."""
+    # The load average would include the run before this one.
     used, total = _cpu_ticks()
     time.sleep(WATCH_S)
     used_later, total_later = _cpu_ticks()
@@ -107,14 +108,14 @@ def busy_note() -> str | None:
 
 
 def _cpu_ticks() -> tuple[int, int]:
-    """Ticks that all cores have used, and all ticks."""
+    """Return the ticks that all cores have used, and all ticks."""
     user, nice, system, idle, iowait, *others = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
     used = user + nice + system + sum(others)
     return used, used + idle + iowait
 
 
 def describe() -> dict[str, object]:
-    """Facts about this run that a later reader cannot find out: time, machine, versions, command, environment."""
+    """Return the facts that a later reader cannot find out: time, machine, versions, command, environment."""
     return {
         "socket2": socket2.__version__,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -139,7 +140,7 @@ def _cpu_model() -> str:
 
 
 def _commit() -> str | None:
-    """The commit measured, "+" when the tree has changes; None outside a checkout."""
+    """Return the measured commit, with "+" if the tree has changes; None outside a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,9 +1,9 @@
-"""What a server has cost so far: its CPU clock and its memory; and how to have one running.
+"""What a server has cost so far: its CPU time and its memory; and how to run a server.
 
-Knows the kernel's accounts. The total comes from the process's CPU clock, in nanoseconds and exact;
-user and system time are sampled by the kernel in ticks of 10 ms, so only their proportion over a
-whole measurement is used. Memory is the unique set size (private pages): shared libraries and the
-interpreter's text are nobody's per-connection cost.
+Knows the kernel's accounts. The total comes from the process's CPU clock, which is exact and counts
+nanoseconds. The kernel samples user and system time in ticks of 10 ms, so only their proportion over
+a whole measurement is used. Memory is the unique set size (private pages), since shared libraries and
+the interpreter's code cost nothing per connection.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ START_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class Cpu:
-    """CPU time of a process, all its threads: the exact total in seconds; user and system in kernel ticks."""
+    """The CPU time of all threads of a process: the exact total in seconds; user and system in kernel ticks."""
 
     total_s: float
     user_ticks: int
     system_ticks: int
 
     def since(self, before: Cpu) -> Cpu:
-        """What was used after an earlier reading."""
+        """Return the CPU time used since an earlier reading."""
         return Cpu(
             self.total_s - before.total_s,
             self.user_ticks - before.user_ticks,
@@ -46,7 +46,7 @@ class Cpu:
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident memory of a process in bytes: all, with shared pages divided by their users, private only."""
+    """The resident memory of a process in bytes: all pages, pages divided by the number of users, private pages."""
 
     rss: int
     pss: int
@@ -54,8 +54,8 @@ class Memory:
 
 
 def cpu_used(pid: int) -> Cpu:
-    """Read the CPU account of a process."""
-    # The clock id of another process, as clock_getcpuclockid(3) makes it.
+    """Read the CPU time of a process."""
+    # The clock id of another process, as clock_getcpuclockid(3) computes it.
     total_ns = time.clock_gettime_ns((~pid << 3) | 2)
     # The program's name, in parentheses, may contain spaces.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -63,7 +63,7 @@ def cpu_used(pid: int) -> Cpu:
 
 
 def memory_used(pid: int) -> Memory:
-    """Read the memory account of a process."""
+    """Read the memory use of a process."""
     sizes: dict[str, int] = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
         name, _, rest = line.partition(":")
@@ -73,19 +73,19 @@ def memory_used(pid: int) -> Memory:
 
 @contextmanager
 def serving(server: Contender, core: int | None) -> Iterator[tuple[Program, int]]:
-    """Have a server running; gives its program and port.
+    """Run a server for the block, which gets its program and port.
 
     Args:
         server: a row of the roster.
         core: the core to pin it to, None for any.
 
     Raises:
-        BenchError: it did not come up; or what the block raised, with the server's last words.
+        BenchError: the server did not start; or the block's error, with the last lines of the server's stderr.
     """
     with Program(server.name, server.command, core, server.env) as program:
         port = int(program.expect("ready", START_TIMEOUT_S))
         try:
             yield program, port
         except BenchError as error:
-            # The load generator sees only that the server is gone; why, the server has said.
+            # The load generator sees only that the server has gone. The server's stderr says why.
             raise BenchError(f"{error}{program.last_words()}") from error

@@ -1,9 +1,9 @@
 """The program behind scenario micro: one poller, or the bare system calls, in a process of its own.
 
-Knows the interface of pollers: steps operations the way a scheduler does, with threads that are
-generators and nothing else around them. `ready`: a receive that has its data, in runs of 1000 out of one
-socket. `park`: a receive that finds nothing, yields and is parked. `event`: poll() and the steps that
-deliver, all handles having got data since. `wakeup`: wakeup() and a poll() of no time.
+Knows the interface of pollers. It steps operations as a scheduler does; its threads are generators and
+nothing else. `ready`: a receive that has its data, 1000 in a row from one socket. `park`: a receive that
+finds nothing, yields and is parked. `event`: poll() and the steps that deliver, after all handles got
+data. `wakeup`: wakeup() and a poll() that does not wait.
 
 python -m bench.micro POLLER|bare HANDLES COUNT
 """
@@ -24,7 +24,7 @@ SIZE = 64
 
 
 def pairs(count: int) -> list[tuple[socket.socket, socket.socket]]:
-    """Connected TCP sockets, both ends; TCP since pollers know more of it than of socket pairs."""
+    """Return connected TCP sockets, both ends. Pollers have optimizations for TCP that UNIX pairs do not get."""
     made = []
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
         for _ in range(count):
@@ -37,7 +37,7 @@ def pairs(count: int) -> list[tuple[socket.socket, socket.socket]]:
 
 
 class Total:
-    """CPU time of many short stretches under one name."""
+    """The CPU time of many short stretches under one name."""
 
     def __init__(self, meter: Meter, name: str) -> None:
         self._meter = meter
@@ -57,7 +57,7 @@ class Total:
 
 
 def fill(near: socket.socket, far: socket.socket) -> None:
-    """Have RUN messages wait at the far end."""
+    """Send RUN messages, and wait until the far end has them all."""
     near.sendall(b"x" * (RUN * SIZE))
     expected, buffer = RUN * SIZE, bytearray(RUN * SIZE)
     while far.recv_into(buffer, expected, socket.MSG_PEEK) < expected:
@@ -113,7 +113,7 @@ class Polled:
 
         self.poller.streak = 0
         for direction in thread():
-            # Sent round for fairness: it has finished.
+            # It yields only to let others run: it has finished.
             direction.park(None)
             self.poller.streak = 0
 
@@ -142,13 +142,13 @@ class Polled:
 
 
 def measure(meter: Meter, subject: Bare | Polled, ends: list[tuple[socket.socket, socket.socket]], count: int) -> None:
-    """Take all figures.
+    """Measure everything.
 
     Args:
-        meter: gets them.
+        meter: gets the figures.
         subject: what is measured.
-        ends: near and far sockets, the first for receives that have data; `subject` has the far ones.
-        count: how many operations of each kind.
+        ends: near and far sockets. The first pair is for receives that have data; `subject` has the far ends.
+        count: the number of operations of each kind.
     """
     totals = {name: Total(meter, name) for name in ("ready", "park", "event")}
     near, far = ends[0]

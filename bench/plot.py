@@ -1,7 +1,7 @@
-"""Results as a picture: bars of the headline metrics, or a line for each row where a scenario has an axis.
+"""Results as a picture: bars of the headline metrics, or a line for each row if the scenario has an axis.
 
-Knows matplotlib, which is needed for this only. Bars are medians, whiskers the least and the greatest
-round; the baseline is grey, or black. The title has the command and the machine.
+Knows matplotlib, which nothing else needs. Bars are medians, whiskers the least and the greatest
+round. The baseline is a grey bar or a black line. The title has the command and the machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BASELINE_COLOUR, OWN_COLOUR, OTHER_COLOUR = "#888888", "#c8442e", "#4878a8"
 
 
 def check_plotting() -> None:
-    """Say now, and not after a long run, that there will be no picture.
+    """Fail now, and not after a long run, if no picture can be drawn.
 
     Raises:
         BenchError: matplotlib is not installed.
@@ -36,7 +36,7 @@ def check_plotting() -> None:
 
 
 def write_png(results: Results, path: Path) -> None:
-    """Draw a run into a file, which is replaced."""
+    """Draw a run into a file. An existing file is replaced."""
     from matplotlib import use
     from matplotlib.figure import Figure
 

@@ -1,8 +1,8 @@
-"""Child programs: start one on its core, hear what it says, end it.
+"""Child programs: start one on its core, read its lines, end it.
 
-Knows processes and pipes; not what the programs do. Servers and load generators speak the same way:
-one line on stdout per thing that happened, first a word, then its value. Their stderr goes to a
-file, so that a program in trouble never blocks on a full pipe and its last words can be quoted.
+Knows processes and pipes, but not what the programs do. Servers and load generators print one line
+on stdout for each event: a word, then its value. Their stderr goes to a file, so that a program in
+trouble never blocks on a full pipe, and its last lines can be quoted.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ QUOTED_LINES_MAX = 5
 
 
 class BenchError(Exception):
-    """A program could not be built or started, or did not do its part."""
+    """A program could not be built or started, or it failed."""
 
 
 @contextmanager
 def _pinned(core: int | None) -> Iterator[None]:
-    """Children inherit our cores; to pin a child before its first instruction, pin ourselves meanwhile."""
+    """Pin this process for the block. A child started in it inherits the core, so it is pinned from the start."""
     if core is None:
         yield
         return
@@ -43,13 +43,13 @@ def _pinned(core: int | None) -> Iterator[None]:
 
 
 class Program:
-    """A running child; as a context manager it is killed on leaving.
+    """A running child process. As a context manager it is killed at the end of the block.
 
     Args:
-        name: what errors call it.
+        name: its name in errors.
         command: the program and its arguments.
         core: the number of the core to run on, None for any.
-        env: environment variables on top of ours.
+        env: more environment variables.
 
     Raises:
         BenchError: it cannot be started.
@@ -89,14 +89,14 @@ class Program:
         return self._process.pid
 
     def expect(self, word: str, timeout_s: float) -> str:
-        """The rest of the next line, which has to begin with a word.
+        """Read the next line, which must begin with `word`. Returns the rest of it.
 
         Args:
             word: the first word, or "" for any line.
             timeout_s: how long to wait, in seconds.
 
         Raises:
-            BenchError: another line came, or none in time, or the program ended.
+            BenchError: the line begins differently, no line came in time, or the program has ended.
         """
         line = self._line(time.monotonic() + timeout_s)
         if line is None:
@@ -114,13 +114,13 @@ class Program:
             raise BenchError(f"{self.name}: ended early{self.last_words()}") from error
 
     def last_words(self) -> str:
-        """The end of what it wrote to stderr, each line after a newline and an indent; "" if it wrote nothing."""
+        """Return the last lines of its stderr, each after a newline and an indent; "" if there are none."""
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return "".join("\n    " + line for line in lines[-QUOTED_LINES_MAX:])
 
     def kill(self) -> None:
-        """End it now and reap it; harmless when it has ended."""
+        """End it now and reap it. Does nothing if it has ended."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._stderr):

@@ -1,7 +1,7 @@
-"""Results for people: a table for each case, and a line of progress while it runs.
+"""Results for people: a table for each case, and a progress bar during the run.
 
-Knows rich, outcomes and columns, no scenario. Medians of the rounds; "x c" is the median ratio to the
-baseline named c, "min-max" the range of that ratio. Progress is shown on a terminal only.
+Knows rich, outcomes and columns, but no scenario. Figures are medians of the rounds. "x c" is the median
+ratio to the baseline named c, "min-max" the range of that ratio. Progress is shown only on a terminal.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from bench.scenario import Column
 
 __all__ = ["print_results", "progress"]
 
-# Wider than any table: a terminal that is narrower wraps the lines, and figures that are cut are none.
+# Wider than any table: rich would cut figures to fit, but a narrow terminal wraps the lines.
 WIDTH = 240
 
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[str], None]]:
-    """Have a progress bar on stderr; gives what to call once per step, with what is being done.
+    """Show a progress bar on stderr. The block gets a function to call at the start of each step, with its name.
 
     Args:
-        total: number of steps.
+        total: the number of steps.
     """
     bar = Progress(
         BarColumn(20),
@@ -56,7 +56,7 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
 
 
 def print_results(results: Results, file: TextIO) -> None:
-    """Print tables and notes to a file or a terminal."""
+    """Print the tables and notes to a file or a terminal."""
     console = Console(file=file, width=WIDTH, highlight=False)
     for trial in results.trials:
         console.print(_table(trial, results.plan.columns))

@@ -1,8 +1,8 @@
 """Results as a document: everything that is known about a run, in JSON.
 
-Knows outcomes and files, no scenario. It holds every sample of every round, so that other statistics
-can be made of it later, and the command that made it. `--save` puts it, with a plot and the tables,
-under bench/results.
+Knows outcomes and files, but no scenario. The document has every sample of every round, for other
+statistics later, and the command that made it. `--save` writes it, with a plot and the tables, to
+bench/results.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Results:
 
     Args:
         scenario: what was measured.
-        plan: how it is to be shown.
-        parameters: its command line options by name.
-        machine: facts from `machine.describe`.
+        plan: how to show it.
+        parameters: the command line options by name.
+        machine: the facts from `machine.describe`.
         notes: what a reader must know before comparing.
         trials: one per case.
     """
@@ -42,20 +42,20 @@ class Results:
 
 
 def command_of(results: Results) -> list[str]:
-    """The command that made them, as it was typed."""
+    """Return the command that made the results, as it was typed."""
     command = results.machine["command"]
     assert isinstance(command, list)
     return command
 
 
 def saved_path(results: Results) -> Path:
-    """Where `--save` puts the document of a run: by scenario and day; a second run of a day replaces the first."""
+    """Return where `--save` writes a run: one file per scenario and day. A second run that day replaces the first."""
     SAVED.mkdir(exist_ok=True)
     return SAVED / f"{results.scenario.name}-{str(results.machine['started'])[:10]}.json"
 
 
 def write_json(results: Results, path: Path) -> None:
-    """Write a run to a file, which is replaced: one line per row measured, so that people can read it, too."""
+    """Write a run to a file, which is replaced. Each measured row is one line, so that people can read it, too."""
     facts = {
         "scenario": results.scenario.name,
         "parameters": results.parameters,
@@ -93,5 +93,5 @@ def _spread(spread: Spread | None) -> dict[str, float] | None:
 
 
 def _short(number: float) -> float:
-    """No measurement is good to more than six digits."""
+    """Round a number: no measurement is exact to more than six digits."""
     return float(f"{number:.6g}")

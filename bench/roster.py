@@ -1,8 +1,9 @@
-"""The roster: everything that can be measured, one row each, by the part it plays.
+"""The roster: a list of rows for each role, with everything that can be measured in it.
 
-Knows names, commands and what has to be there; not how anything is measured. A server is a program of
-bench/servers, a stack one of bench/stacks; see there what each has to do. What is not there is reported
-as absent. To compare with one more, add a row and a file. The first row of each list is the baseline.
+Knows names, commands and requirements, but not how anything is measured. A server is a program of
+bench/servers, a stack one of bench/stacks; these packages say what each must do. A row whose module is
+missing is reported as absent. To compare one more, add a row and a file. The first row of each list is
+the baseline.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ class Contender:
     """One row of the roster.
 
     Args:
-        name: what tables and `--only` call it.
-        command: the program and its arguments; it runs in the root of the repository.
-        module: the top-level module it cannot run without, None if it needs none.
-        env: environment variables it runs with.
+        name: its name in tables and for `--only`.
+        command: the program and its arguments. It runs in the root of the repository.
+        module: the top-level module that it needs, or None.
+        env: its environment variables.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Contender:
     env: Mapping[str, str] = field(default_factory=dict)
 
     def missing(self) -> str | None:
-        """Why it cannot be measured here, None when it can."""
+        """Return why it cannot be measured here, or None if it can."""
         if self.module is not None and find_spec(self.module) is None:
             return f"module {self.module} is not installed"
         poller = self.env.get(POLLER)
@@ -61,7 +62,7 @@ class Contender:
         return None
 
     def version(self) -> str | None:
-        """The version of the distribution it measures; None for the standard library, C, or a source tree."""
+        """Return the version of the measured distribution; None for the standard library, C, or a source tree."""
         try:
             return version(self.module) if self.module else None
         except PackageNotFoundError:
@@ -76,7 +77,7 @@ def _python(name: str, program: str, module: str | None = None) -> Contender:
 
 
 def _socket2(program: str, style: str) -> Roster:
-    """socket2 in pure Python and with the native poller, for threads of a style: generator or async."""
+    """Return the rows for socket2 in pure Python and with the native poller. `style`: generator or async."""
     command = (sys.executable, "-m", *f"bench.{program}".format(style=style).split())
     return (
         Contender(f"socket2-{style}", command, "socket2", PURE),
@@ -85,7 +86,7 @@ def _socket2(program: str, style: str) -> Roster:
 
 
 def _net(program: str) -> Roster:
-    """The evented face, as _socket2() does the coroutines."""
+    """Return the same rows as _socket2(), for socket2.net."""
     command = (sys.executable, "-m", f"bench.{program}")
     return (
         Contender("socket2-net", command, "pyee", PURE),
@@ -150,7 +151,7 @@ SOURCE_SERVERS: Roster = (
 
 
 def _members(name: str, env: Mapping[str, str], count: int) -> Contender:
-    """socket2 with that many OS threads; 0: a private scheduler."""
+    """Return the row for socket2 with `count` OS threads; 0: a private scheduler."""
     command = (sys.executable, "-m", "bench.servers.blocking.socket2_members", str(count))
     return Contender(f"{name}-{count or 'private'}", command, "socket2", env)
 
@@ -179,7 +180,7 @@ STACKS: Roster = (
 
 
 def _import(module: str, distribution: str | None = None) -> Contender:
-    # Without compiled files it would be the compiler that is measured, and of a source tree only.
+    # Without compiled files the sample would include the compiler, but only for modules of a source tree.
     compiled = {"PYTHONDONTWRITEBYTECODE": ""}
     return Contender(module, (sys.executable, "-m", "bench.importing", module), distribution, compiled)
 
@@ -206,11 +207,11 @@ MICRO: Roster = (
 
 
 def chosen(roster: Roster, names: Sequence[str] | None) -> Roster:
-    """The rows to measure, the baseline first: ratios need it.
+    """Return the rows to measure. The baseline is always the first, since ratios need it.
 
     Args:
-        roster: where to choose from.
-        names: names of rows, None for all of them.
+        roster: the rows to choose from.
+        names: the names of rows, None for all of them.
 
     Raises:
         ValueError: a name is not in the roster.

@@ -1,9 +1,10 @@
 """Fair repetition: rounds interleaved over the rows, medians, and ratios within a round.
 
-A B C A B C, never A A B B: the machine's mood drifts, and drift has to hit all rows alike. For the
-same reason a ratio is taken between a row and the baseline of the same round, or of the nearest
-round with cores as far apart; the median of these ratios is quoted. Each sample has a fresh process,
-since memory layout and hash seed move results too. A row that fails is out, not the run.
+The order is A B C A B C, never A A B B: the speed of the machine drifts, and the drift must affect all
+rows alike. For the same reason a ratio compares a row with the baseline of the same round, or of the
+nearest round in which the cores were equally far apart. The report has the median of these ratios. Each
+sample has a fresh process, since memory layout and hash seed change results, too. If a row fails, only
+that row is left out.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["Outcome", "Spread", "Trial", "interleave", "moved_note", "ratio", "v
 
 @dataclass
 class Outcome:
-    """What came of one row: samples by round; or why there are none, `absent` or `failed`."""
+    """The outcome of one row: a sample for each round; or why there are none, `absent` or `failed`."""
 
     row: Contender
     samples: list[Sample] = field(default_factory=list)
@@ -38,7 +39,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of one case: an outcome for each row, the baseline first."""
+    """The outcomes of one case, one for each row, the baseline first."""
 
     case: Case
     outcomes: Sequence[Outcome]
@@ -60,16 +61,16 @@ class Spread:
 def interleave(
     cases: Sequence[Case], rows: Sequence[Contender], rounds: int, progress: Callable[[str], None]
 ) -> list[Trial]:
-    """Take one sample of each row, for each case, per round.
+    """Take one sample of each row in each case per round.
 
     Args:
-        cases: the settings to measure at.
-        rows: the baseline first.
-        rounds: how many times.
-        progress: told what is being measured now, once per sample.
+        cases: the settings to measure.
+        rows: the rows, the baseline first.
+        rounds: the number of rounds.
+        progress: called before each sample, with what is being measured.
 
     Raises:
-        BenchError: the baseline fails; there is nothing to compare with.
+        BenchError: the baseline failed, so there is nothing to compare with.
     """
     trials = [Trial(case, [_expected(row) for row in rows]) for case in cases]
     for number in range(1, rounds + 1):
@@ -96,13 +97,14 @@ def _take(case: Case, outcome: Outcome, baseline: bool) -> None:
 
 
 def value(outcome: Outcome, metric: str) -> Spread | None:
-    """A metric over the rounds; None when the row does not have it."""
+    """Return a metric over all rounds; None if the row does not have it."""
     values = [sample[metric] for sample in outcome.samples if metric in sample]
     return Spread.of(values) if values else None
 
 
 def ratio(outcome: Outcome, baseline: Outcome, metric: str) -> Spread | None:
-    """A metric against the baseline's; None where either has none, the baseline zero, or was never alike."""
+    """Return the ratio of a metric to the baseline's. None if one of them has no value, the baseline's is zero, or the
+    cores were never equally far apart."""
     quotients: list[float] = []
     for number, sample in enumerate(outcome.samples):
         partner = _partner(number, sample, baseline)
@@ -121,7 +123,7 @@ def _partner(number: int, sample: Sample, baseline: Outcome) -> Sample | None:
 
 
 def moved_note(trials: Sequence[Trial]) -> str | None:
-    """A warning when the cores were not equally far apart in all samples."""
+    """Return a warning if the cores were not equally far apart in all samples."""
     samples = [sample for trial in trials for outcome in trial.outcomes for sample in outcome.samples]
     distances = [sample.get(METRIC, 0.0) for sample in samples]
     if not distances or alike(min(distances), max(distances)):

@@ -1,9 +1,9 @@
-"""What a scenario is, so that the runner, the rounds and the report need not know any of them.
+"""What a scenario is. The runner, the rounds and the report know this, and no particular scenario.
 
-A scenario turns one row of a roster into one sample: a flat mapping of metric names, units last, to
+A scenario turns one row of a roster into one sample: a mapping of metric names, with the unit last, to
 numbers. Several cases (sizes, numbers of connections) share a run. Everything after that (medians,
-ratios, tables, plots, JSON) is the same for all scenarios. A new one is a module with a SCENARIO and a
-line in __main__.
+ratios, tables, plots, JSON) is the same for all scenarios. A new scenario is a module with a SCENARIO
+and a line in __main__.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Column:
 
     Args:
         metric: its name in samples.
-        heading: what stands above it, with the unit.
-        decimals: digits after the point.
-        ratio: print its ratio to the baseline as well.
-        spread: print the least and the greatest ratio of all rounds as well, and plot it.
+        heading: the heading of the column, with the unit.
+        decimals: the number of digits after the point.
+        ratio: also print its ratio to the baseline.
+        spread: also print the least and the greatest ratio of all rounds, and plot the metric.
     """
 
     metric: str
@@ -41,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Case:
-    """One setting of a scenario: what the tables call it, and what takes one sample."""
+    """One setting of a scenario: its name in the tables, and the function that takes one sample."""
 
     name: str
     sample: Callable[[Contender], Sample]
@@ -49,7 +49,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Line:
-    """Metrics that are one quantity at several places of an axis: plotted as a line for each row, not as bars."""
+    """Metrics that are one quantity at several points of an axis. The plot has a line for each row, and no bars."""
 
     metrics: Mapping[float, str]
     axis: str
@@ -58,14 +58,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Plan:
-    """A scenario made ready.
+    """How a scenario is run and shown.
 
     Args:
-        cases: at least one.
-        columns: the table, after the row's name.
-        notes: to print beside the results.
-        line: how to plot it, when not as bars of the metrics with a spread.
-        where: where programs run, in words, when that is not the placement it was given.
+        cases: one or more cases.
+        columns: the columns of the table, after the row's name.
+        notes: notes to print with the results.
+        line: how to plot it, if not as bars of the metrics with a spread.
+        where: where programs run, in words, if not at the given placement.
     """
 
     cases: tuple[Case, ...]
@@ -81,10 +81,10 @@ class Scenario:
 
     Args:
         name: the subcommand.
-        summary: one line of help; it names what is measured.
-        roster: what can be measured, the baseline first.
-        add_arguments: declares its own command line options.
-        plan: made from the parsed options and the cores to use.
+        summary: one line of help that says what is measured.
+        roster: the rows that can be measured, the baseline first.
+        add_arguments: declares the scenario's own command line options.
+        plan: makes the plan from the parsed options and the cores to use.
         compiled: whether it needs the C programs.
     """
 

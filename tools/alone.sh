@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# tools/alone.sh COMMAND...: runs it in a network namespace of its own, with nothing but loopback in it; as it is, and
-# saying so, where that is not allowed.
+# tools/alone.sh COMMAND...: runs the command in a network namespace of its own that has only loopback. If that is not
+# allowed, it says so and runs the command in the machine's network.
 set -euo pipefail
 
-# Not with unshare --user: who becomes root by that has not root's rights, and the tests go by who they are.
+# This does not use unshare --user. That would make the user root without root's rights, and some tests depend on these.
 if [ "$(id -u)" = 0 ] && unshare --net true 2>/dev/null; then
-    # By ioctl(2), because `ip` may not be installed.
+    # Bring loopback up by ioctl(2), since `ip` may not be installed.
     exec unshare --net python3 -c '
 import fcntl, os, socket, struct, sys
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1

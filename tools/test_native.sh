@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# The parts in C, built strictly and in a copy of the tree: the contract and the steps under AddressSanitizer and UBSan,
-# a part of it under valgrind, several OS threads under ThreadSanitizer, and a million operations that must leave nothing.
-# `tools/test_native.sh [PYTHON]`; about 3 minutes.
+# Tests the parts in C, built with strict warnings in a copy of the tree: the contract and the steps under
+# AddressSanitizer and UBSan, some of it under valgrind, several OS threads under ThreadSanitizer, and a million
+# operations that must leave nothing behind. Usage: tools/test_native.sh [PYTHON]. It takes about 3 minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$(realpath -s "${1:-.venv/bin/python}")
 strict="-Wall -Wextra -Werror -g"
 
-build() { # build DIRECTORY FLAGS: a copy of what the tests need, with a native poller of its own
+build() { # build DIRECTORY FLAGS: copy what the tests need, and build the parts in C there
     rm -rf "$1"
     mkdir -p "$1"
     cp -r pollers socket2 tests pyproject.toml setup.py README.md "$1"
     rm -f "$1"/{pollers,socket2}/*.so
     (cd "$1" && CFLAGS="$strict $2" "$python" setup.py --quiet build_ext --inplace)
-    ls "$1"/pollers/_{native,once}*.so "$1"/socket2/_{stepping,shortcut}*.so >/dev/null # optional to setuptools, not here
+    ls "$1"/pollers/_{native,once}*.so "$1"/socket2/_{stepping,shortcut}*.so >/dev/null # setuptools may skip them; this test may not
 }
 
 echo "== $("$python" --version), -Wall -Wextra -Werror; AddressSanitizer, UndefinedBehaviorSanitizer"
 build build/native-asan "-O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 (
     cd build/native-asan
-    # Python's own allocator would hide what its blocks are used for; what Python never frees is no leak of ours.
+    # Python's own allocator would hide errors inside its blocks. What Python itself never frees is not our leak.
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
         ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc SOCKET2_POLLER=native \
         "$python" -m pytest -q tests/contract tests/native tests/pollers/test_once.py tests/sockets/test_shortcut.py \
@@ -28,12 +28,12 @@ build build/native-asan "-O1 -fno-omit-frame-pointer -fsanitize=address,undefine
 )
 
 echo "== ThreadSanitizer"
-# It sees the GIL, whose mutex is a pthread's, but not the interpreter, which is not built for it. So no suppressions are
-# needed, and what is found is memory that we touch without the GIL while another OS thread does. Status 66: a race.
+# It sees the GIL, which is a pthread mutex, but not the interpreter, which is not instrumented. So it needs no
+# suppressions, and it finds memory that we use without the GIL while another OS thread uses it. Status 66: a race.
 build build/native-tsan "-O1 -fsanitize=thread"
 (
     cd build/native-tsan
-    # libtsan's memory has fixed places, which the system may have given away when it chooses addresses at random.
+    # libtsan needs memory at fixed addresses, which may be in use if the system chooses addresses at random.
     fixed=$(setarch -R true 2>/dev/null && echo setarch -R || true)
     sanitized() { $fixed env LD_PRELOAD="$(gcc -print-file-name=libtsan.so)" SOCKET2_POLLER=native "$python" "$@"; }
     for seed in 1 2 3; do
@@ -51,8 +51,8 @@ if command -v valgrind >/dev/null; then
         "$python" -m pytest -q -o faulthandler_timeout=0 tests/native/test_{operations,attempts}.py \
         tests/pollers/test_once.py tests/threads/test_stepping.py tests/sockets/test_shortcut.py \
         tests/contract/test_{recv,close,accept,awaited_once,strangers}.py \
-        -k "not checked and not reused_number and not just_after and not no_descriptor_left"  # valgrind has limits of its own
-    # CPython 3.11 multiplies a digit that it has not written by zero (maybe_small_long); what comes of that is not ours.
+        -k "not checked and not reused_number and not just_after and not no_descriptor_left"  # valgrind's own limits break these
+    # CPython 3.11 multiplies an uninitialized digit by zero (maybe_small_long). These reports are not about our code.
     "$python" - valgrind.log <<'END'
 import re, sys
 reports = re.split(r"\n==\d+== \n", open(sys.argv[1]).read().strip())
@@ -61,7 +61,7 @@ print(f"{len(reports)} reports, {len(reports) - len(ours)} of them about CPython
 sys.exit("\n\n".join(ours) or 0)
 END
 else
-    echo "== valgrind: not installed, left out"
+    echo "== valgrind is not installed: skipped"
 fi
 
 echo "== leaks"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# A Windows CPython under Wine, on Debian, from Debian's and PyPI's packages alone:
+# Builds a Windows CPython under Wine on Debian, only from packages of Debian and PyPI:
 #
-#   tools/winpy.sh [FOLDER]        build it, or complete it; FOLDER is .winpy unless given
-#   FOLDER/run ARGUMENTS...        python.exe ARGUMENTS, with PYTHONPATH and the exit status passed on
+#   tools/winpy.sh [FOLDER]        build it, or complete it; the default FOLDER is .winpy
+#   FOLDER/run ARGUMENTS...        run python.exe ARGUMENTS, with PYTHONPATH; returns its exit status
 #   FOLDER/run --stop              end the Wine processes of this folder, and no others
 #
-# Nobody packages python.exe, but a wheel on PyPI carries python311.dll with every extension module; the pure part of
-# the standard library is this machine's. Root may have Wine installed; others need it there already.
-# PYTHON: the interpreter to take pip and the library from.
+# There is no package of python.exe, but a wheel on PyPI has python311.dll and all extension modules. The Python part of
+# the standard library comes from this machine. If Wine is missing, the script installs it; that needs root.
+# PYTHON: the interpreter that provides pip and the library.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +18,8 @@ wineserver=/usr/lib/wine/wineserver64
 wine_dlls=/usr/lib/x86_64-linux-gnu/wine/x86_64-windows
 prefix=$folder/prefix
 
-# What is fetched, by content. The first carries the DLL, the extension modules, OpenSSL, libffi and the C run-time.
+# The wheels to download, with their hashes. The first has the DLL, the extension modules, OpenSSL, libffi and the C
+# runtime.
 wheels="
 panda3d==1.10.16 --hash=sha256:37acfb92655c4226879f95c988e2ef1449a53c54486d6c1ebc00e2772429af82
 cffi==2.1.1 --hash=sha256:42f6930c31dc7f50732c9ae793c2786c7b6b044195967bbdde40bb9be81c4cc0
@@ -46,14 +47,14 @@ step() { # step WHAT FUNCTION
 }
 
 install_wine() {
-    command -v apt-get >/dev/null || give_up "there is no $wine, and no apt-get to install Debian's wine64 with"
-    [ "$(id -u)" = 0 ] || give_up "there is no $wine; as root: apt-get install wine64"
+    command -v apt-get >/dev/null || give_up "there is no $wine, and no apt-get to install wine64"
+    [ "$(id -u)" = 0 ] || give_up "there is no $wine; run this as root: apt-get install wine64"
     compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-remove --no-install-recommends wine64 \
         </dev/null >"$folder/apt.log" 2>&1 || { tail -5 "$folder/apt.log" >&2; give_up "wine64 could not be installed"; }
 }
 
-as_windows() { # pip, for a Windows Python; it follows no dependency, since it would read their markers as Linux
+as_windows() { # pip for a Windows Python, without dependencies: pip would evaluate their markers for Linux
     local command=$1
     shift
     "$python" -m pip --quiet --disable-pip-version-check "$command" --no-deps --only-binary=:all: \
@@ -84,7 +85,7 @@ make_prefix() {
     timeout 60 "$wine" winecfg -v win10 </dev/null >>"$folder/wineboot.log" 2>&1
     timeout 60 "$wineserver" -w
     [ -f "$prefix/system.reg" ] || { cat "$folder/wineboot.log" >&2; give_up "Wine could not be set up"; }
-    # system32 has 600 MB of copies of Wine's own DLLs: link them instead.
+    # system32 has 600 MB of copies of Wine's own DLLs. Replace them by links.
     local file original
     for file in "$prefix"/drive_c/windows/system32/*; do
         original=$wine_dlls/${file##*/}
@@ -95,14 +96,14 @@ make_prefix() {
 
 case $("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') in
     3.11) ;;
-    *) give_up "$python is no Python 3.11, whose standard library is needed; name one with PYTHON=" ;;
+    *) give_up "$python is not Python 3.11, whose standard library is needed; set PYTHON to one" ;;
 esac
 
 mkdir -p "$folder"
 exec 9>"$folder/lock"
 flock 9
 [ -x "$wine" ] || step "apt-get install wine64" install_wine
-[ -f "$wine_dlls/ntdll.dll" ] || give_up "there is no $wine_dlls: is this Wine Debian's?"
+[ -f "$wine_dlls/ntdll.dll" ] || give_up "there is no $wine_dlls: is this Debian's Wine?"
 echo "$wheels" >"$folder/wheels.txt"
 if ! cmp -s "$folder/wheels.txt" "$folder/assembled"; then
     step "download wheels" fetch_wheels

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Run a program with the Windows Python beside this script: ARGUMENTS of python.exe, or --stop to end its Wine.
-# WINPY_TIMEOUT: seconds after which it is ended, with status 124. Status 75: Wine's own server has ended under it.
+# Runs the Windows Python beside this script with the given arguments; --stop ends its Wine processes.
+# WINPY_TIMEOUT: the seconds after which the program is ended, with status 124. Status 75: Wine's server has crashed.
 set -o pipefail
 here=$(dirname "$(readlink -f "$0")")
 wine=/usr/lib/wine/wine64
 wineserver=/usr/lib/wine/wineserver64
 export WINESERVER=$wineserver WINEPREFIX=$here/prefix WINEDEBUG=${WINEDEBUG--all}
 export WINEDLLOVERRIDES='mscoree,mshtml=;winemenubuilder.exe=d'
-export PYTHONPYCACHEPREFIX="Z:${here//\//\\}\\pycache" # and no __pycache__ in the tested tree
+export PYTHONPYCACHEPREFIX="Z:${here//\//\\}\\pycache" # not __pycache__ in the tested tree
 unset DISPLAY WAYLAND_DISPLAY PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 if [ "${1:-}" = --stop ]; then
@@ -24,18 +24,18 @@ if [ -n "${PYTHONPATH:-}" ]; then # Windows finds every Unix folder under drive 
     done
     export PYTHONPATH=$windows
 fi
-# Wine's services inherit the files of whoever starts them first, and would hold our pipes: start them here, with none.
-# They end by themselves 10 s after the last program.
+# Wine's services inherit the files of the program that starts them, and would keep our pipes open. So they are started
+# here, without files. They end by themselves 10 s after the last program.
 "$wineserver" -p10 </dev/null >/dev/null 2>&1
 "$wine" cmd /c exit </dev/null >/dev/null 2>&1
-of_this_prefix() { # those of the processes that are named
+of_this_prefix() { # print those of the given processes that belong to our Wine prefix
     local pid
     for pid in "$@"; do
         if grep -qzxF "WINEPREFIX=$WINEPREFIX" "/proc/$pid/environ" 2>/dev/null; then echo "$pid"; fi
     done
 }
 server=$(of_this_prefix $(pgrep -x wineserver64) | head -1)
-# With a regular file as stdin, stdout or stderr this Python does not start; with a pipe it does.
+# This Python does not start if stdin, stdout or stderr is a regular file. With pipes it does.
 [ -f /dev/stdin ] && exec < <(cat)
 trap '"$wineserver" -k 2>/dev/null' INT TERM
 program=("$wine" "$here/python.exe" "$@")
@@ -45,7 +45,7 @@ running=$!
 while kill -0 $running 2>/dev/null; do
     if [ -n "$server" ] && ! kill -0 "$server" 2>/dev/null; then
         echo "Wine's server has ended" >&2
-        of_this_prefix $(ps -e -o pid=) | xargs -r kill -9 2>/dev/null # they would hang
+        of_this_prefix $(ps -e -o pid=) | xargs -r kill -9 2>/dev/null # otherwise they would hang
         wait $running
         exit 75
     fi

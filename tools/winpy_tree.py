@@ -1,9 +1,9 @@
-"""The files of a Windows Python: a wheel's DLLs, this machine's library, and a python.exe made here.
+"""Makes the files of a Windows Python: the DLLs of a wheel, this machine's library, and a python.exe made here.
 
     winpy_tree.py PANDA3D_WHEEL FOLDER
 
-The wheel has python311.dll and the extension modules, but no program that starts them. That is a few instructions, so
-it is written here, without a compiler.
+The wheel has python311.dll and the extension modules, but no program that starts them. Such a program is only a few
+instructions, so this script writes it without a compiler.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def copy_library(folder: Path) -> None:
     shutil.copytree(sysconfig.get_path("stdlib"), folder / "Lib", ignore=_LIBRARY_LEFT_OUT)
 
 
-# Where things are in the program: one section, code first, then what it imports.
+# The layout of the program: one section, which has the code and then the imports.
 _BASE = 0x140000000
 _SECTION = 0x1000
 _CODE_SIZE = 0x60
@@ -54,10 +54,10 @@ _IMPORTS = {
 
 
 def imports() -> tuple[bytes, dict[str, int], int]:
-    """The import section; where the address of each function will be; where the first table of those is."""
+    """Return the import data, where the address of each function will be, and where the first address table is."""
     start, size = _SECTION + _CODE_SIZE, (len(_IMPORTS) + 1) * 20
     tables = []
-    for _ in range(2):  # the addresses, and once more the names they are looked up by
+    for _ in range(2):  # the address tables, then the tables of names
         for names in _IMPORTS.values():
             tables.append(size)
             size += 8 * (len(names) + 1)
@@ -76,7 +76,7 @@ def imports() -> tuple[bytes, dict[str, int], int]:
 
 
 def program() -> bytes:
-    """A console program: _configure_wide_argv(1); exit(Py_Main(*__p___argc(), *__p___wargv()))."""
+    """Return a console program: _configure_wide_argv(1); exit(Py_Main(*__p___argc(), *__p___wargv()))."""
     section, addresses, table = imports()
     code = bytearray()
 

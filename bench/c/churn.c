@@ -1,8 +1,8 @@
-/* The load generator for short lives: connect, one request, its answer, close; over and over.
+/* The load generator for short connections: connect, one request, its answer, close; over and over.
  *
- * Knows the echo protocol from the client's side. A life ends with the server's own close, so nothing is
- * left to do for the server when the CPU clock is read. The client closes first and so keeps the TIME_WAIT;
- * that the ports of one address do not run out, source addresses change: all of 127.0.0.0/8 is ours.
+ * Knows the echo protocol from the client's side. A connection ends with the server's own close, so the server
+ * has nothing left to do when its CPU clock is read. The client closes first, so its end has the TIME_WAIT.
+ * The source address changes within 127.0.0.0/8, so that the ports of one address do not run out.
  *
  * churn connections HOST PORT [--connections N] [--size B] [--warmup-s S] [--duration-s S | --requests N]
  */
@@ -36,7 +36,7 @@ static struct sockaddr_in server;
 static char *pattern, buffer[BUFFER_BYTES];
 static int poller;
 
-/* A free port of an address that has not made too many connections; the port is chosen by connect. */
+/* Binds to an address that has not made too many connections; connect() chooses the port. */
 static void bind_source(int fd)
 {
     static uint64_t lives;
@@ -89,7 +89,7 @@ static void speak(struct client *client)
     client->phase = ANSWERED_IN_PART;
 }
 
-/* Reads what there is; true at the server's close. */
+/* Reads everything that has arrived. Returns true if the server has closed. */
 static bool hear(struct client *client)
 {
     for (;;) {

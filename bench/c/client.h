@@ -1,8 +1,9 @@
-/* What every load generator shares: options, clocks, the server's address, and how it talks to the harness.
+/* What all load generators share: options, clocks, the server's address, and how they talk to the harness.
  *
- * Knows no protocol. Between the warm-up and the measurement nothing is in flight and the generator waits
- * for a line on stdin: the harness reads the server's CPU clock while the server is at rest. Loopback only,
- * and every count and time has a bound: nobody shall load another machine, or this one for ever, by a typo.
+ * Knows no protocol. Between the warm-up and the measurement nothing is in flight, and the load generator waits
+ * for a line on stdin: the harness reads the server's CPU clock while the server is at rest. Only loopback
+ * addresses are allowed, and every count and time has a limit, so that a typo cannot load another machine, or
+ * this one for ever.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -54,7 +55,7 @@ static inline uint64_t now_ns(clockid_t clock)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* A pattern without a short period, so that bytes of another message or connection do not match. */
+/* Makes a pattern without a short period, so that bytes of another message or connection do not match. */
 static inline char *make_pattern(size_t size)
 {
     char *pattern = malloc(size + PATTERN_PERIOD);
@@ -71,7 +72,7 @@ static inline char *make_pattern(size_t size)
     return pattern;
 }
 
-/* Where the message number `sequence` of client `number` begins in the pattern. */
+/* Returns where the message number `sequence` of client `number` begins in the pattern. */
 static inline size_t pattern_offset(size_t number, uint32_t sequence)
 {
     return (number * 31 + sequence * 7) & (PATTERN_PERIOD - 1);
@@ -89,7 +90,7 @@ static inline struct sockaddr_in server_address(void)
     return address;
 }
 
-/* Says that the warm-up is over, and waits for the harness to have read the server's accounts. */
+/* Prints that the warm-up is over, and waits until the harness has read the server's CPU time. */
 static inline void await_go(void)
 {
     char line[16];

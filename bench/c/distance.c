@@ -1,8 +1,8 @@
 /* How far apart two cores are: the time one cache line needs to go there and back, in nanoseconds.
  *
- * Knows threads and atomics only. A request goes from core to core, so its cost depends on this; and in
- * a virtual machine it changes from minute to minute, when the host moves a virtual core. Prints
- * "distance NS", the best of some batches: being preempted is not being far.
+ * Knows threads and atomics only. A request goes from core to core, so its cost depends on this distance. In a
+ * virtual machine the distance changes from minute to minute, when the host moves a virtual core. Prints
+ * "distance NS", the best of several batches, so that preemption does not count.
  *
  * distance CORE CORE
  */

@@ -1,8 +1,8 @@
 /* The baseline: a TCP echo server in C, the least CPU a request can cost on this kernel.
  *
  * Knows epoll and sockets, nothing else. Sockets are registered once, edge-triggered, and a short read
- * ends the turn without a second recv: the cheapest correct use of epoll. It does what a server must
- * (partial writes, back pressure, half close, reset), so that it is a limit one may compare with.
+ * ends the turn without a second recv: the cheapest correct use of epoll. It handles everything that a real
+ * server must (partial writes, back pressure, half-close, reset), so that it is a fair limit.
  *
  * echo_server [PORT]    listens on 127.0.0.1; prints "ready PORT"; serves until killed
  */
@@ -44,7 +44,7 @@ static void accept_all(int listener)
                 return;
             if (errno == EINTR || errno == ECONNABORTED)
                 continue;
-            die("accept4"); /* EMFILE too: a benchmark that drops connections would lie */
+            die("accept4"); /* EMFILE, too: a benchmark must not drop connections silently */
         }
         if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
             die("TCP_NODELAY");
@@ -63,7 +63,7 @@ static void end(struct connection *connection)
     free(connection);
 }
 
-/* Bytes sent, 0 if the socket is full, -1 if the peer is gone. */
+/* Returns how many bytes were sent, 0 if the socket is full, -1 if the peer has gone. */
 static ssize_t send_some(int fd, const char *data, size_t size)
 {
     ssize_t sent;
@@ -74,7 +74,7 @@ static ssize_t send_some(int fd, const char *data, size_t size)
     return sent < 0 && errno == EAGAIN ? 0 : sent;
 }
 
-/* Keeps what the socket would not take; reading goes on only after it has left. */
+/* Keeps the bytes that the socket did not take. Reading continues after they were sent. */
 static void keep(struct connection *connection, const char *data, size_t size)
 {
     connection->unsent = malloc(size);
@@ -85,7 +85,7 @@ static void keep(struct connection *connection, const char *data, size_t size)
     connection->unsent_end = size;
 }
 
-/* 1 = nothing is left to send, 0 = the socket is full, -1 = the peer is gone. */
+/* Returns 1 if nothing is left to send, 0 if the socket is full, -1 if the peer has gone. */
 static int flush(struct connection *connection)
 {
     while (connection->unsent_at < connection->unsent_end) {
@@ -100,7 +100,7 @@ static int flush(struct connection *connection)
     return 1;
 }
 
-/* Same results as flush. */
+/* Returns the same as flush(). */
 static int echo(struct connection *connection, size_t size)
 {
     size_t at = 0;
@@ -118,7 +118,7 @@ static int echo(struct connection *connection, size_t size)
     return 1;
 }
 
-/* What is ready now is reported again, behind the other connections: an edge made by hand. */
+/* Makes epoll report again what is ready now, after the other connections: a new edge. */
 static void rearm(struct connection *connection)
 {
     struct epoll_event event = {.events = WATCHED, .data.ptr = connection};
@@ -134,7 +134,7 @@ static void serve(struct connection *connection, uint32_t events)
     if (connection->unsent) {
         sent = flush(connection);
         if (sent > 0) {
-            rearm(connection); /* data or a FIN may have come while the writes were stuck */
+            rearm(connection); /* data or a FIN may have arrived while the socket was full */
             return;
         }
     }
@@ -153,7 +153,7 @@ static void serve(struct connection *connection, uint32_t events)
             rearm(connection); /* a client that never stops must not starve the others */
             return;
         }
-        /* A short read has drained the socket; unless a FIN came on the same edge. */
+        /* A short read has emptied the socket, unless a FIN came with the same edge. */
         if (sent > 0 && !(events & ~(uint32_t)(EPOLLIN | EPOLLOUT)))
             return;
     }

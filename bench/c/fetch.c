@@ -1,8 +1,8 @@
-/* The load generator for bulk the other way: asks for bytes and reads them as fast as the server sends.
+/* The load generator for bulk-send: requests bytes and reads them as fast as the server sends.
  *
- * Knows TCP and the clock. A transfer is a connection of its own: eight bytes say how many blocks of
- * BLOCK_BYTES are wanted (big-endian), the server sends them and closes. Transfers follow each other until
- * the time is over; the last ones are read to their end, so bytes, seconds and CPU belong to each other.
+ * Knows TCP and the clock. Each transfer is a connection of its own. The client sends the number of blocks of
+ * BLOCK_BYTES that it wants (eight bytes, big-endian); the server sends them and closes. Transfers follow each
+ * other until the time is over. The last ones are read to their end, so that bytes, seconds and CPU match.
  *
  * fetch bulk-send HOST PORT [--connections N] [--size B] [--warmup-s S] [--duration-s S]    --size: per receive
  */
@@ -64,7 +64,7 @@ static void finish(struct stage *stage, struct transfer *transfer)
 
 static void advance(struct stage *stage, struct transfer *transfer)
 {
-    /* Bounded: one sender that keeps up must not keep the others waiting. */
+    /* Limited, so that one fast sender does not keep the others waiting. */
     for (int i = 0; i < TURN_RECEIVES_MAX; i++) {
         ssize_t received = recv(transfer->fd, buffer, (size_t)options.size, MSG_DONTWAIT);
         if (received < 0 && errno == EAGAIN)

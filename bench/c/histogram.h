@@ -1,4 +1,4 @@
-/* Counts durations in buckets of under 1 % width, in constant memory: no allocation per request.
+/* Counts durations in buckets of less than 1 % width, in constant memory: no allocation per request.
  *
  * Knows numbers only. Log-linear: 128 equal buckets for every power of two, as in HdrHistogram.
  */
@@ -38,7 +38,7 @@ static void histogram_add(struct histogram *histogram, uint64_t value)
         histogram->max = value;
 }
 
-/* The value that the given share of all values, 0 to 1, does not exceed; 0 when there are none. */
+/* Returns the value that the given share of all values, 0 to 1, does not exceed; 0 if there are none. */
 static double histogram_quantile(const struct histogram *histogram, double share)
 {
     uint64_t rank = (uint64_t)(share * (double)histogram->count), seen = 0;

@@ -1,4 +1,4 @@
-/* What the C servers share: a socket on a free port of the loopback address, and the line that says so. */
+/* What the C servers share: a socket on a free port of the loopback address, and the line that prints the port. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -15,7 +15,7 @@ static inline _Noreturn void die(const char *what)
     exit(1);
 }
 
-/* A bound, non-blocking socket of the type SOCK_STREAM, listening, or SOCK_DGRAM. Prints "ready PORT". */
+/* Returns a bound, non-blocking socket: SOCK_STREAM and listening, or SOCK_DGRAM. Prints "ready PORT". */
 static inline int open_on(int type, int port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};

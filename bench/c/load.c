@@ -1,8 +1,8 @@
 /* The load generator for echo servers: keeps every connection busy with one request at a time, or holds it idle.
  *
- * Knows the echo protocol from the client's side; nothing about who serves. In C, so that it is not the
- * slower of the two. No allocation and one clock reading per request. With "udp" a connection is a
- * connected datagram socket; a datagram that does not come back is counted as lost and not sent again.
+ * Knows the echo protocol from the client's side, and nothing about the server. It is in C so that it is faster
+ * than the servers: no allocation and one clock reading per request. With "udp" a connection is a connected
+ * datagram socket. A datagram that does not come back counts as lost and is not sent again.
  *
  * load echo|udp HOST PORT [--connections N] [--size B] [--warmup-s S] [--duration-s S | --requests N]
  * load idle HOST PORT [--connections N]
@@ -18,8 +18,8 @@
 enum {
     BUFFER_BYTES = 65536,
     EVENTS_MAX = 1024,
-    GREETING_BYTES = 64, /* the first exchange, blocking: small enough never to deadlock */
-    LOST_AFTER_MS = 200, /* silence of all of them; on loopback an answer takes microseconds, queues included */
+    GREETING_BYTES = 64, /* the first exchange, which blocks: too small to deadlock */
+    LOST_AFTER_MS = 200, /* without any answer; on loopback an answer takes microseconds, queues included */
 };
 
 struct connection {
@@ -59,7 +59,7 @@ static void check(const struct connection *connection, const char *data, size_t 
     }
 }
 
-/* One blocking exchange: afterwards the server has accepted the connection and run its handler. */
+/* Makes one blocking exchange. After that the server has accepted the connection and started its handler. */
 static void greet(struct connection *connection, size_t size)
 {
     next_message(connection);
@@ -100,7 +100,7 @@ static void open_all(size_t greeting)
 
 static void watch_all(void)
 {
-    /* A datagram socket reports "writable" after every datagram; one request at a time always fits. */
+    /* Do not watch for EPOLLOUT: a datagram socket reports it after every datagram, and one request always fits. */
     uint32_t watched = datagrams ? EPOLLIN | EPOLLET : EPOLLIN | EPOLLOUT | EPOLLET;
 
     poller = epoll_create1(EPOLL_CLOEXEC);
@@ -130,7 +130,7 @@ static void push(struct connection *connection)
     }
 }
 
-/* True when the whole answer is here. */
+/* Returns true if the whole answer is here. */
 static bool pull(struct connection *connection)
 {
     size_t size = (size_t)options.size;
@@ -168,7 +168,7 @@ static void advance(struct stage *stage, struct connection *connection, uint32_t
     if (!connection->busy) {
         errno = 0;
         if (datagrams)
-            recv(connection->fd, buffer, sizeof buffer, 0); /* too late: it counts as lost already */
+            recv(connection->fd, buffer, sizeof buffer, 0); /* too late: it has been counted as lost */
         else if (events & ~(uint32_t)EPOLLOUT)
             die("the server spoke, or closed, on a connection at rest");
         return;
@@ -183,7 +183,7 @@ static void advance(struct stage *stage, struct connection *connection, uint32_t
     start(stage, connection, now);
 }
 
-/* Datagrams that nobody answers any more; they must not hold up the rest, nor be waited for again. */
+/* Gives up datagrams that will not be answered, so that they do not hold up the rest. */
 static void give_up(struct stage *stage)
 {
     for (long i = 0; i < options.connections; i++)
@@ -191,7 +191,7 @@ static void give_up(struct stage *stage)
     stage->lost = stage->issued - stage->finished;
 }
 
-/* Runs until the deadline or the number of requests, then until nothing is in flight. */
+/* Runs until the deadline or the number of requests is reached, then until nothing is in flight. */
 static void run(struct stage *stage, double duration_s, long requests)
 {
     static struct epoll_event events[EVENTS_MAX];
@@ -249,7 +249,7 @@ static void idle(void)
 
     pattern = make_pattern(GREETING_BYTES);
     open_all(GREETING_BYTES);
-    /* Thousands of ports in TIME_WAIT would slow the next round down. */
+    /* Reset, since thousands of ports in TIME_WAIT would slow down the next round. */
     for (long i = 0; i < options.connections; i++)
         setsockopt(connections[i].fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     printf("open %ld\n", options.connections);

@@ -1,7 +1,7 @@
-/* The load generator for bulk: pours bytes into connections as fast as the server takes them.
+/* The load generator for bulk: sends bytes on its connections as fast as the server reads them.
  *
- * Knows TCP and the clock. A transfer is a connection of its own: its end is the server's close after ours,
- * which a server gives only when it has read everything; so bytes, seconds and CPU belong to each other.
+ * Knows TCP and the clock. Each transfer is a connection of its own. It ends with the server's close after ours.
+ * The server closes only after it has read everything, so that bytes, seconds and CPU match.
  *
  * pour bulk HOST PORT [--connections N] [--size B] [--warmup-s S] [--duration-s S]      --size: bytes per send
  */
@@ -44,7 +44,7 @@ static void open_one(struct transfer *transfer)
 
 static void pour(struct stage *stage, const struct transfer *transfer)
 {
-    /* Bounded: one reader that keeps up must not keep the others waiting. */
+    /* Limited, so that one fast reader does not keep the others waiting. */
     for (int i = 0; i < TURN_SENDS_MAX; i++) {
         ssize_t sent = send(transfer->fd, pattern, (size_t)options.size, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EAGAIN)

@@ -1,6 +1,6 @@
-/* The baseline for bulk: reads everything and keeps nothing, closes when the client has.
+/* The baseline for bulk: reads everything, keeps nothing, and closes after the client.
  *
- * Knows epoll and sockets. The bytes are copied out of the kernel (no MSG_TRUNC): the others have to, too.
+ * Knows epoll and sockets. It copies the bytes out of the kernel (no MSG_TRUNC), as the other servers must.
  *
  * sink_server [PORT]    listens on 127.0.0.1; prints "ready PORT"; serves until killed
  */
@@ -37,7 +37,7 @@ static void accept_one(int listener)
 
 static void drain(int fd)
 {
-    /* Until a short read has drained the socket, but bounded: a client that never stops must not starve the others. */
+    /* Read until a short read has emptied the socket; limited, so that a busy client does not starve the others. */
     for (int i = 0; i < TURN_CALLS_MAX; i++) {
         ssize_t received = recv(fd, buffer, sizeof buffer, 0);
 
@@ -48,7 +48,7 @@ static void drain(int fd)
             return;
         }
         if ((size_t)received < sizeof buffer)
-            return; /* a FIN behind it is reported again */
+            return; /* a FIN after it causes another event */
     }
 }
 

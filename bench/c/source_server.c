@@ -1,6 +1,6 @@
-/* The baseline for bulk the other way: sends as many blocks as a client asks for, and closes.
+/* The baseline for bulk-send: sends as many blocks as a client requests, and closes.
  *
- * Knows epoll and sockets. A connection is watched for reading until it has asked, then for writing.
+ * Knows epoll and sockets. It watches a connection for reading until the request has arrived, then for writing.
  *
  * source_server [PORT]    listens on 127.0.0.1; prints "ready PORT"; serves until killed
  */
@@ -60,7 +60,7 @@ static void hear(struct connection *connection)
 
     if (received < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (received != sizeof blocks) { /* on loopback eight bytes come in one piece */
+    if (received != sizeof blocks) { /* on loopback eight bytes arrive in one piece */
         end(connection);
         return;
     }
@@ -70,7 +70,7 @@ static void hear(struct connection *connection)
 
 static void speak(struct connection *connection)
 {
-    /* Until the socket is full, but bounded: a client that keeps up must not keep the others waiting. */
+    /* Send until the socket is full; limited, so that a fast client does not keep the others waiting. */
     for (int i = 0; i < TURN_CALLS_MAX && connection->left; i++) {
         size_t most = connection->left < sizeof block ? (size_t)connection->left : sizeof block;
         ssize_t sent = send(connection->fd, block, most, MSG_NOSIGNAL);
@@ -78,7 +78,7 @@ static void speak(struct connection *connection)
         if (sent < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (sent < 0)
-            connection->left = 0; /* the client is gone */
+            connection->left = 0; /* the client has gone */
         else
             connection->left -= (uint64_t)sent;
         if (sent >= 0 && (size_t)sent < most)

@@ -1,7 +1,7 @@
-/* The baseline for datagrams: one socket, each datagram sent back to where it came from.
+/* The baseline for datagrams: one socket, and each datagram goes back to its sender.
  *
- * Knows epoll and sockets. One recvfrom and one sendto per datagram, as every other server here does it:
- * recvmmsg would take fewer system calls, and would compare batching with no batching.
+ * Knows epoll and sockets. It makes one recvfrom and one sendto per datagram, as every other server here does.
+ * recvmmsg would need fewer system calls, but would compare batching with no batching.
  *
  * udp_server [PORT]    on 127.0.0.1; prints "ready PORT"; serves until killed
  */
@@ -22,8 +22,8 @@ static void echo_all(int fd)
         if (received < 0 && errno == EAGAIN)
             return;
         if (received < 0)
-            continue; /* interrupted, or a client that is gone */
-        /* A full send buffer drops the datagram: so would the network. */
+            continue; /* interrupted, or the client has gone */
+        /* A full send buffer drops the datagram, as the network would. */
         sendto(fd, buffer, (size_t)received, MSG_NOSIGNAL, (struct sockaddr *)&peer, length);
     }
 }

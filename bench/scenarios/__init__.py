@@ -1,1 +1,1 @@
-"""The scenarios, one module each: what is measured, how a sample is taken, and which columns are shown."""
+"""The scenarios, one module each. It says what is measured, how a sample is taken, and which columns are shown."""

@@ -1,7 +1,7 @@
-"""Scenarios bulk and bulk-send: what reading, or sending, as much as the network takes costs a server.
+"""Scenarios bulk and bulk-send: what it costs a server to receive, or to send, as fast as it can.
 
-Knows what to read and when. CPU per GB (10^9 bytes) is the headline. Most of it is the kernel's copy,
-and on loopback the sender's work is partly done in the receiver's name; both alike for all.
+Knows what to read and when. The headline is CPU per GB (10^9 bytes). Most of it is the kernel's copy,
+and on loopback the receiver is charged for part of the sender's work. Both are the same for all servers.
 """
 
 from __future__ import annotations

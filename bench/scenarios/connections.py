@@ -1,7 +1,7 @@
-"""Scenario connections: what a short life costs: accept, one small echo, close.
+"""Scenario connections: what a short connection costs: accept, one small echo, close.
 
-Knows what to read and when. `--connections` clients each live one life after the other; CPU per
-connection is the headline, for the reasons given in `echo`.
+Knows what to read and when. Each of the `--connections` clients makes one connection after another. The
+headline is CPU per connection, for the reasons given in `echo`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Scenario echo: what a request and its answer cost a server, over many busy connections.
+"""Scenario echo: what a request and its answer cost a server with many busy connections.
 
-Knows what to read and when. CPU per request is the headline: unlike throughput it does not depend on
-how fast the load generator is, and unlike latency not on how long the queue is. `busy` tells whether
-the server was saturated (100 %) during the measurement. `--matrix` takes the usual sizes and numbers.
+Knows what to read and when. The headline is CPU per request. Unlike throughput, it does not depend on
+the speed of the load generator; unlike latency, it does not depend on the length of the queue. `busy`
+shows whether the server was saturated (100 %) during the measurement. `--matrix` measures the usual
+sizes and numbers of connections.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Scenario idle: what a connection that waits costs a server in memory.
+"""Scenario idle: how much memory of a server a waiting connection costs.
 
-Knows what to read and when. Growth of private memory, after a first lot of connections has paid for
-what is loaded and allocated once, divided by the number of connections. The kernel's share (socket,
-epoll item) is the same for all servers and not in it.
+Knows what to read and when. The result is the growth of private memory, divided by the number of
+connections. A first group of connections, which does not count, causes all that is loaded and allocated
+once. The kernel's memory (socket, epoll item) is the same for all servers and does not count.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COLUMNS = (
     Column("open_s", "opened in s", 2),
 )
 FIRST_CONNECTIONS = 100
-# The last handlers get to their wait, and closures of accepted batches go.
+# In this time the last handlers reach their wait, and temporary objects of accepted batches are freed.
 SETTLE_S = 0.3
 MIB = 1 << 20
 
@@ -51,7 +51,7 @@ def _plan(options: Namespace, placement: Placement) -> Plan:
                 open_s = time.monotonic() - begun
                 time.sleep(SETTLE_S)
                 after = memory_used(program.pid)
-                # Before its connections go, or it would still work on thousands of resets.
+                # Kill it before its connections close. Otherwise it would still handle thousands of resets.
                 program.kill()
         return {
             "connections": connections,

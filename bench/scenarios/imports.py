@@ -1,7 +1,8 @@
-"""Scenario import: what importing a stack costs in time and memory.
+"""Scenario import: what it costs to import a stack, in time and memory.
 
-Knows columns; the program is bench/importing.py. Each is imported once before it counts, so compiled
-files are there and in the page cache; "socket" is the standard library's, a floor for all.
+Knows the columns; the program is bench/importing.py. Each stack is imported once before the measurement,
+so its compiled files exist and are in the page cache. "socket" is the standard library's module, which
+every stack imports.
 """
 
 from __future__ import annotations

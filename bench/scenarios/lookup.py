@@ -1,8 +1,8 @@
-"""Scenario lookup: names looked up by many tasks at once, through getaddrinfo in OS threads.
+"""Scenario lookup: many tasks look up names at once, by getaddrinfo(3) in OS threads.
 
-Knows counts and columns; the programs are in bench/stacks. By default the host's own name, which is in
-/etc/hosts as a rule: so what is measured is the way there and back, not a name server. Not pinned, as
-the OS threads are the point; each stack has its own default number of them.
+Knows counts and columns; the programs are in bench/stacks. By default the name is the host's own, which is
+usually in /etc/hosts. So the result shows the way to the OS thread and back, not a name server. The program
+is not pinned, since its OS threads need cores. Each stack has its own default number of OS threads.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ COLUMNS = (
 def _add_arguments(parser: ArgumentParser) -> None:
     add_count(parser, 3000, "look-ups")
     parser.add_argument("--host", default=socket.gethostname(), metavar="NAME", help="name (default: this host's)")
-    parser.add_argument(
-        "--one-core", action="store_true", help="pin to one core after all: no contention between OS threads"
-    )
+    parser.add_argument("--one-core", action="store_true", help="pin to one core: no contention between OS threads")
 
 
 def _plan(options: Namespace, placement: Placement) -> Plan:

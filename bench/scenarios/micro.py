@@ -1,7 +1,7 @@
-"""Scenario micro: the pollers by themselves: submit, park, wake.
+"""Scenario micro: the pollers alone: submit, park, wake.
 
-Knows columns; the program is bench/micro.py, which says what each figure is. The baseline is bare: the
-same system calls made from Python with nothing around them. With a C poller it can be beaten.
+Knows the columns; the program is bench/micro.py, which says what each figure is. The baseline "bare" makes
+the same system calls from Python with nothing around them. A poller in C can be faster than that.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _plan(options: Namespace, placement: Placement) -> Plan:
         return metrics_of(row, placement.server_core, handles, options.count)
 
     notes = (
-        "cpu per operation; ready: a receive that has data; park: one that has none and parks;",
+        "CPU per operation; ready: a receive that has data; park: one that has none and parks;",
         "event: its resumption, from poll() to the data; wakeup: wakeup() and the poll() that it ends",
     )
     return Plan((Case(f"{handles} handles", sample),), COLUMNS, notes, where=alone_on(placement.server_core))

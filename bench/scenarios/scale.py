@@ -1,9 +1,9 @@
 """Scenario scale: how the cost of a request grows with the number of connections.
 
-Twice: with all of them busy, where the kernel's own cost grows, too (look at the C server), and with a
-constant number of busy ones among more and more that are idle, which is what a server's day is like.
-One sample measures a row at all numbers of connections, one right after the other with a fresh server
-each, and takes the growth within that sample, so drift cancels.
+There are two cases. In the first, all connections are busy, and the kernel's own cost grows, too (see the
+C server). In the second, a constant number is busy and more and more are idle, as in a typical server.
+One sample measures a row at all numbers of connections, one after the other, with a fresh server for each.
+The growth is computed within that sample, so drift cancels out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Scenario share: what several OS threads serving one scheduler cost, and what they gain when handlers block.
+"""Scenario share: what several OS threads on one scheduler cost, and what they gain if handlers block.
 
-Knows what to read and when. First a busy echo, where nobody blocks: CPU per request beside the private
-scheduler. Then quick requests on few connections while one handler, or two, is blocked at any time: the
-latency is how long the others wait for that. asyncio and gevent send what blocks to a pool of threads.
+Knows what to read and when. The first case is a busy echo without blocking handlers: its figure is the CPU per
+request, compared with a private scheduler. In the other cases one or two handlers are blocked at any time, while
+a few connections make quick requests: their latency shows how long they wait for the blocked handlers. asyncio
+and gevent run blocking calls in a thread pool.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
         type=int,
         default=10,
         metavar="N",
-        help="beside the blocked (default: %(default)s)",
+        help="quick connections beside the blocked ones (default: %(default)s)",
     )
     add_times(parser)
 

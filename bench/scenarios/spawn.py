@@ -1,8 +1,8 @@
-"""Scenario spawn: what a small task costs, from its start to its end being noticed.
+"""Scenario spawn: what a small task costs, from its start until its end is noticed.
 
-Knows counts and columns; the programs are in bench/stacks. In batches of 1000: start all, then wait for
-each. "return" ends without waiting, which a stack that starts tasks inside the call has an advantage
-at; "wait" gives way once, so that every stack has to suspend and resume it.
+Knows counts and columns; the programs are in bench/stacks. They start a batch of 1000 tasks and then wait for
+each. "return": the task ends at once, which favours stacks that start a task inside the call. "wait": the task
+yields once, so that every stack has to suspend and resume it.
 """
 
 from __future__ import annotations

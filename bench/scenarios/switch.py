@@ -1,7 +1,8 @@
-"""Scenario switch: what handing a token from one task to another costs, suspend and resume.
+"""Scenario switch: what it costs to suspend one task and resume another.
 
-Knows counts and columns; the programs are in bench/stacks: suspend/resume in socket2, Event in asyncio,
-curio and gevent, wait_task_rescheduled/reschedule in Trio: each stack's cheapest public way.
+Knows counts and columns; the programs are in bench/stacks. Two tasks pass a token to each other in the cheapest
+public way of each stack: suspend/resume in socket2, Event in asyncio, curio and gevent,
+wait_task_rescheduled/reschedule in Trio.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Scenario timers: what a deadline costs that is armed and cancelled, as nearly all are.
+"""Scenario timers: what it costs to arm a deadline and cancel it, as happens to nearly all deadlines.
 
-Knows counts and columns; the programs are in bench/stacks. "block" is the block with a timeout, "raw" a
-bare timer, both with at most 1000 between two turns of the loop; "crowd" arms all before it cancels the
+Knows counts and columns; the programs are in bench/stacks. "block" is a block with a timeout, "raw" a bare
+timer; both do at most 1000 between two turns of the loop. "crowd" arms all timers before it cancels the
 first. Not every stack has bare timers; socket2's are internal.
 """
 

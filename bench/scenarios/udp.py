@@ -1,7 +1,7 @@
 """Scenario udp: what a datagram and its answer cost a server with one socket.
 
-Knows what to read and when. Each client has one datagram in flight. Lost ones are counted: with more
-clients than the server's receive buffer holds datagrams (some 200), the kernel drops the rest.
+Knows what to read and when. Each client has one datagram in flight. Lost datagrams are counted: the server's
+receive buffer holds about 200, and with more clients the kernel drops the rest.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What is measured inside one process: for each stack a file with the same tasks, each in that stack's own style.
+"""Measurements inside one process. Each stack has a file with the same tasks, in that stack's own style.
 
-A file has run(task, *args), which runs a task to its end, and these tasks, which measure their inner
-loops with a Meter: `spawn` starts small tasks and waits for them, `switch` passes a token between two,
-`timers` arms and cancels deadlines, `lookup` asks for a name from many tasks. `python -m bench.stacks
-STACK TASK COUNT [NAME]` prints what the meter has, as JSON. Every BATCH operations the loop has its turn.
+A file has run(task, *args), which runs a task to its end, and four tasks, which measure their inner loops
+with a Meter: `spawn` starts small tasks and waits for them, `switch` passes a token between two tasks,
+`timers` arms and cancels deadlines, `lookup` looks up a name from many tasks. `python -m bench.stacks STACK
+TASK COUNT [NAME]` prints the metrics as JSON. A task lets the event loop run after every BATCH operations.
 """
 
 BATCH = 1000

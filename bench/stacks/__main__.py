@@ -1,4 +1,4 @@
-"""One task of one stack in this process; see the package."""
+"""Runs one task of one stack in this process. See the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CPU and wall-clock time per operation of a stretch of code in this process, all its OS threads included."""
+"""CPU and wall-clock time per operation of a stretch of code, for all OS threads of this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Meter:
-    """Collects metrics: for each stretch NAME_ns, CPU per operation, and NAME_per_s, operations per second."""
+    """Collects two metrics for each stretch: NAME_ns, CPU time per operation, and NAME_per_s, operations per second."""
 
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}
@@ -19,8 +19,8 @@ class Meter:
         """Measure the block.
 
         Args:
-            name: what the metrics are called.
-            operations: how many the block does.
+            name: the first part of the metrics' names.
+            operations: how many operations the block does.
         """
         wall_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
         yield

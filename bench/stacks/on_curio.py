@@ -1,4 +1,4 @@
-"""Curio: tasks, curio.Event, timeout_after, curio.socket. It has no timers but timeouts."""
+"""Curio: tasks, curio.Event, timeout_after, curio.socket. Its only timers are timeouts."""
 
 from __future__ import annotations
 

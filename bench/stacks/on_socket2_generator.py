@@ -65,7 +65,7 @@ def timers(meter: Meter, count: int) -> Steps:
 
 
 def raw_timers(count: int) -> None:
-    """What a stack of one's own on these timers would do; they are no public interface."""
+    """Arm and cancel timers, as a stack on top of socket2's scheduler would. They are not a public interface."""
     heap = current_scheduler().timers
     for _ in range(count):
         timer = Timer(heap, _return)
@@ -74,7 +74,7 @@ def raw_timers(count: int) -> None:
 
 
 def crowd_of_timers(count: int) -> None:
-    """The same, all armed before the first is cancelled."""
+    """Do the same, but arm all timers before the first is cancelled."""
     heap = current_scheduler().timers
     crowd = [Timer(heap, _return) for _ in range(count)]
     for number, timer in enumerate(crowd):

@@ -1,6 +1,6 @@
 """Trio: nurseries, its lowest-level way to suspend and reschedule a task, cancel scopes, trio.socket.
 
-It has no timers but the deadlines of cancel scopes.
+Its only timers are the deadlines of cancel scopes.
 """
 
 from __future__ import annotations

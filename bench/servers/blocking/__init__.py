@@ -1,6 +1,6 @@
 """Echo servers whose handlers block: a request of "block MS" is answered after MS milliseconds of time.sleep().
 
-That stands for a C library, a database, a slow disk: the OS thread is away, and the GIL is not held.
+The sleep stands for a C library, a database or a slow disk: the OS thread is blocked, and the GIL is released.
 """
 
 from __future__ import annotations
@@ -11,5 +11,5 @@ MARK = b"block "
 
 
 def block(request: bytes) -> None:
-    """Be away for as long as the request says."""
+    """Block this OS thread for as long as the request says."""
     time.sleep(int(request.removeprefix(MARK)) / 1000)

@@ -1,4 +1,4 @@
-"""asyncio, streams: what blocks goes to the loop's thread pool."""
+"""asyncio, streams: blocking calls run in the loop's thread pool."""
 
 from __future__ import annotations
 

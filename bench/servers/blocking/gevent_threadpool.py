@@ -1,4 +1,4 @@
-"""gevent: what blocks goes to the hub's thread pool."""
+"""gevent: blocking calls run in the hub's thread pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""socket2: handlers block where they stand. Its argument: how many OS threads serve; 0: a private scheduler."""
+"""socket2: handlers block their OS thread. The argument is the number of OS threads; 0: a private scheduler."""
 
 from __future__ import annotations
 

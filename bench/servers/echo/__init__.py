@@ -1,1 +1,1 @@
-"""Echo servers. Receives ask for 64 KiB where there is a choice; a client that does not read is not read from."""
+"""Echo servers. They receive up to 64 KiB at a time if the stack allows it, and pause if the client does not read."""

@@ -1,4 +1,4 @@
-"""asyncio, callbacks: a Protocol on the default event loop, asyncio's fastest way."""
+"""asyncio, callbacks: a Protocol on the default event loop, the fastest interface of asyncio."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Echo(asyncio.Protocol):
     """One connection; the transport sets TCP_NODELAY itself and survives resets."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # No isinstance: uvloop's transports are of no such class.
+        # No isinstance(): uvloop's transports do not derive from that class.
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:

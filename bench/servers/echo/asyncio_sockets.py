@@ -22,7 +22,7 @@ async def main() -> None:
     while True:
         connection, _ = await loop.sock_accept(listener)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # The loop keeps weak references only.
+        # The loop keeps only weak references.
         task = loop.create_task(echo(loop, connection))
         tasks.add(task)
         task.add_done_callback(tasks.discard)

@@ -1,4 +1,4 @@
-"""socket2.net, events: a plain listener of 'data' for each connection."""
+"""socket2.net, events: a plain 'data' listener for each connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def echo(conn: net.Socket) -> None:
 
     conn.on("data", answer)
     conn.on("drain", conn.resume)
-    conn.on("error", lambda error: None)  # a client that resets
+    conn.on("error", lambda error: None)  # a client may reset
 
 
 def ready(address: Any) -> None:

@@ -1,4 +1,4 @@
-"""Trio: serve_tcp and its SocketStream, the interface its documentation recommends."""
+"""Trio: serve_tcp and its SocketStream, the interface that Trio's documentation recommends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""uvloop, callbacks: the Protocol of asyncio on uvloop's event loop, uvloop's fastest way."""
+"""uvloop, callbacks: the asyncio Protocol on uvloop's event loop, the fastest interface of uvloop."""
 
 from __future__ import annotations
 

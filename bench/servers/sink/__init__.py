@@ -1,1 +1,1 @@
-"""Servers that only read, 256 KiB at a time and into one buffer where their stack can, and close after the client."""
+"""Servers that only receive, 256 KiB at a time and into one buffer if the stack can, and close after the client."""

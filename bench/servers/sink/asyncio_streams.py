@@ -15,7 +15,7 @@ async def sink(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def main() -> None:
-    # The limit is the size of the buffer that read() takes from; the default would cut it to a quarter.
+    # The limit is the size of the buffer behind read(). The default is a quarter of this.
     server = await asyncio.start_server(sink, "127.0.0.1", 0, backlog=4096, limit=262144)
     print("ready", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

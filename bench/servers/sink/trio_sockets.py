@@ -1,4 +1,4 @@
-"""Trio: trio.socket's recv_into; a SocketStream would make a bytes object of every receive."""
+"""Trio: recv_into of trio.socket. A SocketStream would make a bytes object for every receive."""
 
 from __future__ import annotations
 

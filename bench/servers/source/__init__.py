@@ -1,3 +1,3 @@
-"""Servers that send: eight bytes ask for a number of blocks of 256 KiB, big-endian; then the server closes."""
+"""Servers that send. A client sends a number (eight bytes, big-endian) and gets that many blocks of 256 KiB."""
 
 BLOCK = bytes(262144)

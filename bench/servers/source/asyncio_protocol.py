@@ -1,4 +1,4 @@
-"""asyncio, callbacks: a Protocol that writes until the transport tells it to pause, on the default event loop."""
+"""asyncio, callbacks: a Protocol on the default event loop, which writes until the transport tells it to pause."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Source(asyncio.Protocol):
     """One connection; the transport sets TCP_NODELAY itself."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # No isinstance: uvloop's transports are of no such class.
+        # No isinstance(): uvloop's transports do not derive from that class.
         self.transport = cast(asyncio.Transport, transport)
         self.left = 0
         self.paused = False
@@ -26,7 +26,7 @@ class Source(asyncio.Protocol):
             self.left -= 1
             self.transport.write(BLOCK)
         if not self.left:
-            # Later: close() inside resume_writing() makes asyncio (3.11) report the lost connection twice.
+            # Close later: close() inside resume_writing() makes asyncio (3.11) report the lost connection twice.
             asyncio.get_running_loop().call_soon(self.transport.close)
 
     def pause_writing(self) -> None:

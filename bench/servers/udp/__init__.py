@@ -1,1 +1,1 @@
-"""Datagram echo servers: one socket, and one datagram received and sent at a time."""
+"""Datagram echo servers. Each has one socket, and receives and sends one datagram at a time."""

@@ -1,4 +1,4 @@
-"""Trio: trio.socket; it has no streams for datagrams."""
+"""Trio: trio.socket, since Trio's streams are not for datagrams."""
 
 from __future__ import annotations
 
