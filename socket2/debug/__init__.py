@@ -1,12 +1,12 @@
 """Debugging: which threads a program has, what each waits for, and what keeps one from running.
 
-You can ask at any time what a thread is doing. When it started, and which thread started it, is known only while
-enable() is in force; until then nothing is recorded and nothing costs anything. This room only observes: the rest of
-socket2 does not know it.
+You can ask at any time what a thread is doing. The time of its start, and the thread that started it, are recorded only
+while enable() is in force; until then nothing is recorded and nothing costs anything. This room only observes: the rest
+of socket2 does not know it.
 
 Read `stacks` first: where code is. `history`: times and starters. `snapshot`: both as data. `listing`: the same as
-text. Then those that ask: `watchdog`, if something blocks; `inquiry`, from another process; `tracing`, for the bytes of
-one socket.
+text. Then the modules that ask: `watchdog`, if something blocks; `inquiry`, from another process; `tracing`, for the
+bytes of one socket.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Times:
         self.name = thread.name
         self.began = began
         self.since = began
-        """When the thread began to run or to wait, whichever it does now. None: before debugging was switched on."""
+        """When the thread began to run or to wait, whichever it does now. None: that was before debugging was on."""
         self.started_by = starter.name if starter is not None else None
         self._starter = weakref.ref(starter) if starter is not None else None
         self.steps = 0
@@ -83,7 +83,7 @@ def _watched(coro: Any, times: Times) -> Generator[Any, Any, Any]:
             return stop.value
         finally:
             times.end()
-            del resume, argument  # an error's traceback would hold this frame: no cycle
+            del resume, argument  # an error's traceback would hold this frame: break the cycle
 
 
 def adopt(thread: Thread, starter: Thread | None) -> None:

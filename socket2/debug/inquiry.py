@@ -1,7 +1,7 @@
 """Asks a process from outside what its threads are doing, and answers: both ends of a private UNIX socket.
 
 Answers come from a separate OS thread, so they come even while the loop is blocked. The socket is in a directory that
-only its user may enter. The kernel tells who connects. Clients can ask for reports and nothing else.
+only its user may enter. The kernel reports who connects. Clients can ask for reports and nothing else.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Answerer:
         self.forget()
 
     def forget(self) -> None:
-        """Close the descriptors. A forked child has nothing else of it."""
+        """Close the descriptors: all that a forked child inherits of this object."""
         for sock in (self._listener, self._asked, self._asking):
             if sock is not None:
                 sock.close()
@@ -201,7 +201,7 @@ def ask(pid: int, question: str) -> str:
         answer = _exchange(os.path.join(home, str(pid)), question)
     except (FileNotFoundError, ConnectionRefusedError):
         raise Unanswered(
-            f"process {pid} does not answer: start it with SOCKET2_DEBUG=1, or let it call socket2.debug.enable()"
+            f"process {pid} does not answer: start it with SOCKET2_DEBUG=1, or call socket2.debug.enable() in it"
         ) from None
     except TimeoutError:
         raise Unanswered(

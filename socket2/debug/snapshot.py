@@ -92,7 +92,7 @@ class LoopStats:
     wakeups: int
     """How often the poller was woken from outside, in total."""
     steps: int
-    """Turns of the live threads since debugging is on."""
+    """Turns of the live threads since debugging was switched on."""
 
 
 class Snapshot:
@@ -109,7 +109,7 @@ class Snapshot:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.os_threads.clear()  # the frames of this very call are among them: no cycle
+        self.os_threads.clear()  # the frames of this very call are among them: break the cycle
 
     def threads(self) -> list[ThreadInfo]:
         """Return what all live threads of the process are doing; those of one loop in the order of their start."""

@@ -73,8 +73,8 @@ class StreamObject(Object[TCP]):
         """Wait for a client to connect; return (client, None), or (None, err) with 'timeout' or 'closed'.
 
         The client starts with no timeouts, and its own statistics. A client that left early is skipped. If descriptors
-        run out, accept() tries again every 0.1 s. A timeout or cancel loses no connection. Several threads may accept.
-        Raises TypeError if the object is not a server.
+        run out, accept() tries again every 0.1 s. A timeout or cancellation loses no connection. Several threads may
+        accept. Raises TypeError if the object is not a server.
         """
         self._need("accept", "server")
         return self._accept(place_of(sys._getframe(1)))
@@ -94,17 +94,17 @@ class StreamObject(Object[TCP]):
     def receive(
         self, pattern: str | int | None = None, prefix: ReadableBuffer | None = None
     ) -> Operation[tuple[Any, ...]]:
-        r"""Receive what `pattern` asks for, after `prefix`; return (data, None, None) or (None, err, partial).
+        """Receive what `pattern` asks for, after `prefix`; return (data, None, None) or (None, err, partial).
 
         '*l' (the default): a line without its LF and without any CR in it. '*a': everything to the end of the stream.
         Longer words with this beginning work, too: '*line', '*all'. A number: that many bytes, including the prefix, so
-        0 never waits. LuaSocket does not have two more: 'l', a line without its end, LF or CR LF; 'L', a line with its
+        0 never waits. Two patterns are not in LuaSocket: 'l', a line without its end, LF or CR LF; 'L', a line with its
         end. Errors are 'timeout', 'closed' (also at the end of the stream, but for '*a' only if nothing came), or the
         system's. `partial` is the prefix and all that came. It is not received again: pass it as the prefix of the next
         receive to continue.
 
-        A cancel leaves the bytes that came for the next receive. Raises ValueError or TypeError if the pattern is
-        invalid, TypeError if the object is not a client.
+        After a cancellation, the bytes that came stay for the next receive. Raises ValueError or TypeError if the
+        pattern is invalid, TypeError if the object is not a client.
         """
         self._need("receive", "client")
         return self._receive(
@@ -143,8 +143,8 @@ class StreamObject(Object[TCP]):
 
         Return (last, None, None) with the position of the last byte that was sent, or (None, err, last) with 'timeout',
         'closed' or the system's error. The rest is `data[last:]` in Python, and starts at last + 1 for another send.
-        After a cancel, `bytes_sent` on the exception tells how much was sent. Raises TypeError if `data` is a str or
-        the object is not a client.
+        After a cancellation, `bytes_sent` on the exception tells how much was sent. Raises TypeError if `data` is a str
+        or the object is not a client.
         """
         self._need("send", "client")
         with memoryview(data) as view:
@@ -241,7 +241,7 @@ class StreamObject(Object[TCP]):
 
 
 def backlog_of(backlog: int | None) -> int:
-    """Return a backlog in the range of listen(2), which limits it further. Raises TypeError if it is not a number."""
+    """Return a backlog that listen(2) accepts. Raises TypeError if it is not a number."""
     if backlog is None:
         return 32
     if isinstance(backlog, bool) or not isinstance(backlog, int):

@@ -1,4 +1,4 @@
-"""One call for two kinds of callers: in a thread it is an operation to wait for, in a plain script it is complete.
+"""One call for two kinds of callers: in a thread it is an operation to wait for, in a plain script it runs at once.
 
 LuaSocket programs usually start as blocking scripts. There, a call runs the loop until its result is ready, and other
 threads run meanwhile. Only this module decides which of the two it is: by whether a thread is running.
@@ -56,7 +56,7 @@ def _after(turn: Pass, op: Operation[T]) -> Generator[Any, None, T]:
 
 
 def _at_once(op: Operation[T], turn: Pass | None) -> T:
-    """Run the loop until `op` is done. Raises RuntimeError in a callback of the loop, because that already runs."""
+    """Run the loop until `op` is done. Raises RuntimeError in a callback of the loop, which is already running."""
     member = current_member()
     try:
         if turn is not None:  # many calls in a row did not need to wait
@@ -69,7 +69,7 @@ def _at_once(op: Operation[T], turn: Pass | None) -> T:
 
 @operation
 def outcome(made: Any) -> Generator[Any, None, Any]:
-    """Return the result of a function of the program's: as it is, or after waiting for it."""
+    """Return the result of a function that the program provided: as it is, or after waiting for it."""
     return (yield from awaiting(made)) if is_coroutine(made) else made
 
 

@@ -1,4 +1,4 @@
-"""Objects for datagrams, UDP and UNIX. A datagram may be empty; that is not the end of anything."""
+"""Objects for datagrams, UDP and UNIX. A datagram may be empty; that does not mean the end of anything."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class DatagramObject(Object[Datagrams]):
     def send(self, data: ReadableBuffer) -> Operation[Sent]:
         """Send a datagram to the peer; return (its length, None) or (None, err).
 
-        If the peer's system refused an earlier datagram, this call or a receive reports 'connection refused'. A cancel
-        sends nothing. Raises TypeError if `data` is a str or the object is not connected.
+        If the peer's system refused an earlier datagram, this call or a receive reports 'connection refused'. A
+        cancellation sends nothing. Raises TypeError if `data` is a str or the object is not connected.
         """
         self._need("send", "connected")
         return self._send(bytes(memoryview(data)))
@@ -43,7 +43,7 @@ class DatagramObject(Object[Datagrams]):
     def receive(self, size: int | None = None) -> Operation[tuple[bytes | None, Message | None]]:
         """Receive a datagram; return (data, None), or (None, err) with 'timeout', 'closed' or 'connection refused'.
 
-        A datagram longer than `size` bytes (default 8192: _DATAGRAMSIZE) is truncated. A cancel or timeout takes
+        A datagram longer than `size` bytes (default 8192: _DATAGRAMSIZE) is truncated. A cancellation or timeout takes
         nothing. Several threads may receive. Raises ValueError or TypeError if the size is invalid.
         """
         return self._receive(size_of(size))

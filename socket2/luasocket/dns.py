@@ -28,7 +28,7 @@ def toip(address: str) -> Operation[Resolved]:
     """Find a host's first IPv4 address; return (ip, details) or (None, 'host not found').
 
     `details`: a dict with the host's "name", its other names "alias", and its addresses "ip". `address` may also be an
-    IP address. A cancel ends the wait at once. Raises TypeError if `address` is not a string. (gethostbyname(3))
+    IP address. A cancellation ends the wait at once. Raises TypeError if `address` is not a string. (gethostbyname(3))
     """
     return _host(_string(address), lambda name, ip: ip)
 

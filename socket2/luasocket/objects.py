@@ -196,7 +196,7 @@ class Object(pollers.Unique, Generic[S]):
 
 
 class Named:
-    """The local name of an object with an IP address."""
+    """The names of objects with IP addresses."""
 
     __slots__ = ()
 

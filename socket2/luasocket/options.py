@@ -1,7 +1,7 @@
 """LuaSocket's options by name: how to check a value, write it to a socket, and read it back.
 
-Most options exist in socket2 under names of its own. The others are available if the standard library's socket module
-has a constant for them. If not, the name is known, but the option cannot be set.
+Most options exist in socket2 under its own names. The others are available if the standard library's socket module has
+a constant for them. If not, the name is known, but the option cannot be set.
 """
 
 from __future__ import annotations

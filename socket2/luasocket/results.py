@@ -65,8 +65,8 @@ try_ = newtry()
 def protect(func: Callable[P, Any]) -> Callable[P, Any]:
     """Return a function that works like `func`, but returns (None, err) if that raises a TryError.
 
-    Other exceptions pass through. If `func` is a generator function or `async def`, the result is a call, for which a
-    thread waits.
+    Other exceptions pass through. If `func` is a generator function or `async def`, the result is a call that a thread
+    waits for.
     """
 
     @functools.wraps(func)

@@ -57,8 +57,8 @@ def select(
     given. An object without one, or a closed one, is skipped, and a None ends the list. An object that is closed during
     the wait is ready: a receive will report it.
 
-    A cancel takes nothing. Raises ValueError if there is nothing to wait for, TypeError if an argument is not a list,
-    Busy if a thread is receiving from or sending to one of the objects, OSError if the system refuses.
+    A cancellation takes nothing. Raises ValueError if there is nothing to wait for, TypeError if an argument is not a
+    list, Busy if a thread is receiving from or sending to one of the objects, OSError if the system refuses.
     """
     readers, writers = _objects(recvt), _objects(sendt)
     seconds = seconds_of(timeout)

@@ -28,8 +28,8 @@ def bind(address: str, port: int | str, backlog: int | None = None) -> Operation
     """Make a server at `address` ("*": any IPv4 interface) and `port`; return (server, None) or (None, err).
 
     Of a name's addresses, the first that works is used. An address is free even if old connections still linger on it,
-    but not while another socket uses it. `err` is the error of the last address. A cancel leaves no socket behind.
-    Raises TypeError if an argument is invalid.
+    but not while another socket uses it. `err` is the error of the last address. A cancellation leaves no socket
+    behind. Raises TypeError if an argument is invalid.
     """
     asked = queries("0.0.0.0" if address == "*" else address, port, "tcp", None)
     return _bind(asked, backlog_of(backlog), place_of(sys._getframe(1)))
@@ -73,8 +73,8 @@ def connect(
     """Make a client that is connected to `address` and `port`; return (client, None) or (None, err).
 
     `locaddr`, `locport`: bind it to these first. `family`: "inet" or "inet6" to use only such addresses. The addresses
-    of a name are tried in turn; `err` is the error of the last one. A cancel leaves no socket behind. Raises TypeError
-    or ValueError if an argument is invalid.
+    of a name are tried in turn; `err` is the error of the last one. A cancellation leaves no socket behind. Raises
+    TypeError or ValueError if an argument is invalid.
     """
     return _client(address, port, locaddr, locport, family, place_of(sys._getframe(1)))
 
@@ -82,14 +82,14 @@ def connect(
 def connect4(
     address: str, port: int | str, locaddr: str | None = None, locport: int | str | None = None
 ) -> Operation[Made]:
-    """Work as connect() does, with IPv4 addresses only."""
+    """Connect as connect() does, but to IPv4 addresses only."""
     return _client(address, port, locaddr, locport, "inet", place_of(sys._getframe(1)))
 
 
 def connect6(
     address: str, port: int | str, locaddr: str | None = None, locport: int | str | None = None
 ) -> Operation[Made]:
-    """Work as connect() does, with IPv6 addresses only."""
+    """Connect as connect() does, but to IPv6 addresses only."""
     return _client(address, port, locaddr, locport, "inet6", place_of(sys._getframe(1)))
 
 

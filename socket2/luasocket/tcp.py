@@ -107,8 +107,8 @@ class TCP(Named, StreamObject):
         Return (1, None), or (None, err) of the last attempt. The block timeout applies to each address, the total
         timeout to all; both apply to the lookup. With a timeout of 0, the lookup still takes its time, and one attempt
         is started. The result is 'timeout', and the attempt continues: select() tells when it ends, getoption("error")
-        with what result. Until then, another connect() returns 'Operation already in progress'. After a cancel the
-        attempt continues as well, until close(). Raises TypeError if the address is not a string.
+        with what result. Until then, another connect() returns 'Operation already in progress'. After a cancellation
+        the attempt continues as well, until close(). Raises TypeError if the address is not a string.
         """
         asked = self._asked(address, port)
         if self._class == "master":
@@ -166,7 +166,7 @@ class TCP(Named, StreamObject):
         return sock
 
     def _ask_again(self, sockaddr: Any) -> Done:
-        """Return how the attempt in progress stands: the kernel tells if asked to connect there again."""
+        """Return the state of the attempt in progress: the kernel reports it if asked to connect once more."""
         try:
             number = self._opened.std.connect_ex(sockaddr)
         except OSError as error:

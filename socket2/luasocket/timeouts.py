@@ -83,9 +83,7 @@ class Waits:
         return self._block == 0 or self._total == 0
 
     def limit(self, op: Operation[T]) -> Operation[T]:
-        """Do `op`, which waits once. Raises TimeoutError if that takes too long. Work that needs no wait is always
-        done.
-        """
+        """Do `op`, which waits once. Raises TimeoutError if it waits too long. What needs no wait is always done."""
         return op if self._block is None and self._end is None else self._limit(op)
 
     def limit_first(self, op: Operation[T]) -> Operation[T]:

@@ -106,7 +106,7 @@ class UDP(Named, DatagramObject):
     def sendto(self, data: ReadableBuffer, ip: str, port: int | str) -> Operation[Sent]:
         """Send a datagram to a literal IP address and a numeric port; return (its length, None) or (None, err).
 
-        A cancel sends nothing. Raises TypeError if `data` is a str, the address is not a string, or the object is
+        A cancellation sends nothing. Raises TypeError if `data` is a str, the address is not a string, or the object is
         connected.
         """
         self._need("sendto", "unconnected")

@@ -52,7 +52,7 @@ class _AtPath(Object[Any]):
     def connect(self, path: str) -> Operation[Done]:
         """Connect to a path. Return (1, None), or (None, err) with 'connection refused', 'timeout' or another error.
 
-        Waits while the listener's queue is full. A cancel or timeout leaves the object as it was.
+        Waits while the listener's queue is full. A cancellation or timeout leaves the object as it was.
         """
         address = address_of(path)
         if self._class == "master":
@@ -118,8 +118,8 @@ class UnixDgram(_AtPath, DatagramObject):
     def sendto(self, data: ReadableBuffer, path: str) -> Operation[Sent]:
         """Send a datagram to a path; return (its length, None) or (None, err).
 
-        Waits while the receiver's queue is full. A cancel sends nothing. Raises TypeError if `data` is a str or the
-        object is connected.
+        Waits while the receiver's queue is full. A cancellation sends nothing. Raises TypeError if `data` is a str or
+        the object is connected.
         """
         self._need("sendto", "unconnected")
         return self._sendto(bytes(memoryview(data)), address_of(path))
@@ -163,7 +163,7 @@ def path_of(sockaddr: Any) -> str:
 
 
 def path_message(error: OSError) -> Message:
-    """Work as message_of() does. The standard library checks a path's length before the system does."""
+    """Return the message of an error. The standard library rejects a long path before the system does."""
     return Message("path too long") if error.errno is None and "too long" in str(error) else message_of(error)
 
 

@@ -19,7 +19,7 @@ class AbortError(Exception):
 
 
 class AbortSignal(Emitter):
-    """Tells of an abort: `aborted`, `reason` and the event 'abort'. Made by AbortController."""
+    """Reports an abort: `aborted`, `reason` and the event 'abort'. Made by AbortController."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class AbortController:
 
 
 def on_abort(signal: Any, call: Callable[[], Any]) -> Callable[[], None]:
-    """Call `call` when `signal` is aborted; return a function that cancels this.
+    """Call `call` when `signal` is aborted; return a function that undoes this.
 
     Raises TypeError if `signal` is not an AbortSignal.
     """

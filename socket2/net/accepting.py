@@ -158,7 +158,7 @@ class Accepting(Emitter):
         return self._max_connections is not None and len(self._sockets) >= self._max_connections
 
     def _reason_to_drop(self, conn: TCP) -> dict[str, Any] | None:
-        """Return what 'drop' tells of an excess or blocked connection; None for one that is welcome."""
+        """Return the data of 'drop' for an excess or blocked connection; None for a connection that is welcome."""
         peer = conn.remote_address
         blocked = isinstance(peer, tuple) and is_blocked(self._block_list, peer[0])
         if not blocked and not self._is_full():
@@ -175,10 +175,10 @@ class Accepting(Emitter):
 
     @operation
     def accept(self) -> Generator[Any, None, Socket]:
-        """Wait for the next connection and return it. It is not emitted. Threads get connections in turn. (Ours)
+        """Wait for the next connection and return it. It is not emitted. Threads get connections in turn. (Not in Node)
 
-        A cancel or timeout loses no connection. Raises Closed if the server is closed or was not told to listen; the
-        error of listen() if that fails.
+        A cancellation or timeout loses no connection. Raises Closed if the server is closed or was not told to listen;
+        the error of listen() if that fails.
         """
         if (turn := over_at_once()) is not None:
             yield from turn.wait()

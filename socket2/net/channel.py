@@ -1,8 +1,8 @@
 """A channel to another process: messages, with sockets and servers attached, over a pair of UNIX sockets.
 
 A message is JSON, preceded by its length. A descriptor travels with the first byte of its message (SCM_RIGHTS,
-unix(7)), so it arrives with the message. Attached sockets and servers live on at the other end. Each end asks the other
-how many connections of its servers are there.
+unix(7)), so it arrives with the message. Attached sockets and servers live on at the other end. Each end can ask the
+other how many connections of its own servers are there.
 """
 
 from __future__ import annotations

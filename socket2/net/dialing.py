@@ -146,7 +146,7 @@ def _look_up(to: Destination, tell: Tell) -> Generator[Any, None, list[str]]:
         try:
             raise failed from None
         finally:
-            del failed  # its traceback holds this frame: no cycle
+            del failed  # its traceback holds this frame: break the cycle
     found = list(dict.fromkeys(found))
     for address in found if to.several else found[:1]:
         tell("lookup", None, address, isIP(address), to.host)

@@ -111,7 +111,7 @@ class Emitter(pollers.Unique, EventEmitter):
     def wait(self, event: str) -> Generator[Any, None, Any]:
         """Wait for the next `event`; return its values: None, one value, or a tuple.
 
-        If an 'error' comes first, it is raised. A cancel or timeout ends the wait. (Node's events.once)
+        If an 'error' comes first, it is raised. A cancellation or timeout ends the wait. (Node's events.once)
         """
         waiter = _Waiter(self, event)
         try:

@@ -72,7 +72,7 @@ def checked_path(path: str | bytes) -> str | bytes:
 
 
 def path_failure(error: Exception, syscall: str, path: Any) -> Exception:
-    """Return the error of a path. The system calls a path invalid that has a NUL or is too long; so does this."""
+    """Return the error of a path. One that is too long or contains a NUL is EINVAL, as for the system."""
     if isinstance(error, ValueError) or (isinstance(error, OSError) and error.errno is None):
         error = OSError(errno.EINVAL, str(error))
     return described(error, syscall, os.fsdecode(path))

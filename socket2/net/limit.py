@@ -29,7 +29,7 @@ class Limited(Callbacks):
 
     @property
     def maxBufferSize(self) -> int | None:
-        """How many bytes may be queued before the connection is destroyed. None: no limit. Can be set. (Ours)
+        """How many bytes may be queued before the connection is destroyed. None: no limit. Can be set. (Not in Node)
 
         The default of 1 MiB is lenient: it counts what was queued before a write(), and allows 16 MiB in one turn of
         the loop.

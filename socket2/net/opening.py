@@ -66,7 +66,7 @@ def use_primary(primary: Primary | None) -> None:
 
 
 def primary_for(options: Mapping[str, Any]) -> Primary | None:
-    """Return the primary that opens a listener with these options; None: this process."""
+    """Return the primary that opens a listener with these options; None: open it in this process."""
     elsewhere = options.get("port") is not None or options.get("path") is not None
     return _primary if elsewhere and options.get("handle") is None and not options.get("exclusive") else None
 

@@ -258,7 +258,7 @@ class Reading(Receiving):
             self._fire("data", text)
 
     def _flow(self, pulled: bool = False) -> None:
-        """Emit the stored data while the socket flows, then 'end' if the stream has ended."""
+        """Emit the stored data while the socket is flowing, then 'end' if the stream has ended."""
         while (data := self._next_to_emit()) is not None:
             self._emit_data(data)
         if self._eof and not self._chunks and (pulled or not (self._flowing is False or self._resuming)):

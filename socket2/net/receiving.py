@@ -33,7 +33,7 @@ class Receiving(Connection):
     def recv(self, n: int = CHUNK) -> Generator[Any, None, bytes]:
         """Receive 1 to `n` bytes; b'' at the end of the stream. Works on a paused socket, and before it is connected.
 
-        The data is not emitted. A cancel or timeout takes nothing. Raises the error that ended the connection, or
+        The data is not emitted. A cancellation or timeout takes nothing. Raises the error that ended the connection, or
         Closed after destroy(). Raises ValueError if `n` is not positive.
         """
         if n < 1:
@@ -53,9 +53,7 @@ class Receiving(Connection):
         return got
 
     def _pull(self, n: int, before: Wait | None) -> bytes | Wait:
-        """Take what there is. If there is nothing, or others came first, wait in line, if given in the place of
-        `before`.
-        """
+        """Take what there is. If there is nothing, or others came first, wait in line, or in the place of `before`."""
         with lock:
             if self._chunks and (before is not None or not self._receivers):
                 return self._take(n)

@@ -1,4 +1,4 @@
-"""Server: its listening socket, the number of its connections, and when it is closed. accepting.py accepts."""
+"""Server: its listening socket, the number of its connections, and when it is closed. `accepting` has the rest."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Server(Accepting):
         return address_of(self._listener.name())
 
     def fileno(self) -> int:
-        """Return the descriptor, -1 if the server does not listen. (Ours)"""
+        """Return the descriptor, -1 if the server does not listen. (Not in Node)"""
         return self._listener.sock.fileno() if self._listener is not None else -1
 
     # Counting.
@@ -265,7 +265,7 @@ class Server(Accepting):
             yield from self.wait("close")
 
     def _listener_failed(self, event: str, args: tuple[Any, ...], error: Exception) -> None:
-        """Report the error. If it belongs to a connection, end that."""
+        """Report the error. If it belongs to a connection, end that connection."""
         for socket in args:
             if isinstance(socket, Socket):
                 socket._listener_failed(event, args, error)

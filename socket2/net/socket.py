@@ -51,7 +51,7 @@ class Socket(Reading, Writing, Wishes):
 
     Options, as a dictionary or as keywords: `fd`, with `readable` and `writable` (False), takes over an open
     descriptor; `handle` takes over a socket of socket2 or the standard library; `allowHalfOpen` (False): do not end
-    when the peer ends; `highWaterMark` (16384 bytes), `maxBufferSize` (1 MiB, ours), `noDelay`, `keepAlive`,
+    when the peer ends; `highWaterMark` (16384 bytes), `maxBufferSize` (1 MiB, not in Node), `noDelay`, `keepAlive`,
     `keepAliveInitialDelay` (ms), `timeout` (ms), `blockList`, `signal`, `onread` ({"buffer": ..., "callback": ...}).
     Raises TypeError for any other. Events: lookup connect ready data end finish drain timeout error close, pause
     resume, connectionAttempt, connectionAttemptFailed, connectionAttemptTimeout.

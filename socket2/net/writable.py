@@ -170,7 +170,7 @@ class Writing(Limited):
     def send(self, data: Any, encoding: str | None = None) -> Generator[Any, None, int]:
         """Write `data` and wait until the kernel has accepted all of it; return the number of bytes.
 
-        After a cancel or timeout, queued data is still sent. Raises the error that write() would report.
+        After a cancellation or timeout, queued data is still sent. Raises the error that write() would report.
         """
         data = bytes_of(data, encoding)
         if (turn := over_at_once()) is not None:

@@ -22,7 +22,7 @@ from ..threads.sync import Semaphore
 
 _MADE_AT = "a server's accept"
 
-# The system may have no descriptor left for a connection. It does not tell when it has one again.
+# The system may have no descriptor left for a connection. It does not report when one is free again.
 _AGAIN_S = 0.1
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -40,7 +40,7 @@ class Room(Semaphore):
             return free
 
     def give_back(self) -> None:
-        """Work as release() does; the caller may hold the lock."""
+        """Do what release() does; the caller may hold the lock."""
         self._release()
 
 
@@ -95,7 +95,7 @@ def drain(listener: TCP, admit: Callable[[TCP], Any], over: Callable[[], bool]) 
 
 
 def _drain_at_once(listener: TCP, admit: Callable[[TCP], Any], over: Callable[[], bool], places: Iterator[int]) -> bool:
-    """Admit all connections without waiting, so that none comes in between. Return False if descriptors ran out."""
+    """Admit all connections without waiting, so that no new one comes between. Return False if descriptors ran out."""
     for _ in places:
         if listener.closed or over():
             break

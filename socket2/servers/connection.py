@@ -1,4 +1,4 @@
-"""The connections of a server: each has a thread, times at which it may be dropped, and a side that caused its end.
+"""The connections of a server: the thread of each, when it may be dropped, and which side caused its end.
 
 A stop and the connection's own thread may change a connection at the same time, in two OS threads. So both change it
 under the lock. Logging, closing and callbacks happen outside the lock.
@@ -34,7 +34,7 @@ _FOR_EVER_S = 2.0**31
 
 
 class _NoRequest(Cancelled):
-    """Ends the wait for a request. The scheduler may take it back, which it must not do with a user's cancel."""
+    """Ends the wait for a request. Unlike a user's cancellation, it may be withdrawn."""
 
 
 class Owner(Protocol):
@@ -48,7 +48,7 @@ class Owner(Protocol):
 
 
 class Connection(Join):
-    """A connection and its thread. It is told of the thread's end just as a joiner is."""
+    """A connection and its thread. It learns of the thread's end as a joiner does."""
 
     __slots__ = ("begun", "conn", "cut", "fd", "idle", "interruption", "met", "server", "thread", "timer")
 

@@ -143,7 +143,7 @@ def check_listener(listener: TCP | socket.socket) -> None:
     """Raise TypeError if this is not a stream socket, Closed if it is closed, ValueError if it is not listening."""
     ours = isinstance(listener, TCP)
     std = listener.std if isinstance(listener, TCP) else listener
-    # A TLS socket, for example, is more than the kernel's socket. It would lose that.
+    # A TLS socket, for example, has state beyond the kernel's socket, which would be lost.
     if not ours and (not isinstance(std, socket.socket) or hasattr(std, "unwrap")):
         raise TypeError(f"a server accepts only on TCP or UNIX stream sockets, not on {listener!r}")
     if std.fileno() < 0:

@@ -49,7 +49,7 @@ def serve(
 
     A signal stops every serve() that catches it. An ignored signal stays ignored. Earlier handlers are restored at the
     end. The main OS thread must run a loop, this one or another, to catch signals: else RuntimeError, before anything
-    is served. A cancel cuts off all connections. Raises as Server.listen() and Server.add() do.
+    is served. A cancellation cuts off all connections. Raises as Server.listen() and Server.add() do.
     """
     server = Server(handler, max_connections=max_connections, first_request_s=first_request_s)
     for listener in listeners:

@@ -45,16 +45,17 @@ CLEANUP_S = 1.0
 
 
 class Server(pollers.Unique):
-    """Accepts connections and runs `handler(conn)` in a thread for each: any function that can be a thread.
+    """Accepts connections and runs `handler(conn)` in a thread for each.
 
-    When its thread ends, the connection is closed. An error in a handler affects no other connection. It is logged to
-    "socket2.server": in one line (INFO) if the client caused it (it left, was silent, ended within a line, sent too
-    long a line), with a traceback (ERROR) if the handler did.
+    A handler is any function that can be a thread. When its thread ends, the connection is closed. An error in a
+    handler affects no other connection. It is logged to "socket2.server": in one line (INFO) if the client caused it
+    (it left, was silent, ended within a line, sent too long a line), with a traceback (ERROR) if the handler did.
 
     `max_connections`: how many connections are accepted and handled at a time. Others wait in the kernel's queue. When
-    a connection ends, the listener that has waited longest gets its place. `first_request_s`: how many seconds old a
-    connection must be before stop() drops it while it waits for its first request in between_requests(). math.inf: the
-    connection may wait as long as the grace lasts.
+    a connection ends, the listener that has waited longest gets its place.
+
+    `first_request_s`: how many seconds old a connection must be before stop() drops it while it waits for its first
+    request in between_requests(). math.inf: the connection may wait as long as the grace lasts.
 
     Raises TypeError if the handler is not callable, ValueError if a limit is less than 1 connection or a time is
     negative.
@@ -291,7 +292,7 @@ class Server(pollers.Unique):
     def wait(self) -> Operation[int]:
         """Wait until the server has stopped and its last connection has ended; return how many were cut off.
 
-        If no listener is left because of an error, that error is raised. A cancel does not stop the server.
+        If no listener is left because of an error, that error is raised. Cancelling the wait does not stop the server.
         """
         return self._wait()
 
@@ -318,7 +319,7 @@ class Server(pollers.Unique):
         with lock:
             first, self.stopping = not self.stopping, True
             self._cutting = self._cutting or grace_s == 0
-        if first:  # a second cancel would interrupt the drain
+        if first:  # a second cancellation would interrupt the drain
             self._cancel_accepting()
         self._look_whether_gone()
         for _ in range(2 + len(self._connections) // _EVENTS_PER_TURN):  # at least two: the first may end in this turn

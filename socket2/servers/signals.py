@@ -29,7 +29,7 @@ _AGAIN_S = 0.01
 
 _UNCATCHABLE = frozenset(getattr(signal, name) for name in ("SIGKILL", "SIGSTOP") if hasattr(signal, name))
 
-# The catchers of each signal. Tuples, replaced under the lock: the handler takes no lock, so it must see a whole one.
+# The catchers of each signal. A tuple is replaced as a whole, because the signal handler takes no lock.
 _catching: dict[int, tuple[catching, ...]] = {}
 
 # The handlers to restore. Changed only in the main OS thread.
@@ -106,7 +106,7 @@ class catching:
                 except (OSError, ValueError) as failure:
                     error = failure
         except BaseException as raised:
-            # By a signal handler: it is for the main OS thread, and the waiter must be told.
+            # A signal handler raised this. It is for the main OS thread, and the waiter must be told, too.
             installed.fail(RuntimeError(f"a signal handler raised {raised!r} while others were being installed"))
             raise
         if error is not None:

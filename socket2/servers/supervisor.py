@@ -34,7 +34,7 @@ _WELL_S = 5.0
 _PAUSE_S = 0.1
 _PAUSE_MAX_S = 30.0
 
-# The longest time to sleep: poll(2) takes no unlimited number.
+# The longest time to sleep: poll(2) limits the number.
 _WAIT_MAX_S = 3600.0
 
 # From this pause on, the worker's listeners are closed if other workers can serve its clients.
@@ -96,7 +96,7 @@ class _Worker:
 
     @property
     def has_stopped(self) -> bool:
-        """Whether its server came to its end in good order."""
+        """Whether its server stopped in good order."""
         return bool(self._told.strip(READY + LEAVING + HERE))
 
     @property
@@ -201,7 +201,7 @@ class Workers:
                 _flush()  # otherwise the worker would write the same output again
                 self._workers[number] = _Worker(number, self._fork(number, ours, its), ours)
             except BaseException:
-                ours.close()  # a worker that was forked nevertheless ends because of this
+                ours.close()  # if a worker was forked nevertheless, this ends it
                 raise
         self._due.pop(number, None)
 
@@ -356,7 +356,7 @@ class Workers:
 
     def _kill(self, workers: list[_Worker]) -> None:
         for worker in workers:
-            log.error("worker %d (pid %d) did not end in time and is killed", worker.number, worker.pid)
+            log.error("worker %d (pid %d) did not end in time; killing it", worker.number, worker.pid)
             worker.kill()
             if worker in self._leaving:
                 self._leaving.remove(worker)

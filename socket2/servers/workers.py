@@ -69,7 +69,7 @@ def serve_workers(
     if local.member is not None and (local.member.running or local.member.current is not None):
         raise RuntimeError("serve_workers() forks: call it instead of run(), not inside it")
     if not hasattr(os, "fork") or not (listeners or hasattr(socket, "SO_REUSEPORT")):
-        raise OSError("worker processes need fork(2) and SO_REUSEPORT, which this system does not have")
+        raise OSError("worker processes need fork(2) and SO_REUSEPORT, which this system lacks")
     count = workers if workers is not None else _cpus()
     if count < 1:
         raise ValueError(f"workers must be at least 1, not {count!r}")

@@ -118,7 +118,7 @@ class AddressList(Sequence[Address]):
         return iter(self._addresses)
 
     def free(self) -> None:
-        """Empty the list. Python does not need this, and it is safe to repeat."""
+        """Empty the list. Not needed in Python; safe to call again."""
         self._addresses = ()
 
     @overload
@@ -287,10 +287,10 @@ def addr(
     addrconfig (getaddrinfo(3)).
 
     A literal address takes no time. The resolver given to run() looks up names. By default at most 16 OS threads do
-    that, and threads that ask for the same name at the same time share one lookup. A cancel or timeout ends the wait at
-    once, drops the answer, and frees the place among the 16. Raises socket.gaierror if there is no answer. Raises
-    TypeError, ValueError (also if the host cannot be a name) or OverflowError (port out of range) before any lookup.
-    (luapower's addr)
+    that, and threads that ask for the same name at the same time share one lookup. A cancellation or timeout ends the
+    wait at once, drops the answer, and frees the place among the 16. Raises socket.gaierror if there is no answer.
+    Raises TypeError, ValueError (also if the host cannot be a name) or OverflowError (port out of range) before any
+    lookup. (luapower's addr)
     """
     return resolve(Query(host, port, type, family, protocol, flags))
 

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def send_fds(sock: TCP | UDP, data: ReadableBuffer, fds: Iterable[int]) -> Operation[None]:
     """Send all of `data` over a UNIX socket. Duplicates of the open descriptors `fds` travel with its first byte.
 
-    The descriptors stay open here. After an error, cancel or timeout, `bytes_sent` on the exception tells how much of
-    the data was sent; if it is 0, no descriptor was sent either. Raises ValueError if `data` is empty or the socket is
-    not a UNIX socket; Busy, Closed, TimeoutError; OSError (EBADF: not open; EINVAL: too many, Linux takes 253;
-    ETOOMANYREFS).
+    The descriptors stay open here. After an error, cancellation or timeout, `bytes_sent` on the exception tells how
+    much of the data was sent; if it is 0, no descriptor was sent either. Raises ValueError if `data` is empty or the
+    socket is not a UNIX socket; Busy, Closed, TimeoutError; OSError (EBADF: not open; EINVAL: too many, Linux takes
+    253; ETOOMANYREFS).
     """
     _check(sock)
     with memoryview(data) as view:
@@ -60,8 +60,8 @@ def recv_fds(sock: TCP | UDP, n: int, max_fds: int) -> Operation[tuple[bytes, li
     """Receive up to `n` bytes and up to `max_fds` descriptors from a UNIX socket; (b"", []) at the end of the stream.
 
     You own the descriptors and must close them. They are close-on-exec. If the socket is under a Stream, receive from
-    the socket and not from the Stream: any other receive loses the descriptors that come with its data. A cancel or
-    timeout takes nothing. Raises OSError (EMSGSIZE) if more than `max_fds` descriptors came: all of them are closed
+    the socket and not from the Stream: any other receive loses the descriptors that come with its data. A cancellation
+    or timeout takes nothing. Raises OSError (EMSGSIZE) if more than `max_fds` descriptors came: all of them are closed
     then, and the data is lost. Raises ValueError if the socket is not a UNIX socket or a limit is too low; Busy,
     Closed, TimeoutError.
     """

@@ -64,9 +64,9 @@ def connect(
 
     Several addresses are tried `delay_s` seconds apart, alternating between families, until one connects (RFC 8305). So
     an address that does not answer costs 250 ms. If all fail, the OSError lists each address with its reason. If all
-    errors have the same class, it has that class, so `except ConnectionRefusedError` works. A cancel or timeout leaves
-    no socket behind. Raises OSError, socket.gaierror, TimeoutError, TypeError; ValueError if `where` is not a valid
-    place.
+    errors have the same class, it has that class, so `except ConnectionRefusedError` works. A cancellation or timeout
+    leaves no socket behind. Raises OSError, socket.gaierror, TimeoutError, TypeError; ValueError if `where` is not a
+    valid place.
     """
     host, port, found = split(where, port)
     if host is None or host == "":

@@ -25,7 +25,7 @@ from .tcp import TCP
 DELAY_S = 0.25
 """How long an attempt may take before the next one begins. RFC 8305, section 5."""
 
-# Errors that say that this host has no such network. Another error tells more, if there is one.
+# Errors that only say that this host lacks the network. Any other error is more informative.
 _NO_NETWORK = {EADDRNOTAVAIL, EAFNOSUPPORT, ENETUNREACH}
 
 
@@ -41,7 +41,7 @@ def connect_to_first(
     error), and when it is slow, so that the next one begins as well ("slow").
 
     Raises OSError if every attempt fails. The text lists each address with its reason, and __cause__ is the group of
-    the errors. If all errors that tell something have the same class, the OSError has that class.
+    the errors. If all informative errors have the same class, so does the OSError.
     """
     order = interleaved(addresses)
     if len(order) == 1:
@@ -112,7 +112,7 @@ class _Race:
             yield from self._end()
             raise
         finally:
-            self._ended.clear()  # the errors have tracebacks that lead here: no cycle
+            self._ended.clear()  # the errors have tracebacks that lead here: break the cycle
         return first
 
     @operation
@@ -157,7 +157,7 @@ class _Race:
         finally:
             self._ended.append((address, outcome))
             self._news.finish()
-            del outcome  # an error's traceback has this frame: no cycle
+            del outcome  # an error's traceback has this frame: break the cycle
 
     def _close(self, but: TCP | None = None) -> None:
         for sock in self._opened:
@@ -181,7 +181,7 @@ def _failure(ended: Sequence[tuple[Address, TCP | Exception]]) -> Exception:
     failures = [(address, error) for address, error in ended if isinstance(error, OSError)]
     for _, error in ended:
         if isinstance(error, Exception) and not isinstance(error, OSError):
-            return error  # a mistake in the program, not a fact of the network
+            return error  # a bug in the program, not a network failure
     telling = [error for _, error in failures if error.errno not in _NO_NETWORK] or [error for _, error in failures]
     text = "cannot connect: " + "; ".join(f"{address}: {error.strerror or error}" for address, error in failures)
     if len({type(error) for error in telling}) == 1:

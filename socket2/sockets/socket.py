@@ -1,8 +1,8 @@
 """What all sockets share: a name, options, timeouts and closing.
 
-The poller of the current OS thread makes a socket. The socket is attached to a poller by its first operation: to that
-of the OS thread that does it. Until then the socket can be bound, set up, and inherited by a forked child. This module
-has the timeouts and the turns; the poller has the operations themselves.
+The poller of the current OS thread makes a socket. The first operation attaches the socket to the poller of the OS
+thread that performs it. Until then the socket can be bound, set up, and inherited by a forked child. This module has
+the timeouts and the turns; the poller has the operations themselves.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Side: TypeAlias = Literal["read", "write"]
 
-# The queue of a UNIX listener or receiver may be full. The kernel does not tell when it has room again.
+# The queue of a UNIX listener or receiver may be full. The kernel does not report when it has room again.
 AGAIN_S = 0.001
 AGAIN_MAX_S = 0.05
 
@@ -53,7 +53,7 @@ def place_of(frame: FrameType) -> str:
 
 
 class Setup:
-    """What few sockets need. It is an object of its own so that the others do not pay for it."""
+    """State that few sockets need. It is kept separately, so that the others do not pay for it."""
 
     __slots__ = ("options", "reading", "receivers", "senders", "writing")
 
@@ -177,14 +177,14 @@ class Socket(pollers.Unique):
     def setsockopt(
         self, level: int, option: int, value: int | ReadableBuffer | None, length: int | None = None
     ) -> None:
-        """Set an option as socket.setsockopt() does. Set before the first operation, it survives a failed connect."""
+        """Set an option as socket.setsockopt() does. One set before the first operation survives a failed connect."""
         args: tuple[Any, ...] = (level, option, value) if length is None else (level, option, value, length)
         self.std.setsockopt(*args)
         if self._handle is None:
             self._set_up().options.append(args)
 
     def getsockopt(self, level: int, option: int, length: int = 0) -> int | bytes:
-        """Return an option, as socket.getsockopt() does."""
+        """Return an option as socket.getsockopt() does."""
         value = self.std.getsockopt(level, option, length) if length else self.std.getsockopt(level, option)
         if value and (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
             self._note(value)
@@ -345,7 +345,7 @@ class Socket(pollers.Unique):
 def sockaddr_of(sock: Socket, address: Address) -> Any:
     """Return the kernel's form of an address. Raises OSError if it is of another family than the socket."""
     if address.family != sock.family:
-        raise OSError(errno.EAFNOSUPPORT, f"an {sock.family} socket cannot use the address {address}")
+        raise OSError(errno.EAFNOSUPPORT, f"{address} cannot be used with a socket of family {sock.family}")
     return address.sockaddr
 
 

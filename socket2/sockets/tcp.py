@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = Journal("socket2")
 
-# The system may have no descriptor left for a connection. It does not tell when it has one again.
+# The system may have no descriptor left for a connection. It does not report when one is free again.
 _ACCEPT_AGAIN_S = 0.1
 
 _SENDFILE_MAX = 1 << 30
@@ -90,7 +90,7 @@ class TCP(Socket):
 
         A client that leaves before it is accepted is skipped. If descriptors or memory run out, accept() logs that once
         and tries again every 0.1 s; the connections wait meanwhile. Several threads may accept: they get connections in
-        the order in which they asked. A cancel or timeout loses no connection. Raises Closed, TimeoutError.
+        the order in which they asked. A cancellation or timeout loses no connection. Raises Closed, TimeoutError.
         """
         return self.limit_read(self.accept_untimed(place_of(sys._getframe(1))))
 
@@ -190,7 +190,7 @@ class TCP(Socket):
             if self._sock is not sock:
                 sock.close()
             elif handle is not None:
-                handle.close()  # after the new one exists, and before that can have the same address
+                handle.close()  # the new socket exists, but has not taken the address yet
             else:
                 pollers.close(old)
         if bound is not None:
@@ -202,8 +202,8 @@ class TCP(Socket):
     def recv(self, n: int) -> Operation[bytes]:
         """Receive 1 to `n` bytes; b'' at the end of the stream. recv(2).
 
-        A cancel or timeout takes nothing. Raises Busy if another thread is receiving, Closed, ConnectionResetError,
-        TimeoutError, OSError (ENOTCONN).
+        A cancellation or timeout takes nothing. Raises Busy if another thread is receiving, Closed,
+        ConnectionResetError, TimeoutError, OSError (ENOTCONN).
         """
         op = (self._handle or self._attach()).recv(n, self)
         return op if self._setup is None else self.limit_read(op)
@@ -211,7 +211,7 @@ class TCP(Socket):
     def recv_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[int]:
         """Receive into `buffer`, up to `n` bytes or its length. Return the number of bytes, 0 at the end of the stream.
 
-        A cancel or timeout takes nothing and leaves the buffer unchanged. Raises as recv() does.
+        A cancellation or timeout takes nothing and leaves the buffer unchanged. Raises as recv() does.
         """
         return self.limit_read((self._handle or self._attach()).recv_into(buffer, n or 0, self))
 
@@ -221,7 +221,7 @@ class TCP(Socket):
     def send(self, data: ReadableBuffer) -> Operation[int]:
         """Send as much of `data` as the kernel accepts at once; return the number of bytes. send(2).
 
-        A cancel or timeout sends nothing. Raises Busy if another thread is sending, Closed, BrokenPipeError,
+        A cancellation or timeout sends nothing. Raises Busy if another thread is sending, Closed, BrokenPipeError,
         ConnectionResetError, TimeoutError. Never raises SIGPIPE.
         """
         if type(data) is not bytes:
@@ -233,8 +233,8 @@ class TCP(Socket):
     def sendall(self, data: ReadableBuffer) -> Operation[None]:
         """Send all of `data`. The timeout covers the whole call.
 
-        After an error, cancel or timeout, `bytes_sent` on the exception is the number of bytes that the kernel has
-        accepted. Raises as send() does.
+        After an error, cancellation or timeout, `bytes_sent` on the exception is the number of bytes that the kernel
+        has accepted. Raises as send() does.
         """
         if type(data) is not bytes:
             check_octets(data)
@@ -245,7 +245,7 @@ class TCP(Socket):
         """Send `count` bytes of a binary file, or the rest of it, from `offset` on; return the number of bytes sent.
 
         The kernel copies the data if it can (sendfile(2)). Reading the file may block. In every case the file's
-        position is then after the last byte sent, and an error, cancel or timeout carries `bytes_sent`. Raises as
+        position is then after the last byte sent, and an error, cancellation or timeout carries `bytes_sent`. Raises as
         send() does; OSError if reading the file fails; TypeError and ValueError as socket.sendfile() does.
         """
         if "b" not in getattr(file, "mode", "b"):

@@ -39,7 +39,7 @@ class UDP(Socket):
     def recv(self, n: int) -> Operation[bytes]:
         """Receive a datagram, truncated to `n` bytes. recv(2).
 
-        A cancel or timeout takes nothing. Raises Closed, TimeoutError, ConnectionRefusedError.
+        A cancellation or timeout takes nothing. Raises Closed, TimeoutError, ConnectionRefusedError.
         """
         return self._receive(self._first((self._handle or self._attach()).recvfrom(n, self)))
 
@@ -50,14 +50,14 @@ class UDP(Socket):
     def recv_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[int]:
         """Receive a datagram into `buffer`, truncated to `n` bytes or its length; return the number of bytes stored.
 
-        A cancel or timeout takes nothing. Raises as recv() does.
+        A cancellation or timeout takes nothing. Raises as recv() does.
         """
         return self._receive(self._first((self._handle or self._attach()).recvfrom_into(buffer, n or 0, self)))
 
     def recvfrom(self, n: int) -> Operation[tuple[bytes, Any]]:
         """Receive a datagram, truncated to `n` bytes; return it and its sender's address.
 
-        The address has the standard library's form. A cancel or timeout takes nothing. Raises as recv() does.
+        The address has the standard library's form. A cancellation or timeout takes nothing. Raises as recv() does.
         """
         return self._receive((self._handle or self._attach()).recvfrom(n, self))
 
@@ -71,7 +71,7 @@ class UDP(Socket):
     def send(self, data: ReadableBuffer, host: Host = None, port: Port = 0) -> Operation[int]:
         """Send a datagram to `host` and `port`, or to the peer of a connected socket; return its length. sendto(2).
 
-        `host`: as in addr(); an address from recvfrom() is the fastest. A cancel or timeout sends nothing. Raises
+        `host`: as in addr(); an address from recvfrom() is the fastest. A cancellation or timeout sends nothing. Raises
         OSError (too long: EMSGSIZE; no peer: EDESTADDRREQ), socket.gaierror, Closed, TimeoutError.
         """
         check_octets(data)
@@ -107,7 +107,7 @@ class UDP(Socket):
     def connect(self, host: Host, port: Port = 0) -> Operation[None]:
         """Set the peer: send() goes to it, and only its datagrams are received. Can be called again. connect(2).
 
-        A cancel or timeout keeps the old peer. Raises OSError, socket.gaierror, Closed, TimeoutError.
+        A cancellation or timeout keeps the old peer. Raises OSError, socket.gaierror, Closed, TimeoutError.
         """
         connecting = self._connect(self._query(host, port))
         return self.limit_write(self._set_up().senders.through("turn to connect", connecting))

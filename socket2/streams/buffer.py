@@ -1,8 +1,8 @@
 """The buffers of a stream: bytes that arrived but were not taken yet, and small pieces joined before they are sent.
 
-The work is linear in the number of bytes, whatever their pieces. A piece that comes into an empty buffer is kept as it
-is, and a moving index takes bytes from it. Several pieces are joined in one growing bytearray. A search continues where
-the last one ended. An empty buffer owns no memory. This module knows no sockets and never waits.
+The work is linear in the number of bytes, however many pieces they come in. A piece that comes into an empty buffer is
+kept as it is, and a moving index takes bytes from it. Several pieces are joined in one growing bytearray. A search
+continues where the last one ended. An empty buffer owns no memory. This module knows no sockets and never waits.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class Claim:
 
     def __init__(self, doing: str) -> None:
         self._doing = doing
-        self.lock = threading.Lock()  # nobody waits for it
+        self.lock = threading.Lock()  # acquired without waiting
         self.thread: Thread | None = None  # the thread that holds it, while it waits
         self.counted = 0  # how many operations that end at once have been counted in advance
 

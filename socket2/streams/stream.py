@@ -1,8 +1,8 @@
 """A buffered reader and writer over a byte stream: exact counts, separators, lines, everything to the end.
 
-Bytes that came but were not asked for stay in the buffer. If a cancel, a timeout, a limit or the end of the stream ends
-a receive early, its bytes stay there, too. So the receive can be tried again, or another one in its place. This module
-knows nothing of the kernel or of addresses.
+Bytes that came but were not asked for stay in the buffer. If a cancellation, a timeout, a limit or the end of the
+stream ends a receive early, its bytes stay there, too. So the receive can be tried again, or another one in its place.
+This module knows nothing of the kernel or of addresses.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Stream(pollers.Unique):
 
     @property
     def buffered(self) -> int:
-        """How many bytes are in the buffer. recv() for no more than these does not wait."""
+        """How many bytes are in the buffer. recv() for at most that many does not wait."""
         return len(self._buffer)
 
     @property
@@ -95,7 +95,7 @@ class Stream(pollers.Unique):
         return seconds
 
     def _limited(self, direction: Side, op: Operation[T]) -> Operation[T]:
-        """Limit several receives or sends together to the time of one."""
+        """Apply one timeout to several receives or sends together."""
         seconds = self.sock.gettimeout(direction)
         return op if seconds is None else Patience(seconds).limit(op)
 
@@ -104,8 +104,8 @@ class Stream(pollers.Unique):
     def recv(self, n: int = BLOCK) -> Operation[bytes]:
         """Receive 1 to `n` bytes, as many as there are; wait only if there are none. b"" at the end of the stream.
 
-        A cancel or timeout takes nothing. Raises Busy, Closed, ConnectionResetError, TimeoutError; ValueError if `n` <
-        0.
+        A cancellation or timeout takes nothing. Raises Busy, Closed, ConnectionResetError, TimeoutError; ValueError if
+        `n` is negative.
         """
         n = _count(operator.index(n))
         return self._receive(Buffer.some, max(n, BLOCK), n)
@@ -113,7 +113,7 @@ class Stream(pollers.Unique):
     def recv_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[int]:
         """Receive into `buffer`, up to `n` bytes or its length. Return the number of bytes, 0 at the end of the stream.
 
-        A cancel or timeout takes nothing and leaves the buffer unchanged. Raises as recv() does; TypeError if the
+        A cancellation or timeout takes nothing and leaves the buffer unchanged. Raises as recv() does; TypeError if the
         buffer is read-only, ValueError if it is smaller than `n`.
         """
         with memoryview(buffer) as view:
@@ -134,8 +134,8 @@ class Stream(pollers.Unique):
     def recvn(self, n: int) -> Operation[bytes]:
         """Receive exactly `n` bytes.
 
-        After a cancel or timeout, the bytes that came stay for the next receive. Raises IncompleteRead if the stream
-        ends first; Busy, Closed, ConnectionResetError, TimeoutError; ValueError if `n` is negative.
+        After a cancellation or timeout, the bytes that came stay for the next receive. Raises IncompleteRead if the
+        stream ends first; Busy, Closed, ConnectionResetError, TimeoutError; ValueError if `n` is negative.
         """
         n = _count(operator.index(n))
         return self._receive(Buffer.exactly, min(max(n, BLOCK), _BLOCK_MAX), n)
@@ -145,9 +145,9 @@ class Stream(pollers.Unique):
     ) -> Operation[bytes]:
         """Receive up to the next `separator`; return what is before it, or with `keep_end` the separator, too.
 
-        `max_bytes`: how many bytes may come before the separator, None for no limit. After a cancel, a timeout or a
-        LimitExceeded, the bytes that came stay for the next receive. Raises LimitExceeded; IncompleteRead if the stream
-        ends first; Busy, Closed, ConnectionResetError, TimeoutError; ValueError if the separator is empty.
+        `max_bytes`: how many bytes may come before the separator, None for no limit. After a cancellation, a timeout or
+        a LimitExceeded, the bytes that came stay for the next receive. Raises LimitExceeded; IncompleteRead if the
+        stream ends first; Busy, Closed, ConnectionResetError, TimeoutError; ValueError if the separator is empty.
         """
         separator = bytes(memoryview(separator))
         if not separator:
@@ -168,8 +168,8 @@ class Stream(pollers.Unique):
         """Receive everything to the end of the stream.
 
         `max_bytes`: how much that may be. None means no limit, so do not use it with peers that you do not trust. After
-        a cancel, a timeout or a LimitExceeded, the bytes that came stay for the next receive. Raises LimitExceeded,
-        Busy, Closed, ConnectionResetError, TimeoutError.
+        a cancellation, a timeout or a LimitExceeded, the bytes that came stay for the next receive. Raises
+        LimitExceeded, Busy, Closed, ConnectionResetError, TimeoutError.
         """
         return self._receive(Buffer.everything, BLOCK, _count(max_bytes))
 
@@ -248,9 +248,9 @@ class Stream(pollers.Unique):
     def sendall(self, data: ReadableBuffer) -> Operation[None]:
         """Send all of `data`; return when the kernel has accepted it.
 
-        After an error, cancel or timeout, `bytes_sent` on the exception is the number of bytes that the kernel has
-        accepted: `data[error.bytes_sent:]` is still unsent. Raises Busy, Closed, BrokenPipeError, ConnectionResetError,
-        TimeoutError.
+        After an error, cancellation or timeout, `bytes_sent` on the exception is the number of bytes that the kernel
+        has accepted: `data[error.bytes_sent:]` is still unsent. Raises Busy, Closed, BrokenPipeError,
+        ConnectionResetError, TimeoutError.
         """
         if type(data) is not bytes:
             check_octets(data)
@@ -291,7 +291,7 @@ class Stream(pollers.Unique):
             raise claim.refusal()
         try:
             claim.thread = currentthread()
-            if data is not None:  # not earlier: a refused call must not leave a send begun below
+            if data is not None:  # not earlier: a refused call must not start a send below
                 yield from awaiting(self.sock.sendall(data))
             else:
                 yield from self._limited("write", self._send_blocks(joined(pieces)))
