@@ -170,7 +170,7 @@ class Object(pollers.Unique, Generic[S]):
         """Raise Busy if a thread waits in this direction."""
         direction = direction_of(self._sock, side) if self._sock is not None else None
         if direction is not None and direction.waiter is not None:
-            raise Busy(f"another thread is already {side} this socket: {direction.describe()}")
+            raise Busy(f"another thread is {side} this socket already: {direction.describe()}")
 
     def dirty(self) -> bool:
         """Return whether received data is in a buffer, where select() on the descriptor cannot see it."""

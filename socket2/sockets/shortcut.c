@@ -1,8 +1,8 @@
-/* shortcut() of shortcut.py in C: a method of Socket that does nothing but call its handle's, without a Python frame.
+/* shortcut() of threads/native.py in C: a method of Socket that only calls the handle's method, without a Python frame.
 
-   Knows where a Socket has its handle, and what says that there is more to do; then, and for whatever is not the rule, it
-   calls the function that it stands for. Slots are read without locks, under the GIL. Must not know threads, or what the
-   handle's method does. */
+   Knows where a Socket keeps its handle, and when a call needs more than the handle. In that case, and for any unusual
+   call, it calls the Python function that it replaces. It reads slots without locks, under the GIL.
+   Must not know threads, or what the handle's method does. */
 
 #include "../../pollers/standin.h"
 #include "../threads/members.h"
@@ -13,10 +13,10 @@ static const char *const slot_texts[SLOTS] = {"_handle", "_setup"};
 
 typedef struct {
     StandIn standin;
-    PyTypeObject *owner; /* the class that it is a method of; NULL until that is made */
-    PyObject *name;      /* its own there, and that of the handle's method; NULL like it */
+    PyTypeObject *owner; /* the class whose method this is; NULL until the class is made */
+    PyObject *name;      /* its name, and that of the handle's method; NULL until then, too */
     Method of_handle;
-    bool sends; /* bytes; what is none, the function refuses */
+    bool sends; /* it takes bytes; the function refuses other objects */
     Py_ssize_t offsets[SLOTS];
 } Shortcut;
 
@@ -39,7 +39,7 @@ call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywords)
     return PyObject_Vectorcall(shortcut->standin.function, args, nargsf, keywords);
 }
 
-/* __set_name__(): the class is there, and with it the slots. */
+/* __set_name__(): now the class exists, and so do its slots. */
 static PyObject *
 set_name(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -56,7 +56,7 @@ set_name(PyObject *self, PyObject *const *args, Py_ssize_t count)
         }
     }
     PyObject *name = Py_NewRef(args[1]);
-    PyUnicode_InternInPlace(&name); /* methods are found by the identity of their names */
+    PyUnicode_InternInPlace(&name); /* the method cache compares names by identity */
     shortcut->sends = PyUnicode_CompareWithASCIIString(name, "send") == 0 ||
                       PyUnicode_CompareWithASCIIString(name, "sendall") == 0;
     Py_XSETREF(shortcut->name, name);
@@ -99,7 +99,7 @@ static int
 shortcut_clear(PyObject *self)
 {
     Shortcut *shortcut = (Shortcut *)self;
-    Py_CLEAR(shortcut->owner); /* from now on it only calls the function, which it keeps: somebody may still call it */
+    Py_CLEAR(shortcut->owner); /* it keeps the function, because it may still be called */
     Py_CLEAR(shortcut->name);
     Py_CLEAR(shortcut->of_handle.type);
     Py_CLEAR(shortcut->of_handle.method);
