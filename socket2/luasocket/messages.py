@@ -16,7 +16,7 @@ from pollers import Busy, Closed
 class Message(str):
     """The text of an error. It compares as text: `err == "closed"`.
 
-    `errno` is the system's number, None if there is none. It tells cases apart that have the same text: "closed" has no
+    `errno` is the system's number, None if there is none. It distinguishes cases with the same text: "closed" has no
     errno at the end of the stream, ECONNRESET after a reset, and EBADF after our own close().
     """
 

@@ -1,4 +1,4 @@
-"""The writing side of a socket. The kernel gets the data at once; a thread sends what it does not accept.
+"""The writing side of a socket. The kernel gets the data at once; a thread sends the rest later.
 
 This module knows nothing of receiving.
 """

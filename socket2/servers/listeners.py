@@ -31,7 +31,7 @@ _LISTEN_FDS_START = 3
 
 
 def queries_of(host: Host, port: Port) -> list[Query]:
-    """Return what to look up for a server's place. "Any interface" and loopback have addresses in both families."""
+    """Return what to look up for a server's place: "any interface" and loopback have addresses in both families."""
     host, port, family = _split(host, port)
     if family is not None:
         return [Query(host, port, "stream", family, None, ())]

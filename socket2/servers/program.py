@@ -45,11 +45,13 @@ def serve(
     as in Server.listen(). `listeners`: sockets to accept on instead, for example from inherited_listeners(); other
     processes may share them. `grace_s`: how many seconds handlers have to finish. A second signal cuts off all
     connections at once. `ready(server)` is called when the server listens. If it is a generator function or `async
-    def`, it runs as a thread until the server has ended. If it raises, serve() ends with that error.
+    def`, it runs as a thread beside the server, and is cancelled when the server has ended. If `ready` raises, serve()
+    ends with that error.
 
     A signal stops every serve() that catches it. An ignored signal stays ignored. Earlier handlers are restored at the
-    end. The main OS thread must run a loop, this one or another, to catch signals: else RuntimeError, before anything
-    is served. A cancellation cuts off all connections. Raises as Server.listen() and Server.add() do.
+    end. To catch signals, the main OS thread must run a loop, this one or another. If it does not, RuntimeError is
+    raised before anything is served. A cancellation cuts off all connections. Raises as Server.listen() and
+    Server.add() do.
     """
     server = Server(handler, max_connections=max_connections, first_request_s=first_request_s)
     for listener in listeners:

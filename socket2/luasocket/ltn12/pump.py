@@ -15,7 +15,7 @@ from .source import Source
 def step(src: Source, snk: Sink) -> Generator[Any, None, Pushed]:
     """Move one chunk; return (1, None), at the end of the source (None, None), or (None, err).
 
-    The sink is told of the source's end, and of its error. A cancellation may lose a chunk between the two.
+    The sink also gets the source's end, and its error. A cancellation may lose a chunk between the two.
     """
     chunk, src_err = yield from outcome(src())
     done, snk_err = yield from outcome(snk(chunk, src_err))
