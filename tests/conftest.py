@@ -1,6 +1,6 @@
-"""Every test starts with a fresh scheduler and leaves nothing: no descriptor, no OS thread, no thread, no timer.
+"""Every test starts with a fresh scheduler and leaves nothing behind: no descriptor, OS thread, thread or timer.
 
-SOCKET2_POLLER=kqueue stands for a simulated one where the system has none: in this process, not in those it starts.
+If the system has no kqueue, SOCKET2_POLLER=kqueue means a simulated one, in this process but not in its children.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if os.environ.get("SOCKET2_POLLER") == "kqueue" and "kqueue" not in pollers.avai
 
 
 def do_not_inherit_signals() -> None:
-    """Undo what the tests were started with: a shell's background job has SIGINT ignored, and nohup's SIGHUP."""
+    """Reset inherited signal settings: a background job of a shell ignores SIGINT, a program under nohup SIGHUP."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCHLD", "SIGALRM"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_IGN:
@@ -54,21 +54,21 @@ _LITTLE_S = 3.0
 
 
 def descriptors() -> dict[str, str]:
-    """What is open in this process, by descriptor; empty where the system does not tell."""
+    """Return what is open in this process, by descriptor. Empty if the system does not report it."""
     found = {}
     for entry in _DESCRIPTORS.iterdir() if os.name == "posix" and _DESCRIPTORS.is_dir() else ():
         try:
             found[entry.name] = os.readlink(entry)
         except FileNotFoundError:
-            pass  # the listing's own
+            pass  # the descriptor of the listing itself
     return found
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Have short names for the directories of tests, which bind sockets there: a name of one has 103 bytes at the most.
+    """Use short names for the tests' directories. Tests bind sockets there, whose paths have at most 103 bytes.
 
-    macOS's directory for temporary files has 49 already.
+    The directory for temporary files takes 49 of them on macOS.
     """
     if os.name == "posix" and len(tempfile.gettempdir()) > len("/var/tmp") and not config.option.basetemp:
         config.option.basetemp = tempfile.mkdtemp(prefix="s2-", dir="/tmp")
@@ -96,7 +96,7 @@ def no_patience_with_what_is_expected_to_fail(request: pytest.FixtureRequest, mo
 def nothing_left_behind() -> Iterator[None]:
     assert local.scheduler is None
     gc.collect()
-    gc.freeze()  # what is there already need not be gone through again and again
+    gc.freeze()  # the collector need not look at existing objects again and again
     open_before = descriptors()
     os_threads_before = set(threading.enumerate())
     yield

@@ -1,4 +1,4 @@
-"""What only the garbage collector can free, which a program may run without."""
+"""Objects that only the garbage collector can free. A program may run without it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def left_by(run: Callable[[], object]) -> list[str]:
-    """Run it twice, the first time for what is made once and kept; return the types of what the second one has left."""
+    """Call it twice, and return the types that the second call has left. The first call makes what is kept for good."""
     run()
     gc.collect()
     enabled = gc.isenabled()

@@ -1,4 +1,4 @@
-"""Pollers with a clock of their own, which stands still until everybody waits, and then is where they wait for."""
+"""Pollers with a clock of their own. It stands still until all threads wait, and then jumps to the next deadline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STARTS_AT_S = 1000.0
 
 
 class HandClock:
-    """Any poller around which time is what it is told to be: it waits for nothing but what is there already."""
+    """A wrapper for any poller, with a clock that is set by hand. It never waits in the kernel."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -39,7 +39,7 @@ class HandClock:
             if timeout_s is None:
                 raise RuntimeError("everybody waits, and nobody for a time")
             self.waits.append(timeout_s)
-            self.time_s = math.nextafter(self.time_s + timeout_s, math.inf)  # a sum may have been rounded down
+            self.time_s = math.nextafter(self.time_s + timeout_s, math.inf)  # the sum may have been rounded down
         return waiters
 
 

@@ -1,4 +1,4 @@
-"""The limit on descriptors, where the system has one."""
+"""The limit on descriptors, if the system has one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def allow_descriptors(count: int) -> None:
 
 @contextlib.contextmanager
 def no_descriptor_left() -> Iterator[None]:
-    """Lower the limit to what is open. For tests that are marked with needs_limit."""
+    """Lower the limit to the number of open descriptors. For tests that are marked with needs_limit."""
     limit = _resource().RLIMIT_NOFILE
     soft, hard = _resource().getrlimit(limit)
     lowest_free = os.dup(0)

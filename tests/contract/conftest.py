@@ -1,4 +1,4 @@
-"""The contract runs over every kind of poller: bare, under the checking poller, and made to be shared."""
+"""The contract runs over every kind of poller: bare, under the checking poller, and shared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The smallest thing that can drive a poller: generators, a ready list, no timers. So the contract needs no socket2."""
+"""The smallest driver of a poller: generators, a ready list, no timers. With it the contract needs no socket2."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENCE_S = 20.0
 
 
 class Task:
-    """A generator on its way: what it waits on, and in the end its result or error."""
+    """A running generator: what it waits on, and at the end its result or error."""
 
     def __init__(self, steps: Steps[Any]) -> None:
         self.steps = steps
@@ -38,7 +38,7 @@ class Driver:
 
     def __init__(self, poller: Poller, kind: str) -> None:
         self.poller = poller
-        self.kind = kind  # what kinds.make() calls it
+        self.kind = kind  # its name in kinds.make()
         self.ready: list[Task] = []
         self.handles: list[Handle] = []
 
@@ -64,21 +64,21 @@ class Driver:
             task.waiting_on = direction
 
     def cancel(self, task: Task, error: BaseException | None = None) -> bool:
-        """As a scheduler does: True means that the task is resumed by us."""
+        """Cancel as a scheduler does: if the direction returns True, resume the task here."""
         ended: bool = task.waiting_on.cancel(error or Cancelled("by the test"))
         if ended:
             self.ready.append(task)
         return ended
 
     def give_up(self, task: Task) -> None:
-        """Cancel until it has ended, in whatever way."""
+        """Cancel the task until it has ended in some way."""
         while not task.done:
             if task.waiting_on is not None:
                 self.cancel(task)
             self.turn(0.1)
 
     def fill(self, handle: Handle) -> int:
-        """Send until the kernel takes no more; return how many bytes it took."""
+        """Send until the kernel takes no more. Return how many bytes it took."""
         sent = 0
         block = bytes(1 << 16)
         while True:
@@ -89,7 +89,7 @@ class Driver:
             sent += task.outcome()
 
     def turn(self, timeout_s: float = 0) -> int:
-        """One poll and all that it makes ready; return how many tasks were stepped."""
+        """Poll once, and step every task that is ready. Return how many tasks were stepped."""
         ready, self.ready = self.ready, []
         ready += self.poller.poll(0 if ready else timeout_s)
         for task in ready:
@@ -103,7 +103,7 @@ class Driver:
             self.turn(0.1)
 
     def finish(self, *tasks: Task) -> list[Any]:
-        """Go on until these tasks are done; return their results, or raise the first error."""
+        """Run until these tasks are done. Return their results, or raise the first error."""
         self.until(lambda: all(task.done for task in tasks))
         return [task.outcome() for task in tasks]
 
@@ -111,7 +111,7 @@ class Driver:
         result: T = self.finish(self.spawn(steps))[0]
         return result
 
-    # Sockets that are closed when the test ends.
+    # Sockets that are closed at the end of the test.
 
     def attach(self, sock: socket.socket) -> Handle:
         handle = self.poller.attach(sock)
@@ -152,5 +152,5 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def does(operation: Any) -> Steps[Any]:
-    """The task that is one operation."""
+    """A task that awaits one operation."""
     return (yield from operation)

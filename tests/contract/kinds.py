@@ -1,6 +1,6 @@
-"""The pollers that the contract runs over: this machine's, and kqueue on a simulator where the system has none.
+"""The pollers that the contract runs over: this machine's, and a simulated kqueue if the system has none.
 
-SOCKET2_POLLER narrows it: to that one, and to its variants ("kqueue-macos", and one per fault that can be had).
+SOCKET2_POLLER limits them to that one and its variants ("kqueue-macos", and one for each fault of the simulator).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _MACHINE: dict[str, Factory] = {
     if hasattr(select, "kqueue") or name != "kqueue"
 }
 _KINDS: dict[str, Factory] = dict(_MACHINE)
-if hasattr(select, "poll"):  # else it is what "select" stands for
+if hasattr(select, "poll"):  # otherwise "select" means this one
     _KINDS["select(2)"] = functools.partial(Select, use_poll=False)
 _FAULTY: dict[str, Factory] = {}
 
-if not hasattr(select, "kqueue") and hasattr(select, "epoll"):  # which the simulator is made of
+if not hasattr(select, "kqueue") and hasattr(select, "epoll"):  # the simulator is built on it
     from tests.kqueue_sim import simulator
     from tests.kqueue_sim.faults import BY_NAME
 
@@ -36,7 +36,7 @@ if not hasattr(select, "kqueue") and hasattr(select, "epoll"):  # which the simu
 
 
 def names() -> list[tuple[str, str]]:
-    """Every kind to be tested, and in which manner; one with a fault only bare."""
+    """Return every kind to test, and in which manner. A kind with a fault is tested only bare."""
     every = [(kind, manner) for kind in _KINDS for manner in ("bare", "checked", "shared")]
     named = os.environ.get("SOCKET2_POLLER")
     return [

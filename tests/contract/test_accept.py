@@ -1,4 +1,4 @@
-"""Accepting: clients that wait, come later, leave early, or find no descriptor left for them."""
+"""Accept: clients that wait, come later, leave early, or come when there is no descriptor left."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_client_that_waits_and_one_that_comes_later(driver: Driver) -> None:
 
 
 def test_many_clients_at_once_are_all_taken(driver: Driver) -> None:
-    listener, address = driver.listener(backlog=128)  # as many as older systems queue
+    listener, address = driver.listener(backlog=128)  # older systems queue this many
     clients = [socket.create_connection(address) for _ in range(120)]
 
     def server() -> Steps[set[object]]:
@@ -67,7 +67,7 @@ def test_a_client_that_left_early(driver: Driver) -> None:
 
 
 def test_an_error_of_one_connection_is_not_the_listeners(driver: Driver) -> None:
-    """The kernel reports what was pending on the connection; the next one is taken."""
+    """The kernel reports an error that was pending on the connection; accept takes the next one."""
     if driver.kind in ("native", "iocp"):
         pytest.skip("no Python call to replace: the poller's own tests have such errors reported")
     listener, address = driver.listener()
@@ -88,7 +88,7 @@ def test_an_error_of_one_connection_is_not_the_listeners(driver: Driver) -> None
 @needs_limit
 @pytest.mark.parametrize("waits_first", [False, True])
 def test_no_descriptor_left(driver: Driver, waits_first: bool) -> None:
-    """Exhausted; the connection waits, and the next accept takes it."""
+    """Accept raises Exhausted. The connection waits, and the next accept takes it."""
     listener, address = driver.listener()
     task = driver.spawn(does(listener.accept())) if waits_first else None
     with socket.create_connection(address) as client:
@@ -103,7 +103,7 @@ def test_no_descriptor_left(driver: Driver, waits_first: bool) -> None:
 
 
 def test_a_crowd_that_has_left_does_not_stop_the_listener(driver: Driver) -> None:
-    """However many in a row: it is told as something to try again, and the next client is taken."""
+    """After many lost clients in a row accept raises Exhausted. The next call takes the next client."""
     if driver.kind in ("native", "iocp"):
         pytest.skip("no Python call to replace: the poller's own tests have such errors reported")
     listener, address = driver.listener()
@@ -135,7 +135,7 @@ def test_a_cancelled_accept_takes_nothing(driver: Driver) -> None:
 
 
 def test_an_accept_that_finished_is_kept_when_its_thread_is_thrown_out(driver: Driver) -> None:
-    """Finished, not yet resumed, and then closed from outside: the next accept gets the connection."""
+    """An accept has finished, and its generator is closed before it is resumed: the next accept gets the connection."""
     listener, address = driver.listener()
     task = driver.spawn(does(listener.accept()))
     with socket.create_connection(address) as client:

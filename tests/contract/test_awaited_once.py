@@ -1,4 +1,4 @@
-"""An operation is awaited once: a second time is refused at once, and whoever was first goes on."""
+"""An operation can be awaited once: a second await is refused at once, and the first one continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cancelling: two-valued, and nothing is ever lost to it."""
+"""Cancel returns True or False, and never loses anything."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_poll_does_not_return_what_was_cancelled(driver: Driver) -> None:
 
 
 def test_thrown_into_while_it_waits(driver: Driver) -> None:
-    """Not the scheduler's way, but a generator can always be closed: the direction must be free again."""
+    """A scheduler does not do this, but any generator can be closed. The direction must be free again."""
     handle, peer = driver.half()
     with peer:
         task = driver.spawn(does(handle.recv(10)))
@@ -113,7 +113,7 @@ def test_cancel_against_data(driver: Driver, rounds: int) -> None:
 
 def test_cancel_against_connections(driver: Driver) -> None:
     listener, address = driver.listener(backlog=1000)
-    for _ in range(5):  # not with more descriptors at a time than a process may have anywhere
+    for _ in range(5):  # never use more descriptors at a time than every system allows
         cancel_against_connections(driver, listener, address, rounds=200)
 
 

@@ -1,4 +1,4 @@
-"""Closing: who waits is woken, the number may be used again, and nothing of the old socket reaches the new one."""
+"""Close: waiters wake up, the number can be reused, and no event of the old socket reaches the new one."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_peer_sees_the_end(driver: Driver) -> None:
 
 
 def test_a_reused_number_gets_no_event_of_its_predecessor(driver: Driver) -> None:
-    """Both sockets become ready in one batch; the first one's waiter closes the second, and its number is taken."""
+    """Two sockets become ready in one batch. The first waiter closes the second, and a new socket gets its number."""
     for _ in range(50):
         first, first_peer = driver.half()
         second, second_peer = driver.half()
@@ -128,7 +128,7 @@ def test_a_reused_number_gets_no_event_of_its_predecessor(driver: Driver) -> Non
 
 
 def test_a_descriptor_that_was_duplicated_goes_silent(driver: Driver) -> None:
-    """Some kernels keep the registration while a duplicate is open."""
+    """Some kernels keep the registration as long as a duplicate is open."""
     handle, peer = driver.half()
     driver.spawn(does(handle.recv(10)))
     with peer:

@@ -1,4 +1,4 @@
-"""Connecting: to somebody, to nobody, to a queue that is full."""
+"""Connect: to a listener, to nobody, to a listener with a full queue."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_connected_already(driver: Driver) -> None:
 
 
 def test_reader_and_connect_at_once(driver: Driver) -> None:
-    """Both directions of a socket that is connecting: each gets its own."""
+    """Both directions of a connecting socket wait, and each gets its own outcome."""
     listener, address = driver.listener()
     client = driver.attach(socket.socket())
     driver.run(does(client.connect(address)))
@@ -70,7 +70,7 @@ def test_reader_and_connect_at_once(driver: Driver) -> None:
 
 
 def full_listener(driver: Driver) -> tuple[socket.socket, list[socket.socket]]:
-    """A TCP listener whose queue is full, so that the next connect has to wait."""
+    """Return a TCP listener whose queue is full, so that the next connect has to wait."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=0)
     fillers = []
     for _ in range(4):
@@ -120,7 +120,7 @@ IP_LOCAL_PORT_RANGE = 51  # ip(7): since Linux 6.3
 
 
 def test_connected_to_itself_by_chance(driver: Driver) -> None:
-    """Where nobody listens, and that is the free port it is given."""
+    """Nobody listens there, and the kernel chooses that very port for the socket."""
     sock = socket.socket()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

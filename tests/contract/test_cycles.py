@@ -1,4 +1,4 @@
-"""A handle that was closed is freed at once, whatever it was doing: nothing waits for the garbage collector."""
+"""A closed handle is freed at once, whatever it was doing: nothing waits for the garbage collector."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Sockets:
         return self.driver.poller.attach(one), self.driver.poller.attach(other)
 
     def full(self) -> tuple[Any, Any]:
-        """A pair, of which the first one cannot send."""
-        one, other = map(self.driver.poller.attach, socket.socketpair())  # TCP's moves on, and makes room once more
+        """Return a pair whose first socket cannot send any more."""
+        one, other = map(self.driver.poller.attach, socket.socketpair())  # TCP moves data on, which makes room again
         with suppress(BlockingIOError):
             while True:
                 one.sock.send(bytes(1 << 16))
@@ -45,7 +45,7 @@ class Sockets:
 
 
 def ends(operation: Any, *errors: type[BaseException]) -> Steps[None]:
-    """The task that is one operation, which ends like that. A Task that kept the error would be a cycle itself."""
+    """Await one operation, which must end like that. A Task that kept the error would be a cycle itself."""
     with pytest.raises(errors):
         yield from operation
 
@@ -121,7 +121,7 @@ def cancelled(driver: Driver) -> None:
 
 
 def dropped(driver: Driver) -> None:
-    """Never resumed: its steps are thrown away where they wait, or before they have begun."""
+    """An operation is never resumed: its generator is dropped while it waits, or before it has begun."""
     one, other = Sockets(driver).pair()
     task = driver.spawn(does(one.recv(1)))
     task.steps.close()
@@ -132,9 +132,9 @@ def dropped(driver: Driver) -> None:
 
 def reset(driver: Driver) -> None:
     one, other = Sockets(driver).pair()
-    driver.run(does(one.sendall(b"x")))  # unread, so the close resets
+    driver.run(does(one.sendall(b"x")))  # unread data makes the close a reset
     other.close()
-    driver.run(may_end(one.recv(10), ConnectionResetError))  # Wine may take it for an end of stream
+    driver.run(may_end(one.recv(10), ConnectionResetError))  # Wine may report it as an end of stream
     driver.run(ends(one.send(b"x"), ConnectionResetError, BrokenPipeError))
     one.close()
 
@@ -178,7 +178,7 @@ def test_handles_of_a_poller_that_was_shut_down_leave_no_cycle(kind: str, manner
 
 
 def test_a_direction_outlives_its_handle(driver: Driver) -> None:
-    """A snapshot, or a thread that is late, may hold on to what it waited on."""
+    """A snapshot, or a late thread, may still refer to the direction that it waited on."""
     one, other = Sockets(driver).pair()
     task = driver.spawn(ends(one.recv(1), Closed))
     reading, writing = one.reading, one.writing
@@ -208,7 +208,7 @@ def test_closed_while_it_lets_others_run(driver: Driver) -> None:
 
 
 def test_an_accept_that_is_dropped_after_the_close_loses_no_connection(driver: Driver) -> None:
-    """It had finished when the listener was closed: the connection is closed with it."""
+    """The accept had finished when the listener was closed: the connection is closed with it."""
     listener, address = Sockets(driver).listener()
     steps = iter(listener.accept())
     direction = next(steps)

@@ -1,4 +1,4 @@
-"""A buffer is its owner's again when the operation has ended, in whatever way, and while its error is still there."""
+"""When an operation has ended in any way, its buffer is free again, even while the error still exists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pollers import Busy, Cancelled, Closed, Handle
 from .driver import Driver, Task, does
 from .test_reset import reset
 
-SIZE = 1 << 24  # more than two sockets hold
+SIZE = 1 << 24  # more than two sockets can hold
 
 Start = Callable[[Handle, bytearray], Any]
 SENDS: dict[str, Start] = {
@@ -34,7 +34,7 @@ def is_free(data: bytearray) -> None:
 
 @pytest.fixture(params=STARTS)
 def started(driver: Driver, request: pytest.FixtureRequest) -> Any:
-    """A handle, its peer, a task that waits, and its buffer."""
+    """Return a handle, its peer, a task that waits, and its buffer."""
     handle, peer = driver.half()
     data = bytearray(SIZE)
     if request.param == "send":
@@ -42,7 +42,7 @@ def started(driver: Driver, request: pytest.FixtureRequest) -> Any:
     task = driver.spawn(does(STARTS[request.param](handle, data)))
     with peer:
         yield handle, peer, task, data
-    data.clear()  # the tracebacks of errors keep it until much later
+    data.clear()  # the tracebacks of errors keep it alive for long
 
 
 @pytest.mark.parametrize("error", [Cancelled("by the test"), TimeoutError("by the test")], ids=["cancel", "timeout"])

@@ -1,4 +1,4 @@
-"""SO_LINGER: close() waits for nobody, and what was sent arrives; 0 seconds reset the connection."""
+"""SO_LINGER: close() never waits, and sent data arrives; 0 seconds reset the connection."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_nothing_to_return(driver: Driver) -> None:
 
 
 def test_a_wait_is_never_shorter_than_asked_for(driver: Driver) -> None:
-    """Rounded up: a timer must not find that its time has not come, and spin."""
+    """The timeout is rounded up. Otherwise a timer could find that its time has not come yet, and spin."""
     for wait_s in (0.0001, 0.001, 0.0015, 0.0101):
         begun = time.perf_counter()
         driver.poller.poll(wait_s)
@@ -135,7 +135,7 @@ let_others_run: Callable[[], object] = getattr(os, "sched_yield", threading.Even
 
 
 def soon(act: Callable[[], None]) -> threading.Thread:
-    """An OS thread that acts when this one has had a fair chance to get into poll(); the tests hold in either case."""
+    """Start an OS thread that acts when this one is probably in poll(). The tests hold in either case."""
 
     def wait_a_little() -> None:
         for _ in range(1000):
@@ -164,7 +164,7 @@ def test_wakeups_are_no_system_calls_while_nobody_waits(driver: Driver) -> None:
 
 
 def test_wakeups_race(driver: Driver) -> None:
-    """Every wake-up that comes while nothing else does ends a wait."""
+    """Every wake-up ends a wait if there are no other events."""
     rounds = 500
     go = threading.Semaphore(0)
 
@@ -185,9 +185,9 @@ def test_wakeups_race(driver: Driver) -> None:
 
 @contextlib.contextmanager
 def handled_by(driver: Driver, handler: Callable[[int, object], None]) -> Iterator[Callable[[], None]]:
-    """What has an OS thread send this process a signal, soon, for which there is a handler and which ends a wait.
+    """Install a handler, and let an OS thread send this process a signal soon, which ends a wait.
 
-    That OS thread runs already: a handler that raises could hit the code that starts one.
+    That OS thread runs already, since a handler that raises could interrupt the code that starts one.
     """
     number = getattr(signal, "SIGUSR1", signal.SIGTERM)
     previous = signal.signal(number, handler)
@@ -205,7 +205,7 @@ def handled_by(driver: Driver, handler: Callable[[int, object], None]) -> Iterat
         yield go.release
     finally:
         go.acquire(blocking=False)
-        go.release()  # also if it was not told to
+        go.release()  # even if the caller has not asked for it
         killer.join()
         signal.set_wakeup_fd(previous_fd)
         signal.signal(number, previous)
@@ -368,7 +368,7 @@ def test_more_descriptors_than_1024(driver: Driver) -> None:
     pairs = [driver.half("unix") for _ in range(1200)]
     tasks = [driver.spawn(does(handle.recv(10))) for handle, _ in pairs]
     if is_select_2(driver.poller):
-        # Beyond what select(2) can do an operation is refused, and the others and the poller live.
+        # Beyond the limit of select(2) an operation is refused. The others and the poller still work.
         refused = [task for task in tasks if task.done or task in driver.ready]
         assert refused
         for (_, peer), task in zip(pairs, tasks, strict=True):

@@ -1,4 +1,4 @@
-"""Receiving: what comes, when nothing comes, when the stream ends."""
+"""Receive: when data arrives, when nothing arrives, when the stream ends."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_data_and_end_in_one_event(driver: Driver, family: str, waits_first: boo
 
 
 def test_end_that_comes_just_after_the_data(driver: Driver) -> None:
-    """The race between a short receive, which says "empty", and the FIN behind it."""
+    """The race between a short receive, which means "empty", and the FIN after it."""
     for _ in range(300):
         handle, peer = driver.half()
         task = driver.spawn(does(handle.recv(100)))
@@ -150,7 +150,7 @@ def test_nothing_asked_for_is_nothing_at_once(driver: Driver) -> None:
             assert task.done
             assert task.result == b""
             peer.sendall(b"x")
-            assert driver.run(does(handle.recv(10))) == b"x"  # from now on known to be empty
+            assert driver.run(does(handle.recv(10))) == b"x"  # the handle knows from here on that the socket is empty
 
 
 def test_bad_arguments_are_refused_before_anything_happens(driver: Driver) -> None:
@@ -223,11 +223,12 @@ def test_own_shutdown_ends_the_receive(driver: Driver) -> None:
         assert driver.finish(task) == [b""]
 
 
-# Between poll() and the step: a poller may leave the receive to the step of its waiter, and nobody can tell.
+# Between poll() and the step: a poller may leave the receive to the step of its waiter, and nobody can tell the
+# difference.
 
 
 def seen(driver: Driver, handle: Any, peer: socket.socket) -> tuple[Task, bytearray]:
-    """A task whose receive poll() has returned, behind a large one, and where it puts what has come: b'data'."""
+    """Return a task that poll() has returned after a task with a large receive, and the list for its data: b'data'."""
     large, flood = driver.half("unix")
     buffer = bytearray(10)
     before = driver.spawn(does(large.recv(1 << 20)))
@@ -245,7 +246,7 @@ def seen(driver: Driver, handle: Any, peer: socket.socket) -> tuple[Task, bytear
 
 
 def take(handle: Any) -> bytes:
-    """What a poller that leaves it to the step has not received yet."""
+    """Take the data that the poller has not received yet, if it leaves the receive to the step."""
     with contextlib.suppress(BlockingIOError):
         return handle.sock.recv(10)  # type: ignore[no-any-return]
     return b""

@@ -1,4 +1,4 @@
-"""How a connection ends: the kernel tells once that it was reset, and both directions have to know."""
+"""How a connection ends: the kernel reports a reset only once, and both directions must learn of it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PIECE = b"x" * 1000
 
 
 def reset(peer: socket.socket) -> None:
-    """Of a UNIX socket this needs something that the peer has not received."""
+    """Reset the connection. A UNIX socket does so if there is data that it has not received."""
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("HH" if hasattr(socket, "ioctl") else "ii", 1, 0))
     peer.close()
 
 
 def known(handle: Handle, driver: Driver) -> None:
-    """Wait until the reset is here, with nothing told to anybody."""
+    """Wait until the reset has arrived, without reading the error."""
     driver.run(does(handle.wait_readable()))
 
 
@@ -43,7 +43,7 @@ def when_readable(handle: Handle) -> Steps[bytes]:
 
 
 def sender(handle: Handle) -> Steps[int]:
-    """As long as the kernel takes something: the reset is one of the peer's, not of this side's sends."""
+    """Send as long as the kernel takes data: the reset comes from the peer, not from a send of this side."""
     while True:
         yield from handle.send(PIECE)
 
@@ -139,7 +139,7 @@ def test_both_wait(
 def test_who_sends_is_told_before_who_receives(
     driver: Driver, connection: tuple[Handle, socket.socket], reads: str, writes: str
 ) -> None:
-    """Where one event is about both halves. The writer gets the kernel's error, and the reader must get one, too."""
+    """One event wakes both directions. The writer gets the kernel's error, and the reader must get it, too."""
     handle, peer = connection
     tasks = [driver.spawn(READERS[reads](handle)), driver.spawn(WRITERS[writes](handle))]
     while driver.turn(0.02):
@@ -199,7 +199,7 @@ def test_somebody_else_has_asked(driver: Driver, connection: tuple[Handle, socke
     reset(peer)
     known(handle, driver)
     number = handle.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    error = OSError(number or errno.ECONNRESET, "reset")  # Wine does not tell
+    error = OSError(number or errno.ECONNRESET, "reset")  # Wine does not report it
     assert handle.told(error) is error
     assert isinstance(handle.told(), ConnectionResetError)
     assert isinstance(handle.told(BrokenPipeError(errno.EPIPE, "")), ConnectionResetError)
@@ -227,7 +227,7 @@ def test_what_came_before_is_delivered_before(
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_an_end_of_stream_stays_one(driver: Driver, asked: bool) -> None:
-    """The peer has sent all that it wanted to, and then does not receive what we send."""
+    """The peer has sent everything and ended its stream, and then does not receive what we send."""
     handle, peer = driver.half()
     with peer:
         peer.shutdown(socket.SHUT_WR)
@@ -276,7 +276,7 @@ def test_sending_after_the_own_end(driver: Driver, family: str) -> None:
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="no TCP_USER_TIMEOUT on this system")
 @pytest.mark.parametrize("waits", ["reader", "writer", "both"])
 def test_any_other_end_is_told_to_both(driver: Driver, waits: str) -> None:
-    """A peer that takes nothing for too long: the kernel gives the connection up."""
+    """The peer takes no data for too long, and the kernel gives up the connection."""
     handle, peer = driver.half()
     with peer:
         driver.fill(handle)
@@ -293,7 +293,7 @@ def test_any_other_end_is_told_to_both(driver: Driver, waits: str) -> None:
 
 
 def test_a_datagram_socket_is_well(driver: Driver) -> None:
-    """What it is told concerns one datagram."""
+    """An error of a datagram socket concerns only one datagram."""
     one, other = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
     with other:
         other.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Sending: what fits, what has to wait, and a peer who has gone."""
+"""Send: data that fits, data that has to wait, and a peer that has gone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAMILIES = pytest.mark.parametrize("family", ["inet", "unix"])
 
 
 def drain(driver: Driver, peer: socket.socket, count: int) -> bytes:
-    """Receive `count` bytes from a blocking peer while the driver goes on."""
+    """Receive `count` bytes on a blocking peer while the driver runs."""
     got = bytearray()
     peer.setblocking(False)
     while len(got) < count:
@@ -156,7 +156,7 @@ def test_a_reset_wakes_a_writer(driver: Driver) -> None:
 
 
 def test_a_writer_that_waits_costs_nothing_while_the_peer_has_shut_down(driver: Driver) -> None:
-    """The peer's end of stream stays true for ever, and is no reason to wake a writer."""
+    """The peer's end of stream stays true for ever, and must not wake a writer."""
     handle, peer = driver.half()
     with peer:
         driver.fill(handle)
@@ -167,13 +167,13 @@ def test_a_writer_that_waits_costs_nothing_while_the_peer_has_shut_down(driver: 
         for _ in range(20):
             driver.turn(0.002)
         assert driver.poller.stats().events - before <= 1
-        if not task.done:  # the kernel may have found more room for it
+        if not task.done:  # the kernel may have found more room
             driver.give_up(task)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="no SIGPIPE on this system")
 def test_never_sigpipe(driver: Driver) -> None:
-    """Not even in a program that has put SIGPIPE back to where C has it."""
+    """There is no SIGPIPE even if the program has restored the C default for SIGPIPE."""
     program = f"""
 import os, signal, socket
 from tests.contract.kinds import make

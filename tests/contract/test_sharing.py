@@ -34,7 +34,7 @@ def shared(request: pytest.FixtureRequest) -> Iterator[Driver]:
 
 
 class OSThread(threading.Thread):
-    """Does one thing, and hands its outcome to who joins it."""
+    """An OS thread that calls one function, and gives the outcome to the caller that joins it."""
 
     def __init__(self, act: Callable[[], Any]) -> None:
         super().__init__(daemon=True)
@@ -58,7 +58,7 @@ class OSThread(threading.Thread):
 
 
 class Polling:
-    """An OS thread that polls, and keeps what that returns."""
+    """An OS thread that polls, and keeps what poll() returns."""
 
     def __init__(self, driver: Driver) -> None:
         self._poller = driver.poller
@@ -94,7 +94,7 @@ def polling(driver: Driver) -> Iterator[Polling]:
 
 
 def end_of(steps: Iterator[Any]) -> Any:
-    """The result of an operation whose next step is its last."""
+    """Return the result of an operation whose next step is its last."""
     with pytest.raises(StopIteration) as stop:
         next(steps)
     return stop.value.value
@@ -104,7 +104,7 @@ pauses_inside_a_call = pytest.mark.skipif(os.name == "nt", reason="no Python cal
 
 
 class Slow(socket.socket):
-    """Its connect() stops in the middle of its second attempt, which an event has caused, until it is told to go on."""
+    """A socket whose connect() stops during its second attempt, after an event, until it may continue."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -146,12 +146,12 @@ def let_others_run() -> None:
 
 
 def a_fair_chance() -> None:
-    """Let the other OS threads come as far as they can; the tests hold in either case."""
+    """Give the other OS threads time to get as far as they can. The tests hold in either case."""
     for _ in range(200):
         let_others_run()
 
 
-# Events and those who wait.
+# Events and waiters.
 
 
 def test_one_os_thread_polls_what_others_wait_for(shared: Driver) -> None:
@@ -183,13 +183,13 @@ def test_one_os_thread_polls_what_others_wait_for(shared: Driver) -> None:
 
 
 def test_an_event_between_attempt_and_park(shared: Driver) -> None:
-    """poll() sees it in another OS thread while nobody is parked yet, and it will not come again."""
+    """poll() gets the event in another OS thread before anybody is parked, and there will be no second one."""
     handle, peer = shared.half()
     with peer:
         peer.sendall(b"first")
         waiting = shared.spawn(does(handle.recv(100)))
         shared.finish(waiting)
-        waiting = shared.spawn(does(handle.recv(100)))  # by now it is registered
+        waiting = shared.spawn(does(handle.recv(100)))  # it is registered now
         peer.sendall(b"second")
         shared.finish(waiting)
         steps = iter(handle.recv(100))
@@ -202,7 +202,7 @@ def test_an_event_between_attempt_and_park(shared: Driver) -> None:
 
 
 def test_wakeups_from_many_os_threads(shared: Driver) -> None:
-    """Each ends a wait that has begun; none is lost."""
+    """Each wake-up ends a wait that has begun; none is lost."""
     rounds = 200
     with polling(shared) as poll:
 
@@ -213,7 +213,7 @@ def test_wakeups_from_many_os_threads(shared: Driver) -> None:
                     steps = iter(handle.recv(1))
                     waiter = object()
                     assert not next(steps).park(waiter)
-                    handle.close()  # which wakes the one who polls
+                    handle.close()  # this wakes the OS thread that polls
                     poll.wait_for(waiter)
                     with pytest.raises(Closed):
                         next(steps)
@@ -223,7 +223,7 @@ def test_wakeups_from_many_os_threads(shared: Driver) -> None:
     assert len(poll.returned) == len(set(poll.returned)) == 3 * rounds
 
 
-# In the middle of an attempt.
+# During an attempt.
 
 
 def connecting(driver: Driver, sock: Slow, address: Any) -> tuple[Any, Any, Any]:
@@ -236,7 +236,7 @@ def connecting(driver: Driver, sock: Slow, address: Any) -> tuple[Any, Any, Any]
 
 @pauses_inside_a_call
 def test_cancelled_in_the_middle_of_an_attempt_that_comes_to_nothing(shared: Driver) -> None:
-    """Whoever cancels it is told that it has ended, or the poller ends it: it does not wait on."""
+    """Either cancel() returns True, or the poller ends the operation: it does not keep waiting."""
     _, address = shared.listener()
     sock = Slow()
     sock.returns = errno.EALREADY
@@ -257,7 +257,7 @@ def test_cancelled_in_the_middle_of_an_attempt_that_comes_to_nothing(shared: Dri
 
 @pauses_inside_a_call
 def test_cancelled_in_the_middle_of_an_attempt_that_succeeds(shared: Driver) -> None:
-    """What has finished is delivered."""
+    """A finished operation is delivered."""
     _, address = shared.listener()
     sock = Slow()
     _, steps, direction = connecting(shared, sock, address)
@@ -275,7 +275,7 @@ def test_cancelled_in_the_middle_of_an_attempt_that_succeeds(shared: Driver) -> 
 @pytest.mark.parametrize("returns", [None, errno.EALREADY, errno.ECONNREFUSED])
 @pauses_inside_a_call
 def test_closed_in_the_middle_of_an_attempt(shared: Driver, returns: int | None) -> None:
-    """The descriptor is closed after the attempt, or it would go on with another socket of that number."""
+    """The descriptor is closed after the attempt, which could otherwise continue with another socket of that number."""
     _, address = shared.listener()
     sock = Slow()
     sock.returns = returns
@@ -295,7 +295,7 @@ def test_closed_in_the_middle_of_an_attempt(shared: Driver, returns: int | None)
     if returns is None:
         assert end_of(steps) is None
     else:
-        with pytest.raises((Closed, ConnectionRefusedError)):  # whichever came first
+        with pytest.raises((Closed, ConnectionRefusedError)):  # the one that came first
             next(steps)
     assert poll.returned == ["connecting"]
     with pytest.raises(Closed):
@@ -327,7 +327,7 @@ def test_closed_in_the_middle_of_a_first_attempt(shared: Driver) -> None:
 
 @pauses_inside_a_call
 def test_what_is_done_in_the_other_direction_meanwhile(shared: Driver) -> None:
-    """A receive begins, is cancelled and ends while the other direction is in the middle of an attempt."""
+    """A receive begins, is cancelled and ends during an attempt of the other direction."""
     _, address = shared.listener()
     sock = Slow()
     handle, steps, _ = connecting(shared, sock, address)
@@ -352,7 +352,7 @@ def test_what_is_done_in_the_other_direction_meanwhile(shared: Driver) -> None:
     assert end_of(steps) is None
 
 
-# Races whose moment cannot be chosen: many rounds, each outcome accounted for.
+# Races that cannot be timed exactly: many rounds, and each outcome is accounted for.
 
 
 def test_a_message_and_a_cancel_race(shared: Driver) -> None:
@@ -381,7 +381,7 @@ def test_a_message_and_a_cancel_race(shared: Driver) -> None:
 
 @pytest.mark.parametrize("n", [100, 1 << 20])
 def test_a_step_and_a_cancel_race_for_what_has_come(shared: Driver, n: int) -> None:
-    """poll() has returned the waiter, behind one that has received much; now it goes on, and is given up."""
+    """poll() has returned the waiter after one that has received much. Now it is resumed and cancelled at once."""
     handle, peer = shared.half()
     large, flood = shared.half("unix")
     data = bytes(90_000)
@@ -428,7 +428,7 @@ def received(handle: Any, poll: Polling) -> bytes:
 
 
 def test_a_long_send_is_cancelled_while_it_goes_on(shared: Driver) -> None:
-    """Its attempts copy much, so that they may let others run: no cancel is forgotten, and the count is true."""
+    """Its attempts copy much and may release the GIL: no cancel is forgotten, and bytes_sent is right."""
     chosen = random.Random(4)
     data = bytes(8 << 20)
     with polling(shared) as poll:
@@ -438,7 +438,7 @@ def test_a_long_send_is_cancelled_while_it_goes_on(shared: Driver) -> None:
             handle = shared.attach(one)
             steps = iter(handle.sendall(data))
             direction = next(steps)
-            while direction.park(waiter := object()):  # it may go in several turns before it waits
+            while direction.park(waiter := object()):  # it may take several turns before it waits
                 direction = next(steps)
             reader = OSThread(partial(receive_some, other))
             for _ in range(chosen.randrange(100)):
@@ -449,7 +449,7 @@ def test_a_long_send_is_cancelled_while_it_goes_on(shared: Driver) -> None:
                 while True:
                     if not direction.cancel(error):
                         poll.wait_for(waiter)
-                    # As a scheduler does: what was too late for this wait is for the next one.
+                    # As in a scheduler, a cancel that was too late for this wait is for the next one.
                     while next(steps).park(waiter := object()):
                         pass
             except Cancelled as ended:
@@ -490,7 +490,7 @@ def receive_some(sock: socket.socket) -> int:
 
 
 def drain(sock: socket.socket) -> int:
-    """Receive to the end of the stream; return how much that was."""
+    """Receive to the end of the stream. Return the number of bytes."""
     size = 0
     while piece := sock.recv(1 << 20):
         size += len(piece)
@@ -514,11 +514,11 @@ def test_each_os_thread_has_its_own_streak(shared: Driver) -> None:
     handle, peer = shared.half()
     with peer:
         peer.sendall(b"x")
-        assert end_of(iter(handle.recv(1))) == b"x"  # the other's streak does not hold this one up
+        assert end_of(iter(handle.recv(1))) == b"x"  # the other OS thread's streak does not delay this one
 
 
 def test_sharing_begins_with_operations_in_flight(shared: Driver) -> None:
-    """share() is called while threads wait: they are served as before."""
+    """share() is called while threads wait. They are served as before."""
     driver = Driver(make(shared.kind), shared.kind)
     try:
         (handle, peer), (full, other) = driver.half(), driver.half()

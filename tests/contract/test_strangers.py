@@ -1,4 +1,4 @@
-"""A descriptor that somebody else has closed: only its own socket suffers, and who has the number now does not."""
+"""Somebody else has closed a descriptor: this breaks only its own socket, and not the one that has the number now."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def waiting(driver: Driver, handle: Handle, waits: str) -> list[Task]:
 
 
 def close_behind(handle: Handle) -> int:
-    """As a program does that makes another socket of the number, and drops it."""
+    """Close the descriptor as a program does that makes another socket object for the number and drops it."""
     number = handle.fileno()
     socket.socket(fileno=number).close()
     return number
@@ -53,7 +53,7 @@ def works(driver: Driver, handle: Handle, peer: socket.socket) -> None:
 
 @contextlib.contextmanager
 def at(number: int, sock: socket.socket) -> Iterator[socket.socket]:
-    """The same socket with this number, which is free."""
+    """Return the same socket with this number, which must be free."""
     with sock, _moved(number, sock) as moved:
         sock.close()
         assert moved.fileno() == number
@@ -65,7 +65,7 @@ def _moved(number: int, sock: socket.socket) -> socket.socket:
     if os.name != "nt":
         os.dup2(sock.fileno(), number, inheritable=False)
         return socket.socket(fileno=number)
-    with contextlib.ExitStack() as others:  # a number cannot be chosen: try what is free
+    with contextlib.ExitStack() as others:  # the system chooses numbers, so try until it is the right one
         for _try in range(200):
             moved = sock.dup()
             if moved.fileno() == number:
@@ -84,7 +84,7 @@ def test_the_others_go_on(driver: Driver, waits: str) -> None:
         works(driver, other, other_peer)
         for start in (handle.recv(10), handle.send(b"x"), handle.sendall(b"x"), handle.wait_readable()):
             task = driver.spawn(does(start))
-            if not task.done and task not in tasks:  # it is told when it is closed
+            if not task.done and task not in tasks:  # it ends when the handle is closed
                 tasks.append(task)
         handle.close()
         for task in tasks:
@@ -191,7 +191,7 @@ def test_the_number_belongs_to_a_file(driver: Driver, waits: str, end: str, recw
 
 @WAITS
 def test_taken_over(driver: Driver, waits: str) -> None:
-    """Two sockets with one number, both alive: it is the later one's."""
+    """Two live socket objects have one number: it belongs to the later one."""
     handle, peer = driver.half()
     with peer:
         tasks = waiting(driver, handle, waits)

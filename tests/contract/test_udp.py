@@ -1,4 +1,4 @@
-"""Datagrams: each whole or cut, empty ones too, and several that wait."""
+"""Datagrams: whole, cut and empty ones, and several that wait."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_there_and_back(driver: Driver) -> None:
 
 
 def test_each_datagram_is_one_receive_however_short(driver: Driver) -> None:
-    """A short receive says nothing about what else is queued."""
+    """A short receive does not mean that the queue is empty."""
     one, other = two(driver)
     waiting = driver.spawn(does(other.recvfrom(100)))
     for data in (b"a", b"", b"bb", b"ccc"):
@@ -69,7 +69,7 @@ def test_connected(driver: Driver) -> None:
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no UNIX sockets on this system")
 def test_a_unix_receiver_whose_queue_is_full(driver: Driver, tmp_path: Path) -> None:
-    """No event tells when it has room: so it is told at once, and nothing spins."""
+    """No event reports when the queue has room, so sendto raises Exhausted at once, and nothing spins."""
     path = str(tmp_path / "receiver")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(path)

@@ -1,7 +1,7 @@
-"""Ctrl-C for a program that has no console to get it from: a byte on its standard input. Windows has no other way.
+"""Ctrl-C for a program without a console: a byte on its standard input. On Windows there is no other way.
 
-Python imports this by its name when it is in the path. A thread that threading does not know of raises the signal, as
-Windows does when a key is pressed.
+Python imports this module by its name if it is in the path. A thread that threading does not know raises the signal, as
+Windows does when the keys are pressed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What debugging tells about the threads of this process, and that it changes nothing for them."""
+"""What debugging reports about the threads of this process, and that it changes nothing for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Steps = Generator[Any, None, Any]
 
 @pytest.fixture
 def enabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Debugging is on, without what only a process as a whole can show."""
+    """Switch debugging on, without the parts that concern the whole process."""
     monkeypatch.setenv("SOCKET2_DEBUG_DIR", str(tmp_path / "d"))
     debug.enable(None, None, False)
     yield
@@ -330,7 +330,7 @@ def test_looking_holds_on_to_nothing() -> None:
         gc.enable()
 
 
-# Times, and who began whom.
+# Times, and which thread started which.
 
 
 def test_times_are_unknown_while_debugging_is_off() -> None:

@@ -1,4 +1,4 @@
-"""A process is asked from outside what its threads do: idle, blocked, forked, stopped, or not there at all."""
+"""Asking a process from outside what its threads do: idle, blocked, forked, stopped, or not there at all."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = unix_only
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the sockets of this test's processes are."""
+    """Return the directory for the sockets of this test's processes."""
     path = tmp_path / "d"
     monkeypatch.setenv("SOCKET2_DEBUG_DIR", str(path))
     return path
@@ -42,7 +42,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def program(text: str, by: Sequence[str] = (), **env: str) -> Iterator[Program]:
-    """Run a program in which debugging is on, `by` another. It is there when it has said "ready"."""
+    """Run a program with debugging on, started `by` another. It is ready when it has printed "ready"."""
     head = """
         import os, signal, socket, sys, threading
         import socket2
@@ -69,7 +69,7 @@ def ps(pid: int, *options: str) -> str:
 
 
 def refused(pid: int) -> str:
-    """Ask in vain; return the one line that says why."""
+    """Ask in vain. Return the one line that says why."""
     done = call("ps", str(pid))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("python -m socket2: ")
@@ -78,7 +78,7 @@ def refused(pid: int) -> str:
 
 
 def settle(pid: int, pattern: str) -> None:
-    """Wait until a process tells this of itself."""
+    """Wait until a process reports this about itself."""
     give_up = monotonic() + LIMIT_S
     while not re.search(pattern, text := inquiry.ask(pid, "ps"), re.MULTILINE):
         assert monotonic() < give_up, text
@@ -101,7 +101,7 @@ BLOCKED = """
 """
 
 
-# What it tells.
+# What it reports.
 
 
 def test_it_names_each_thread_of_the_echo_server_and_what_it_waits_for() -> None:
@@ -307,7 +307,7 @@ with socket.socket(socket.AF_UNIX) as sock:
 
 
 def as_another(code: str, argument: str) -> subprocess.CompletedProcess[str]:
-    """Run a program that becomes another user when it has loaded what it needs."""
+    """Run a program that switches to another user after it has loaded its modules."""
     return subprocess.run(
         [sys.executable, "-c", code, argument],
         env=os.environ | SEARCH,
@@ -344,7 +344,7 @@ def test_a_path_that_is_too_long_is_told(tmp_path: Path) -> None:
 
 @as_root
 def test_a_process_with_temporary_files_of_its_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As systemd gives to services."""
+    """systemd gives services such a directory."""
     home.mkdir()
     if subprocess.run([needs("unshare"), "-m", "mount", "-t", "tmpfs", "none", home], check=False).returncode != 0:
         pytest.skip("this system lets nobody mount")
@@ -430,7 +430,7 @@ def test_a_forked_child_answers_for_itself_from_its_first_thread_on() -> None:
         assert "of the child" not in told
 
 
-# What stays as it was.
+# What does not change.
 
 
 def test_a_deadlock_is_still_told() -> None:
@@ -447,7 +447,7 @@ def test_a_deadlock_is_still_told() -> None:
 
 
 def test_switching_on_and_off_leaves_nothing(home: Path) -> None:
-    """No descriptor and no OS thread either: that is looked at after every test."""
+    """It also leaves no descriptor and no OS thread: a fixture checks this after every test."""
     for _ in range(50):
         debug.enable()
         debug.enable()

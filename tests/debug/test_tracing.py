@@ -18,7 +18,7 @@ Steps = Generator[Any, None, Any]
 
 
 def told(out: io.StringIO) -> list[str]:
-    """What was written, without times and addresses."""
+    """Return the trace, without times and addresses."""
     text = re.sub(r"(?m)^\d\d:\d\d:\d\d\.\d{6} \S+( <> \S+)?: ", "", out.getvalue())
     return [re.sub(r":\d+", ":PORT", line) for line in text.splitlines()]
 

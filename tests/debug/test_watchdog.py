@@ -1,4 +1,4 @@
-"""Threads that keep the loop from going on are reported, with the code that does."""
+"""Threads that block the loop are reported, with the code that blocks it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def watched(slow_s: float) -> Iterator[None]:
 
 
 class Reports(logging.Handler):
-    """What is reported, as it comes, from whatever OS thread."""
+    """The reports in order, from any OS thread."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ def test_a_thread_that_blocks_is_reported_once_while_it_does_and_once_after(repo
         yield from sleep(0)
         block_until(lambda: reports.wait_for(1))
         begun = monotonic()
-        while monotonic() - begun < 0.2:  # no second report of the same
+        while monotonic() - begun < 0.2:  # no second report of the same turn
             pass
 
     def main() -> Steps:
@@ -95,7 +95,7 @@ def test_each_turn_is_reported_on_its_own(reports: Reports) -> None:
 
 
 def test_a_thread_that_starts_one_that_blocks_is_to_blame(reports: Reports) -> None:
-    """Its turn lasts as long; the stack shows the other."""
+    """The starter's turn lasts as long, but the stack shows the other thread."""
 
     def inner() -> Steps:
         reports.wait_for(1)
@@ -116,7 +116,7 @@ def test_a_thread_that_starts_one_that_blocks_is_to_blame(reports: Reports) -> N
 
 
 def test_a_turn_that_nobody_has_seen_is_reported_when_it_is_over(reports: Reports) -> None:
-    """As one during which C code held the interpreter."""
+    """C code that holds the GIL causes such a turn."""
     with watched(LOOSE_S):
         watchdog = debug._debugging.watchdog if debug._debugging is not None else None
         assert watchdog is not None

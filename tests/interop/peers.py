@@ -1,6 +1,6 @@
-"""What the tests need to have somebody to talk to: programs, OS threads, blocking sockets.
+"""The peers of the tests: programs, OS threads, blocking sockets.
 
-Whoever is started here is ended and waited for, whatever happens in the block that it was started for.
+Every peer that is started here is ended and joined, whatever happens in its block.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ P = ParamSpec("P")
 ROOT = Path(__file__).parents[2]
 
 LIMIT_S = 30.0
-"""How long a test waits for anything before it fails. Nothing takes that long."""
+"""How long a test waits for anything before it fails, in seconds. Nothing takes that long."""
 
 _PACKAGES = {"nc": "netcat-openbsd"}
 
@@ -45,12 +45,12 @@ def needs(program: str) -> str:
 
 
 def pattern(seed: int, size: int) -> bytes:
-    """Return bytes that are the same for the same seed, and in which nothing can be lost or moved unnoticed."""
+    """Return bytes that depend only on the seed. A test notices if any of them is lost or moved."""
     return random.Random(seed).randbytes(size)
 
 
 def run(main: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a main thread of socket2, for LIMIT_S at the longest."""
+    """Run a main thread of socket2, for LIMIT_S at most."""
 
     async def limited() -> T:
         with socket2.timeout(LIMIT_S):
@@ -61,7 +61,7 @@ def run(main: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kw
 
 
 class OSThread(threading.Thread, Generic[T]):
-    """An OS thread whose outcome can be had."""
+    """An OS thread with an outcome."""
 
     def __init__(self, func: Callable[..., T], *args: Any) -> None:
         super().__init__(name=f"test {func.__qualname__}", daemon=True)
@@ -77,7 +77,7 @@ class OSThread(threading.Thread, Generic[T]):
             self._error = error
 
     def outcome(self) -> T:
-        """Wait for its end; return or raise what the function did."""
+        """Wait for its end. Return or raise what the function returned or raised."""
         self.join(LIMIT_S)
         if self.is_alive():
             pytest.fail(f"OS thread {self.name!r} does not end")
@@ -88,9 +88,9 @@ class OSThread(threading.Thread, Generic[T]):
 
 @contextmanager
 def beside(func: Callable[..., T], *args: Any) -> Iterator[OSThread[T]]:
-    """Run a function in an OS thread beside the block; wait for it at the block's end, and raise what it raised.
+    """Run a function in an OS thread beside the block. Wait for it at the end of the block, and raise its error.
 
-    What the block itself raises goes first.
+    An error of the block itself takes precedence.
     """
     thread = OSThread(func, *args)
     thread.start()
@@ -103,7 +103,7 @@ def beside(func: Callable[..., T], *args: Any) -> Iterator[OSThread[T]]:
 
 
 class _Output(threading.Thread):
-    """What comes through a pipe, read as it comes."""
+    """The data of a pipe, read as it arrives."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         super().__init__(name="test output", daemon=True)
@@ -126,7 +126,7 @@ class _Output(threading.Thread):
             return bytes(self._text)
 
     def wait_for_more(self, than: int, until: float) -> bool:
-        """Wait for more than so many bytes. False: at its end, or when the time is over."""
+        """Wait for more than that many bytes. Return False at the end of the pipe, or when the time is over."""
         with self._more:
             while len(self._text) <= than and self.is_alive() and monotonic() < until:
                 self._more.wait(0.1)
@@ -136,8 +136,8 @@ class _Output(threading.Thread):
 class Program:
     """A program that runs beside the test: `with Program(["nc", ...]) as nc:`.
 
-    It says on `announces` when it is ready. When the block ends it is killed, with its children, if it has not ended by
-    itself.
+    It prints on `announces` when it is ready. If it still runs at the end of the block, it is killed, with its
+    children.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class Program:
                 pytest.fail(f"{self.command[0]} has not said {what!r}, but: {self.stdout()!r} {self.stderr()!r}")
 
     def complains(self, what: bytes) -> None:
-        """Wait until this is on its stderr, which may come later than what it says on stdout."""
+        """Wait until this is on its stderr, which may arrive later than its stdout."""
         deadline = monotonic() + LIMIT_S
         while what not in (text := self._stderr.so_far()):
             if not self._stderr.wait_for_more(len(text), deadline):
@@ -202,25 +202,25 @@ class Program:
             self.process.send_signal(number)
 
     def wait(self, within_s: float = LIMIT_S) -> int:
-        """Wait for its end by itself and return its exit status; fail when that takes too long."""
+        """Wait until it ends by itself, and return its exit status. Fail if that takes too long."""
         try:
             return self.process.wait(within_s)
         except subprocess.TimeoutExpired:
             pytest.fail(f"{self.command} has not ended within {within_s:g} s; stderr: {self.stderr().decode()}")
 
     def output_ended(self) -> bool:
-        """Wait until nobody holds its stdout any more, its children neither."""
+        """Wait until neither it nor its children hold its stdout open."""
         deadline = monotonic() + LIMIT_S
         while self._stdout.wait_for_more(len(self._stdout.so_far()), deadline):
             pass
         return monotonic() < deadline
 
     def stdout(self) -> bytes:
-        """All of it when the program has ended, else what there is."""
+        """Return all of it if the program has ended, else what has arrived."""
         return self._all_of(self._stdout)
 
     def stderr(self) -> bytes:
-        """As stdout()."""
+        """Return its stderr in the same way as stdout()."""
         return self._all_of(self._stderr)
 
     def _all_of(self, output: _Output) -> bytes:
@@ -229,7 +229,7 @@ class Program:
         return output.so_far().replace(os.linesep.encode(), b"\n")
 
     def open_files(self) -> int:
-        """How many descriptors it has open; skips the test where the system does not tell."""
+        """Return how many descriptors it has open. Skips the test if the system does not report it."""
         directory = Path(f"/proc/{self.pid}/fd")
         if not directory.exists():
             pytest.skip("this system has no /proc")
@@ -239,9 +239,9 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.returncode is None:  # nobody has waited for it: the number is still its own
+        if self.process.returncode is None:  # nobody has reaped it, so the number is still its own
             if hasattr(os, "killpg"):
-                os.killpg(self.pid, signal.SIGKILL)  # its session, so its children too
+                os.killpg(self.pid, signal.SIGKILL)  # its session includes its children
             else:
                 self.process.kill()
             self.process.wait(LIMIT_S)
@@ -252,14 +252,14 @@ class Program:
 
 
 def python(path: Path, *args: str, **env: str) -> Program:
-    """Run a Python program of the repository with every warning an error."""
+    """Run a Python program of the repository in which every warning is an error."""
     here = str(ROOT)
     path_before = os.environ.get("PYTHONPATH")
     search = here if not path_before else os.pathsep.join([here, path_before])
     return Program([sys.executable, "-W", "error", str(path), *args], env={"PYTHONPATH": search} | env)
 
 
-# Windows has Ctrl-C for consoles only: see the module there.
+# On Windows only consoles have Ctrl-C: see the module in that directory.
 _CTRL_C_BY_STDIN = os.name == "nt"
 
 
@@ -274,7 +274,7 @@ def _with_ctrl_c(env: dict[str, str]) -> dict[str, str]:
 
 
 def connect(host: str, port: int) -> socket.socket:
-    """Connect a blocking socket, which gives up after LIMIT_S."""
+    """Connect a blocking socket whose calls time out after LIMIT_S."""
     sock = socket.create_connection((host, port), LIMIT_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
@@ -289,7 +289,7 @@ def receive_all(sock: socket.socket) -> bytes:
 
 
 def receive_exactly(sock: socket.socket, size: int) -> bytes:
-    """Receive `size` bytes, or what there is to the end of the stream."""
+    """Receive `size` bytes, or fewer at the end of the stream."""
     data = bytearray()
     while len(data) < size and (part := sock.recv(size - len(data))):
         data += part
@@ -297,7 +297,7 @@ def receive_exactly(sock: socket.socket, size: int) -> bytes:
 
 
 def call(command: list[str], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end, blocking; for OS threads. Fails on an exit status that is not 0."""
+    """Run a program to its end. It blocks, so it is for OS threads. Fails if the exit status is not 0."""
     done = subprocess.run(command, input=stdin, capture_output=True, timeout=LIMIT_S, check=False)
     assert done.returncode == 0, f"{command} has failed: {done.stderr.decode(errors='replace')}"
     return done
@@ -315,7 +315,7 @@ async def take_all(conn: socket2.TCP) -> bytes:
 
 
 async def take_exactly(conn: socket2.TCP, size: int) -> bytes:
-    """Receive `size` bytes, or what there is to the end of the stream."""
+    """Receive `size` bytes, or fewer at the end of the stream."""
     data = bytearray()
     while len(data) < size and (part := await conn.recv(size - len(data))):
         data += part
@@ -329,24 +329,24 @@ async def give_all(conn: socket2.TCP, data: bytes) -> None:
 
 
 async def echo_all(conn: socket2.TCP) -> None:
-    """Send back what comes, to its end, and close."""
+    """Send back everything until the end of the stream, and close."""
     with conn:
         while data := await conn.recv(65536):
             await conn.sendall(data)
 
 
-# Addresses that refuse, or do not answer. What is outside of this process would depend on the machine's network.
+# Addresses that refuse, or do not answer. They are in this process, so the tests do not depend on the network.
 
 _refusing: list[socket.socket] = []
 
 
 def refusing_port(host: str = "127.0.0.1", kind: int = socket.SOCK_STREAM) -> int:
-    """A port that refuses for the rest of the test. It is bound, so that nobody else is given it."""
+    """Return a port that refuses for the rest of the test. It is bound, so that nobody else gets it."""
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
     _refusing.append(sock)
     sock.bind((host, 0))
     if kind == socket.SOCK_DGRAM:
-        sock.connect(sock.getsockname())  # it takes datagrams from itself only
+        sock.connect(sock.getsockname())  # it receives datagrams only from itself
     port: int = sock.getsockname()[1]
     return port
 
@@ -357,15 +357,15 @@ def free_refusing_ports() -> None:
 
 
 _BACKLOG = 1
-_TCP_INFO_QUEUED = 24  # where tcpi_unacked is in struct tcp_info: of a listener, how many wait to be accepted
+_TCP_INFO_QUEUED = 24  # the offset of tcpi_unacked in struct tcp_info: a listener's accept queue
 
 
 @contextmanager
 def swallowing(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
-    """A TCP port where attempts to connect get no answer at all: the queue of its listener is full.
+    """A TCP port that does not answer attempts to connect: the queue of its listener is full.
 
-    Linux has room for one more than the backlog, and then drops what comes. A backlog of 0 would do that to the first
-    one, too, where there are no SYN cookies.
+    Linux has room for one more than the backlog, and drops later packets. With a backlog of 0 and no SYN cookies it
+    would drop even the first one.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with ExitStack() as stack:
@@ -377,7 +377,7 @@ def swallowing(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
             filler.connect(where)
         if sys.platform == "linux":
             deadline = monotonic() + LIMIT_S
-            while _queued(full) <= _BACKLOG:  # the last step of a connection may be on its way still
+            while _queued(full) <= _BACKLOG:  # the last packet of a handshake may still be on its way
                 assert monotonic() < deadline, f"{_queued(full)} of {_BACKLOG + 1} connections have come"
                 os.sched_yield()
         else:
@@ -395,7 +395,7 @@ def _queued(listener: socket.socket) -> int:
 
 @contextmanager
 def refusing() -> Iterator[int]:
-    """A TCP port that nobody listens on, and that nobody else is given meanwhile."""
+    """A TCP port without a listener, which nobody else gets during the block."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield int(sock.getsockname()[1])

@@ -1,6 +1,6 @@
-"""The same scenarios on Node's net and on ours: what each emitter tells, in which order, with which codes.
+"""The same scenarios on Node's net and on ours must have the same events, in the same order, with the same codes.
 
-Where ours differs on purpose it is listed here, with the reason that docs/net.md gives; all else is the same.
+Deliberate differences are listed, with the reason that docs/net.md gives.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .alike.stage import Stage
 from .peers import LIMIT_S, needs
 
 HERE = Path(__file__).with_name("alike")
-OURS = HERE / "deliberate.json"  # what is told instead
+OURS = HERE / "deliberate.json"  # the events that come instead
 TOPICS = ("connecting", "ends", "flow", "writing", "servers", "rules", "lives")
 
 Trace = dict[str, list[Any]]
@@ -104,7 +104,7 @@ DELIBERATE = {
 
 
 def scenarios() -> list[tuple[str, str]]:
-    """Topic and name of each: a function of the Python module, or one of its table of MORE."""
+    """Return topic and name of each scenario: a function of the Python module, or an entry of its table MORE."""
     found = []
     for topic in TOPICS:
         module = importlib.import_module(f"{__package__}.alike.{topic}")

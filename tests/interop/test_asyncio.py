@@ -1,4 +1,4 @@
-"""socket2 against asyncio's streams, each as server and as client of the other; asyncio's loop runs in an OS thread."""
+"""socket2 and asyncio's streams, each as server and client of the other. asyncio's loop runs in an OS thread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def limited(main: Coroutine[Any, Any, None]) -> None:
 
 
 def piece(at: int) -> bytes:
-    """What client number `at` sends. One of them sends a lot, one nothing."""
+    """Return what client number `at` sends. One of them sends a lot, one nothing."""
     return pattern(at, [0, 3_000_000][at] if at < 2 else 10_000 * at)
 
 
@@ -51,7 +51,7 @@ def test_asyncio_is_the_client() -> None:
 
 
 class AsyncioServer:
-    """Echoes in an OS thread until it is told to end."""
+    """An echo server in an OS thread, which runs until it is stopped."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -109,7 +109,7 @@ def test_asyncio_is_the_server() -> None:
 
 
 def test_asyncio_speaks_our_datagrams() -> None:
-    """asyncio is the client: what it sends comes back, one datagram for one. Empty ones it does not send."""
+    """asyncio is the client: each datagram that it sends comes back. It does not send empty ones."""
     sizes = [1, 1472, 60_000]
 
     class Client(asyncio.DatagramProtocol):

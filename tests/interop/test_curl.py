@@ -1,4 +1,4 @@
-"""curl fetches from a socket2 server that speaks as much HTTP as that takes."""
+"""curl fetches from a socket2 server that speaks just enough HTTP."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def curl() -> list[str]:
 
 
 class Server:
-    """Answers GET with what is at that path, and POST with what was sent."""
+    """A server that answers GET with the content of the path, and POST with the content that was sent."""
 
     def __init__(self, pages: dict[str, bytes]) -> None:
         self._pages = pages
-        self.log: list[tuple[int, str]] = []  # number of the connection, and what was asked
+        self.log: list[tuple[int, str]] = []  # the number of the connection, and the request
         self._connections = 0
 
     def serve(self, conn: socket2.TCP) -> Generator[Any, Any, None]:
-        """Answer one request after the other until the client has had enough."""
+        """Answer one request after the other until the client closes."""
         self._connections += 1
         number = self._connections
         with conn:
@@ -55,16 +55,16 @@ class Server:
                 sent, received = received[:size], received[size:]
                 body = sent if method == "POST" else self._pages[path]
                 if version == "HTTP/1.0":
-                    yield from conn.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + body)  # to the end of the stream
+                    yield from conn.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + body)  # until the end of the stream
                     return
                 yield from conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
                 yield from conn.sendall(body)
 
 
 def fetch(curl: list[str], server: Server, *args: str, connections: int = 1, stdin: bytes = b"") -> bytes:
-    """Have curl do what these arguments say, with {url} filled in, and return what it prints.
+    """Run curl with these arguments, with {url} filled in, and return what it prints.
 
-    That many connections are accepted, and no more: curl gives up when it needs another one.
+    The server accepts only that many connections: curl fails if it needs another one.
     """
 
     async def serve() -> bytes:

@@ -1,4 +1,4 @@
-"""socket2's LuaSocket face against LuaSocket itself, each as server and as client of the other, and side by side."""
+"""socket2.luasocket and LuaSocket itself, each as server and client of the other, and side by side."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def script(code: str) -> str:
 
 
 def program(lua: str, code: str, *args: object) -> Program:
-    """Run Lua code beside the block. Its arguments are in `arg`; its port is known when it has printed that."""
+    """Run Lua code beside the block. `arg` has its arguments. It prints its port when it is ready."""
     return Program([lua, "-e", f"arg = {{{', '.join(map(_quoted, args))}}}\n{script(code)}"])
 
 
 def outcome(lua: str, code: str, *args: object) -> bytes:
-    """Run Lua code to its end, in an OS thread; return what it printed."""
+    """Run Lua code to its end, in an OS thread. Return what it printed."""
     return call([lua, "-e", f"arg = {{{', '.join(map(_quoted, args))}}}\n{script(code)}"]).stdout
 
 
@@ -86,7 +86,7 @@ def test_our_client_and_its_echo_server_in_lines(lua: str) -> None:
 
 
 def test_our_script_and_its_echo_server(lua: str) -> None:
-    """Outside any thread, as LuaSocket's users write."""
+    """The client runs outside any thread, as users of LuaSocket write it."""
     with program(lua, ECHO_SERVER) as server:
         client, err = luasocket.connect("127.0.0.1", server.port())
         assert err is None
@@ -100,7 +100,7 @@ def test_our_script_and_its_echo_server(lua: str) -> None:
 
 
 def test_a_big_transfer_to_its_server_and_back(lua: str) -> None:
-    """It ends its half after what it was told to receive; we end ours before we receive."""
+    """The server ends its stream after it has received everything; we end ours before we receive."""
     code = """
     local server = assert(socket.bind("127.0.0.1", 0))
     print("listening on 127.0.0.1:" .. select(2, server:getsockname()))
@@ -468,7 +468,7 @@ end
 
 
 def test_the_same_receives_give_the_same(lua: str, tmp_path: Path) -> None:
-    """Many streams, each sent to both, who receive them in the same random patterns, with prefixes, to their ends."""
+    """Both receive the same streams to their ends, by the same random patterns and prefixes."""
     rng = random.Random(8)
     dialogues = [(_stream(rng), _patterns(rng)) for _ in range(150)]
     commands = tmp_path / "patterns"
@@ -604,7 +604,7 @@ show(socket.protect(function() socket.try(nil, "tried") end)())
 
 
 def test_errors_are_spelled_the_same(lua: str) -> None:
-    """Line by line what ERRORS does there."""
+    """The script ERRORS, line by line."""
     theirs = [line.split("|")[1] for line in outcome(lua, ERRORS).decode().splitlines()]
     server, _ = luasocket.bind("127.0.0.1", 0)
     port = server.getsockname()[1]

@@ -1,4 +1,4 @@
-"""socket2 against nc (OpenBSD's), each as server and as client of the other."""
+"""socket2 and OpenBSD's nc, each as server and client of the other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def nc() -> str:
 
 
 def shout(conn: socket2.TCP) -> Generator[Any, Any, None]:
-    """Send back each line in capitals, as soon as it is there."""
+    """Send back each line in capitals as soon as it arrives."""
     with conn:
         unfinished = b""
         while data := (yield from conn.recv(100)):
@@ -88,7 +88,7 @@ def test_files_to_an_nc_that_listens_and_from_it(nc: str) -> None:
                 writer = socket2.newthread(send, conn)
                 assert await take_all(conn) == down
                 await writer.join()
-                # Only now: an nc that listens leaves when it sees the end, whatever it has yet to send.
+                # End the stream only now: a listening nc exits when it sees the end, even if it still has data to send.
                 conn.shutdown(socket.SHUT_WR)
 
         run(visit)
@@ -126,7 +126,7 @@ def test_a_datagram_from_nc(nc: str) -> None:
 
 
 def test_a_datagram_to_nc(nc: str) -> None:
-    command = [nc, "-u", "-l", "-v", "-n", "-W", "2", "127.0.0.1", "0"]  # it leaves after two datagrams
+    command = [nc, "-u", "-l", "-v", "-n", "-W", "2", "127.0.0.1", "0"]  # it exits after two datagrams
     with Program(command, stdin=b"answer", announces="stderr") as server:
         port = server.port(BOUND)
 

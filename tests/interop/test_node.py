@@ -1,4 +1,4 @@
-"""socket2.net against Node's own net, each as server and as client of the other."""
+"""socket2.net and Node's own net, each as server and client of the other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CROWD = 1000
 
 
 def given(size: int) -> bytes:
-    """What node_peer.js gives."""
+    """Return what node_peer.js sends."""
     return (TEXT * (size // len(TEXT) + 1))[:size]
 
 
@@ -38,12 +38,12 @@ def node() -> str:
 
 @pytest.fixture(params=["tcp", "unix"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where to listen: port 0, or a path."""
+    """Return where to listen: port 0, or a path."""
     return str(tmp_path / "socket") if request.param == "unix" else "0"
 
 
 async def listening(server: Server, place: str) -> str:
-    """Have our server listen; return what Node's client has to be told."""
+    """Let our server listen. Return the arguments for Node's client."""
     if place != "0":
         await started(server, place)
         return place
@@ -51,13 +51,13 @@ async def listening(server: Server, place: str) -> str:
 
 
 def place_of(peer: Program, place: str) -> tuple[Any, ...]:
-    """Where Node's server listens."""
+    """Return where Node's server listens."""
     port = peer.port(r"listening on .*:(\d+)")
     return (place,) if place != "0" else (port, "127.0.0.1")
 
 
 async def said(peer: Program) -> bytes:
-    """Wait until the client that Node is has ended; return what it has printed."""
+    """Wait until Node's client has ended. Return what it has printed."""
     assert await call_in_thread(peer.wait, LIMIT_S) == 0, peer.stderr()
     return peer.stdout().strip()
 
@@ -98,7 +98,7 @@ def test_node_asks_us(node: str, place: str, echo: Callable[[Socket], Any]) -> N
 
 
 def test_node_answers_when_we_have_ended(node: str, place: str) -> None:
-    """Half-open: we end first, and hear the thanks."""
+    """Half-open: we end first, and still receive the thanks."""
 
     async def main() -> None:
         async with net.createServer() as server:
@@ -119,7 +119,7 @@ def test_node_pauses(node: str, place: str) -> None:
                 conn = await server.accept()
                 conn.resume()
                 written = 1
-                while conn.write(given(BIG)):  # a kernel may have room for a lot, and Node may read meanwhile
+                while conn.write(given(BIG)):  # the kernel may have much room, and Node may read meanwhile
                     written += 1
                 assert conn.writableLength > 0
                 await conn.wait("drain")
@@ -143,7 +143,7 @@ def test_we_time_out(node: str, place: str) -> None:
 
 @pytest.fixture
 def room() -> Iterator[None]:
-    """Room for the descriptors of a crowd, here and in Node, which inherits the limit."""
+    """Allow enough descriptors for a crowd, here and in Node, which inherits the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = CROWD + 200
     if hard != resource.RLIM_INFINITY and hard < needed:

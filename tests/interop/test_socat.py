@@ -1,4 +1,4 @@
-"""socket2 against socat, each as server and as client of the other."""
+"""socket2 and socat, each as server and client of the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..machine import needs_ipv6
 from .peers import Program, beside, call, echo_all, give_all, needs, pattern, run, take_all
 
 FILE = pattern(30, 1_000_000)
-WAIT = "-t30"  # for the answer, once it has sent everything
+WAIT = "-t30"  # how long it waits for the answer after it has sent everything
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def unix_stream() -> socket2.TCP:
 
 
 async def echoed(conn: socket2.TCP, data: bytes) -> bytes:
-    """Send, and return what comes back."""
+    """Send data, and return what comes back."""
     writer = socket2.newthread(give_all, conn, data)
     back = await take_all(conn)
     await writer.join()
@@ -104,7 +104,7 @@ def test_udp_to_socat(socat: str) -> None:
 
 
 def test_tcp_to_a_socat_that_forks(socat: str) -> None:
-    """One process per connection, all inheriting one listener; 20 of ours at once."""
+    """One process per connection; all inherit one listener. There are 20 clients at once."""
     command = [socat, "-d", "-d", WAIT, "TCP4-LISTEN:0,bind=127.0.0.1,backlog=50,fork", "EXEC:cat"]
     with Program(command, announces="stderr") as server:
         port = server.port(r"listening on AF=2 127\.0\.0\.1:(\d+)$")
@@ -141,7 +141,7 @@ def test_unix_to_a_socat_that_forks(socat: str, tmp_path: Path) -> None:
 
 
 def test_what_socat_computes_of_what_we_send(socat: str) -> None:
-    """The answer depends on every byte, and comes only once the end of what was sent has arrived."""
+    """The answer depends on every byte, and comes only after the end of the stream has arrived."""
     command = [socat, "-d", "-d", WAIT, "TCP4-LISTEN:0,bind=127.0.0.1", "EXEC:sha256sum"]
     with Program(command, announces="stderr") as server:
         port = server.port(r"listening on AF=2 127\.0\.0\.1:(\d+)$")

@@ -1,4 +1,4 @@
-"""socket2 against the standard library's blocking sockets, each as server and as client of the other."""
+"""socket2 and the standard library's blocking sockets, each as server and client of the other."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ROLES = ["server", "client"]
 
 
 class Peer:
-    """How to make sockets of one kind on both sides, and where they meet."""
+    """How to make sockets of one kind on both sides, and their address."""
 
     def __init__(self, kind: str, directory: Path) -> None:
         if kind == "inet6" and not has_ipv6():
@@ -56,7 +56,7 @@ class Peer:
         self._directory = directory
 
     def address(self, name: str = NON_ASCII) -> Any:
-        """A free address, as the standard library has it."""
+        """Return a free address in the form of the standard library."""
         if self.kind in INTERNET:
             return ("127.0.0.1" if self.kind == "inet" else "::1", 0)
         return ("\0" if self.kind == "abstract" else "") + str(self._directory / name)
@@ -78,14 +78,14 @@ class Peer:
 
 
 class Meeting(Peer):
-    """A stream between socket2, in one role, and a blocking socket in an OS thread, in the other."""
+    """A stream between socket2 in one role and a blocking socket in an OS thread in the other."""
 
     def __init__(self, kind: str, role: str, directory: Path) -> None:
         super().__init__(kind, directory)
         self._role = role
 
     def hold(self, ours: Callable[[socket2.TCP], Awaitable[T]], theirs: Callable[[socket.socket], object]) -> T:
-        """Connect the two and let each do its part; return what `ours` does."""
+        """Connect the two and let each do its part. Return what `ours` returns."""
 
         async def serve() -> T:
             listener = self.tcp()
@@ -116,7 +116,7 @@ class Meeting(Peer):
 
 
 def host_port(address: Any) -> Any:
-    """The standard library's address as socket2's arguments."""
+    """Return an address of the standard library as arguments for socket2."""
     return address[:2] if isinstance(address, tuple) else (address,)
 
 
@@ -207,7 +207,7 @@ def test_pieces_of_any_size(meeting: Meeting) -> None:
 
 
 def test_a_word_at_a_time(meeting: Meeting) -> None:
-    """What is sent on comes back before the next: a byte that waits for another one would hang this."""
+    """Each word comes back before the next is sent. The test would hang if a byte waited for another one."""
 
     def theirs(sock: socket.socket) -> None:
         for at in range(1000):
@@ -281,7 +281,7 @@ def test_we_close_right_after_sending(meeting: Meeting) -> None:
 
 @pytest.mark.parametrize("when", ["before we wait", "while we wait"])
 def test_data_and_end_at_once(peer: Peer, when: str) -> None:
-    """The end can come in one event with the data. Many times, for it does not always."""
+    """The end can come in one event with the data. It does not always, so the test tries many times."""
     pieces = [pattern(at, random.Random(at).choice([1, 999, 1000, 1001, 5000])) for at in range(300)]
 
     def visit(address: Any) -> None:
@@ -397,7 +397,7 @@ def test_we_reset(tcp_meeting: Meeting) -> None:
             sock.recv(1)
 
     async def ours(conn: socket2.TCP) -> None:
-        assert await conn.recv(1) == b"!"  # or it might be reset before it knows that it is connected
+        assert await conn.recv(1) == b"!"  # otherwise it could be reset before it knows that it is connected
         conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_0)
 
     tcp_meeting.hold(ours, theirs)
@@ -499,7 +499,7 @@ def test_a_send_out_of_time_tells_how_far_it_came(meeting: Meeting) -> None:
 
 
 def test_500_connections_to_us_one_after_the_other(peer: Peer) -> None:
-    """Descriptors are used again and again: what was meant for one must not reach the next."""
+    """Descriptors are reused: an event for one connection must not reach the next one."""
 
     def visit(address: Any) -> None:
         for at in range(500):
@@ -562,7 +562,7 @@ def test_50_clients_at_once(peer: Peer) -> None:
 
 @pytest.mark.parametrize("kind", UNIX)
 def test_more_connects_than_a_listener_has_room_for(kind: str, tmp_path: Path) -> None:
-    """A UNIX listener whose queue is full says EAGAIN, and nothing tells when that changes."""
+    """If the queue of a UNIX listener is full, connect(2) returns EAGAIN, and no event reports when there is room."""
     peer = Peer(kind, tmp_path)
 
     def serve(listener: socket.socket) -> None:
@@ -590,7 +590,7 @@ def test_more_connects_than_a_listener_has_room_for(kind: str, tmp_path: Path) -
     run(visit_30_times)
 
 
-# Descriptors that change sides.
+# Descriptors that move between the two sides.
 
 
 def test_we_take_over_a_blocking_listener(peer: Peer) -> None:
@@ -651,7 +651,7 @@ DATAGRAMS = [b"", b"x", pattern(10, 1472), b"", pattern(11, 65507)]
 
 
 def blocking_datagrams(peer: Peer, name: str) -> socket.socket:
-    """A bound one: who is to get an answer over a UNIX socket needs an address."""
+    """Return a bound socket: a UNIX socket needs an address to get an answer."""
     sock = peer.blocking(socket.SOCK_DGRAM)
     sock.bind(peer.address(name))
     return sock
@@ -737,7 +737,7 @@ def test_a_datagram_that_is_too_long_is_refused(peer: Peer) -> None:
 
 
 def test_a_datagram_to_nobody(peer: Peer) -> None:
-    """Whichever operation reports it, the socket can be used on."""
+    """Some operation reports the error, and the socket can still be used."""
 
     async def visit() -> None:
         with our_datagrams(peer, "client") as sock:

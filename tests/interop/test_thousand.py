@@ -1,4 +1,4 @@
-"""A thousand clients at once, each of which echoes a megabyte: no byte is lost, altered, or given to somebody else."""
+"""A thousand clients at once echo a megabyte each: no byte is lost, altered, or sent to another client."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ SIZE = 1_000_000
 BLOCK = 1 << 16
 SERVER_MEMORY_MAX_KB = 300_000
 
-# Client number n sends the bytes from n * STEP on: no two send the same, and nobody needs a megabyte of their own.
+# Client number n sends the bytes from n * STEP on: no two send the same, and they share the memory.
 STEP = 1009
 BYTES = pattern(50, SIZE + CLIENTS * STEP)
 
 
 @pytest.fixture
 def descriptors() -> None:
-    """Room for the connections in this process, and in the server, which inherits the limit."""
+    """Allow enough descriptors in this process, and in the server, which inherits the limit."""
     allow_descriptors(CLIENTS + 200)
 
 
 class Crowd:
-    """The clients. Nobody goes on before all have had the first byte back: from then on the server has them all."""
+    """The clients. None continues before all have got the first byte back: then the server has all connections."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -63,7 +63,7 @@ class Crowd:
         conn.shutdown(socket.SHUT_WR)
 
     def _everybody(self) -> Generator[Any, Any, None]:
-        """Wait until all have come here."""
+        """Wait until all clients have called this."""
         self._arrived += 1
         if self._arrived < CLIENTS:
             self._waiting.append(socket2.currentthread())

@@ -1,4 +1,4 @@
-"""socket2 against trio's streams, each as server and as client of the other; trio's loop runs in an OS thread."""
+"""socket2 and Trio's streams, each as server and client of the other. Trio's loop runs in an OS thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLIENTS = 20
 
 
 def piece(at: int) -> bytes:
-    """What client number `at` sends. One of them sends a lot, one nothing."""
+    """Return what client number `at` sends. One of them sends a lot, one nothing."""
     return pattern(at, [0, 3_000_000][at] if at < 2 else 10_000 * at)
 
 
@@ -52,7 +52,7 @@ def test_trio_is_the_client() -> None:
 
 
 class TrioServer:
-    """Echoes in an OS thread until it is told to end."""
+    """An echo server in an OS thread, which runs until it is stopped."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -106,7 +106,7 @@ def test_trio_is_the_server() -> None:
 
 
 def test_trio_speaks_our_datagrams() -> None:
-    """trio is the client: what it sends comes back, one datagram for one."""
+    """Trio is the client: each datagram that it sends comes back."""
     sizes = [0, 1, 1472, 60_000]
 
     async def visit(port: int) -> None:

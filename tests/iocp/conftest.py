@@ -1,4 +1,4 @@
-"""The tests of what only the IOCP poller does; collected on Windows alone."""
+"""Tests of what only the IOCP poller does. They are collected only on Windows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in flight: whose packet it is, what its end means, and that nothing is let go of before."""
+"""Calls in flight: which packet belongs to which call, what its end means, and that no memory is freed before."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ INSUFFICIENT_RESOURCES = 0xC000009A
 
 
 def accept_ends(statuses: list[int]) -> Any:
-    """Have the packets of the next accepts say so, one after the other."""
+    """Let the packets of the next accepts report these statuses, one after the other."""
     real = Accept.end
 
     def end(self: Accept, status: int, count: int) -> None:
@@ -45,7 +45,7 @@ def accept_ends(statuses: list[int]) -> Any:
 
 
 def accepted_ahead(driver: Driver) -> int:
-    """How many accepts in flight have ended, and their packets wait."""
+    """Return how many accepts in flight have ended with packets that nobody has taken."""
     requests = driver.poller._requests.values()  # type: ignore[attr-defined]
     return sum(type(it) is Accept and it.overlapped.Internal != STATUS_PENDING for it in requests)
 
@@ -83,7 +83,7 @@ def test_an_error_of_the_listener_is_the_accepts(driver: Driver) -> None:
 
 
 def test_no_socket_to_accept_into(driver: Driver) -> None:
-    """Told as something to try again; the connection waits."""
+    """Accept raises Exhausted; the connection waits."""
     listener, address = driver.listener()
     with socket.create_connection(address) as client:
         refused = OSError(errno.EMFILE, "too many")
@@ -117,7 +117,7 @@ def test_a_cancel_while_another_os_thread_may_poll_is_asked_only(driver: Driver,
 
 
 def test_a_connection_that_came_before_a_cancel_and_was_dropped_is_the_nexts(driver: Driver) -> None:
-    """And it is not told twice: who waits after that for another one is left alone."""
+    """The connection is delivered once: a later accept waits for another one."""
     listener, address = driver.listener()
     task = driver.spawn(does(listener.accept()))
     with socket.create_connection(address) as client:
@@ -133,12 +133,12 @@ def test_a_connection_that_came_before_a_cancel_and_was_dropped_is_the_nexts(dri
 
 
 def test_whoever_has_been_accepted_before_a_cancel_is_delivered(driver: Driver) -> None:
-    """Then nobody is ahead of the next accept: who comes after the cancel waits in the kernel's queue."""
+    """No accept is in flight after the cancel: a client that comes later waits in the kernel's queue."""
     listener, address = driver.listener()
     task = driver.spawn(does(listener.accept()))
     with contextlib.ExitStack() as clients:
         come = [clients.enter_context(socket.create_connection(address)) for _ in range(3)]
-        wait_for(lambda: accepted_ahead(driver) == 3)  # under Wine it is another process that accepts them
+        wait_for(lambda: accepted_ahead(driver) == 3)  # under Wine another process accepts them
         assert not driver.cancel(task)
         driver.until(lambda: task.done)
         handles = [task.outcome()[0]]
@@ -146,7 +146,7 @@ def test_whoever_has_been_accepted_before_a_cancel_is_delivered(driver: Driver) 
         come.append(clients.enter_context(socket.create_connection(address)))
         for _ in range(2):
             steps = does(listener.accept())
-            driver.poller.streak = STREAK_MAX  # as a scheduler does it to end who has still to be interrupted
+            driver.poller.streak = STREAK_MAX  # as a scheduler does with a thread that it must still interrupt
             with pytest.raises(StopIteration) as accepted_at_once:
                 next(steps)
             handles.append(accepted_at_once.value.value[0])
@@ -168,14 +168,14 @@ def test_the_address_of_an_accepted_client(driver: Driver, family: socket.Addres
     driver.run(does(client.connect(listener.sock.getsockname())))
     handle, peer = driver.finish(task)[0]
     assert peer == client.sock.getsockname() == handle.sock.getpeername()
-    handle.sock.shutdown(socket.SHUT_WR)  # which takes SO_UPDATE_ACCEPT_CONTEXT, as shutdown() of the client its like
+    handle.sock.shutdown(socket.SHUT_WR)  # this needs SO_UPDATE_ACCEPT_CONTEXT
     client.sock.shutdown(socket.SHUT_WR)
     assert driver.run(does(client.recv(10))) == b""
     handle.close()
 
 
 class GetsThePort(socket.socket):
-    """Of all free ones it is given the one that it is about to connect to."""
+    """Of all free ports it gets the one that it is about to connect to."""
 
     port = 0
 
@@ -185,7 +185,7 @@ class GetsThePort(socket.socket):
 
 @pytest.mark.parametrize("on_purpose", [False, True])
 def test_a_socket_that_is_connected_to_itself(driver: Driver, on_purpose: bool) -> None:
-    """By chance, where nobody listens: it is refused. Bound to that address it gets what it wanted."""
+    """By chance, if nobody listens: this is refused. A socket that is bound to that address gets what it wants."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = free.getsockname()
@@ -202,7 +202,7 @@ def test_a_socket_that_is_connected_to_itself(driver: Driver, on_purpose: bool) 
 
 
 def test_a_buffer_that_is_being_sent_may_change(driver: Driver) -> None:
-    """The kernel reads a copy, of what it was when the send began to wait."""
+    """The kernel reads a copy that was made when the send began to wait."""
     handle, peer = driver.half()
     with peer:
         filled = driver.fill(handle)
@@ -218,7 +218,7 @@ def test_a_buffer_that_is_being_sent_may_change(driver: Driver) -> None:
 
 
 def test_a_send_that_was_thrown_out_does_not_overtake(driver: Driver) -> None:
-    """Its buffer may still be going out: the next send waits until the kernel says what has become of it."""
+    """Its buffer may still be in transmission: the next send waits until the kernel reports the outcome."""
     handle, peer = driver.half()
     with peer:
         filled = driver.fill(handle)
@@ -239,7 +239,7 @@ def test_a_send_that_was_thrown_out_does_not_overtake(driver: Driver) -> None:
 
 @pytest.mark.parametrize("waiting", [False, True])
 def test_a_cancel_that_the_system_loses_is_made_again(driver: Driver, waiting: bool) -> None:
-    """Wine does lose one that comes while it sends a part; `waiting`: in another OS thread, while this one polls."""
+    """Wine loses a cancel that comes while it sends a part. `waiting`: another OS thread cancels during poll()."""
     handle, peer = driver.half()
     if waiting:
         driver.poller.share()
@@ -334,7 +334,7 @@ def test_a_socket_of_another_port_is_refused(driver: Driver) -> None:
 
 
 def test_ctrl_c_ends_an_idle_loop() -> None:
-    """Raised by another OS thread, as Windows does it when the keys are pressed."""
+    """Another OS thread raises the signal, as Windows does when the keys are pressed."""
 
     def main() -> Any:
         threading.Thread(target=signal.raise_signal, args=(signal.SIGINT,)).start()

@@ -1,4 +1,4 @@
-"""Many connections, many cancels: not a byte is lost, and no handle is left."""
+"""Many connections and many cancels: no byte is lost, and no handle is left."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RACES = 10_000
 
 
 def handles() -> int:
-    """How many handles this process has open."""
+    """Return how many handles this process has open."""
     count = ctypes.c_ulong()
     kernel32: Any = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined]
     process = ctypes.c_void_p(kernel32.GetCurrentProcess())

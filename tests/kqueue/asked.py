@@ -1,7 +1,7 @@
-"""Asking a kqueue what it does, and what two kernels have answered.
+"""Questions to a kqueue, and the answers of two kernels.
 
-The answers are those of FreeBSD 13.0's own code and of a NetBSD 7.99 kernel. macOS was never asked: where its source
-differs from FreeBSD's, its answer is what the source says. Times and sizes that vary are told in words.
+The answers are those of FreeBSD 13.0's own code and of a NetBSD 7.99 kernel. macOS was never asked: if its source
+differs from FreeBSD's, its answer is what the source says. Times and sizes that vary are given in words.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import pytest
 from tests.kqueue_sim import simulator
 from tests.kqueue_sim.abi import ABI
 
-PATIENCE_S = 10.0  # for what comes
-NOTHING_S = 0.01  # for what must not come
+PATIENCE_S = 10.0  # for an event that comes
+NOTHING_S = 0.01  # for an event that must not come
 
 
 class Kernel:
-    """A kqueue implementation and the sockets to try it with, all closed at the end."""
+    """A kqueue implementation and the sockets for its tests. All are closed at the end."""
 
     def __init__(self, name: str, impl: Any, system: str, leaving: contextlib.ExitStack) -> None:
         self.name = name
@@ -51,7 +51,7 @@ class Kernel:
         return kqueue
 
     def change(self, ident: Any, filter_: str, flags: str, fflags: int = 0, data: int = 0, udata: int = 0) -> Any:
-        """A kevent of names: change(sock, "READ", "ADD CLEAR")."""
+        """Make a kevent from names: change(sock, "READ", "ADD CLEAR")."""
         bits = functools.reduce(lambda bits, flag: bits | self.number(f"EV_{flag}"), flags.split(), 0)
         return self.impl.kevent(ident, self.number(f"EVFILT_{filter_}"), bits, fflags, data, udata)
 
@@ -61,14 +61,14 @@ class Kernel:
     # What it answers.
 
     def ask(self, kqueue: Any, *changes: Any, room: int = 16, wait_s: float = PATIENCE_S) -> str:
-        """Make one call; return its events, or its error, in a few letters."""
+        """Make one call. Return its events, or its error, in a few letters."""
         try:
             return self.show(kqueue.control(changes or None, room, wait_s))
         except OSError as error:
             return f"raised {_name(error.errno)}"
 
     def look(self, kqueue: Any) -> str:
-        """As ask(), when there should be nothing: without much patience."""
+        """Do the same as ask() if there should be no event: wait only a short time."""
         return self.ask(kqueue, wait_s=NOTHING_S)
 
     def show(self, events: list[Any]) -> str:
@@ -113,7 +113,7 @@ class Kernel:
         return one, self.own(listener.accept()[0])
 
     def pipe(self) -> tuple[int, int]:
-        """Numbers: whoever asks closes them, or we do."""
+        """Return descriptor numbers: the caller closes them, or this object does."""
         ends = os.pipe()
         for fd in ends:
             self._leaving.callback(_close_number, fd)
@@ -121,7 +121,7 @@ class Kernel:
 
     @staticmethod
     def settle() -> None:
-        """Let what is under way on the loopback arrive: packets keep their order, so follow them there and back."""
+        """Wait until everything on the loopback has arrived: packets keep their order, so send one there and back."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             with socket.create_connection(listener.getsockname(), PATIENCE_S) as one, listener.accept()[0] as other:
                 for here, there in ((one, other), (other, one)):
@@ -146,7 +146,7 @@ def reset(sock: socket.socket) -> None:
 
 
 def renumbered(sock: socket.socket, number: int) -> socket.socket:
-    """The same socket with another descriptor, which is free."""
+    """Return the same socket with another, free descriptor."""
     if sock.fileno() == number:
         return sock
     os.dup2(sock.fileno(), number)
@@ -164,7 +164,7 @@ _SYSTEMS = {"darwin": "macos", "freebsd": "freebsd", "dragonfly": "freebsd", "ne
 
 
 def kernels() -> list[str]:
-    """The system's own where it has one; else the simulator's two flavors."""
+    """Return the system's own kqueue if it has one; else the two flavors of the simulator."""
     if hasattr(select, "kqueue"):
         return ["select"]
     return ["freebsd", "macos"] if hasattr(select, "epoll") else []
@@ -185,9 +185,9 @@ def kernel(name: str) -> Iterator[Kernel]:
 
 @dataclass(frozen=True)
 class Record:
-    """The answers to one question. `documented` stands where FreeBSD's code could not be asked, from the man pages.
+    """The answers to one question. `documented` is from the man pages, if FreeBSD's code could not be asked.
 
-    `netbsd` and `macos` are given where they differ from FreeBSD's, `simulator` where ours does, with the reason.
+    `netbsd` and `macos` are given if they differ from FreeBSD's, and `simulator` if ours does, with the reason.
     """
 
     question: str
@@ -212,7 +212,7 @@ RECORDS: dict[str, Record] = {}
 def answered(
     freebsd: str | None = None, **others: str
 ) -> Callable[[Callable[[Kernel], str]], Callable[[Kernel], None]]:
-    """A test out of a question, which returns what it was answered, and of what it should have been."""
+    """Make a test from a question, which returns the answer it got, and the expected answers."""
 
     def made(question: Callable[[Kernel], str]) -> Callable[[Kernel], None]:
         record = RECORDS[question.__name__] = Record(question.__name__, freebsd, **others)

@@ -1,4 +1,4 @@
-"""Who is asked: the system's own kqueue, or the simulator in both flavors; and a poller over it, under a spy."""
+"""The kqueues to test: the system's own, or the simulator in both flavors; and a poller over it, under a spy."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Compare the numbers written down here with the systems' own headers, which PyPI's `ziglang` carries.
+"""Compare the constants in this repository with the systems' own headers, which PyPI's `ziglang` contains.
 
-Nothing is run: a file of static assertions is compiled for each system. `python -m tests.kqueue.headers`, or
+Nothing is run: a file of static assertions is compiled for each system. Run `python -m tests.kqueue.headers`, or
 `make test-headers`, which installs ziglang first.
 """
 
@@ -24,12 +24,12 @@ TARGETS = {
 }
 NAMES = sorted({name for its in ABI.values() for name in its})
 
-# The simulator is one of these; NetBSD has wider fields.
+# The simulator's flavors; NetBSD has wider fields.
 SIMULATED = ("freebsd", "macos")
 
 
 def assertions(system: str) -> Iterator[str]:
-    """The lines of a C file that compiles if our numbers are the system's."""
+    """Return the lines of a C file that compiles only if our numbers are the system's."""
     yield from ("#include <sys/types.h>", "#include <sys/socket.h>", "#include <sys/event.h>")
     for name in NAMES:
         if name in ABI[system]:

@@ -1,4 +1,4 @@
-"""A module like `select` that passes everything on to another one, notes what was asked, and may answer otherwise."""
+"""A module like `select` that passes every call to another one, notes it, and may change the answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Call:
-    """One control()."""
+    """One call of control()."""
 
     changes: list[Any]
     room: int
@@ -19,7 +19,7 @@ class Call:
 
 
 class Spy:
-    """The module. `refuses(change)` is the errno of a change; `alters(events)` makes other events of those fetched."""
+    """The module. `refuses(change)` returns the errno for a change; `alters(events)` replaces the fetched events."""
 
     def __init__(self, impl: Any) -> None:
         self._impl = impl
@@ -48,7 +48,7 @@ class Spy:
 
 
 class SpiedKqueue:
-    """A kqueue of the module."""
+    """A kqueue of this module."""
 
     def __init__(self, spy: Spy, inner: Any) -> None:
         self._spy = spy
@@ -73,13 +73,13 @@ class SpiedKqueue:
 
 
 def altered(event: Any, **fields: Any) -> Any:
-    """An event like this one, with other fields."""
+    """Return an event like this one, with some other fields."""
     names = ("ident", "filter", "flags", "fflags", "data", "udata")
     return SimpleNamespace(**{name: getattr(event, name) for name in names} | fields)
 
 
 class Renumbered:
-    """As on NetBSD: EVFILT_READ is 0, EVFILT_WRITE is 1."""
+    """The numbers of NetBSD: EVFILT_READ is 0, EVFILT_WRITE is 1."""
 
     KQ_FILTER_READ, KQ_FILTER_WRITE, KQ_FILTER_TIMER = 0, 1, 6
 

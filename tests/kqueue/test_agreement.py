@@ -1,4 +1,4 @@
-"""How far the simulator agrees with the kernels that were asked, and where it does not."""
+"""How far the simulator agrees with the kernels that were asked, and where it differs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from . import test_changes, test_closing, test_modes, test_os_threads, test_readiness, test_user_and_timer
 from .asked import RECORDS
 
-# They make the records.
+# These modules contain the records.
 ASKED = (test_changes, test_closing, test_modes, test_os_threads, test_readiness, test_user_and_timer)
 
 DIFFERENT = {
@@ -17,7 +17,7 @@ DIFFERENT = {
 
 
 def test_seventy_of_seventy_five() -> None:
-    """That the others agree, their own tests hold."""
+    """The other questions have tests of their own."""
     recorded = {name: record for name, record in RECORDS.items() if record.freebsd is not None}
     different = {name for name, record in recorded.items() if record.simulator is not None}
     assert len(recorded) == 75
@@ -26,7 +26,7 @@ def test_seventy_of_seventy_five() -> None:
 
 
 def test_ten_differences_from_netbsd() -> None:
-    """Which answered 71 of the questions."""
+    """NetBSD answered 71 of the questions."""
     answers = [(record.netbsd or record.freebsd, record.simulator or record.freebsd) for record in RECORDS.values()]
     assert sum(netbsd not in (None, simulator) for netbsd, simulator in answers) == 10
 

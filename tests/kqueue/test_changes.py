@@ -1,4 +1,4 @@
-"""Changes that fail, receipts, room for them, and time."""
+"""Changes that fail, receipts and room for them, and timeouts."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_receipt_about_a_socket(k: Kernel) -> str:
 
 @answered("- then 2 ready", macos="R!0 then 2 ready")
 def test_two_receipts_and_room_for_one(k: Kernel) -> str:
-    """FreeBSD fills the room and returns 0, so Python sees nothing."""
+    """FreeBSD fills the room and returns 0, so Python sees no event."""
     return _receipts(k, "ADD RECEIPT", room=1)
 
 
@@ -105,7 +105,7 @@ def _receipts(k: Kernel, second: str, *, room: int) -> str:
     return f"{seen} then {len(kq.control(None, 9, 5))} ready"
 
 
-# Time.
+# Timeouts.
 
 
 @answered("at once")

@@ -1,4 +1,4 @@
-"""Descriptors that are closed, duplicated and used again; kqueues that are closed, and processes that fork."""
+"""Descriptors that are closed, duplicated and reused; kqueues that are closed, and processes that fork."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .asked import Kernel, answered, renumbered
 
 
 def reuse(k: Kernel, number: int) -> tuple[socket.socket, socket.socket]:
-    """A new pair whose first socket has a number that was just closed."""
+    """Return a new pair whose first socket has a number that was just closed."""
     one, other = socket.socketpair()
     if other.fileno() == number:
         one, other = other, one
@@ -106,7 +106,7 @@ def test_a_kqueue_closed_while_another_os_thread_waits(k: Kernel) -> str:
 
 
 def _waiting(k: Kernel, kq: Any, act: Callable[[], None]) -> str:
-    """What an OS thread sees that is waiting while `act` is done."""
+    """Return what a waiting OS thread sees while `act` is done."""
     limit_s = 0.3
     answers: list[str] = []
 
@@ -117,7 +117,7 @@ def _waiting(k: Kernel, kq: Any, act: Callable[[], None]) -> str:
 
     waiter = threading.Thread(target=wait)
     waiter.start()
-    waiter.join(0.1)  # long enough to be in the call; when it is not, it sees the same
+    waiter.join(0.1)  # long enough to be in the call; if it is not, it sees the same
     act()
     waiter.join()
     return answers[0]
@@ -142,7 +142,7 @@ def test_after_a_fork_the_parents_goes_on(k: Kernel) -> str:
 
 
 def _in_child(k: Kernel, kq: Any) -> str:
-    """What becomes of the descriptor there."""
+    """Return what happens to the descriptor in a forked child."""
     reader, writer = k.pipe()
     fd = kq.fileno()
     pid = os.fork()

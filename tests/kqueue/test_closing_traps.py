@@ -1,4 +1,4 @@
-"""The traps of kqueue that the poller keeps clear of: closing, forking, several OS threads."""
+"""The traps of kqueue that the poller avoids: closing, forking, several OS threads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .spy import Spy
 
 
 def test_close_tells_its_waiters_itself(driver: Driver, spy: Spy) -> None:
-    """No event comes of it."""
+    """A close causes no event."""
     handle, peer = driver.half()
     with peer:
         driver.fill(handle)
@@ -32,7 +32,7 @@ def test_close_tells_its_waiters_itself(driver: Driver, spy: Spy) -> None:
 
 
 def test_a_duplicate_has_filters_of_its_own(driver: Driver) -> None:
-    """They belong to the number, not to the file: closing one number silences that one."""
+    """Filters belong to the number, not to the file: to close one number silences that one."""
     handle, peer = driver.half()
     duplicate = driver.attach(handle.sock.dup())
     with peer:
@@ -66,7 +66,7 @@ class Sleepers:
         self.batches: list[list[tuple[int, int]]] = []
         self._poller = poller
         self._threads = [threading.Thread(target=self._wait) for _ in range(count)]
-        poller._waiting = True  # as poll() says
+        poller._waiting = True  # as poll() does
         for thread in self._threads:
             thread.start()
 
@@ -79,7 +79,7 @@ class Sleepers:
 
 
 def test_shutdown_wakes_all_who_sleep_and_closes_behind_the_last(kernel: Kernel) -> None:
-    """Closing a kqueue wakes nobody on some systems, and its number may be a stranger's at once."""
+    """On some systems a close of the kqueue wakes nobody, and another file may get its number at once."""
     poller = Kqueue(kernel.impl)
     fd = poller.fileno()
     sleepers = Sleepers(poller, 4)
@@ -116,7 +116,7 @@ def test_an_edge_is_fetched_by_one(kernel: Kernel) -> None:
     driver.close()
 
 
-# In a forked child there is no kqueue, and before 3.12.1 Python does not know.
+# A forked child has no kqueue, and Python before 3.12.1 does not know this.
 
 FORK = """
 import gc, os, sys
@@ -159,7 +159,7 @@ sys.exit(status)
 @pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("shut_down", ["", "poller.shutdown()"])
 def test_a_forked_child_never_closes_who_has_the_number_now(closed_by_fork: bool, early: bool, shut_down: str) -> None:
-    """Whether it was taken before the poller heard of the fork, or later."""
+    """It does not matter whether the number was taken before the poller noticed the fork, or later."""
     program = FORK.format(closed_by_fork=closed_by_fork, early=early, shut_down=shut_down)
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""The simulator's faults are there, and bite: else what passes with them would show nothing."""
+"""The simulator's faults really happen. Otherwise the tests that run with them would prove nothing."""
 
 from __future__ import annotations
 
@@ -86,6 +86,6 @@ def test_no_kqueue(faulty: Faulty) -> None:
 
 
 def test_every_fault_is_tried() -> None:
-    """With the whole contract; those that leave no poller to try it with are tried in test_traps.py."""
+    """The whole contract runs with each fault. test_traps.py tests the faults with which no poller can be made."""
     tried = {name.replace("-", "_") for name in BY_NAME} | {"no_kqueue", "closed_by_fork"}
     assert {name.split("_delete")[0] for name in tried} == set(Faults.__dataclass_fields__)

@@ -1,4 +1,4 @@
-"""Schedulers over kqueue: the descriptor, and several OS threads that serve one scheduler."""
+"""Schedulers over kqueue: the descriptor, and several OS threads that share one scheduler."""
 
 from __future__ import annotations
 

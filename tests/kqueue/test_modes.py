@@ -1,4 +1,4 @@
-"""EV_CLEAR, EV_ONESHOT, EV_DISPATCH, EV_DISABLE, and what adding again changes."""
+"""EV_CLEAR, EV_ONESHOT, EV_DISPATCH, EV_DISABLE, and what a second EV_ADD changes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_clear_tells_a_writer_once_and_again_when_a_full_buffer_drains(k: Kernel
     kq = k.kqueue(k.change(one, "WRITE", "ADD CLEAR"))
     answers = [k.ask(kq), k.look(kq)]
     full = 0
-    while full < 3:  # until it stays full
+    while full < 3:  # repeat until it stays full
         try:
             while True:
                 one.send(bytes(1 << 16))
@@ -167,7 +167,7 @@ def test_two_filters_of_a_socket_have_a_mode_each(k: Kernel) -> str:
     "0x20; added with RECEIPT 0x40", netbsd="0x21; added with RECEIPT 0x41", macos="0x21; added with RECEIPT 0x41"
 )
 def test_flags_of_an_event(k: Kernel) -> str:
-    """The knote's own: so test bits, never the whole."""
+    """An event has the flags of its knote, so test single bits and never the whole number."""
     one, other = k.pair()
     other.send(b"x")
     (clear,) = k.kqueue().control([k.change(one, "READ", "ADD CLEAR")], 1, 5)

@@ -10,7 +10,7 @@ from .asked import PATIENCE_S, Kernel, answered
 
 
 def _who_gets_it(k: Kernel, mode: str) -> str:
-    """Four OS threads wait for one event. When the first has it, something that all see ends the wait of the others."""
+    """Four OS threads wait for one event. When the first has it, an event that all see ends the wait of the others."""
     (one, other), (end, ender) = k.pair(), k.pair()
     kq = k.kqueue(k.change(one, "READ", f"ADD {mode}"))
     got: list[str] = []

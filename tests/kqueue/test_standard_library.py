@@ -1,4 +1,4 @@
-"""CPython's own tests of kqueue, selectors and asyncio, over the simulator: another judge of it."""
+"""CPython's own tests of kqueue, selectors and asyncio, run over the simulator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.machine import has_localhost
 
 
 def has_its_tests() -> bool:
-    """Debian, for one, leaves most of them out."""
+    """Return whether Python has its tests. Debian, for example, omits most of them."""
     return importlib.util.find_spec("test") is not None and importlib.util.find_spec("test.test_asyncio") is not None
 
 
@@ -24,9 +24,9 @@ pytestmark = [
     pytest.mark.skipif(not has_its_tests(), reason="this Python comes without its tests"),
 ]
 
-SUITE_S = 300.0  # some take 5, and several times that beside other programs
+SUITE_S = 300.0  # some take 5, and several times that on a busy machine
 
-# Those that have kqueue in their names, and those that take the default selector.
+# The tests with kqueue in their names, and those that use the default selector.
 SUITES = {
     "kqueue": ["test.test_kqueue"],
     "selectors": ["test.test_selectors.KqueueSelectorTestCase"],
@@ -40,10 +40,10 @@ SUITES = {
     ],
 }
 
-# They connect from any free port to a port that was free just now: that is the same one at times, and it connects.
+# They connect from any free port to a port that was just free. Sometimes it is the same port, and it connects.
 GUESSING = [f"test_create_connection_local_addr_{what}_family" for what in ("skip_different", "nomatch")]
 
-# The names go where `select` has them on a BSD; selectors, which looks for them, is loaded anew.
+# Put the names where `select` has them on a BSD, and reload selectors, which looks for them.
 PROGRAM = f"""
 import select, sys, unittest
 from tests.kqueue_sim import simulator

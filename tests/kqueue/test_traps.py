@@ -1,4 +1,4 @@
-"""The traps of kqueue that others fell into, and that the poller keeps clear of: calls, changes, events."""
+"""The traps of kqueue that others fell into and the poller avoids: calls, changes, events."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ def make_room(driver: Driver, peer: socket.socket, writing: Task) -> None:
 
 
 def test_changes_never_go_with_a_wait(driver: Driver, spy: Spy) -> None:
-    """A signal has them handed in again: EV_DELETE is an error the second time, and hides the events."""
+    """After a signal Python submits the changes again: the second EV_DELETE is an error, which hides the events."""
     live_a_little(driver)
     assert spy.changes
     assert all(call.room == 0 for call in spy.calls if call.changes)
 
 
 def test_changes_go_one_by_one(driver: Driver, spy: Spy) -> None:
-    """An error of one drops those behind it."""
+    """If one change fails, the kernel drops the later ones."""
     live_a_little(driver)
     assert {len(call.changes) for call in spy.calls} == {0, 1}
 
 
 def test_a_wait_always_has_room_for_an_event(driver: Driver, spy: Spy) -> None:
-    """Without, it would not wait. And Python allocates as much as is asked for."""
+    """Without room the call would not wait. And Python allocates as much room as is requested."""
     begun = time.monotonic()
     assert driver.poller.poll(0.05, 0) == []
     assert time.monotonic() >= begun + 0.05
@@ -75,7 +75,7 @@ def test_a_wait_always_has_room_for_an_event(driver: Driver, spy: Spy) -> None:
 
 
 def test_no_timeout_is_refused(driver: Driver, spy: Spy) -> None:
-    """Python refuses negative and infinite ones, some systems long ones."""
+    """Python refuses negative and infinite timeouts, some systems refuse long ones."""
     driver.poller.poll(-0.001)
     handle, peer = driver.half()
     with peer:
@@ -88,7 +88,7 @@ def test_no_timeout_is_refused(driver: Driver, spy: Spy) -> None:
 
 
 def test_no_constant_is_used_that_python_has_not(driver: Driver, spy: Spy) -> None:
-    """EVFILT_USER, EV_RECEIPT, EV_DISPATCH and NOTE_TRIGGER would have to be known for each system."""
+    """The numbers of EVFILT_USER, EV_RECEIPT, EV_DISPATCH and NOTE_TRIGGER differ between systems."""
     live_a_little(driver)
     driver.close()
     driver.handles.clear()
@@ -97,7 +97,7 @@ def test_no_constant_is_used_that_python_has_not(driver: Driver, spy: Spy) -> No
 
 
 def test_filters_are_numbers_and_nought_is_one(kernel: Kernel) -> None:
-    """EVFILT_READ of NetBSD. They are no bits either: READ | WRITE is READ."""
+    """EVFILT_READ is 0 on NetBSD. Filters are not bits either: READ | WRITE is READ."""
     driver = Driver(Kqueue(Renumbered(kernel.impl)), "kqueue")
     live_a_little(driver)
     handle, peer = driver.half()
@@ -113,7 +113,7 @@ def test_filters_are_numbers_and_nought_is_one(kernel: Kernel) -> None:
 
 
 def test_a_handler_that_raises_among_the_events_loses_none(driver: Driver, spy: Spy) -> None:
-    """They come once."""
+    """Each event is reported only once."""
     handle, peer = driver.half()
 
     class Stop(Exception):
@@ -148,7 +148,7 @@ def test_a_handler_that_raises_among_the_events_loses_none(driver: Driver, spy: 
 
 
 def test_no_kqueue_left() -> None:
-    """pollers.choose() goes on to the next poller then."""
+    """pollers.choose() then tries the next poller."""
     with pytest.raises(OSError, match="Too many open files"):
         Kqueue(simulator(faults=Faults(no_kqueue=errno.EMFILE)))
 
@@ -182,7 +182,7 @@ def test_a_refused_change_is_the_error_of_its_operation(driver: Driver, spy: Spy
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.EBADF, errno.EINVAL, errno.EPERM, 93])
 def test_a_delete_may_fail_in_many_ways(driver: Driver, spy: Spy, number: int) -> None:
-    """FreeBSD says EBADF of a closed descriptor, macOS ENOENT; FreeBSD's sandbox 93, ENOTCAPABLE."""
+    """For a closed descriptor FreeBSD returns EBADF, macOS ENOENT, and FreeBSD's sandbox 93 (ENOTCAPABLE)."""
     handle, peer = driver.half()
     task = driver.spawn(does(handle.recv(10)))
     spy.refuses = lambda change: number if change.flags == spy.KQ_EV_DELETE else 0
@@ -200,7 +200,7 @@ def test_a_delete_may_fail_in_many_ways(driver: Driver, spy: Spy, number: int) -
 
 
 def test_a_mode_is_never_changed_by_adding_again(driver: Driver, spy: Spy) -> None:
-    """It would stay as it was, and so would a disabled event. So: one mode, added once, deleted before it is added."""
+    """EV_ADD changes neither the mode nor a disabled event. So there is one mode, and a filter is added only once."""
     one, peer = driver.half()
     with peer:
         before = len(spy.changes)
@@ -221,7 +221,7 @@ def test_only_what_works_alike_everywhere_is_used(driver: Driver, spy: Spy) -> N
     live_a_little(driver)
     assert {change.filter for change in spy.changes} == {spy.KQ_FILTER_READ, spy.KQ_FILTER_WRITE}
     assert {change.flags for change in spy.changes} == {
-        spy.KQ_EV_ADD,  # who wakes us
+        spy.KQ_EV_ADD,  # the socket that wakes us
         spy.KQ_EV_ADD | spy.KQ_EV_CLEAR,
         spy.KQ_EV_DELETE,
     }
@@ -229,7 +229,7 @@ def test_only_what_works_alike_everywhere_is_used(driver: Driver, spy: Spy) -> N
 
 
 def test_nothing_is_registered_before_it_listens(driver: Driver, spy: Spy) -> None:
-    """NetBSD would never report it."""
+    """NetBSD would never report a listener that was registered too early."""
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     listener = driver.attach(sock)
@@ -281,7 +281,7 @@ def test_an_end_that_stays_true_is_no_event_for_ever(driver: Driver) -> None:
 
 
 def test_the_end_of_reading_wakes_a_writer(driver: Driver, spy: Spy) -> None:
-    """Some systems report a reader that has gone as EVFILT_READ only."""
+    """Some systems report a vanished reader only by EVFILT_READ."""
     handle, peer = driver.half("unix")
     driver.fill(handle)
     task = driver.spawn(does(handle.send(b"more")))
@@ -289,12 +289,12 @@ def test_the_end_of_reading_wakes_a_writer(driver: Driver, spy: Spy) -> None:
     driver.turn(0)
     spy.alters = lambda events: [event for event in events if event.filter == spy.KQ_FILTER_READ]
     peer.close()
-    with pytest.raises((BrokenPipeError, ConnectionResetError)):  # Linux: a reset, because of what it has not read
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):  # on Linux a reset, because of unread data
         driver.finish(task)
 
 
 def test_the_end_of_writing_is_not_the_peers_end(driver: Driver) -> None:
-    """It comes of our own shutdown, too: the writer fails, the reader goes on."""
+    """Our own shutdown causes it, too: the writer fails, the reader continues."""
     handle, peer = driver.half()
     with peer:
         driver.fill(handle)
@@ -309,7 +309,7 @@ def test_the_end_of_writing_is_not_the_peers_end(driver: Driver) -> None:
 
 
 def test_what_events_tell_besides_is_not_believed(driver: Driver, spy: Spy) -> None:
-    """Neither a count, nor an error, nor flags that a system leaves in or adds."""
+    """The poller ignores counts, errors, and flags that a system leaves in or adds."""
     noise = spy.KQ_EV_ADD | spy.KQ_EV_ONESHOT | spy.KQ_EV_ERROR | 0x40
     spy.alters = lambda events: [
         altered(event, data=-1, fflags=errno.EPIPE, flags=event.flags | noise) for event in events
@@ -326,7 +326,7 @@ def test_what_events_tell_besides_is_not_believed(driver: Driver, spy: Spy) -> N
 
 
 def test_a_short_receive_is_not_taken_for_an_empty_socket(driver: Driver) -> None:
-    """It may have stopped at an urgent mark, and no event would tell of what is behind it."""
+    """It may have stopped at an urgent mark, and no event reports the data after it."""
     handle, peer = driver.half()
     with peer:
         task = driver.spawn(does(handle.recv(100)))
@@ -339,7 +339,7 @@ def test_a_short_receive_is_not_taken_for_an_empty_socket(driver: Driver) -> Non
 
 
 def test_an_event_for_nothing(driver: Driver, spy: Spy) -> None:
-    """Stale, or another OS thread was faster: the wait goes on."""
+    """The event is stale, or another OS thread was faster: the wait continues."""
     handle, peer = driver.half()
     with peer:
         task = driver.spawn(does(handle.recv(10)))
@@ -364,7 +364,7 @@ def test_two_events_of_a_socket_in_any_order(driver: Driver, spy: Spy, turned: b
 
 @pytest.mark.parametrize("operation", ["recv", "accept"])
 def test_an_event_of_a_predecessor_changes_nothing(driver: Driver, spy: Spy, operation: str) -> None:
-    """Fetched together with the one whose waiter closed it, or by another OS thread just before."""
+    """The event was fetched together with one whose waiter closed the socket, or by another OS thread just before."""
     old, old_peer = driver.half()
     driver.spawn(does(old.recv(10)))
     number = old.fileno()
@@ -402,7 +402,7 @@ def test_more_events_than_were_asked_for(driver: Driver, spy: Spy) -> None:
 def test_no_sigpipe_where_it_is_an_option_of_the_socket(
     driver: Driver, monkeypatch: pytest.MonkeyPatch, refuses: bool
 ) -> None:
-    """macOS has no MSG_NOSIGNAL; and takes no options of a connection that has ended."""
+    """macOS has no MSG_NOSIGNAL, and sets no options on a connection that has ended."""
     set_: list[tuple[int, ...]] = []
 
     class Sock(socket.socket):

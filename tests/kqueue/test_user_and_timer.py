@@ -33,7 +33,7 @@ def test_a_trigger_of_what_was_never_added(k: Kernel) -> str:
 
 @answered("-", macos="U")
 def test_a_trigger_that_has_clear_among_its_flags(k: Kernel) -> str:
-    """Lost: a trigger is a change of its own."""
+    """Such a trigger is lost: a trigger must be a change of its own."""
     return k.look(k.kqueue(k.change(1, "USER", "ADD CLEAR"), k.trigger(1, flags="CLEAR")))
 
 

@@ -1,4 +1,4 @@
-"""What Python's own layer does with arguments; the answers are from CPython's selectmodule.c."""
+"""What Python's own layer does with arguments. The answers are from CPython's selectmodule.c."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_dropped_kqueue_closes_its_descriptor(kernel: Kernel) -> None:
 
 
 def test_after_a_signal_the_changes_are_handed_in_again(kernel: Kernel) -> None:
-    """EV_DELETE together with a wait: the second time it is an error, which hides the events."""
+    """If EV_DELETE goes together with a wait, it is an error the second time, which hides the events."""
     one, other = kernel.pair()
     one.send(b"x")
     with signals_often() if kernel.name == "select" else contextlib.nullcontext():
@@ -136,7 +136,7 @@ def signals_often() -> Iterator[None]:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_objects_in_a_forked_child(kernel: Kernel) -> None:
-    """Closed since 3.12.1; before, the number dangles."""
+    """They are closed since Python 3.12.1. Before that, the number dangles."""
     kq = kernel.kqueue()
     pid = os.fork()
     if pid == 0:

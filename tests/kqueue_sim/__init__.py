@@ -1,6 +1,6 @@
-"""A stand-in for the part of `select` that is about kqueue, on Linux; faults are made to order.
+"""A simulation of the kqueue part of `select` on Linux, with faults on demand.
 
-It answers as recorded kernels did: tests/kqueue asks, and lists where it does not. Differences that remain: a wake-up
+It answers as recorded kernels did; tests/kqueue asks, and lists the differences. These remain: a wake-up
 is noticed only at the next control(); the error of a connection is a guess; sizes of buffers are those of Linux.
 """
 
@@ -25,7 +25,7 @@ class _Simulator(SimpleNamespace):
 
 
 def simulator(flavor: str = "freebsd", faults: Faults = NONE) -> _Simulator:
-    """A module like select, of a system like `flavor`, which is "freebsd" or "macos"."""
+    """Return a module like select, for a system like `flavor`: "freebsd" or "macos"."""
     constants = {name_in_select(name): ABI[flavor][name] for name in IN_SELECT}
     return _Simulator(
         kqueue=type("kqueue", (kqueue,), {"flavor": flavor, "faults": faults}), kevent=kevent, **constants

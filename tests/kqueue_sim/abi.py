@@ -1,6 +1,6 @@
 """The numbers of <sys/event.h>, per system; `make test-headers` compares them with the systems' own headers.
 
-CPython's select has only some of them, and so has the simulator: what else a test needs, it takes from here.
+CPython's select has only some of them, and so has the simulator. Tests take all others from this module.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ _SYSTEMS = {
 
 ABI = MappingProxyType({system: MappingProxyType(_EVERYWHERE | its) for system, its in _SYSTEMS.items()})
 
-# How wide the fields of struct kevent are, in bits: CPython lets some wrap there, and refuses others.
+# The widths of the fields of struct kevent, in bits. CPython lets some values wrap, and refuses others.
 WIDTHS = {"ident": 64, "filter": 16, "flags": 16, "fflags": 32, "data": 64, "udata": 64}
 
-# The names that CPython's select has of these.
+# The names that CPython's select has.
 IN_SELECT = (
     *("EVFILT_READ", "EVFILT_WRITE", "EVFILT_TIMER", "NOTE_LOWAT", "EV_SYSFLAGS", "EV_EOF", "EV_ERROR"),
     *("EV_ADD", "EV_DELETE", "EV_ENABLE", "EV_DISABLE", "EV_ONESHOT", "EV_CLEAR"),

@@ -1,6 +1,6 @@
-"""Which descriptors to look at again: epoll says it, once per wake-up, for readers and for writers apart.
+"""Which descriptors to look at again. epoll reports them once per wake-up, separately for readers and writers.
 
-One epoll holds these two and a bell, and its descriptor stands for the kqueue's: readable while there may be events.
+One epoll contains these two and a bell. Its descriptor is the kqueue's: readable while there may be events.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 
 class Edges:
-    """Watches descriptors of Linux."""
+    """Watches descriptors with epoll."""
 
     def __init__(self) -> None:
         self._all = select.epoll()
@@ -37,9 +37,9 @@ class Edges:
         try:
             (self._readers if reading else self._writers).register(fd, wake_ups | select.EPOLLET)
         except FileExistsError:
-            pass  # a duplicate of it was closed, which epoll has not noticed
+            pass  # a duplicate was closed, which epoll has not noticed
         except PermissionError:
-            pass  # a regular file, which never has anything new to tell
+            pass  # a regular file, which never has anything new to report
 
     def forget(self, fd: int, *, reading: bool) -> None:
         try:
@@ -48,7 +48,7 @@ class Edges:
             pass  # closed, or a regular file
 
     def take(self) -> Iterator[tuple[int, bool]]:
-        """What was woken since the last call: descriptors, and whether it was a reader's wake-up."""
+        """Return the wake-ups since the last call: descriptors, and whether each was a reader's."""
         for epoll, reading in ((self._readers, True), (self._writers, False)):
             for fd, _ in epoll.poll(0):
                 yield fd, reading

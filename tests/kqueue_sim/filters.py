@@ -1,6 +1,6 @@
-"""What EVFILT_READ and EVFILT_WRITE would report of a descriptor of Linux, found out without changing anything.
+"""What EVFILT_READ and EVFILT_WRITE would report for a descriptor of Linux, without a change to it.
 
-SO_ERROR would be cleared by reading it, so the error of a connection is guessed from how far that had come.
+To read SO_ERROR would clear it, so the error of a connection is guessed from its state.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PIPE_ROOM = 4096
 
 
 class Report(NamedTuple):
-    """A condition that holds: how much of it, whether the end has come, and the socket's error."""
+    """A condition that is true: the amount, whether the end has come, and the socket's error."""
 
     data: int
     ended: bool = False
@@ -34,7 +34,7 @@ class Report(NamedTuple):
 
 @dataclass(frozen=True)
 class File:
-    """What stays the same about a descriptor while it is open."""
+    """The properties of a descriptor that do not change while it is open."""
 
     device: int
     inode: int
@@ -49,7 +49,7 @@ class File:
 
 
 def identify(fd: int) -> File | None:
-    """The file behind a descriptor, or None when it is closed."""
+    """Return the file behind a descriptor, or None if it is closed."""
     try:
         found = os.fstat(fd)
     except (OSError, OverflowError):
@@ -58,7 +58,7 @@ def identify(fd: int) -> File | None:
 
 
 def is_still(fd: int, file: File) -> bool:
-    """Whether the descriptor is open and no other file has taken its number."""
+    """Return whether the descriptor is open and no other file has its number."""
     try:
         found = os.fstat(fd)
     except OSError:
@@ -67,7 +67,7 @@ def is_still(fd: int, file: File) -> bool:
 
 
 def describe(fd: int, file: File) -> File:
-    """Fill in what kind of socket it is."""
+    """Set the kind of socket."""
     if not stat.S_ISSOCK(file.mode):
         return file
     sock = socket.socket(fileno=fd)
@@ -85,7 +85,7 @@ def readable(fd: int, file: File, low_water: int) -> Report | None:
     if stat.S_ISSOCK(file.mode):
         return _socket_readable(fd, file, bits, low_water)
     count = _ioctl(fd, termios.FIONREAD)
-    if bits & (select.POLLHUP | select.POLLERR):  # the last writer has gone; or, on the end to write to, the reader
+    if bits & (select.POLLHUP | select.POLLERR):  # the last writer has gone; or, at the write end, the reader
         return Report(count, ended=True)
     if stat.S_ISFIFO(file.mode):
         return Report(count) if count >= low_water else None
@@ -93,7 +93,7 @@ def readable(fd: int, file: File, low_water: int) -> Report | None:
 
 
 def _socket_readable(fd: int, file: File, bits: int, low_water: int) -> Report | None:
-    # Nothing there, and no end: the common case, told without asking the socket itself.
+    # No data and no end: this common case does not need the state of the socket.
     if not bits & (select.POLLIN | select.POLLRDHUP | select.POLLERR):
         return None
     sock = _Socket(fd, file)
@@ -109,7 +109,7 @@ def _socket_readable(fd: int, file: File, bits: int, low_water: int) -> Report |
     if low_water > 1:
         return Report(count) if count >= low_water else None
     if not count and file.type == socket.SOCK_STREAM:
-        count = 1  # behind an urgent mark, which FIONREAD does not look beyond
+        count = 1  # after an urgent mark, where FIONREAD stops
     return Report(count)
 
 

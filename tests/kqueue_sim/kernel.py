@@ -1,8 +1,8 @@
 """The kernel's part of a kqueue: knotes, the queue of the active ones, changes and scans.
 
 After FreeBSD's sys/kern/kern_event.c: a filter is run when its knote is added, at every wake-up, and again when the
-event is fetched. Where xnu differs, it says so. A wake-up is noticed when somebody scans, so one whose condition has
-gone again by then was never there.
+event is fetched. Comments say where xnu differs. A wake-up is noticed only by a scan, so if its condition has
+become false by then, it never happened.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Kernel:
         self._queue: deque[Knote] = deque()
         self._ghosts: list[Knote] = []
         self._timers_started = 0
-        self._asleep: dict[int, int] = {}  # OS threads, and how many timers had been started when each fell asleep
+        self._asleep: dict[int, int] = {}  # by OS thread, the number of timers started before it fell asleep
         self._ringing = self._closed = False
         self._read, self._write = abi["EVFILT_READ"], abi["EVFILT_WRITE"]
         self._user, self._timer = abi["EVFILT_USER"], abi["EVFILT_TIMER"]
@@ -50,19 +50,19 @@ class Kernel:
         return self._edges.fileno()
 
     def close(self) -> None:
-        """Who sleeps in it sleeps on."""
+        """Close it. OS threads that sleep in it keep sleeping."""
         with self._lock:
             self.abandon()
 
     def abandon(self) -> None:
-        """Close it in a forked child, where nobody is left who would let the lock go."""
+        """Close it in a forked child, where the holder of the lock may not exist."""
         self._closed = True
         self._edges.close()
 
     # Changes.
 
     def submit(self, changes: Sequence[kevent], room: int) -> list[kevent] | None:
-        """Apply the changes in order. None: go on to the events; else what is returned instead of them."""
+        """Apply the changes in order. Return None to continue with the events, or what is returned instead of them."""
         with self._lock:
             try:
                 return self._submit(changes, room)
@@ -80,7 +80,7 @@ class Kernel:
             elif error:
                 raise OSError(error, os.strerror(error))
             elif not self._is_xnu:
-                return []  # a receipt without room ends the call, and nobody is told
+                return []  # a receipt without room ends the call, and nobody gets it
         return entries or None
 
     def _entry(self, change: kevent, error: int) -> kevent:
@@ -89,7 +89,7 @@ class Kernel:
         return change
 
     def _apply(self, change: kevent) -> int:
-        """Make one change; return its errno."""
+        """Apply one change. Return its errno."""
         abi = self._abi
         if change.filter == 0 and not self._is_xnu:
             return 0
@@ -148,7 +148,7 @@ class Kernel:
         return 0
 
     def _kept_flags(self, change: kevent) -> int:
-        """EV_RECEIPT among them: it comes back with every event."""
+        """Return the flags that stay. EV_RECEIPT is one of them: it comes back with every event."""
         actions = 0 if self._is_xnu else 0xF
         return change.flags & ~(self._abi["EV_SYSFLAGS"] | actions)
 
@@ -158,7 +158,7 @@ class Kernel:
         return knote
 
     def _touch(self, knote: Knote, change: kevent) -> None:
-        """EV_ADD again, EV_ENABLE, EV_DISABLE, NOTE_TRIGGER: neither the mode nor a disabled state goes by EV_ADD."""
+        """Apply a change to an existing knote. EV_ADD changes neither its mode nor whether it is disabled."""
         if change.flags & self._abi["EV_ENABLE"]:
             knote.disabled = False
         elif change.flags & self._abi["EV_DISABLE"]:
@@ -182,7 +182,7 @@ class Kernel:
     # Events.
 
     def activate(self, ident: int, filter_: int) -> None:
-        """A wake-up whose condition has gone again by the time the event is fetched."""
+        """Queue a wake-up whose condition is false again by the time the event is fetched."""
         with self._lock:
             knote = self._knotes[ident, filter_]
             knote.active = True
@@ -208,7 +208,7 @@ class Kernel:
             self._edges.ring(wanted)
 
     def scan(self, limit: int, deadline: float | None) -> list[kevent]:
-        """Return up to `limit` events; wait for the first one until `deadline` on the monotonic clock."""
+        """Return up to `limit` events. Wait for the first one until `deadline` on the monotonic clock."""
         if self._faults.one_event:
             limit = 1
         me = threading.get_ident()
@@ -252,7 +252,7 @@ class Kernel:
             self._enqueue(timer)
 
     def _take(self, limit: int) -> list[kevent]:
-        """Go once through the queue. What is level-triggered goes back to its tail: so all get their turn."""
+        """Go once through the queue. Level-triggered knotes go back to its tail, so that all get their turn."""
         events: list[kevent] = []
         for _ in range(len(self._queue)):
             if len(events) == limit:

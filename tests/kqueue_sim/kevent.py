@@ -1,4 +1,4 @@
-"""select.kevent: the struct, with what CPython checks and what it lets wrap."""
+"""select.kevent: the struct, with CPython's checks and wrapping."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FIELDS = tuple(WIDTHS)
 
 @functools.total_ordering
 class kevent:
-    """`ident` is a number or has a fileno(). flags, fflags and udata wrap at their width; the others overflow."""
+    """`ident` is a number or has a fileno(). flags, fflags and udata wrap at their width; the other fields overflow."""
 
     __slots__ = _FIELDS
     __hash__ = None  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""A knote: one filter on one identifier in one kqueue, and the condition it stands for."""
+"""A knote: one filter on one identifier in one kqueue, and its condition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .kevent import kevent
 
 
 class Knote:
-    """Made by EV_ADD. Its mode (EV_CLEAR, EV_ONESHOT, EV_DISPATCH) stays as it was then."""
+    """A knote is made by EV_ADD. Its mode (EV_CLEAR, EV_ONESHOT, EV_DISPATCH) never changes."""
 
     def __init__(self, change: kevent, flags: int, abi: Mapping[str, int], file: File | None) -> None:
         self.ident, self.filter, self.udata = change.ident, change.filter, change.udata
@@ -28,7 +28,7 @@ class Knote:
         return bool(self.flags & self._abi[flag])
 
     def report(self) -> Report | None:
-        """Run the filter: what it says now, or None when there is nothing to say."""
+        """Run the filter. Return its report, or None if its condition is false."""
         abi = self._abi
         if self.file is not None:
             low_water = self.data if self.fflags & abi["NOTE_LOWAT"] else 1
@@ -41,7 +41,7 @@ class Knote:
         return Report(self.data, error=self.fflags & abi["NOTE_FFLAGSMASK"])
 
     def is_gone(self) -> bool:
-        """Whether its descriptor was closed: a kernel notices then, and we when we look."""
+        """Return whether its descriptor was closed. A kernel notices this at once, we notice it when we look."""
         return self.file is not None and not filters.is_still(self.ident, self.file)
 
     # EVFILT_USER.

@@ -1,6 +1,6 @@
-"""select.kqueue: what CPython's selectmodule.c puts round the system call.
+"""select.kqueue: what CPython's selectmodule.c adds to the system call.
 
-A kqueue object holds a descriptor and nothing else; which kqueue that is, the table of this process says. So an object
+A kqueue object has only a descriptor; a table of this process says which kqueue that is. So an object
 whose descriptor was closed behind its back closes whatever has the number now, as the real one does.
 """
 
@@ -25,7 +25,7 @@ _objects: weakref.WeakSet[kqueue] = weakref.WeakSet()
 
 
 class kqueue:
-    """Subclassed for each simulator."""
+    """The base class of each simulator's kqueue class."""
 
     flavor: ClassVar[str] = "freebsd"
     faults: ClassVar[Faults] = Faults()
@@ -88,7 +88,7 @@ class kqueue:
                 return entries or []
             if not interruptions:
                 return kernel.scan(maxevents, deadline)
-            interruptions -= 1  # EINTR: the changes have been applied, and are handed in again
+            interruptions -= 1  # EINTR: the changes have been applied, and are submitted again
 
     def _kernel(self, fd: int) -> Kernel:
         if fd not in _kernels:
@@ -96,14 +96,14 @@ class kqueue:
         return _kernels[fd]
 
     def sim_activate(self, ident: int, filter_: int) -> None:
-        """Wake the knote for nothing."""
+        """Wake the knote without a reason."""
         self._kernel(self._fd).activate(ident, filter_)
 
 
 def _check_timeout(timeout: Any) -> None:
     if timeout is None:
         return
-    # inf, nan and what overflows the clock are refused in the same words as what is no number.
+    # CPython refuses inf, nan and values that overflow the clock with the same message as values that are not numbers.
     if not isinstance(timeout, (int, float)) or not abs(timeout) < _TIMEOUT_MAX_S:
         raise TypeError(f"timeout argument must be a number or None, got {type(timeout).__name__}")
     if timeout < 0:
@@ -121,7 +121,7 @@ def _changes(changelist: Any) -> list[kevent]:
 
 
 def _after_fork_in_child() -> None:
-    """No child inherits a kqueue."""
+    """A child does not inherit a kqueue."""
     for kernel in _kernels.values():
         kernel.abandon()
     _kernels.clear()

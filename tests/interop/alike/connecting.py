@@ -1,4 +1,4 @@
-"""What connecting.js does, with socket2.net."""
+"""The scenarios of connecting.js, with socket2.net."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def states(s: Socket) -> list[bool]:
 
 
 def end_at_once(stage: Stage) -> Any:
-    """A listener of 'connection' that says good-bye, and closes the server."""
+    """A 'connection' listener that sends a good-bye and closes the server."""
 
     def take(conn: Socket) -> None:
         conn.end()

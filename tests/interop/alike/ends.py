@@ -1,4 +1,4 @@
-"""What ends.js does, with socket2.net."""
+"""The scenarios of ends.js, with socket2.net."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ignore(*_: Any) -> None:
 
 
 def pair(stage: Stage, act: Callable[[Socket, Socket], Any], **options: Any) -> None:
-    """Connect a client to a server, both watched, and call act(client, conn) when both are there."""
+    """Connect a client to a server, watch both, and call act(client, conn) when both are connected."""
     there: dict[str, Socket] = {}
 
     def both(name: str, socket: Socket) -> None:
@@ -315,7 +315,7 @@ def reset_while_writing(stage: Stage) -> None:
     def act(client: Socket, conn: Socket) -> None:
         client.on("data", stage.noting("client", "data"))
         client.removeAllListeners("error")
-        client.on("error", lambda error: stage.say("client", "error", error.code))  # of reading or writing
+        client.on("error", lambda error: stage.say("client", "error", error.code))  # an error of reading or of writing
         conn.pause()
         client.write(MUCH)
         stage.after(30, conn.resetAndDestroy)
@@ -378,7 +378,7 @@ def timeout_again(stage: Stage) -> None:
             if len(times) == 1:
                 client.write("x")
             else:
-                client.setTimeout(0)  # or a busy machine has it idle once more before the end
+                client.setTimeout(0)  # on a busy machine it is idle once more before the end
                 client.end()
 
         conn.resume()

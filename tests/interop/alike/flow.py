@@ -1,4 +1,4 @@
-"""What flow.js does, with socket2.net."""
+"""The scenarios of flow.js, with socket2.net."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ignore(*_: Any) -> None:
 
 
 def visit(stage: Stage, give: Act, act: Act, **options: Any) -> None:
-    """Connect a client to a server that serves it by give(conn); act(client) when it is connected."""
+    """Connect a client to a server that calls give(conn). Call act(client) when it is connected."""
 
     def take(conn: Socket) -> None:
         server.close()

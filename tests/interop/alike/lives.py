@@ -1,4 +1,4 @@
-"""What lives.js does, with socket2.net."""
+"""The scenarios of lives.js, with socket2.net."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What rules.js does, with socket2.net."""
+"""The scenarios of rules.js, with socket2.net."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What servers.js does, with socket2.net."""
+"""The scenarios of servers.js, with socket2.net."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs one scenario of socket2.net and notes what each emitter has told, as stage.js does for Node's."""
+"""Runs one scenario of socket2.net and logs the events of each emitter, as stage.js does for Node's net."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Act = Callable[[], Any]
 
 
 class Stage:
-    """What a scenario has to work with. What is told is kept by who tells it: between emitters there is no order."""
+    """The tools of a scenario. It keeps a log for each emitter: there is no order between emitters."""
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
@@ -23,12 +23,12 @@ class Stage:
         self._over = False
 
     def told(self) -> dict[str, Any]:
-        """All that was told."""
+        """Return everything that was logged."""
         found: dict[str, Any] = _shorter(self.trace)
         return found
 
     def clean_up(self) -> None:
-        """Close what a scenario has left, as the end of Node's process does."""
+        """Close what the scenario has left open, as the end of Node's process does."""
         self._over = True
         for one in self._made:
             if isinstance(one, Server):

@@ -1,4 +1,4 @@
-"""What writing.js does, with socket2.net."""
+"""The scenarios of writing.js, with socket2.net."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BIG = "x" * 4_000_000
 
 
 def visit(stage: Stage, act: Callable[[Socket], Any], **options: Any) -> None:
-    """Connect a client to a server that tells what it hears; act(client) when it is connected."""
+    """Connect a client to a server that logs what it receives. Call act(client) when it is connected."""
 
     def take(conn: Socket) -> None:
         server.close()
