@@ -1,4 +1,4 @@
-"""What a machine may lack, found out once."""
+"""Features that a machine may lack. Each is tested once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @cache
 def has_ipv6() -> bool:
-    """Whether there is IPv6, and ::1: a kernel may be without the first, and a network namespace without the other."""
+    """Return whether there is IPv6, and ::1: a kernel may lack the first, and a network namespace the second."""
     try:
         with socket.socket(socket.AF_INET6) as sock:
             sock.bind(("::1", 0))
@@ -21,7 +21,7 @@ def has_ipv6() -> bool:
 
 @cache
 def has_localhost() -> bool:
-    """Whether the C library knows localhost: by /etc/hosts, say."""
+    """Return whether the C library knows localhost, for example from /etc/hosts."""
     try:
         return socket.gethostbyname("localhost") == "127.0.0.1"
     except OSError:

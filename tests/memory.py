@@ -1,4 +1,4 @@
-"""A byte stream without a socket: two ends in memory, each of which has room for so much that was not taken."""
+"""A byte stream without a socket: two ends in memory. Each has limited room for data that was not received."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Channel:
 
 
 class MemoryStream:
-    """One end. Has what a byte stream has, and `receives`, how often it was asked."""
+    """One end: a byte stream that also counts its receives."""
 
     def __init__(self, incoming: Channel, outgoing: Channel) -> None:
         self._incoming = incoming

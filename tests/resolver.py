@@ -1,6 +1,6 @@
-"""Names that end with .invalid, which no machine knows (RFC 6761): they are not known at once, whatever the resolver.
+"""Names that end with .invalid, which no machine knows (RFC 6761): they fail at once, with any resolver.
 
-One that refuses answers "temporary failure" for them, and one that does not answer is waited for.
+Otherwise a resolver could answer "temporary failure", or not answer at all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which rooms there are, which files each has, and who imports whom. `python -m tests.rooms` draws it."""
+"""The rooms, their files, and which of them import which. `python -m tests.rooms` draws a picture of this."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .interop.peers import ROOT
 
-# From the ground up. `pollers` and `socket2` come twice: what others stand on, and what stands on all.
+# From the ground up. `pollers` and `socket2` come twice: as the part under the others, and as the part on top of all.
 ROOMS = {
     "pollers": "once unique unbound lengths lock operation credentials disconnect closing options",
     "pollers.readiness": (
@@ -48,7 +48,7 @@ def place(title: str, name: str) -> str:
     return room_of(title) if name == "__init__" else f"{room_of(title)}.{name}"
 
 
-# By the full names of modules; a room's __init__ that says only what the room is has none.
+# By full names of modules. An __init__ that only describes its room has none.
 ORDER = [place(title, name) for title, names in ROOMS.items() for name in names.split()]
 
 
@@ -73,7 +73,7 @@ PATHS = {module(path): path for path in sources() if not says_only_what_it_is(pa
 
 
 def imported(path: Path) -> Iterator[tuple[str, str]]:
-    """Each module that one of ours imports, whatever for, and the name that it takes from there."""
+    """Return each module that one of ours imports for any purpose, and the name that it takes from it."""
     package = path.relative_to(ROOT).parts[:-1]
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
@@ -86,8 +86,8 @@ def imported(path: Path) -> Iterator[tuple[str, str]]:
                 yield (inner, "") if inner in PATHS else (source, alias.name)
 
 
-GROUND = "the contract"  # what is called `pollers` as well: the part that every poller stands on
-NATIVE = "pollers/native"  # which has no Python file
+GROUND = "the contract"  # the other part named `pollers`: the one that every poller stands on
+NATIVE = "pollers/native"  # it has no Python file
 WIDTH = 96
 
 
@@ -99,7 +99,7 @@ def shown(title: str) -> str:
 
 
 def stands_on() -> dict[str, set[str]]:
-    """For each room in the picture the rooms that its files import from."""
+    """Return for each room in the picture the rooms that its files import from."""
     home = {place(title, name): shown(title) for title, names in ROOMS.items() for name in names.split()}
     known: dict[str, set[str]] = {room: set() for room in home.values() if room}
     for name, room in home.items():
@@ -108,13 +108,13 @@ def stands_on() -> dict[str, set[str]]:
     known[NATIVE] = {GROUND}
     known["pollers"].add(NATIVE)
     for room in known:
-        if "pollers" in known[room]:  # which includes its ground
+        if "pollers" in known[room]:  # this includes its ground
             known[room].discard(GROUND)
     return known
 
 
 def floors() -> list[list[str]]:
-    """The rooms, each one floor above the highest that it stands on; from the ground up."""
+    """Return the floors from the ground up. Each room is one floor above the highest room that it stands on."""
     known = stands_on()
     floor: dict[str, int] = {}
     while len(floor) < len(known):
@@ -131,7 +131,7 @@ def box(room: str, on: list[str]) -> list[str]:
 
 
 def picture() -> str:
-    """Floors of boxes. In each box are the rooms that the one named at its top stands on."""
+    """Return floors of boxes. Each box lists the rooms that the room at its top stands on."""
     known = stands_on()
     order = [room for level in floors() for room in level]
     lines = []

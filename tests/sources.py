@@ -1,4 +1,4 @@
-"""Where the text of the project's own modules is."""
+"""The source files of the project's own modules."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from .interop.peers import ROOT
 
 
 def modules_in(room: str, names: str = "") -> set[str]:
-    """The full names of a room's Python files, of all or of these: each is there."""
+    """Return the full names of all Python files of a room, or of the given ones, which must exist."""
     found = {path.stem: str(path) for path in (ROOT / room).rglob("*.py")}
     return {found[name] for name in names.split() or found}

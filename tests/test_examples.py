@@ -1,4 +1,4 @@
-"""Each example, run as a program, against peers that know nothing of socket2."""
+"""Each example runs as a program, against peers that know nothing of socket2."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .interop.peers import (
 )
 
 EXAMPLES = ROOT / "examples"
-STOP_S = 4.0  # less than any of them would wait for a client
+STOP_S = 4.0  # less than any example waits for a client
 ECHO_SERVERS = ["echo_server.py", "echo_server_async.py", "echo_server_net.py"]
 SERVERS = [[name] for name in [*ECHO_SERVERS, "chat.py", "udp_time_server.py", "worker_server.py"]] + [
     ["tcp_proxy.py", "127.0.0.1:9"],
@@ -52,7 +52,7 @@ ALL = {*ECHO_SERVERS, "chat.py", "udp_time_server.py", "tcp_proxy.py"} | {
 
 @contextmanager
 def server(name: str, *args: str) -> Iterator[tuple[Program, int]]:
-    """Run a server on a free port. At the end of the block Ctrl-C ends it: at once, with status 0, and in silence."""
+    """Run a server on a free port. At the end of the block Ctrl-C ends it: at once, with status 0 and no output."""
     with python(EXAMPLES / name, "--port", "0", *args) as program:
         yield program, program.port(r"^listening on 127\.0\.0\.1:(\d+)$")
         stop(program)
@@ -74,19 +74,19 @@ def reset(sock: socket.socket) -> None:
 
 
 def meet(port: int) -> bytes:
-    """Connect, and receive what comes first."""
+    """Connect, and receive the first data."""
     with connect("127.0.0.1", port) as sock:
         return sock.recv(100)
 
 
 def byte_passes(one: socket.socket, other: socket.socket) -> None:
-    """Fail unless what is sent on `one` arrives at `other`."""
+    """Check that data sent on `one` arrives at `other`."""
     one.sendall(b"!")
     assert receive_exactly(other, 1) == b"!"
 
 
 def settles(program: Program, open_files: int, goes_on: Callable[[], None]) -> None:
-    """Fail unless the program, while it goes on with other things, comes to have that many descriptors open."""
+    """Check that the program soon has that many descriptors open, while it does other things."""
     for _ in range(100):
         if program.open_files() == open_files:
             return
@@ -161,7 +161,7 @@ def test_echo_survives_clients_that_reset(name: str) -> None:
         for at in range(100):
             sock = connect("127.0.0.1", port)
             if at % 2:
-                sock.sendall(bytes(100_000))  # the server is sending when the reset comes
+                sock.sendall(bytes(100_000))  # the server is sending when the reset arrives
                 receive_exactly(sock, 1)
             reset(sock)
         with connect("127.0.0.1", port) as last:
@@ -184,7 +184,7 @@ def test_ctrl_c_ends_a_server_with_connections(name: str) -> None:
 
 
 class Person:
-    """One who sends and expects lines."""
+    """A person in the chat, who sends and expects lines."""
 
     def __init__(self, port: int, name: str) -> None:
         self.name = name
@@ -196,12 +196,12 @@ class Person:
         self.sock.sendall(line.encode() + b"\n")
 
     def hears(self) -> str:
-        """The next line; '' when the server has closed the connection."""
+        """Return the next line; '' if the server has closed the connection."""
         line: bytes = self._lines.readline()
         return line.decode().removesuffix("\n")
 
     def talks_to(self, other: Person) -> None:
-        """Fail unless `other` hears what this one says next, or after what was said before."""
+        """Say something, and check that `other` hears it, perhaps after earlier lines."""
         self.say("!")
         while (heard := other.hears()) != f"{self.name}: !":
             assert heard
@@ -275,7 +275,7 @@ def test_chat_drops_a_client_that_does_not_read_and_delays_nobody_for_it() -> No
             heard = ""
             while heard != "* Deaf has left":
                 assert said < 64_000_000, "the server keeps all that a client does not read"
-                # No more at a time than may pile up: Bob is not to be the slow one.
+                # Never send more than may be queued, so that Bob is not the slow one.
                 ann.sock.sendall((b"x" * 999 + b"\n") * 32 + b"now\n")
                 said += 32 * 1000
                 heard = bob.hears()
@@ -325,7 +325,7 @@ def test_udp_time() -> None:
         sock.send(b"time\n")
         answer = sock.recv(1000)
         assert before <= datetime.fromisoformat(answer.decode().strip()) <= datetime.now(UTC)
-        # Only that is answered: the one datagram that comes is for the last one sent.
+        # Only this one is answered: the only reply is for the last datagram.
         for other in (b"", answer, b"tim", bytes(2000)):
             sock.send(other)
         sock.send(b"time")
@@ -381,7 +381,7 @@ def test_passwords_of_many_at_a_time(tmp_path: Path) -> None:
 
 
 def test_passwords_that_are_checked_keep_nobody_waiting(tmp_path: Path) -> None:
-    """Two checks wait for the database, as long as this test holds it, and for no longer than five seconds."""
+    """Two checks wait for the database while this test holds it, for at most five seconds."""
     database = tmp_path / "passwords.db"
     with passwords(tmp_path, 4) as (_, port), closing(sqlite3.connect(database, isolation_level=None)) as held:
         assert asked(port, "set ann secret") == ["ok"]
@@ -411,7 +411,7 @@ def test_ctrl_c_ends_the_password_server_with_connections(members: int, tmp_path
 
 @contextmanager
 def proxied() -> Iterator[tuple[Program, int, socket.socket]]:
-    """A proxy, its port, and a listening socket that it carries connections on to."""
+    """Return a proxy, its port, and the listening socket that it forwards connections to."""
     with socket.create_server(("127.0.0.1", 0)) as target:
         target.settimeout(LIMIT_S)
         with server("tcp_proxy.py", f"127.0.0.1:{target.getsockname()[1]}") as (program, port):
@@ -462,7 +462,7 @@ def test_proxy_carries_a_reset(who: str) -> None:
 
 def test_proxy_resets_whom_it_cannot_connect() -> None:
     with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # taken, so that nobody else listens there, but nobody listens
+        closed.bind(("127.0.0.1", 0))  # it is bound, so that nobody else listens there, but nobody listens
         target = f"127.0.0.1:{closed.getsockname()[1]}"
         with python(EXAMPLES / "tcp_proxy.py", "--port", "0", target) as program:
             port = program.port()
@@ -485,7 +485,7 @@ def test_proxy_says_what_it_does_not_understand() -> None:
 
 def test_port_scanner_finds_what_is_open() -> None:
     with ExitStack() as listeners:
-        # An address of its own, where it has one: other tests' servers are not to be called.
+        # Its own address if possible, so that it does not call servers of other tests.
         host = "127.0.0.77" if sys.platform in ("linux", "win32") else "127.0.0.1"
         socks = [listeners.enter_context(socket.create_server((host, 0))) for _ in range(5)]
         ports = sorted(sock.getsockname()[1] for sock in socks)
@@ -519,7 +519,7 @@ def test_port_scanner_refuses_nonsense() -> None:
 
 
 def test_throttled_server_is_in_no_hurry(tmp_path: Path) -> None:
-    """It has waited after every whole block by the time that the last one comes."""
+    """When the last block comes, it has waited after every whole block."""
     rate, blocks = 100_000, 10
     data = pattern(6, blocks * 4096 + 1)
     (tmp_path / "file").write_bytes(data)
@@ -597,7 +597,7 @@ def test_ping_takes_no_other_packet_for_its_reply() -> None:
     ping = runpy.run_path(str(EXAMPLES / "ping.py"))
     request = ping["echo_request"](0x1234, 7)
     (checksum,) = struct.unpack_from("!H", request, 2)
-    reply = struct.pack("!BBH", 0, 0, checksum + 0x0800) + request[4:]  # as the kernel makes it of a request
+    reply = struct.pack("!BBH", 0, 0, checksum + 0x0800) + request[4:]  # as the kernel makes it from a request
     assert ping["is_reply"](reply, 0x1234, 7)
     assert not ping["is_reply"](request, 0x1234, 7)
     assert not ping["is_reply"](reply, 0x1235, 7)
@@ -608,7 +608,7 @@ def test_ping_takes_no_other_packet_for_its_reply() -> None:
         assert not ping["is_reply"](changed, 0x1234, 7)
 
 
-# Run before ping: gives the process a network of its own, with nothing in it but loopback.
+# Run before ping: gives the process a network of its own that has only loopback.
 ALONE = """
 import ctypes, fcntl, os, socket, struct, sys
 CLONE_NEWNET, SIOCSIFFLAGS, IFF_UP = 0x40000000, 0x8914, 1
@@ -689,7 +689,7 @@ class Asker:
 
 
 def askers_at_all(workers: int, port: int, stack: ExitStack) -> list[Asker]:
-    """Connect until each worker has got a connection: the kernel spreads them as it likes."""
+    """Connect until each worker has a connection: the kernel distributes them as it likes."""
     askers: list[Asker] = []
     while len({asker.worker for asker in askers}) < workers:
         assert len(askers) < 200
@@ -705,7 +705,7 @@ def children(pid: int) -> set[int]:
 
 
 def replaced(program: Program, before: set[int], port: int) -> None:
-    """Fail unless there is another worker, and it serves."""
+    """Check that another worker has replaced it, and serves."""
     begun = monotonic()
     while not (new := children(program.pid) - before):
         assert monotonic() - begun < LIMIT_S
@@ -761,13 +761,13 @@ def test_a_worker_that_is_told_to_stop_answers_what_it_has_in_hand() -> None:
 
 def test_a_stop_under_load_answers_whoever_was_greeted() -> None:
     def client(port: int) -> int:
-        """Ask on fresh connections until there are none to be had; return how many were greeted."""
+        """Ask on new connections until none can be made. Return how many were greeted."""
         greeted = 0
         while True:
             try:
                 asker = Asker(port)
             except (ConnectionRefusedError, ConnectionResetError, ValueError):
-                return greeted  # not accepted: nobody had greeted it
+                return greeted  # it was not accepted: nobody has greeted it
             with asker:
                 asker.ask()
             greeted += 1

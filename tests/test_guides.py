@@ -1,7 +1,7 @@
-"""The guide: each block of Python in it is a whole program, and runs; each public name is in its reference.
+"""The guide: each Python block in it is a whole program, and runs; each public name is in the reference.
 
-A block that a `console` block follows is a server on port 8000. It is put on a free port, and the commands of the
-console are carried out: they have to be answered as the page says.
+A block before a `console` block is a server on port 8000. The test moves it to a free port, and runs the commands of
+the console, which must have the output that the page shows.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```console\n(?P<console>.*?)^```\n)?", re.M | re.S)
 _COMMAND = re.compile(r"\$ printf '(?P<request>.*)' \| nc -N 127\.0\.0\.1 8000\n(?P<answer>(?:(?!\$ ).*\n)*)")
 
-# What is no program to run: the output of one, or what builds the pages. Python under another name would not be run.
+# Blocks that are not programs to run: output, and commands for the pages. Python under another name would not run.
 _FENCES = {"python", "console", "{eval-rst}", "{toctree}"}
 
-# What a program without a console is to print; the others print nothing on stderr.
+# What programs without a console must print. All others print nothing on stderr.
 PRINTS = {
     "debug.md-1": r"thread 'main' has been running for \d+ ms and blocks the loop; it is here:\n"
     r".*time\.sleep\(0\.3\)",
@@ -66,7 +66,7 @@ def test_a_program_of_the_guide(name: str, tmp_path: Path) -> None:
 
 
 def talk(server: Program, console: str) -> None:
-    """Carry out the commands; then Ctrl-C ends the server."""
+    """Run the commands. Then Ctrl-C ends the server."""
     port = server.port(r"127\.0\.0\.1\D+(\d+)")
     commands = list(_COMMAND.finditer(console))
     assert "".join(command[0] for command in commands) == console
@@ -101,6 +101,6 @@ def test_every_public_name_is_in_the_reference() -> None:
     told = re.findall(r"^\.\. (?:auto|py:)\w+:: ([\w.]+)", reference, re.M)
     assert len(told) == len(set(told))
     public = {f"{module.__name__}.{name}" for module in (socket2, socket2.debug, pollers) for name in module.__all__}
-    # Told by their other name:
+    # Documented under another name:
     twice = {"pollers.Busy", "pollers.Cancelled", "pollers.Closed", "pollers.bytes_sent", "socket2.Operation"}
     assert public - set(told) == twice | {"socket2.__version__"}

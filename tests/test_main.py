@@ -1,4 +1,4 @@
-"""The command line, run as people run it."""
+"""The command line, run as users run it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ SEARCH = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get(
 
 
 def called(choice: str) -> str:
-    """The name of the poller that is chosen so: the native one is epoll to its users."""
+    """Return the name of the chosen poller: to users the native one is epoll."""
     return {"native": "epoll"}.get(choice, choice)
 
 
 def call(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that ends by itself."""
+    """Run a command until it ends by itself."""
     return subprocess.run(
         [*PYTHON_M, *args], env=os.environ | SEARCH | env, capture_output=True, timeout=LIMIT_S, check=False, text=True
     )
@@ -40,7 +40,7 @@ def call(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def echo(address: str, **env: str) -> Iterator[tuple[Program, int]]:
-    """Run an echo server. At the end of the block Ctrl-C ends it: soon, with status 0, and in silence."""
+    """Run an echo server. At the end of the block Ctrl-C ends it: soon, with status 0 and no output."""
     with Program([*PYTHON_M, "echo", address], env=SEARCH | env) as program:
         yield program, program.port(r"^echo server on \S+:(\d+), poller ")
         program.send_signal(signal.SIGINT)
@@ -66,7 +66,7 @@ def test_without_a_command_it_says_what_is_here() -> None:
     assert len(lines) == 3
 
 
-@pytest.mark.skipif("native" not in POLLERS, reason="the parts in C are not built, or left aside")
+@pytest.mark.skipif("native" not in POLLERS, reason="the parts in C are not built, or switched off")
 @pytest.mark.parametrize(
     "missing", [("pollers._once",), ("socket2._shortcut",), ("pollers._once", "socket2._stepping")]
 )

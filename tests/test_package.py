@@ -1,4 +1,4 @@
-"""The package from outside: what an index shows of it, what a type checker knows of it, how it is built."""
+"""The package from outside: what an index shows, what a type checker sees, and how it is built."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_python_that_runs_this_is_among_those_it_was_tested_on() -> None:
 
 
 def checked(program: str, tmp_path: Path) -> str:
-    """What `mypy --strict` says of a user's program."""
+    """Return what `mypy --strict` says about a user's program."""
     pytest.importorskip("mypy", reason="mypy is not installed")
     path = tmp_path / "program.py"
     path.write_text(program)

@@ -1,6 +1,6 @@
-"""The parts in C: which of them knows which, and that none has copied another.
+"""The parts in C: which part includes which, and that none has copied another.
 
-One list orders the folders, and one the parts of each. A part is a header, a source or both. An include goes down.
+One list orders the folders, and one the parts of each. A part is a header, a source or both. Includes only go down.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ORDER = [f"{folder}/{name}" for folder, names in PARTS.items() for name in names
 
 OPENING_LINES_MAX = 10
 
-# So many equal lines in a row are a copy; what is on every page of C is no line.
+# This many equal lines in a row are a copy. Lines that every C file has do not count.
 COPY_LINES = 6
 TRIVIAL = re.compile(
     r"""[{}();,\s]*
@@ -58,14 +58,14 @@ def name(path: Path) -> str:
 
 
 def included(path: Path) -> list[Path]:
-    """The headers of ours that a file includes."""
+    """Return our headers that a file includes."""
     return [
         (path.parent / header).resolve() for header in re.findall(r'^#include "(.+)"', path.read_text(), re.MULTILINE)
     ]
 
 
 def upward(path: Path) -> list[str]:
-    """What a file includes of parts that are not below it."""
+    """Return the headers that a file includes from parts that are not below it."""
     here = ORDER.index(part(path))
     return [
         name(known) for known in included(path) if part(known) not in ORDER[:here] and known != path.with_suffix(".h")
@@ -73,7 +73,7 @@ def upward(path: Path) -> list[str]:
 
 
 def circles(known: dict[str, set[str]]) -> list[str]:
-    """Those that know one which knows, by however many others, them."""
+    """Return the parts that include themselves, directly or through others."""
 
     def reached(start: str) -> set[str]:
         seen: set[str] = set()
@@ -88,7 +88,7 @@ def circles(known: dict[str, set[str]]) -> list[str]:
 
 
 def lines(text: str) -> list[str]:
-    """What a text says, without what is on every page of C."""
+    """Return the lines of a text, without those that every C file has."""
     return [line for line in map(str.strip, text.splitlines()) if not TRIVIAL.fullmatch(line)]
 
 
@@ -132,7 +132,7 @@ def test_a_circle_is_seen() -> None:
 
 @pytest.mark.parametrize("path", [path for path in files() if path.with_suffix(".h").exists()], ids=name)
 def test_a_source_begins_with_its_own_header(path: Path) -> None:
-    """So each header says all that it needs; and what it offers is declared there alone."""
+    """So each header includes all that it needs, and only the header declares what the part offers."""
     if path.suffix == ".c":
         assert included(path)[0] == path.with_suffix(".h")
         assert not re.search(r"^extern ", path.read_text(), re.MULTILINE)

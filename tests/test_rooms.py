@@ -1,6 +1,6 @@
-"""Each file is in its room, and knows none that comes after it.
+"""Each file is in its room, and imports none that comes after it.
 
-Whatever an import is for, a type checker or a rare case, it goes down. So there are no circles. rooms.py has the order.
+Every import goes down, even for a type checker or a rare case, so there are no circles. rooms.py has the order.
 """
 
 from __future__ import annotations
@@ -63,5 +63,5 @@ def test_no_file_in_c_is_too_long() -> None:
 
 
 def test_the_picture_of_the_rooms_is_that_of_the_imports() -> None:
-    """`python -m tests.rooms` makes it anew."""
+    """`python -m tests.rooms` makes a new picture."""
     assert f"\n{picture()}\n" in (ROOT / "CONTRIBUTING.md").read_text()

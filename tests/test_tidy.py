@@ -1,4 +1,4 @@
-"""The rules of the house, for the sources themselves."""
+"""The rules of the project for its own sources."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DOCSTRING_LINES_MAX = 10
 
 NOT_A_NAME = {"base", "bases", "common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
 
-# Where a test may stop the time of its OS thread, and why.
+# The tests that may block their OS thread, and why.
 MAY_SLEEP: dict[str, str] = {
     "tests/contract/test_sharing.py": "for 0 s, where there is no sched_yield",
     "tests/stress/servers.py": "to block its OS thread is what it is about",
@@ -52,7 +52,7 @@ def is_type_checking(node: ast.AST) -> bool:
 
 
 def executed(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes below but those that only a type checker sees."""
+    """Yield all nodes below, except those that only a type checker sees."""
     for child in ast.iter_child_nodes(node):
         if not is_type_checking(child):
             yield child
@@ -60,7 +60,7 @@ def executed(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def imports(path: Path) -> set[str]:
-    """The modules that a module of the repository imports when it runs, by their full names."""
+    """Return the full names of the modules that a module of the repository imports when it runs."""
     package = path.relative_to(ROOT).parts[:-1]
     found = set()
     for node in executed(parsed(path)):
@@ -78,7 +78,7 @@ def imports_package(path: Path, package: str) -> bool:
 
 
 def fresh(program: str) -> str:
-    """Run a program in an interpreter of its own; return what it printed."""
+    """Run a program in a new interpreter. Return what it printed."""
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=LIMIT_S, check=False, text=True
     )
@@ -108,7 +108,7 @@ def test_every_module_says_what_it_is() -> None:
 
 
 def test_every_module_says_it_in_a_few_lines() -> None:
-    """Examples may take some more, to show how they are called."""
+    """Examples may have more lines, to show how they are called."""
 
     def is_wordy(path: Path) -> bool:
         return len((ast.get_docstring(parsed(path)) or "").splitlines()) > DOCSTRING_LINES_MAX
@@ -120,7 +120,7 @@ def test_every_module_is_named_after_what_is_in_it() -> None:
     assert not offenders(EVERYTHING, lambda path: NOT_A_NAME & {path.stem, *path.relative_to(ROOT).parts[:-1]})
 
 
-# Who may know whom.
+# Which part may import which.
 
 
 def test_pollers_do_not_know_socket2() -> None:
@@ -134,7 +134,7 @@ def test_pollers_can_be_imported_without_socket2() -> None:
 
 
 def test_socket2_knows_the_interface_of_the_pollers_and_not_how_they_are_made() -> None:
-    """Others may be registered, and one may be written in C."""
+    """Other pollers may be registered, and one may be written in C."""
     public = {"pollers", *(f"pollers.{name}" for name in pollers.__all__)}
 
     def knows_more(path: Path) -> set[str]:
@@ -195,7 +195,7 @@ def test_every_public_class_and_function_has_a_docstring() -> None:
 
 
 def test_every_public_method_has_a_docstring() -> None:
-    """But for those whose name leaves no question, and the parts of a timeout block, which `with` calls."""
+    """Methods with obvious names, and the methods of a timeout block that `with` calls, need none."""
     evident = {"closed", "done", "expired", "family", "getsockname", "host", "name", "port", "protocol", "type"}
     evident |= {"enter", "in_use", "leave"}
     bare = {
@@ -210,7 +210,7 @@ def test_every_public_method_has_a_docstring() -> None:
 
 
 def test_nothing_public_is_an_async_def() -> None:
-    """A plain generator cannot `yield from` one."""
+    """A plain generator cannot `yield from` a coroutine."""
 
     def has_one(path: Path) -> bool:
         return any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(parsed(path)))
@@ -235,7 +235,7 @@ def test_a_test_waits_for_something_and_not_for_time_to_pass() -> None:
 
 
 def spelled_out(name: str) -> Iterator[str]:
-    """What a shell makes of braces in a name."""
+    """Expand braces in a name as a shell does."""
     before, brace, rest = name.partition("{")
     if not brace:
         yield name

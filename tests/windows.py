@@ -1,7 +1,7 @@
-"""What is expected to fail on Windows, or under Wine, by name and with the reason; whatever else fails is a mistake.
+"""The tests that are expected to fail on Windows, or under Wine, with the reason. All others must pass.
 
-Strict: one of these that passes is a failure, too. A name that ends before its parameters, or after the first of them,
-stands for all that begin so.
+The list is strict: a listed test that passes is a failure, too. A name that ends before or within its parameters
+stands for all tests that begin like it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ NOT_RUN: dict[str, str] = {
 
 
 def reason(node: str, listed: dict[str, str]) -> str | None:
-    """Why this test is listed, None when it is not."""
+    """Return why this test is listed, or None if it is not."""
     return next(
         (why for name, why in listed.items() if node == name or node.startswith((name + "[", name + "-"))), None
     )

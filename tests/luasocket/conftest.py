@@ -1,6 +1,6 @@
-"""Every test here that is an `async def` runs twice: its calls made inside a thread, and at once in a plain script.
+"""Every `async def` test here runs twice: its calls are made inside a thread, and directly in a plain script.
 
-It makes them by `await do(sock.receive, "*l")`, which is `await sock.receive("*l")` in a thread.
+A test makes a call as `await do(sock.receive, "*l")`, which is `await sock.receive("*l")` in a thread.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _run(test: Callable[..., Coroutine[Any, Any, None]], arguments: dict[str, An
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    """A client of LuaSocket's face, and a blocking socket of the standard library's that it is connected to."""
+    """Return a luasocket client, connected to a blocking socket of the standard library, and that socket."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client, _ = luasocket.connect("127.0.0.1", listener.getsockname()[1])
         peer, _ = listener.accept()

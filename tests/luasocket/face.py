@@ -1,4 +1,4 @@
-"""How the tests of LuaSocket's face make calls, and what they make them with."""
+"""How the tests of luasocket make calls, and the objects that they use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from socket2.luasocket.lookup import literal
 
 
 class Do:
-    """Makes a call as its place asks for: awaits an operation in a thread, has the result at once in a script."""
+    """Makes a call: in a thread it awaits the operation, in a script it has the result at once."""
 
     def __init__(self, *, in_thread: bool) -> None:
         self.in_thread = in_thread
@@ -32,7 +32,7 @@ class Pair(NamedTuple):
 
 
 def server(address: str = "127.0.0.1") -> tuple[luasocket.TCP, int]:
-    """A server and its port. For scripts and threads alike: nothing has to be looked up."""
+    """Return a server and its port. This works in scripts and threads, since it looks up nothing."""
     made = luasocket.tcp6() if ":" in address else luasocket.tcp4()
     made._bind_to(literal(address, 0, "tcp", None))
     assert made.listen() == (1, None)
@@ -42,7 +42,7 @@ def server(address: str = "127.0.0.1") -> tuple[luasocket.TCP, int]:
 
 
 def free_port() -> int:
-    """A port that nobody uses just now."""
+    """Return a port that nobody uses now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

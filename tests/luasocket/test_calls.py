@@ -1,4 +1,4 @@
-"""One call in two kinds of places: an operation in a thread, done at once in a plain script."""
+"""The same call in two places: an operation in a thread, and a direct call in a plain script."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from socket2.threads.scheduler import current_scheduler
 
 from ..interop.peers import LIMIT_S, ROOT
 
-Pair = Any  # what a call returns in a script is no operation, as the types have it
+Pair = Any  # in a script a call does not return an operation, whatever its type says
 
 
 def test_in_a_script_it_is_done_when_it_returns(pair: Pair) -> None:
@@ -110,7 +110,7 @@ def test_an_error_of_the_program_raises_in_both(pair: Pair) -> None:
 
 
 def test_in_the_loops_own_callbacks_it_refuses(pair: Pair) -> None:
-    """There is no thread to wait in, and the loop runs already."""
+    """A callback has no thread to wait in, and the loop runs already."""
     told: list[BaseException] = []
 
     def callback() -> None:
@@ -174,7 +174,7 @@ def tried(pair: Pair) -> Any:
 
 @pytest.mark.parametrize("mistake", [taken_apart, starred, iterated, tried])
 def test_a_missing_yield_from_raises(pair: Pair, mistake: Any) -> None:
-    """Always, since a result is a tuple that programs take apart; when checking is on, before anything is lost."""
+    """It always raises, since programs unpack the result. With checking on, it raises before anything is lost."""
     pair.peer.sendall(b"line\n")
     if CHECKING or mistake is tried:
         with pytest.raises(TypeError, match="`yield from`"):

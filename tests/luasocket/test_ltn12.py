@@ -33,7 +33,7 @@ def encoder(wrap: bytes = b"") -> ltn12.filter.Filter:
 
 
 def slowly(n: int) -> ltn12.filter.Filter:
-    """A filter that gives what it has in pieces of `n` bytes, one each time that it is asked."""
+    """A filter that returns its data in pieces of `n` bytes, one for each call."""
     kept = b""
 
     def give(chunk: Any) -> Any:
@@ -46,7 +46,7 @@ def slowly(n: int) -> ltn12.filter.Filter:
 
 
 def through(filter: ltn12.filter.Filter, *chunks: bytes) -> list[bytes]:
-    """What a filter makes of chunks, used as LTN12 says."""
+    """Return what a filter makes of chunks, when it is used as LTN12 says."""
     given = []
     for chunk in (*chunks, None):
         piece = filter(chunk)

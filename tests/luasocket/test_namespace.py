@@ -1,4 +1,4 @@
-"""The functions of the namespace: shortcuts, time, results, constants, look-ups."""
+"""The functions of the namespace: shortcuts, time, results, constants, lookups."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_every_one_has_a_docstring() -> None:
 def test_every_name_is_in_the_guide() -> None:
     guide = (ROOT / "docs" / "luasocket.md").read_text()
     written = set(re.findall(r"[\w-]+", guide))
-    classes = {"TCP", "UDP", "UnixStream", "UnixDgram"}  # which the guide calls by their kinds
+    classes = {"TCP", "UDP", "UnixStream", "UnixDgram"}  # the guide lists these by their kinds
     assert set(luasocket.__all__) - classes <= written
     for cls in (luasocket.TCP, luasocket.UDP, luasocket.UnixStream, luasocket.UnixDgram):
         assert {name for name in dir(cls) if not name.startswith("_")} <= written
@@ -118,7 +118,7 @@ async def test_bind_where_old_connections_linger_and_where_a_server_is(do: Do) -
     assert await do(luasocket.bind, "127.0.0.1", port) == (None, "address already in use")
     with socket.create_connection(("127.0.0.1", port)) as peer:
         accepted, _ = await do(server.accept)
-        accepted.close()  # first, so that it lingers
+        accepted.close()  # close this end first, so that it has the TIME_WAIT
         assert peer.recv(1) == b""
     server.close()
     server, err = await do(luasocket.bind, "127.0.0.1", port)
@@ -144,7 +144,7 @@ async def test_connect_from_an_address(do: Do) -> None:
     with server:
         port = server.getsockname()[1]
         err = "address already in use"
-        while err == "address already in use":  # by somebody who was faster
+        while err == "address already in use":  # by another program that was faster
             own = free_port()
             client, err = await do(luasocket.connect, "127.0.0.1", port, "127.0.0.1", own)
         assert err is None
@@ -201,7 +201,7 @@ async def test_a_warning_names_the_line_that_made_it(do: Do) -> None:
     client, _ = await do(luasocket.connect, "127.0.0.1", server.getsockname()[1])
     accepted, _ = await do(server.accept)
     for made in (server, client, accepted):
-        # Do.__call__ is who called.
+        # The caller is Do.__call__.
         assert "face.py:" in made._sock._made_at
         made.close()
 
@@ -323,7 +323,7 @@ def test_protect_within_protect() -> None:
 
 @pytest.mark.parametrize("kind", ["generator", "async"])
 async def test_protect_of_what_waits(do: Do, pair: Pair, kind: str) -> None:
-    """As LuaSocket's own clients are written: a function that tries, and is protected as a whole."""
+    """LuaSocket's own clients are written like this: a function that uses try and is protected as a whole."""
 
     def generator(text: bytes) -> Any:
         try_ = luasocket.newtry(pair.client.close)
@@ -355,7 +355,7 @@ def test_choose() -> None:
             chosen(unknown)
 
 
-# Look-ups.
+# Lookups.
 
 
 KNOWN = ("host.test", ["alias.test"], ["127.0.0.1", "127.0.0.2"])
@@ -363,7 +363,7 @@ KNOWN = ("host.test", ["alias.test"], ["127.0.0.1", "127.0.0.2"])
 
 @pytest.fixture
 def host_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host whose name is known whatever the machine's resolver."""
+    """A host whose name is known with any resolver of the machine."""
 
     def unless_it_is_ours(ask: Callable[[str], Any]) -> Callable[[str], Any]:
         return lambda name: KNOWN if name in ("host.test", "alias.test", "127.0.0.1") else ask(name)

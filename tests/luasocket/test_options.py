@@ -1,4 +1,4 @@
-"""setoption() and getoption(): each option, what it takes, and what it refuses."""
+"""setoption() and getoption(): each option, the values it takes, and those it refuses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NUMBERS = [
 
 
 def make(kind: str) -> Any:
-    """An object that has a socket of the system already."""
+    """Return an object that already has a socket of the system."""
     makers: dict[str, Any] = {
         "tcp": luasocket.tcp4,
         "udp": luasocket.udp4,

@@ -1,4 +1,4 @@
-"""select(): who is ready, in lists that are keyed twice; buffers, strangers, many descriptors."""
+"""select(): ready sockets in lists with two kinds of keys; buffers, foreign objects, many descriptors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .face import Do, Pair, server
 
 
 class Stranger:
-    """What takes part in select() has a getfd(), and may have a dirty()."""
+    """A foreign object for select(): it has getfd(), and may have dirty()."""
 
     def __init__(self, sock: socket.socket | None) -> None:
         self._sock = sock
@@ -196,7 +196,7 @@ async def test_while_a_thread_receives_it_refuses(do: Do, pair: Pair) -> None:
 
 
 async def test_it_leaves_no_thread_and_the_sockets_free(do: Do, pair: Pair) -> None:
-    """Also when it is cancelled."""
+    """This holds also if it is cancelled."""
     listener, _ = server()
     with listener:
         thread = socket2.newthread(luasocket.select, [listener, pair.client])
@@ -263,7 +263,7 @@ async def test_beyond_what_select_2_takes(do: Do) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-# What it asks the system.
+# What it calls in the system.
 
 
 def test_ready_descriptors() -> None:

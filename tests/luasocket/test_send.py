@@ -1,4 +1,4 @@
-"""send(): which bytes, what is returned, and what of a send that was cut short."""
+"""send(): which bytes are sent, what is returned, and what happens if a send is cut short."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_without_waiting_it_sends_what_fits(do: Do, pair: Pair) -> None:
 
 @pytest.fixture
 def deadly_sigpipe() -> Iterator[None]:
-    """Give SIGPIPE the effect that it has without Python: it ends the process."""
+    """Restore the default of SIGPIPE: it ends the process."""
     before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGPIPE, before)

@@ -20,7 +20,7 @@ from ..interop.peers import LIMIT_S, refusing_port, swallowing
 from ..machine import has_ipv6, needs_ipv6
 from .face import Do, Pair, server
 
-NOT_OURS = "240.0.0.1"  # nobody may be given it (RFC 1112)
+NOT_OURS = "240.0.0.1"  # nobody may have this address (RFC 1112)
 
 
 # Classes.
@@ -196,7 +196,7 @@ async def test_accept_passes_over_a_client_that_left(do: Do) -> None:
         with socket.create_connection(("127.0.0.1", port)) as stays:
             stays.sendall(b"here\n")
             lines = []
-            while b"here" not in lines:  # Linux accepts the one that left, too
+            while b"here" not in lines:  # Linux also accepts the client that has left
                 accepted, err = await do(listener.accept)
                 assert err is None
                 with accepted:
@@ -279,7 +279,7 @@ async def test_bound_it_connects_to_its_family_only(do: Do) -> None:
 
 
 async def test_without_waiting_it_goes_on_by_itself(do: Do) -> None:
-    """The end is told by select(), and how it ended by the option `error`, as the manual has it."""
+    """select() reports the end, and the option `error` the outcome, as the manual says."""
     listener, port = server()
     with listener, luasocket.tcp() as client:
         client.settimeout(0)
@@ -323,7 +323,7 @@ async def test_a_timeout_of_connect(do: Do, mode: str) -> None:
 
 
 def addresses(monkeypatch: pytest.MonkeyPatch, *ips: str) -> str:
-    """A name that has these addresses."""
+    """Make a name with these addresses."""
     numeric = socket.getaddrinfo
 
     def find(host: Any, port: Any, *args: Any) -> Any:
@@ -338,7 +338,7 @@ def addresses(monkeypatch: pytest.MonkeyPatch, *ips: str) -> str:
 
 
 async def test_several_addresses(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is tried in turn, with a socket of its own; the block timeout is for each, the total one for all."""
+    """Each address is tried in turn, with a socket of its own. The block timeout is for each, the total for all."""
     listener, port = server()
     with listener, swallowing("127.0.0.2", port):
         name = addresses(monkeypatch, "127.0.0.3", "127.0.0.2", "127.0.0.1")
@@ -376,7 +376,7 @@ async def test_a_cancelled_connect_goes_on(do: Do) -> None:
 
 
 async def test_a_look_up_is_under_the_timeout(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And does not hold up anybody else."""
+    """The lookup does not delay other threads either."""
     answer = threading.Event()
 
     def slow(*args: Any) -> Any:

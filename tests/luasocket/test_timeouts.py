@@ -1,4 +1,4 @@
-"""The block timeout is for each wait, the total one for a call; both leave the object as it was."""
+"""The block timeout limits each wait, the total timeout a whole call. Both leave the object as it was."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHORT_S = 0.05
 
 
 def drip(pair: Pair, pieces: int, every_s: float) -> Any:
-    """A thread that lets the client have a byte now and then."""
+    """A thread that sends the client a byte now and then."""
 
     def dripping() -> Any:
         for _ in range(pieces):
@@ -29,7 +29,7 @@ def drip(pair: Pair, pieces: int, every_s: float) -> Any:
 
 
 async def test_block_is_for_each_wait(do: Do, pair: Pair) -> None:
-    """The bytes come in time, each of them, and all of them take longer than the timeout."""
+    """Each byte comes in time, and all of them together take longer than the timeout."""
     pair.client.settimeout(1, "b")
     begun = monotonic()
     thread = drip(pair, 11, 0.1)
@@ -41,7 +41,7 @@ async def test_block_is_for_each_wait(do: Do, pair: Pair) -> None:
 
 @pytest.mark.parametrize("mode", ["t", "r", "total"])
 async def test_total_is_for_the_call(do: Do, pair: Pair, mode: str) -> None:
-    """The bytes come in time, each of them, and the call takes too long."""
+    """Each byte comes in time, but the call takes too long."""
     pair.client.settimeout(0.1, mode)
     thread = drip(pair, 100, 0.01)
     data, err, partial = await do(pair.client.receive, 1000)
@@ -62,7 +62,7 @@ async def test_the_shorter_one_counts(do: Do, pair: Pair, block: float, total: f
 
 
 async def test_a_total_that_is_over_ends_even_a_call_that_need_not_wait(do: Do, pair: Pair) -> None:
-    """A peer that always has something to say would keep '*a' going for ever."""
+    """A peer that sends without end would keep '*a' going for ever."""
     peer = pair.peer
     peer.setblocking(False)
 
@@ -96,7 +96,7 @@ async def test_0_does_what_can_be_done_at_once(do: Do, pair: Pair, mode: str) ->
     pair.client.settimeout(0, mode)
     assert await do(pair.client.receive) == (None, "timeout", b"")
     pair.peer.sendall(b"x\n" * 500)
-    for _ in range(500):  # more than may finish at once in a row, which must not look like a wait
+    for _ in range(500):  # more than may finish in a row without a wait; the pause must not count as a wait
         assert await do(pair.client.receive) == (b"x", None, None)
     for _ in range(200):
         assert await do(pair.client.send, b"x") == (1, None, None)
@@ -157,7 +157,7 @@ async def test_udp(do: Do) -> None:
 
 
 async def test_cancelled_where_it_lets_others_run(do: Do) -> None:
-    """A thread whose calls never have to wait."""
+    """The calls of the thread never have to wait."""
     with luasocket.udp() as sock:
         assert await do(sock.setsockname, "127.0.0.1", 0) == (1, None)
         sock.settimeout(LIMIT_S)

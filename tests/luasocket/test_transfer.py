@@ -15,7 +15,7 @@ BIG = pattern(3, 100_000)
 
 
 async def pulled(do: Do, source: Any) -> tuple[list[bytes], Any]:
-    """Pull until the end; return the chunks and the error, if that was no end."""
+    """Pull until the end. Return the chunks, and the error if there was one."""
     chunks: list[bytes] = []
     while True:
         chunk, err = await do(source)
@@ -166,7 +166,7 @@ async def test_chunks_that_end_too_early(do: Do, pair: Pair) -> None:
 
 @pytest.mark.parametrize(("mode", "rest"), [("until-closed", ()), ("by-length", (60,)), ("http-chunked", ())])
 async def test_a_timeout_loses_nothing(do: Do, pair: Pair, mode: str, rest: tuple[int, ...]) -> None:
-    """Byte by byte, with a timeout between any two of them."""
+    """The data comes byte by byte, with a timeout after each."""
     pair.client.settimeout(0)
     source = luasocket.source(mode, pair.client, *rest)
     got = b""
@@ -212,7 +212,7 @@ async def test_they_have_the_descriptor_and_the_buffer_of_their_socket(do: Do, p
 
 
 async def test_from_socket_to_socket(do: Do, pair: Pair) -> None:
-    """Through HTTP's chunks and back."""
+    """The data goes through HTTP's chunked coding and back."""
     ltn12 = luasocket.ltn12
 
     def answer() -> None:

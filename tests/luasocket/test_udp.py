@@ -1,4 +1,4 @@
-"""UDP objects: datagrams to and from one peer or anybody."""
+"""UDP objects: datagrams to and from one peer, or any peer."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A million operations of every kind, and many threads: afterwards there is as much as before.
+"""A million operations of every kind, and many threads: they must leave nothing behind.
 
-`python -m tests.native.leaks [ROUNDS]`. Compared are memory blocks, objects the garbage collector knows, references to
+`python -m tests.native.leaks [ROUNDS]` compares memory blocks, objects of the garbage collector, references to
 None, descriptors and resident memory.
 """
 
@@ -24,7 +24,7 @@ from socket2.threads.native import in_c
 from tests.contract.driver import Driver, does
 
 OPERATIONS_PER_ROUND = 20
-# Of so many rounds one is of threads, which are more costly.
+# One of this many rounds is for threads, which cost more.
 THREADS_EVERY = 5
 RSS_GROWTH_MAX = 1 << 20
 
@@ -45,7 +45,7 @@ def resident() -> int:
 
 
 def round_of(driver: Driver) -> Callable[[], None]:
-    """Return what does about 20 operations: on a stream, a full one, datagrams, and sockets that come and go."""
+    """Return a function that does about 20 operations: on a stream, a full one, datagrams, and new sockets."""
     one, other = driver.pair("unix")
     full, _ = driver.pair("unix")
     driver.fill(full)
@@ -115,7 +115,7 @@ def come_and_go(driver: Driver, accepting: Any, address: Any) -> None:
 
 
 def threads() -> None:
-    """Threads that end in every way: about 20 steps."""
+    """Run threads that end in every way: about 20 steps."""
 
     def waits() -> Any:
         yield from socket2.sleep(0)
@@ -153,7 +153,7 @@ def main() -> int:
     for _ in range(200):
         act()
         threads()
-    dropped = [driver.handles[0].recv(1) for _ in range(300)]  # as many as are kept for later
+    dropped = [driver.handles[0].recv(1) for _ in range(300)]  # as many as are kept for reuse
     del dropped
     before, resident_before = account(), resident()
     for number in range(rounds):
@@ -163,7 +163,7 @@ def main() -> int:
     after, resident_after = account(), resident()
     print(f"{rounds * OPERATIONS_PER_ROUND} operations: {before} before, {after} after")
     print(f"resident memory: {resident_before >> 10} KiB before, {resident_after >> 10} KiB after")
-    # A handful comes and goes with the interpreter's own caches.
+    # The interpreter's own caches account for a few.
     grown = [what for what in before if after[what] > before[what] + 20]
     if resident_after > resident_before + RSS_GROWTH_MAX:
         grown.append("resident memory")

@@ -1,4 +1,4 @@
-"""What comes between an attempt and what follows it: an event, an end, a detach, another operation."""
+"""Events between an attempt and its next step: an edge, an end, a detach, another operation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ATTEMPTS_MAX = 100
 
 
 class Scripted(socket.socket):
-    """Its connect_ex, which a native connect calls, is the test's."""
+    """A socket whose connect_ex(), which a native connect calls, belongs to the test."""
 
     __slots__ = ("attempts", "script")
     attempts: int
@@ -51,7 +51,7 @@ def scripted(driver: Driver, sock: socket.socket) -> Any:
 
 
 def datagrams(driver: Driver) -> Any:
-    """A handle that is told at once that it has room, and once more with each datagram."""
+    """Return a handle that gets an event for room at once, and another one with each datagram."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", 0))
     return scripted(driver, sock)
@@ -72,7 +72,7 @@ def test_who_comes_later_is_not_returned_for_who_has_left(driver: Driver, end: s
         interrupted.sock.script = interrupts
         with pytest.raises(KeyboardInterrupt):
             driver.poller.poll(5)
-        with pytest.raises(BlockingIOError):  # it has received, and poll() was interrupted before it told
+        with pytest.raises(BlockingIOError):  # it has received, and poll() was interrupted before it returned
             handle.sock.recv(1, socket.MSG_PEEK)
         interrupted.sock.script = succeeds
         if end == "close":
@@ -102,7 +102,7 @@ def test_who_comes_later_is_not_returned_for_who_has_left(driver: Driver, end: s
 def test_what_has_come_before_the_wait_is_delivered_at_once(driver: Driver) -> None:
     handle, peer = driver.half()
     with peer:
-        driver.give_up(driver.spawn(does(handle.recv(10))))  # from here on it is watched
+        driver.give_up(driver.spawn(does(handle.recv(10))))  # epoll watches it from here on
         steps: Any = iter(handle.recv(10))
         direction = next(steps)
         peer.sendall(b"hello")
@@ -133,8 +133,8 @@ def test_what_somebody_else_has_taken_before_the_wait_is_waited_for(driver: Driv
 
 
 def offered(driver: Driver, handle: Any) -> tuple[Any, Any]:
-    """Return a connect that has blocked, and the direction to park in, for which an event has come since."""
-    driver.give_up(driver.spawn(does(handle.connect(()))))  # from here on it is watched
+    """Return a connect that has blocked, and its direction, which has got an event since."""
+    driver.give_up(driver.spawn(does(handle.connect(()))))  # epoll watches it from here on
     driver.turn()
     op = handle.connect(())
     direction = next(op)
@@ -161,7 +161,7 @@ def test_for_each_event_it_is_tried_once(driver: Driver, events: int) -> None:
             assert driver.poller.poll(5) == []
         return errno.EINPROGRESS
 
-    driver.give_up(driver.spawn(does(handle.recvfrom(1))))  # so that datagrams are told
+    driver.give_up(driver.spawn(does(handle.recvfrom(1))))  # so that datagrams cause events
     op, direction = offered(driver, handle)
     before = handle.sock.attempts
     handle.sock.script = script
@@ -184,11 +184,11 @@ def test_an_interrupt_before_the_wait_does_not_lose_the_event(driver: Driver) ->
     assert next(op, "ended") == "ended"
 
 
-# Detached in the middle of an attempt: the descriptor is the attempt's until that is over.
+# Detached during an attempt: the attempt keeps the descriptor until it is over.
 
 
 class Detaching:
-    """Detaches in its attempt, and then goes on to `outcome`."""
+    """A socket that detaches during its attempt, and then continues with `outcome`."""
 
     def __init__(self, driver: Driver, outcome: Callable[[], int]) -> None:
         one, self.peer = tcp_pair()
@@ -210,7 +210,7 @@ class Detaching:
         return self.outcome()
 
     def is_well(self) -> None:
-        """The descriptor is closed, and the socket lives on as it was."""
+        """Check that the descriptor is closed, and that the socket still works."""
         with pytest.raises(OSError, match="descriptor"):
             os.fstat(self.fd)
         with self.peer, self.detached.pop() as sock:
@@ -255,7 +255,7 @@ def test_detached_in_the_middle_of_an_attempt_that_is_interrupted(driver: Driver
 
 
 def test_detached_without_a_descriptor_to_spare(driver: Driver) -> None:
-    """Nothing has happened then, and it may be tried again."""
+    """The call has then changed nothing, and may be tried again."""
     resource = pytest.importorskip("resource")
     detaching = Detaching(driver, blocks)
     handle = detaching.handle

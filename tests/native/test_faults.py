@@ -1,4 +1,4 @@
-"""What accept(2) may report, made to happen by a library before the C library."""
+"""Errors of accept(2), caused by a preloaded library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each allocation of an operation fails once: an error comes out, nothing is lost, and the poller goes on."""
+"""Each allocation of an operation fails once: it raises an error, nothing is lost, and the poller still works."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUMBERS = range(1, 40)
 
 @contextlib.contextmanager
 def failing(number: int) -> Iterator[list[BaseException]]:
-    """In the block the allocation of that number fails; the error, if it comes to one, is put into the list."""
+    """Let the allocation of that number fail in the block. The list gets the error, if there is one."""
     errors: list[BaseException] = []
     gc.disable()
     _testcapi.set_nomemory(number, number + 1)
@@ -70,7 +70,7 @@ def test_what_was_received_is_not_lost(driver: Driver, waits: bool) -> None:
                 op.close()
                 driver.poller.poll(0)
                 if not got and not readable(handle):
-                    got = b"x" * 700  # it had been received, and was lost in next(), with the StopIteration
+                    got = b"x" * 700  # it had been received, and next() lost it with the StopIteration
             if not got:
                 got = driver.run(does(handle.recv(7000)))
             assert len(got) == 700, f"allocation {number}: {errors}"
@@ -82,7 +82,7 @@ def test_what_was_received_is_not_lost(driver: Driver, waits: bool) -> None:
     [pytest.param(70000, id="of its own"), pytest.param(60000, id="the spare"), pytest.param(7000, id="a copy")],
 )
 def test_bytes_that_cannot_be_cut_are_delivered_all_the_same(driver: Driver, size: int, waits: bool) -> None:
-    """What is received goes through memory that is made smaller then; that may fail as making it does."""
+    """Received data is in memory that is then made smaller. This can fail as an allocation can."""
     handle, peer = driver.half("unix")
     length = size * 2 // 3
     with peer:
@@ -180,7 +180,7 @@ def test_accepting(driver: Driver) -> None:
             if accepted is not None:
                 accepted[0].close()
             elif driver.poller.stats().attached > 1 + lost:
-                lost += 1  # by the interpreter, which had no memory for the traceback of the StopIteration
+                lost += 1  # the interpreter had no memory for the traceback of the StopIteration
                 continue
             client.settimeout(5)
             assert client.recv(1) == b""

@@ -1,4 +1,4 @@
-"""A native operation behaves as a generator does, and its handle survives whatever is done to it."""
+"""A native operation behaves like a generator, and its handle survives everything that is done to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.contract.driver import Driver, Steps, does
 
 
 class Waiter:
-    """Something that a weak reference can be made to."""
+    """An object that can have weak references."""
 
 
 # As a generator.
@@ -290,11 +290,11 @@ def test_an_unclosed_connection_is_told(recwarn: pytest.WarningsRecorder) -> Non
     recwarn.clear()
 
 
-# Code of others in the middle of an attempt.
+# Foreign code during an attempt.
 
 
 class Evil(socket.socket):
-    """Its connect_ex, which a native connect calls, does something first."""
+    """A socket whose connect_ex(), which a native connect calls, does something first."""
 
     __slots__ = ("act",)
     act: Callable[[], None]
@@ -311,7 +311,7 @@ def evil(driver: Driver, act: Callable[[], None]) -> Any:
 
 
 def test_closed_in_the_middle_of_the_first_attempt(driver: Driver) -> None:
-    """The descriptor stays until the attempt is over, or the attempt would go on with its successor."""
+    """The descriptor stays until the attempt is over. Otherwise it could continue with a new socket of that number."""
     _, address = driver.listener()
     found: list[bool] = []
 
@@ -351,7 +351,7 @@ def test_ended_or_stepped_in_the_middle_of_the_first_attempt(driver: Driver) -> 
 
 @pytest.mark.parametrize("how", ["close", "throw"])
 def test_dropped_in_the_middle_of_a_later_attempt(driver: Driver, how: str) -> None:
-    """As garbage collection does that ends a generator whose operation is tried: nobody is told, all else goes on."""
+    """Garbage collection may end a generator during an attempt: its waiter is not resumed, and all else continues."""
     dropped: list[bool] = []
 
     def act() -> None:
@@ -387,7 +387,7 @@ def test_dropped_in_the_middle_of_a_later_attempt(driver: Driver, how: str) -> N
 
 
 def waiting_connect(driver: Driver, act: Callable[[], None]) -> tuple[Any, Any, socket.socket, list[socket.socket]]:
-    """A connect that waits for room in a queue, and acts when it is tried again."""
+    """Return a connect that waits for room in a queue, and calls a function when it is tried again."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=0)
     fillers = []
     for _ in range(4):
@@ -415,7 +415,7 @@ def test_closed_in_the_middle_of_a_later_attempt(driver: Driver) -> None:
             listener.accept()[0].close()
             driver.turn(0.05)
         driver.until(lambda: task.done)
-        assert task.error is None or isinstance(task.error, OSError)  # it may have come to its end
+        assert task.error is None or isinstance(task.error, OSError)  # it may have ended
     for filler in fillers:
         filler.close()
 
@@ -442,7 +442,7 @@ def test_an_interrupt_in_the_middle_of_an_attempt_loses_nothing(driver: Driver) 
 
 
 class Replaced(socket.socket):
-    """Its connect_ex is what one puts there: C code, so that no bytecode runs handlers of signals too early."""
+    """A socket whose connect_ex can be replaced by C code, so that no bytecode runs signal handlers too early."""
 
     __slots__ = ("connect_ex",)
 
@@ -578,7 +578,7 @@ def test_weak_references_and_text(driver: Driver) -> None:
 
 
 def test_behind_much_that_was_received_the_rest_is_left_to_the_steps(driver: Driver) -> None:
-    """The contract has what becomes of it; here, that it is left at all."""
+    """The contract tests what happens to it. This tests that it is left at all."""
     large, flood = driver.half("unix")
     others = [driver.half() for _ in range(3)]
     tasks = [driver.spawn(does(large.recv(1 << 20)))]
@@ -620,7 +620,7 @@ def test_a_long_chain_of_operations_does_not_overflow_the_stack(driver: Driver) 
 def test_no_call_of_pythons_is_between_a_descriptor_and_its_owner(
     driver: Driver,
 ) -> None:
-    """So a signal handler that raises has nowhere to do so."""
+    """So a signal handler cannot raise there."""
     calls: list[str] = []
 
     def trace(frame: Any, event: str, _: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a listener raises is told to the crashhook: a test that expects none has none."""
+"""The crashhook gets every error of a listener. A test that expects no error must have none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stage for evented sockets: main threads with a limit, connected pairs, and who has said what in which order."""
+"""Helpers for evented sockets: main threads with a time limit, connected pairs, and logs of events in order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SERVER_EVENTS = ("listening", "connection", "drop", "error", "close")
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a main thread, and all that it has begun, to the end."""
+    """Run a main thread, and everything that it has started, to the end."""
 
     async def limited() -> None:
         with socket2.timeout(LIMIT_S):
@@ -30,7 +30,7 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def record(emitter: net.Emitter, events: Iterable[str], log: Log | None = None, name: str = "") -> Log:
-    """Note the events that come, as 'event', or ('event', argument...), with `name` before."""
+    """Log the events as 'event', or ('event', argument...), after `name`."""
     log = [] if log is None else log
     for event in events:
         emitter.on(event, noting(log, f"{name}{event}"))
@@ -45,7 +45,7 @@ def noting(log: Log, what: str) -> Callable[..., None]:
 
 
 async def started(server: Server, *args: Any, **options: Any) -> int:
-    """Listen, on a free port of 127.0.0.1 if nothing else is asked for; return the port."""
+    """Listen, by default on a free port of 127.0.0.1. Return the port."""
     if not args and not options:
         args = (0, "127.0.0.1")
     server.listen(*args, **options)
@@ -54,13 +54,13 @@ async def started(server: Server, *args: Any, **options: Any) -> int:
 
 
 def port_of(server: Server) -> int:
-    """The port it listens on, 0 if it is none of TCP."""
+    """Return the port that it listens on; 0 if it is not TCP."""
     address = server.address()
     return int(address["port"]) if isinstance(address, dict) else 0
 
 
 async def pair(server_options: Any = None, **client_options: Any) -> tuple[Socket, Socket]:
-    """A client and the socket that a server, closed by now, has for it."""
+    """Return a client and the server's socket for it. The server is closed."""
     with net.createServer(server_options) as server:
         port = await started(server)
         client = net.connect(port, "127.0.0.1", **client_options)
@@ -75,19 +75,19 @@ async def ended(*sockets: Socket) -> None:
 
 
 async def turns(n: int = 3) -> None:
-    """Let the loop go round a few times: what was put off happens."""
+    """Let the loop run a few turns, so that postponed calls happen."""
     for _ in range(n):
         await socket2.sleep(0)
     await socket2.sleep(0.001)
 
 
 async def all_of(socket: Socket) -> bytes:
-    """Receive to the end."""
+    """Receive until the end of the stream."""
     return b"".join([data async for data in socket])
 
 
 async def failed(operation: Awaitable[Any]) -> Any:
-    """Await what has to fail; return the error."""
+    """Await something that must fail. Return the error."""
     try:
         result = await operation
     except Exception as error:
@@ -102,11 +102,11 @@ async def until(log: Log, what: str) -> None:
 
 
 def ignore(*_: Any) -> None:
-    """A listener that does nothing: to errors that are expected."""
+    """A listener that does nothing, for expected errors."""
 
 
 def greet(conn: Socket) -> None:
-    """A listener of 'connection'."""
+    """A 'connection' listener."""
     conn.on("error", ignore)
     conn.resume()
     conn.end("hello")

@@ -1,4 +1,4 @@
-"""What went wrong once, each as the smallest program that shows it. tests/interop/test_alike.py has Node beside."""
+"""Faults of the past, each as the smallest program that shows it. tests/interop/test_alike.py compares with Node."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_an_aborted_signal_does_not_connect(by_options: bool) -> None:
             await turns(10)
             [(event, error), close] = told
             assert (event, error.code, close) == ("error", "ABORT_ERR", ("close", True))
-            client.connect(port, "127.0.0.1")  # once more: it still does not, and says so
+            client.connect(port, "127.0.0.1")  # read once more: it still does not, and reports that
             await until(told[2:], "close") if len(told) > 2 else await turns(10)
             assert [entry[0] for entry in told] == ["error", "close", "error", "close"]
             assert log == []
@@ -141,7 +141,7 @@ def test_listening_on_a_name_that_can_be_none(name: str) -> None:
         [(_, error)] = log
         assert (error.code, error.syscall, error.hostname) == ("ENOTFOUND", "getaddrinfo", name)
         assert not server.listening
-        await started(server)  # it may be told to listen again
+        await started(server)  # it may listen again
         server.close()
 
     run(main)
@@ -266,7 +266,7 @@ def test_close_tells_of_an_error_only_if_there_was_one(crashes: list[BaseExcepti
         await until(log, "close")
         [(event, error), close] = log
         assert (event, str(error), close) == ("error", "oops", ("close", True))
-        # A write after the end that nobody is told of any more.
+        # A write after the end that is no longer reported.
         client, conn = await pair()
         log = record(client, ["error", "close"])
         client.end()
@@ -296,7 +296,7 @@ def test_an_idle_timer_does_not_keep_the_loop_going() -> None:
     sockets: list[Socket] = []
     alone = Socket()
     alone.setTimeout(60_000)
-    run(main)  # which waits for what keeps the loop going, and fails after half the time
+    run(main)  # this waits for what keeps the loop running, and fails after half the time
     for one in (*sockets, alone):
         one.destroy()
     assert socket2.start()
@@ -325,7 +325,7 @@ def test_no_listener_runs_under_the_lock() -> None:
     held: list[bool] = []
 
     def look() -> None:
-        # An RLock that this OS thread holds tells so; _is_owned() is what threading.Condition asks.
+        # threading.Condition uses _is_owned() to ask whether this OS thread holds an RLock.
         held.append(lock._is_owned())  # type: ignore[attr-defined]
 
     async def main() -> None:
@@ -430,7 +430,7 @@ def test_one_turn_may_write_more_than_the_limit_but_not_for_ever() -> None:
         while not client.destroyed:
             client.write(bytes(65536))
             written += 65536
-        assert 16 << 20 < written < 40 << 20  # with what the kernel has taken
+        assert 16 << 20 < written < 40 << 20  # the error has the number of bytes that the kernel has taken
         conn.destroy()
         await ended(client)
 
@@ -514,7 +514,7 @@ def test_a_socket_that_is_taken_over_keeps_its_options() -> None:
     run(main)
 
 
-# Who writes is called back.
+# Callbacks of writers.
 
 
 @pytest.mark.parametrize("how", ["written", "ended"])

@@ -1,4 +1,4 @@
-"""Arguments and options that are wrong are refused by the call, or told of by an 'error' with a code."""
+"""Wrong arguments and options: the call refuses them, or an 'error' event with a code reports them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_COUNTS: list[tuple[Any, type[Exception], str]] = [
 
 
 def as_written(value: object) -> str:
-    """Without the address that it has in this process: each of several that share the tests has to name them alike."""
+    """Return a name without an address in memory: all processes that share the tests must use the same names."""
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
@@ -143,7 +143,7 @@ def test_a_pause_does_not_keep_a_loop_going_that_the_server_does_not(ended_by: s
             server.close()
             await turns()
 
-    run(main)  # which waits for what keeps the loop going
+    run(main)  # this waits for what keeps the loop running
     servers[0].close()
     assert socket2.start()
 

@@ -235,7 +235,7 @@ def test_an_error_is_raised_in_who_waits() -> None:
     run(main)
 
 
-# Look-ups of one's own.
+# The program's own lookups.
 
 
 def calling_back(host: str, options: dict[str, Any], answer: Any) -> None:
@@ -347,7 +347,7 @@ def test_when_no_address_answers_there_is_an_error_for_each() -> None:
 
 
 def test_an_address_that_was_slow_may_still_win() -> None:
-    """In Node it is given up, and with the last address nobody is left."""
+    """Node gives up the slow attempt, and after the last address none is left."""
 
     async def main() -> None:
         with socket.socket() as full, socket.socket() as first, socket.socket() as second:
@@ -509,14 +509,14 @@ def test_connecting_again_in_the_listener_of_close() -> None:
 
 
 def test_connecting_again_at_once() -> None:
-    """What the first connection has put off is not the second one's."""
+    """Postponed events of the first connection must not reach the second one."""
 
     async def main() -> None:
         async with greeter() as (_, port):
             client = net.connect(port, "127.0.0.1")
             await client.wait("connect")
             client.end("first")
-            client._finish()  # so that 'finish' is put off
+            client._finish()  # so that 'finish' is postponed
             client.destroy()
             log = record(client, ["connect", "finish", "end", "close"])
             client.connect(port, "127.0.0.1")

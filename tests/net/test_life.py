@@ -1,4 +1,4 @@
-"""A socket's life: its states and names, half-open connections, timeouts, destroying, and what comes last."""
+"""A socket's life: states and names, half-open connections, timeouts, destruction, and the last events."""
 
 from __future__ import annotations
 
@@ -355,7 +355,7 @@ def test_destroying_in_a_listener(event: str) -> None:
             client.write(bytes(100_000))
             client.end()
             if event == "drain":
-                client.destroy()  # after end() there is none
+                client.destroy()  # there is none after end()
             await until(log, "close")
             await turns(5)
             assert [entry[0] for entry in log if isinstance(entry, tuple)].count("close") == 1

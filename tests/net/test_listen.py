@@ -1,4 +1,4 @@
-"""listen(): its many forms, what it says of them, and what goes wrong."""
+"""listen(): its many forms, what address() returns for them, and errors."""
 
 from __future__ import annotations
 
@@ -297,7 +297,7 @@ def test_a_bad_descriptor_is_an_error_later(tmp_path: Path, kind: str, code: str
     run(main)
 
 
-# What goes wrong.
+# Errors.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the module offers: names, documentation, addresses, block lists; and what it says without pyee."""
+"""The module's contents: names, documentation, addresses, block lists; and its error without pyee."""
 
 from __future__ import annotations
 

@@ -266,7 +266,7 @@ def test_a_server_is_shared() -> None:
                 port = await started(server)
                 channel.send({"do": "serve"}, server)
                 assert await told(channel) == {"has": "server"}
-                first, said = await greeting(port)  # nobody listens to 'connection' here: the worker takes it
+                first, said = await greeting(port)  # there is no 'connection' listener here: the worker takes it
                 assert said == f"worker {pid}".encode()
                 assert (server.connections, await counted(server)) == (0, 1)
                 taker = socket2.newthread(server.accept)
@@ -355,7 +355,7 @@ def test_workers_listen_on_one_port() -> None:
             assert addresses[0] == addresses[1]
             channels = {f"worker {one_pid}".encode(): one, f"worker {other_pid}".encode(): other}
             clients = []
-            while channels:  # who has answered leaves, so it is the other one's turn
+            while channels:  # the worker that has answered leaves, so it is the other one's turn
                 client, said = await greeting(addresses[0]["port"])
                 clients.append(client)
                 channel = channels.pop(said)

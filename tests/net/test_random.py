@@ -1,4 +1,4 @@
-"""Random servers and clients under 1 to 8 OS threads: each connection is closed once, nothing is left or reported."""
+"""Random servers and clients with 1 to 8 OS threads: each connection closes once, and nothing is left or reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEEDS = 16
 
 
 class Play:
-    """One server and its clients, by a seed."""
+    """One server and its clients, made from a seed."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)

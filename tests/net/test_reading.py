@@ -21,7 +21,7 @@ MUCH = pattern(91, 12_000_000)
 
 @asynccontextmanager
 async def connected(server_options: Any = None, **options: Any) -> AsyncIterator[tuple[Socket, Socket]]:
-    """A client that reads, the server's socket that it reads from; both destroyed afterwards."""
+    """Return a client that reads, and the server's socket for it. Both are destroyed afterwards."""
     client, conn = await pair({"allowHalfOpen": True, **(server_options or {})}, **options)
     await turns()
     try:
@@ -327,7 +327,7 @@ def test_an_encoding_that_nobody_knows() -> None:
         Socket().setEncoding("klingon")
 
 
-# A buffer of one's own.
+# A buffer of the program's own.
 
 
 @pytest.mark.parametrize("made", [False, True], ids=["a buffer", "a function"])
@@ -520,7 +520,7 @@ def test_a_pipe_goes_at_the_speed_of_its_destination() -> None:
             sink.pause()
             feeder.write(MUCH)
             feeder.write(MUCH)
-            while not source.isPaused():  # a busy machine takes its time
+            while not source.isPaused():  # a busy machine needs more time
                 await turns()
             assert destination.bufferSize <= 200_000
             feeder.end()
@@ -571,7 +571,7 @@ def test_a_pipe_ends_with_its_destination() -> None:
     run(main)
 
 
-# Who keeps the loop going.
+# What keeps the loop running.
 
 
 def test_a_socket_that_reads_keeps_the_loop_going_unless_it_is_unreferenced() -> None:

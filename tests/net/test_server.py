@@ -1,4 +1,4 @@
-"""Server: connections, how many there may be, pauses, closing, and who keeps the loop going."""
+"""Server: connections, their number, pauses, closing, and what keeps the loop running."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .scene import SERVER_EVENTS, all_of, ended, noting, record, run, started, t
 
 
 async def clients(port: int, count: int) -> list[Socket]:
-    """Connect some, one after the other."""
+    """Connect some clients, one after the other."""
     made = []
     for _ in range(count):
         client = net.connect(port, "127.0.0.1")
@@ -154,7 +154,7 @@ def test_max_connections(limit: int) -> None:
                     assert data["remotePort"] > 0
             server.closeAllConnections()
             for client in made:
-                client.on("error", lambda error: None)  # a reset, if it had not been accepted yet
+                client.on("error", lambda error: None)  # a reset if it was not accepted yet
                 await ended(client)
 
     run(main)
@@ -197,7 +197,7 @@ def test_a_paused_server_accepts_nothing_for_a_while() -> None:
             log = record(server, ["connection"])
             port = await started(server)
             assert server.pause(50) is server
-            server.pause(10**9)  # it is paused: no effect
+            server.pause(10**9)  # it is paused already: no effect
             with socket.create_connection(("127.0.0.1", port)):
                 await turns(10)
                 assert log == []
@@ -342,7 +342,7 @@ def test_a_with_block_closes() -> None:
     run(main)
 
 
-# Who keeps the loop going.
+# What keeps the loop running.
 
 
 def test_a_listening_server_keeps_the_loop_going() -> None:

@@ -1,4 +1,4 @@
-"""Sockets and servers of one scheduler that several OS threads serve: no byte lost or moved, no event out of order."""
+"""Sockets and servers of a scheduler with several OS threads: no byte is lost or moved, no event is out of order."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_an_echo_server_of_several_os_threads(echo: Callable[[Socket], Any]) -> 
     another = threading.Event()
 
     def at_end() -> None:
-        """The first to come waits until another OS thread has come by: one of those who stand by has to take over."""
+        """The first caller waits until another OS thread calls this: one of the standby members has to take over."""
         first = not os_threads
         os_threads.add(threading.get_ident())
         if len(os_threads) > 1:
@@ -102,7 +102,7 @@ def test_an_echo_server_of_several_os_threads(echo: Callable[[Socket], Any]) -> 
 
 
 class Watch:
-    """Listeners of one emitter, which are never to run at the same time, nor under the process-wide lock."""
+    """Listeners of one emitter. They must never run at the same time, nor under the process-wide lock."""
 
     def __init__(self, wrong: list[str], name: str) -> None:
         self._wrong = wrong

@@ -1,4 +1,4 @@
-"""write(), end() and what belongs to them: order, back-pressure, callbacks, errors."""
+"""write() and end(): order, back-pressure, callbacks, errors."""
 
 from __future__ import annotations
 
@@ -408,7 +408,7 @@ def test_writing_after_the_peer_has_ended() -> None:
             conn.end()
             conn.resume()
             await ended(client)
-            # In the listener of 'end' it can still be written: we end after that.
+            # A listener of 'end' can still write: we end after that.
             assert log == [True, True, ("written", None)]
 
     run(main)

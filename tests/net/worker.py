@@ -1,4 +1,4 @@
-"""A worker: `worker.py FD` does what it is told through a channel, and ends when the channel does."""
+"""A worker: `worker.py FD` obeys the messages of a channel, and ends when the channel does."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Worker:
         self.channel.send({"has": "server"})
 
     def take(self, conn: Socket) -> None:
-        conn.on("error", lambda error: None)  # a client that does not wait for what we have to say
+        conn.on("error", lambda error: None)  # the client does not wait for our answer
         self.sockets.append(conn)
 
     def join(self, _: None) -> None:

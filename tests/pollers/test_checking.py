@@ -1,4 +1,4 @@
-"""What SOCKET2_CHECK=1 tells, of whom, and that it tells nothing else."""
+"""What SOCKET2_CHECK=1 reports, where, and that it reports nothing else."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def close(*socks):
 
 
 class Script:
-    """A program that uses socket2, and what it said. Lines of it can be marked with `# HERE`."""
+    """A program that uses socket2, and its output. Its lines can be marked with `# HERE`."""
 
     def __init__(self, directory: Path, body: str, check: str | None = "1") -> None:
         path = directory / "program.py"
@@ -170,7 +170,7 @@ def test_it_is_told_in_plain_functions_async_functions_and_of_operations_dropped
         assert f" recv made at {place} was never awaited" in told
 
 
-# Operations that something else than a thread has stepped.
+# Operations that were stepped by something other than a thread.
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_thread_that_was_never_told_of_a_close_is_told_at_the_end_of_the_progr
     assert f" recv made at {script.here[0]} was in flight when its socket was closed: nobody took its outcome" in told
 
 
-# What is no misuse.
+# What is not misuse.
 
 
 @pytest.mark.parametrize("check", [None, "", "0"])
@@ -390,7 +390,7 @@ def test_a_correct_program_does_the_same_when_it_is_checked(tmp_path: Path, prog
     assert bare.stderr == ""
 
 
-# By hand.
+# Without socket2.
 
 
 @pytest.fixture
@@ -416,7 +416,7 @@ def place(at: int) -> str:
 
 
 def in_another_os_thread(func: Callable[..., Any], *args: Any) -> str:
-    """Make a call that must not work there, and return the message."""
+    """Make a call that must fail in another OS thread, and return the message."""
     thread = OSThread(func, *args)
     thread.start()
     with pytest.raises(RuntimeError) as caught:
@@ -463,7 +463,7 @@ def test_an_operation_that_was_parked_twice_is_told_with_its_place(
 
 
 class Repeating:
-    """A poller that returns what has finished twice."""
+    """A poller that returns every finished waiter twice."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -585,7 +585,7 @@ def test_an_operation_that_was_stepped_and_not_parked_is_told_by_poll(
         poller.poll(0)
     assert len(told) == 1
     assert f"recv made at {place(made_at)} was stepped at {place(made_at + 2)} by" in str(told[0].message)
-    assert poller.poll(0) == []  # and once is enough
+    assert poller.poll(0) == []  # one report is enough
     receiving.close()
 
 

@@ -1,4 +1,4 @@
-"""Operations that are awaited once, in Python and in C: the two are to do the same."""
+"""Operations that are awaited once, in Python and in C. Both must behave in the same way."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WAYS = [
     pytest.param(
         IN_C and (IN_C.Once, IN_C.once),
         id="c",
-        marks=pytest.mark.skipif(IN_C is None, reason="not built, or left aside"),
+        marks=pytest.mark.skipif(IN_C is None, reason="not built, or switched off"),
     ),
 ]
 
@@ -29,11 +29,11 @@ way = pytest.mark.parametrize("way", WAYS)
 
 
 class Thing:
-    """Something that a weak reference can be made to."""
+    """An object that can have weak references."""
 
 
 def echoes(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-    """Yield once, and return what it was called with."""
+    """Yield once, and return the arguments."""
     got = yield "waits"
     return (got, args, kwargs)
 
@@ -225,7 +225,7 @@ def test_it_is_copied_as_a_function_is(way: Any) -> None:
     assert copy.copy(made) is made
     assert copy.deepcopy([made])[0] is made
     with pytest.raises(pickle.PicklingError, match="not the same object"):
-        pickle.dumps(made)  # by its name, which is here the function's own
+        pickle.dumps(made)  # by its name, which is the function's own here
 
 
 @way

@@ -1,4 +1,4 @@
-"""Choosing a poller: by argument, by the environment, by what works."""
+"""Choosing a poller: by argument, by the environment, or the first that works."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 import pollers
 
-# The native poller is the same to its users, and has the same name.
+# Users see no difference in the native poller, and it has the same name.
 NAMES = {"native": "epoll"}
 
 
@@ -104,7 +104,7 @@ def test_the_native_poller_says_why_it_is_not_there() -> None:
 def test_a_listener_may_take_an_address_that_lingers() -> None:
     with socket.socket() as sock:
         pollers.prepare_listener(sock)
-        # The same name means on Windows that an address in use may be taken.
+        # On Windows the option of this name would let a program take an address in use.
         assert bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)) == (os.name == "posix")
     if hasattr(socket, "AF_UNIX"):
         with socket.socket(socket.AF_UNIX) as sock:
@@ -120,7 +120,7 @@ def test_a_socket_that_is_not_bound_has_the_address_of_any() -> None:
 
 @pytest.mark.parametrize("name", pollers.available())
 def test_a_new_poller_begins_without_a_streak(name: str) -> None:
-    """Also where that is counted by OS thread."""
+    """This holds also if each OS thread has a streak of its own."""
     before = pollers.choose(name, checked=False)
     before.streak = pollers.STREAK_MAX
     poller = pollers.choose(name, checked=False)

@@ -1,4 +1,4 @@
-"""A signal handler that raises in the midst of a poller's work: what has finished is returned by the next poll()."""
+"""A signal handler raises in the middle of a poller's work: the next poll() returns every finished waiter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..contract.driver import PATIENCE_S, Driver, Task, does
 from ..threads.test_raising_handlers import MECHANISM, ExactInjection, Injection, Raised
 
 NAMES = [name for name, manner in kinds.names() if manner == "shared"]
-# The simulated kqueue looks at descriptors through socket.py, as no kernel does.
+# The simulated kqueue looks at descriptors through socket.py, which no kernel does.
 POLLERS = MECHANISM - {socket.__file__}
 
 KINDS = pytest.mark.parametrize("kind", NAMES)
@@ -22,7 +22,7 @@ SHARED = pytest.mark.parametrize("shared", [False, True])
 
 
 def everywhere(kind: str, shared: bool, scene: Callable[[Driver, Injection], None]) -> None:
-    """Play `scene` again and again, with a raise at each point in turn of what its injection is around."""
+    """Run `scene` again and again, and raise at each point of its injected code in turn."""
     at, where = 0, "somewhere"
     while where:
         at += 1
@@ -37,7 +37,7 @@ def everywhere(kind: str, shared: bool, scene: Callable[[Driver, Injection], Non
         finally:
             driver.close()
         where = injection.where
-    assert at > 2 or kind in ("native", "epoll")  # where no Python code may be in between
+    assert at > 2 or kind in ("native", "epoll")  # no Python code may run in between
 
 
 def polled(driver: Driver, injection: Injection, *waiters: Task) -> None:
@@ -55,7 +55,7 @@ def polled(driver: Driver, injection: Injection, *waiters: Task) -> None:
 @KINDS
 @SHARED
 def test_what_is_closed_while_it_waits(kind: str, shared: bool) -> None:
-    """It has finished before poll() is called, which only hands it over."""
+    """The operation has finished before poll() is called, which only returns its waiter."""
 
     def scene(driver: Driver, injection: Injection) -> None:
         pairs = [driver.half() for _ in range(3)]
@@ -81,9 +81,9 @@ def test_what_an_event_ends(kind: str, shared: bool) -> None:
     everywhere(kind, shared, scene)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in NAMES if kind != "native"])  # `ready` is the Python text's
+@pytest.mark.parametrize("kind", [kind for kind in NAMES if kind != "native"])  # only the Python version has `ready`
 def test_whoever_is_about_to_wait(kind: str) -> None:
-    """Asked again, the direction knows whether it waits; it never waits for nobody."""
+    """A second park() knows whether the operation waits; it never waits without a waiter."""
 
     def scene(driver: Driver, injection: Injection) -> None:
         handle, peer = driver.half()
@@ -92,7 +92,7 @@ def test_whoever_is_about_to_wait(kind: str) -> None:
             direction = next(steps)
             peer.sendall(b"data")
             if kind != "iocp":
-                direction.ready = True  # as an event sets it that comes between the attempt and here
+                direction.ready = True  # as if an event had come since the attempt
             try:
                 with injection:
                     finished = direction.park("waiter")

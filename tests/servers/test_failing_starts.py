@@ -20,7 +20,7 @@ Steps = Generator[Any, Any, Any]
 
 
 class Raised(BaseException):
-    """By a signal handler."""
+    """The error of the signal handler."""
 
 
 def test_a_listener_whose_thread_cannot_be_started_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ def test_a_listener_whose_thread_cannot_be_started_is_not_counted(monkeypatch: p
                 server.add(std)
         assert server.addresses == []
         yield from refused(address)
-        server.add(socket.create_server(("127.0.0.1", 0)))  # it serves on
+        server.add(socket.create_server(("127.0.0.1", 0)))  # it still serves
         with (yield from connected(server.addresses[0])) as client:
             assert (yield from client.recv(10)) == b"here"
         with timeout(LIMIT_S):

@@ -1,4 +1,4 @@
-"""A signal handler that raises while others are installed or put back: in the end the signal is whose it was."""
+"""A signal handler raises while others are installed or restored: in the end the signal has its original handler."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def attempt(at: int, *, installing: bool, putting_back: bool) -> str:
         for signum in (signal.SIGTERM, signal.SIGUSR2):
             assert signal.getsignal(signum) is mine, where
             assert not signals._catching.get(signum), where
-        # A note of it that was left behind changes nothing.
+        # A note that is left behind changes nothing.
         signals._put_back(list(signals._previous))
         assert signal.getsignal(signal.SIGTERM) is mine, where
         assert not signals._previous
@@ -86,7 +86,7 @@ def test_raised_at_each_point(what: str) -> None:
 
 
 def test_who_waits_for_the_main_os_thread_is_told() -> None:
-    """Another OS thread has asked; the main one's installation is interrupted between two turns of its loop."""
+    """Another OS thread has asked for it. The installation in the main one is interrupted between two turns."""
     with handlers_of_mine():
         at = 0
         while True:

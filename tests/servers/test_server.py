@@ -1,4 +1,4 @@
-"""Servers: where they listen, what becomes of connections and their threads, and how they stop."""
+"""Servers: where they listen, what happens to connections and their threads, and how they stop."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def echo(conn: TCP) -> Steps:
 
 
 def ask(address: Any, data: bytes = b"hello", end: bool = True) -> Steps:
-    """Connect, send, return the answer to its end."""
+    """Connect, send, and return the whole answer."""
     family = "inet6" if len(address) == 4 else "inet"
     with tcp(family) as client:
         yield from client.connect(address)
@@ -81,7 +81,7 @@ def several(count: int, address: Any) -> Steps:
 
 
 def turns(count: int = 10) -> Steps:
-    """Let everybody else come to a wait."""
+    """Run the loop until all other threads wait."""
     for _ in range(count):
         yield from sleep(0.001)
 
@@ -209,7 +209,7 @@ def test_an_address_that_cannot_be_had() -> None:
 
 
 def test_a_stopped_server_leaves_no_listener_behind() -> None:
-    """Each address of the name has one; a ResourceWarning would tell of the second."""
+    """Each address of the name has a listener. A ResourceWarning would reveal the second one."""
 
     def main() -> Steps:
         server = Server(echo)
@@ -441,7 +441,7 @@ def test_stop_lets_handlers_finish() -> None:
 
 
 def test_what_the_kernel_had_queued_is_answered() -> None:
-    """Five wait in the queue, since the server has no room for them; they are taken when it stops."""
+    """Five clients wait in the queue, since the server is full. They are accepted when it stops."""
 
     def main() -> Steps:
         server = Server(echo, max_connections=1)
@@ -473,7 +473,7 @@ def test_what_the_kernel_had_queued_is_answered() -> None:
 
 
 def test_a_stop_ends_though_clients_do_not_cease_to_come() -> None:
-    """Whoever is greeted brings the next one: all who were not refused are answered, and none holds the stop up."""
+    """Each greeted client brings another one. All that were accepted get an answer, and none delays the stop."""
 
     def main() -> Steps:
         clients: list[socket.socket] = []
@@ -621,7 +621,7 @@ def test_a_handler_can_stop_its_server() -> None:
 
 
 def lines(conn: TCP) -> Steps:
-    """One answer per line, with a pause for thought."""
+    """Send one answer per line, after a pause."""
     while True:
         with between_requests():
             data = yield from conn.recv(100)
@@ -646,7 +646,7 @@ def test_who_waits_for_the_next_request_leaves_at_once() -> None:
         assert (yield from idle.recv(100)) == b""
         assert not stopping.done
         assert (yield from everything(working)) == b"second"
-        yield from fresh.sendall(b"first")  # it was accepted, so it is heard
+        yield from fresh.sendall(b"first")  # it was accepted, so it is served
         assert (yield from everything(fresh)) == b"first"
         assert (yield from stopping.join()) == 0
         assert monotonic() - begun < LIMIT_S / 2
@@ -657,7 +657,7 @@ def test_who_waits_for_the_next_request_leaves_at_once() -> None:
 
 
 def test_a_request_that_has_arrived_when_the_server_stops_is_answered() -> None:
-    """Its receive finishes before the interruption: that is taken back, until the answer is out."""
+    """Its receive finishes before the interruption, which is postponed until the answer is sent."""
 
     def main() -> Steps:
         server = Server(lines)
@@ -832,7 +832,7 @@ def test_an_error_of_ready_ends_serve() -> None:
 
 
 def test_a_server_under_load_answers_all_that_it_has_accepted() -> None:
-    """Each client is an OS thread with blocking sockets, which asks again and again until it is refused."""
+    """Each client is an OS thread with blocking sockets. It sends requests again and again until it is refused."""
     accepted = 0
 
     def handler(conn: TCP) -> Steps:
@@ -878,12 +878,12 @@ def test_a_server_under_load_answers_all_that_it_has_accepted() -> None:
     run(main)
 
 
-# Listeners that a service manager has passed.
+# Listeners from a service manager.
 
 
 @contextmanager
 def passed(monkeypatch: pytest.MonkeyPatch, *socks: socket.socket, pid: int | None = None) -> Iterator[None]:
-    """As systemd does it, but from another descriptor on: 3 is not free here."""
+    """Pass listeners as systemd does, but not from descriptor 3 on, which is not free here."""
     start = 200
     for at, sock in enumerate(socks):
         os.dup2(sock.fileno(), start + at)
@@ -933,7 +933,7 @@ def test_what_was_passed_and_does_not_listen(monkeypatch: pytest.MonkeyPatch) ->
     with passed(monkeypatch, socket.socket(type=socket.SOCK_DGRAM)):
         with pytest.raises(ValueError, match="is not a tcp socket"):
             inherited_listeners()
-    os.close(200)  # not ours, so it was left alone
+    os.close(200)  # not ours, so it was not touched
 
 
 @needs_descriptors

@@ -1,4 +1,4 @@
-"""What a server accepts on, and in which order: sockets of all kinds, and fair shares of max_connections."""
+"""Which sockets a server accepts on, and in which order; and fair shares of max_connections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Steps = Generator[Any, Any, Any]
 needs_unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no UNIX sockets here")
 
 
-# The standard library's sockets, and what is no listener.
+# The standard library's sockets, and objects that are not listeners.
 
 
 def test_a_listener_of_the_standard_library_is_adopted() -> None:
@@ -113,7 +113,7 @@ def test_what_is_no_listener_is_refused_at_once(make: Any, error: type[Exception
         good = socket.create_server(("127.0.0.1", 0))
         with good, pytest.raises(error):
             serve(echo, listeners=[good, wrong])
-        assert good.fileno() == -1  # by its block: nothing was taken over
+        assert good.fileno() == -1  # by its block: the server has not taken it over
         assert not server.addresses
         if not isinstance(wrong, int):
             wrong.close()
@@ -151,7 +151,7 @@ def test_a_listener_with_a_timeout_goes_on_accepting(limit: int | None) -> None:
     run(main)
 
 
-# Places in one piece of text.
+# Places in one string.
 
 
 @pytest.mark.parametrize("place", ["127.0.0.1:0", "localhost:0", ":0", b"127.0.0.1:0"])
@@ -200,7 +200,7 @@ def test_a_unix_path(tmp_path: Any) -> None:
             return (yield from everything(client))
 
     def main() -> Steps:
-        for place in (str(path), path):  # the second takes over what the first has left
+        for place in (str(path), path):  # the second takes over the file that the first has left
             server = Server(echo)
             yield from server.listen(place, reuse_port=True)
             assert server.addresses == [str(path)]
@@ -217,7 +217,7 @@ def test_a_unix_path(tmp_path: Any) -> None:
 
 
 def test_a_listener_under_load_does_not_starve_another() -> None:
-    """Its clients come again and again; the other's one client has the next place that is free."""
+    """Its clients come again and again; the only client of the other listener gets the next free place."""
     served: list[str] = []
 
     def main() -> Steps:
@@ -367,7 +367,7 @@ def test_a_stop_without_a_descriptor_left_answers_whoever_waits() -> None:
 
 
 def test_clients_that_go_on_coming_do_not_keep_a_stop_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where descriptors run out again and again, there is a client more whenever there is one again."""
+    """Descriptors run out again and again, and whenever one is free, another client comes."""
 
     class Crowded:
         closed = False

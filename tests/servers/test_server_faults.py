@@ -1,4 +1,4 @@
-"""What a server says of a connection that ends badly: a line for its client's doing, a traceback for its handler's."""
+"""How a server logs a connection that fails: one line if the client caused it, a traceback if the handler did."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ CLIENTS = [
 
 
 def serve_one(handler: Callable[[TCP], Any], data: bytes = b"", then: Callable[[TCP], Any] = stay) -> str:
-    """One client; return its address."""
+    """Serve one client. Return its address."""
     names = []
 
     def main() -> Steps:
@@ -232,7 +232,7 @@ def test_who_has_its_socket_closed_in_its_cleanup_is_not_reported_either(
 
 
 def test_a_log_that_waits_for_another_thread_is_not_written_under_the_lock(caplog: pytest.LogCaptureFixture) -> None:
-    """It asks an OS thread that needs the lock, and would never have its answer."""
+    """The log handler waits for an OS thread that needs the lock, and would wait for ever."""
 
     def takes_the_lock() -> None:
         with lock:

@@ -1,4 +1,4 @@
-"""serve() and signals: in whichever OS thread it runs, however many there are, and whenever the signal comes."""
+"""serve() and signals: in any OS thread, for any number of servers, and at any time."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_the_main_os_thread_may_come_later_than_the_others(comes: bool, monkeypa
 
 
 def test_another_loop_than_the_main_os_threads_is_stopped_by_a_signal() -> None:
-    """The main one has a loop of its own, which runs the handlers."""
+    """The main OS thread has a loop of its own, which runs the handlers."""
     listening = threading.Event()
     over: list[int] = []
 
@@ -153,7 +153,7 @@ def test_another_loop_than_the_main_os_threads_is_stopped_by_a_signal() -> None:
 
 
 def test_who_is_cancelled_before_the_handlers_are_there_leaves_none() -> None:
-    """Another OS thread asks the main one, which is busy; it comes to that when nobody wants it any more."""
+    """Another OS thread asks the main one, which is busy and gets to it when nobody needs it any more."""
     asked, go_on = threading.Event(), threading.Event()
 
     def elsewhere() -> None:
@@ -228,7 +228,7 @@ def test_a_handler_that_was_installed_meanwhile_stays() -> None:
 
 
 def test_ctrl_c_outside_the_loop_is_pythons_again() -> None:
-    """serve() goes on after run(), begins before another one and ends in it."""
+    """serve() continues after one run(), or starts before another one and ends in it."""
     servers: list[Server] = []
 
     def begin() -> Steps:
@@ -478,7 +478,7 @@ def test_a_signal_under_serve_threads_in_this_process() -> None:
 
 
 def test_a_handler_that_blocks_from_its_first_step_on_delays_no_accept() -> None:
-    """Its request has come with its connection, so it does not wait before it blocks."""
+    """Its request has arrived with its connection, so it does not wait before it blocks."""
     go_on = threading.Event()
 
     def handler(conn: TCP) -> Steps:

@@ -1,4 +1,4 @@
-"""Worker processes: programs of their own, seen from outside. What examples/worker_server.py shows is tested there."""
+"""Worker processes: separate programs, seen from outside. tests/test_examples.py tests examples/worker_server.py."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(
     not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"), reason="needs fork and SO_REUSEPORT"
 )
 
-# A server that greets, and does what the one byte it is sent says.
+# A server that greets, and obeys the one byte that a client sends.
 SERVER = """
 import os, signal, socket, sys
 import socket2
@@ -77,7 +77,7 @@ def serve(**options):
 
 @contextmanager
 def server(options: str, before: str = "") -> Iterator[tuple[Program, list[int], int]]:
-    """Run the server; yields the program, its workers' numbers and the port."""
+    """Run the server. Yields the program, its workers' process ids and the port."""
     program = f"{before}\n{SERVER}\nserve({options})"
     with Program([sys.executable, "-W", "error", "-c", program], env={"PYTHONPATH": str(ROOT)}) as running:
         pids = [int(pid) for pid in running.announced(r"pids ([\d ]+)$")[1].split()]
@@ -85,7 +85,7 @@ def server(options: str, before: str = "") -> Iterator[tuple[Program, list[int],
 
 
 def greeted(port: int) -> tuple[socket.socket, int]:
-    """Connect; return the socket and the worker's number."""
+    """Connect. Return the socket and the worker's process id."""
     sock = connect("127.0.0.1", port)
     try:
         return sock, int(receive_line(sock))
@@ -101,7 +101,7 @@ def until_refused(port: int) -> None:
         except ConnectionRefusedError:
             return
         except ConnectionResetError:
-            pass  # the listener was closed with this one in its queue
+            pass  # the listener was closed while this client was in its queue
 
 
 def receive_line(sock: socket.socket) -> bytes:
@@ -146,7 +146,7 @@ def test_who_does_not_end_in_the_grace_is_cut_off_and_counted() -> None:
         hanging = [greeted(port)[0] for _ in range(5)]
         for sock in hanging:
             sock.sendall(b"h")
-        others = [greeted(port)[0] for _ in range(3)]  # which wait for an order
+        others = [greeted(port)[0] for _ in range(3)]  # they wait for a command
         program.send_signal(signal.SIGTERM)
         ends(program, cut=8)
         for sock in hanging:
@@ -172,7 +172,7 @@ def test_a_second_signal_cuts_at_once(grace: str) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_is_one_request_to_stop(signum: signal.Signals) -> None:
-    """Ctrl-C in a terminal; SIGTERM as systemd sends it to a control group."""
+    """This happens by Ctrl-C in a terminal, and by SIGTERM if systemd sends it to a control group."""
     with server("workers=2, grace_s=1000") as (program, pids, port):
         sock, _ = greeted(port)
         os.killpg(program.pid, signum)
@@ -187,7 +187,7 @@ def test_a_signal_to_all_processes_is_one_request_to_stop(signum: signal.Signals
 
 
 def test_a_worker_tells_one_thing_after_the_other() -> None:
-    """Sends wait for their turn when so many operations have ended at once: two would meet on the line."""
+    """After many operations without a wait a send yields first. Two sends would then collide."""
     stops: list[float] = []
 
     def stop(grace_s: float) -> Generator[Any, None, None]:
@@ -231,7 +231,7 @@ def test_a_worker_that_dies_is_replaced_again_and_again() -> None:
 
 
 def until_greeted(port: int) -> tuple[socket.socket, int]:
-    """A single worker is dead for a moment, and nobody listens."""
+    """Retry until a worker greets: while a single worker is replaced, nobody listens."""
     begun = monotonic()
     while monotonic() - begun < LIMIT_S:
         try:
@@ -292,7 +292,7 @@ os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
 
 
 def pids_now(program: Program) -> list[int]:
-    """Ask the supervisor; two may be asked for in one."""
+    """Ask the supervisor. Two requests may be merged into one."""
     told = program.stdout().count(b"now")
     program.send_signal(signal.SIGUSR1)
     begun = monotonic()
@@ -303,7 +303,7 @@ def pids_now(program: Program) -> list[int]:
 
 
 def replaced(program: Program, pid: int, count: int) -> list[int]:
-    """Wait until the supervisor has another one instead."""
+    """Wait until the supervisor has replaced this worker."""
     begun = monotonic()
     while monotonic() - begun < LIMIT_S:
         pids = pids_now(program)
@@ -313,7 +313,7 @@ def replaced(program: Program, pid: int, count: int) -> list[int]:
 
 
 class Load:
-    """Clients that come again and again, each with one request, until told to end."""
+    """Clients that connect again and again, each with one request, until they are stopped."""
 
     def __init__(self, port: int, clients: int) -> None:
         self._port = port
@@ -366,7 +366,7 @@ def test_renewing_all_workers_again_and_again_under_load_loses_nothing() -> None
 
 
 def test_workers_that_are_renewed_in_quick_succession_are_all_there_at_once() -> None:
-    """However young they are when they are told to leave, they have not failed."""
+    """A worker that is told to leave has not failed, however young it is."""
     with server("workers=2") as (program, pids, port):
         for _ in range(12):
             pid = pids[0]
@@ -380,7 +380,7 @@ def test_workers_that_are_renewed_in_quick_succession_are_all_there_at_once() ->
             sock.close()
         program.send_signal(signal.SIGTERM)
         ends(program, cut=0)
-        assert program.stderr() == b""  # no warning, and no pause
+        assert program.stderr() == b""  # neither a warning nor a pause
 
 
 def test_who_is_being_answered_by_a_worker_that_leaves_is_answered_while_its_successor_serves() -> None:
@@ -434,7 +434,7 @@ def test_a_worker_that_is_ended_by_a_signal_without_a_name_is_replaced() -> None
 
 
 def test_who_waits_while_a_worker_is_missing_is_served_when_all_stops() -> None:
-    """It has died so often that the next one is due in seconds only."""
+    """The worker has died so often that the next one is only started after seconds."""
     with server("workers=1") as (program, _, port):
         for _ in range(6):
             sock, _ = until_greeted(port)
@@ -536,14 +536,14 @@ def test_ready_is_a_plain_function() -> None:
 def test_a_worker_that_cannot_serve_is_tried_again_after_longer_and_longer_pauses(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It is the supervisor's arithmetic that is looked at here; nothing is forked."""
+    """This tests only the arithmetic of the supervisor; nothing is forked."""
     workers = Workers(lambda its, listeners: None, 2, [], 1)
     try:
         pauses = [workers._put_off(0) for _ in range(12)]
         assert pauses[:5] == [0, 0.1, 0.2, 0.4, 0.8]
         assert pauses[-1] == 30
         assert workers._put_off(1) == 0
-        workers._failures[0] = 5000  # it has been dying for days
+        workers._failures[0] = 5000  # it has died again and again for days
         assert workers._put_off(0) == 30
     finally:
         workers._wake_receiver.close()

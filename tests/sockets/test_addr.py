@@ -1,4 +1,4 @@
-"""Addresses: what the caller may write for a host and a port, and look-ups that block."""
+"""Addresses: the values that a caller may give for a host and a port, and lookups that block."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 80))]  # a d
 
 
 def at_once(*args: Any, **kwargs: Any) -> AddressList:
-    """Ask, and check that the answer took neither a wait nor an OS thread."""
+    """Look up a name, and check that this needed neither a wait nor an OS thread."""
 
     async def main() -> AddressList:
         before = threading.enumerate()
@@ -52,7 +52,7 @@ def sockaddrs(found: Sequence[Address]) -> list[Any]:
 
 
 class Resolver:
-    """Stands in for getaddrinfo(3): numeric questions get a true answer, all others block until `answers` is set."""
+    """A replacement of getaddrinfo(3): numeric questions get a real answer, all others block until `answers` is set."""
 
     def __init__(self) -> None:
         self.numeric = socket.getaddrinfo
@@ -72,7 +72,7 @@ class Resolver:
         return self.outcome(*args)
 
     def wait_for(self, count: int) -> None:
-        """Wait until so many more look-ups have begun."""
+        """Wait until that many more lookups have begun."""
         for _ in range(count):
             assert self.begun.acquire(timeout=LIMIT_S)
 
@@ -83,14 +83,14 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
     monkeypatch.setattr(socket, "getaddrinfo", resolver.getaddrinfo)
     yield resolver
     resolver.answers.set()
-    monkeypatch.setattr(osthreads, "IDLE_S", 0)  # those that are busy end when they have answered
+    monkeypatch.setattr(osthreads, "IDLE_S", 0)  # busy OS threads end after their answers
     osthreads.lookups.end()
     for os_thread in threading.enumerate():
         if os_thread.name == "socket2 look-up":
             os_thread.join(LIMIT_S)
 
 
-# Hosts that need no look-up.
+# Hosts that need no lookup.
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_port_is_a_number_in_either_form(port: Any, number: int) -> None:
 def test_a_port_may_be_the_name_of_a_service() -> None:
     try:
         port = socket.getservbyname("http", "tcp")
-        socket.getaddrinfo("192.0.2.7", "http")  # Wine has the list of the first, and the machine's for this
+        socket.getaddrinfo("192.0.2.7", "http")  # Wine has its own list for the first, and uses the machine's for this
     except OSError:
         pytest.skip("this system does not know the service http (no /etc/services)")
     assert sockaddrs(look_up("192.0.2.7", "http")) == [("192.0.2.7", port)]
@@ -346,7 +346,7 @@ def test_the_canonical_name_is_there_when_it_was_asked_for(monkeypatch: pytest.M
     assert look_up("alias.test", 80).name is None
 
 
-# Hosts that are none.
+# Values that are not hosts.
 
 
 @pytest.mark.parametrize("host", [5, 1.5, True, [], object(), bytearray(b"127.0.0.1")])
@@ -372,7 +372,7 @@ def test_a_name_that_does_not_exist_is_a_failed_look_up() -> None:
         look_up("nosuchhost.invalid", 80)
 
 
-# What an answer is.
+# The form of an answer.
 
 
 def address(host: str, port: int, family: str = "inet", name: str | None = None) -> Address:
@@ -470,7 +470,7 @@ def test_what_has_no_name_here_is_told_by_its_number(resolver: Resolver) -> None
     assert (found.family, found.type, found.protocol) == ("77", "78", 79)
 
 
-# Look-ups that take time.
+# Lookups that take time.
 
 
 def test_a_name_is_looked_up_in_an_os_thread_while_others_run(resolver: Resolver) -> None:
@@ -478,7 +478,7 @@ def test_a_name_is_looked_up_in_an_os_thread_while_others_run(resolver: Resolver
         asking = newthread(asking_for, "peer.test", "80")
         resolver.wait_for(1)
         assert not asking.done
-        await sleep(0)  # the loop goes round
+        await sleep(0)  # the loop runs
         resolver.answers.set()
         found: AddressList = await asking.join()
         return found
@@ -609,14 +609,14 @@ def test_a_look_up_needs_a_thread(resolver: Resolver) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_looks_up_on_its_own(resolver: Resolver) -> None:
-    """Though in its parent all the OS threads there may be are busy."""
+    """All OS threads of the parent's pool are busy."""
 
     async def main() -> None:
         asking = [newthread(asking_for, f"parent{n}.test") for n in range(16)]
         resolver.wait_for(16)
         child = os.fork()
         if child == 0:
-            signal.alarm(10)  # ends the child, should it hang
+            signal.alarm(10)  # ends the child if it hangs
             resolver.answers = threading.Event()
             resolver.answers.set()
             os._exit(0 if sockaddrs(look_up("child.test", 80)) == [("192.0.2.7", 80)] else 1)

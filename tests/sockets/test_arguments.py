@@ -1,4 +1,4 @@
-"""A wrong argument is an error of the call: nothing has to be awaited for it, and nothing is sent or begun."""
+"""A wrong argument is an error of the call itself: nothing has to be awaited, and nothing is sent or begun."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from socket2 import run
 Steps = Generator[Any, Any, Any]
 LONG = "a" * 64 + ".invalid"
 
-# What is called with `on`, which has a socket of each kind, and what it raises.
+# Each call gets `on`, which has a socket of each kind, and must raise this error.
 Wrong = tuple[type[BaseException], Callable[[Any], Any]]
 
 

@@ -1,4 +1,4 @@
-"""connect(), listen() and bind(): places in one piece of text, and happy eyeballs over several addresses."""
+"""connect(), listen() and bind(): places in one string, and happy eyeballs over several addresses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def at(host: str, port: int) -> Address:
 
 @contextmanager
 def black_hole(host: str = "127.0.0.1") -> Iterator[Address]:
-    """An address where attempts to connect get no answer at all."""
+    """Return an address that does not answer attempts to connect."""
     with swallowing(host) as port:
         yield at(host, port)
 
@@ -51,7 +51,7 @@ def alive() -> Iterator[Address]:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Address]]:
-    """What names there are: name -> addresses, which the test adds; everything else is looked up as usual."""
+    """The names for a test: name -> addresses, which the test adds. Other names are looked up as usual."""
     known: dict[str, list[Address]] = {}
     really = socket.getaddrinfo
 
@@ -70,7 +70,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Address]]:
 
 
 async def connected_to(where: Any, *args: Any, **options: Any) -> Any:
-    """The peer's address of a connection, which is closed."""
+    """Return the peer's address of a connection, and close it."""
     with await connect(where, *args, **options) as sock:
         return sock.getpeername()
 
@@ -154,7 +154,7 @@ def test_a_generator_can_connect(alive: Address) -> None:
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "", None, False])
 @pytest.mark.parametrize("listens_on", ["127.0.0.1", pytest.param("::1", marks=needs_ipv6)])
 def test_this_host_has_two_addresses(host: Any, listens_on: str) -> None:
-    """A server that listens on either is found, and without waiting: the other one refuses at once."""
+    """A server on either address is found without a wait: the other address refuses at once."""
 
     async def main() -> None:
         with listen(listens_on, 0) as listener:
@@ -248,7 +248,7 @@ def test_families_take_turns_and_the_first_one_begins() -> None:
 
 
 async def seconds_to(where: Any, reaching: Address) -> float:
-    """How long connect() takes: the best of three, since this machine may have other things to do."""
+    """Return how long connect() takes: the best of three, since the machine may be busy."""
     times = []
     for _ in range(3):
         began = monotonic()
@@ -269,7 +269,7 @@ def test_a_black_hole_costs_a_quarter_of_a_second(alive: Address) -> None:
 
 @needs_ipv6
 def test_a_name_whose_first_family_is_a_black_hole(names: dict[str, list[Address]], alive: Address) -> None:
-    """What a broken IPv6 is like. The third address is never tried."""
+    """Broken IPv6 looks like this. The third address is never tried."""
 
     async def main() -> None:
         with black_hole("::1") as hole, black_hole("127.0.0.1") as third:
@@ -302,13 +302,13 @@ def test_an_address_that_refuses_costs_nothing(alive: Address) -> None:
 
 @needs_unix
 def test_a_slow_first_address_can_still_win(tmp_path: pathlib.Path) -> None:
-    """Its attempt goes on while others are made. A UNIX listener answers as soon as there is room in its queue."""
+    """Its attempt continues while others are made. A UNIX listener answers as soon as its queue has room."""
 
     async def main() -> None:
         with ExitStack() as stack:
             slow = stack.enter_context(listen(tmp_path / "s", backlog=0))
             first = Address("unix", "stream", 0, None, slow.getsockname())
-            stack.enter_context(await connect(first))  # which fills the queue
+            stack.enter_context(await connect(first))  # this fills the queue
             hole = stack.enter_context(black_hole())
             connecting = newthread(connected_to(AddressList([first, hole]), delay_s=0))
             while len(current_scheduler().threads) < 4:
@@ -370,7 +370,7 @@ def test_errors_of_several_kinds_are_one_os_error(errors: dict[str, int]) -> Non
 
 
 def test_a_network_that_this_host_has_not_does_not_hide_the_reason(errors: dict[str, int]) -> None:
-    """IPv4 refuses and there is no IPv6: then the connection was refused. Both are named."""
+    """IPv4 refuses and there is no IPv6: the error is ECONNREFUSED, and names both."""
     errors["192.0.2.6"] = errno.ENETUNREACH
     errors["192.0.2.7"] = errno.ENETUNREACH
     where = [at("192.0.2.6", 9), refusing()]
@@ -442,7 +442,7 @@ def test_attempts_that_somebody_else_cancels_are_an_error(holes: AddressList) ->
 
 @pytest.mark.parametrize("turns", range(8))
 def test_a_cancel_about_the_time_of_success_leaks_nothing(alive: Address, turns: int) -> None:
-    """The connection is delivered, or it is closed; in no case is it lost."""
+    """The connection is either delivered or closed; it is never lost."""
 
     async def main() -> None:
         before = sockets()
@@ -489,7 +489,7 @@ def test_a_connect_that_is_closed_cannot_wait_and_closes_its_sockets(holes: Addr
 
 @pytest.mark.parametrize("depth", range(61, 67))
 def test_attempts_that_have_not_begun_are_given_up_too(alive: Address, holes: AddressList, depth: int) -> None:
-    """A thread that is started deep inside the starts of others begins at the next turn only."""
+    """A thread that is started deep inside the starts of others begins only at the next turn."""
 
     def nested(depth: int, where: Any) -> Any:
         if depth:

@@ -1,4 +1,4 @@
-"""What there is once is not copied: a second owner of a descriptor would close the first one's."""
+"""Unique objects cannot be copied: a second owner of a descriptor would close it under the first one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Operations leave no reference cycle behind, however they end: done, failed, cancelled, out of time.
 
-A case runs in a thread of its own; what it catches is caught in a frame that holds nothing.
+Each case runs in a thread of its own, and catches errors in a frame that refers to nothing else.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def case(func: Case) -> Case:
     return func
 
 
-# Since Python 3.12 the frame of a generator that has ended leads to those that it was called from, if a traceback has
-# it: an error that a caller keeps, as a thread's is by who has the thread, is in a cycle then, whoever raised it.
+# Since Python 3.12 the frame of a finished generator leads to the frames that called it, if a traceback contains
+# it. So an error that a caller keeps, as a thread keeps its own, is in a cycle then, whoever raised it.
 FRAMES_LEAD_ON = sys.version_info >= (3, 12)
 
 
@@ -89,7 +89,7 @@ def out_of_time(operation: Any) -> Steps:
 
 
 def given_up(make: Callable[[], Any]) -> Steps:
-    """Cancelled once, and out of time once."""
+    """Give up an operation once by a cancel, and once by a timeout."""
     yield from cancelled(make)
     yield from out_of_time(make())
 
@@ -483,6 +483,6 @@ def lua_datagrams() -> Steps:
 def test_no_cycle_is_left(steps: Case) -> None:
     def main() -> Steps:
         yield from steps()
-        yield from sleep(0.001)  # those who have lost their socket hear of it
+        yield from sleep(0.001)  # threads whose socket was closed learn of it
 
     assert left_by(lambda: run(main)) == []

@@ -1,4 +1,4 @@
-"""Descriptors over UNIX sockets: between threads, to another process, and what an early end leaves open."""
+"""Descriptors over UNIX sockets: between threads, to another process, and after an early end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pair() -> Iterator[tuple[TCP, TCP]]:
 
 @contextmanager
 def half() -> Iterator[tuple[TCP, socket.socket]]:
-    """Ours, and the standard library's at the other end."""
+    """Return our socket, and the standard library's at the other end."""
     one, two = socket.socketpair()
     two.settimeout(LIMIT_S)
     with unix(fileno=one.detach()) as first, two:
@@ -62,7 +62,7 @@ def test_descriptors_arrive_close_on_exec() -> None:
             assert same_file(fds[0], write_end)
             for fd in (read_end, write_end, fds[1]):
                 os.close(fd)
-            # The pipe's read ends are closed: so this end is the pipe's, and the only one left.
+            # The pipe's read ends are closed, so this is the only end left.
             with pytest.raises(BrokenPipeError):
                 os.write(fds[0], b"x")
             os.close(fds[0])
@@ -169,7 +169,7 @@ def test_more_than_were_asked_for_are_closed_all(sent: int, most: int) -> None:
         with pair() as (ours, theirs), files(sent) as fds:
             await sleep(0)
             await send_fds(ours, b"x", [])
-            assert await theirs.recv(1) == b"x"  # both are attached, so the poller has opened what it needs
+            assert await theirs.recv(1) == b"x"  # both are attached, so the poller has opened all its descriptors
             before = descriptors()
             await send_fds(ours, b"lots", fds)
             with pytest.raises(OSError, match=f"more than {most} descriptors came with 4 bytes") as failure:
@@ -200,7 +200,7 @@ def test_a_cancel_or_timeout_takes_nothing() -> None:
             theirs.settimeout(None)
             waiting = newthread(recv_fds(theirs, 10, 1))
             await send_fds(ours, b"x", sent)
-            waiting.cancel()  # in vain or not: it is delivered, or it is still there
+            waiting.cancel()  # successful or not: the message is delivered, or it is still there
             try:
                 _, fds = await waiting.join()
             except Cancelled:
@@ -292,7 +292,7 @@ def test_a_message_of_several_sets_of_rights() -> None:
 
 
 def test_a_receive_stops_where_descriptors_begin_and_the_next_one_goes_on() -> None:
-    """A receive of less than was asked for does not mean that there is no more."""
+    """A short receive does not mean that there is no more data."""
 
     async def main() -> None:
         with pair() as (ours, theirs), files(1) as sent:
@@ -310,7 +310,7 @@ def test_a_receive_stops_where_descriptors_begin_and_the_next_one_goes_on() -> N
             os.close(*fds)
             received = data[data.index(b"two") :]
             while len(received) < len(b"twothreefour"):
-                received += await theirs.recv(100)  # and the second descriptor is lost
+                received += await theirs.recv(100)  # the second descriptor is lost
             assert received == b"twothreefour"
 
     run(main)

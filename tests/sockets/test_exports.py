@@ -1,4 +1,4 @@
-"""What was given to be sent may be shortened by what was sent, as soon as it is known, and while the error is there."""
+"""A program may shorten its buffer as soon as it knows how much was sent, even while the error still exists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from socket2.streams.stream import Stream
 
 from ..interop.peers import run
 
-MUCH = 1 << 22  # more than a socket holds
+MUCH = 1 << 22  # more than a socket can hold
 
 Send = Callable[[Any, bytearray], Any]
 SENDS: dict[str, Send] = {

@@ -1,4 +1,4 @@
-"""A resolver that was given to run() or start(): asked for every name, by whatever call, and for nothing else."""
+"""The resolver that run() or start() gets: every call asks it for every name, and for nothing else."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from ..net.scene import started
 
 Steps = Generator[Any, Any, Any]
 
-NAME = "there.invalid"  # which no system knows
+NAME = "there.invalid"  # no system knows this name
 
 
 class Table:
-    """Knows one name; notes what it is asked."""
+    """A resolver that knows one name and notes all questions."""
 
     def __init__(self, *ips: str) -> None:
         self.ips = ips or ("127.0.0.1",)

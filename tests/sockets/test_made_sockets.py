@@ -1,4 +1,4 @@
-"""Whatever socket a program uses is made by its poller: one that makes them of something else is never gone round."""
+"""The poller makes all sockets of a program: a poller with sockets of its own kind is never bypassed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Steps = Generator[Any, Any, Any]
 
 
 class StandIn:
-    """A socket that is none of the standard library's, but has one."""
+    """A socket that is not the standard library's, but contains one."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.inner = sock
@@ -44,7 +44,7 @@ class StandIn:
 
 
 class Maker:
-    """Any poller around which sockets are made of stand-ins."""
+    """A wrapper for any poller that makes stand-ins as sockets."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -191,7 +191,7 @@ def test_the_other_faces(maker: Maker) -> None:
 
 
 def test_nothing_else_makes_sockets() -> None:
-    """But for what lies between processes."""
+    """Sockets between processes are the exception."""
     between = {"inquiry.py", "supervisor.py"}
     making = {
         path.name

@@ -1,4 +1,4 @@
-"""Small pieces are sent at once, at both ends, unless somebody says otherwise; net and luasocket have it as they do."""
+"""Small pieces are sent at once, at both ends, by default. net and luasocket follow Node and LuaSocket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The methods of sockets that are there in C as well: they look and work like the functions they stand for."""
+"""The methods of sockets that exist in C as well: they look and work like the functions that they stand for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from socket2 import TCP, newthread, run, tcp
 from socket2.threads.native import in_c, shortcut
 
 METHODS = ["recv", "send", "sendall"]
-needs_c = pytest.mark.skipif(in_c("_shortcut") is None, reason="not built, or left aside")
+needs_c = pytest.mark.skipif(in_c("_shortcut") is None, reason="not built, or switched off")
 
 
 class Sock:
@@ -26,7 +26,7 @@ class Sock:
 
     @shortcut
     def act(self, argument: Any, more: str = "") -> Any:
-        """What it does."""
+        """Say what it does."""
         return "the function", argument, more
 
 

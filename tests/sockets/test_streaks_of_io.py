@@ -1,6 +1,6 @@
-"""A thread whose every receive, send or look-up is over at once: others run all the same, deadlines and cancels come.
+"""A thread whose receives, sends and lookups never wait: other threads still run, and deadlines and cancels come.
 
-What is in a buffer already, what needs no system call, and what fails without a wait.
+The data is in a buffer already, or no system call is needed, or the call fails without a wait.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Steps = Generator[Any, Any, Any]
 Once = Callable[[], Any]
 Kind = Callable[[ExitStack], Generator[Any, Any, Once]]
 
-# Of all that is taken so much is there, and so often it is tried at the most.
+# There is this much data, and at most this many attempts.
 MANY = 1000
 
-# In a row: 64 and the one that waits; a stream, which counts by eights, may have counted some of them before.
+# In a row: 64 and the one that waits. A stream counts by eights, and may have counted some of them before.
 ROW = 73
 
 KINDS: list[Kind] = []
@@ -38,7 +38,7 @@ def kind(make: Kind) -> Kind:
 
 
 def raises(*errors: type[BaseException]) -> Callable[[Callable[[], Any]], Once]:
-    """What `once` awaits fails like that, at once."""
+    """Check that what `once` awaits fails with this error, at once."""
 
     def decorate(once: Callable[[], Any]) -> Once:
         def failing() -> Steps:
@@ -57,7 +57,7 @@ def pair(stack: ExitStack) -> tuple[Any, socket.socket]:
 
 
 def buffered(stack: ExitStack, data: bytes) -> Generator[Any, Any, Stream]:
-    """A stream that has these bytes in its buffer."""
+    """Return a stream that has these bytes in its buffer."""
     sock, peer = pair(stack)
     peer.sendall(data)
     ours = stream(sock)
@@ -342,7 +342,7 @@ def test_a_deadline_comes_in_between(make: Kind) -> None:
             yield from sleep(0)
             with pytest.raises(TimeoutError), timeout(0):
                 yield from counted(once, rounds)
-        yield from sleep(0.001)  # who was receiving from what is closed now hears of it
+        yield from sleep(0.001)  # the thread that receives from the closed socket learns of it
         assert 0 < rounds[0] <= 2 * ROW
 
     run(main)
@@ -356,7 +356,7 @@ def test_others_run_and_a_cancel_comes_in_between(make: Kind) -> None:
             once = yield from make(stack)
             yield from sleep(0)
             thread: Thread = newthread(counted, once, rounds)
-            assert 0 < rounds[0] <= ROW  # this one runs again after so many at the most
+            assert 0 < rounds[0] <= ROW  # this thread runs again after at most this many
             thread.cancel()
             with pytest.raises(Cancelled):
                 yield from thread.join()

@@ -1,4 +1,4 @@
-"""TCP and UNIX stream sockets as people use them: generators, timeouts, closing, connecting, many at once."""
+"""TCP and UNIX stream sockets as programs use them: generators, timeouts, closing, connecting, many at once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Steps = Generator[Any, Any, Any]
 
 
 def pair(family: str = "inet") -> Steps:
-    """A connected pair of our own sockets."""
+    """Return a connected pair of our own sockets."""
     with tcp(family) as listener:
         listener.listen(False)
         client = tcp(family)
@@ -38,7 +38,7 @@ def pair(family: str = "inet") -> Steps:
 
 
 def fill(conn: TCP) -> Steps:
-    """Send until the kernel takes no more; return how much it took."""
+    """Send until the kernel takes no more. Return how many bytes it took."""
     conn.settimeout(0, "write")
     sent = 0
     try:
@@ -50,7 +50,7 @@ def fill(conn: TCP) -> Steps:
 
 
 def ended(thread: socket2.Thread) -> Steps:
-    """Wait for a thread that was cancelled."""
+    """Wait for a cancelled thread."""
     with pytest.raises(Cancelled):
         yield from thread.join()
 
@@ -195,7 +195,7 @@ def test_listen_forms(tmp_path: Path) -> None:
             sock.listen(anywhere, 0)
             assert sock.getsockname()[0] == "0.0.0.0"
     with tcp() as sock:
-        sock.listen(5, False, 0)  # luapower's order
+        sock.listen(5, False, 0)  # the order of luapower
         assert sock.getsockname()[0] == "127.0.0.1"
     with tcp() as sock:
         with pytest.raises(TypeError, match="needs a host"):
@@ -206,7 +206,7 @@ def test_listen_forms(tmp_path: Path) -> None:
             sock.listen("127.0.0.1", 65536)
         sock.bind("127.0.0.1", 0)
         bound = sock.getsockname()
-        sock.listen("8.8.8.8", 1)  # bound already: where to is decided
+        sock.listen("8.8.8.8", 1)  # it is bound already, so the address is fixed
         assert sock.getsockname() == bound
     with unix() as sock:
         sock.listen(str(tmp_path / "s"))
@@ -238,7 +238,7 @@ def test_a_port_can_be_taken_again_while_old_connections_linger() -> None:
         with tcp() as client:
             yield from client.connect(*address)
             server = yield from listener.accept()
-            server.close()  # first: so the lingering end is on this port
+            server.close()  # close this end first, so that the TIME_WAIT is on this port
             assert (yield from client.recv(1)) == b""
         listener.close()
         with tcp() as again:
@@ -526,7 +526,7 @@ def test_timeouts_per_direction() -> None:
 
 
 def test_a_timeout_of_0_takes_what_is_there_however_much() -> None:
-    """Also when so many receives had no need to wait that others are let go first."""
+    """This holds also after so many receives without a wait that other threads run first."""
     others = 0
 
     def other() -> Steps:
@@ -607,7 +607,7 @@ def test_each_acceptor_has_its_own_time() -> None:
 
 @pytest.mark.parametrize("rounds", [2000])
 def test_timeouts_race_with_data(rounds: int) -> None:
-    """The deadline falls on either side of the data, thousands of times; every byte comes once, in order."""
+    """Thousands of times the deadline falls just before or after the data. Every byte comes once, in order."""
 
     def producer(conn: TCP) -> Steps:
         for number in range(rounds):
@@ -842,7 +842,7 @@ def test_a_listener_made_before_a_fork_serves_in_the_child() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_fork_in_the_middle_of_a_thread() -> None:
-    """The parent goes on; in the child the old sockets say what is wrong, and a new loop works."""
+    """The parent continues. In the child the old sockets raise an error that says why, and a new loop works."""
 
     def fresh() -> Steps:
         client, server = yield from pair()

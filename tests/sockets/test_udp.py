@@ -46,7 +46,7 @@ def b() -> Iterator[UDP]:
 
 @pytest.fixture
 def named(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[threading.Thread]]:
-    """The host "peer.test" exists, and is this one. The value lists the OS threads that have looked it up."""
+    """Make the host "peer.test", which is this machine. The value lists the OS threads that have looked it up."""
     really = socket.getaddrinfo
     os_threads: list[threading.Thread] = []
 
@@ -66,7 +66,7 @@ def named(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[threading.Thread]]:
 
 
 def refusing() -> int:
-    """A port that refuses for the rest of the test."""
+    """Return a port that refuses for the rest of the test."""
     return refusing_port(kind=socket.SOCK_DGRAM)
 
 
@@ -201,7 +201,7 @@ def test_inet6() -> None:
             await a.sendto(b"hello", *b.getsockname()[:2])
             data, address = await b.recvfrom(100)
             assert (data, address) == (b"hello", a.getsockname())
-            await b.sendto(b"back", address)  # all four parts of it
+            await b.sendto(b"back", address)  # all four parts of the address
             assert await a.recv(100) == b"back"
 
     run(main)
@@ -248,7 +248,7 @@ def test_a_datagram_is_cut_and_the_next_one_is_whole(a: UDP, b: UDP) -> None:
 
 
 def test_the_longest_datagram_arrives_whole(a: UDP, b: UDP) -> None:
-    data = os.urandom(65507)  # what IPv4 has room for
+    data = os.urandom(65507)  # the most that fits into IPv4
 
     async def main() -> None:
         assert await a.sendto(data, *b.getsockname()) == len(data)
@@ -268,7 +268,7 @@ def test_a_datagram_that_is_too_long_is_refused_and_the_socket_is_well(a: UDP, b
     run(main)
 
 
-# Where to.
+# Destinations.
 
 
 @pytest.mark.parametrize("send", [UDP.send, UDP.sendto])
@@ -330,7 +330,7 @@ def test_a_name_that_does_not_exist_fails_that_datagram_only(a: UDP, b: UDP, des
 
 @pytest.mark.parametrize("to", ["<broadcast>", "255.255.255.255"])
 def test_broadcasting_has_to_be_asked_for(a: UDP, to: str) -> None:
-    """As the standard library spells the address, and as it is."""
+    """The address can be '<broadcast>', as in the standard library, or numeric."""
 
     async def main() -> None:
         with pytest.raises(PermissionError):
@@ -445,7 +445,7 @@ def test_all_in_line_run_out_of_the_sockets_time_and_lose_nothing(a: UDP, b: UDP
 
 @pytest.mark.parametrize("how", ["cancelled", "closed"])
 def test_a_receiver_that_goes_when_its_turn_has_come_hands_it_on(a: UDP, b: UDP, how: str) -> None:
-    """The first has its datagram, the turn is the second's, which does not know it yet, and then it goes."""
+    """The first has its datagram. It is the second's turn, and it is cancelled before it learns this."""
     second = receive(b)
 
     async def first() -> None:
@@ -570,7 +570,7 @@ def test_unix_datagrams_between_abstract_addresses() -> None:
             await b.sendto(b"hello", name)
             data, address = await a.recvfrom(100)
             assert data == b"hello"
-            assert not address  # the sender has none
+            assert not address  # the sender has no address
             assert repr(a) == f"<UDP fd {a.fileno()}, unix @{name[1:]}>"
 
     run(main)
@@ -659,10 +659,10 @@ def echo_request(sequence: int) -> bytes:
 
 
 async def echo_reply(sock: RAW, sequence: int) -> Any:
-    """Receive until our reply comes; return where it is from. Other packets of this machine come here as well."""
+    """Receive until our reply comes. Return its sender. Other packets of this machine arrive here as well."""
     while True:
         packet, address = await sock.recvfrom(100)
-        if packet[20:22] == b"\0\0" and packet[24:] == echo_request(sequence)[4:]:  # behind the IP header
+        if packet[20:22] == b"\0\0" and packet[24:] == echo_request(sequence)[4:]:  # after the IP header
             return address
 
 
@@ -705,7 +705,7 @@ def test_a_raw_socket_without_the_right_to_is_a_permission_error() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if name != "SOCKET2_POLLER"},  # one may be here only
+        env={name: value for name, value in os.environ.items() if name != "SOCKET2_POLLER"},  # there may be only one
         capture_output=True,
         timeout=LIMIT_S,
         check=False,
@@ -797,7 +797,7 @@ def test_a_datagram_socket_can_be_taken_over_and_given_back(a: UDP) -> None:
             assert taken.closed
 
         run(main)
-        assert std.getsockname()[0] == "127.0.0.1"  # still open
+        assert std.getsockname()[0] == "127.0.0.1"  # it is still open
 
 
 def test_a_descriptor_of_another_kind_is_refused_and_stays_open() -> None:

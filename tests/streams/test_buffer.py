@@ -1,4 +1,4 @@
-"""The buffer of a stream: what is found, what is taken, and how much work that is."""
+"""The buffer of a stream: finding, taking, and the work that this costs."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_piece_may_be_as_long_as_the_limit(length: int, optional: bytes) -> No
 @pytest.mark.parametrize("more", [b"y", b"y\n", b"yy", b"y\r\n", b"y" * 100])
 def test_one_byte_more_is_too_long(more: bytes, optional: bytes) -> None:
     held = buffer(b"xxx" + more)
-    for _ in range(2):  # and it stays too long
+    for _ in range(2):  # it stays too long
         with pytest.raises(LimitExceeded, match="it is longer than 3 bytes"):
             held.find(b"\n", 3, "it", optional)
     assert held.ahead(True, 9) == (b"xxx" + more)[:9]
@@ -124,7 +124,7 @@ def test_a_higher_limit_finds_what_a_lower_one_did_not() -> None:
 
 
 class Counting(bytearray):
-    """A bytearray that counts the bytes it has searched."""
+    """A bytearray that counts the searched bytes."""
 
     searched = 0
 
@@ -155,7 +155,7 @@ def test_each_byte_is_searched_once_however_small_the_pieces(
 
 
 def test_taking_a_little_from_the_front_does_not_move_the_rest() -> None:
-    """Were the rest copied each time, the memory would be another one each time, or be cut to measure."""
+    """If the rest were copied each time, the memory would be at another address, or shrunk to fit, each time."""
     held = buffer(b"x")
     held.add(bytes(1 << 20))
     grown = held._held

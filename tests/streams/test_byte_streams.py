@@ -1,4 +1,4 @@
-"""A stream over anything that has the face of a byte stream: over memory, and over streams over streams."""
+"""A stream over anything with the interface of a byte stream: over memory, and over streams over streams."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from ..memory import memory_pair
 
 Steps = Generator[Any, Any, Any]
 
-HEIGHTS = (1, 2, 4)  # so many streams, one over the other
+HEIGHTS = (1, 2, 4)  # this many streams, one over the other
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def test_what_ends_a_send_early_tells_how_far_it_was(height: int) -> None:
 @pytest.mark.parametrize("height", HEIGHTS)
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_the_timeout_is_for_the_whole_operation(height: int, kind: str) -> None:
-    """On a clock that is moved by hand: to the second, though a byte comes every two."""
+    """With a clock that is moved by hand it ends exactly on time, although a byte comes every two seconds."""
     clock: HandClock = KINDS[kind]()
     local.scheduler = Scheduler(clock)
     with streams(height) as (one, other):
@@ -248,7 +248,7 @@ def test_over_a_connection_it_has_the_descriptor_and_the_socket(height: int) -> 
 
 
 def test_whose_fault_an_end_is_a_server_knows_through_all_of_them(caplog: pytest.LogCaptureFixture) -> None:
-    """The client has left in the midst of a line: that is no error of the handler."""
+    """The client has left in the middle of a line: this is not an error of the handler."""
 
     def handler(conn: Any) -> Steps:
         yield from over(conn, 2).recvline()
@@ -282,7 +282,7 @@ def test_what_lacks_something_makes_no_stream(wrong: Callable[[], Any]) -> None:
 
 
 def test_what_only_passes_on_makes_one() -> None:
-    """A class without the names, whose objects have them."""
+    """The class lacks the names, but its objects have them."""
 
     class Passing:
         def __init__(self, inner: Any) -> None:

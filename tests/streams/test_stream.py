@@ -1,4 +1,4 @@
-"""Streams over real sockets: what is received whatever the pieces it comes in, and what an early end leaves behind."""
+"""Streams over real sockets: data in any pieces, and what an early end leaves behind."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FAMILIES = ["inet", "unix"] if hasattr(socket, "AF_UNIX") else ["inet"]
 
 
 class Faced:
-    """A byte stream that has nothing but what one has, over a socket."""
+    """A minimal byte stream over a socket."""
 
     def __init__(self, sock: TCP) -> None:
         self.__sock = sock
@@ -88,7 +88,7 @@ OVER: dict[str, Callable[[TCP], Stream]] = {
 
 @contextmanager
 def connected(family: str = "inet", over: Callable[[TCP], Stream] = stream) -> Iterator[Pair]:
-    """A stream, and the standard library's blocking socket at its other end."""
+    """Return a stream, and the standard library's blocking socket at its other end."""
     if family == "unix":
         ours, peer = socket.socketpair()
     else:
@@ -109,7 +109,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 
 def ends(peer: socket.socket, data: bytes) -> None:
-    """Send, and end the stream."""
+    """Send data, and end the stream."""
     peer.sendall(data)
     peer.shutdown(socket.SHUT_WR)
 
@@ -251,7 +251,7 @@ def test_recv_into_that_is_given_up_takes_nothing(pair: Pair) -> None:
         with pytest.raises(TimeoutError):
             await ours.recv_into(buffer)
         ours.settimeout(None)
-        buffer.append(0)  # nobody holds it
+        buffer.append(0)  # nobody else refers to it
         receiving = newthread(ours.recv_into(buffer))
         with pytest.raises(BufferError):
             buffer.append(0)
@@ -308,11 +308,11 @@ def test_only_a_stream_socket_makes_a_stream() -> None:
                 stream(wrong)  # type: ignore[arg-type]
 
 
-# Whatever the pieces.
+# Data in any pieces.
 
 
 class Dribble(TCP):
-    """A socket that receives no more than `most` bytes at a time, so that pieces are as small as the test wants."""
+    """A socket that receives at most `most` bytes at a time, so that pieces are as small as the test wants."""
 
     __slots__ = ("most",)
     most: int
@@ -323,7 +323,7 @@ class Dribble(TCP):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_it_does_not_matter_in_what_pieces_it_comes(seed: int) -> None:
-    """The same sequence of receives gives the same, byte by byte and all at once."""
+    """The same sequence of receives gives the same results, byte by byte and all at once."""
     rng = random.Random(seed)
     data = b"".join(rng.choice([b"a", b"\n", b"\r\n", b"::", b":", bytes(rng.randrange(40))]) for _ in range(300))
 
@@ -354,7 +354,7 @@ def test_it_does_not_matter_in_what_pieces_it_comes(seed: int) -> None:
                         found.append((str(error), error.partial))
                     except LimitExceeded as error:
                         found.append(str(error))
-                        found.append(await ours.recvn(1))  # as a parser does that goes on
+                        found.append(await ours.recvn(1))  # as a parser does that continues
             return found
 
     async def main() -> None:
@@ -367,7 +367,7 @@ def test_it_does_not_matter_in_what_pieces_it_comes(seed: int) -> None:
 
 @pytest.mark.parametrize(("size", "most"), [(30_000, 1), (20_000_000, 1 << 16)])
 def test_a_long_line_is_linear_work(monkeypatch: pytest.MonkeyPatch, size: int, most: int) -> None:
-    """Each byte is received once, searched once, and never searched for again: see also the buffer's tests."""
+    """Each byte is received once and searched once: see also the buffer's tests."""
     searched = 0
 
     class Counting(bytearray):
@@ -452,7 +452,7 @@ def test_a_receive_that_is_out_of_time_loses_nothing(
 
 
 def test_the_timeout_is_for_the_whole_operation(pair: Pair) -> None:
-    """A peer that sends a byte now and then does not keep it alive."""
+    """A peer that sends a byte now and then does not extend the timeout."""
     ours, peer = pair
 
     async def drip() -> None:
@@ -493,7 +493,7 @@ def test_too_long_keeps_what_has_come(pair: Pair) -> None:
 
 
 def test_a_limit_is_told_before_the_end_comes(pair: Pair) -> None:
-    """A peer that sends too much and then waits is found out."""
+    """A peer that sends too much and then waits is detected."""
     ours, peer = pair
 
     async def main() -> None:
@@ -691,7 +691,7 @@ def test_sendv_counts_over_all_pieces(pair: Pair) -> None:
 
 
 def test_the_timeout_is_for_all_pieces(pair: Pair) -> None:
-    """A peer that takes a little now and then does not keep it alive."""
+    """A peer that takes a little now and then does not extend the timeout."""
     ours, peer = pair
     peer.setblocking(False)
 
@@ -779,7 +779,7 @@ def test_a_second_reader_is_refused_by_name(pair: Pair) -> None:
 
 
 def test_a_second_reader_is_refused_between_two_steps_of_the_first(pair: Pair) -> None:
-    """When the first one has received a part, and is in the ready queue to go on."""
+    """The first reader has received a part, and is in the ready queue to continue."""
     ours, peer = pair
 
     async def main() -> None:
@@ -868,7 +868,7 @@ def test_close_drops_what_nobody_has_asked_for(pair: Pair) -> None:
 
 
 def test_finish_lets_everything_arrive_though_something_was_not_received() -> None:
-    """Closed at once, the kernel would reset the connection, and what is in flight would be lost."""
+    """An immediate close would reset the connection, and data in flight would be lost."""
     data = pattern(9, 2_000_000)
 
     def peer_sends_and_then_reads(peer: socket.socket) -> bytes:

@@ -1,1 +1,1 @@
-"""Random programs that several OS threads serve together: `make stress`, or `python -m tests.stress --help`."""
+"""Random programs on a scheduler with several OS threads: `make stress`, or `python -m tests.stress --help`."""

@@ -1,4 +1,4 @@
-"""Run random programs: one, or a million operations over each poller. A failure tells how to have it again."""
+"""Run random programs: one, or a million operations over each poller. A failure prints how to repeat it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from socket2.threads.scheduler import schedulers
 
 from .program import HOWS, WHATS, Program, Run
 
-# So long without any operation: it hangs.
+# After this time without any operation, it hangs.
 QUIET_MAX_S = 30.0
 
 POLLERS = {
@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
 
 
 def watch(run: Run, program: Program, over: threading.Event) -> None:
-    """End the process when nothing happens any more."""
+    """End the process if nothing happens any more."""
     seen, since = -1, time.monotonic()
     while True:
         if over.wait(0.2):
@@ -62,7 +62,7 @@ def watch(run: Run, program: Program, over: threading.Event) -> None:
 
 
 def make(program: Program) -> int:
-    """Run it here; return the exit status."""
+    """Run one program in this process. Return the exit status."""
     faulthandler.enable()
     warnings.simplefilter("error")
     sys.unraisablehook = lambda unraisable: run.ledger.fail(f"unraisable: {unraisable!r}")
@@ -88,7 +88,7 @@ def make(program: Program) -> int:
 
 
 def make_all(options: argparse.Namespace) -> int:
-    """Run programs of one seed after the other in processes of their own, over each poller."""
+    """Run programs of one seed after another, in processes of their own, over each poller."""
     here = [poller for poller in POLLERS if poller in pollers.available()]
     for poller in here if options.poller == "all" else [options.poller]:
         environment = {**os.environ, **POLLERS[poller]}
@@ -99,7 +99,7 @@ def make_all(options: argparse.Namespace) -> int:
                 break
             command = [sys.executable, "-m", "tests.stress", f"--seed={seed}", f"--operations={options.operations}"]
             if poller == "select":
-                command.append("--how=serve")  # it has no descriptor to join by
+                command.append("--how=serve")  # it has no descriptor for others to join
             elif options.how is not None:
                 command.append(f"--how={options.how}")
             if options.what is not None:

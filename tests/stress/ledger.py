@@ -1,4 +1,4 @@
-"""What a random program has to account for: threads begun and ended, operations made, and whatever should not be."""
+"""The account of a random program: threads that began and ended, operations made, and failures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Steps = Generator[Any, Any, Any]
 
 
 class Ledger:
-    """Kept by all OS threads."""
+    """The account. All OS threads write to it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,17 +33,17 @@ class Ledger:
             self.failures.append(what)
 
     def newthread(self, name: str, steps: Steps) -> socket2.Thread:
-        """Start a thread that is watched."""
+        """Start a watched thread."""
         with self._lock:
             self._begun[name] += 1
         return socket2.newthread(self._watched(name, steps), name=name)
 
     @types.coroutine
     def _watched(self, name: str, steps: Steps) -> Steps:
-        """The same steps, one at a time and to one end."""
+        """Make the same steps, one at a time, to a single end."""
         turn = threading.Lock()
         if not hasattr(steps, "send"):
-            steps = steps.__iter__()  # an operation that is checked has none of its own, a coroutine is no iterable
+            steps = steps.__iter__()  # a checked operation is not an iterator, and a coroutine is not iterable
         resume, argument = steps.send, None
         while True:
             if not turn.acquire(blocking=False):
@@ -70,7 +70,7 @@ class Ledger:
                 resume, argument = steps.throw, error
 
     def close(self) -> None:
-        """All is over: every thread must have ended, once."""
+        """Check at the end that every thread has ended exactly once."""
         for name in self._begun | self._ended:
             if self._begun[name] != self._ended[name]:
                 self.fail(f"{name} began {self._begun[name]} times and ended {self._ended[name]} times")

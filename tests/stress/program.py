@@ -22,7 +22,7 @@ from .together import Together
 from .worker import Worker
 
 WORKERS = 24
-# The interpreter's own, and shorter ones: more places where one OS thread goes on in the middle of another's doing.
+# The interpreter's own interval, and shorter ones: then OS threads interrupt each other in more places.
 SWITCH_INTERVALS_S = (0.005, 0.0005, 0.00005, 0.000005)
 
 HOWS = ("serve", "join", "come-and-go")
@@ -51,7 +51,7 @@ class Program:
 
 
 class Run:
-    """One run of a program. `ledger.failures` tells what was wrong."""
+    """One run of a program. `ledger.failures` lists what went wrong."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -78,7 +78,7 @@ class Run:
         before.compare(self.ledger)
 
     def _crashed(self, thread: socket2.Thread, error: BaseException) -> None:
-        if not thread.name.startswith("child"):  # who joins that later is the judge of it
+        if not thread.name.startswith("child"):  # the thread that joins it later judges its outcome
             self.ledger.fail(f"{thread.name} crashed: {''.join(traceback.format_exception(error))}")
 
     def _main(self) -> Steps:
@@ -104,7 +104,7 @@ class Run:
                 self.ledger.fail("".join(traceback.format_exception(error)))
         yield from services.close()
 
-    # OS threads that join by the descriptor.
+    # OS threads that join by the scheduler's descriptor.
 
     def _serve_with_guests(self) -> None:
         fd = share_fd()
@@ -128,7 +128,7 @@ class Run:
             self.ledger.fail(f"a member's loop ended: {''.join(traceback.format_exception(error))}")
 
     def _stop_now_and_then(self) -> Steps:
-        """Have whichever member runs this leave; it comes again."""
+        """Make the member that runs this leave. It joins again."""
         while not self._over:
             yield from socket2.sleep(self._random.random() * 0.01)
             socket2.stop()
@@ -149,7 +149,7 @@ class Run:
 
 
 class Belongings:
-    """What the process has: descriptors and OS threads."""
+    """The descriptors and OS threads of the process."""
 
     def __init__(self) -> None:
         self._descriptors = self._look()
@@ -161,7 +161,7 @@ class Belongings:
             try:
                 found[name] = os.readlink(f"/proc/self/fd/{name}")
             except FileNotFoundError:
-                pass  # the listing's own
+                pass  # the descriptor of the listing itself
         return found
 
     def compare(self, ledger: Ledger) -> None:

@@ -1,7 +1,7 @@
-"""Random servers: clients that ask, are silent or leave; handlers that answer, block or crash; and stops amid all that.
+"""Random servers: clients ask, are silent or leave; handlers answer, block or crash; and servers stop amid all this.
 
-One after the other, until so many operations are made. What was sent before a stop is answered by it, unless it cuts;
-nobody is cancelled with a request in hand; there are never more connections than was said; and every stop ends.
+Servers run one after the other until enough operations were made. A request sent before a stop is answered, unless the
+stop cuts; no handler is cancelled during a request; connections never exceed the maximum; and every stop ends.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .worker import A_MOMENT_S, Meant, outcome
 SIZE = 32
 LONG_S = 60.0
 
-# What a request asks for: an answer, at once, after a wait or after a blocking call; an answer and the end; a crash.
+# The kinds of requests: an answer at once, after a wait or after a blocking call; an answer and a close; a crash.
 ASKS = (b"e", b"e", b"e", b"s", b"s", b"b", b"x", b"c")
 
 
@@ -31,7 +31,7 @@ _SHARES_PORTS = hasattr(socket, "SO_REUSEPORT")
 
 
 class Log(logging.Handler):
-    """What a server logs: a handler's crash that was meant, or what a client has caused."""
+    """Checks the log of a server: only deliberate crashes of handlers, and errors that a client has caused."""
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
@@ -44,12 +44,12 @@ class Log(logging.Handler):
                 self._ledger.fail(f"logged: {self.format(record)}")
 
 
-# Held by who logs and by who uses the server: it would be deadly if anything were logged under socket2's own lock.
+# Code that logs and code that uses the server both take this. It deadlocks if anything is logged under socket2's lock.
 _somebody_elses = threading.Lock()
 
 
 class Round:
-    """One server, from its start to its end."""
+    """One server from start to end."""
 
     def __init__(self, ledger: Ledger, name: str, rng: random.Random) -> None:
         self._ledger = ledger
@@ -71,7 +71,7 @@ class Round:
             yield from self._server.listen("127.0.0.1", reuse_port=_SHARES_PORTS)
         addresses = list(self._server.addresses)
         with ExitStack() as ports:
-            # No other program is to have a port before the last client has ended.
+            # No other program may get the port before the last client has ended.
             for address in addresses if _SHARES_PORTS else ():
                 port = ports.enter_context(socket2.tcp())
                 port.setopt("reuseport", True)
@@ -112,7 +112,7 @@ class Round:
     def _stop(self, grace_s: float) -> Steps:
         rng = random.Random(f"{self._name}/{grace_s}")
         yield from self._hesitate(rng)
-        if rng.random() < 0.3:  # given up, and begun again
+        if rng.random() < 0.3:  # it was cancelled, and begins again
             with suppress(TimeoutError), socket2.timeout(rng.random() * A_MOMENT_S):
                 yield from self._server.stop(grace_s)
         yield from self._server.stop(grace_s)
@@ -188,7 +188,7 @@ class Round:
                     yield from self._hesitate(rng)
 
     def _ask(self, sock: TCP, request: bytes) -> Steps:
-        """Send a request; return whether it was answered and the connection goes on."""
+        """Send a request. Return whether it was answered and the connection is still open."""
         yield from sock.sendall(request)
         must_be_answered = not self._server.stopping and request[:1] != b"c"
         answer = b""
@@ -204,7 +204,7 @@ class Round:
 
 
 class Servers:
-    """Rounds, two at a time."""
+    """Runs rounds, two at a time."""
 
     def __init__(self, ledger: Ledger, seed: int, operations: int) -> None:
         self._ledger = ledger

@@ -1,4 +1,4 @@
-"""What the workers of a random program talk to: an echo server over TCP, and one over UDP."""
+"""The peers of a random program's workers: an echo server over TCP, and one over UDP."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .ledger import Ledger, Steps
 ACCEPTORS = 3
 RECEIVERS = 3
 
-# The timeout of a listener: several threads that accept run out of it now and then.
+# The timeout of a listener. Several threads accept on it, and now and then one of them times out.
 IMPATIENCE_S = 0.004
 
 
 class Services:
-    """Echo servers, each with several threads on one socket, which take turns."""
+    """Echo servers. Each has several threads that take turns on one socket."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

@@ -1,7 +1,7 @@
-"""Random groups of threads, and what threads wait for each other with: queues, semaphores, locks, events.
+"""Random groups of threads, and random use of queues, semaphores, locks and events.
 
-One round after the other, until so many operations are made. Every error of a group's thread is told once; every item
-that was put is got once; nobody has a permit that was not there; everybody that waits is woken, and nobody twice.
+Rounds run one after the other until enough operations were made. Every error of a group's thread is reported once;
+every item is got once; permits never exceed their number; and each waiter is woken exactly once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Together:
         return self._ledger.newthread(name, steps)
 
     def _crashed(self, thread: Thread, error: BaseException) -> None:
-        if thread.name != "owner":  # which is joined, if not always by then
+        if thread.name != "owner":  # it is joined, but not always before this
             with self._lock:
                 self._told[error] += 1
 
@@ -63,7 +63,7 @@ class Together:
             rng.choice(threads).cancel()
 
     def _all(self, threads: list[Thread]) -> Steps:
-        """Wait for them; they return or are cancelled."""
+        """Wait for all of them. They return or are cancelled."""
         for thread in threads:
             how, what = yield from outcome(thread)
             if how == "raised":
@@ -110,7 +110,7 @@ class Together:
             for _ in range(rng.randrange(3)):
                 yield from self._hesitate(rng)
             if depth and rng.random() < 0.3:
-                with suppress(RuntimeError):  # the block was left meanwhile
+                with suppress(RuntimeError):  # the block has ended meanwhile
                     ts.newthread(self._member, ts, random.Random(rng.random()), depth - 1)
             if rng.random() < 0.1:
                 yield from socket2.sleep(rng.random() * 10 * A_MOMENT_S)

@@ -1,7 +1,7 @@
-"""One worker of a random program: does one thing after the other, and knows how each may end.
+"""One worker of a random program. It does one thing after the other, and knows how each may end.
 
-What it does is decided by a generator of random numbers of its own, so a seed gives the same programs again; when they
-run, and in which OS thread, is the system's choice.
+Its own random number generator decides what it does, so a seed gives the same program again. When its steps
+run, and in which OS thread, depends on the system.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ A_MOMENT_S = 0.002
 
 
 class Wrong(AssertionError):
-    """What a worker must never see."""
+    """An outcome that a worker must never see."""
 
 
 class Meant(Exception):
-    """What a worker fails with on purpose."""
+    """The error of a worker that fails on purpose."""
 
 
 def check(condition: bool, what: str) -> None:
@@ -37,11 +37,11 @@ def check(condition: bool, what: str) -> None:
 
 
 def pair() -> tuple[TCP, TCP]:
-    """Two connected stream sockets."""
+    """Return two connected stream sockets."""
     one, other = socket.socketpair()
     make = socket2.tcp if one.family == socket.AF_INET else socket2.unix
     for sock in (one, other):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BIG // 8)  # a big send has to wait
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BIG // 8)  # so that a big send has to wait
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BIG // 8)
     return make(fileno=one.detach()), make(fileno=other.detach())
 
@@ -57,7 +57,7 @@ def receive(sock: Any, size: int) -> Steps:
 
 
 def outcome(thread: Thread) -> Steps:
-    """Join: ("returned", value), ("cancelled", None) or ("raised", error)."""
+    """Join a thread. Return ("returned", value), ("cancelled", None) or ("raised", error)."""
     try:
         return "returned", (yield from thread.join())
     except Cancelled:
@@ -69,7 +69,7 @@ def outcome(thread: Thread) -> Steps:
 
 
 class Worker:
-    """Makes about `budget` operations."""
+    """A worker that makes about `budget` operations."""
 
     def __init__(self, ledger: Ledger, services: Services, seed: str, budget: int) -> None:
         self._ledger = ledger
@@ -114,7 +114,7 @@ class Worker:
     # Its parts.
 
     def _message(self, size: int = 0) -> bytes:
-        """A message that no other is like."""
+        """Return a unique message."""
         self._messages += 1
         head = f"<{self._seed} {self._messages}>".encode()
         return head.ljust(size, b".")
@@ -127,7 +127,7 @@ class Worker:
         return self._random.choice([0, 0, self._random.random() * A_MOMENT_S])
 
     def _hesitate(self) -> Steps:
-        """Let others come first, for no time, a moment or not at all."""
+        """Sleep for 0 seconds or a moment, or do nothing."""
         kind = self._random.randrange(3)
         if kind:
             yield from socket2.sleep(self._moment() if kind == 1 else 0)
@@ -168,7 +168,7 @@ class Worker:
         yield from connection.sendall(message)
 
     def echo_late(self) -> Steps:
-        """The echo and the timeout come at about the same time: nothing of it is lost, and nothing comes twice."""
+        """The echo and the timeout come at about the same time: no byte is lost, and none comes twice."""
         connection = self._open()
         message = self._message()
         connection.settimeout(self._moment() / 4, "read")
@@ -206,7 +206,7 @@ class Worker:
         self._made += 1
 
     def block(self) -> Steps:
-        """Stop this OS thread: the others go on."""
+        """Block this OS thread: the others continue."""
         time.sleep(self._moment())
         yield from socket2.sleep(0)
         self._made += 1
@@ -225,7 +225,7 @@ class Worker:
                 try:
                     socket2.resume(sleeper, value)
                     break
-                except RuntimeError:  # it has not come to its suspend() yet, in another OS thread
+                except RuntimeError:  # it runs in another OS thread and has not reached its suspend() yet
                     yield from socket2.sleep(0)
         check((yield from sleeper.join()) == values, "resumed with other values")
         self._made += 5
@@ -245,7 +245,7 @@ class Worker:
             self._made += 1
 
     def _live_a_little(self, value: bytes, fails: bool = False) -> Steps:
-        yield from socket2.sleep(0)  # so that the first has been joined, as a rule
+        yield from socket2.sleep(0)  # so that the first one was usually joined before
         if fails:
             with suppress(Cancelled):
                 yield from socket2.sleep(A_MOMENT_S)
@@ -275,7 +275,7 @@ class Worker:
         return value
 
     def cancel_child(self) -> Steps:
-        """Cancelled while it sleeps, waits or joins: it ends so, or as it would have."""
+        """Cancel a child that sleeps, waits or joins: it ends cancelled, or as it would have ended anyway."""
         inner = self._child(self._sleep_and_return(self._moment(), 1))
         waits: Steps = self._random.choice(
             [
@@ -297,7 +297,7 @@ class Worker:
         return (yield from thread.join())
 
     def cancel_receiver(self) -> Steps:
-        """A message, and a cancel of who receives it: he has it, or the next one gets it."""
+        """Cancel the receiver of a message: it has the message, or the next receiver gets it."""
         one, other = pair()
         with one, other:
             message = self._message()
@@ -334,7 +334,7 @@ class Worker:
         self._made += 5
 
     def cancel_big_send(self) -> Steps:
-        """Cancelled in the middle of a long send, it tells how much of it is under way: that, and no more, arrives."""
+        """Cancel a long send: exactly `bytes_sent` bytes arrive."""
         one, other = pair()
         with other:
             with one:
@@ -345,7 +345,7 @@ class Worker:
                 sent = yield from sender.join()
                 reader.cancel()
                 _, received = yield from outcome(reader)
-            if received is not None:  # else what it had read is gone with it
+            if received is not None:  # otherwise the bytes that it had read are lost with it
                 arrived = len(received)
                 while piece := (yield from other.recv(BIG)):
                     arrived += len(piece)

@@ -1,4 +1,4 @@
-"""What a program gives to be waited for: a generator, a coroutine, or whatever else can be awaited."""
+"""Everything that a program may pass to be awaited: a generator, a coroutine, or any other awaitable."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def by_coroutine(work: Plain) -> Plain:
 
 
 class Later:
-    """Has an __await__, and is neither a generator nor a coroutine."""
+    """An awaitable that is neither a generator nor a coroutine."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self._work = work
@@ -58,7 +58,7 @@ class Later:
 
 
 class Around:
-    """Has an __await__ that returns another one's iterator, which is no generator."""
+    """An awaitable whose __await__ returns another object's iterator, which is not a generator."""
 
     def __init__(self, inner: Awaitable[Any]) -> None:
         self._inner = inner
@@ -81,7 +81,7 @@ KINDS = [by_generator, by_marked_generator, by_coroutine, by_object, by_object_a
 
 @pytest.fixture(params=KINDS)
 def later(request: pytest.FixtureRequest) -> Callable[[Plain], Plain]:
-    """Makes a function whose result has to be waited for, of one that returns it."""
+    """Turn a function into one whose result has to be awaited."""
     kind: Callable[[Plain], Plain] = request.param
     return kind
 
@@ -162,7 +162,7 @@ def test_a_handler_and_ready(later: Kind) -> None:
 
 
 def test_a_socket_of_ones_own(later: Kind) -> None:
-    """Of which a stream is made: the calls of it that a program has replaced may be any of these, too."""
+    """A stream over a socket whose methods the program has replaced: these may return any awaitable, too."""
 
     class Late(TCP):
         __slots__ = ()
@@ -235,7 +235,7 @@ def test_protected(later: Kind) -> None:
 
 
 class Object:
-    """A socket as LuaSocket's are, of a program's own."""
+    """A program's own socket class for luasocket."""
 
     def __init__(self, later: Kind) -> None:
         self.receive = later(self._receive)
@@ -260,7 +260,7 @@ def test_a_source_and_a_sink_of_a_socket_of_ones_own(later: Kind) -> None:
     run(main)
 
 
-# Node's face.
+# socket2.net.
 
 
 def test_listeners_and_callbacks(later: Kind) -> None:

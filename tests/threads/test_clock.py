@@ -1,4 +1,4 @@
-"""Every sleep, deadline and timeout goes by the poller's clock: on one that is moved by hand a week takes no time."""
+"""Every sleep, deadline and timeout uses the poller's clock: with one that is moved by hand a week takes no time."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_the_loop_is_idle_for_as_long_as_it_is_told(clock: HandClock) -> None:
 
 
 def test_the_next_address_is_tried_when_its_time_has_come(clock: HandClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first one neither refuses nor answers."""
+    """The first address neither refuses nor answers."""
     begun: list[tuple[str, float]] = []
     connect = eyeballs._connect_to
 
@@ -213,7 +213,7 @@ def test_the_list_of_threads_tells_how_long_it_is_to_a_deadline(clock: HandClock
 
 
 def test_nothing_else_asks_what_time_it_is() -> None:
-    """But for who watches the loop from outside, and who says what it is without a clock of one's own."""
+    """The exceptions watch the loop from outside, or define the default clock."""
     outside = {"history.py", "watchdog.py", "snapshot.py", "supervisor.py", "clock.py", "loop.py"}
     asking = {
         path.name

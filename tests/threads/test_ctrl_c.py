@@ -22,7 +22,7 @@ def say(*words): os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # pr
 
 
 class Program:
-    """A Python program that says what it is at, line by line."""
+    """A Python program that reports its progress line by line."""
 
     def __init__(self, text: str) -> None:
         self.process = subprocess.Popen(
@@ -30,7 +30,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a CI may ignore it
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a CI system may ignore it
         )
 
     def line(self) -> str:
@@ -194,7 +194,7 @@ run(main)
 
 
 def test_no_signal_is_lost_that_comes_just_before_the_wait(programs: list[Program]) -> None:
-    """A hundred signals, each awaited before the next: one that slipped between look and wait would hang this."""
+    """A hundred signals, each awaited before the next. The test hangs if one is lost between the check and the wait."""
     program = begin(
         programs,
         """

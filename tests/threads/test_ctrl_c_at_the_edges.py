@@ -1,6 +1,6 @@
-"""A Ctrl-C, or whatever a signal handler raises, while a loop is entered or left: afterwards it does not run.
+"""A signal handler raises, for example by Ctrl-C, while a loop starts or ends: afterwards the loop does not run.
 
-It comes before each line of that in turn, by a trace function.
+A trace function raises before each line of that code in turn.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ pytestmark = pytest.mark.skipif(
 
 
 def _releases(frame: FrameType) -> bool:
-    """Whether it is the end of a `with` block, where nothing comes in between for the interpreter, but a trace does."""
+    """Return whether this is the end of a `with` block: a trace function runs there, but no signal handler could."""
     text = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
     entry = current_scheduler().entry
     return text.lstrip().startswith("with ") and (is_held() or entry._is_owned())  # type: ignore[attr-defined]
 
 
 class Injection:
-    """Does `what` before the line of that number. `count`: how many there are."""
+    """Calls `what` before the line of that number. `count`: the number of lines."""
 
     def __init__(self, at: int, what: Callable[[], object]) -> None:
         self._at = at
@@ -75,7 +75,7 @@ def ctrl_c() -> None:
 
 
 def raises() -> None:
-    """As a handler of somebody else's might, whatever ours is."""
+    """Raise as a foreign signal handler might."""
     raise KeyboardInterrupt
 
 
@@ -114,9 +114,9 @@ def test_before_each_line(loop: str, what: Callable[[], object], shared: bool) -
         if at == 0:
             count = injection.count
             assert count > 30
-        member._ctrl_c.noted = 0  # of one that came when everything was over
+        member._ctrl_c.noted = 0  # of a signal that came at the very end
         member._escaping = None
-        current_scheduler().threads.clear()  # run()'s, which a bare exception may have kept from its first step
+        current_scheduler().threads.clear()  # that of run(), which an exception may have kept from its first step
         current_scheduler().ready.clear()
         assert run(nothing) == "done", where
         at += 1
@@ -126,7 +126,7 @@ def test_before_each_line(loop: str, what: Callable[[], object], shared: bool) -
 
 @pytest.mark.parametrize("what", [ctrl_c, raises])
 def test_somebody_elses_wakeup_descriptor_is_there_again(what: Callable[[], object]) -> None:
-    fd = current_scheduler().poller.wakeup_fileno()  # any socket's
+    fd = current_scheduler().poller.wakeup_fileno()  # that of any socket
     at, count = 0, sys.maxsize
     while at <= count:
         signal.set_wakeup_fd(fd)

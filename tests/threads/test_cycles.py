@@ -95,7 +95,7 @@ def joined() -> Steps:
     ],
 )
 def test_no_cycle_is_left(main: Callable[[], Steps]) -> None:
-    run(main)  # what is made once, and kept
+    run(main)  # objects that are made once and kept
     gc.collect()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Threads that end together: outcomes in order, first error, cancels, and what a block promises when it is left."""
+"""Threads that end together: outcomes in order, the first error, cancels, and the promises at the end of a block."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_the_block_is_interrupted_at_its_wait_and_raises_the_error() -> None:
         with pytest.raises(ValueError, match="in a member"):
             with threadset() as ts:
                 yield from body(ts)
-        yield from sleep(0.001)  # nothing is left to be raised
+        yield from sleep(0.001)  # there is nothing left to raise
 
     async def coroutine() -> None:
         with pytest.raises(ValueError, match="in a member"):
@@ -437,7 +437,7 @@ def test_cancel_of_the_set_lets_the_block_go_on() -> None:
 
 
 def test_a_cleanup_is_interrupted_once_only() -> None:
-    """Cancelled by a failure, by cancel() and by the end of the block: for the members that is one cancel."""
+    """A failure, cancel() and the end of the block all cancel: the members get one cancel."""
     trail: list[Any] = []
 
     async def main() -> None:
@@ -564,7 +564,7 @@ def test_a_generator_that_is_dropped_in_its_block_cancels_the_members() -> None:
         steps = inner()
         next(steps)
         steps.close()
-        assert not trail  # not inside close(), which a garbage collection may have called
+        assert not trail  # not inside close(), which the garbage collector may have called
         yield from sleep(0)
         yield from sleep(0)
         assert trail == [1]

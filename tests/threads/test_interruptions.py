@@ -41,7 +41,7 @@ def pause(seconds: float = 0) -> Steps:
 
 
 def stall(seconds: float) -> None:
-    """Keep the whole loop from running."""
+    """Block the whole loop."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         pass
@@ -98,7 +98,7 @@ def test_a_cancel_reaches_a_thread_that_only_lets_others_run() -> None:
 
 
 def test_a_cancelled_flood_loses_nothing() -> None:
-    """The receive that is interrupted has taken nothing: what comes next is what came next."""
+    """The interrupted receive has taken nothing: the next receive gets the next data."""
 
     def writer(conn: socket2.TCP, data: bytes) -> Steps:
         yield from conn.sendall(data)
@@ -178,7 +178,7 @@ def test_two_deadlines_that_are_due_in_one_turn_are_both_delivered() -> None:
 def test_a_cancel_is_not_lost_to_a_deadline_that_was_first() -> None:
     def victim() -> Steps:
         with timeout(0.02):
-            yield from sleep(0.01)  # is over, as is the deadline, before it runs again
+            yield from sleep(0.01)  # it is over, as is the deadline, before the thread runs again
         yield from sleep(1000)
 
     def main() -> Steps:
@@ -292,11 +292,11 @@ def test_long_chains_of_joins_are_cheap() -> None:
     start()
 
 
-# What errors hold on to.
+# What errors refer to.
 
 
 class Held:
-    """Something that a handler has in its frame."""
+    """An object in the frame of a handler."""
 
 
 def test_errors_leave_no_cycles_that_hold_the_handlers_frame() -> None:
@@ -523,7 +523,7 @@ def test_lengths_of_time(wrong: Any) -> None:
 
 
 def test_a_socket_of_another_loop_is_told() -> None:
-    """Its loop resumes nobody else's thread."""
+    """A loop resumes no thread of another loop."""
     import threading
 
     found: list[BaseException | None] = []
@@ -549,7 +549,7 @@ def test_a_socket_of_another_loop_is_told() -> None:
             yield from client.sendall(b"x")
             yield from call_in_thread(os_thread.join)
 
-    if not pollers.CHECKING:  # which refuses this at once
+    if not pollers.CHECKING:  # it refuses this at once
         run(main)
         assert "another OS thread" in str(found[0])
 

@@ -1,7 +1,7 @@
-"""Random programs of blocks, cleanups and retries, whose deadlines and cancels come at random: what a simple rule says.
+"""Random programs of blocks, cleanups and retries, with random deadlines and cancels, must follow a simple rule.
 
-The rule: who was cancelled ends so, if it waits once more after all of it; a block whose time was over while it had a
-wait to come does not end as if nothing had been; nothing else is ever raised, and nothing is pending in the end.
+The rule: a cancelled thread ends cancelled if it waits once more; a block whose deadline passed before one of its
+waits does not end normally; nothing else is ever raised, and nothing is pending in the end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DEPTH_MAX = 4
 
 
 class Program:
-    """One thread that is interrupted, and what it waits for."""
+    """One interrupted thread, and what it waits for."""
 
     def __init__(self, chance: random.Random, conn: TCP, peer: socket.socket) -> None:
         self.chance = chance
@@ -78,7 +78,7 @@ class Program:
                     yield from self.part(depth)
                 over = block.expired
                 yield from sleep(0)
-                yield from sleep(0)  # an inner interruption may have taken the first one
+                yield from sleep(0)  # an inner interruption may have replaced the first one
                 ended = over
         finally:
             self.blocks.remove(block)

@@ -1,4 +1,4 @@
-"""Functions called at their time: never early, without drift, whatever they are and however they fail."""
+"""Functions called at their time: never early, without drift, of any kind, even if they fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Steps = Generator[Any, Any, Any]
 
 
 class Clock:
-    """A clock that only moves when somebody sleeps, and then a little too far."""
+    """A clock that moves only when somebody sleeps, and then a little too far."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, oversleeps_s: float) -> None:
         self.now = 1000.0

@@ -1,4 +1,4 @@
-"""A cancel, or an outer deadline, that meets an inner deadline in its cleanup: it is raised again, never forgotten."""
+"""A cancel, or an outer deadline, during the cleanup of an inner deadline is raised again and never lost."""
 
 from __future__ import annotations
 

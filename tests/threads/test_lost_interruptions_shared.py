@@ -1,4 +1,4 @@
-"""A cancel that meets a deadline in its cleanup, under several OS threads that serve one poller: never lost."""
+"""A cancel during the cleanup of a deadline is never lost, even if several OS threads serve one poller."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .test_lost_interruptions import INNER, PROGRAMS
 Steps = Generator[Any, Any, Any]
 
 COUNT = 4
-EACH = 4  # threads at a time, for each way to lose a cancel
+EACH = 4  # the number of threads at a time, for each way to lose a cancel
 
 
 @pytest.fixture(params=[name for name, manner in kinds.names() if manner == "shared"], autouse=True)
@@ -42,7 +42,7 @@ def served(main: Callable[[], Steps]) -> None:
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_cancel_ends_each_thread_in_the_end(program: Any, scheduler: Scheduler) -> None:
-    """The deadlines fire in whichever OS thread polls, the cleanups go on in any."""
+    """The deadlines fire in the OS thread that polls, the cleanups run in any."""
     trails: list[list[str]] = []
     where: set[int] = set()
 

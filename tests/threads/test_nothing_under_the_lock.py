@@ -1,4 +1,4 @@
-"""What belongs to others, a handler of a log, crashhook, a job, a posted call, is called when the lock is not held."""
+"""Foreign code (a log handler, crashhook, a job, a posted call) is called only while the lock is not held."""
 
 from __future__ import annotations
 

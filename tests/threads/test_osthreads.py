@@ -22,7 +22,7 @@ from ..interop.peers import LIMIT_S, OSThread, run
 
 
 class Work:
-    """Calls that block until they are let go, by name, and what is known about them."""
+    """Named calls that block until they are released, and what is known about them."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
@@ -53,7 +53,7 @@ class Work:
             gate.set()
 
     def wait_for(self, count: int) -> None:
-        """Wait until so many more calls have begun."""
+        """Wait until that many more calls have begun."""
         for _ in range(count):
             assert self._one_has_begun.acquire(timeout=LIMIT_S)
 
@@ -65,10 +65,10 @@ def work() -> Work:
 
 @pytest.fixture
 def pool(work: Work, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
-    """A pool for two calls at a time. What a test leaves blocked in it is let go."""
+    """A pool for two calls at a time. Calls that a test leaves blocked are released."""
     pool = Pool(2, "test call")
     yield pool
-    monkeypatch.setattr(osthreads, "IDLE_S", 0)  # who is busy ends as soon as there is nothing left to do
+    monkeypatch.setattr(osthreads, "IDLE_S", 0)  # a busy OS thread ends as soon as it has nothing left to do
     work.let_go(*work.begun)
     pool.end()
     for os_thread in threading.enumerate():
@@ -271,7 +271,7 @@ def test_a_call_that_is_cancelled_while_it_runs_frees_its_waiter_at_once(pool: P
         a.cancel()
         with pytest.raises(Cancelled):
             await a.join()
-        assert not work.os_threads.isdisjoint(threading.enumerate())  # it blocks on
+        assert not work.os_threads.isdisjoint(threading.enumerate())  # it is still blocked
 
     run(main)
 
@@ -307,7 +307,7 @@ async def calling_again(pool: Pool) -> Any:
 
 
 def test_a_call_that_was_thrown_away_does_not_count_any_more(pool: Pool, work: Work) -> None:
-    """Its generator was closed while it waited: the call hangs, and others are made."""
+    """The generator was closed while it waited: the call hangs, and other calls are made."""
 
     async def main() -> None:
         steps = [calling(pool, work, name) for name in "ab"]
@@ -330,7 +330,7 @@ def test_a_call_that_is_out_of_time_frees_its_waiter_at_once(pool: Pool, work: W
         assert 0.02 <= monotonic() - began < LIMIT_S / 2
 
     run(main)
-    work.wait_for(1)  # it had begun, and blocks on
+    work.wait_for(1)  # it has begun, and is still blocked
 
 
 def test_a_place_in_the_pool_is_free_again_after_a_call_that_failed(pool: Pool) -> None:
@@ -380,7 +380,7 @@ def test_the_outcome_for_a_loop_that_was_shut_down_meanwhile_is_dropped(
     loop.outcome()
     monkeypatch.setattr(osthreads, "IDLE_S", 0)
     work.let_go("a")
-    settle(work.os_threads)  # an exception in them would fail the test
+    settle(work.os_threads)  # an exception in one of them would fail the test
 
 
 # Calls that nobody waits for any more, and those that several wait for.
@@ -465,7 +465,7 @@ def test_equal_calls_are_made_once_for_all(pool: Pool, work: Work) -> None:
         others = [newthread(joining, pool, work, "a") for _ in range(20)]
         different = newthread(joining, pool, work, "b")
         work.wait_for(1)
-        await give_up(first, others.pop(7))  # the others wait on
+        await give_up(first, others.pop(7))  # the others keep waiting
         work.let_go("a", "b")
         for thread in others:
             assert await thread.join() == "A"
@@ -512,7 +512,7 @@ def test_each_of_those_that_share_a_call_has_an_error_of_its_own(pool: Pool, wor
 
 
 def test_who_asks_again_when_nobody_waits_any_more_asks_anew(pool: Pool, work: Work) -> None:
-    """The call may hang for ever."""
+    """The old call may hang for ever."""
 
     async def main() -> None:
         hanging = newthread(joining, pool, work, "a")
@@ -539,7 +539,7 @@ def test_an_os_thread_that_has_nothing_to_do_ends_after_a_while(
         for call in start_calls(pool, work, "ab"):
             await call.join()
         settle(work.os_threads)
-        assert await calling_again(pool) == 3  # and others take their place
+        assert await calling_again(pool) == 3  # others take their place
 
     run(main)
 
@@ -561,7 +561,7 @@ def test_idle_os_threads_end_when_they_are_told_to(pool: Pool, work: Work) -> No
             pool.end()
             assert work.os_threads.isdisjoint(threading.enumerate())
             work.os_threads.clear()
-        assert await calling_again(pool) == 3  # the pool can be used on
+        assert await calling_again(pool) == 3  # the pool can still be used
 
     run(main)
 
@@ -572,7 +572,7 @@ def test_telling_idle_os_threads_to_end_does_not_wait_for_one_that_is_busy(pool:
         work.wait_for(2)
         work.let_go("i")
         await idle.join()
-        pool.end()  # whose wait for the busy one would outlast what that one waits for
+        pool.end()  # otherwise it would wait for the busy one for too long
         work.let_go("b")
         assert await busy.join() == "B"
 
@@ -593,7 +593,7 @@ def test_a_pool_that_was_told_to_end_still_makes_the_calls_in_its_line(pool: Poo
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_makes_its_calls_in_os_threads_of_its_own() -> None:
-    """The parent's pool has an idle OS thread and a busy one; the child has neither, and must not wait for them."""
+    """The parent's pool has an idle and a busy OS thread. The child has neither, and must not wait for them."""
     block, blocking = threading.Event(), threading.Event()
 
     def busy() -> None:
@@ -609,7 +609,7 @@ def test_a_forked_child_makes_its_calls_in_os_threads_of_its_own() -> None:
         assert await calls() == 3
         child = os.fork()
         if child == 0:
-            signal.alarm(10)  # ends the child, should it hang
+            signal.alarm(10)  # ends the child if it hangs
             os._exit(0 if run(calls) == 3 else 1)
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 0

@@ -1,6 +1,6 @@
-"""A signal handler that raises, anywhere in what takes, hands on and gives back descriptors.
+"""A signal handler raises anywhere in the code that opens, passes and closes descriptors.
 
-None is closed twice, or when the number is another's by then; and who closes what he has left has closed all there is.
+No descriptor is closed twice, or after its number has a new owner. A program that closes its objects has closed all.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _STRANGERS = 6
 
 
 class Raised(BaseException):
-    """By the handler."""
+    """The error of the handler."""
 
 
 @cache
 def points(code: CodeType) -> set[int]:
-    """Where the interpreter looks for signals: at the beginning of a function and of a turn, and after a call.
+    """Return where the interpreter checks for signals: at the start of a function or a loop turn, and after a call.
 
-    What is raised after a call is handled where the call is. So a call that is the last one of a `with` or `try` block
-    is left out: what raises before the next instruction would be outside, with a lock that nobody gives back.
+    An exception after a call is raised at the call. So a call that is the last one of a `with` or `try` block
+    is skipped: an exception before the next instruction would be outside the block, with a lock that nobody releases.
     """
     entries: Any = dis.Bytecode(code).exception_entries  # type: ignore[attr-defined]
 
@@ -60,7 +60,7 @@ def points(code: CodeType) -> set[int]:
 
 
 class Injection:
-    """Raises at the point of that number, of those that the block comes to."""
+    """Raises at the point of that number, counted over all points that the block reaches."""
 
     def __init__(self, at: int, files: set[str] = MECHANISM) -> None:
         self._at = at
@@ -71,7 +71,7 @@ class Injection:
     def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
         if frame.f_code.co_filename not in self._files:
             return None
-        frame.f_trace = self._step  # first: Python 3.13 traces opcodes only where there is one already
+        frame.f_trace = self._step  # first: Python 3.13 traces opcodes only if there is a trace function already
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
         return self._step
@@ -86,7 +86,7 @@ class Injection:
         return self._step
 
     def __enter__(self) -> Injection:
-        sys._getframe().f_trace_opcodes = True  # Python 3.12 looks whether anybody wants them when tracing begins
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 checks whether anybody wants opcodes when tracing begins
         sys.settrace(self._enter)
         return self
 
@@ -95,14 +95,14 @@ class Injection:
 
 
 class ExactInjection(Injection):
-    """Knows that a call of a Python function ends without a look for signals: only one of a built-in function does."""
+    """Skips calls of Python functions: the interpreter checks for signals only after a call of a built-in function."""
 
     def __init__(self, at: int, files: set[str] = MECHANISM) -> None:
         super().__init__(at, files)
         self._returned_into: FrameType | None = None
 
     def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
-        if frame.f_code.co_name == "__init__":  # which the built-in type calls
+        if frame.f_code.co_name == "__init__":  # the built-in type calls this
             return super()._enter(frame, event, arg)
         step = super()._enter(frame, event, arg)
         if step is None:
@@ -135,7 +135,7 @@ def inode(fd: int) -> tuple[int, int]:
 
 @contextmanager
 def strangers() -> Iterator[list[int]]:
-    """Others take the numbers that are free; they have them still in the end."""
+    """Foreign files take all free numbers, and must still have them in the end."""
     there, gone = os.pipe()
     os.close(gone)
     theirs = [there, *(os.dup(there) for _ in range(_STRANGERS))]
@@ -147,7 +147,7 @@ def strangers() -> Iterator[list[int]]:
 
 
 class Scene:
-    """What is there before, and what may be left after."""
+    """The objects before the code runs, and what it may leave."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -170,7 +170,7 @@ def connection(scene: Scene) -> TCP:
 
 
 Scenario = Callable[[Scene], Callable[[], Any]]
-"""Makes what is needed, and returns what is to be interrupted."""
+"""Prepares the scene, and returns the function to interrupt."""
 
 
 def attach(scene: Scene) -> Callable[[], Any]:
@@ -241,7 +241,7 @@ def adopt_fd(scene: Scene) -> Callable[[], Any]:
     def adopt() -> None:
         try:
             scene.mine.append(tcp(fileno=fd))
-        except Raised:  # is it still ours, or has it been closed?
+        except Raised:  # it must still be ours, or closed
             with suppress(OSError):
                 if inode(fd) == cookie:
                     os.close(fd)
@@ -261,7 +261,7 @@ def stale(scene: Scene) -> Callable[[], Any]:
     return lambda: scene.mine.append(poller.attach(std))
 
 
-# How many descriptors may be lost: between the system call and the object is Python code, and a number has no owner.
+# How many descriptors may be lost: there is Python code between the system call and the object that owns the number.
 SCENARIOS: dict[Scenario, int] = {
     attach: 0,
     attach_and_close: 0,
@@ -278,7 +278,7 @@ SCENARIOS: dict[Scenario, int] = {
 
 
 def attempt(make: Callable[[], Any], shared: bool, scenario: Scenario, at: int) -> tuple[str, set[int]]:
-    """Return where it raised, if it did, and what was left open although all was closed."""
+    """Return where it raised, if it did, and what stayed open although everything was closed."""
     local.scheduler = Scheduler(make())
     if shared:
         joining.share(local.scheduler)
@@ -315,4 +315,4 @@ def test_raised_at_each_point(kind: str, scenario: Scenario, shared: bool) -> No
         for fd in left:
             with suppress(OSError):
                 os.close(fd)
-    assert at > 2 or kind == "native"  # where no Python code may be in between
+    assert at > 2 or kind == "native"  # no Python code may run in between

@@ -1,6 +1,6 @@
-"""What a program does comes in the order in which it was begun: no order is that of addresses in memory or of hashes.
+"""A program's actions happen in the order in which they began. No order depends on memory addresses or hashes.
 
-So a run can be repeated. Each test makes many of one kind, in memory that is in disorder: a set would show it.
+So a run can be repeated. Each test makes many objects of one kind in disordered memory: a set would reveal itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MANY = 40
 
 @pytest.fixture(autouse=True)
 def memory_in_disorder() -> Iterator[None]:
-    """Free every other one of many objects of many sizes, so that what is made next is here and there."""
+    """Free every other one of many objects of many sizes, so that new objects get scattered addresses."""
     rng = random.Random(15)
     held = [[None] * rng.randrange(1, 60) for _ in range(20_000)]
     rng.shuffle(held)
@@ -81,7 +81,7 @@ def test_schedulers_are_told_in_the_order_they_were_made() -> None:
     del gone, scheduler
     gc.collect()
     ours = [first, *made]
-    assert [scheduler for scheduler in schedulers() if scheduler in ours] == ours  # an earlier test's may live yet
+    assert [scheduler for scheduler in schedulers() if scheduler in ours] == ours  # an earlier test's may still live
     for scheduler in made:
         scheduler.poller.shutdown()
 
@@ -109,7 +109,7 @@ def test_what_the_checking_poller_reports_comes_in_the_order_it_was_done() -> No
 
 
 class Inline:
-    """Makes blocking calls at a time of its own choice, and in no other OS thread."""
+    """Makes blocking calls at a time of its own choice, in this OS thread."""
 
     def __init__(self) -> None:
         self.made: list[str] = []
@@ -147,7 +147,7 @@ def test_blocking_calls_are_made_by_whom_the_scheduler_names(monkeypatch: pytest
 
 
 def test_nothing_asks_for_chance() -> None:
-    """Who comes to need it takes it from the scheduler, so that a run can be repeated."""
+    """Code that needs randomness takes it from the scheduler, so that a run can be repeated."""
     for package in ("pollers", "socket2"):
         for path in (ROOT / package).rglob("*.py"):
             text = path.read_text()

@@ -519,7 +519,7 @@ def test_resume_of_a_thread_that_waits_for_something_else() -> None:
 
 
 def test_resume_from_another_os_thread() -> None:
-    """No deadlock is told while another OS thread might do it."""
+    """No deadlock is reported while another OS thread might resume the thread."""
 
     def main() -> Steps:
         me = currentthread()
@@ -733,7 +733,7 @@ def test_each_os_thread_has_its_own() -> None:
 
 
 def test_an_os_thread_may_end_without_closing_anything() -> None:
-    """With warnings as errors: its poller goes quietly, and its threads are closed."""
+    """Warnings are errors here: its poller is freed silently, and its threads are closed."""
     trail = []
 
     def worker() -> Steps:
@@ -821,7 +821,7 @@ def test_system_exit_leaves_the_loop_not_the_creator() -> None:
 
 
 def test_a_thread_that_never_waits_does_not_starve_others() -> None:
-    """sleep(0) goes round by the ready queue."""
+    """sleep(0) goes to the end of the ready queue."""
     trail = []
 
     def other() -> Steps:

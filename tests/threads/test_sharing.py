@@ -1,4 +1,4 @@
-"""Several OS threads that serve one scheduler: what is promised of them."""
+"""Several OS threads that serve one scheduler, and the promises about them."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def comes(event: threading.Event) -> None:
 
 
 def served(count: int, main: Callable[..., Steps], *args: Any) -> Any:
-    """Run `main` as a thread that `count` OS threads serve; return its result."""
+    """Run `main` as a thread that `count` OS threads serve. Return its result."""
 
     def limited() -> Steps:
-        yield from sleep(0)  # the first step of a thread that is started outside is part of newthread()
+        yield from sleep(0)  # newthread() outside the loop makes the first step of a thread
         with timeout(LIMIT_S):
             return (yield from main(*args))
 
@@ -59,13 +59,13 @@ def crew() -> Crew:
 
 
 def until(what: Callable[[], object]) -> Steps:
-    """Let others run until it is so."""
+    """Let other threads run until the condition is true."""
     while not what():
         yield from sleep(0.001)
 
 
 def is_at_rest(scheduler: Scheduler, count: int) -> bool:
-    """Whether one of the members waits for events and the others, `count` in all, sleep without a look at it."""
+    """Return whether all `count` members rest: one waits for events, and the others sleep."""
     crew = scheduler.crew
     return (
         crew is not None
@@ -77,7 +77,7 @@ def is_at_rest(scheduler: Scheduler, count: int) -> bool:
 
 
 def wait_for(what: Callable[[], object]) -> None:
-    """As until(), for an OS thread that is no member."""
+    """Do the same as until(), for an OS thread that is not a member."""
     never = threading.Event()
     deadline = monotonic() + LIMIT_S
     while not what():
@@ -91,7 +91,7 @@ share_fd = {"iocp": socket2.iocp, "epoll": socket2.epoll_fd}[KIND]
 
 @pytest.fixture
 def fd() -> int:
-    """The descriptor that others may join, or the handle."""
+    """Return the descriptor that others may join, or the handle."""
     if current_scheduler().poller.name != KIND:
         pytest.skip(f"the poller is {current_scheduler().poller.name}, not {KIND}")
     return share_fd()
@@ -103,15 +103,15 @@ def join_and_start(fd: int, timeout_s: float | None = None) -> bool:
 
 
 def pair() -> tuple[socket.socket, socket2.TCP]:
-    """Two connected sockets, one of them ours."""
+    """Return two connected sockets, one of them ours."""
     one, other = socket.socketpair()
-    make = socket2.tcp if one.family == socket.AF_INET else socket2.unix  # Windows has its own of TCP
+    make = socket2.tcp if one.family == socket.AF_INET else socket2.unix  # on Windows these are TCP
     return one, make(fileno=other.detach())
 
 
 @contextmanager
 def joined(fd: int, count: int = 1) -> Iterator[None]:
-    """Have other OS threads serve the scheduler of this one, as long as the block lasts."""
+    """Let other OS threads serve the scheduler of this one for the block."""
     keeper = newthread(partial(sleep, 1e6), name="keeper")
     members = [OSThread(join_and_start, fd) for _ in range(count)]
     for member in members:
@@ -242,7 +242,7 @@ def test_threads_run_at_the_same_time_in_as_many_os_threads() -> None:
 
     def meet() -> Steps:
         yield from sleep(0)
-        barrier.wait()  # returns when all are here
+        barrier.wait()  # it returns when all have come
         seen.append(here())
 
     def main() -> Steps:
@@ -254,7 +254,7 @@ def test_threads_run_at_the_same_time_in_as_many_os_threads() -> None:
 
 
 def test_any_member_goes_on_with_any_thread() -> None:
-    """One that sleeps and one that receives get on in another OS thread while the one they were in is blocked."""
+    """A thread that sleeps and one that receives continue in another OS thread while their own one is blocked."""
     data = []
 
     def receive(sock: Any) -> Steps:
@@ -274,7 +274,7 @@ def test_any_member_goes_on_with_any_thread() -> None:
             places: set[int] = set()
             while len(places) < 2:
                 yield from sleep(0.001)
-                # This OS thread is blocked until the others have got on.
+                # This OS thread is blocked until the others have made progress.
                 ticks, bytes_ = len(seen), len(data)
                 one.sendall(b"x")
                 wait_for(lambda: len(seen) > ticks and len(data) > bytes_)  # noqa: B023
@@ -339,7 +339,7 @@ def test_contextvars_follow_a_thread_and_thread_locals_do_not() -> None:
 
 
 def test_sockets_across_members() -> None:
-    """What one sends another receives, in order, while each connection's threads wander between the members."""
+    """Data arrives in order while the threads of each connection move between the members."""
 
     def echo(conn: socket2.TCP) -> Steps:
         with conn:
@@ -486,7 +486,7 @@ def test_run_in_a_member(fd: int) -> None:
 
 
 def test_a_timer_armed_by_another_member_comes_in_time() -> None:
-    """The leader sleeps for a timer that is far off; a thread in another OS thread arms one that is near."""
+    """The leader sleeps until a distant timer, and a thread in another OS thread arms an earlier one."""
     leading, release, woke = threading.Event(), threading.Event(), threading.Event()
 
     def near() -> Steps:
@@ -498,7 +498,7 @@ def test_a_timer_armed_by_another_member_comes_in_time() -> None:
         leading.set()
         comes(release)
         newthread(near)
-        comes(woke)  # run by another member, while this one is blocked
+        comes(woke)  # another member runs this while this one is blocked
 
     def let_go() -> None:
         wait_for(lambda: crew()._polling)
@@ -540,7 +540,7 @@ def test_a_ready_thread_wakes_one_member_and_its_watcher_and_not_the_herd(monkey
         yield from newthread(answer, sock).join()
 
     def ask(sock: socket.socket) -> list[tuple[int, int]]:
-        """For each question: how many bells were rung, and how often the poller was woken from outside."""
+        """Return for each question how many bells were rung, and how often the poller was woken from outside."""
         wait_for(lambda: is_at_rest(scheduler, 6))
         woken = []
         for _ in range(20):
@@ -561,17 +561,17 @@ def test_a_ready_thread_wakes_one_member_and_its_watcher_and_not_the_herd(monkey
         monkeypatch.setattr(Bell, "ring", count)
         serving.start()
         assert serve_threads(6) is True
-        # The event ends the wait of the leader, which rings for the watcher. That takes over at times, under load.
+        # The event ends the wait of the leader, which rings for the watcher. Under load that one may take over.
         assert sorted(serving.outcome())[10] <= (1, 0)
 
 
 def test_nobody_is_woken_when_nobody_waits() -> None:
     def main() -> Steps:
-        crew().look()  # there is a crew
+        crew().look()  # a crew exists now
         wakeups = current_scheduler().poller.stats().wakeups
         for _ in range(100):
             thread = newthread(suspend_once)
-            yield from sleep(0)  # its first step comes after this one
+            yield from sleep(0)  # its first step follows this one
             resume(thread)
             yield from thread.join()
         return current_scheduler().poller.stats().wakeups - wakeups
@@ -635,7 +635,7 @@ def test_cancels_joins_and_timeouts_across_members_each_come_once() -> None:
 
 
 def test_each_message_of_many_members_arrives_once() -> None:
-    """Threads that resume each other across OS threads: every hand-over comes, and comes once."""
+    """Threads resume each other across OS threads: every hand-over arrives exactly once."""
     got: list[int] = []
     total = 300
 
@@ -645,7 +645,7 @@ def test_each_message_of_many_members_arrives_once() -> None:
 
     def give(thread: socket2.Thread, number: int | None) -> Steps:
         while True:
-            with suppress(RuntimeError):  # it is still at work on the one before
+            with suppress(RuntimeError):  # it still works on the previous one
                 resume(thread, number)
                 return
             yield from sleep(0)
@@ -703,7 +703,7 @@ def test_an_exception_of_one_thread_ends_only_that(capsys: pytest.CaptureFixture
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.parametrize("who", ["leader", "other"])
 def test_fork_in_a_shared_scheduler(who: str) -> None:
-    """The child's loop ends with an error that says why, whoever was the leader; a new one works."""
+    """The child's loop ends with an error that says why, whichever member was the leader. A new loop works."""
     with program(f"""
         import warnings
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -738,7 +738,7 @@ def test_fork_in_a_shared_scheduler(who: str) -> None:
             os._exit(0)
         thread.result()
     """) as running:
-        # In a member that was an OS thread of serve_threads() the child ends with that OS thread.
+        # If an OS thread of serve_threads() has forked, the child ends with that OS thread.
         assert running.wait() == 0, running.stderr().decode()
         assert b"the parent goes on" in running.stdout()
         assert b"a new loop works" in running.stdout() or b"after a fork" in running.stderr()

@@ -1,4 +1,4 @@
-"""Several OS threads, one scheduler: moments that a program meets rarely, brought about on purpose."""
+"""Several OS threads, one scheduler: rare moments, caused on purpose."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SOON_S = 10.0
 
 @pytest.fixture
 def crew() -> Iterator[Crew]:
-    """One whose only member is this OS thread, and whose loop is this test."""
+    """Return a crew whose only member is this OS thread, and whose loop is this test."""
     scheduler = current_member().scheduler
     joining.share(scheduler)
     assert scheduler.crew is not None
@@ -41,7 +41,7 @@ def crew() -> Iterator[Crew]:
 
 
 def turns_at_once(crew: Crew, member: Member) -> None:
-    """The next turn must not wait, though nothing happens any more that could wake it."""
+    """Check that the next turn does not wait, although nothing will happen that could wake it."""
     begun = monotonic()
     crew.enter(member)
     try:
@@ -67,7 +67,7 @@ def suspended() -> Steps:
 
 
 def test_only_one_polls(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Taken over on its way to the poller, a leader does not poll beside the new one."""
+    """A leader that is replaced on its way to the poller does not poll beside the new one."""
     member = current_member()
     crew.leader = Member(member.scheduler)
     with monkeypatch.context() as patched:
@@ -77,7 +77,7 @@ def test_only_one_polls(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_stopped_before_it_leads(crew: Crew) -> None:
-    """stop() comes between a member's look at that and its wait, when it is not the leader yet."""
+    """stop() comes after a member has checked for it and before it waits, when it is not the leader yet."""
     member = current_member()
     socket2.newthread(sleeper)
     member.stop()
@@ -99,7 +99,7 @@ def test_runs_thread_ends_before_it_leads(crew: Crew) -> None:
 
 
 def test_called_to_watch_and_wanted_elsewhere(crew: Crew) -> None:
-    """Who is called to watch, and has to leave, has the next one called."""
+    """A member that is called to watch, but has to leave, calls the next one."""
     one, other, leader = (Member(cast(Scheduler, crew._scheduler)) for _ in range(3))
     crew.leader = leader
     crew._standby.append(other)
@@ -110,7 +110,7 @@ def test_called_to_watch_and_wanted_elsewhere(crew: Crew) -> None:
 
 
 def test_run_does_not_spin_while_it_stands_by(crew: Crew) -> None:
-    """With nothing to wait for, run() looks now and then for what another OS thread might bring."""
+    """With nothing to wait for, run() checks now and then for work from another OS thread."""
     member = current_member()
     member._main = socket2.newthread(suspended)
     try:
@@ -126,7 +126,7 @@ def test_run_does_not_spin_while_it_stands_by(crew: Crew) -> None:
 
 
 class Interrupted(dict[Thread, None]):
-    """The live threads; looking how many there are takes so long that another OS thread gets in between."""
+    """The set of live threads. Its length takes so long to compute that another OS thread interrupts."""
 
     def __init__(self, threads: dict[Thread, None], meanwhile: Callable[[], None]) -> None:
         super().__init__(threads)
@@ -143,7 +143,7 @@ class Interrupted(dict[Thread, None]):
 def test_a_thread_that_begins_and_suspends_meanwhile(crew: Crew) -> None:
     scheduler = cast(Scheduler, crew._scheduler)
     threads = [socket2.newthread(sleeper)]
-    scheduler.timers.useless += 1  # it shall not count
+    scheduler.timers.useless += 1  # this thread does not count
     try:
         scheduler.threads = Interrupted(scheduler.threads, lambda: threads.append(socket2.newthread(suspended)))
         assert scheduler.anything_to_wait_for()
@@ -189,7 +189,7 @@ def test_stop_before_the_new_members_loops_have_begun(monkeypatch: pytest.Monkey
 
 
 def test_a_member_that_dies_before_the_first_one_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its error ends all, and is raised; the next loop is not stopped for that."""
+    """Its error ends all members and is raised. It does not stop the next loop."""
     start = Member.start
     died = threading.Event()
 
@@ -212,7 +212,7 @@ def test_a_member_that_dies_before_the_first_one_has_begun(monkeypatch: pytest.M
 
 
 def test_a_thread_started_outside_while_others_serve() -> None:
-    """What it made ready is taken by those who poll, who do not wait for something else first."""
+    """The polling members take the threads that it made ready, without waiting for another event first."""
     passed = threading.Event()
 
     def passes() -> Steps:
@@ -262,12 +262,12 @@ def test_one_socket_timeout_is_one_threads() -> None:
 
 
 def test_closed_while_it_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connect has failed and makes itself a fresh socket: a close() at that moment closes that."""
+    """After a failure connect makes a new socket. A close() at that moment closes the new one."""
     sock = socket2.tcp()
     closers: list[threading.Thread] = []
 
     class Slowly:
-        """A poller, as far as it makes sockets."""
+        """A poller that only makes sockets."""
 
         def __init__(self, poller: Any) -> None:
             self._make = poller.socket
@@ -295,7 +295,7 @@ def test_there_is_one_lock() -> None:
 
 
 class Interrupting(socket.socket):
-    """A signal comes in the middle of its connect()."""
+    """A socket whose connect() is interrupted by a signal."""
 
     other: threading.Thread
 
@@ -309,7 +309,7 @@ class Interrupting(socket.socket):
 
 @pytest.mark.parametrize("kind", [name for name in pollers.available() if name != "iocp"])
 def test_a_signal_handler_in_the_middle_of_an_attempt(kind: str) -> None:
-    """It may cancel threads, while another OS thread is about to park one."""
+    """The handler may cancel threads while another OS thread is about to park one."""
     poller = pollers.choose(kind)
     poller.share()
     one, peer = socket.socketpair()

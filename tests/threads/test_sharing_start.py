@@ -1,4 +1,4 @@
-"""A thread that is started inside another, where several OS threads serve, delays its creator never."""
+"""If several OS threads serve, a new thread never delays the thread that started it."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_mistake_inside_a_plain_function_ends_the_thread() -> None:
 
 
 def test_a_thread_cancelled_before_its_first_step_takes_that() -> None:
-    """As without sharing, where it has taken it by then: what it began with it can put in order."""
+    """It still makes its first step, as it does without sharing, so that it can clean up."""
     seen = []
 
     def careful() -> Steps:
@@ -187,7 +187,7 @@ def test_leaving_a_block_does_not_wait_for_what_its_members_do_then() -> None:
 
 @pytest.mark.parametrize("kind", ["generator", "plain"])
 def test_a_handler_that_blocks_does_not_keep_its_server_from_accepting(kind: str) -> None:
-    """Its request is there when it is accepted, so no receive of it waits."""
+    """The request has arrived before the accept, so its receive does not wait."""
     pinged = threading.Event()
     met: list[bool] = []
     calls: list[socket2.TCP] = []

@@ -1,4 +1,4 @@
-"""A few seconds of the random programs of `make stress`: other ones each time, which print how to have them again."""
+"""A few seconds of the random programs of `make stress`. They differ each time, and print how to repeat them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIMIT_S = 100.0
 
 CASES = [
     *((poller, how) for poller in ("native", "epoll", "iocp") if poller in pollers.available() for how in HOWS),
-    ("select", "serve"),  # it has no descriptor to join by
+    ("select", "serve"),  # it has no descriptor for others to join
 ]
 
 

@@ -1,6 +1,6 @@
-"""What a signal handler may call it may call anywhere: also in the middle of a wait's end, or of a step.
+"""The functions that a signal handler may call work at any moment, even while a wait ends or a step runs.
 
-The handler is called by a trace function, before each single instruction of the mechanism in turn.
+A trace function calls the handler before each instruction of that code in turn.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ MECHANISM = modules_in(
 )
 
 
-# An instruction, and the how-manieth time it is come to.
+# An instruction, and how often it was reached before.
 Place = tuple[CodeType, int, int]
 
 
 class Injection:
-    """Calls `handler` before an instruction, or with None notes which there are."""
+    """Calls `handler` before an instruction; with None it notes all instructions."""
 
     def __init__(self, at: Place | None, handler: Handler) -> None:
         self._at = at
@@ -41,14 +41,14 @@ class Injection:
         self._times: Counter[tuple[CodeType, int]] = Counter()
 
     def places(self) -> list[Place]:
-        """Before what to call it: each instruction in the text, the first and the last time."""
+        """Return the instructions to call it before: each one, the first and the last time."""
         return [(*where, time) for where, times in self._times.items() for time in sorted({1, times})]
 
     def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
         code = frame.f_code
         if code.co_filename not in MECHANISM or (self._at is not None and self._at[0] is not code):
             return None
-        frame.f_trace = self._step  # first: Python 3.13 traces opcodes only where there is one already
+        frame.f_trace = self._step  # first: Python 3.13 traces opcodes only if there is a trace function already
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
         return self._step
@@ -58,12 +58,12 @@ class Injection:
             where = frame.f_code, frame.f_lasti
             self._times[where] += 1
             if (*where, self._times[where]) == self._at:
-                sys.settrace(None)  # there is no more to do
+                sys.settrace(None)  # there is nothing left to do
                 self._handler()
         return self._step
 
     def __enter__(self) -> Injection:
-        sys._getframe().f_trace_opcodes = True  # Python 3.12 looks whether anybody wants them when tracing begins
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 checks whether anybody wants opcodes when tracing begins
         sys.settrace(self._enter)
         return self
 
@@ -73,7 +73,7 @@ class Injection:
 
 @pytest.fixture(params=["python", "python-shared", "built", "built-shared"])
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Which step it is, and whether others may serve the threads as well."""
+    """Which implementation of the step to use, and whether other OS threads may serve, too."""
     if request.param.startswith("python"):
         monkeypatch.setattr(stepping, "step", stepping._step)
         monkeypatch.setattr(member, "step", stepping._step)
@@ -85,9 +85,9 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 
 def everywhere(scenario: Callable[[list[Handler]], None], stride: int) -> None:
-    """Run `scenario` again and again, with its handler called before each instruction in turn, or each of so many.
+    """Run `scenario` again and again, and call its handler before each instruction in turn, or before a sample of them.
 
-    It puts the handler into the list that it is given.
+    The scenario puts its handler into the list that it gets.
     """
     places = once(scenario, None)
     assert len(places) > 100
@@ -100,7 +100,7 @@ def once(scenario: Callable[[list[Handler]], None], at: Place | None) -> list[Pl
     with Injection(at, lambda: [handler() for handler in handlers]) as injection:
         scenario(handlers)
     scheduler = current_scheduler()
-    if scheduler.inbox:  # of a handler that came last of all
+    if scheduler.inbox:  # of a handler that came at the very end
         start(0)
     assert not scheduler.threads, f"before {at}"
     assert not scheduler.ready, f"before {at}"
@@ -109,7 +109,7 @@ def once(scenario: Callable[[list[Handler]], None], at: Place | None) -> list[Pl
 
 
 def resumed_again_and_again(handlers: list[Handler]) -> None:
-    """Each suspend() ends once, the cancel comes once, and no other wait ends for it."""
+    """Each suspend() ends once, the cancel comes once, and no other wait ends because of it."""
     gate = Event()
     outcomes: list[str] = []
 
@@ -130,7 +130,7 @@ def resumed_again_and_again(handlers: list[Handler]) -> None:
         thread = newthread(sleeper)
 
         def handler() -> None:
-            with suppress(RuntimeError):  # it was not suspended just then
+            with suppress(RuntimeError):  # it was not suspended at that moment
                 resume(thread, "handler")
 
         handlers.append(handler)
@@ -151,7 +151,7 @@ def resumed_again_and_again(handlers: list[Handler]) -> None:
 
 
 def cancelled_by_a_handler(handlers: list[Handler]) -> None:
-    """Each wait ends once, and as it should, but for one at the most that ends by the cancel."""
+    """Each wait ends once and normally, except for at most one that the cancel ends."""
     event, gate = Event(), Event()
     outcomes: list[str] = []
 
@@ -190,7 +190,7 @@ def cancelled_by_a_handler(handlers: list[Handler]) -> None:
 
 
 def set_by_a_handler(handlers: list[Handler]) -> None:
-    """Who waits is woken once, whether it is cancelled or not."""
+    """Each waiter is woken once, whether it is cancelled or not."""
     gate = Event()
     outcomes: list[str] = []
 
@@ -257,7 +257,7 @@ def released_by_a_finalizer(handlers: list[Handler]) -> None:
 
 
 def stopped_by_a_handler(handlers: list[Handler]) -> None:
-    """The loop ends at the most once for it, and goes on when it is started again."""
+    """The loop ends at most once because of it, and continues when it is started again."""
     done: list[int] = []
 
     def worker(number: int) -> Steps:

@@ -1,4 +1,4 @@
-"""Sleeps, deadlines on blocks, and who takes whose timeout."""
+"""Sleeps, deadlines of blocks, and which block takes which timeout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_sleep_is_never_shorter() -> None:
         for seconds in (0.0003, 0.001, 0.0017, 0.02):
             begun = time.monotonic()
             yield from sleep(seconds)
-            assert time.monotonic() >= begun + seconds  # as the clock adds: a difference may round down
+            assert time.monotonic() >= begun + seconds  # add as the clock does: a difference may round down
 
     run(main)
 
@@ -59,7 +59,7 @@ def test_a_block_that_takes_too_long() -> None:
             yield from sleep(1000)
         assert time.monotonic() >= begun + 0.02
         assert block.expired
-        yield from sleep(0.001)  # and all is as before
+        yield from sleep(0.001)  # everything is as before
 
     run(main)
 
@@ -77,7 +77,7 @@ def test_a_block_in_time() -> None:
 
 
 def test_a_block_that_comes_to_its_end_is_left_in_peace() -> None:
-    """Late, but nothing had to wait any more: what has finished is delivered."""
+    """The block is late, but nothing had to wait any more: its result is delivered."""
 
     def main() -> Steps:
         with timeout(0.1) as block:
@@ -92,7 +92,7 @@ def test_a_block_that_comes_to_its_end_is_left_in_peace() -> None:
 
 
 def test_expired_while_the_result_was_on_its_way() -> None:
-    """The suspension is over before the deadline's turn comes; the next wait inside the block pays."""
+    """The suspension is over before the deadline fires, so the next wait inside the block raises."""
 
     def waits_first() -> Steps:
         me = currentthread()
@@ -178,7 +178,7 @@ def test_a_block_is_entered_once_at_a_time() -> None:
 
 
 def test_timers_fire_while_there_is_always_something_to_do() -> None:
-    """Two sockets in a ping-pong without an end: the deadline is looked at all the same."""
+    """Two sockets play ping-pong without end: the deadline still fires."""
 
     def player(conn: socket2.TCP) -> Steps:
         while data := (yield from conn.recv(10)):
@@ -229,7 +229,7 @@ def test_100_000_idle_timeouts_leave_the_heap_small() -> None:
 
 
 def test_a_deadline_is_something_to_wait_for() -> None:
-    """Nobody is left to resume the thread, but its time will be over."""
+    """Nobody is left to resume the thread, but its deadline will end the wait."""
 
     def main() -> Steps:
         with pytest.raises(TimeoutError), timeout(0.01):

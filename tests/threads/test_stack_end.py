@@ -1,4 +1,4 @@
-"""Who wakes others where the stack ends gets RecursionError, and has woken them or has not: nobody is lost."""
+"""A thread that wakes others at the end of the stack gets RecursionError. It has woken them or not: none is lost."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_at_each_depth(how: str, shared: bool) -> None:
                 raised += 1
             finally:
                 sys.setrecursionlimit(limit)
-            with suppress(RuntimeError):  # resumed already
+            with suppress(RuntimeError):  # it was resumed already
                 wakes.call(how)
             yield from thread.join()
             assert len(ended) == room + 1

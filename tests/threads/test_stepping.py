@@ -1,4 +1,4 @@
-"""The steps of threads, in Python and in C: the two are to do the same, for the rule and for each exception to it."""
+"""The steps of threads, in Python and in C. Both must behave in the same way, in normal and in special cases."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from socket2.threads.thread import Thread
 Steps = Generator[Any, Any, Any]
 
 IN_C: Any = in_c("_stepping")
-WAYS = ["python", pytest.param("c", marks=pytest.mark.skipif(IN_C is None, reason="not built, or left aside"))]
+WAYS = ["python", pytest.param("c", marks=pytest.mark.skipif(IN_C is None, reason="not built, or switched off"))]
 
 
 @pytest.fixture(autouse=True, params=WAYS)
@@ -54,7 +54,7 @@ def crashes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, BaseException]]:
 
 
 class Waiting:
-    """What a thread may yield, with every answer that park() and cancel() can give."""
+    """An object that a thread may yield, with every answer that park() and cancel() can give."""
 
     def __init__(self, parked: Any = False, cancels: bool = False) -> None:
         self.parked = parked
@@ -77,7 +77,7 @@ class Waiting:
 
 
 def ready() -> None:
-    """Step what is in the ready queue now, as a loop does. What a signal's exception leaves over stays there."""
+    """Step the threads in the ready queue, as a loop does. Those that a signal's exception leaves stay there."""
     scheduler, threads = current_scheduler(), list(current_scheduler().ready)
     scheduler.ready.clear()
     rest = iter(threads)

@@ -1,4 +1,4 @@
-"""A thread whose every wait is over at once: others run all the same, and deadlines and cancels reach it."""
+"""A thread whose waits are all over at once: others still run, and deadlines and cancels reach it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from socket2 import Cancelled, Event, Lock, Queue, Semaphore, Thread, newthread,
 
 Steps = Generator[Any, Any, Any]
 
-# Far more rounds than there can be in a row: a round that nothing interrupts fails the test instead of hanging it.
+# Far more rounds than can run in a row: if nothing interrupts them, the test fails instead of hanging.
 MANY = 10_000_000
 
 
@@ -123,7 +123,7 @@ def test_others_run_and_a_cancel_comes_in_between(kind: Callable[[], Callable[[]
                 yield from once()
 
         thread: Thread = newthread(looper)
-        assert 0 < rounds <= 65  # this one runs again after so many at the most
+        assert 0 < rounds <= 65  # this thread runs again after at most this many
         thread.cancel()
         with pytest.raises(Cancelled):
             yield from thread.join()

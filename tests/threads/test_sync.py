@@ -36,7 +36,7 @@ Steps = Generator[Any, Any, Any]
 
 
 def noting(trail: list[Any], name: Any, make: Callable[[], Operation[Any]]) -> Steps:
-    """Wait, and note the name, or the name and what came."""
+    """Wait, and note the name, or the name and the item."""
     got = yield from make()
     trail.append(name if got is None else (name, got))
 
@@ -190,7 +190,7 @@ def test_a_semaphore_lets_so_many_in() -> None:
 
 
 def test_a_permit_is_not_taken_by_who_comes_later() -> None:
-    """The first in the line has it from the moment it is released, though it has not run yet."""
+    """The first waiter has the permit from the moment of the release, although it has not run yet."""
 
     def main() -> Steps:
         semaphore, trail = Semaphore(0), list[Any]()
@@ -217,7 +217,7 @@ def test_a_cancelled_waiter_leaves_the_line(end: str) -> None:
         threads = [newthread(waiter, at, 0.005 if at == 1 and end == "timeout" else None) for at in range(3)]
         if end == "cancel":
             threads[1].cancel()
-            lock.release()  # while the cancelled one is still in its place
+            lock.release()  # while the cancelled one is still in the queue
             yield from ends(*threads)
         else:
             with pytest.raises(TimeoutError):
@@ -244,7 +244,7 @@ def test_who_was_woken_and_is_cancelled_then_has_it_all_the_same() -> None:
         thread.cancel()
         yield from ends(thread)
         assert trail == ["inside"]
-        yield from semaphore.acquire(0)  # and it was given back
+        yield from semaphore.acquire(0)  # and the permit was given back
 
     run(main)
 
@@ -461,7 +461,7 @@ def test_no_item_and_no_permit_is_lost_whatever_is_cancelled(seed: int) -> None:
 
 
 def test_what_threads_of_several_os_threads_wait_with_loses_nothing() -> None:
-    """Producers, consumers and permit holders whose steps let the GIL go, so that members take over from each other."""
+    """Producers, consumers and permit holders release the GIL, so that members take over from each other."""
     items, permits, mutex, done = Queue[int](3), Semaphore(2), Lock(), Event()
     os_threads: set[int] = set()
     got: list[int] = []
@@ -506,7 +506,7 @@ def test_what_threads_of_several_os_threads_wait_with_loses_nothing() -> None:
 
 
 def test_who_waits_when_a_queue_is_closed_leaves_nothing_in_it() -> None:
-    """Each of them put back an item that it had not got."""
+    """Formerly each of them put back an item that it had not got."""
     items: Queue[str] = Queue()
 
     def getter() -> Steps:

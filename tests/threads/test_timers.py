@@ -1,4 +1,4 @@
-"""The heap of timers against a clock that moves when it is told to."""
+"""The heap of timers, with a clock that is moved by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from socket2.threads.timers import Timer, Timers
 
 ROOM = 128
-"""How many useless entries the heap may hold beside as many as it has useful ones."""
+"""How many more useless than useful entries the heap may hold."""
 
 
 class Clock:
@@ -27,7 +27,7 @@ def clock() -> Clock:
 
 
 class Alarms:
-    """Timers with names, and the names of those that went off, in order."""
+    """Timers with names, and the names of those that fired, in order."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -58,7 +58,7 @@ class Alarms:
         return list(self.rung)
 
     def check(self) -> None:
-        """The count of useless entries is what it says it is, and they are no more than there is room for."""
+        """Check that the count of useless entries is right, and within its limit."""
         useful = sum(timer.due is not None for timer in self.made)
         assert self.timers.useless == len(self.timers.heap) - useful
         assert self.timers.useless >= 0
@@ -192,7 +192,7 @@ def test_a_timer_armed_again_for_a_time_it_was_moved_from_fires_once(alarms: Ala
     timer = alarms.at(1005, "a")
     timer.arm(1001)
     alarms.advance(1001)
-    timer.arm(1005)  # an entry for 1005 is in the heap already, of no use
+    timer.arm(1005)  # the heap already has a useless entry for 1005
     alarms.check()
     assert alarms.advance(1005) == ["a"]
     assert alarms.advance(2000) == []
@@ -204,7 +204,7 @@ def test_a_sweep_keeps_one_entry_of_a_timer_that_came_back_to_an_old_time(alarms
     timer.arm(1001)
     alarms.advance(1001)
     timer.arm(1005)
-    for _ in range(ROOM):  # enough to make a sweep worth while
+    for _ in range(ROOM):  # enough to make a sweep worthwhile
         alarms.at(1003, "never").disarm()
         alarms.check()
     assert alarms.advance(2000) == ["a"]
@@ -301,7 +301,7 @@ def test_a_thousand_timers_that_move_all_the_time_leave_the_heap_no_larger_than_
     alarms.check()
 
 
-# Against a model of the simplest kind.
+# Compared with the simplest model.
 
 
 @pytest.mark.parametrize("seed", range(20))

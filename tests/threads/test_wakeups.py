@@ -42,7 +42,7 @@ def end(thread: socket2.Thread) -> None:
 
 
 def serving(count: int) -> list[OSThread[bool]]:
-    """OS threads that serve this one's scheduler, all of them in their loops."""
+    """Run OS threads that serve this one's scheduler. All of them are in their loops."""
     scheduler = current_scheduler()
     share(scheduler)
 
@@ -58,7 +58,7 @@ def serving(count: int) -> list[OSThread[bool]]:
 
 
 def step_and_leave(thread: socket2.Thread) -> None:
-    """As another member would that runs one thread and then leaves."""
+    """Step one thread and leave, as another member would."""
     step_shared(Member(thread.scheduler), thread)
     crew = thread.scheduler.crew
     assert crew is not None
@@ -67,7 +67,7 @@ def step_and_leave(thread: socket2.Thread) -> None:
 
 @pytest.mark.parametrize("what", ["stop", "end"])
 def test_what_ends_a_loop_comes_when_its_member_is_about_to_lead(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not the leader yet, so nobody wakes the poller for it; then it leads, and must not wait."""
+    """The member is not the leader yet, so nobody wakes the poller. Then it leads, and must not wait."""
     thread = keeper()
     crew()
     leads = Crew._leads
@@ -116,11 +116,11 @@ def test_the_end_of_runs_thread_comes_when_its_member_is_about_to_lead(monkeypat
 
 
 def test_a_thread_started_while_the_threads_are_counted_is_not_overlooked() -> None:
-    """Its starter is suspended right after that, and is as many as there were threads before."""
+    """The starter is suspended right after the start, so the number of suspended threads equals the old count."""
     shared = crew()
     scheduler = current_scheduler()
     first = newthread(lambda: (yield from suspend()))
-    scheduler.hopeless = 0  # it runs still
+    scheduler.hopeless = 0  # it still runs
 
     class Late(dict[socket2.Thread, None]):
         calls = 0
@@ -144,7 +144,7 @@ def test_a_thread_started_while_the_threads_are_counted_is_not_overlooked() -> N
 
 
 def test_who_has_lost_the_lead_on_its_way_does_not_poll_beside_the_new_leader() -> None:
-    """One OS thread polls at a time: the crew knows of one only, whom to wake, and what it sleeps for."""
+    """One OS thread polls at a time: the crew knows only one to wake, and until when it sleeps."""
     shared = crew()
     scheduler = current_scheduler()
     first, second = Member(scheduler), Member(scheduler)
@@ -166,10 +166,10 @@ def test_who_was_called_to_watch_and_leaves_instead_calls_the_next() -> None:
     shared._standby.append(next_)
 
     class TooLate:
-        """Rung when its sleep is over and the deadline, too."""
+        """A bell that is rung after the sleep and the deadline are over."""
 
         def sleep(self, timeout_s: float | None) -> bool:
-            shared._watcher = None  # the watcher leaves, and calls the last to come: this one
+            shared._watcher = None  # the watcher leaves, and calls the member that came last: this one
             shared._call_one()
             wait_for(lambda: monotonic() >= deadline)
             return False
@@ -208,7 +208,7 @@ def test_a_thread_that_is_ready_after_its_first_step_outside_a_loop_is_seen() ->
 
 
 def test_the_end_of_the_last_thread_outside_a_loop_is_seen() -> None:
-    """It is started by an OS thread whose loop does not run, and in the meantime all the others have ended."""
+    """An OS thread without a running loop starts it, and meanwhile all other threads have ended."""
     first = keeper()
     members = serving(2)
     alone = threading.Event()
@@ -227,7 +227,7 @@ def test_the_end_of_the_last_thread_outside_a_loop_is_seen() -> None:
 
 
 def test_a_stop_of_all_reaches_who_has_not_begun_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The OS threads of serve_threads() begin one by one, and a thread may stop them all before the last one has."""
+    """The OS threads of serve_threads() start one by one, and a thread may stop them all before the last one starts."""
     thread = keeper()
     stopped = threading.Event()
 
@@ -282,7 +282,7 @@ def test_members_whose_threads_only_another_os_thread_can_wake_do_not_spin(monke
 
 
 def test_stops_and_ends_at_any_moment() -> None:
-    """The same without stage directions, many times over: nobody is left behind."""
+    """The same without forced timing, many times: no member is left behind."""
     for number in range(100):
         thread = keeper()
         members = serving(1)
