@@ -1,4 +1,4 @@
-// What the tests need of Node: `node node_peer.js ROLE WHERE [SIZE]`. WHERE is a port or a path.
+// The peers in Node that the tests need: `node node_peer.js ROLE WHERE [SIZE]`. WHERE is a port or a path.
 'use strict';
 const net = require('net');
 const crypto = require('crypto');
@@ -25,7 +25,7 @@ function collect(socket, done) {
 }
 
 const roles = {
-  // Servers. They end when the peer has told them all they wait for.
+  // Servers. They end when they have received everything that they wait for.
   echo() { serve({ allowHalfOpen: true }, (socket) => socket.pipe(socket)); },
   hash() { serve({ allowHalfOpen: true }, (socket) => collect(socket, (data) => socket.end(sha(data)))); },
   give() { serve({}, (socket) => { socket.resume(); socket.end(pattern(size)); }); },
@@ -45,7 +45,7 @@ const roles = {
     });
   },
 
-  // Clients. They print one line, and end.
+  // Clients. They print one line and end.
   ask() {
     const socket = net.connect(place, () => socket.end(pattern(size)));
     collect(socket, (data) => console.log(sha(data)));

@@ -1,5 +1,5 @@
-/* Preloaded before the C library: accept4(2) fails first with the errno numbers that FAULTS_ACCEPT4 lists, one a call,
-   and says so on stderr. Then it is the system call. */
+/* A library to preload: accept4(2) first fails with the errno numbers that FAULTS_ACCEPT4 lists, one per call, and
+   reports this on stderr. After that it makes the system call. */
 
 #define _GNU_SOURCE
 #include <errno.h>

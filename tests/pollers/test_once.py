@@ -211,7 +211,7 @@ def test_what_is_asked_of_it_is_the_functions(way: Any) -> None:
     made = way[1](echoes)
     assert made.__name__ == made.__qualname__ == "echoes"
     assert made.__module__ == __name__
-    assert made.__doc__ == "Yield once, and return what it was called with."
+    assert made.__doc__ == "Yield once, and return the arguments."
     assert made.__wrapped__ is echoes
     assert inspect.signature(made) == inspect.signature(echoes)
     assert callable(made)

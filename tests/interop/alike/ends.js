@@ -2,7 +2,7 @@
 const ALL = ['data', 'end', 'finish', 'drain', 'timeout', 'error', 'close'];
 const here = (port) => ({ port, host: '127.0.0.1' });
 
-// Connects a client to a server, both watched, and calls act(client, conn, server) when both are there.
+// Connects a client to a server, watches both, and calls act(client, conn, server) when both are connected.
 const pair = (stage, net, act, options = {}) => {
   let conn, client;
   const both = () => { if (conn && client) act(client, conn, server); };
@@ -192,7 +192,7 @@ exports.reset = (stage, net) => pair(stage, net, (client, conn) => {
 
 exports.reset_while_writing = (stage, net) => pair(stage, net, (client, conn) => {
   client.on('data', stage.noting('client', 'data'));
-  client.removeAllListeners('error').on('error', (error) => stage.say('client', 'error', error.code)); // of reading or writing
+  client.removeAllListeners('error').on('error', (error) => stage.say('client', 'error', error.code)); // an error of reading or of writing
   conn.pause();
   client.write('x'.repeat(8000000));
   stage.after(30, () => conn.resetAndDestroy());

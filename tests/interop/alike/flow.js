@@ -1,7 +1,7 @@
 'use strict';
 const WATCHED = ['pause', 'resume', 'end', 'error', 'close'];
 
-// Connects a client to a server that serves it by give(conn); act(client) when it is connected.
+// Connects a client to a server that calls give(conn). Calls act(client) when it is connected.
 const visit = (stage, net, give, act, options = {}) => {
   const server = stage.serve({ allowHalfOpen: true }, (conn) => { server.close(); conn.on('error', () => {}); conn.on('end', () => conn.end()); conn.resume(); give(conn); }, (port) => {
     const client = stage.watch('client', new net.Socket(options), ...WATCHED);

@@ -1,5 +1,5 @@
 'use strict';
-// Runs one scenario of net.js and prints, as JSON, what each emitter has told: node stage.js NAME TOPIC DIRECTORY
+// Runs one scenario and prints the events of each emitter as JSON: node stage.js NAME TOPIC DIRECTORY
 const net = require('net');
 const path = require('path');
 
@@ -42,7 +42,7 @@ const stage = {
   directory: process.argv[4],
   say,
   noting: (who, event) => (...args) => say(who, event, ...args),
-  done: (who, event) => (error) => say(who, event, error), // of a callback: Node's get no argument, undefined or null
+  done: (who, event) => (error) => say(who, event, error), // a callback: Node's get no argument, undefined or null
   watch(who, emitter, ...events) {
     const tell = emitter instanceof net.Socket ? (event, args) => (event === 'close' ? [!!args[0]] : args) : (event, args) => args;
     for (const event of events) emitter.on(event, (...args) => say(who, event, ...tell(event, args)));

@@ -1,7 +1,7 @@
 'use strict';
 const WATCHED = ['drain', 'finish', 'end', 'error', 'close'];
 
-// Connects a client to a server that tells what it hears; act(client) when it is connected.
+// Connects a client to a server that logs what it receives. Calls act(client) when it is connected.
 const visit = (stage, net, act, options = {}) => {
   const server = stage.serve({}, (conn) => { server.close(); stage.watch('conn', conn, 'data', 'end', 'close'); }, (port) => {
     const client = stage.watch('client', new net.Socket(options), ...WATCHED);
