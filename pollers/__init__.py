@@ -1,4 +1,4 @@
-"""Pollers wait for the operations of many sockets at once. Each system call that can wait has a class of its own.
+"""Pollers wait for operations on many sockets at once. There is one class for each of epoll, kqueue, poll and IOCP.
 
 This package knows sockets, operations on them and the operating system. It must not know socket2, coroutines or timers.
 Read `operation` first: it is the contract. Then read the subpackages. `readiness` implements the contract in Python for

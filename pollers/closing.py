@@ -1,7 +1,7 @@
 """Closing a socket without a wait, and only if its descriptor still belongs to it.
 
-If SO_LINGER is set, close(2) waits for the peer, even if the socket is non-blocking; Winsock refuses to close it. A
-descriptor number may also have been closed by somebody else and belong to another socket or file by now. To close it
+If SO_LINGER is set, close(2) waits for the peer even if the socket is non-blocking; Winsock refuses to close it. If
+somebody else has closed the descriptor, its number may belong to another socket or file by now. A second close(2)
 would break that one.
 """
 
@@ -58,7 +58,7 @@ def close(sock: socket.socket, whose: object = None) -> None:
         if linger[:_ON_SIZE].strip(b"\0") and linger[_ON_SIZE:].strip(b"\0"):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _OFF)
     except OSError:
-        pass  # a socket in this state has no options
+        pass  # the socket is in a state in which it has no options
     with suppress(OSError):
         sock.close()
 

@@ -1,4 +1,4 @@
-"""How many bytes an operation is asked to receive."""
+"""The number of bytes that an operation is asked to receive, and how it is checked."""
 
 from __future__ import annotations
 

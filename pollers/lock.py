@@ -13,5 +13,5 @@ import threading
 lock = threading.RLock()
 
 if hasattr(os, "register_at_fork"):
-    # fork() takes the lock first. Otherwise the child could inherit a lock whose holder, another OS thread, it lacks.
+    # fork() holds the lock. Otherwise the child could inherit it locked, without the OS thread that would release it.
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)

@@ -45,7 +45,7 @@ PASSING: Final = 128
 STREAK_MAX: Final = 64
 
 Sock: TypeAlias = "socket.socket"
-"""A socket of the standard library, or a poller's own object that is not a kernel socket."""
+"""A socket of the standard library, or an object that a poller uses instead of a kernel socket."""
 
 Address = Any
 """A socket address in the form that the standard library uses: (host, port), (host, port, flow, scope), or a path."""
@@ -248,11 +248,11 @@ class Handle(Protocol):
         """Report the outcome of a direct call on `sock`. Returns the error to raise for it, or None.
 
         Use it after a receive, a send or a read of SO_ERROR that was not an operation. `error` is what that call
-        raised; None means that it met the end of the stream.
+        raised; None means that it returned the end of the stream.
         The kernel reports only once why a connection has ended, to the first caller that asks. Later callers get EPIPE
-        or an end of stream. For this reason the handle remembers the error and gives it to both directions: a reset
-        connection has no end of stream, unless a receive returned that before. After a send has raised the error, later
-        sends raise EPIPE.
+        or an end of stream. So the handle remembers the error, and both directions raise it: a reset connection has no
+        end of stream, unless a receive has returned that before. After a send has raised the error, later sends raise
+        EPIPE.
         """
 
     def close(self) -> None:
@@ -318,8 +318,7 @@ class Poller(Protocol):
         """Take over an open descriptor, with its own family and type. Raises OSError if it is not a socket."""
 
     def ready(self, reading: Collection[int], writing: Collection[int], /) -> tuple[set[int], set[int]]:
-        """Return the descriptors of `reading` on which a receive or accept would not block, and those of `writing` on
-        which a send would not.
+        """Return which of `reading` a receive or accept would not block on, and which of `writing` a send would not.
 
         The call itself never blocks. A number that is not an open descriptor is in neither set.
         """
@@ -327,8 +326,9 @@ class Poller(Protocol):
     def attach(self, sock: Sock, /) -> Handle:
         """Take over `sock` for good: make it non-blocking and return its handle.
 
-        Raises ValueError if the socket is attached already. If another handle has the same descriptor number, somebody
-        else has closed or taken over its descriptor: that handle is closed, and the descriptor stays open for `sock`.
+        Raises ValueError if the socket is attached already, Closed if it is closed. If another handle has the same
+        descriptor number, somebody else has closed or taken over its descriptor. That handle is then closed, and the
+        descriptor stays open for `sock`.
         """
 
     def poll(self, timeout_s: float | None = None, limit: int = 256, /) -> list[Any]:
@@ -353,11 +353,10 @@ class Poller(Protocol):
         """Return the counters as they are now."""
 
     def share(self) -> None:
-        """Let several OS threads use the poller from now on. Any of them may call any method, but poll() only one at a
-        time.
+        """Let several OS threads use the poller from now on. Only one of them at a time may call poll().
 
         A poller that needs a lock for this takes pollers.lock. Its user must hold the same lock while it parks and
-        cancels: a signal handler may run in the middle of an attempt, and it would take two locks in the other order.
+        cancels: a signal handler may run in the middle of an attempt, and would take two locks in the other order.
         Each waiter is still returned once. Each OS thread has a `streak` of its own. Call share() while no other OS
         thread uses the poller.
         """

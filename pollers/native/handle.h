@@ -1,8 +1,8 @@
 /* The record of a handle: a socket and its two ways, one for reading and one for writing.
 
    Knows its engine, and that each way has at most one operation. Must not know what an operation is made of, or what is
-   done with a handle. The GIL protects it. An attempt may release the GIL for a large copy or a disk. Its operation is
-   RUNNING then: nobody else ends it, and a cancel or a close of its handle takes effect after the attempt. */
+   done with a handle. The GIL protects it. An attempt may release the GIL for a large copy or a wait for a disk. Its
+   operation is RUNNING then: nobody else ends it, and a cancel or a close of its handle waits for the attempt. */
 
 #ifndef POLLERS_NATIVE_HANDLE_H
 #define POLLERS_NATIVE_HANDLE_H

@@ -32,7 +32,7 @@ class Loop(Protocol):
     """For each listener's handle, the connections that were accepted and that nobody has taken yet."""
 
     def admit(self, sock: socket.socket, drains: bool) -> Any:
-        """Attach `sock` and return its handle. `drains` says whether a short receive has emptied the socket."""
+        """Attach `sock` and return its handle. `drains`: a short receive means that the socket is empty."""
 
     def arm(self, handle: Any, bit: int) -> None:
         """Report `bit` of this handle from now on. An OSError ends the operation."""

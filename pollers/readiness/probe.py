@@ -1,4 +1,4 @@
-"""Which of many descriptors are ready now. Nothing here waits; poll(2) needs one system call for all."""
+"""Which of many descriptors are ready now. Nothing here waits. poll(2) needs one system call for all of them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ _WRITABLE = getattr(select, "POLLOUT", 0) | getattr(select, "POLLERR", 0) | geta
 
 
 def ready(reading: Collection[int], writing: Collection[int]) -> tuple[set[int], set[int]]:
-    """Return the descriptors of `reading` on which a receive or accept would not block, and those of `writing` on which
-    a send would not.
+    """Return which of `reading` a receive or accept would not block on, and which of `writing` a send would not.
 
     A number that is not an open descriptor is in neither set. Uses poll(2), or select(2) with its limits if the system
     has no poll(2).
     """
     if not hasattr(select, "poll"):
         reading, writing = _open(reading), _open(writing)
-        if not reading and not writing:  # of which Winsock's select() makes an error
+        if not reading and not writing:  # Winsock's select() fails without any descriptor
             return set(), set()
         readable, writable, failed = select.select(reading, writing, writing, 0)
         return set(readable), {*writable, *failed}
@@ -35,7 +34,7 @@ def ready(reading: Collection[int], writing: Collection[int]) -> tuple[set[int],
 
 
 def _open(fds: Collection[int]) -> list[int]:
-    """Those that select() does not fail for."""
+    """Return the descriptors for which select() does not fail."""
     found = []
     for fd in fds:
         with suppress(OSError, ValueError):

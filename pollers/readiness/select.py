@@ -118,10 +118,10 @@ class _SelectSet:
         changes, watched = self._changes, list(self._bits.items())
         readers = [fd for fd, bits in watched if bits & READABLE]
         writers = [fd for fd, bits in watched if bits & WRITABLE]
-        # Up to a whole millisecond: a system may cut off what is less. Winsock reports a refused connect only in the
-        # third set.
+        # Round up to whole milliseconds, since a system may round down.
         wait_s = None if timeout_s is None else math.ceil(timeout_s * 1000) / 1000
         try:
+            # Winsock reports a refused connect only in the third set.
             readable, writable, failed = select.select(readers, writers, writers, wait_s)
         except OSError as error:
             if error.errno not in (errno.EBADF, errno.ENOTSOCK):

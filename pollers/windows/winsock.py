@@ -145,7 +145,7 @@ def _code(done: object) -> int:
 
 
 class Fresh(socket.socket):
-    """A socket that closes itself silently when it is freed, even if Ctrl-C interrupts its making."""
+    """A socket that closes itself silently when it is freed, even if Ctrl-C interrupts its construction."""
 
     __del__ = socket.SocketType.close  # the subclass's close() uses a field that may not exist yet
 
