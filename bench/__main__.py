@@ -67,7 +67,7 @@ def _only(roster: Roster) -> Callable[[str], Roster]:
 def _rounds(text: str) -> int:
     rounds = int(text)
     if rounds < 1:
-        raise ArgumentTypeError("at least 1")
+        raise ArgumentTypeError("must be at least 1")
     return rounds
 
 

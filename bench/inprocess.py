@@ -56,5 +56,5 @@ def add_count(parser: ArgumentParser, default: int, what: str) -> None:
 def _batches(text: str) -> int:
     count = int(text)
     if count < BATCH or count % BATCH:
-        raise ArgumentTypeError(f"a multiple of {BATCH}")
+        raise ArgumentTypeError(f"must be a multiple of {BATCH}")
     return count

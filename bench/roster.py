@@ -221,5 +221,5 @@ def chosen(roster: Roster, names: Sequence[str] | None) -> Roster:
     known = {row.name: row for row in roster}
     for name in names:
         if name not in known:
-            raise ValueError(f"no {name!r}; there are {', '.join(known)}")
+            raise ValueError(f"no row {name!r}: the rows are {', '.join(known)}")
     return (roster[0], *(known[name] for name in dict.fromkeys(names) if name != roster[0].name))

@@ -23,7 +23,7 @@ def local_address(sock: socket.socket) -> Any:
 
 
 def adopt(fileno: int) -> socket.socket:
-    """Return a socket for the open descriptor `fileno`, with its family and type. Raises OSError if it is no socket."""
+    """Return a socket for the open descriptor `fileno`, with its family and type. Raises OSError if it is not one."""
     try:
         return socket.socket(fileno=fileno)
     except OSError as error:

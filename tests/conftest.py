@@ -77,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if unstable := [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]{6}", item.nodeid)]:
-        raise pytest.UsageError(f"named by an address, which differs from process to process: {unstable}")
+        raise pytest.UsageError(f"test ids contain addresses, which differ between processes: {unstable}")
     for item in items if sys.platform == "win32" else ():
         for listed, run in ((windows.EXPECTED, True), (windows.NOT_RUN, False)):
             reason = windows.reason(item.nodeid, listed)

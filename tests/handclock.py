@@ -37,7 +37,7 @@ class HandClock:
         waiters: list[Any] = self._inner.poll(0, limit)
         if not waiters and timeout_s != 0:
             if timeout_s is None:
-                raise RuntimeError("everybody waits, and nobody for a time")
+                raise RuntimeError("all threads wait, and none has a deadline")
             self.waits.append(timeout_s)
             self.time_s = math.nextafter(self.time_s + timeout_s, math.inf)  # the sum may have been rounded down
         return waiters

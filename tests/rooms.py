@@ -92,7 +92,7 @@ WIDTH = 96
 
 
 def shown(title: str) -> str:
-    """A room's name in the picture. socket2's version, which anybody may know, is in none."""
+    """Return a room's name in the picture, or '' for socket2's version, which is not drawn: any room may import it."""
     if title in ("pollers", "socket2"):
         return GROUND if title == "pollers" else ""
     return room_of(title).removesuffix(".ltn12").removeprefix("socket2.").replace(".", "/")

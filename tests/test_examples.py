@@ -700,7 +700,7 @@ def askers_at_all(workers: int, port: int, stack: ExitStack) -> list[Asker]:
 def children(pid: int) -> set[int]:
     listing = Path(f"/proc/{pid}/task/{pid}/children")
     if not listing.exists():
-        pytest.skip("this system has no /proc that tells of children")
+        pytest.skip("this system has no /proc that lists children")
     return set(map(int, listing.read_text().split()))
 
 

@@ -100,7 +100,7 @@ def end_of(steps: Iterator[Any]) -> Any:
     return stop.value.value
 
 
-pauses_inside_a_call = pytest.mark.skipif(os.name == "nt", reason="no Python call to replace: it is made once there")
+pauses_inside_a_call = pytest.mark.skipif(os.name == "nt", reason="on Windows a connect has no second attempt")
 
 
 class Slow(socket.socket):

@@ -122,7 +122,7 @@ def test_the_number_belongs_to_a_newcomer(driver: Driver, waits: str) -> None:
 @WAITS
 def test_the_number_belongs_to_a_newcomer_that_was_accepted(driver: Driver, waits: str) -> None:
     if os.name == "nt":
-        pytest.skip("the next socket has any number on this system")
+        pytest.skip("descriptor numbers are not predictable on this system")
     handle, peer = driver.half()
     listener, address = driver.listener()
     with peer:
@@ -162,7 +162,7 @@ def test_the_number_belongs_to_a_socket_of_somebody_else(driver: Driver, waits: 
 @pytest.mark.parametrize("end", ["close", "shutdown"])
 def test_the_number_belongs_to_a_file(driver: Driver, waits: str, end: str, recwarn: pytest.WarningsRecorder) -> None:
     if os.name == "nt":
-        pytest.skip("sockets and files have numbers of their own")
+        pytest.skip("sockets and files have separate numbers on this system")
     handle, peer = driver.half()
     with peer:
         tasks: list[Any] = waiting(driver, handle, waits)

@@ -27,7 +27,7 @@ from ..test_main import SEARCH, call, echo
 NOBODY = 65534
 
 unix_only = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no UNIX sockets")
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to be somebody else")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 pytestmark = unix_only
 
@@ -347,7 +347,7 @@ def test_a_process_with_temporary_files_of_its_own(home: Path, monkeypatch: pyte
     """systemd gives services such a directory."""
     home.mkdir()
     if subprocess.run([needs("unshare"), "-m", "mount", "-t", "tmpfs", "none", home], check=False).returncode != 0:
-        pytest.skip("this system lets nobody mount")
+        pytest.skip("this system does not allow mounts")
     monkeypatch.setenv("SOCKET2_DEBUG_DIR", str(home / "d"))
     own = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs none {home} && exec "$@"', "sh"]
     with program("run(idle)", own) as running:

@@ -182,14 +182,14 @@ class Program:
                     return match
                 at = end + 1
             if not self._announcing.wait_for_more(len(text), deadline):
-                pytest.fail(f"{self.command[0]} has not said {what!r}, but: {self.stdout()!r} {self.stderr()!r}")
+                pytest.fail(f"{self.command[0]} did not print {what!r}, but: {self.stdout()!r} {self.stderr()!r}")
 
     def complains(self, what: bytes) -> None:
         """Wait until this is on its stderr, which may arrive later than its stdout."""
         deadline = monotonic() + LIMIT_S
         while what not in (text := self._stderr.so_far()):
             if not self._stderr.wait_for_more(len(text), deadline):
-                pytest.fail(f"{self.command[0]} has not complained {what!r}, but: {self.stderr()!r}")
+                pytest.fail(f"{self.command[0]} did not print {what!r} on stderr, but: {self.stderr()!r}")
 
     def port(self, what: str = r"[Ll]istening on \S+:(\d+)$") -> int:
         return int(self.announced(what)[1])

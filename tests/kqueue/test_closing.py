@@ -100,7 +100,7 @@ def test_a_descriptor_closed_while_another_os_thread_waits(k: Kernel) -> str:
 )
 def test_a_kqueue_closed_while_another_os_thread_waits(k: Kernel) -> str:
     if k.system not in ("freebsd", "netbsd") and k.name == "select":
-        pytest.skip("nobody was asked here, and nobody promises anything")
+        pytest.skip("there is no recorded answer, and no system promises anything")
     kq = k.kqueue()
     return _waiting(k, kq, kq.close)
 

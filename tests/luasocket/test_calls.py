@@ -185,7 +185,7 @@ def test_a_missing_yield_from_raises(pair: Pair, mistake: Any) -> None:
             socket2.run(mistake, pair)
 
 
-@pytest.mark.skipif(not CHECKING, reason="is told with SOCKET2_CHECK=1 only")
+@pytest.mark.skipif(not CHECKING, reason="reported only with SOCKET2_CHECK=1")
 def test_a_call_that_nobody_waits_for_is_told(pair: Pair) -> None:
     def main() -> Any:
         pair.client.send(b"x")

@@ -234,7 +234,7 @@ async def test_beyond_what_select_2_takes(do: Do) -> None:
     many = 1100
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 2 * many + 200:
-        pytest.skip(f"this process may have {hard} descriptors only")
+        pytest.skip(f"this process may have only {hard} descriptors")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * many + 200), hard))
     socks: list[luasocket.UDP] = []
     try:

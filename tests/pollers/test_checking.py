@@ -216,7 +216,7 @@ def test_a_thread_that_was_never_told_of_a_close_is_told_at_the_end_of_the_progr
             newthread(waits, peer)
             conn.close()
             close(listener)
-            globals()["kept"] = peer  # open, and waited on: that is no misuse
+            globals()["kept"] = peer  # open, and waited on: this is not misuse
 
         run(main)
         """,

@@ -106,7 +106,7 @@ def crashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return reported
 
 
-needs_descriptors = pytest.mark.skipif(os.name == "nt", reason="a socket is no descriptor of the C library here")
+needs_descriptors = pytest.mark.skipif(os.name == "nt", reason="a socket is not a descriptor of the C library here")
 
 
 # Where it listens.

@@ -692,7 +692,7 @@ def test_a_raw_sockets_destination_may_be_a_name_and_has_no_port(named: list[thr
     run(main)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no rights to be without")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no privileges to drop")
 def test_a_raw_socket_without_the_right_to_is_a_permission_error() -> None:
     program = "\n".join(
         [
