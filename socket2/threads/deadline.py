@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Deadline(Alarm):
-    """CtrlC one thread when its time comes; used over and over, by one thread at a time.
+    """Interrupts one thread when its time comes; used over and over, by one thread at a time.
 
     It is its own alarm: one that called back would be a reference cycle for each block.
     """

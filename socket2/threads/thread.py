@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 import pollers
 from pollers import STREAK_MAX, Cancelled, Operation, operation
@@ -25,7 +25,8 @@ def currentthread() -> Thread:
     member = local.member
     if member is None or member.current is None:
         raise RuntimeError("this works inside a thread only: one made by newthread() or run()")
-    return cast(Thread, member.current)
+    current: Thread = member.current
+    return current
 
 
 def over_at_once(n: int = 1) -> Pass | None:
