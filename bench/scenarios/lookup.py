@@ -20,13 +20,13 @@ from bench.stacks import LOOKUP_PORT, LOOKUP_TASKS
 __all__ = ["SCENARIO"]
 
 COLUMNS = (
-    Column("lookup_ns", "cpu ns/look-up", ratio=True, spread=True),
-    Column("lookup_per_s", "look-ups/s", ratio=True, spread=True),
+    Column("lookup_ns", "cpu ns/lookup", ratio=True, spread=True),
+    Column("lookup_per_s", "lookups/s", ratio=True, spread=True),
 )
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    add_count(parser, 3000, "look-ups")
+    add_count(parser, 3000, "lookups")
     parser.add_argument("--host", default=socket.gethostname(), metavar="NAME", help="name (default: this host's)")
     parser.add_argument("--one-core", action="store_true", help="pin to one core: no contention between OS threads")
 
@@ -41,8 +41,8 @@ def _plan(options: Namespace, placement: Placement) -> Plan:
     def sample(row: Contender) -> Sample:
         return metrics_of(row, core, "lookup", options.count, options.host)
 
-    where = alone_on(core) if core is not None else "NOT PINNED: look-ups use OS threads"
+    where = alone_on(core) if core is not None else "NOT PINNED: lookups use OS threads"
     return Plan((Case(f"{LOOKUP_TASKS} tasks", sample),), COLUMNS, where=where)
 
 
-SCENARIO = Scenario("lookup", "concurrent look-ups of a name", STACKS, _add_arguments, _plan, compiled=False)
+SCENARIO = Scenario("lookup", "concurrent lookups of one name", STACKS, _add_arguments, _plan, compiled=False)

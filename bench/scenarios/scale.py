@@ -75,4 +75,4 @@ def _growth(number: int) -> str:
     return f"growth_at_{number}"
 
 
-SCENARIO = Scenario("scale", "server CPU per request as connections become many", ECHO_SERVERS, _add_arguments, _plan)
+SCENARIO = Scenario("scale", "server CPU per request as connections increase", ECHO_SERVERS, _add_arguments, _plan)

@@ -77,7 +77,7 @@ def _case(name: str, connections: int, blocked: int, blocked_ms: int, options: N
 
 SCENARIO = Scenario(
     "share",
-    "several OS threads on one scheduler: CPU, latency while some block",
+    "several OS threads on one scheduler: CPU, and latency while some block",
     BLOCKING_SERVERS,
     _add_arguments,
     _plan,

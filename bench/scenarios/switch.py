@@ -33,4 +33,4 @@ def _plan(options: Namespace, placement: Placement) -> Plan:
     return Plan((Case("", sample),), COLUMNS, where=alone_on(placement.server_core))
 
 
-SCENARIO = Scenario("switch", "two tasks passing a token", STACKS, _add_arguments, _plan, compiled=False)
+SCENARIO = Scenario("switch", "two tasks that pass a token", STACKS, _add_arguments, _plan, compiled=False)

@@ -50,4 +50,4 @@ def _case(size: int, connections: int, options: Namespace, placement: Placement)
     return Case(f"{size} B x {connections}", sample)
 
 
-SCENARIO = Scenario("udp", "server CPU per datagram echoed", UDP_SERVERS, _add_arguments, _plan)
+SCENARIO = Scenario("udp", "server CPU per echoed datagram", UDP_SERVERS, _add_arguments, _plan)
