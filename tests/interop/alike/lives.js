@@ -54,7 +54,7 @@ exports.not_half_open_and_much_to_send = (stage, net) => {
 
 exports.timeout_by_option = (stage, net) => {
   const server = stage.serve({}, (conn) => { conn.resume(); server.close(); }, (port) => {
-    const client = stage.watch('client', net.connect({ port, host: '127.0.0.1', timeout: 15 }), 'connect', 'timeout', 'end', 'close');
+    const client = stage.watch('client', net.connect({ port, host: '127.0.0.1', timeout: 1000 }), 'connect', 'timeout', 'end', 'close');
     stage.say('client', 'timeout is', client.timeout);
     client.resume();
     client.on('timeout', () => client.end());

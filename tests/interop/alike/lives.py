@@ -99,7 +99,7 @@ def timeout_by_option(stage: Stage) -> None:
         server.close()
 
     def go(port: int, _: Server) -> None:
-        where = {"port": port, "host": "127.0.0.1", "timeout": 15}
+        where = {"port": port, "host": "127.0.0.1", "timeout": 1000}
         client = stage.watch("client", net.connect(where), "connect", "timeout", "end", "close")
         stage.say("client", "timeout is", client.timeout)
         client.resume()
