@@ -28,7 +28,7 @@ T_co = TypeVar("T_co", covariant=True)
 # states replace each other:
 #     IDLE -> OFFERED -> PARKED -> FINISHED -> IDLE
 #     IDLE -> PASSING -> IDLE             (nothing attempted yet: other threads run first)
-#     PARKED -> PASSING                   (data has arrived; the waiter receives it when it is resumed)
+#     PARKED -> PASSING                   (ready; the resumed waiter makes the attempt, or sends the rest)
 #     PARKED -> CANCELLING -> FINISHED    (if the kernel owns the operation: IOCP, io_uring)
 IDLE: Final = 0
 OFFERED: Final = 1
@@ -335,9 +335,9 @@ class Poller(Protocol):
         """Return the waiters whose operations have finished, each once.
 
         Waits for the first one up to `timeout_s` seconds (None: for ever), and takes up to `limit` events from the
-        kernel. It may return early with an empty list. It runs no code of the waiters. A poller may return a waiter
-        whose data has arrived but has not been received: the resumed operation then receives it, or yields again if
-        another receiver was faster. Raises only if the poller itself is broken.
+        kernel. It may return early with an empty list. It runs no code of the waiters. It may also return the waiter of
+        a receive that is ready but not made yet, or of a long send that lets others run. The resumed operation then
+        continues, and yields again if it has to wait. Raises only if the poller itself is broken.
         """
 
     def wakeup(self) -> None:
