@@ -12,13 +12,17 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from ..sockets.address import Host, Port
+from pollers import Poller
+
+from ..sockets.address import AddressList, Host, Port, Query, resolve
 from ..sockets.tcp import TCP
+from ..sockets.udp import unix
 from ..threads.coroutines import is_coroutine
 from ..threads.group import threadset
 from ..threads.journal import Journal
 from ..threads.loop import newthread, run
-from ..threads.scheduler import local
+from ..threads.resolver import Resolver, check_resolver
+from ..threads.scheduler import current_scheduler, local
 from ..threads.sleeping import sleep
 from ..threads.sync import Lock
 from ..threads.timers import duration
@@ -47,6 +51,7 @@ def serve_workers(
     first_request_s: float = FIRST_REQUEST_S,
     grace_s: float = GRACE_S,
     ready: Callable[[Workers], Any] | None = None,
+    resolver: Resolver | None = None,
 ) -> int:
     """Serve in several processes until SIGTERM or SIGINT; return how many connections were cut off.
 
@@ -54,6 +59,7 @@ def serve_workers(
     other arguments: as in serve() with `reuse_port`: the kernel distributes connections among the workers.
     `ready(workers)` is called in the supervisor when all workers listen: `workers.addresses` are the addresses,
     `workers.pids` the process IDs. It must be a plain function, since no loop runs here: else TypeError.
+    `resolver`: as in run(). It looks up `host` before the workers start, and then the names in each worker.
 
     A worker that dies is replaced at once; if it dies again soon, after a pause. Only its own connections are lost: the
     supervisor keeps its listeners, and the next worker serves the clients that wait there. A worker that gets a SIGTERM
@@ -79,10 +85,12 @@ def serve_workers(
     Server(handler, max_connections=max_connections, first_request_s=first_request_s)  # reports wrong arguments here
     for listener in listeners:
         check_listener(listener)
-    places = _places(host, port, listeners, backlog, count)
+    if resolver is not None:
+        check_resolver(resolver)
+    places = _places(host, port, listeners, backlog, count, resolver)
     try:
         addresses = [sock.getsockname() for sock in places.of(0)]
-        work = partial(_work, handler, places.handed_on, options)
+        work = partial(_work, handler, places.handed_on, options, resolver, _idle_poller())
         return Workers(work, count, addresses, duration(grace_s), places).run(_plain(ready) if ready else None)
     finally:
         places.close_all()
@@ -102,27 +110,56 @@ def _cpus() -> int:
 
 
 def _places(
-    host: Host, port: Port, inherited: Sequence[TCP | socket.socket], backlog: int | None, count: int
+    host: Host,
+    port: Port,
+    inherited: Sequence[TCP | socket.socket],
+    backlog: int | None,
+    count: int,
+    resolver: Resolver | None,
 ) -> Places:
     if inherited:
         return Places([adopt_listener(listener) for listener in inherited], 0, None, handed_on=False)
-    mine = listen(bind([query.at_once() or query.look_up() for query in queries_of(host, port)], True), backlog)
+    mine = listen(bind([_addresses(query, resolver) for query in queries_of(host, port)], True), backlog)
     return Places(mine, 0 if mine[0].family == "unix" else count, backlog)
+
+
+def _addresses(query: Query, resolver: Resolver | None) -> AddressList:
+    found = query.at_once()
+    if found is None:
+        found = query.look_up() if resolver is None else run(resolve, query, resolver=resolver)
+    return found
+
+
+def _idle_poller() -> Poller | None:
+    """Return the poller that has made the listeners, unless it has sockets of the program. Workers have no use for it.
+
+    A poller does not survive the fork.
+    """
+    poller = current_scheduler().poller
+    return None if poller.stats().attached else poller
 
 
 # In the worker.
 
 
 def _work(
-    handler: Callable[[TCP], Any], handed_on: bool, options: dict[str, Any], its: socket.socket, mine: Iterable[TCP]
+    handler: Callable[[TCP], Any],
+    handed_on: bool,
+    options: dict[str, Any],
+    resolver: Resolver | None,
+    inherited: Poller | None,
+    its: socket.socket,
+    mine: Iterable[TCP],
 ) -> None:
-    run(_serve, its, handler, mine, handed_on, options)
+    if inherited is not None:
+        inherited.shutdown()
+    run(_serve, its, handler, mine, handed_on, options, resolver=resolver)
 
 
 def _serve(
     its: socket.socket, handler: Callable[[TCP], Any], mine: Iterable[TCP], handed_on: bool, options: dict[str, Any]
 ) -> Generator[Any, None, None]:
-    with TCP(its, None, "a worker") as line, threadset() as ts:
+    with unix(fileno=its.detach()) as line, threadset() as ts:
         orders = _Orders(line, options["grace_s"], handed_on)
         catcher = catching([signal.SIGTERM], orders.asked_to_leave)
         yield from catcher.begin()

@@ -662,3 +662,70 @@ def test_where_it_cannot_be_called() -> None:
         serve_workers(handler, "127.0.0.1", max_connections=0)
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         serve_workers(handler, *taken.getsockname())
+
+
+RESOLVED = """
+import os, signal, socket
+import socket2
+
+class Table:
+    async def getaddrinfo(self, host, port, family, type, proto, flags):
+        await socket2.sleep(0)
+        if host != "there.invalid":
+            raise socket.gaierror(socket.EAI_NONAME, "no " + host)
+        return [(socket.AF_INET, type, proto, "", ("127.0.0.1", port))]
+
+    def getnameinfo(self, sockaddr, flags):
+        raise AssertionError
+
+def handler(conn):
+    yield from conn.sendall(b"%s\\n" % str((yield from socket2.addr("there.invalid", 80))[0]).encode())
+
+def ready(workers):
+    print("pids", *workers.pids, flush=True)
+    print("listening on %s:%d" % workers.addresses[0][:2], flush=True)
+
+print("cut", socket2.serve_workers(handler, "there.invalid", 0, workers=2, ready=ready, resolver=Table()), flush=True)
+"""
+
+
+def test_a_resolver_looks_up_the_place_and_the_names_in_each_worker() -> None:
+    with Program([sys.executable, "-W", "error", "-c", RESOLVED], env={"PYTHONPATH": str(ROOT)}) as program:
+        program.announced(r"pids ([\d ]+)$")
+        port = program.port()
+        for _ in range(10):
+            with connect("127.0.0.1", port) as sock:
+                assert receive_all(sock) == b"127.0.0.1:80\n"
+        program.send_signal(signal.SIGTERM)
+        assert program.wait() == 0, program.stderr().decode()
+        assert program.stderr() == b""
+
+
+def test_what_is_no_resolver_is_refused_before_anything_is_bound() -> None:
+    with pytest.raises(TypeError, match=r"getaddrinfo\(\) and getnameinfo\(\)"):
+        serve_workers(lambda conn: None, "there.invalid", 0, resolver=object())  # type: ignore[arg-type]
+
+
+DESCRIPTORS = """
+def handler(conn):
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found.append(os.readlink("/proc/self/fd/" + fd))
+        except OSError:
+            pass
+    yield from conn.sendall(b"%d\\n" % found.count("anon_inode:[eventpoll]"))
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs /proc")
+@pytest.mark.parametrize("listeners", ["", "listeners=[socket2.listen('127.0.0.1:0')]"])
+def test_a_worker_has_its_own_poller_and_not_that_of_the_supervisor(listeners: str) -> None:
+    program = f"{SERVER}\n{DESCRIPTORS}\nserve(workers=1, {listeners})"
+    environment = {"PYTHONPATH": str(ROOT), "SOCKET2_POLLER": "epoll"}
+    with Program([sys.executable, "-W", "error", "-c", program], env=environment) as running:
+        running.announced(r"pids ([\d ]+)$")
+        with connect("127.0.0.1", running.port()) as sock:
+            assert receive_line(sock) == b"1\n"
+        running.send_signal(signal.SIGTERM)
+        ends(running, cut=0)
