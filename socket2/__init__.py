@@ -6,6 +6,7 @@ This module holds the public names and nothing else.
 from __future__ import annotations
 
 import os as _os
+import sys as _sys
 
 from pollers import Busy, Cancelled, Closed, Operation, bytes_sent
 
@@ -97,6 +98,8 @@ __all__ = [
     "udp",
     "unix",
 ]
+
+_sys.modules[f"{__name__}.thread"] = thread  # for `import socket2.thread`
 
 if _os.environ.get("SOCKET2_DEBUG", "") not in ("", "0"):
     from .debug import enable as _enable

@@ -104,3 +104,25 @@ def test_every_public_name_is_in_the_reference() -> None:
     # Documented under another name:
     twice = {"pollers.Busy", "pollers.Cancelled", "pollers.Closed", "pollers.bytes_sent", "socket2.Operation"}
     assert public - set(told) == twice | {"socket2.__version__"}
+
+
+INTERNAL = "For the other rooms of socket2."
+
+
+def test_the_reference_leaves_out_methods_that_are_for_other_rooms_only() -> None:
+    reference = "".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
+    left_out = {
+        f"{name}.{method}"
+        for name, options in re.findall(r"^\.\. autoclass:: socket2\.(\w+)(?:\(\))?\n((?: +:.*\n)*)", reference, re.M)
+        for methods in re.findall(r":exclude-members: (.*)", options)
+        for method in methods.split(", ")
+    }
+    internal = {
+        f"{name}.{method}"
+        for name in socket2.__all__
+        if isinstance(cls := getattr(socket2, name), type)
+        for method, value in vars(cls).items()
+        if INTERNAL in (getattr(value, "__doc__", None) or "")
+    }
+    assert internal
+    assert left_out == internal

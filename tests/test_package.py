@@ -18,7 +18,7 @@ import pytest
 
 import socket2
 
-from .interop.peers import ROOT, needs
+from .interop.peers import LIMIT_S, ROOT, needs
 
 BUILD_S = 300.0
 
@@ -77,6 +77,27 @@ def test_the_python_that_runs_this_is_among_those_it_was_tested_on() -> None:
     tested = [int(name.removeprefix(prefix)) for name in project()["classifiers"] if name.startswith(prefix)]
     assert project()["requires-python"] == f">=3.{min(tested)}"
     assert f"3.{min(tested)} to 3.{max(tested)}" in (ROOT / "README.md").read_text()
+
+
+def test_the_module_of_crashhook_can_be_imported_by_its_name() -> None:
+    program = """
+import socket2.thread
+from socket2.thread import Thread, crashhook
+
+assert Thread is socket2.Thread
+socket2.thread.crashhook = lambda thread, error: print(type(error).__name__)
+
+def fail():
+    yield from socket2.sleep(0)
+    raise KeyError
+
+socket2.newthread(fail)
+socket2.start()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=LIMIT_S, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("KeyError\n", "")
 
 
 # What a type checker knows.

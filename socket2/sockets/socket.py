@@ -111,12 +111,12 @@ class Socket(pollers.Unique):
             return self._setup
 
     def limit_read(self, op: Operation[T]) -> Operation[T]:
-        """Return `op` under the read timeout, if there is one. For code that builds on sockets."""
+        """Return `op` under the read timeout, if there is one. For the other rooms of socket2."""
         patience = self._setup.reading if self._setup is not None else None
         return op if patience is None else patience.limit(op)
 
     def limit_write(self, op: Operation[T]) -> Operation[T]:
-        """Return `op` under the write timeout, if there is one. For code that builds on sockets."""
+        """Return `op` under the write timeout, if there is one. For the other rooms of socket2."""
         patience = self._setup.writing if self._setup is not None else None
         return op if patience is None else patience.limit(op)
 

@@ -96,7 +96,10 @@ class TCP(Socket):
 
     @operation
     def accept_untimed(self, made_at: str) -> Generator[Any, None, TCP]:
-        """Accept without the socket's timeout. `made_at`: the place that a ResourceWarning names for the connection."""
+        """Accept without the socket's timeout. For the other rooms of socket2.
+
+        `made_at`: the place that a ResourceWarning names for the connection.
+        """
         handle = self._handle or self._attach()
         turns = self._set_up().receivers
         attempt = functools.partial(handle.accept, self)
@@ -105,7 +108,7 @@ class TCP(Socket):
         return TCP(None, connection, made_at, address)
 
     def tell_exhausted(self, error: Exhausted) -> None:
-        """Log that accepting fails for lack of resources. For code that accepts in its own way."""
+        """Log that accepting fails for lack of resources. For the other rooms of socket2."""
         log.warning("accept on %r: %s; retrying every %g s", self, error, _ACCEPT_AGAIN_S)
 
     # Connecting.
@@ -164,7 +167,10 @@ class TCP(Socket):
         return True
 
     def connect_to(self, address: Address) -> Operation[None]:
-        """Make one attempt to connect to one address, without replacing the socket. Raises as connect() does."""
+        """Make one attempt to connect to one address, without replacing the socket. For the other rooms of socket2.
+
+        Raises as connect() does.
+        """
         handle = self._handle or self._attach()
         return persist(functools.partial(handle.connect, sockaddr_of(self, address), self), AGAIN_S, AGAIN_MAX_S)
 
