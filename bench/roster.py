@@ -182,7 +182,7 @@ STACKS: Roster = (
 def _import(module: str, distribution: str | None = None) -> Contender:
     # Without compiled files the sample would include the compiler, but only for modules of a source tree.
     compiled = {"PYTHONDONTWRITEBYTECODE": ""}
-    return Contender(module, (sys.executable, "-m", "bench.importing", module), distribution, compiled)
+    return Contender(module, (sys.executable, "-m", "bench.fresh_import", module), distribution, compiled)
 
 
 IMPORTS: Roster = (

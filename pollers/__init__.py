@@ -34,9 +34,9 @@ from .operation import (
     end_of_stream,
 )
 from .options import OPTIONS, get_option, option_call, prepare_listener
+from .probe import ready
 from .readiness.attempts import NOSIGNAL
 from .readiness.passing import receive_descriptors, send_descriptors
-from .readiness.probe import ready
 from .unbound import adopt, local_address
 from .unique import Unique
 

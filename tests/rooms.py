@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,8 @@ from .interop.peers import ROOT
 
 # From the ground up. `pollers` and `socket2` come twice: as the part under the others, and as the part on top of all.
 ROOMS = {
-    "pollers": "once unique unbound lengths lock operation credentials disconnect closing options",
-    "pollers.readiness": (
-        "probe interface gone attempts winattempts passing handle engine sharing epoll kqueue select"
-    ),
+    "pollers": "once unique unbound probe lengths lock operation credentials disconnect closing options",
+    "pollers.readiness": ("interface gone attempts winattempts passing handle engine sharing epoll kqueue select"),
     "pollers.windows": "winsock overlapped winhandles iocp",
     "pollers.checked": "watched checking",
     "pollers (whole)": "decorator __init__",
@@ -31,7 +30,7 @@ ROOMS = {
         " writable wishes address adoption dialing socket opening accepting server channel cluster __init__"
     ),
     "socket2.luasocket": (
-        "calls messages timeouts options patterns lookup objects bytestream datagrams tcp udp unix shortcuts dns clock"
+        "calls messages timeouts options patterns lookup objects bytestream datagrams tcp udp unix readymade dns clock"
         " results select modes ends"
     ),
     "socket2.luasocket.ltn12": "filter source sink pump __init__",
@@ -74,16 +73,68 @@ PATHS = {module(path): path for path in sources() if not says_only_what_it_is(pa
 
 def imported(path: Path) -> Iterator[tuple[str, str]]:
     """Return each module that one of ours imports for any purpose, and the name that it takes from it."""
-    package = path.relative_to(ROOT).parts[:-1]
-    for node in ast.walk(tree_of(path)):
+    yield from imported_by(tree_of(path), package_of(path))
+
+
+def package_of(path: Path) -> tuple[str, ...]:
+    return path.relative_to(ROOT).parts[:-1]
+
+
+def imported_by(tree: ast.Module, package: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else ()
-            source = ".".join([*above, *filter(None, [node.module])])
+            source = source_of(node, package)
             for alias in node.names:
                 inner = f"{source}.{alias.name}"
                 yield (inner, "") if inner in PATHS else (source, alias.name)
+
+
+def source_of(node: ast.ImportFrom, package: tuple[str, ...]) -> str:
+    above = package[: len(package) - node.level + 1] if node.level else ()
+    return ".".join([*above, *filter(None, [node.module])])
+
+
+def named_at_run_time(tree: ast.Module) -> list[str]:
+    """Return each expression that can find a module by a text. imported() does not see these."""
+    ways = ("import_module", "__import__", "modules", "find_spec")
+    return [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and node.attr in ways)
+        or (isinstance(node, ast.Name) and node.id in ways)
+        or (isinstance(node, ast.ImportFrom) and any(alias.name in ways for alias in node.names))
+    ]
+
+
+def named_by_texts(tree: ast.Module) -> set[str]:
+    """Return the modules whose full names are texts in the code."""
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return {text for text in texts if "." in text and text in PATHS}
+
+
+def private_attributes(tree: ast.Module, package: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Return each module that private attributes are taken from, as in `joining._begin`, and their names."""
+    modules: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            source = source_of(node, package)
+            if source not in PATHS:  # a package with code exports names, and one may be that of a module
+                modules |= {alias.asname or alias.name: f"{source}.{alias.name}" for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            module = modules.get(ast.unparse(node.value), "")
+            if module in PATHS:
+                yield module, node.attr
+
+
+def taken_by_c() -> set[str]:
+    """Return the modules that the poller in C takes objects from."""
+    texts = [path.read_text() for path in (ROOT / NATIVE).glob("*.[ch]")]
+    return {name for text in texts for name in re.findall(r'"(pollers\.[a-z.]+)", "', text)}
 
 
 GROUND = "the contract"  # the other part named `pollers`: the one that every poller stands on
@@ -105,7 +156,7 @@ def stands_on() -> dict[str, set[str]]:
     for name, room in home.items():
         if room:
             known[room] |= {home[other] for other, _ in imported(PATHS[name]) if home.get(other)} - {room}
-    known[NATIVE] = {GROUND}
+    known[NATIVE] = {home[name] for name in taken_by_c()}
     known["pollers"].add(NATIVE)
     for room in known:
         if "pollers" in known[room]:  # this includes its ground

@@ -16,10 +16,10 @@ from .interop.peers import ROOT
 PARTS = {
     "pollers": "cpython standin once",
     "pollers/native": (
-        "state engine handle operation addresses sock endings ways closing attempts parking steps calls faces"
+        "state engine handle operation sockaddr sock reasons ways closing attempts parking steps calls faces"
         " poller finished attached epoll module"
     ),
-    "socket2/threads": "members stepping",
+    "socket2/threads": "slots stepping",
     "socket2/sockets": "shortcut",
 }
 

@@ -13,7 +13,7 @@ export PYTHONPATH=$PWD
 # The contract over each poller that Windows has (select bare only, since its other variants run the same code on other
 # systems), the modules that wait, and the examples.
 what=(tests/contract tests/iocp -k 'not select-checked and not select-shared')
-what+=(tests/test_{examples,main}.py tests/pollers/test_{checking,options,pollers}.py)
+what+=(tests/test_{examples,main}.py tests/pollers/test_{checking,choosing,options}.py)
 what+=(tests/threads/test_{group,interruptions,osthreads,scheduler,sleeping,sync,timers}.py)
 what+=(tests/threads/test_{sharing,sharing_races,sharing_stress}.py)
 what+=(tests/sockets/test_{addr,nodelay,tcp,udp}.py tests/streams/test_{buffer,stream}.py tests/servers/test_server.py)

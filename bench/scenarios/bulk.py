@@ -9,10 +9,10 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from functools import partial
 
-from bench.loaded import add_times, measure_loaded, settings_of
 from bench.machine import Placement, spare_connections
 from bench.roster import SINK_SERVERS, SOURCE_SERVERS, Contender
 from bench.scenario import Case, Column, Plan, Sample, Scenario
+from bench.under_load import add_times, measure_loaded, settings_of
 
 __all__ = ["RECEIVE", "SEND"]
 

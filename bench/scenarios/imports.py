@@ -1,6 +1,6 @@
 """Scenario import: what it costs to import a stack, in time and memory.
 
-Knows the columns; the program is bench/importing.py. Each stack is imported once before the measurement,
+Knows the columns; the program is bench/fresh_import.py. Each stack is imported once before the measurement,
 so its compiled files exist and are in the page cache. "socket" is the standard library's module, which
 every stack imports.
 """

@@ -14,10 +14,10 @@ from functools import partial
 
 from bench.distance import METRIC
 from bench.load import holding
-from bench.loaded import add_times, measure_loaded, settings_of
 from bench.machine import Placement, spare_connections
 from bench.roster import ECHO_SERVERS, Contender
 from bench.scenario import Case, Column, Line, Plan, Sample, Scenario
+from bench.under_load import add_times, measure_loaded, settings_of
 
 __all__ = ["SCENARIO"]
 

@@ -13,11 +13,11 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.loaded import add_times, measure_loaded, settings_of
 from bench.machine import Placement
 from bench.programs import Program
 from bench.roster import BLOCKING_SERVERS, Contender
 from bench.scenario import Case, Column, Plan, Sample, Scenario
+from bench.under_load import add_times, measure_loaded, settings_of
 
 __all__ = ["SCENARIO"]
 

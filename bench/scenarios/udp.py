@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from bench.loaded import add_times, measure_loaded, settings_of
 from bench.machine import Placement, spare_connections
 from bench.roster import UDP_SERVERS, Contender
 from bench.scenario import Case, Column, Plan, Sample, Scenario
+from bench.under_load import add_times, measure_loaded, settings_of
 
 __all__ = ["SCENARIO"]
 

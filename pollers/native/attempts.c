@@ -2,13 +2,13 @@
 
    They keep the GIL, since they do not block, and to take it back costs more than most of them. Two kinds of calls
    release it: sendfile(2), which may wait for a disk, and large copies if several OS threads share the poller.
-   Addresses that addresses.c does not know go through the standard library's socket.
+   Addresses that sockaddr.c does not know go through the standard library's socket.
    Knows operations and handles, and how both end. Must not know who waits for an operation, or who steps it. */
 
 #include "attempts.h"
-#include "addresses.h"
+#include "sockaddr.h"
 #include "closing.h"
-#include "endings.h"
+#include "reasons.h"
 #include "sock.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
 #include "faces.h"
 #include "calls.h"
 #include "closing.h"
-#include "endings.h"
+#include "reasons.h"
 #include "parking.h"
 #include "sock.h"
 #include "ways.h"

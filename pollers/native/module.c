@@ -95,7 +95,7 @@ execute(PyObject *module)
         {&state->monotonic, "time", "monotonic"},
         {&state->socketpair, "socket", "socketpair"},
         {&state->adopt, "pollers.unbound", "adopt"},
-        {&state->ready, "pollers.readiness.probe", "ready"},
+        {&state->ready, "pollers.probe", "ready"},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(wanted); i++) {
         *wanted[i].object = taken_from(wanted[i].module, wanted[i].name);

@@ -11,10 +11,9 @@ from __future__ import annotations
 import errno
 import io
 import os
-import select
 import signal
 import socket
-from typing import Any
+from typing import Any, NoReturn
 
 from ..operation import Address, Exhausted, Handle, end_of_stream, system_error
 from ..unbound import local_address
@@ -195,18 +194,16 @@ def is_its_own_peer(sock: socket.socket) -> bool:
 
 
 def wait_readable(handle: Attempting, _: None) -> None:
-    if not handle.poller.kept.get(handle) and not _is_ready(handle.fd, reading=True):
-        raise BlockingIOError(errno.EAGAIN, "not readable")
+    if not handle.poller.kept.get(handle) and not handle.poller.ready((handle.fd,), ())[0]:
+        _block(handle, "not readable")
 
 
 def wait_writable(handle: Attempting, _: None) -> None:
-    if not _is_ready(handle.fd, reading=False):
-        raise BlockingIOError(errno.EAGAIN, "not writable")
+    if not handle.poller.ready((), (handle.fd,))[1]:
+        _block(handle, "not writable")
 
 
-def _is_ready(fd: int, *, reading: bool) -> bool:
-    if not hasattr(select, "poll"):
-        return any(select.select([fd] if reading else [], [] if reading else [fd], [], 0))
-    look = select.poll()
-    look.register(fd, select.POLLIN if reading else select.POLLOUT)
-    return bool(look.poll(0))
+def _block(handle: Attempting, why: str) -> NoReturn:
+    """Raise BlockingIOError, or EBADF if somebody else has closed the descriptor: no event would end that wait."""
+    handle.sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+    raise BlockingIOError(errno.EAGAIN, why)

@@ -18,11 +18,11 @@ from typing import Any
 
 from .. import closing, unbound
 from ..operation import FINISHED, FORKED, PARKED, Address, Closed, Stats
+from ..probe import ready
 from ..unique import Unique
 from .attempts import DRAINS
 from .handle import Direction, Handle
 from .interface import READABLE, WRITABLE
-from .probe import ready
 
 # Every event that a handle may have: data, room, and any bit that is neither, which stands for an end.
 _ALL = READABLE | WRITABLE | 0x2000

@@ -7,6 +7,7 @@ and handles know only the protocols in this module. The classes in `handle` and 
 from __future__ import annotations
 
 import socket
+from collections.abc import Collection
 from typing import Any, Protocol
 
 from ..operation import Address, Direction, Handle
@@ -39,6 +40,9 @@ class Loop(Protocol):
 
     def finish(self, direction: Any) -> None:
         """Make the next poll() return the waiter of `direction`."""
+
+    def ready(self, reading: Collection[int], writing: Collection[int], /) -> tuple[set[int], set[int]]:
+        """Return which of these descriptors are ready. See pollers.Poller."""
 
     def forget(self, handle: Any) -> None:
         """Stop reporting a handle that is about to be closed."""

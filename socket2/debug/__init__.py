@@ -1,8 +1,8 @@
 """Debugging: which threads a program has, what each waits for, and what keeps one from running.
 
 You can ask at any time what a thread is doing. The time of its start, and the thread that started it, are recorded only
-while enable() is in force; until then nothing is recorded and nothing costs anything. This room only observes: the rest
-of socket2 does not know it.
+while enable() is in force; until then nothing is recorded and nothing costs anything. This room knows how to find what
+a thread waits for. It only observes, and threads, sockets and streams must not know it.
 
 Read `stacks` first: where code is. `history`: times and starters. `snapshot`: both as data. `listing`: the same as
 text. Then the modules that ask: `watchdog`, if something blocks; `inquiry`, from another process; `tracing`, for the
@@ -22,6 +22,7 @@ from typing import Any
 
 from ..sockets.socket import Socket
 from ..threads import stepping
+from ..threads.ctrl_c import wakes_nobody
 from ..threads.journal import Journal
 from ..threads.scheduler import Scheduler, local, schedulers
 from ..threads.thread import Thread
@@ -175,6 +176,7 @@ def disable() -> None:
         ending.stop()
 
 
+@wakes_nobody
 def _on_signal(signum: int, frame: FrameType | None) -> None:
     if _debugging is not None:
         _debugging.answerer.ask()

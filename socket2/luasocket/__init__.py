@@ -5,7 +5,7 @@ an operation on a socket2 socket, limited by LuaSocket's two timeouts. This modu
 else.
 
 Read `calls` first; then `messages` and `timeouts`; `objects`, which all objects share; `bytestream` with `patterns` and
-`tcp`; `datagrams` with `udp`; and `unix`. Then `lookup`, `dns`, `shortcuts` and `select`. Last `results`, for errors as
+`tcp`; `datagrams` with `udp`; and `unix`. Then `lookup`, `dns`, `readymade` and `select`. Last `results`, for errors as
 in Lua, and `modes`, `ends` and ltn12, for sources and sinks.
 """
 
@@ -15,13 +15,14 @@ import sys
 
 from ..version import __version__
 from . import dns, ltn12
+from .calls import take_settings_from
 from .clock import gettime, sleep
 from .ends import sink, sinkt, source, sourcet
 from .messages import Message
 from .modes import choose
+from .readymade import bind, connect, connect4, connect6
 from .results import TryError, newtry, protect, skip, try_
 from .select import select
-from .shortcuts import bind, connect, connect4, connect6
 from .tcp import TCP, tcp, tcp4, tcp6
 from .udp import UDP, udp, udp4, udp6
 from .unix import UnixDgram, UnixStream, unix
@@ -76,3 +77,5 @@ _DEBUG = False
 # This select() has no limit.
 _SETSIZE = sys.maxsize
 _SOCKETINVALID = -1
+
+take_settings_from(globals())

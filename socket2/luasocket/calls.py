@@ -7,7 +7,6 @@ threads run meanwhile. Only this module decides which of the two it is: by wheth
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Generator
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -75,4 +74,13 @@ def outcome(made: Any) -> Generator[Any, None, Any]:
 
 def setting(name: str) -> Any:
     """Return a constant of the namespace. A program may have changed it, as in Lua."""
-    return getattr(sys.modules[__package__], name)
+    return _namespace[name]
+
+
+_namespace: dict[str, Any] = {}
+
+
+def take_settings_from(namespace: dict[str, Any]) -> None:
+    """Name the namespace whose constants setting() returns."""
+    global _namespace
+    _namespace = namespace

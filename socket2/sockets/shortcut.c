@@ -5,7 +5,7 @@
    Must not know threads, or what the handle's method does. */
 
 #include "../../pollers/standin.h"
-#include "../threads/members.h"
+#include "../threads/slots.h"
 
 enum { HANDLE, SETUP, SLOTS };
 

@@ -15,12 +15,14 @@ from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .lock import lock
 
 if TYPE_CHECKING:
     from pollers import Poller
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 _active: CtrlC | None = None  # the one of the main OS thread, while its loop runs
@@ -163,13 +165,19 @@ def as_it_is_now(handler: Any) -> Any:
     return handler
 
 
+def wakes_nobody(handler: F) -> F:
+    """Mark a signal handler that ends no wait, for may_wake()."""
+    setattr(handler, "wakes_nobody", True)
+    return handler
+
+
 def may_wake() -> bool:
     """Whether the program handles a signal by Python code of its own: that may wake who waits for nothing else."""
     return any(
         callable(handler)
         and handler is not signal.default_int_handler
         and not isinstance(getattr(handler, "__self__", None), CtrlC)
-        and getattr(handler, "__module__", "") != "socket2.debug"
+        and not getattr(handler, "wakes_nobody", False)
         for handler in map(signal.getsignal, signal.valid_signals())
     )
 

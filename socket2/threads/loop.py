@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import joining as membership
+from . import joining
 from .member import current_member
 from .resolver import Resolver, check_resolver
 from .scheduler import current_scheduler
@@ -68,7 +68,7 @@ def stop(all: bool = False) -> None:
     """
     member = current_member()
     if all:
-        membership.stop_all(member.scheduler)
+        joining.stop_all(member.scheduler)
     member.stop()
 
 
@@ -115,7 +115,7 @@ def epoll_fd(fd: int | None = None) -> int:
     live threads or open sockets of its own. OSError when its poller is another one. The descriptor is the poller's: do
     not close it. (luapower's epoll_fd)
     """
-    return membership.descriptor("epoll") if fd is None else membership.join("epoll", fd)
+    return joining.descriptor("epoll") if fd is None else joining.join("epoll", fd)
 
 
 def kqueue_fd(fd: int | None = None) -> int:
@@ -123,12 +123,12 @@ def kqueue_fd(fd: int | None = None) -> int:
 
     No forked child inherits it.
     """
-    return membership.descriptor("kqueue") if fd is None else membership.join("kqueue", fd)
+    return joining.descriptor("kqueue") if fd is None else joining.join("kqueue", fd)
 
 
 def iocp(handle: int | None = None) -> int:
     """As epoll_fd(), where the poller is a completion port (Windows), whose handle stands for the descriptor."""
-    return membership.descriptor("iocp") if handle is None else membership.join("iocp", handle)
+    return joining.descriptor("iocp") if handle is None else joining.join("iocp", handle)
 
 
 def serve_threads(count: int, *, resolver: Resolver | None = None) -> bool:
@@ -140,6 +140,6 @@ def serve_threads(count: int, *, resolver: Resolver | None = None) -> bool:
     inside a thread or a loop.
     """
     if resolver is None:
-        return membership.serve(count)
+        return joining.serve(count)
     with _asking(resolver):
-        return membership.serve(count)
+        return joining.serve(count)

@@ -5,7 +5,7 @@
    of a wait its park(); must not know sockets. Everything runs with the GIL held, so slots need no locks; what members
    share is changed under the lock, as in Python. */
 
-#include "members.h"
+#include "slots.h"
 
 /* Slots: the last one is a Stepper's, the others a Thread's. */
 enum { SCHEDULER, CORO, CONTEXT, ERRORS, WAITING_ON, CURRENT, SLOTS };

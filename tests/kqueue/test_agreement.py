@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from . import test_changes, test_closing, test_modes, test_os_threads, test_readiness, test_user_and_timer
+from . import test_changes, test_modes, test_os_threads, test_readiness, test_reuse, test_user_and_timer
 from .asked import RECORDS
 
 # These modules contain the records.
-ASKED = (test_changes, test_closing, test_modes, test_os_threads, test_readiness, test_user_and_timer)
+ASKED = (test_changes, test_reuse, test_modes, test_os_threads, test_readiness, test_user_and_timer)
 
 DIFFERENT = {
     "test_a_kqueue_closed_while_another_os_thread_waits",

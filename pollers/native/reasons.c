@@ -4,7 +4,7 @@
    of stream. So the first call notes the error in the handle, and the later ones look for that note.
    Knows the record of a handle. Must not know which call got the error, or what its operation does then. */
 
-#include "endings.h"
+#include "reasons.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Addresses in the form that the standard library uses. */
 
-#ifndef POLLERS_NATIVE_ADDRESSES_H
-#define POLLERS_NATIVE_ADDRESSES_H
+#ifndef POLLERS_NATIVE_SOCKADDR_H
+#define POLLERS_NATIVE_SOCKADDR_H
 
 #include "engine.h"
 

@@ -2,7 +2,7 @@
 
    Knows an engine, which remembers the last host. Must not know handles or operations. */
 
-#include "addresses.h"
+#include "sockaddr.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,7 +1,7 @@
 /* Why a connection has ended, for every call that asks: the kernel reports it only once. */
 
-#ifndef POLLERS_NATIVE_ENDINGS_H
-#define POLLERS_NATIVE_ENDINGS_H
+#ifndef POLLERS_NATIVE_REASONS_H
+#define POLLERS_NATIVE_REASONS_H
 
 #include "operation.h"
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Collection
 
 import pytest
 
 import pollers
+from pollers.readiness.select import Select
 
 # Users see no difference in the native poller, and it has the same name.
 NAMES = {"native": "epoll"}
@@ -127,3 +130,25 @@ def test_a_new_poller_begins_without_a_streak(name: str) -> None:
     assert poller.streak == 0
     before.shutdown()
     poller.shutdown()
+
+
+def test_a_wait_for_readiness_asks_the_poller_which_descriptors_are_ready() -> None:
+    class Asked(Select):
+        @staticmethod
+        def ready(reading: Collection[int], writing: Collection[int]) -> tuple[set[int], set[int]]:
+            return {fd for fd in reading if fd in known}, {fd for fd in writing if fd in known}
+
+    known: set[int] = set()
+    poller = Asked()
+    one, other = socket.socketpair()
+    with other:
+        handle = poller.attach(one)
+        for wait in (handle.wait_writable, handle.wait_readable):
+            with contextlib.closing(iter(wait())) as steps:
+                assert next(steps) in (handle.reading, handle.writing)
+            known.add(handle.fileno())
+            handle.reading.ready = handle.writing.ready = True  # as after an event
+            with pytest.raises(StopIteration):
+                next(iter(wait()))
+            known.clear()
+        poller.shutdown()

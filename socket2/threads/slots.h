@@ -2,8 +2,8 @@
 
    Knows CPython by cpython.h. Must not know a class by name. */
 
-#ifndef SOCKET2_MEMBERS_H
-#define SOCKET2_MEMBERS_H
+#ifndef SOCKET2_SLOTS_H
+#define SOCKET2_SLOTS_H
 
 #include "../../pollers/cpython.h"
 
