@@ -1,6 +1,6 @@
-"""The chain of `yield from` and `await` of a coroutine that waits: its links, and the errors that they are handling.
+"""The chain of nested coroutines of a waiting thread: its links, and the exceptions that they handle.
 
-Read from outside, by any OS thread, while what is read goes on: nothing here calls into it or holds on to a frame.
+Any OS thread may read a chain while the thread runs on. So this module runs no code of the chain, and keeps no frame.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from typing import Any
 
 _KINDS = ("gi", "cr", "ag")
 
-# Deeper than this a chain is cut: a recursion without end is best seen by its beginning.
+# A longer chain is cut here. Its first links are enough to recognise an endless recursion.
 _DEPTH_MAX = 1000
 
-# What stands between an `await` and what it awaits, and has no attribute that leads on.
+# Types that stand between an `await` and the awaited object. They have no attribute for the next link.
 _BETWEEN = ("anext_awaitable", "async_generator_asend", "async_generator_athrow", "coroutine_wrapper")
 
 behind: weakref.WeakKeyDictionary[Generator[Any, Any, Any], Any] = weakref.WeakKeyDictionary()
-"""The coroutines that a generator stands in for and steps itself, so that no link leads on to them."""
+"""For each generator that steps another coroutine itself: that coroutine. No attribute leads from one to the other."""
 
 
 def links_of(coro: Any) -> Iterator[Any]:
+    """Yield the coroutines of a chain, the outermost first."""
     coro = behind.get(coro, coro) if behind else coro
     for _ in range(_DEPTH_MAX):
         if coro is None:
@@ -42,7 +43,7 @@ def _has_frame(coro: Any) -> bool:
 
 
 def attribute(coro: Any, name: str) -> Any:
-    """What a generator has as gi_..., a coroutine as cr_..., an async generator as ag_...; None of anything else."""
+    """Return gi_`name` of a generator, cr_`name` of a coroutine, ag_`name` of an async generator; else None."""
     for kind in _KINDS:
         if hasattr(type(coro), f"{kind}_{name}"):
             return getattr(coro, f"{kind}_{name}")
@@ -50,13 +51,13 @@ def attribute(coro: Any, name: str) -> Any:
 
 
 def handled_in(coro: Any) -> list[BaseException]:
-    """Return what a coroutine that waits is handling, in a `finally` or an `except`; and what its variables have."""
+    """Return the exceptions that a waiting coroutine handles in a `finally` or `except`, or has in a variable."""
     held = (one for link in links_of(coro) for one in gc.get_referents(link))
     return [one for one in held if isinstance(one, BaseException)]
 
 
 def with_contexts(errors: Iterable[BaseException]) -> list[BaseException]:
-    """Return them and those that they have come after."""
+    """Return the errors, and those in the chain of each one's __context__."""
     found: list[BaseException] = []
     for one in errors:
         error: BaseException | None = one

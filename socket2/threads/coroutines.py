@@ -1,6 +1,6 @@
-"""What can be a thread: generators, coroutines, and whatever else can be awaited.
+"""What can be a thread: generators, coroutines and other awaitables.
 
-Knows Python's kinds of functions and what their mistakes look like; knows nothing of running them.
+Knows the kinds of functions in Python, and the usual mistakes with them. Must not know how a thread runs.
 """
 
 from __future__ import annotations
@@ -10,23 +10,24 @@ from functools import partial
 from types import CoroutineType, FunctionType, GeneratorType, MethodType
 from typing import Any
 
-# CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR of `inspect`, which takes long to import.
+# CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR of `inspect`. Importing that module takes long.
 _LAZY_FLAGS = 0x20 | 0x80 | 0x200
 
 
 def is_coroutine(made: object) -> bool:
+    """Whether this is a generator, a coroutine or another awaitable."""
     return isinstance(made, (GeneratorType, CoroutineType)) or hasattr(type(made), "__await__")
 
 
 def steps_of(made: Any) -> Any:
-    """What send() and throw() work on."""
+    """Return an object with send() and throw() that runs `made`."""
     if isinstance(made, (GeneratorType, CoroutineType)):
         return made
     return _steps_of_awaitable(made)
 
 
 def awaiting(made: Any) -> Any:
-    """What `yield from` takes in any generator: a plain one may not `yield from` a coroutine itself."""
+    """Return what any generator can `yield from`. A plain generator cannot `yield from` a coroutine itself."""
     return made if isinstance(made, GeneratorType) else made.__await__()
 
 
@@ -35,9 +36,9 @@ def _steps_of_awaitable(made: Any) -> Generator[Any, None, Any]:
 
 
 def steps_later(func: Any, args: tuple[Any, ...]) -> Any:
-    """What send() and throw() work on, made without running any code of `func`: that is for the first step to do.
+    """Return an object with send() and throw() without running any code of `func`. Its first step runs that code.
 
-    TypeError when `func` is nothing to make a thread of, or cannot be called with `args`, as far as can be told.
+    Raises TypeError if `func` cannot become a thread, or if its signature is known and does not fit `args`.
     """
     if is_coroutine(func):
         check_no_args(args)
@@ -61,25 +62,25 @@ def _steps_of_call(func: Callable[..., Any], args: tuple[Any, ...]) -> Generator
 
 
 def _is_lazy(func: Any) -> bool:
-    """Whether a call of it makes a generator or a coroutine and does nothing else."""
+    """Whether a call of `func` makes a generator or a coroutine, and runs no code of `func`."""
     while isinstance(func, (partial, MethodType)):
         func = func.func if isinstance(func, partial) else func.__func__
     return isinstance(func, FunctionType) and bool(func.__code__.co_flags & _LAZY_FLAGS)
 
 
 def _check_args(func: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    import inspect  # here: see _LAZY_FLAGS
+    import inspect  # not at the top: see _LAZY_FLAGS
 
     try:
         signature = inspect.signature(func)
     except (TypeError, ValueError):
-        return  # in C, and does not tell
+        return  # a function in C without a signature
     signature.bind(*args)
 
 
 def check_no_args(args: tuple[Any, ...]) -> None:
     if args:
-        raise TypeError("arguments go with a function, not with a generator or coroutine that exists already")
+        raise TypeError("a generator or coroutine that exists already takes no arguments")
 
 
 def check_callable(func: Any) -> None:
@@ -89,17 +90,17 @@ def check_callable(func: Any) -> None:
 
 def check_result(func: Any, made: Any) -> None:
     if hasattr(made, "__anext__"):
-        raise TypeError(f"{func!r} is an async generator, which is no thread")
+        raise TypeError(f"{func!r} returned an async generator, which cannot be a thread")
 
 
 def is_bad_call(error: BaseException) -> bool:
-    """Whether a call failed for its arguments, before any code of the function ran."""
+    """Whether a call failed because of its arguments, before any code of the function ran."""
     return isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None
 
 
 def no_wait(name: str, yielded: object, error: Exception) -> Exception:
-    """What to throw into the thread `name`, which cannot be parked on what it has yielded."""
+    """Return the exception to throw into the thread `name`, which yielded something that cannot be waited for."""
     if hasattr(yielded, "park"):
         return error
-    missing = " (is it `yield` where `yield from` was meant?)" if is_coroutine(yielded) else ""
-    return TypeError(f"{name} waits for {yielded!r}, which is no operation of socket2{missing}")
+    missing = " (did you write `yield` instead of `yield from`?)" if is_coroutine(yielded) else ""
+    return TypeError(f"{name} waits for {yielded!r}, which is not an operation of socket2{missing}")

@@ -111,7 +111,7 @@ class Patience(Deadline):
         if self.seconds == 0 and poller.streak >= STREAK_MAX:
             # Others first; and then it is to be attempted, as the time is over when it yields.
             try:
-                yield from Pass("others come first").wait()
+                yield from Pass("turn of the other threads").wait()
             except BaseException:
                 inner.close()
                 raise

@@ -1,9 +1,9 @@
-"""Threads that belong together: one waits for all of them, and when one fails the others are cancelled.
+"""Threads that end together: one thread waits for all of them, and if one fails, the others are cancelled.
 
-Knows who is alive and what has failed; a thread tells its set of its end through the Join it was started with. Any OS
-thread may start a member or see one end, so `_alive`, `_errors`, `_open`, `_cancelled`, `_joining` and `_interruption`
-are looked at and changed together under the lock only, in the short functions without a wait below. What goes to
-others, the cancel of each member and the report of an error, comes after it was let go.
+Knows which threads are alive and which have failed. A thread reports its end to its set through the Join that it was
+started with. Any OS thread may start a thread of the set, or see one end. So `_alive`, `_errors`, `_open`,
+`_cancelled`, `_joining` and `_interruption` are read and changed under the lock only, in the short functions at the end
+of the class. Threads are cancelled and errors reported after the lock has been released.
 """
 
 from __future__ import annotations
@@ -22,26 +22,30 @@ from .wait import Join, Wait
 
 
 class _Member(Join):
-    """One thread's place in a set: how the set learns of its end."""
+    """One thread of a set. It is a join of that thread, so its finish() tells the set that the thread has ended."""
 
     __slots__ = ("group", "late", "thread")
 
     def __init__(self, group: threadset) -> None:
         super().__init__("threadset")
         self.group = group
-        self.thread: Thread | None = None  # None until that is made
-        self.late = False  # came when the set had been cancelled
+        self.thread: Thread | None = None  # None until the thread has been made
+        self.late = False  # started after the set was cancelled
 
     def begin(self, thread: Thread) -> None:
+        """Add the thread, which is about to take its first step, to the set."""
         self.thread = thread
         self.group._admit(self)
 
     def finish(self, result: Any = None) -> bool:
-        """The thread has ended. False: nobody is there any more to raise its error."""
+        """Tell the set that the thread has ended. Return False if nothing is left that could raise its error."""
         return self.group._ended(self)
 
     def cancel_thread(self, now: bool) -> None:
-        """Once only: a second time would interrupt its cleanup."""
+        """Cancel the thread. With `now`, it runs inside this call if possible: see Stepper.interrupt().
+
+        Call this only once. A second call would interrupt the thread's cleanup.
+        """
         if self.thread is not None and not self.thread.done:
             error = Cancelled(f"{self.thread.name} was cancelled with its threadset")
             error.meant_for = self.thread
@@ -51,18 +55,18 @@ class _Member(Join):
 class threadset(pollers.Unique):
     """Threads that end together: `async with threadset() as ts: ts.newthread(func); await ts.join()`.
 
-    The first thread that fails has the others cancelled, and the block interrupted at its wait. The error is raised by
-    join(), or by the block; an ExceptionGroup when several failed. Leaving the block, in whatever way, cancels the
-    threads that are left: join() first to let them finish. Errors that come with a cancel or timeout of the block are
-    reported to crashhook(), since that has to go its way. A thread that was cancelled by itself is no failure.
+    If a thread of the set fails, the others are cancelled, and the block is interrupted at its wait. join() or the
+    block raises the error. If several threads failed, it raises an ExceptionGroup. A thread that was cancelled on its
+    own has not failed. Leaving the block cancels the threads that are still alive: call join() first to let them
+    finish. If the block is left by a cancellation or timeout, this is what it raises, and errors of the threads go to
+    crashhook().
 
-    `async with` also waits until all have ended. A plain `with`, for generators, cannot wait, and promises less: a
-    thread that is cancelled by leaving the block, and needs no wait to clean up, has ended by then, if one OS thread
-    serves it. Others go on cleaning up, what fails there is reported, and the thread that made the set ends after them.
-    What a generator waits for inside join() has the full promise: join() waits for all, also when it is itself
-    cancelled.
+    `async with` also waits until all threads have ended. A plain `with`, for generators, cannot wait. If one OS thread
+    serves the threads, those that clean up without a wait have ended when the block has been left. The others finish
+    their cleanup later, and crashhook() reports their errors. The thread that made the set then ends after them.
+    In both kinds of block join() waits until all threads have ended, even if it is cancelled.
 
-    RuntimeError outside a thread. (curio's TaskGroup, luapower's threadset)
+    Raises RuntimeError outside a thread. (curio's TaskGroup, luapower's threadset)
     """
 
     __slots__ = (
@@ -82,19 +86,19 @@ class threadset(pollers.Unique):
     def __init__(self) -> None:
         self._owner = currentthread()
         self._members: dict[_Member, None] = {}  # in the order of their starts
-        self._alive: dict[_Member, None] = {}  # in order
+        self._alive: dict[_Member, None] = {}  # in the same order
         self._errors: list[tuple[Thread, BaseException]] = []
         self._entered = self._open = False
         self._cancelled = False
-        self._joined: list[tuple[Thread, BaseException]] = []  # what join() has raised
+        self._joined: list[tuple[Thread, BaseException]] = []  # the failures that join() raised
         self._joining: Join | None = None
-        self._interruption: Cancelled | None = None  # of the block
+        self._interruption: Cancelled | None = None  # what a failure interrupts the block with
 
     def newthread(self, func: Any, *args: Any, name: str | None = None) -> Thread:
-        """Start a thread as newthread() does, as one of this set. Any thread may, as long as the block lasts.
+        """Start a thread of this set. The arguments and errors are those of socket2.newthread().
 
-        Its outcome is kept for join() until the block is left. If the set has been cancelled, so is the new thread.
-        RuntimeError outside the block.
+        Any thread may call this while the block lasts. If the set has been cancelled, the new thread is cancelled, too.
+        join() returns the thread's result until the block is left. Raises RuntimeError outside the block.
         """
         member = _Member(self)
         try:
@@ -108,14 +112,15 @@ class threadset(pollers.Unique):
         return thread
 
     def join(self) -> Operation[list[Any]]:
-        """Wait until all threads have ended; return what they returned, in the order they were started.
+        """Wait until all threads have ended. Return a list of what they returned, in the order of their starts.
 
-        None stands for a thread that was cancelled. When one fails the others are cancelled; when they have ended its
-        error is raised, an ExceptionGroup when several failed. Cancelled or out of time: cancels the threads and ends
-        when they have ended. RuntimeError in another thread than the one that made the set.
+        The list has None for a thread that was cancelled. If a thread fails, the others are cancelled. When all have
+        ended, join() raises the error, or an ExceptionGroup if several failed. A cancellation or timeout of join()
+        cancels the threads, and is raised when all have ended. Raises RuntimeError in any thread but the one that made
+        the set.
         """
         if currentthread() is not self._owner:
-            raise RuntimeError(f"only {self._owner.name!r}, which made this threadset, can join it")
+            raise RuntimeError(f"only the thread {self._owner.name!r}, which made this threadset, can join it")
         return self._join()
 
     @operation
@@ -128,7 +133,7 @@ class threadset(pollers.Unique):
         return [thread.result() if thread.error is None else None for thread in threads]
 
     def cancel(self) -> None:
-        """Cancel all threads of the set, and those that are started in it from now on. The block goes on."""
+        """Cancel all threads of the set, including those that are started later. The block itself goes on."""
         self._cancel(now=False)
 
     # The block.
@@ -144,11 +149,11 @@ class threadset(pollers.Unique):
         self._cancel(now=kind is not GeneratorExit)
         self._close()
         if self._alive:
-            self._owner._add_join(Outlasting(self._all_ended))  # if it has not ended itself
+            self._owner._add_join(Outlasting(self._all_ended))  # none is added if it has ended
         try:
             self._raise_after(error)
         finally:
-            self._interruption = None  # whose traceback leads here
+            self._interruption = None  # its traceback has this frame: avoid a cycle
             self._joined = []
 
     @operation
@@ -167,16 +172,20 @@ class threadset(pollers.Unique):
                 if not isinstance(error, Cancelled) or error is self._interruption:
                     self._report_replaced(error)
                     self._raise(interruption)
-                self._owner.scheduler.interrupt(self._owner, interruption)  # one at a time
+                self._owner.scheduler.interrupt(self._owner, interruption)  # only one can be raised now
             self._raise_after(error)
         finally:
-            self._interruption = None  # whose traceback leads here
+            self._interruption = None  # its traceback has this frame: avoid a cycle
             self._joined = []
             del interruption
 
     @operation
     def _all_ended(self, close: bool = False) -> Generator[Any, None, BaseException | None]:
-        """Wait until no thread is left, whatever comes; return what was to interrupt that. Takes `_interruption` in."""
+        """Wait until all threads have ended, and do not let a cancellation cut this short.
+
+        Return the first interruption that arrived meanwhile, or None. Each of the others is raised at a later wait.
+        `_interruption`, which a failure of the set causes, is not among them.
+        """
         interruptions: list[BaseException] = []
         waiting: Wait | None = over_at_once()
         while waiting is not None or (waiting := self._wait_for_all(close)) is not None:
@@ -194,7 +203,7 @@ class threadset(pollers.Unique):
         return interruptions[0] if interruptions else None
 
     def _raise_after(self, error: BaseException | None) -> None:
-        """The block ended with `error`: raise what is to be raised instead, if anything is."""
+        """Raise what is to be raised at the end of the block instead of `error`, if anything is."""
         if self._owner.scheduler.interruptions.known:
             ours = error is not None and error is self._interruption
             instead = self._owner.scheduler.interruptions.renew(self._owner, self._since, error, ours)
@@ -202,7 +211,7 @@ class threadset(pollers.Unique):
                 if instead is not None:
                     self._raise(instead)
             finally:
-                del instead  # whose traceback has this frame: no cycle
+                del instead  # its traceback has this frame: avoid a cycle
         if error is None or error is self._interruption:
             self._raise(None)
         elif isinstance(error, Exception):
@@ -212,7 +221,10 @@ class threadset(pollers.Unique):
             self._report()
 
     def _raise(self, interruption: BaseException | None, *others: Exception) -> None:
-        """Raise the interruption; else the error, or all the errors, that there are."""
+        """Raise the interruption if there is one, else the errors if there are any.
+
+        If it raises the interruption, crashhook() reports the errors of the threads.
+        """
         if interruption is not None:
             self._report()
         errors = [*others, *(error for _, error in self._take_errors())]
@@ -225,16 +237,16 @@ class threadset(pollers.Unique):
         try:
             raise error
         finally:
-            error.__context__ = context  # and not the interruption of the block
-            del error, errors, context, interruption, others  # no cycle of an error and its own traceback
+            error.__context__ = context  # without this it would be the interruption of the block
+            del error, errors, context, interruption, others  # the error's traceback has this frame: avoid a cycle
 
     def _report(self) -> None:
-        """Something else goes first, but no error goes unseen."""
+        """Pass the errors to crashhook(), because something else is raised."""
         for thread, error in self._take_errors():
             report(thread, error)
 
     def _report_replaced(self, error: BaseException | None) -> None:
-        """An interruption takes the place of the `error` of the block, which may be what join() has raised."""
+        """Report the block's `error`, or the errors of join() in it, because an interruption is raised instead."""
         if not isinstance(error, Exception):
             return
         raised = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
@@ -245,15 +257,15 @@ class threadset(pollers.Unique):
     # State, changed without a wait.
 
     def _admit(self, member: _Member) -> None:
-        """The thread of `member` is about to start."""
+        """Add `member`, whose thread is about to start."""
         with lock:
             if not self._open:
-                raise RuntimeError("threads are started inside the block of a threadset only, not before and not after")
+                raise RuntimeError("a threadset starts threads only inside its block")
             self._alive[member] = self._members[member] = None
             member.late = self._cancelled
 
     def _dismiss(self, member: _Member) -> None:
-        """It has not been started after all."""
+        """Remove `member`, whose thread could not be started."""
         with lock:
             self._members.pop(member, None)
             self._leave(member)
@@ -264,7 +276,10 @@ class threadset(pollers.Unique):
             self._joining.finish()
 
     def _wait_for_all(self, close: bool) -> Join | None:
-        """What ends with the last thread; None: none is left, and if `close`, none can be started any more."""
+        """Return a wait that ends with the last thread. Return None if no thread is left.
+
+        With `close`, no thread can be started any more when this returns None.
+        """
         with lock:
             if self._alive:
                 self._joining = Join(f"end of {len(self._alive)} threads of a threadset")
@@ -273,6 +288,7 @@ class threadset(pollers.Unique):
             return self._joining
 
     def _ended(self, member: _Member) -> bool:
+        """Note the end of a thread. See _Member.finish()."""
         thread = member.thread
         assert thread is not None
         error = thread.error
@@ -306,10 +322,10 @@ class threadset(pollers.Unique):
     def _close(self) -> None:
         with lock:
             self._open = False
-            self._members.clear()  # and their errors, whose tracebacks may lead here
+            self._members.clear()  # and their errors, whose tracebacks may refer to this set
             self._forgive()
             if self._interruption is not None:
-                self._interruption.meant_for = None  # no cycle of the two
+                self._interruption.meant_for = None  # avoid a cycle
 
     def _forgive(self) -> None:
         if self._interruption is not None:

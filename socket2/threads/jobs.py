@@ -1,4 +1,4 @@
-"""Functions that are called at their time: each in a thread of its own, which sleeps until then. Cancel it to stop."""
+"""Functions that are called later, once or repeatedly. Each job is a thread, which sleeps until its time comes."""
 
 from __future__ import annotations
 
@@ -16,28 +16,37 @@ from .timers import duration, moment
 
 
 def runat(when: float, func: Callable[..., Any], *args: Any) -> Thread:
-    """Call `func` at `when`, in seconds of now(), or as soon as possible after; never before.
+    """Call `func(*args)` at the time `when`, in seconds on the clock of now(). Return the thread that does it.
 
-    Plain functions, generator functions and `async def` will do. Returns the thread that does it: cancel() stops it,
-    also while `func` runs, and join() gives what `func` returned. What `func` raises is reported when nobody joins.
-    TypeError if `func` cannot be called, or for no number; ValueError for NaN. (luapower's runat)
+    `func` is never called early. If `when` has passed, it is called as soon as possible. `func` is a plain function, a
+    generator function or an `async def` function. To stop the job, cancel() the thread, even while `func` runs. join()
+    returns what `func` returned, or raises its exception. If no thread is joining then, crashhook() reports it.
+    Raises TypeError if `func` is not callable or `when` is not a number; ValueError if `when` is NaN.
+    (luapower's runat)
     """
     return _job(func, _at, moment(when), func, args)
 
 
 def runafter(seconds: float, func: Callable[..., Any], *args: Any) -> Thread:
-    """Call `func` when `seconds` have passed; else as runat(). ValueError for a negative number."""
+    """Call `func(*args)` after `seconds`. Otherwise the same as runat().
+
+    Raises TypeError if `func` is not callable or `seconds` is not a number; ValueError if `seconds` is negative or NaN.
+    (luapower's runafter)
+    """
     return _job(func, _at, now() + duration(seconds), func, args)
 
 
 def runevery(seconds: float, func: Callable[..., Any], *args: Any) -> Thread:
-    """Call `func` every `seconds`, first when they have passed; else as runat().
+    """Call `func(*args)` every `seconds`, for the first time after `seconds`. Return the thread that does it.
 
-    Times are counted from now on, so they do not drift; those that pass while `func` still runs are left out. An
-    exception of `func` is reported and does not end it; `func` returning False does. ValueError unless `seconds` > 0.
+    All times are multiples of `seconds` after this call, so they do not drift. Times that pass while `func` still runs
+    are skipped. The job ends when `func` returns False, or when its thread is cancelled. If `func` raises an exception,
+    crashhook() reports it, and the job goes on. `func` is as in runat().
+    Raises TypeError if `func` is not callable or `seconds` is not a number; ValueError if `seconds` is not positive.
+    (luapower's runevery)
     """
     if duration(seconds) == 0:
-        raise ValueError("a job cannot be run every 0 seconds")
+        raise ValueError("the interval of a job must be positive, not 0")
     return _job(func, _every, now(), float(seconds), func, args)
 
 

@@ -1,6 +1,7 @@
-"""OS threads that join a scheduler, and serve it together.
+"""How OS threads join a scheduler, to serve it together.
 
-Knows who may join, and what an OS thread leaves behind to do so. What the members do then is the crew's affair.
+Knows which OS thread may join, and what it gives up for that. Must not know how members share the work: that is in
+crew.py. A loop that is already running must switch to several members between two steps, so joining may have to wait.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from .member import Member, current_member
 from .scheduler import Scheduler, find_scheduler, local
 from .stepping import step_shared
 
-# How often to see whether the loop that is to let others in has ended instead.
+# How often to check whether the loop ended before it admitted the new member.
 _ENTRY_S = 0.05
 
 
 def descriptor(poller_name: str) -> int:
-    """Return the descriptor of this OS thread's poller, which has to be of that kind."""
+    """Return the descriptor of this OS thread's poller. Raises OSError if that is not the poller `poller_name`."""
     poller = current_member().scheduler.poller
     if poller.name != poller_name:
         raise OSError(f"the poller of this OS thread is {poller.name!r}, not {poller_name!r}")
@@ -27,7 +28,10 @@ def descriptor(poller_name: str) -> int:
 
 
 def join(poller_name: str, fd: int) -> int:
-    """Make this OS thread a member of the scheduler whose poller has the descriptor `fd`."""
+    """Make this OS thread a member of the scheduler whose poller has the descriptor `fd`, and return `fd`.
+
+    Raises ValueError if there is no such scheduler; RuntimeError if this OS thread still uses its own.
+    """
     scheduler = find_scheduler(poller_name, fd)
     if scheduler is None:
         raise ValueError(f"descriptor {fd} belongs to no {poller_name} poller of a scheduler in this process")
@@ -39,16 +43,16 @@ def join(poller_name: str, fd: int) -> int:
 
 
 def _leave_own() -> None:
-    """Give up the scheduler that this OS thread has had for itself. RuntimeError when somebody still needs it."""
+    """Shut down the scheduler that this OS thread had of its own. Raises RuntimeError if that is still in use."""
     own, member = local.scheduler, local.member
     if own is None:
         return
     if member is not None and (member.running or member.current is not None):
-        raise RuntimeError("this OS thread's loop is running: join from outside it")
+        raise RuntimeError("the loop of this OS thread is running: join before it starts or after it ends")
     if own.threads or own.poller.stats().attached:
         raise RuntimeError(
             f"this OS thread has {len(own.threads)} threads and {own.poller.stats().attached} sockets of its own: "
-            "join before they are made, or let the threads end (start()) and close the sockets first"
+            "join before creating them, or first let the threads end (start()) and close the sockets"
         )
     if own.crew is None:
         own.poller.shutdown()
@@ -56,7 +60,7 @@ def _leave_own() -> None:
 
 
 def share(scheduler: Scheduler) -> None:
-    """Let several OS threads serve `scheduler`. If its loop runs, it does that between two steps: wait for it."""
+    """Let several OS threads serve `scheduler`. If its loop runs, wait until it has switched between two steps."""
     begun = threading.Event()
 
     def begin() -> None:
@@ -70,7 +74,7 @@ def share(scheduler: Scheduler) -> None:
         scheduler.post(begin)
     while not begun.wait(_ENTRY_S):
         with scheduler.entry:
-            if not scheduler.loops:  # it ended before it came to that
+            if not scheduler.loops:  # it ended before it made the posted call
                 begin()
 
 
@@ -84,13 +88,13 @@ def _begin(scheduler: Scheduler) -> None:
             scheduler.crew.enter(member)
 
 
-class _Hand(threading.Thread):
-    """An OS thread that serves a scheduler until there is nothing left to do, or it is told to stop."""
+class _MemberThread(threading.Thread):
+    """An OS thread that serves a scheduler until nothing is left to wait for, or until it is stopped."""
 
     def __init__(self, scheduler: Scheduler, number: int) -> None:
-        # A daemon: one that is blocked for ever must not keep the interpreter from its end.
+        # A daemon, because a member that blocks for ever must not keep the interpreter alive.
         super().__init__(name=f"socket2 member {number}", daemon=True)
-        self.member = Member(scheduler, guest=True)  # can be told to stop before its loop has begun
+        self.member = Member(scheduler, guest=True)  # made here, so that it can be stopped before its loop begins
         self.error: BaseException | None = None
 
     def run(self) -> None:
@@ -99,13 +103,13 @@ class _Hand(threading.Thread):
             self.member.start(None)
         except BaseException as error:
             if self.member.scheduler.crew is None:
-                raise  # in the child of a fork, where nobody waits for this OS thread
+                raise  # in a forked child, where serve() does not wait for this OS thread
             self.error = error
             stop_all(self.member.scheduler)
 
 
 def stop_all(scheduler: Scheduler) -> None:
-    """End the loop of every member, also of those that are just about to begin."""
+    """Stop the loop of every member. A member whose loop has not begun yet stops as soon as it begins."""
     with lock:
         members = list(scheduler.loops) if scheduler.crew is None else scheduler.crew.members + scheduler.crew.coming
     for member in members:
@@ -113,11 +117,11 @@ def stop_all(scheduler: Scheduler) -> None:
 
 
 def serve(count: int) -> bool:
-    """See loop.serve_threads()."""
+    """Serve this OS thread's scheduler in `count` OS threads. See loop.serve_threads()."""
     if isinstance(count, bool) or not isinstance(count, int):
-        raise TypeError(f"a number of OS threads is needed, not {count!r}")
+        raise TypeError(f"the number of OS threads must be an int, not {count!r}")
     if count < 1:
-        raise ValueError(f"at least one OS thread has to serve, not {count}")
+        raise ValueError(f"the number of OS threads must be at least 1, not {count}")
     member = current_member()
     if member.running or member.current is not None:
         raise RuntimeError("the loop of this OS thread is running: call this instead of start()")
@@ -125,29 +129,29 @@ def serve(count: int) -> bool:
     share(scheduler)
     assert scheduler.crew is not None
     coming = scheduler.crew.coming
-    hands = [_Hand(scheduler, number) for number in range(2, count + 1)]
-    all_of_us = [member, *(hand.member for hand in hands)]
+    others = [_MemberThread(scheduler, number) for number in range(2, count + 1)]
+    members = [member, *(other.member for other in others)]
     with lock:
-        coming += all_of_us
+        coming += members
     try:
         with main_is_coming():
-            for hand in hands:
-                hand.start()
+            for other in others:
+                other.start()
             ended = member.start(None)
     finally:
-        for hand in hands:
-            hand.member.stop()
+        for other in others:
+            other.member.stop()
         with lock:
-            coming[:] = [one for one in coming if one not in all_of_us]
+            coming[:] = [one for one in coming if one not in members]
         stop_all(scheduler)
-    _raise_error_of(hands)  # before the others are waited for: one may be blocked for ever
-    for hand in hands:
-        hand.join()
-    _raise_error_of(hands)
+    _raise_error_of(others)  # before waiting for them: one may be blocked for ever
+    for other in others:
+        other.join()
+    _raise_error_of(others)
     return ended
 
 
-def _raise_error_of(hands: list[_Hand]) -> None:
-    for hand in hands:
-        if hand.error is not None:
-            raise hand.error
+def _raise_error_of(others: list[_MemberThread]) -> None:
+    for other in others:
+        if other.error is not None:
+            raise other.error

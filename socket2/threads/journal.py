@@ -1,4 +1,4 @@
-"""Loggers that break nothing: what a handler of the program's raises is printed, and whoever has logged goes on."""
+"""Loggers that never fail. If a handler of the program raises an exception, it is printed, and the caller goes on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ else:
 
 
 class Journal(_Adapter):
-    """The logger of that name."""
+    """The logger `name`."""
 
     def __init__(self, name: str) -> None:
         super().__init__(logging.getLogger(name), {})
@@ -23,5 +23,5 @@ class Journal(_Adapter):
         try:
             self.logger.log(level, msg, *args, stacklevel=2, **kwargs)
         except Exception:
-            with suppress(Exception):  # with stderr broken there is nobody left to tell
+            with suppress(Exception):  # nothing is left to try if stderr is broken, too
                 traceback.print_exc()

@@ -1,9 +1,9 @@
-"""The lock under which it changes who waits for what.
+"""The lock that protects which thread waits for what.
 
-Several OS threads may serve one scheduler, so waits, timers and interruptions are changed under one lock. There is one
-for all schedulers and their pollers: it is held for a few instructions at a time, never while a thread runs. It may be
-taken again by who holds it. A signal handler, or a finalizer, can come while its OS thread does: then it is in the
-middle of a change, and must not make another one, but leave it to the loop.
+Several OS threads may serve one scheduler, so they change waits, timers and interruptions under a lock. All schedulers
+and pollers share this one. It is held for a few instructions at a time, and never while a thread runs. The holder may
+take it again, so it does not keep out a signal handler or finalizer that runs in the same OS thread. That code checks
+is_held(): if True, it has interrupted a change, must not make another one, and posts its request to the loop.
 """
 
 from __future__ import annotations
@@ -15,4 +15,4 @@ from pollers import lock
 __all__ = ["is_held", "lock"]
 
 is_held: Callable[[], bool] = lock._is_owned  # type: ignore[attr-defined]
-"""Whether this OS thread holds it: threading.Condition asks in the same way."""
+"""Whether this OS thread holds the lock. threading.Condition calls the same method."""

@@ -1,6 +1,6 @@
-"""The loop of this OS thread, as functions: start threads, run them, stop.
+"""The public functions for the loop of this OS thread: start threads, run the loop, stop it.
 
-The public face of the scheduler, which is made when one of these is first called.
+The first call of one of them creates the scheduler of this OS thread.
 """
 
 from __future__ import annotations
@@ -15,56 +15,61 @@ from .thread import Thread
 
 
 def newthread(func: Any, *args: Any, name: str | None = None) -> Thread:
-    """Start a thread now and return it at its first wait, or at its end if it never waits.
+    """Start a thread, run it until its first wait, and return it.
 
-    Called in a thread that several OS threads serve, it returns at once, and any of them takes the new thread's first
-    step: that may block, and delays its creator never.
+    `func` is a generator function, an `async def` function or a plain function, which is called with `args`. It may
+    also be a generator or coroutine that exists already. `name` appears in messages; by default it is the function's
+    name. The thread gets a copy of the caller's contextvars.
 
-    `func` is a generator function, an `async def` function or a plain one, called with `args`; or a generator or
-    coroutine that exists already. `name`: for people, by default the function's. The thread has a copy of the caller's
-    contextvars. An exception that it ends with is kept for join(); when nobody joins at that moment it is also reported
-    to crashhook(), and the loop goes on. TypeError when `func` cannot be called, or not with these arguments.
-    (luapower's newthread)
+    If several OS threads serve the scheduler, newthread() called in a thread returns at once. Any of these OS threads
+    then takes the first step of the new thread. If that step blocks, the caller is not delayed.
+
+    If the thread ends with an exception, join() raises it. If no thread is joining at that moment, crashhook() reports
+    it, and the loop goes on. Raises TypeError if `func` cannot be called, or not with these arguments; the thread has
+    not been started then. (luapower's newthread)
     """
     if name is not None and not isinstance(name, str):
-        raise TypeError(f"a thread's name is text, not {name!r}")
+        raise TypeError(f"the name of a thread must be a str, not {name!r}")
     return current_member().newthread(func, args, name)
 
 
 def now() -> float:
-    """Return what time it is for the loop of this OS thread, in seconds: the clock of all its sleeps and deadlines.
+    """Return the time in seconds, on the clock that the loop of this OS thread uses for all sleeps and deadlines.
 
-    It never goes back. It is time.monotonic(), unless the poller has another clock.
+    This clock never goes back. It is time.monotonic() unless the poller has another clock.
     """
     return current_scheduler().now()
 
 
 def poll(timeout: float | None = None) -> bool:
-    """Wait up to `timeout` seconds (None: for ever; negative: 0) for something to happen; resume who waits for it.
+    """Wait up to `timeout` seconds for something to happen, resume the threads that waited for it, and return True.
 
-    Return False when the time is over, when nothing is left to wait for, or on stop(). Raises KeyboardInterrupt, and
-    what a thread raises as SystemExit or KeyboardInterrupt; RuntimeError inside a thread. (luapower's poll)
+    None means no limit. A negative number means 0. Return False if the time is over, if nothing is left to wait for, or
+    if stop() was called. Raises KeyboardInterrupt after Ctrl-C; a SystemExit or KeyboardInterrupt that ended a thread;
+    RuntimeError inside a thread, or if the loop is already running; TypeError if `timeout` is not a number; ValueError
+    if it is NaN. (luapower's poll)
     """
     return current_member().poll(timeout)
 
 
 def start(timeout: float | None = None, *, resolver: Resolver | None = None) -> bool:
-    """Poll until stop(), or until nothing is left to wait for; return True then.
+    """Run the loop until stop() is called or nothing is left to wait for, and return True.
 
-    Return False when nothing has happened for `timeout` seconds: an idle timeout, not a deadline. May be called again.
-    A stop() that came before counts, once. `resolver` as in run(). Raises as poll() does. (luapower's start)
+    Return False if nothing happens for `timeout` seconds. This is an idle timeout, not a deadline. Threads that are
+    still alive keep their state, and a later start() or run() continues them. `resolver` is as in run().
+    Raises the same errors as poll(). (luapower's start)
     """
     if resolver is None:
         return current_member().start(timeout)
-    with _asking(resolver):
+    with _resolving_with(resolver):
         return current_member().start(timeout)
 
 
 def stop(all: bool = False) -> None:
-    """Make the loop of this OS thread end after its present turn, or the next one that is started end at once.
+    """End the loop of this OS thread after its current turn. If no loop runs, the next one ends at once.
 
-    Threads stay as they are, and a later start() or run() carries them on. A signal handler may call it.
-    `all`: the loops of all OS threads that serve the same scheduler now.
+    With `all`, end the loops of all OS threads that serve the same scheduler now. Threads keep their state, and a later
+    start() or run() continues them. A signal handler may call this. (luapower's stop)
     """
     member = current_member()
     if all:
@@ -73,23 +78,27 @@ def stop(all: bool = False) -> None:
 
 
 def run(main: Any, *args: Any, resolver: Resolver | None = None) -> Any:
-    """Start a thread (as newthread does), run the loop until it ends, and return or raise its outcome.
+    """Start a thread as newthread() does, run the loop until this main thread ends, and return or raise its outcome.
 
-    Other threads that are still alive stay as they are: a later run() or start() carries them on. Ctrl-C cancels the
-    main thread, and KeyboardInterrupt is raised once it has ended; a second one is raised at once. RuntimeError on
-    stop(), in a thread, and on a deadlock: when nothing is left, not even another OS thread, to wake the main thread.
+    Other threads that are still alive then keep their state, and a later run() or start() continues them. The first
+    Ctrl-C cancels the main thread, and run() raises KeyboardInterrupt when that has ended. A second one is raised at
+    once.
 
-    `resolver`: who looks up names for all threads of this loop until run() ends; by default the system, in OS threads.
-    `main` is not given it: TypeError when it is no Resolver.
+    `resolver` looks up names for all threads of this loop until run() ends. By default the system does that, in OS
+    threads. `resolver` is not passed to `main`.
+
+    Raises RuntimeError if stop() is called before the main thread ends; inside a thread, or if the loop is already
+    running; and on a deadlock, that is, if nothing can wake the main thread any more, not even another OS thread.
+    Raises TypeError if `main` cannot be called with `args`, or if `resolver` is not a Resolver. (luapower's run)
     """
     if resolver is None:
         return current_member().run(main, *args)
-    with _asking(resolver):
+    with _resolving_with(resolver):
         return current_member().run(main, *args)
 
 
-class _asking:
-    """A block in which names are looked up by another resolver."""
+class _resolving_with:
+    """A block in which the loop uses another resolver."""
 
     def __init__(self, resolver: Resolver) -> None:
         check_resolver(resolver)
@@ -104,42 +113,43 @@ class _asking:
 
 
 def epoll_fd(fd: int | None = None) -> int:
-    """Return the descriptor of the epoll instance that this OS thread waits on; with `fd`, join the others there.
+    """Return the descriptor of the epoll instance that this OS thread waits on. With `fd`, join that scheduler first.
 
-    `fd` is what epoll_fd() has returned in another OS thread. From then on this OS thread serves the same scheduler:
-    poller, threads, timers and the ready queue are one, any member resumes any thread, each thread runs in one OS
-    thread at a time, and a step that blocks delays nobody else. Call start() then; when that ends, this OS thread is
-    on its own again. If the other's loop is running, it is joined between two steps: that is waited for.
+    `fd` is what epoll_fd() returned in another OS thread. From then on both OS threads are members of one scheduler:
+    they share its poller, its threads, its timers and its ready queue. Any member resumes any thread, but only one at a
+    time runs the same thread. A step that blocks delays other threads by at most 4 ms, if it releases the GIL and
+    another member is free. If the loop of the other OS thread is running, this call waits until that loop is between
+    two steps. Call start() next. When start() ends, this OS thread leaves the scheduler.
 
-    ValueError when `fd` is no epoll descriptor of a scheduler in this process. RuntimeError when this OS thread has
-    live threads or open sockets of its own. OSError when its poller is another one. The descriptor is the poller's: do
-    not close it. (luapower's epoll_fd)
+    The descriptor belongs to the poller: do not close it. Raises ValueError if `fd` is not an epoll descriptor of a
+    scheduler in this process; RuntimeError if this OS thread has live threads or open sockets of its own; OSError if
+    its poller is not epoll. (luapower's epoll_fd)
     """
     return joining.descriptor("epoll") if fd is None else joining.join("epoll", fd)
 
 
 def kqueue_fd(fd: int | None = None) -> int:
-    """As epoll_fd(), where the poller is kqueue: return its descriptor; with `fd`, join the others there.
-
-    No forked child inherits it.
-    """
+    """Do the same as epoll_fd() where the poller is kqueue. A forked child does not inherit the descriptor."""
     return joining.descriptor("kqueue") if fd is None else joining.join("kqueue", fd)
 
 
 def iocp(handle: int | None = None) -> int:
-    """As epoll_fd(), where the poller is a completion port (Windows), whose handle stands for the descriptor."""
+    """Do the same as epoll_fd() where the poller is a completion port (Windows). `handle` is the port's handle."""
     return joining.descriptor("iocp") if handle is None else joining.join("iocp", handle)
 
 
 def serve_threads(count: int, *, resolver: Resolver | None = None) -> bool:
-    """As start(), with `count` OS threads, this one and new ones, serving its threads together.
+    """Run the loop of this OS thread's scheduler in `count` OS threads: this one and `count` - 1 new ones.
 
-    Ends when nothing is left to wait for, when the loop of this OS thread is stopped, or by stop(all=True); the new OS
-    threads have ended then, too, except after an exception: what a member's loop raises ends all, and is raised here.
-    They do not keep the interpreter from its end. `resolver` as in run(). ValueError for less than 1; RuntimeError
-    inside a thread or a loop.
+    Return True when nothing is left to wait for, or when stop() is called in this OS thread or stop(all=True) in any
+    member. The new OS threads have ended by then. If the loop of one member raises an exception, all loops are stopped
+    and the exception is raised here, without waiting for OS threads that are still in a step. The new OS threads are
+    daemons: they do not keep the interpreter alive. `resolver` is as in run().
+
+    Raises TypeError if `count` is not an int; ValueError if it is less than 1; RuntimeError inside a thread, or if the
+    loop is already running.
     """
     if resolver is None:
         return joining.serve(count)
-    with _asking(resolver):
+    with _resolving_with(resolver):
         return joining.serve(count)

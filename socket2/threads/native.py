@@ -1,4 +1,4 @@
-"""The parts of this package that are there in C as well, if they were built and are wanted (SOCKET2_NATIVE)."""
+"""Loads the parts of this package that also exist in C, if they were built and SOCKET2_NATIVE allows them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def in_c(name: str, package: str = "socket2") -> ModuleType | None:
-    """Return the module of that name in a package, which is in C, or None."""
+    """Return the C module `name` of a package, or None if it is missing or switched off."""
     if pollers.native_status() != "yes":
         return None
     try:
@@ -26,7 +26,9 @@ _shortcut = in_c("_shortcut")
 
 
 def shortcut(method: Method) -> Method:
-    """Mark a method of a socket class that calls the method of its handle of that name, with the socket behind its one
-    argument, unless the socket is not attached yet or has a Setup. In C that takes no Python frame.
+    """Decorate a socket method that only calls the handle's method of the same name.
+
+    It passes its one argument and the socket. The C version does this without a Python frame. It calls the decorated
+    function if the socket is not attached yet, or has a Setup.
     """
     return method if _shortcut is None else _shortcut.Shortcut(method)

@@ -1,8 +1,8 @@
-"""Blocking calls, made in OS threads so that the loop goes on: a pool with a cap, whose threads end when idle.
+"""Blocking calls in OS threads, while the loop goes on. Each pool has a maximum size, and its idle OS threads end.
 
-The threads are daemons and are not waited for when the interpreter exits: a look-up that hangs must not hang the
-program, which is what concurrent.futures' pools do. A call whose waiter has left is dropped if it has not begun, and
-its outcome is if it has.
+The OS threads are daemons, because a look-up that hangs must not keep the interpreter alive. The pools of
+concurrent.futures would wait for it at exit. If nothing waits for a call any more, the call is dropped if it has not
+begun, and otherwise its outcome is.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ LOOKUPS_MAX = 16
 CALLS_MAX = 32
 IDLE_S = 5.0
 
-# So many hung calls that nobody waits for do not count; there must be some end to them.
+# At most this many abandoned calls, which nothing waits for, are not counted in the size of their pool.
 LOST_MAX = 256
 
 
 class _Call:
-    """A call, and who waits for it: several, if they have asked for the same."""
+    """A call, and the waits for it. Threads that ask for the same call share it."""
 
     __slots__ = ("args", "context", "func", "key", "os_thread", "waits")
 
@@ -46,34 +46,36 @@ class _Call:
         self.key = key
         self.context = contextvars.copy_context()
         self.waits: list[tuple[Scheduler, Wait]] = []
-        self.os_thread: threading.Thread | None = None  # which makes it now
+        self.os_thread: threading.Thread | None = None  # the one that makes the call now
 
     def is_wanted(self) -> bool:
+        """Whether a thread still waits for the outcome."""
         return any(not wait.done for _, wait in self.waits)
 
     def make(self) -> tuple[Any, BaseException | None]:
-        """Return the result, or the error."""
+        """Make the call. Return its result and None, or None and its exception."""
         try:
             return self.context.run(self.func, *self.args), None
         except BaseException as error:
             return None, error
 
     def deliver(self, result: Any, error: BaseException | None) -> None:
-        """Have the schedulers of those who wait end their waits."""
+        """Post the outcome to the scheduler of each wait. The schedulers then end the waits."""
         try:
             for scheduler, wait in self.waits:
                 if not wait.done:
-                    with suppress(RuntimeError):  # the loop has been shut down since
+                    with suppress(RuntimeError):  # the loop has been shut down
                         scheduler.post(partial(wait.finish, result) if error is None else partial(wait.fail, error))
-                    error = None if error is None else alike(error)  # nobody's traceback grows in another's hands
+                    error = None if error is None else alike(error)  # each thread adds to the traceback of its own copy
         finally:
             del error
 
 
 class Pool:
-    """OS threads that make blocking calls: started as they are needed, and at most `size` for whom somebody waits.
+    """OS threads that make blocking calls. They are started when they are needed.
 
-    One whose call hangs on when nobody waits for it any more is lost, and does not keep others from being started.
+    At most `size` of them make calls that a thread waits for. If nothing waits for a call any more, its OS thread is
+    *lost* until the call ends: it is not counted, so another one can take its place.
     """
 
     def __init__(self, size: int, name: str) -> None:
@@ -82,9 +84,9 @@ class Pool:
         self.reset()
 
     def reset(self) -> None:
-        """Start from nothing: in a forked child none of the OS threads exists."""
+        """Forget all OS threads and calls. A forked child has none of them."""
         self._calls: deque[_Call] = deque()
-        self._shared: dict[Hashable, _Call] = {}  # those in the line and being made that others may join
+        self._shared: dict[Hashable, _Call] = {}  # queued or running calls that others may share
         self._threads: set[threading.Thread] = set()
         self._busy: set[threading.Thread] = set()
         self._lost: set[threading.Thread] = set()  # of the busy ones
@@ -95,9 +97,11 @@ class Pool:
     def call(
         self, purpose: str, func: Callable[..., Any], args: tuple[Any, ...], key: Hashable = None, /
     ) -> Generator[Any, None, Any]:
-        """Make the call in an OS thread; return what it returns, or raise what it raises.
+        """Make the call in an OS thread. Return its result, or raise its exception.
 
-        Those that have the same `key`, unless that is None, share one call, and must not change its result.
+        Calls with the same `key` share one call, unless `key` is None. The callers must not change the result.
+        A cancellation or timeout ends the wait at once. A call that has begun goes on, and its outcome is dropped.
+        Raises RuntimeError if the system cannot start an OS thread and the pool has no other one.
         """
         wait = Wait(purpose)
         scheduler = currentthread().scheduler
@@ -105,7 +109,7 @@ class Pool:
         try:
             return (yield from wait.wait())
         except GeneratorExit:
-            # Perhaps a finalizer's, which must not wait for what it may have interrupted: the loop does the rest.
+            # A finalizer may do this, in the middle of code that holds `_changed`. So the loop does the rest.
             with suppress(RuntimeError):  # the loop has been shut down
                 scheduler.post(partial(self._leave, call))
             raise
@@ -115,7 +119,7 @@ class Pool:
             raise
 
     def end(self) -> None:
-        """End the threads that are making no call now, and wait for those."""
+        """End the OS threads that make no call now, and wait until they have ended."""
         with self._changed:
             ending = self._threads - self._busy
             self._ending |= ending
@@ -135,9 +139,9 @@ class Pool:
             call.waits.append((scheduler, wait))
             self._calls.append(call)
             try:
-                self._see_to_the_line()
+                self._provide_thread()
             except RuntimeError:
-                # The system gives no more: then the others make the call, if there are any.
+                # The system cannot start another OS thread. The existing ones make the call, if there are any.
                 if len(self._threads) == len(self._lost):
                     self._calls.remove(call)
                     raise
@@ -145,8 +149,8 @@ class Pool:
                 self._shared[key] = call
             return call
 
-    def _see_to_the_line(self) -> None:
-        """Wake an OS thread, or start another, if there may be one more."""
+    def _provide_thread(self) -> None:
+        """Start an OS thread if the queued calls need one more and `size` allows it. Otherwise wake an idle one."""
         idle = len(self._threads) - len(self._busy) - len(self._ending)
         if idle >= len(self._calls) or len(self._threads) - len(self._lost) >= self.size:
             self._changed.notify()
@@ -156,17 +160,17 @@ class Pool:
         self._threads.add(thread)
 
     def _leave(self, call: _Call) -> None:
-        """Somebody does not wait for it any more."""
+        """A thread has stopped waiting for `call`."""
         with self._changed:
             if call.os_thread is None or call.is_wanted():
                 return
-            self._forget(call)  # it may hang; who asks again asks anew
+            self._forget(call)  # it may hang; a new request makes a new call
             if len(self._lost) >= LOST_MAX:
                 return
             self._lost.add(call.os_thread)
             if self._calls:
                 with suppress(RuntimeError):
-                    self._see_to_the_line()
+                    self._provide_thread()
 
     def _work(self) -> None:
         me = threading.current_thread()
@@ -178,6 +182,7 @@ class Pool:
             del call, result, error
 
     def _next(self, me: threading.Thread) -> _Call | None:
+        """Wait for a call and return it. Return None if this OS thread is to end."""
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: self._calls or me in self._ending, IDLE_S)
@@ -194,12 +199,12 @@ class Pool:
                 self._forget(call)
 
     def _forget(self, call: _Call) -> None:
-        """From now on nobody joins it."""
+        """Do not let other threads share `call` from now on."""
         if self._shared.get(call.key) is call:
             del self._shared[call.key]
 
     def _made(self, me: threading.Thread, call: _Call) -> bool:
-        """A call has come to its end. False: there are others enough, and this OS thread is to end."""
+        """A call has ended. Return whether this OS thread goes on; if there are too many, it ends."""
         with self._changed:
             self._forget(call)
             call.os_thread = None
@@ -216,11 +221,12 @@ lookups = Pool(LOOKUPS_MAX, "socket2 look-up")
 
 
 def call_in_thread(func: Callable[..., T], *args: Any) -> Operation[T]:
-    """Make a blocking call in an OS thread while other threads run; return or raise its outcome.
+    """Call `func(*args)`, which may block, in an OS thread while other threads run. Return or raise its outcome.
 
-    At most 32 such calls run at a time; more wait in line. Cancelled or out of time: the wait ends at once; the call,
-    if it had begun, goes on, does not count among the 32 any more, and its outcome is dropped. The function sees the
-    caller's contextvars. RuntimeError outside a thread; TypeError if `func` cannot be called.
+    `func` sees the caller's contextvars. At most 32 calls run at the same time, and further ones wait in a queue.
+    A cancellation or timeout ends the wait at once. A call that has not begun is then dropped. One that has begun goes
+    on, no longer counts as one of the 32, and its outcome is dropped. Raises RuntimeError outside a thread, or if the
+    system cannot start an OS thread; TypeError if `func` is not callable.
     """
     caller = currentthread().scheduler.caller or calls
     if not callable(func):
@@ -229,12 +235,12 @@ def call_in_thread(func: Callable[..., T], *args: Any) -> Operation[T]:
 
 
 def look_up(purpose: str, func: Callable[..., Any], args: tuple[Any, ...], key: Hashable) -> Operation[Any]:
-    """Make a call that asks the system for a name. Who asks for the same at the same time shares it."""
+    """Make a call that looks up a name in the system. Look-ups with the same `key` at the same time share one call."""
     return (current_scheduler().caller or lookups).call(purpose, func, args, key)
 
 
 class SystemResolver:
-    """Asks getaddrinfo(3) and getnameinfo(3), in OS threads."""
+    """Calls getaddrinfo(3) and getnameinfo(3), in OS threads."""
 
     def getaddrinfo(
         self, host: str | None, port: int | str | None, family: int, type: int, proto: int, flags: int, /
@@ -251,12 +257,12 @@ _system = SystemResolver()
 
 
 def resolver() -> Resolver:
-    """Return who looks up names for the threads of this scheduler."""
+    """Return the resolver that the threads of this scheduler use."""
     return current_scheduler().resolver or _system
 
 
 def answer_of(asked: Answer[T]) -> Generator[Any, None, T]:
-    """Return what a resolver answers, waiting if that takes a wait."""
+    """Return the answer of a resolver. Wait for it if it is a coroutine."""
     return (yield from awaiting(asked)) if is_coroutine(asked) else asked  # type: ignore[return-value]
 
 

@@ -1,4 +1,4 @@
-"""Who looks up names for the threads of a scheduler. Knows no socket and no pool: it only says what is asked."""
+"""The interface of name resolvers: what they are asked, and what they answer. Knows no socket and no pool."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 T = TypeVar("T")
 
 AddressInfo: TypeAlias = tuple[int, int, int, str, Any]
-"""(family, type, proto, canonname, sockaddr), as socket.getaddrinfo() has it."""
+"""(family, type, proto, canonname, sockaddr), as socket.getaddrinfo() returns it."""
 
 Answer: TypeAlias = T | Awaitable[T] | Generator[Any, Any, T]
-"""What `async def`, generator functions and plain functions return. A plain one must not block."""
+"""What a plain function, an `async def` function or a generator function returns. A plain one must not block."""
 
 
 class Resolver(Protocol):
-    """Looks up names: given to run() or start(). Its methods run in the thread that asks, and may wait.
+    """Looks up names. Pass one to run(), start() or serve_threads() to replace the system's resolver.
 
-    They take and return what the functions of that name in the module `socket` do, and raise socket.gaierror. A cancel
-    or a timeout of the thread that asks is raised in them, as in any wait.
+    Its methods have the arguments and results of the functions of the same name in the module `socket`, and raise
+    socket.gaierror. They run in the thread that looks up a name, and may wait. A cancellation or timeout of that thread
+    is raised in their wait.
     """
 
     def getaddrinfo(
         self, host: str | None, port: int | str | None, family: int, type: int, proto: int, flags: int, /
     ) -> Answer[Sequence[AddressInfo]]:
-        """Find addresses, in the order to try them. Not asked for a literal address with a number as its port."""
+        """Return addresses, in the order in which to try them. Not called for a literal address with a numeric port."""
 
     def getnameinfo(self, sockaddr: Any, flags: int, /) -> Answer[tuple[str, str]]:
-        """Find the name of a host and of a service: only socket2.luasocket.dns asks."""
+        """Return the names of a host and of a service. Only socket2.luasocket.dns calls this."""
 
 
 def check_resolver(resolver: object) -> None:
-    """TypeError for what is none."""
+    """Raise TypeError if an object is not a Resolver."""
     for name in ("getaddrinfo", "getnameinfo"):
         if not callable(getattr(resolver, name, None)):
-            raise TypeError(f"a resolver has getaddrinfo() and getnameinfo(), and {resolver!r} has no {name}()")
+            raise TypeError(f"a resolver needs getaddrinfo() and getnameinfo(), but {resolver!r} has no {name}()")

@@ -1,6 +1,6 @@
-"""A coroutine thread: its name, its outcome, and how to wait for it or end it.
+"""A coroutine thread: its name, its outcome, how to join it and how to cancel it.
 
-Knows how a thread ends, not how it runs: that is a member's.
+Knows how a thread ends. Must not know how a thread runs: that is in stepping.py.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from .wait import Join, Pass
 
 
 def currentthread() -> Thread:
-    """Return the thread that is running. RuntimeError outside one."""
+    """Return the thread that is running. Raises RuntimeError outside a thread."""
     member = local.member
     if member is None or member.current is None:
-        raise RuntimeError("this works inside a thread only: one made by newthread() or run()")
+        raise RuntimeError("this works only inside a thread, which newthread() or run() starts")
     current: Thread = member.current
     return current
 
 
 def over_at_once(n: int = 1) -> Pass | None:
-    """Count an operation that need not wait, or `n`; return what to wait for first, if so many in a row did not.
+    """Count `n` operations that finish without a wait. Return None, or a Pass if other threads must run first.
 
-    `if (turn := over_at_once()) is not None: yield from turn.wait()`, before anything is taken: who is cancelled there
-    has lost nothing.
+    Call it as `if (turn := over_at_once()) is not None: yield from turn.wait()` before the operation takes anything. A
+    cancellation during that wait then loses nothing.
     """
     scheduler = local.scheduler
     if scheduler is None:
@@ -44,11 +44,11 @@ def over_at_once(n: int = 1) -> Pass | None:
         poller.streak = streak + n
         return None
     poller.streak = 0
-    return Pass("others come first")
+    return Pass("turn of the other threads")
 
 
 class Thread(pollers.Unique):
-    """A coroutine thread. Made by newthread()."""
+    """A coroutine thread. newthread() makes it."""
 
     __slots__ = (
         "__weakref__",
@@ -64,32 +64,42 @@ class Thread(pollers.Unique):
     def __init__(self, scheduler: Scheduler, coro: Any, name: str | None) -> None:
         self.scheduler = scheduler
         self.waiting_on: Any = None
-        """What it waits for, with a repr for people; None while it runs and when it has ended."""
+        """The object that the thread waits for, with a readable repr. None while it runs and after its end."""
         self._coro = coro
         self._context = contextvars.copy_context()
         self._name = name
-        # An idle connection pays for every slot, so two of them have a second use after the thread's end.
-        # To be raised, one at a wait (none: each wait looks for what got lost); then the one it has ended with.
+        # Each idle connection pays for every slot. So these two have a second use after the thread's end, when `_coro`
+        # is None.
+        #
+        #           while the thread lives                    after its end
+        # _errors   None: no interruption is pending          None: it returned
+        #           a list: the pending interruptions;        a list of one: the exception that it ended with
+        #             each wait raises the first one
+        #           []: each wait looks for lost
+        #             interruptions (cancellation.py)
+        # _outcome  None: no joins                            its result, if it returned
+        #           a Join: the only one                      the traceback, if it ended with an exception
+        #           a dict with Joins as keys
         self._errors: list[BaseException] | None = None
-        self._outcome: Any = None  # its join, or several in a dict; then its result, or the traceback of its error
+        self._outcome: Any = None
 
     @property
     def name(self) -> str:
-        """For people: what newthread() was given, else the name of its function."""
+        """The name given to newthread(), or else the name of its function. It appears in messages."""
         return self._name if self._name is not None else "thread"
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, in whatever way."""
+        """Whether the thread has ended: it returned, failed or was cancelled."""
         return self._coro is None
 
     @property
     def error(self) -> BaseException | None:
-        """What it has ended with, if that was an exception; None while it has not ended."""
+        """The exception that the thread ended with. None if it returned, or has not ended."""
         return self._errors[0] if self.done and self._errors is not None else None
 
     def result(self) -> Any:
-        """Return what the thread returned, or raise what it raised. RuntimeError while it has not ended."""
+        """Return what the thread returned, or raise its exception. Raises RuntimeError if it has not ended."""
         if self._coro is not None:
             raise RuntimeError(f"{self!r} has not ended")
         if self._errors is None:
@@ -98,14 +108,15 @@ class Thread(pollers.Unique):
         try:
             raise error.with_traceback(traceback)
         finally:
-            del self, error, traceback  # the error's traceback has this frame: no cycle
+            del self, error, traceback  # the error's traceback has this frame: avoid a cycle
 
     @operation
     def join(self) -> Generator[Any, None, Any]:
-        """Wait for the thread's end; return or raise what result() does, also Cancelled, if the thread was cancelled.
+        """Wait for the thread's end. Return what it returned, or raise its exception.
 
-        A timeout or cancel ends the wait and leaves the thread alone. RuntimeError for joining oneself, or a thread of
-        another OS thread's scheduler.
+        This exception is Cancelled if the thread was cancelled. A cancellation or timeout of the joining thread ends
+        the wait and does not touch the joined thread. Raises RuntimeError if a thread joins itself, or if the thread
+        belongs to another scheduler.
         """
         if self._coro is not None:
             joiner = currentthread()
@@ -113,7 +124,7 @@ class Thread(pollers.Unique):
                 raise RuntimeError(f"{self!r} cannot join itself")
             if joiner.scheduler is not self.scheduler:
                 raise RuntimeError(f"{self!r} belongs to another OS thread's scheduler and cannot be joined from here")
-            del joiner  # who is cancelled here has an error with this frame: no cycle
+            del joiner  # the error of a cancellation has this frame: avoid a cycle
             join = Join(f"join of {self.name!r}")
             if self._add_join(join):
                 try:
@@ -128,7 +139,7 @@ class Thread(pollers.Unique):
             del self
 
     def _add_join(self, join: Join) -> bool:
-        """Have `join` finished when the thread ends; False: it has."""
+        """Have `join` finished when the thread ends. Return False if it has ended already."""
         with lock:
             if self._coro is None:
                 return False
@@ -146,20 +157,21 @@ class Thread(pollers.Unique):
             if self._coro is not None:
                 joins = self._outcome
                 if joins is not join:
-                    del joins[join]  # any may leave, in constant time
+                    del joins[join]  # in constant time
                 if not joins or joins is join:
                     self._outcome = None
 
     def joins(self) -> Collection[Join]:
-        """Who is told of its end, which has not come yet."""
+        """Return the joins that the thread's end will finish. Call it only before that end."""
         joins = self._outcome
         return joins if type(joins) is dict else () if joins is None else (joins,)
 
     def cancel(self) -> bool:
-        """Raise Cancelled in the thread at the wait it is in, or at its next one; return False if it had ended.
+        """Raise Cancelled in the thread, at its current wait or else at its next one. Return False if it has ended.
 
-        Does not wait for that: join() does. An operation that has finished already is delivered first, never thrown
-        away. Called again, it may interrupt the thread's cleanup. From any OS thread, and from a signal handler.
+        cancel() does not wait until the thread has ended: call join() for that. If the operation that the thread waits
+        for has already finished, its result is delivered, and the next wait raises Cancelled. A second call may
+        interrupt the thread's cleanup. Any OS thread and any signal handler may call this.
         """
         if self._coro is None:
             return False
@@ -184,9 +196,10 @@ class Thread(pollers.Unique):
 
 
 def crashhook(thread: Thread, error: BaseException) -> None:
-    """Report an exception that nobody joins, with its traceback, on stderr. Assign another function to change that.
+    """Print the exception of a thread that no other thread joins, with its traceback, to stderr.
 
-    It is looked up as `socket2.thread.crashhook` each time. What it raises itself is printed, and the loop goes on.
+    To replace it, assign a function to `socket2.thread.crashhook`, which is looked up for each report. If the hook
+    raises an exception itself, that is printed, and the loop goes on.
     """
     if sys.stderr is not None:
         print(f"exception in thread {thread.name!r}, which nobody joins:", file=sys.stderr)
@@ -194,7 +207,7 @@ def crashhook(thread: Thread, error: BaseException) -> None:
 
 
 class Outlasting(Join):
-    """Has a thread wait for `end()` before it ends: a join of it, but for what is done with it."""
+    """Makes a thread run the operation `end()` before it ends. It is kept among the thread's joins."""
 
     __slots__ = ("end",)
 
@@ -204,7 +217,10 @@ class Outlasting(Join):
 
 
 def outlast(thread: Thread, result: Any, error: BaseException | None) -> Generator[Any, None, Any] | None:
-    """What a thread still has to do when its function has ended: wait for others. It keeps its outcome."""
+    """Return what a thread still has to run when its function has ended, or None.
+
+    These steps run the `end()` of each Outlasting, then return `result` or raise `error`.
+    """
     waiting = [join for join in thread.joins() if isinstance(join, Outlasting)]
     if not waiting:
         return None
@@ -226,9 +242,10 @@ def _outlast(waiting: list[Outlasting], result: Any, error: BaseException | None
 
 @operation
 def all_ended(threads: Iterable[Thread]) -> Generator[Any, None, None]:
-    """Wait until these have ended, whatever comes. What was to interrupt that is raised then, one now and one a wait.
+    """Wait until all `threads` have ended, and do not let a cancellation cut this short.
 
-    What they have ended with is not looked at, and counts as seen.
+    The first interruption that arrives meanwhile is raised at the end, and each of the others at a later wait. The
+    outcomes of the threads are ignored, and crashhook() does not report them.
     """
     interruptions: list[BaseException] = []
     for thread in threads:
@@ -248,12 +265,12 @@ def all_ended(threads: Iterable[Thread]) -> Generator[Any, None, None]:
         if interruptions:
             raise interruptions[0]
     finally:
-        interruptions.clear()  # whose tracebacks have this frame: no cycle
+        interruptions.clear()  # their tracebacks have this frame: avoid a cycle
 
 
 def report(thread: Thread, error: BaseException) -> None:
-    """Call crashhook(), whatever becomes of it."""
-    with suppress(Exception):  # with stderr broken there is nobody left to tell
+    """Call crashhook(), and print the exception that it raises, if any."""
+    with suppress(Exception):  # nothing is left to try if stderr is broken, too
         try:
             crashhook(thread, error)
         except Exception:

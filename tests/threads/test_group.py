@@ -199,7 +199,7 @@ def test_leaving_an_async_block_cancels_and_waits() -> None:
             ts.newthread(worker, trail, 1, 1000, 0.005)
             ts.newthread(worker, trail, 2, 1000, 0.001)
         assert sorted(trail) == [1, 2]
-        with pytest.raises(RuntimeError, match="inside the block"):
+        with pytest.raises(RuntimeError, match="inside its block"):
             ts.newthread(worker, trail, 3, 1000)
 
     run(main)
@@ -475,7 +475,7 @@ def test_what_needs_a_thread_says_so() -> None:
 
     def main() -> Steps:
         ts = threadset()
-        with pytest.raises(RuntimeError, match="inside the block"):
+        with pytest.raises(RuntimeError, match="inside its block"):
             ts.newthread(suspend)
         with ts:
             with pytest.raises(RuntimeError, match="entered already"):

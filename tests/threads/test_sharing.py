@@ -186,7 +186,7 @@ def test_a_descriptor_that_is_no_pollers(fd: int) -> None:
 def test_who_has_threads_or_sockets_of_its_own_cannot_join(fd: int) -> None:
     def join() -> None:
         thread = newthread(partial(sleep, 1e6))
-        with pytest.raises(RuntimeError, match="has 1 threads and 0 sockets of its own: join before"):
+        with pytest.raises(RuntimeError, match="has 1 threads and 0 sockets of its own: join before creating them"):
             share_fd(fd)
         thread.cancel()
         start()
@@ -204,10 +204,10 @@ def test_who_has_threads_or_sockets_of_its_own_cannot_join(fd: int) -> None:
 
 def test_joining_inside_a_thread_or_a_loop(fd: int) -> None:
     def main() -> Steps:
-        with pytest.raises(RuntimeError, match="loop is running: join from outside it"):
+        with pytest.raises(RuntimeError, match="is running: join before it starts or after it ends"):
             share_fd(fd)
         yield from sleep(0)
-        with pytest.raises(RuntimeError, match="loop is running: join from outside it"):
+        with pytest.raises(RuntimeError, match="is running: join before it starts or after it ends"):
             share_fd(fd)
 
     with beside(run, main):
@@ -216,10 +216,10 @@ def test_joining_inside_a_thread_or_a_loop(fd: int) -> None:
 
 def test_arguments_of_serve_threads() -> None:
     for number in (0, -1):
-        with pytest.raises(ValueError, match="at least one OS thread has to serve"):
+        with pytest.raises(ValueError, match="the number of OS threads must be at least 1"):
             serve_threads(number)
     for other in (None, 2.0, "2", True):
-        with pytest.raises(TypeError, match="a number of OS threads is needed"):
+        with pytest.raises(TypeError, match="the number of OS threads must be an int"):
             serve_threads(other)  # type: ignore[arg-type]
 
     def main() -> Steps:

@@ -236,14 +236,14 @@ def test_a_stop_of_all_reaches_who_has_not_begun_yet(monkeypatch: pytest.MonkeyP
         stop(all=True)
         stopped.set()
 
-    begin = joining._Hand.start
+    begin = joining._MemberThread.start
 
-    def slowly(hand: joining._Hand) -> None:
+    def slowly(hand: joining._MemberThread) -> None:
         begin(hand)
         comes(stopped)
 
     newthread(stops)
-    monkeypatch.setattr(joining._Hand, "start", slowly)
+    monkeypatch.setattr(joining._MemberThread, "start", slowly)
     assert serve_threads(3) is True
     assert crew().coming == []
     end(thread)
