@@ -151,7 +151,7 @@ def test_what_is_no_wait_is_raised_where_it_was_yielded(kind: str) -> None:
     broken = Waiting(OSError("no room"))
     thread = newthread(partial(waits, "text", broken, None, Waiting(), got=got))
     assert [type(answer) for answer in got] == [TypeError, OSError, TypeError]
-    assert "which is no operation" in str(got[0])
+    assert "which is not an operation" in str(got[0])
     assert got[1] is broken.parked
     assert not thread.done
     assert isinstance(thread.waiting_on, Waiting)
