@@ -1,4 +1,4 @@
-"""Errors of accept(2), caused by a preloaded library."""
+"""Errors of accept(2) and a slow failure of send(2), caused by a preloaded library."""
 
 from __future__ import annotations
 
@@ -28,6 +28,41 @@ driver.close()
 print("accepted")
 """
 
+RESET = """
+import os
+import socket
+import sys
+import threading
+import pollers
+from tests.contract.driver import Driver, does
+
+has_failed, failed = os.pipe()
+may_go, go = os.pipe()
+os.environ["FAULTS_SEND"] = f"{failed},{may_go}"
+driver = Driver(pollers.choose("native", checked=False), "native")
+driver.poller.share()
+handle, peer = driver.half()
+sending = driver.spawn(does(handle.sendall(bytes(64 << 20))))  # more than the kernel takes
+peer.close()
+returned = []
+in_poll = threading.Thread(target=lambda: returned.extend(driver.poller.poll(30)))
+in_poll.start()
+os.read(has_failed, 1)
+receiving = iter(handle.recv(10))
+received = next(receiving, "nothing")
+assert received is handle.reading, received
+assert received.park("reader") is False
+os.write(go, b"x")
+in_poll.join()
+assert "reader" in returned, returned
+try:
+    print(next(receiving, "nothing"))
+except ConnectionResetError:
+    print("reset")
+handle.close()
+driver.close()
+"""
+
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -42,12 +77,15 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+def preloaded(library: Path) -> str:
+    return " ".join([*os.environ.get("LD_PRELOAD", "").split(), str(library)])
+
+
 def accept_after(library: Path, *failures: int) -> tuple[list[str], str]:
-    preload = " ".join([*os.environ.get("LD_PRELOAD", "").split(), str(library)])
     numbers = ",".join(map(str, failures))
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        env={**os.environ, "LD_PRELOAD": preload, "FAULTS_ACCEPT4": numbers},
+        env={**os.environ, "LD_PRELOAD": preloaded(library), "FAULTS_ACCEPT4": numbers},
         capture_output=True,
         text=True,
         timeout=60,
@@ -80,3 +118,15 @@ def test_an_error_of_the_listener(library: Path) -> None:
     out, err = accept_after(library, errno.EINVAL)
     assert out == []
     assert f"OSError: [Errno {errno.EINVAL}]" in err
+
+
+def test_an_end_is_no_end_while_a_send_elsewhere_may_know_of_a_reset(library: Path) -> None:
+    """The kernel has told the send in another OS thread, which has not the GIL yet; to the receive it is an end."""
+    done = subprocess.run(
+        [sys.executable, "-c", RESET],
+        env={**os.environ, "LD_PRELOAD": preloaded(library)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "reset\n", done.stderr
