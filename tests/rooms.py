@@ -12,7 +12,9 @@ from .interop.peers import ROOT
 # From the ground up. `pollers` and `socket2` come twice: as the part under the others, and as the part on top of all.
 ROOMS = {
     "pollers": "once unique unbound probe lengths lock operation credentials disconnect closing options",
-    "pollers.readiness": ("interface gone attempts winattempts passing handle engine sharing epoll kqueue select"),
+    "pollers.readiness": (
+        "interface gone attempts winattempts passing oneshot handle engine sharing epoll kqueue select"
+    ),
     "pollers.windows": "winsock overlapped winhandles iocp",
     "pollers.checked": "watched checking",
     "pollers (whole)": "decorator __init__",

@@ -19,16 +19,12 @@ from ..operation import Address, Exhausted, Handle, end_of_stream, system_error
 from ..unbound import local_address
 from .interface import Attempting
 
-# A bit of Handle.armed, beside those that are watched: a receive of less than was asked for has emptied the socket, so
-# the next one need not be attempted before there is an event. True of TCP, as long as the peer has neither finished nor
-# sent urgent data.
-DRAINS = 0x002
+# A bit of Handle.ends: a receive has returned the end of the stream, which is what it stays, whatever the sends meet
+# later.
+ENDED = 0x1
 
-# Another: a receive has returned the end of the stream, which is what it stays, whatever the sends meet later.
-ENDED = 0x800
-
-# And one: a send has raised why there is no connection any more. The next ones say EPIPE, as the kernel does.
-TOLD = 0x1000
+# Another: a send has raised why there is no connection any more. The next ones say EPIPE, as the kernel does.
+TOLD = 0x2
 
 # A writer whose peer has gone gets EPIPE, whatever the program made of SIGPIPE. Where there is no such flag
 # (macOS, Windows) the poller of that system sees to it.
@@ -63,7 +59,7 @@ def recv(handle: Attempting, n: int) -> bytes:
     if len(data) < n:
         if not data:
             end_of_stream(handle)
-        elif handle.armed & DRAINS:
+        elif handle.drains:
             handle.reading.ready = False
     return data
 
@@ -74,7 +70,7 @@ def recv_into(handle: Attempting, argument: tuple[Any, int]) -> int:
     if count < n:
         if not count:
             end_of_stream(handle)
-        elif handle.armed & DRAINS:
+        elif handle.drains:
             handle.reading.ready = False
     return count
 
@@ -108,7 +104,7 @@ def accept(handle: Attempting, _: None) -> tuple[Handle, Address]:
             if error.errno not in THIS_CONNECTION:
                 raise
         else:
-            return handle.poller.admit(sock, bool(handle.armed & DRAINS)), address
+            return handle.poller.admit(sock, handle.drains), address
     raise Exhausted(errno.ECONNABORTED, f"{_ACCEPTS_MAX} connections in a row were lost before they were accepted")
 
 

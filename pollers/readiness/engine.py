@@ -17,10 +17,10 @@ from time import monotonic
 from typing import Any
 
 from .. import closing, unbound
-from ..operation import FINISHED, FORKED, PARKED, Address, Closed, Stats
+from ..operation import FINISHED, FORKED, PARKED, STREAK_MAX, Address, Closed, Stats, end_of_stream
 from ..probe import ready
 from ..unique import Unique
-from .attempts import DRAINS
+from .attempts import recv as posix_recv
 from .handle import Direction, Handle
 from .interface import READABLE, WRITABLE
 
@@ -47,9 +47,10 @@ class Engine(Unique):
 
     def __init__(self) -> None:
         self.streak = 0
+        self.streak_max = STREAK_MAX
         self.kept: dict[Handle, list[tuple[Handle, Address]]] = {}  # accepted, and taken by nobody yet
         self._handles: dict[int, Handle] = {}
-        self._finished: list[Any] = []
+        self._finished: list[Any] = []  # the waiters that the next poll() returns
         self._unread: list[tuple[int, int]] = []
         self._waiting = False
         self._woken = False
@@ -143,46 +144,54 @@ class Engine(Unique):
 
     def _take_finished(self) -> list[Any]:
         finished = self._finished
-        if not finished:
-            return []
         self._finished = []
-        try:
-            # One may have been dropped since it ended: then there is nobody to tell.
-            return [waiter for side in finished if (waiter := side.waiter) is not None]
-        except BaseException:  # a signal handler raised: the next poll() returns them
-            self._finished[:0] = finished
-            raise
+        return finished
 
     def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
         handles = self._handles
         finished = self._finished
         for fd, bits in events:
-            handle = handles.get(fd)
-            if handle is None:
+            try:
+                handle = handles[fd]
+            except KeyError:
                 if fd == self._wake_receiver.fileno():
                     self._drain_wakeups()
                 continue
             if bits != READABLE:
                 if bits & ~(READABLE | WRITABLE):
-                    handle.armed &= ~DRAINS  # the end may be queued behind the data, and no second edge will tell
+                    handle.drains = False  # the end may be queued behind the data, and no second edge will tell
                 if handle.writing.try_again():
-                    finished.append(handle.writing)
+                    finished.append(handle.writing.waiter)
                 if bits == WRITABLE:
                     continue
-            # The same for reading, without the call: this is the one place that every request comes through.
+            # As try_again() for reading, without the call: this is the one place that every request comes through.
             side = handle.reading
-            side.ready = True
-            if side.state == PARKED:
-                try:
-                    side.value = side.attempt(handle, side.value)  # type: ignore[misc]
-                except BlockingIOError:
-                    side.ready = False
-                except Exception as error:
-                    side.fail(error)
-                    finished.append(side)
+            if side.state != PARKED:
+                side.ready = True
+                continue
+            try:
+                if (
+                    side.attempt is posix_recv
+                ):  # as posix_recv() does, without the call; `ready` is False while it waits
+                    value = handle.sock.recv(side.value)
+                    if not value:
+                        side.ready = True
+                        end_of_stream(handle)
+                    elif len(value) == side.value or not handle.drains:
+                        side.ready = True
                 else:
-                    side.state = FINISHED
-                    finished.append(side)
+                    side.ready = True
+                    value = side.attempt(handle, side.value)  # type: ignore[misc]
+            except BlockingIOError:
+                side.ready = False
+            except Exception as error:
+                side.ready = True
+                side.fail(error)
+                finished.append(side.waiter)
+            else:
+                side.value = value
+                side.state = FINISHED
+                finished.append(side.waiter)
 
     def wakeup(self) -> None:
         if self._shut or self._forked:
@@ -201,14 +210,22 @@ class Engine(Unique):
 
     def finish(self, direction: Direction) -> None:
         """poll() will return who waits for `direction` next, as if an event had ended it."""
-        self._finished.append(direction)
+        self._finished.append(direction.waiter)
         self.wakeup()
+
+    def not_finished(self, direction: Direction) -> bool:
+        """Keep poll() from returning the waiter of `direction`. Returns whether it had not been returned yet."""
+        try:
+            self._finished.remove(direction.waiter)  # in one call, since another OS thread may take the list
+        except ValueError:
+            return False
+        return True
 
     def forget(self, handle: Handle) -> None:
         """Stop reporting a handle that is about to be closed. In a forked child the registration is the parent's."""
         if self._handles.get(handle.fd) is handle:
             del self._handles[handle.fd]
-            if handle.armed & (READABLE | WRITABLE) and not self._forked:
+            if handle.armed and not self._forked:
                 self.disown(handle.fd)
 
     def stats(self) -> Stats:

@@ -13,7 +13,7 @@ import select
 
 from ..operation import Closed
 from .handle import Handle
-from .interface import READABLE, WRITABLE
+from .interface import READABLE
 from .sharing import ShareableEngine
 
 _ALWAYS = select.EPOLLET | select.EPOLLRDHUP | select.EPOLLPRI
@@ -30,7 +30,7 @@ class Epoll(ShareableEngine):
         self._epoll.register(self._wake_receiver, READABLE)
 
     def arm(self, handle: Handle, bit: int) -> None:
-        armed = handle.armed & (READABLE | WRITABLE)
+        armed = handle.armed
         try:
             if armed:
                 self._epoll.modify(handle.fd, armed | bit | _ALWAYS)

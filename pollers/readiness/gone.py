@@ -9,12 +9,12 @@ from .interface import Loop
 class Gone:
     """What remains of a closed handle: its poller."""
 
-    __slots__ = ("armed", "poller")
+    __slots__ = ("ends", "poller")
 
     fd = -1
 
     def __init__(self, poller: Loop) -> None:
-        self.armed = 0
+        self.ends = 0
         self.poller = poller
 
     def keep(self, accepted: tuple[Handle, Address]) -> None:

@@ -32,9 +32,11 @@ from ..operation import (
     system_error,
 )
 from ..unique import Unique
-from .attempts import DRAINS, ENDED, ENDS, TOLD
+from .attempts import ENDED, ENDS, TOLD
 from .gone import Gone
 from .interface import READABLE, WRITABLE, Loop
+from .oneshot import Operation as OneShot
+from .oneshot import SendAll
 
 if sys.platform == "win32":
     from . import winattempts as attempts
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 class Direction(Unique):
     """One half of a handle: the record of the operation in it, made once and used by each in turn."""
 
-    __slots__ = ("attempt", "handle", "ready", "state", "value", "waiter")
+    __slots__ = ("attempt", "handle", "ready", "state", "value", "waiter", "watched")
 
     bit = 0
     kind = ""
@@ -57,6 +59,7 @@ class Direction(Unique):
         self.handle = handle
         self.state = IDLE
         self.ready = True  # False: known to block until the next event
+        self.watched = False  # by the back end
         self.attempt: Callable[[Any, Any], Any] | None = None
         self.value: Any = None  # the attempt's argument, then its result, or with FAILED the error
         self.waiter: Any = None
@@ -65,37 +68,13 @@ class Direction(Unique):
     def error(self) -> BaseException | None:
         return self.value if self.state & FAILED else None
 
-    def operate(self, attempt: Callable[[Any, Any], Any], value: Any, owner: object) -> Any:
-        # Few locals: they are most of what an idle connection costs.
-        if self.state:
-            raise self.refusal()
-        if self.handle.poller.streak >= STREAK_MAX:
-            yield from self.let_others_run(attempt)
-        if self.ready:
-            try:
-                value = attempt(self.handle, value)
-            except BlockingIOError:
-                self.ready = False
-            except OSError:
-                self.handle.poller.streak += 1  # who tries again and again has not waited either
-                raise self.told(sys.exc_info()[1]) from None  # type: ignore[arg-type]
-            else:
-                self.handle.poller.streak += 1
-                return value
-        self.attempt = attempt
-        self.value = value
-        self.state = OFFERED
-        try:
-            yield self
-        except BaseException:
-            self.abandon()
-            raise
-        if self.state != FINISHED:
-            return self.outcome()
-        value = self.value
-        self.waiter = self.value = None
-        self.state = IDLE
-        return value
+    def operate(self, attempt: Callable[[Any, Any], Any], value: Any, owner: object) -> Operation[Any]:
+        op = OneShot()
+        op.side = self
+        op.attempt = attempt
+        op.value = value
+        op.owner = owner
+        return op
 
     def answer(self, value: Any) -> Generator[Any, None, Any]:
         """Nothing was asked for: that needs no system call and no wait."""
@@ -136,18 +115,17 @@ class Direction(Unique):
             del value  # which has this frame in its traceback
 
     def park(self, waiter: Any, /) -> bool:
-        handle = self.handle
-        handle.poller.streak = 0
+        self.handle.poller.streak = 0
         if self.state != OFFERED:
             return self._park_late()
         self.waiter = waiter
-        if not handle.armed & self.bit:
+        if not self.watched:
             try:
-                handle.poller.arm(handle, self.bit)
+                self.handle.poller.arm(self.handle, self.bit)
             except OSError as error:
                 self.fail(error)
                 return True
-            handle.armed |= self.bit
+            self.watched = True
         self.state = PARKED
         return False
 
@@ -204,8 +182,10 @@ class Direction(Unique):
 
     def abandon(self) -> None:
         """The operation was thrown into where it waited: it ends here, and an accepted connection is kept."""
-        if self.state & FINISHED and self.attempt is attempts.accept and self.error is None:
-            self.handle.keep(self.value)
+        if self.state & FINISHED:
+            if self.attempt is attempts.accept and self.error is None:
+                self.handle.keep(self.value)
+            self.handle.poller.not_finished(self)
         self.waiter = self.value = None
         self.state &= CLOSED | FORKED
 
@@ -246,14 +226,14 @@ class Writing(Direction):
     def told(self, error: OSError) -> OSError:
         error = super().told(error)
         if error.errno in ENDS:
-            self.handle.armed |= TOLD
+            self.handle.ends |= TOLD
         return error
 
 
 class Handle(Unique):
     """A socket and its two directions."""
 
-    __slots__ = ("armed", "failure", "fd", "identity", "poller", "reading", "sock", "writing")
+    __slots__ = ("drains", "ends", "failure", "fd", "identity", "poller", "reading", "sock", "usual_n", "writing")
 
     directions: tuple[type[Reading], type[Writing]] = (Reading, Writing)
 
@@ -265,64 +245,77 @@ class Handle(Unique):
         reading, writing = self.directions
         self.reading = reading(self)
         self.writing = writing(self)
-        self.armed = DRAINS if drains else 0  # the bits that the back end watches, DRAINS, ENDED and TOLD
+        self.drains = drains  # see Attempting
+        self.ends = 0  # ENDED and TOLD
         self.failure = 0  # the errno of what has ended the connection, once the kernel has told
+        self.usual_n = 1  # what the last receive asked for, which need not be checked again
 
     def fileno(self) -> int:
         return self.fd
 
+    @property
+    def armed(self) -> int:
+        """The bits that the back end watches."""
+        return READABLE * self.reading.watched | WRITABLE * self.writing.watched
+
+    @armed.setter
+    def armed(self, bits: int) -> None:
+        self.reading.watched = bool(bits & READABLE)
+        self.writing.watched = bool(bits & WRITABLE)
+
     def recv(self, n: int, owner: object = None, /) -> Operation[bytes]:
-        if (type(n) is not int or not 0 < n <= sys.maxsize) and length(n) == 0:
-            return Once(self.reading.answer(b""))
-        return Once(self.reading.operate(attempts.recv, n, owner))
+        if n is not self.usual_n:
+            n = length(n)
+            if not n:
+                return Once(self.reading.answer(b""))
+            self.usual_n = n
+        op = OneShot()  # as operate() makes it, without that call
+        op.side = self.reading
+        op.attempt = attempts.recv
+        op.value = n
+        op.owner = owner
+        return op
 
     def recv_into(self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /) -> Operation[int]:
         n = room(buffer, n)
         if not n:
             return Once(self.reading.answer(0))
-        return Once(self.reading.operate(attempts.recv_into, (buffer, n), owner))
+        return self.reading.operate(attempts.recv_into, (buffer, n), owner)
 
     def recvfrom(self, n: int, owner: object = None, /) -> Operation[tuple[bytes, Address]]:
         length(n)
-        return Once(self.reading.operate(attempts.recvfrom, n, owner))
+        return self.reading.operate(attempts.recvfrom, n, owner)
 
     def recvfrom_into(
         self, buffer: WriteableBuffer, n: int = 0, owner: object = None, /
     ) -> Operation[tuple[int, Address]]:
-        return Once(self.reading.operate(attempts.recvfrom_into, (buffer, room(buffer, n)), owner))
+        return self.reading.operate(attempts.recvfrom_into, (buffer, room(buffer, n)), owner)
 
     def accept(self, owner: object = None, /) -> Operation[tuple[Handle, Address]]:
-        return Once(self.reading.operate(attempts.accept, None, owner))
+        return self.reading.operate(attempts.accept, None, owner)
 
     def wait_readable(self, owner: object = None, /) -> Operation[None]:
-        return Once(self.reading.operate(attempts.wait_readable, None, owner))
+        return self.reading.operate(attempts.wait_readable, None, owner)
 
     def send(self, data: ReadableBuffer, owner: object = None, /) -> Operation[int]:
-        return Once(self.writing.operate(attempts.send, data, owner))
+        return self.writing.operate(attempts.send, data, owner)
 
     def sendall(self, data: ReadableBuffer, owner: object = None, /) -> Operation[None]:
-        return Once(self._sendall(data, owner))
+        if type(data) is not bytes:
+            return Once(self.send_rest(data, 0, owner))
+        op = SendAll()
+        op.handle = self
+        op.data = data
+        op.owner = owner
+        return op
 
-    def _sendall(self, data: ReadableBuffer, owner: object) -> Generator[Any, None, None]:
-        sent = 0
-        side = self.writing
+    def send_rest(self, data: ReadableBuffer, sent: int, owner: object) -> Generator[Any, None, None]:
+        """Send what comes after the first `sent` bytes."""
         try:
-            if side.ready and not side.state and type(data) is bytes and self.poller.streak < STREAK_MAX:
-                # Nearly always the kernel takes it all, and there is nothing to wait for.
-                try:
-                    sent = self.sock.send(data, attempts.NOSIGNAL)
-                except BlockingIOError:
-                    side.ready = False
-                except OSError as error:
-                    self.poller.streak += 1
-                    raise side.told(error) from None
-                self.poller.streak += 1
-                if sent == len(data):
-                    return
             with memoryview(data) as view, view.cast("B") as octets:
                 while True:
                     with octets[sent:] as rest:  # an error has this frame: no view of the data may live on in it
-                        sent += yield from side.operate(attempts.send, rest, owner)
+                        sent += yield from self.writing.operate(attempts.send, rest, owner)
                     if sent == len(octets):
                         return
         except BaseException as error:
@@ -330,39 +323,39 @@ class Handle(Unique):
             raise
 
     def sendto(self, data: ReadableBuffer, address: Address, owner: object = None, /) -> Operation[int]:
-        return Once(self.writing.operate(attempts.sendto, (data, address), owner))
+        return self.writing.operate(attempts.sendto, (data, address), owner)
 
     def sendfile(self, fd: int, offset: int, count: int, owner: object = None, /) -> Operation[int]:
-        return Once(self.writing.operate(attempts.sendfile, (fd, offset, count), owner))
+        return self.writing.operate(attempts.sendfile, (fd, offset, count), owner)
 
     def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
         self.writing.ready = True  # what an earlier attempt saw says nothing about this one
-        return Once(self.writing.operate(attempts.connect, [address, False, False], owner))
+        return self.writing.operate(attempts.connect, [address, False, False], owner)
 
     def wait_writable(self, owner: object = None, /) -> Operation[None]:
-        return Once(self.writing.operate(attempts.wait_writable, None, owner))
+        return self.writing.operate(attempts.wait_writable, None, owner)
 
     def told(self, error: OSError | None = None, /) -> OSError | None:
         if self.sock.type != socket.SOCK_STREAM:
             return error
         if error is None:
-            if self.failure and not self.armed & ENDED:
+            if self.failure and not self.ends & ENDED:
                 return system_error(self.failure)
-            self.armed |= ENDED
+            self.ends |= ENDED
         elif error.errno in ENDS:
             self.failure = error.errno  # type: ignore[assignment]
         elif isinstance(error, BrokenPipeError):
             if not self.failure and self.fd >= 0:
                 number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # some systems have not told yet
                 self.failure = number if number in ENDS else 0
-            if self.failure and not self.armed & TOLD:
+            if self.failure and not self.ends & TOLD:
                 return system_error(self.failure)
         return error
 
     def begin_anew(self) -> None:
         """There is another connection, or one under way: what ended an earlier attempt is no matter of its."""
         self.failure = 0
-        self.armed &= ~(ENDED | TOLD)
+        self.ends = 0
 
     def keep(self, accepted: tuple[Handle, Address]) -> None:
         """Put a connection that nobody took back, for the next accept."""

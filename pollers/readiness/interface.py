@@ -29,6 +29,8 @@ class Loop(Protocol):
     """The loop of a handle, as the handle and the attempts know it. See Engine."""
 
     streak: int
+    streak_max: int
+    """In a streak of this length an operation lets others run first. 0 if it must not be attempted without the lock."""
     kept: dict[Any, list[tuple[Any, Address]]]
     """For each listener's handle, the connections that were accepted and that nobody has taken yet."""
 
@@ -47,6 +49,9 @@ class Loop(Protocol):
     def forget(self, handle: Any) -> None:
         """Stop reporting a handle that is about to be closed."""
 
+    def not_finished(self, direction: Any) -> bool:
+        """Keep poll() from returning the waiter of `direction`. Returns whether it had not been returned yet."""
+
     def forked_message(self) -> str: ...
 
 
@@ -54,7 +59,10 @@ class Attempting(Handle, Protocol):
     """A handle, as an attempt knows it."""
 
     armed: int
-    """The bits that the back end watches, and the flags DRAINS, ENDED and TOLD."""
+    """The bits that the back end watches."""
+    drains: bool
+    """Whether a receive of less than was asked for has emptied the socket, so that the next one need not be attempted
+    before there is an event. True for TCP until the peer sends a FIN or urgent data."""
 
     @property
     def fd(self) -> int: ...

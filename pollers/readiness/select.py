@@ -16,8 +16,6 @@ from .handle import Handle
 from .interface import READABLE, WRITABLE
 from .sharing import ShareableEngine
 
-_BOTH = READABLE | WRITABLE
-
 # FD_SETSIZE. On POSIX systems descriptors must be lower than this. On Windows there can be only this many in a set.
 _DESCRIPTORS_MAX = 1024 if os.name != "nt" else 512
 
@@ -35,7 +33,7 @@ class Select(ShareableEngine):
         self._set.watch(self._wake_receiver.fileno(), READABLE)
 
     def arm(self, handle: Handle, bit: int) -> None:
-        self._set.watch(handle.fd, handle.armed & _BOTH | bit)
+        self._set.watch(handle.fd, handle.armed | bit)
 
     def disown(self, fd: int) -> None:
         self._set.watch(fd, 0)
@@ -52,7 +50,7 @@ class Select(ShareableEngine):
             for fd in self._reported:
                 handle = self._handles.get(fd)
                 if handle is not None:
-                    handle.armed &= ~_BOTH
+                    handle.armed = 0
                     self._set.watch(fd, 0)
         return events
 
@@ -62,7 +60,7 @@ class Select(ShareableEngine):
             if side.parked:
                 wanted |= side.bit
         if wanted != handle.armed:
-            self._set.watch(handle.fd, wanted & _BOTH)
+            self._set.watch(handle.fd, wanted)
             handle.armed = wanted
 
 

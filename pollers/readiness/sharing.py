@@ -9,11 +9,11 @@ share() turns the poller and its handles into these kinds: who does not share pa
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..lock import lock
-from ..operation import OFFERED, PARKED, Operation
+from ..operation import OFFERED, PARKED, STREAK_MAX, Once, Operation
 from .engine import Engine
 from .handle import Direction, Handle
 
@@ -25,8 +25,19 @@ if TYPE_CHECKING:
     from ..operation import Address
 
 
-def _locked(steps: Any) -> Generator[Any, Any, Any]:
-    """Make each step of an operation under the lock."""
+T = TypeVar("T")
+
+_is_held: Callable[[], bool] = lock._is_owned  # type: ignore[attr-defined]
+
+
+def _locked(op: Operation[T]) -> Operation[T]:
+    """Make each step of an operation under the lock, and also its beginning, which may be all of it."""
+    return Once(_locked_steps(op))
+
+
+def _locked_steps(op: Iterable[Any]) -> Generator[Any, Any, Any]:
+    with lock:
+        steps: Any = iter(op)
     step, argument = steps.send, None
     while True:
         with lock:
@@ -46,7 +57,7 @@ def _locked(steps: Any) -> Generator[Any, Any, Any]:
 class _SharedDirection(Direction):
     __slots__ = ()
 
-    def operate(self, attempt: Any, value: Any, owner: object) -> Any:
+    def operate(self, attempt: Any, value: Any, owner: object) -> Operation[Any]:
         return _locked(super().operate(attempt, value, owner))
 
     def park(self, waiter: Any, /) -> bool:
@@ -71,8 +82,11 @@ class _SharedHandle(Handle):
 
     __slots__ = ()
 
-    def _sendall(self, data: ReadableBuffer, owner: object) -> Generator[Any, None, None]:
-        return _locked(super()._sendall(data, owner))
+    def recv(self, n: int, owner: object = None, /) -> Operation[bytes]:
+        return _locked(super().recv(n, owner))
+
+    def sendall(self, data: ReadableBuffer, owner: object = None, /) -> Operation[None]:
+        return _locked(super().sendall(data, owner))
 
     def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
         with lock:
@@ -97,6 +111,11 @@ class SharedEngine(Engine):
     @streak.setter
     def streak(self, value: int) -> None:
         self._streak.value = value
+
+    @property
+    def streak_max(self) -> int:  # type: ignore[override]
+        """0 without the lock, so that an operation which was made before share() attempts nothing itself."""
+        return STREAK_MAX if _is_held() else 0
 
     def begin_sharing(self) -> None:
         """The rest of what share() does: `self` has become one of this class."""

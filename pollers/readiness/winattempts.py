@@ -13,7 +13,7 @@ import socket
 from typing import Any
 
 from ..operation import Address, end_of_stream, system_error
-from .attempts import DRAINS, NOSIGNAL, accept, connect, sendfile, sendto, wait_readable, wait_writable
+from .attempts import NOSIGNAL, accept, connect, sendfile, sendto, wait_readable, wait_writable
 from .interface import Attempting
 
 __all__ = [
@@ -35,7 +35,7 @@ _DATAGRAM_MAX = 65535
 
 
 def recv(handle: Attempting, n: int) -> bytes:
-    if not handle.armed & DRAINS:
+    if not handle.drains:
         return recvfrom(handle, n)[0]
     try:
         data = handle.sock.recv(n)
@@ -52,7 +52,7 @@ def recv(handle: Attempting, n: int) -> bytes:
 
 def recv_into(handle: Attempting, argument: tuple[Any, int]) -> int:
     buffer, n = argument
-    if not handle.armed & DRAINS:
+    if not handle.drains:
         return recvfrom_into(handle, argument)[0]
     try:
         count = handle.sock.recv_into(buffer, n)
@@ -68,7 +68,7 @@ def recv_into(handle: Attempting, argument: tuple[Any, int]) -> int:
 
 
 def recvfrom(handle: Attempting, n: int) -> tuple[bytes, Address]:
-    if handle.armed & DRAINS:
+    if handle.drains:
         return recv(handle, n), None
     n = operator.index(n)
     while True:
@@ -83,7 +83,7 @@ def recvfrom(handle: Attempting, n: int) -> tuple[bytes, Address]:
 
 def recvfrom_into(handle: Attempting, argument: tuple[Any, int]) -> tuple[int, Address]:
     buffer, n = argument
-    if handle.armed & DRAINS:
+    if handle.drains:
         return recv_into(handle, argument), None
     data, address = recvfrom(handle, n)
     with memoryview(buffer) as view, view.cast("B") as octets:
@@ -95,7 +95,7 @@ def send(handle: Attempting, data: Any) -> int:
     try:
         return handle.sock.send(data)
     except OSError as error:
-        if handle.armed & DRAINS or error.errno not in (errno.ENOTCONN, errno.EINVAL) or _has_peer(handle.sock):
+        if handle.drains or error.errno not in (errno.ENOTCONN, errno.EINVAL) or _has_peer(handle.sock):
             raise
         raise system_error(errno.EDESTADDRREQ) from None
 

@@ -147,7 +147,7 @@ class Iocp(ShareableEngine):
             side.value = value
             side.state = FINISHED | side.state & (CLOSED | FORKED)
         self._events += 1
-        self._finished.append(side)
+        self._finished.append(side.waiter)
 
     def ask_to_end(self, request: Request) -> None:
         """Ask the kernel to cancel a call. Its packet still arrives."""
@@ -167,14 +167,6 @@ class Iocp(ShareableEngine):
         if not self._waiting and not isinstance(self, SharedEngine):
             give_up = self.now() + _SOON_S
             self.drain(lambda: handle.accepting > 0 and self.now() < give_up)
-
-    def not_finished(self, side: readiness.Direction) -> bool:
-        """Keep poll() from returning the waiter of `side`, which knows already. Returns False if it is too late."""
-        with lock:
-            if side in self._finished:
-                self._finished.remove(side)
-                return True
-            return False
 
     def drain(self, more: Callable[[], bool]) -> None:
         """Take packets while `more()` returns True. The next poll() returns what they have finished."""

@@ -118,7 +118,6 @@ class Reading(_Asked, readiness.Reading):
     def abandon(self) -> None:
         if self.state & FINISHED and self.attempt is accept and self.error is None:
             self.handle.keep(self.value)
-            self.handle.poller.not_finished(self)
         super().abandon()
 
 
@@ -195,10 +194,10 @@ class IocpHandle(readiness.Handle):
 
     def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
         self.writing.ready = True
-        return Once(self.writing.operate(connect, address, owner))
+        return self.writing.operate(connect, address, owner)
 
     def sendfile(self, fd: int, offset: int, count: int, owner: object = None, /) -> Operation[int]:
-        return Once(self.writing.operate(sendfile, (fd, offset, count), owner))
+        return self.writing.operate(sendfile, (fd, offset, count), owner)
 
     def detach(self) -> socket.socket:
         if self.fd < 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
+from types import GeneratorType
 from typing import Any, Protocol
 
 from pollers import Cancelled
@@ -244,7 +245,7 @@ class Stepper:
 def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
     """Run each thread to its next wait, or to its end. Every request comes through here: hence in one frame."""
     scheduler = stepper.scheduler
-    thread = waiting = None
+    thread = waiting = coro = None
     for thread in threads:
         if thread.scheduler is not scheduler:
             stepper._misled(thread)
@@ -252,9 +253,13 @@ def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
         if thread._errors is not None:
             scheduler.interruptions.before_interruption(thread)
         thread.waiting_on = None
+        coro = thread._coro
         stepper.current = thread  # until then, and from the next wait on, a signal handler's wishes are seen to later
         try:
-            waiting = thread._context.run(thread._coro.send, None)
+            if type(coro) is GeneratorType:
+                waiting = thread._context.run(next, coro)  # as send(None), which would make an object for each step
+            else:
+                waiting = thread._context.run(coro.send, None)
         except StopIteration as stop:
             stepper._end(thread, stop.value, None)
             continue
@@ -271,7 +276,7 @@ def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
         if finished or thread._errors is not None:
             stepper._go_on(thread, waiting, finished)
     # An error has this frame behind its own, and the thread that it has ended has the error: no cycle.
-    thread = waiting = None
+    thread = waiting = coro = None
     del threads
 
 
