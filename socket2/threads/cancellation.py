@@ -1,8 +1,9 @@
-"""Who was interrupted by what, until the scope that it was meant for has been left.
+"""The interruptions of each thread, until the scope that they are meant for has been left.
 
-A cancel or a deadline ends the wait that its thread is in. If that wait has ended already, its outcome is delivered
-first, and the error is raised at the next wait. An error of a cleanup may take the place of a Cancelled that is on its
-way to an outer scope, or somebody may catch it: what got lost is found out when a scope is left, and raised again.
+A cancellation or a deadline ends the wait of its thread with an error. If the wait has already ended, its result is
+delivered first, and the next wait raises the error. On its way to its scope the error may get lost: code catches it, or
+an error of a cleanup replaces it. A lost interruption is raised again. README.md explains this with an example, "How a
+cancellation gets lost", and C, D and E below are the exceptions in that example.
 
 Must not know queues or members: the caller puts a thread whose wait has ended into the ready queue.
 """
@@ -21,33 +22,38 @@ from .lock import lock
 
 
 class Interruptible(Protocol):
-    """A thread, as far as it can be interrupted."""
+    """What this module knows of a thread."""
 
     waiting_on: Any
     _coro: Any
-    _errors: list[BaseException] | None  # to be raised in it; the first one first
+    _errors: list[BaseException] | None  # pending interruptions: see Thread
 
     @property
     def done(self) -> bool: ...
 
 
 class Interruptions:
-    """Those of one scheduler's threads."""
+    """The interruptions of one scheduler's threads."""
 
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
-        # For each thread what it was interrupted by, and as the how manieth that was raised: 0 while it has not been.
+        # For each thread: the interruptions whose scope it has not left yet. Each has the value of `raised` after its
+        # own raise, or 0 while it is pending.
         self.known: dict[Any, dict[Cancelled, int]] = {}
-        self.raised = 0
+        self.raised = 0  # how many have been raised
 
     def end_wait(self, thread: Interruptible, error: BaseException) -> bool:
-        """End the wait that `thread` is in with `error`; False: that will be raised at its next one, if it has one."""
+        """End the current wait of `thread` with `error`. Return True if the caller must now put it into a queue.
+
+        Return False if the thread has ended, or if no wait could be ended; in that case its next wait raises `error`.
+        Only Scheduler.interrupt() and Stepper.interrupt() call this. Other code calls one of these two.
+        """
         with lock:
             if thread.done:
                 return False
             if isinstance(error, Cancelled) and error.meant_for is not None:
                 known = self.known.get(thread, {})
-                # A second cancel stands for both.
+                # A second cancellation for the same scope replaces the first.
                 kept = {one: raised for one, raised in known.items() if not _is_the_same(one, error)}
                 self.known[thread] = {**kept, error: 0}
             waiting = thread.waiting_on
@@ -58,7 +64,7 @@ class Interruptions:
             return False
 
     def forgive(self, thread: Interruptible, error: BaseException) -> None:
-        """The scope that `error` was for is left: it is not to be raised any more."""
+        """Forget `error`, and do not raise it any more: the scope that it is meant for has been left."""
         with lock:
             if thread.done:
                 return
@@ -70,15 +76,15 @@ class Interruptions:
             if thread._errors is not None:
                 self._set_pending(thread, [pending for pending in thread._errors if pending is not error])
 
-    def delivered(self, thread: Interruptible) -> None:
-        """The first of what was to be raised in `thread` will be, now."""
+    def take_first(self, thread: Interruptible) -> None:
+        """Note that the first pending interruption of `thread` is pending no more: it is being raised."""
         assert thread._errors is not None
         self._note_raise(thread, thread._errors[0])
         self._set_pending(thread, thread._errors[1:])
 
     def _set_pending(self, thread: Interruptible, errors: list[BaseException]) -> None:
-        """None are pending: None, or an empty list while each wait is to look whether something got lost."""
-        thread._errors = errors if errors or self._doubtful(thread) else None
+        """Replace the pending ones. An empty list becomes None, unless some interruption is in doubt."""
+        thread._errors = errors if errors or self._in_doubt(thread) else None
 
     def _note_raise(self, thread: Interruptible, error: BaseException) -> None:
         known = self.known.get(thread)
@@ -86,87 +92,102 @@ class Interruptions:
             self.raised += 1
             known[error] = self.raised
 
-    def renew(
+    def leave_scope(
         self, thread: Interruptible, since: int, leaving: BaseException | None, replaceable: bool = False
     ) -> Cancelled | None:
-        """`thread` leaves a scope, which it entered when `raised` was `since`, with the exception `leaving`, if any.
+        """Find the interruptions that got lost in a scope that `thread` leaves. The next wait raises them again.
 
-        What was raised inside that scope for an outer one, and is not on its way there any more, since an error of a
-        cleanup has taken its place or somebody has caught it, is raised again at the next wait. What gets lost for the
-        second time is returned instead if `leaving` is `replaceable`, or a loop could lose it for ever.
+        `since` was the value of `raised` at the scope's start. `leaving` is the exception that leaves the scope, if
+        any. An interruption is lost if it was raised inside this scope for an outer one, and no interruption leaves.
+        If `leaving` is `replaceable`, return an interruption that is lost for the second time, for the caller to raise
+        instead of `leaving`. Otherwise a loop around the scope could lose it again and again.
         """
         with lock:
             known = self.known.get(thread)
             if known is None or leaving in known or thread.done:
                 return None
             lost = [error for error, raised in known.items() if raised > since]
-            again = next((error for error in lost if replaceable and hasattr(error, "_lost")), None)
-            self._raise_again(thread, lost, again)
-            return again
+            second_time = next((error for error in lost if replaceable and _was_lost(error)), None)
+            self._raise_again(thread, lost, second_time)
+            return second_time
 
     def _raise_again(self, thread: Interruptible, lost: list[Cancelled], but: Cancelled | None = None) -> None:
+        """Make all the lost interruptions pending again, except for `but`, which the caller raises."""
         for error in lost:
             error.__traceback__ = error.__context__ = None
-            error._lost, error._doubts = True, []  # type: ignore[attr-defined]
+            error._was_lost, error._suspects = True, []  # type: ignore[attr-defined]
         due = [error for error in lost if error is not but]
         if due:
             self.known[thread].update(dict.fromkeys(due, 0))
             thread._errors = [*due, *(thread._errors or ())]
-            self._poller.streak = STREAK_MAX
+            self._make_next_operation_yield()
+
+    def _make_next_operation_yield(self) -> None:
+        """Make the next operation yield before its first attempt. An interruption there loses no data."""
+        self._poller.streak = STREAK_MAX
 
     def on_their_way(self, thread: Interruptible) -> list[Cancelled]:
-        """Of what was raised in `thread`, which runs, those that it is cleaning up after."""
+        """Return the interruptions that are on their way: the running `thread` is in a cleanup after each of them."""
         known = self.known.get(thread, {})
         error = sys.exception() if known else None
         handled = with_contexts([error]) if error is not None else ()
         return [error for error, raised in known.items() if raised and _is_one_of(error, handled)]
 
-    def doubt(self, thread: Interruptible, errors: list[Cancelled], deadline: BaseException) -> Cancelled | None:
-        """A deadline has ended the cleanup after these: its TimeoutError takes their place, unless it is caught there.
+    def cleanup_timed_out(
+        self, thread: Interruptible, errors: list[Cancelled], deadline: BaseException
+    ) -> Cancelled | None:
+        """Note that a deadline ended a block in the cleanup after `errors` (like C), which are now *in doubt*.
 
-        Until that is known each wait looks whether they are still on their way. What gets lost for the second time is
-        returned instead, as by renew().
+        `deadline` (D) has become a TimeoutError (E). If E leaves the cleanup, it replaces `errors` and they are lost.
+        If code in the cleanup catches E, they are still on their way. Until it is known which, each wait checks this.
+        If one of `errors` was lost before, return it, for the caller to raise instead of E.
         """
         with lock:
             known = self.known.get(thread, {})
             errors = [error for error in errors if known.get(error)]
-            again = next((error for error in errors if hasattr(error, "_lost")), None)
-            if again is None and errors:
+            second_time = next((error for error in errors if _was_lost(error)), None)
+            if second_time is None and errors:
                 for error in errors:
-                    error._doubts = [*_doubts(error), weakref.ref(deadline)]  # type: ignore[attr-defined]
+                    error._suspects = [*_suspects(error), weakref.ref(deadline)]  # type: ignore[attr-defined]
                 thread._errors = thread._errors or []
-                self._poller.streak = STREAK_MAX
-            return again
+                self._make_next_operation_yield()
+            return second_time
 
-    def _doubtful(self, thread: Interruptible) -> list[Cancelled]:
+    def _in_doubt(self, thread: Interruptible) -> list[Cancelled]:
         known = self.known.get(thread, {})
-        return [error for error, raised in known.items() if raised and _doubts(error)]
+        return [error for error, raised in known.items() if raised and _suspects(error)]
 
     def look_for_lost(self, thread: Interruptible) -> None:
-        """`thread` waits, and something is pending, or in doubt: what is not on its way any more is pending now."""
-        doubtful = self._doubtful(thread)
-        if doubtful:
+        """Check the interruptions that are in doubt, while `thread` is in a wait. Raise the lost ones again."""
+        in_doubt = self._in_doubt(thread)
+        if in_doubt:
             handled = handled_in(thread._coro)
             there = with_contexts(handled)
-            for error in doubtful:
-                error._doubts = [one for one in _doubts(error) if _is_one_of(one(), there)]  # type: ignore[attr-defined]
-            self._raise_again(thread, [error for error in doubtful if not _is_one_of(error, handled)])
+            for error in in_doubt:
+                suspects = [suspect for suspect in _suspects(error) if _is_one_of(suspect(), there)]
+                error._suspects = suspects  # type: ignore[attr-defined]
+            self._raise_again(thread, [error for error in in_doubt if not _is_one_of(error, handled)])
         if thread._errors is not None:
             self._set_pending(thread, thread._errors)
 
     def before_interruption(self, thread: Interruptible) -> None:
-        """`thread` is about to run, and something is to be raised in it: now, if its wait was given up for that."""
+        """Prepare a step of `thread`, for which an interruption is pending or in doubt."""
         pending = thread._errors
         if pending and getattr(thread.waiting_on, "error", None) is pending[0]:
-            self.delivered(thread)
+            self.take_first(thread)  # its wait was ended with this error
         if thread._errors is not None:
-            # The outcome of its wait comes first, and its next operation yields before it attempts anything.
-            self._poller.streak = STREAK_MAX
+            # The step begins with the result of the last wait. The next operation is the one to interrupt.
+            self._make_next_operation_yield()
 
 
-def _doubts(error: Cancelled) -> list[weakref.ref[BaseException]]:
-    """The deadlines that have met its cleanup, of which it is not known yet what became of their TimeoutErrors."""
-    return getattr(error, "_doubts", [])
+def _was_lost(error: Cancelled) -> bool:
+    """Whether this interruption was lost before, and raised again."""
+    return hasattr(error, "_was_lost")
+
+
+def _suspects(error: Cancelled) -> list[weakref.ref[BaseException]]:
+    """Return the deadlines (like D) whose TimeoutError (like E) may have replaced this interruption."""
+    return getattr(error, "_suspects", [])
 
 
 def _is_the_same(one: Cancelled, other: Cancelled) -> bool:

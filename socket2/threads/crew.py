@@ -1,9 +1,11 @@
-"""Several OS threads serving one scheduler: who polls, who stands by, and who is woken when.
+"""How several OS threads serve one scheduler: which one polls, which ones stand by, and which one is woken when.
 
-One member leads: it polls, and runs what that makes ready, as a member that is alone does. The others stand by, asleep
-on a bell each, and cost nothing. One of them watches: when the leader has been in one step for a whole tick, it takes
-the lead, and the next in line watches. So a step that blocks delays the others for a tick or two, and short steps are
-not paid for with a wake-up of another OS thread each. Everything here is changed under the lock.
+One member leads: it polls, and runs the threads that become ready, like a member that is alone. The others stand by:
+each sleeps on a bell of its own. One of these is the watcher. If it finds the leader in the same step as a tick ago, it
+takes the lead, and the next member in line watches. So a step that blocks delays other threads by one to two ticks, if
+it releases the GIL and a member stands by. A short step wakes no other OS thread.
+
+Knows the scheduler and its members by protocols only. Everything here is changed under the lock.
 """
 
 from __future__ import annotations
@@ -18,22 +20,24 @@ from pollers import Poller
 from .lock import lock
 from .timers import Timers
 
-# How often the watcher looks whether the leader gets on. A blocking step delays others by one to two of them; each of
-# them costs the leader an exchange of the GIL.
+# How often the watcher checks on the leader. A step that begins just after one check looks new at the second check, and
+# is recognised at the third: so it delays other threads by one to two ticks. Each tick costs the leader one exchange of
+# the GIL.
 TICK_S = 0.002
 
-# So many ticks in a row without work, and the watcher sleeps until there is some.
+# After this many ticks in which the leader only waits for events, the watcher sleeps until events arrive.
 _QUIET_TICKS = 10
 
-# So many ticks and the leader has not been through the ready queue once: there is work for two.
-_BACKLOG_TICKS = 5
+# After this many ticks in which the leader runs threads and does not poll, the watcher runs ready threads, too.
+_BUSY_TICKS = 5
 
-# The main OS thread's signal handlers run when it wakes. A signal that another one received does not wake it.
+# Python runs signal handlers in the main OS thread. A signal that another OS thread received does not wake it, so it
+# sleeps at most this long.
 _MAIN_REST_S = 0.5
 
 
 class Bell:
-    """Wakes one OS thread. Rung while nobody sleeps, it ends the next sleep at once; twice is once."""
+    """Wakes one OS thread. If that does not sleep, its next sleep ends at once. Ringing twice is the same as once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -43,15 +47,15 @@ class Bell:
         try:
             self._lock.release()
         except RuntimeError:
-            pass  # it has been rung
+            pass  # it is already rung
 
     def sleep(self, timeout_s: float | None) -> bool:
-        """Sleep until it is rung; False after `timeout_s`."""
+        """Sleep until the bell is rung. Return False if that does not happen within `timeout_s`; None: no limit."""
         return self._lock.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
 
 
-class Shared(Protocol):
-    """What is served: a scheduler, as its crew knows it."""
+class CrewScheduler(Protocol):
+    """What a crew knows of its scheduler."""
 
     poller: Poller
     now: Callable[[], float]
@@ -61,13 +65,14 @@ class Shared(Protocol):
     def anything_to_wait_for(self) -> bool: ...
 
 
-class Member(Protocol):
-    """Who serves it: an OS thread with its loop."""
+class CrewMember(Protocol):
+    """What a crew knows of a member, which is the loop of one OS thread (member.py)."""
 
     bell: Bell
     allowance: int
-    """Steps until it is to poll again, when it leads."""
+    """How many steps it makes before it polls again, while it leads."""
     steps: int
+    """How many steps it has made."""
     current: Any
     running: bool
 
@@ -80,54 +85,57 @@ class Member(Protocol):
 
 
 class Crew:
-    """The members of one scheduler whose loops run."""
+    """The members of one scheduler whose loops run, and the role of each."""
 
-    def __init__(self, scheduler: Shared, step: Callable[[Any, Any], None]) -> None:
+    def __init__(self, scheduler: CrewScheduler, step: Callable[[Any, Any], None]) -> None:
         self._scheduler = scheduler
-        self._step = step  # has a member step a thread
-        self._standby: list[Member] = []  # the last to come is the first to be called
-        self._watcher: Member | None = None
+        self._step = step  # step(member, thread) runs one step of a thread
+        self._standby: list[CrewMember] = []  # the last one is the first to be called
+        self._watcher: CrewMember | None = None
         self._watcher_sleeps = False
         self._polling = False  # the leader is waiting for events
-        self._polls = 0
-        self._happenings = 0
-        self.members: list[Member] = []
-        self.coming: list[Member] = []  # are to serve, and their loops do not run yet
-        self.leader: Member | None = None
+        self._polls = 0  # how many polls have ended
+        self._happenings = 0  # how many of them made something happen
+        self.members: list[CrewMember] = []
+        self.coming: list[CrewMember] = []  # serve_threads() has made them; their loops do not run yet
+        self.leader: CrewMember | None = None
         scheduler.timers.sooner = self._timer_is_sooner
 
     # Coming and going.
 
-    def enter(self, member: Member) -> None:
+    def enter(self, member: CrewMember) -> None:
         with lock:
             self.members.append(member)
             if member in self.coming:
                 self.coming.remove(member)
 
-    def leave(self, member: Member) -> None:
-        """`member`'s loop has ended. What it leads is handed on; when there is nothing left the others end, too."""
+    def leave(self, member: CrewMember) -> None:
+        """Remove `member`, whose loop has ended. If it led or watched, another member is called to do so."""
         with lock:
-            if member in self.members:  # not, if it could not quite enter
+            if member in self.members:  # it is not if enter() was interrupted
                 self.members.remove(member)
             if self.leader is member:
                 self.leader = None
                 self._polling = False
             if self.leader is None:
                 self._call_one()
-            self.look()
+            self.recheck()
 
-    def look(self) -> None:
-        """One who does not stay to run them has left threads behind, or nothing at all: have that seen."""
+    def recheck(self) -> None:
+        """Wake the leader if threads are ready. If nothing is left to wait for, wake all members, so that they leave.
+
+        An OS thread calls this if it has changed what is left to do, and does not turn to that itself.
+        """
         with lock:
             if not self._scheduler.anything_to_wait_for():
                 self.wake_all()
             elif self._scheduler.ready:
                 self._scheduler.poller.wakeup()
 
-    def wake(self, member: Member) -> None:
-        """Have `member` look afresh at what it is there for. Signal handlers come here: so it takes no lock."""
+    def wake(self, member: CrewMember) -> None:
+        """Make `member` check again what it has to do. It takes no lock, because signal handlers call it."""
         member.bell.ring()
-        if self.leader is member:  # else, if it is about to lead, it looks once more when it does
+        if self.leader is member:  # a member that is about to lead checks once more when it does
             self._scheduler.poller.wakeup()
 
     def wake_all(self) -> None:
@@ -136,28 +144,28 @@ class Crew:
                 self.wake(member)
 
     def ended(self, thread: object) -> None:
-        """`thread` has come to its end; somebody's run() may wait for that."""
+        """Wake the members whose run() waits for the end of `thread`, which has ended."""
         with lock:
             for member in self.members:
                 if member.waits_for(thread):
                     self.wake(member)
 
     def _call_one(self) -> None:
-        """One of those who stand by is to lead, or to watch."""
+        """Wake the watcher, or else the last member in the line, to lead or to watch."""
         if self._watcher is not None:
             self._watcher.bell.ring()
         elif self._standby:
             self._standby[-1].bell.ring()
 
     def _timer_is_sooner(self) -> None:
-        """Somebody has armed a timer before whose time the leader would not wake."""
+        """Wake the leader: a timer is now due before the time at which the leader would wake."""
         if self._polling:
             self._scheduler.poller.wakeup()
 
     # What a member does.
 
-    def turn(self, member: Member, deadline: float | None) -> bool:
-        """Run what is ready; or lead, and wait for events; or stand by. Return whether anything happened."""
+    def turn(self, member: CrewMember, deadline: float | None) -> bool:
+        """Run ready threads, or lead and wait for events, or stand by. Return whether anything happened."""
         leads = self._leads(member)
         if (not leads or member.allowance > 0) and self._run_ready(member):
             return True
@@ -165,8 +173,8 @@ class Crew:
             return self._lead(member, deadline)
         return self._stand_by(member, deadline)
 
-    def _run_ready(self, member: Member) -> bool:
-        """Run a ready thread, or as long as `member` leads, what its poll has made ready. False: there is none."""
+    def _run_ready(self, member: CrewMember) -> bool:
+        """Run one ready thread or, if `member` leads, as many as its poll made ready. Return False if there is none."""
         ready = self._scheduler.ready
         ran = False
         while not ran or (member.allowance > 0 and self.leader is member):
@@ -178,26 +186,26 @@ class Crew:
             member.steps += 1
             self._scheduler.poller.streak = 0
             self._step(member, thread)
-            del thread  # else there would be a cycle: an error has this frame behind its own
+            del thread  # an error's traceback has this frame: avoid a cycle
             ran = True
         return ran
 
-    def _leads(self, member: Member) -> bool:
+    def _leads(self, member: CrewMember) -> bool:
         if self.leader is None:
             with lock:
                 if self.leader is None:
                     self.leader = member
         return self.leader is member
 
-    def _lead(self, member: Member, deadline: float | None) -> bool:
-        """Wait for events, timers and calls. What they make ready is for every member to take."""
+    def _lead(self, member: CrewMember, deadline: float | None) -> bool:
+        """Wait for events, then fire timers and make posted calls. Any member may take what they make ready."""
         scheduler = self._scheduler
         with lock:
-            if self.leader is not member:  # between its last step and here, the watcher has taken over
+            if self.leader is not member:  # the watcher has taken over since the last step
                 return False
-            # Up before the queues are looked at: whoever adds to them later sees it, and wakes the poller.
+            # Set before the queues are checked: code that adds to them later sees it, and wakes the poller.
             self._polling = True
-            # It may have become leader after it was told to leave: by its bell, which does not end this wait.
+            # The member may have been told to leave before it became the leader. Its bell does not end this wait.
             wait_s = 0 if member.has_reason_to_leave() else member.wait_s(deadline)
         waiters = []
         try:
@@ -216,8 +224,8 @@ class Crew:
         self._happenings += happened or member.allowance > 0
         return happened
 
-    def _stand_by(self, member: Member, deadline: float | None) -> bool:
-        """Sleep until this member is wanted, or `deadline` is over. Return whether others got on meanwhile."""
+    def _stand_by(self, member: CrewMember, deadline: float | None) -> bool:
+        """Sleep or watch until `member` has work, or until `deadline`. Return whether anything happened meanwhile."""
         happenings = self._happenings
         with lock:
             self._standby.append(member)
@@ -233,43 +241,50 @@ class Crew:
                 self._standby.remove(member)
                 if self._watcher is member:
                     self._watcher = None
-                if self._watcher is None:  # or it was this one that had been called to watch
+                if self._watcher is None:  # perhaps this member had been called to watch
                     self._call_one()
         return self._happenings != happenings
 
-    def _is_wanted(self, member: Member) -> bool:
+    def _is_wanted(self, member: CrewMember) -> bool:
+        """Whether `member` is to lead, or to return to its loop."""
         return self.leader is None or member.has_reason_to_leave()
 
-    def _watches(self, member: Member) -> bool:
+    def _watches(self, member: CrewMember) -> bool:
+        """Whether `member` is the watcher. It becomes the watcher if there is none."""
         with lock:
             if self._watcher is None:
                 self._watcher = member
             return self._watcher is member
 
-    def _watch(self, member: Member, deadline: float | None) -> bool:
-        """Look at the leader until there is something for `member` to do, or it was rung for; True: it is to work."""
-        quiet = backlog = 0
+    def _watch(self, member: CrewMember, deadline: float | None) -> bool:
+        """Check on the leader once per tick. Return True if `member` is to work, False if it is called or out of time.
+
+        If the leader has polled since the last check, all is well. If it is waiting for events, the watcher soon sleeps
+        until there are some. If it is still in the same step, `member` takes the lead. If it runs other steps for too
+        many ticks, `member` helps with the ready queue.
+        """
+        quiet_ticks = busy_ticks = 0
         while deadline is None or self._scheduler.now() < deadline:
             leader, polls = self.leader, self._polls
             steps = leader.steps if leader is not None else 0
-            awake = quiet < _QUIET_TICKS
+            awake = quiet_ticks < _QUIET_TICKS
             rung = member.bell.sleep(TICK_S) if awake else self._sleep_deeply(member, polls, deadline)
             if rung and self._is_wanted(member):
                 return False
             if self._polls != polls:
-                quiet = backlog = 0
+                quiet_ticks = busy_ticks = 0
             elif self._polling:
-                quiet += 1
+                quiet_ticks += 1
             elif self._take_over(member, leader, polls, steps):
                 return True
             else:
-                quiet, backlog = 0, backlog + 1
-                if backlog >= _BACKLOG_TICKS and self._scheduler.ready:
+                quiet_ticks, busy_ticks = 0, busy_ticks + 1
+                if busy_ticks >= _BUSY_TICKS and self._scheduler.ready:
                     return True
         return False
 
-    def _take_over(self, member: Member, leader: Member | None, polls: int, steps: int) -> bool:
-        """Lead from now on if `leader` is where it was a tick ago: in the middle of a step."""
+    def _take_over(self, member: CrewMember, leader: CrewMember | None, polls: int, steps: int) -> bool:
+        """Make `member` the leader if `leader` is still in the step in which it was a tick ago."""
         with lock:
             stuck = leader is not None and self.leader is leader and leader.steps == steps
             if not stuck or self._polling or self._polls != polls:
@@ -277,8 +292,8 @@ class Crew:
             self.leader = member
             return True
 
-    def _sleep_deeply(self, member: Member, polls: int, deadline: float | None) -> bool:
-        """Sleep until the leader has something to do."""
+    def _sleep_deeply(self, member: CrewMember, polls: int, deadline: float | None) -> bool:
+        """Sleep until the leader's poll ends, or this member is called. Return whether the bell was rung."""
         with lock:
             if not self._polling or self._polls != polls:
                 return False
@@ -289,6 +304,7 @@ class Crew:
             self._watcher_sleeps = False
 
     def _rest_s(self, deadline: float | None) -> float | None:
+        """Return how long a member may sleep; None: without limit."""
         rest_s = None if deadline is None else deadline - self._scheduler.now()
         if threading.current_thread() is threading.main_thread():
             return _MAIN_REST_S if rest_s is None else min(rest_s, _MAIN_REST_S)

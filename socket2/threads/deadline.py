@@ -66,9 +66,10 @@ class Deadline(Alarm):
                 thread.scheduler.interruptions.forgive(thread, self._error)
             if thread.scheduler.interruptions.known:
                 ours = error is not None and error is self._error
-                instead = thread.scheduler.interruptions.renew(thread, self._since, error, ours)
+                instead = thread.scheduler.interruptions.leave_scope(thread, self._since, error, ours)
                 if ours and self._error is not None and self._on_their_way:
-                    instead = thread.scheduler.interruptions.doubt(thread, self._on_their_way, self._error) or instead
+                    interruptions = thread.scheduler.interruptions
+                    instead = interruptions.cleanup_timed_out(thread, self._on_their_way, self._error) or instead
             self._thread = self._error = self._on_their_way = None
         return instead
 

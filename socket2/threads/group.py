@@ -206,7 +206,7 @@ class threadset(pollers.Unique):
         """Raise what is to be raised at the end of the block instead of `error`, if anything is."""
         if self._owner.scheduler.interruptions.known:
             ours = error is not None and error is self._interruption
-            instead = self._owner.scheduler.interruptions.renew(self._owner, self._since, error, ours)
+            instead = self._owner.scheduler.interruptions.leave_scope(self._owner, self._since, error, ours)
             try:
                 if instead is not None:
                     self._raise(instead)

@@ -127,7 +127,7 @@ class Member(Stepper):
                     raise RuntimeError(f"deadlock: nothing is left that could wake {thread!r}")
                 look_again = self.scheduler.now() + _LOOK_AGAIN_S
                 if not was_forlorn and self.scheduler.crew is not None:
-                    self.scheduler.crew.look()
+                    self.scheduler.crew.recheck()
             try:
                 self._turn(look_again)
             except KeyboardInterrupt:

@@ -17,7 +17,7 @@ import pollers
 from pollers import Operation, Poller
 
 from .cancellation import Interruptible, Interruptions
-from .crew import Crew, Member
+from .crew import Crew, CrewMember
 from .lock import is_held, lock
 from .resolver import Resolver
 from .timers import Timers
@@ -29,7 +29,7 @@ class PoolThread(threading.Thread):
 
 class _Local(threading.local):
     scheduler: Scheduler | None = None
-    member: Member | None = None
+    member: CrewMember | None = None
 
 
 local = _Local()
@@ -68,7 +68,7 @@ class Scheduler(pollers.Unique):
         self.interruptions = Interruptions(self.poller)
         self.inbox: deque[Callable[[], Any]] = deque()
         self._calls = 0  # taken from the inbox, and being made
-        self.loops: list[Member] = []  # whose loops run: one at the most, as long as there is no crew
+        self.loops: list[CrewMember] = []  # whose loops run: one at the most, as long as there is no crew
         self.entry = threading.RLock()  # held to enter or leave a loop, and while a thread is started outside one
         self.crew: Crew | None = None  # the OS threads that serve it, once they may be several
         with lock:

@@ -101,7 +101,7 @@ class Stepper:
                 self._start_now(thread, func, args)
         if crew is not None:
             self._start_now(thread, func, args)
-            crew.look()
+            crew.recheck()
 
     def _adopt(self, thread: Thread) -> None:
         if starthook is not None:
@@ -191,7 +191,7 @@ class Stepper:
         if thread._errors is not None:
             self.scheduler.interruptions.look_for_lost(thread)
         if thread._errors and waiting.cancel(thread._errors[0]):
-            self.scheduler.interruptions.delivered(thread)
+            self.scheduler.interruptions.take_first(thread)
             self.scheduler.ready.append(thread)
 
     def _refuse(self, thread: Thread, waiting: object, error: Exception) -> None:

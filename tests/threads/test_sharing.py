@@ -567,7 +567,7 @@ def test_a_ready_thread_wakes_one_member_and_its_watcher_and_not_the_herd(monkey
 
 def test_nobody_is_woken_when_nobody_waits() -> None:
     def main() -> Steps:
-        crew().look()  # a crew exists now
+        crew().recheck()  # a crew exists now
         wakeups = current_scheduler().poller.stats().wakeups
         for _ in range(100):
             thread = newthread(suspend_once)

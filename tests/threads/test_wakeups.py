@@ -62,7 +62,7 @@ def step_and_leave(thread: socket2.Thread) -> None:
     step_shared(Member(thread.scheduler), thread)
     crew = thread.scheduler.crew
     assert crew is not None
-    crew.look()
+    crew.recheck()
 
 
 @pytest.mark.parametrize("what", ["stop", "end"])
