@@ -106,6 +106,7 @@ def named_at_run_time(tree: ast.Module) -> list[str]:
         for node in ast.walk(tree)
         if (isinstance(node, ast.Attribute) and node.attr in ways)
         or (isinstance(node, ast.Name) and node.id in ways)
+        or (isinstance(node, ast.Constant) and node.value in ways[:2])
         or (isinstance(node, ast.ImportFrom) and any(alias.name in ways for alias in node.names))
     ]
 

@@ -60,7 +60,8 @@ def name(path: Path) -> str:
 def included(path: Path) -> list[Path]:
     """Return our headers that a file includes."""
     return [
-        (path.parent / header).resolve() for header in re.findall(r'^#include "(.+)"', path.read_text(), re.MULTILINE)
+        (path.parent / header).resolve()
+        for header in re.findall(r'^ *# *include *"(.+)"', path.read_text(), re.MULTILINE)
     ]
 
 
@@ -88,8 +89,10 @@ def circles(known: dict[str, set[str]]) -> list[str]:
 
 
 def lines(text: str) -> list[str]:
-    """Return the lines of a text, without those that every C file has."""
-    return [line for line in map(str.strip, text.splitlines()) if not TRIVIAL.fullmatch(line)]
+    """Return the lines of a text, without comments and without the lines that every C file has."""
+    code = re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.DOTALL)
+    spaced = (" ".join(line.split()) for line in code.splitlines())
+    return [line for line in spaced if not TRIVIAL.fullmatch(line)]
 
 
 def runs(text: str) -> set[tuple[str, ...]]:
@@ -110,6 +113,8 @@ def test_every_part_has_its_place() -> None:
 @pytest.mark.parametrize("path", files(), ids=name)
 def test_includes_go_down_only(path: Path) -> None:
     assert not [header for header in included(path) if not header.is_file()]
+    systems = re.findall(r"^ *# *include *<(.+)>", path.read_text(), re.MULTILINE)
+    assert not [header for header in systems if (path.parent / header).exists() or ".." in header]
     assert not upward(path)
 
 
@@ -160,8 +165,8 @@ def test_no_lines_are_copied_from_file_to_file() -> None:
     assert not copies
 
 
-def test_a_copy_is_seen_however_it_is_indented() -> None:
+def test_a_copy_is_seen_however_it_is_indented_and_commented_on() -> None:
     text = "".join(f"    first({number});\n\n" for number in range(COPY_LINES))
-    other = "other();\n" + text.replace("    ", "\t") + "    }\n}\n"
+    other = "other();\n" + text.replace("    ", "\t").replace(";", "; /* a */\n/* b\n */") + "    }\n}\n"
     assert runs(text) & runs(other)
     assert not runs(text) & runs(text.replace("first(3)", "second(3)"))

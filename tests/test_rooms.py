@@ -17,12 +17,15 @@ from .rooms import (
     PATHS,
     ROOMS,
     imported_by,
+    module,
     named_at_run_time,
     named_by_texts,
     package_of,
     picture,
     place,
     private_attributes,
+    room_of,
+    sources,
     taken_by_c,
     tree_of,
 )
@@ -44,6 +47,11 @@ MAY_NAME = {
 
 def test_every_module_has_its_place() -> None:
     assert sorted(ORDER) == sorted(PATHS)
+
+
+def test_every_folder_is_a_room() -> None:
+    folders = {module(path) for path in sources() if path.name == "__init__.py"}
+    assert folders == {room_of(title) for title in ROOMS}
 
 
 def above(name: str, tree: ast.Module) -> set[str]:
@@ -96,6 +104,7 @@ def test_modules_that_find_others_by_a_text_are_known() -> None:
         "__import__('socket2.servers')",
         "sys.modules[__package__]",
         "from sys import modules",
+        "getattr(builtins, '__import__')('socket2.servers')",
     ],
 )
 def test_a_module_that_is_found_by_a_text_is_seen(line: str) -> None:
