@@ -59,10 +59,8 @@ def name(path: Path) -> str:
 
 def included(path: Path) -> list[Path]:
     """Return our headers that a file includes."""
-    return [
-        (path.parent / header).resolve()
-        for header in re.findall(r'^ *# *include *"(.+)"', path.read_text(), re.MULTILINE)
-    ]
+    named = re.findall(r'^ *# *include *"(.+)"', path.read_text(), re.MULTILINE)
+    return [(path.parent / header).resolve() for header in named]
 
 
 def upward(path: Path) -> list[str]:

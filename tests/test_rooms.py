@@ -183,6 +183,18 @@ def test_every_room_says_what_it_knows(room: str) -> None:
         assert re.search(r"\b[Rr]ead `|\border to read\b", text)
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in ORDER if PATHS[name].stem not in ("__init__", "__main__", "version")]
+)
+def test_every_module_is_on_the_map(name: str) -> None:
+    """The map is CONTRIBUTING.md and what the room says of itself."""
+    path = PATHS[name]
+    page = path.parent / "README.md"
+    texts = [ast.get_docstring(tree_of(path.parent / "__init__.py")) or "", (ROOT / "CONTRIBUTING.md").read_text()]
+    texts += [page.read_text()] if page.exists() else []
+    assert re.search(rf"`(\w+/)*{path.stem}(\.py)?`", "".join(texts))
+
+
 def test_no_file_in_c_is_too_long() -> None:
     texts = [*(ROOT / "pollers").rglob("*.[ch]"), *(ROOT / "socket2").rglob("*.[ch]")]
     assert texts

@@ -4,9 +4,9 @@ This room knows what LuaSocket's calls return, and how LuaSocket words errors. I
 an operation on a socket2 socket, limited by LuaSocket's two timeouts. This module holds the public names and nothing
 else.
 
-Read `calls` first; then `messages` and `timeouts`; `objects`, which all objects share; `bytestream` with `patterns` and
-`tcp`; `datagrams` with `udp`; and `unix`. Then `lookup`, `dns`, `readymade` and `select`. Last `results`, for errors as
-in Lua, and `modes`, `ends` and ltn12, for sources and sinks.
+Read `calls` first; then `messages` and `timeouts`; `objects` and `options`, which all objects share; `bytestream` with
+`patterns` and `tcp`; `datagrams` with `udp`; and `unix`. Then `lookup`, `dns`, `readymade`, `select` and `clock`. Last
+`results`, for errors as in Lua, and `modes`, `ends` and `ltn12`, for sources and sinks.
 """
 
 from __future__ import annotations

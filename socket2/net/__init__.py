@@ -3,10 +3,10 @@
 This room knows the order of Node's events. It uses sockets and threads only through their public names. This module
 holds the public names and nothing else. The package needs pyee: `pip install socket2[net]`.
 
-Read `emitter` first, then `connection`, which both sides of a socket share; `receiving` and `readable`, the reading
-side; `callbacks`, `limit` and `writable`, the writing side; `dialing`; and `socket`, which joins them. Then `opening`,
-`accepting` and `server`. `channel` and `cluster` involve other processes. `failures`, `arguments` and `address` hold
-Node's spellings.
+Read `emitter` first, then `connection`, which both sides of a socket share; `receiving`, `readable` and `piping`, the
+reading side; `callbacks`, `limit` and `writable`, the writing side; `dialing`, `wishes`, `adoption`; and `socket` on
+all of these. Then `opening`, `accepting` and `server`. `channel` and `cluster` involve other processes. `failures`,
+`arguments`, `address`, `ip`, `encodings` and `abort` hold Node's spellings.
 """
 
 from __future__ import annotations
