@@ -45,7 +45,7 @@ handle, peer = driver.half()
 sending = driver.spawn(does(handle.sendall(bytes(64 << 20))))  # more than the kernel takes
 peer.close()
 returned = []
-in_poll = threading.Thread(target=lambda: returned.extend(driver.poller.poll(30)))
+in_poll = threading.Thread(target=lambda: returned.extend(driver.poller.poll(30)), daemon=True)
 in_poll.start()
 os.read(has_failed, 1)
 receiving = iter(handle.recv(10))
