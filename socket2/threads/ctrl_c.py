@@ -1,9 +1,9 @@
-"""What a signal does to a running loop: it ends the poller's wait, and a first Ctrl-C is delivered between two turns.
+"""Signals in a running loop: a signal ends the poller's wait, and Ctrl-C is delivered between two turns of the loop.
 
-KeyboardInterrupt raised wherever the interpreter happens to be could fall between a kernel event and the thread it is
-for. So while a loop runs in the main OS thread the first SIGINT is only noted; a second one, before the first has been
-delivered, means that some thread does not come to a wait, and is raised on the spot. Handlers that others have
-installed are left alone, and so is a wake-up descriptor of theirs.
+Python raises KeyboardInterrupt wherever the interpreter is, for example between the arrival of an event and the step of
+its thread. So while a loop runs in the main OS thread, the first SIGINT is only noted. If a second one comes before the
+first has been delivered, some thread probably does not come to a wait, and KeyboardInterrupt is raised at once. The
+program's own handlers and wake-up descriptors stay as they are.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-_active: CtrlC | None = None  # the one of the main OS thread, while its loop runs
-_coming = 0  # it is about to run one
-_calls: deque[Callable[[], Any]] = deque()  # which the main OS thread is to make
+_active: CtrlC | None = None  # that of the main OS thread, while its loop runs
+_coming = 0  # above 0 while the main OS thread is about to run a loop
+_calls: deque[Callable[[], Any]] = deque()  # calls for the main OS thread to make
 
 
 class CtrlC:
-    """Between begin() and end() signals end the wait of `poller`, and `noted` counts the Ctrl-Cs yet to be delivered.
+    """The signal handling of one loop. Between begin() and end() it is active.
 
-    `wake()` makes the loop look at it, and at `calls`. A signal handler may raise in the midst of begin() or of end():
-    another end() does what is left to do then.
+    While it is active, a signal ends the wait of `poller`, and `noted` counts the Ctrl-Cs that are not delivered yet.
+    `wake()` makes the loop check `noted` and `calls`. If a signal handler raises in the middle of begin() or end(),
+    call end() again: it does the rest.
     """
 
     def __init__(self, poller: Poller, wake: Callable[[], None]) -> None:
@@ -43,22 +44,22 @@ class CtrlC:
         self._begun = False
         self._handler: Any = None
         self._wakeup_fd: int | None = None
-        self._others_fd = self._found_fd = -1  # what was there before our descriptor, and what is instead of it
+        self._others_fd = self._found_fd = -1  # the descriptor before ours, and one that replaced ours
         self.noted = 0
-        self.calls: Collection[Callable[[], Any]] = ()  # to be made in this OS thread, as it is the main one
+        self.calls: Collection[Callable[[], Any]] = ()  # for this OS thread to make, if it is the main one
 
     def begin(self) -> None:
         global _active
         if threading.current_thread() is not threading.main_thread():
             return
         self._begun = True
-        try:  # first of all: from here on a Ctrl-C is noted
+        try:  # this is done first, so that a Ctrl-C is noted from here on
             if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
                 self._handler = self._interrupted
                 signal.signal(signal.SIGINT, self._handler)
-            self._begin_to_be_woken()
+            self._begin_wakeups()
         except ValueError:
-            self._begun = False  # in another interpreter than the first, which has no signals
+            self._begun = False  # in a subinterpreter, which has no signals
             return
         with lock:
             _active = self
@@ -72,35 +73,36 @@ class CtrlC:
             if _active is self:
                 _active = None
                 self.calls = ()
-        self._end_to_be_woken()
-        if self._handler is not None:  # last: a Ctrl-C is raised where it comes from here on
+        self._end_wakeups()
+        if self._handler is not None:  # done last: from here on Ctrl-C raises KeyboardInterrupt at once
             if signal.getsignal(signal.SIGINT) == self._handler:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
             self._handler = None
         make_calls()
         self._begun = False
 
-    def _begin_to_be_woken(self) -> None:
+    def _begin_wakeups(self) -> None:
+        """Have each signal write to the poller's wake-up descriptor."""
         self._found_fd = -1
         self._wakeup_fd = self._poller.wakeup_fileno()
         self._others_fd = signal.set_wakeup_fd(self._wakeup_fd, warn_on_full_buffer=False)
         if self._others_fd != -1:
-            self._end_to_be_woken()  # theirs ends the wait, too
+            self._end_wakeups()  # the program's own descriptor ends the wait, too
 
-    def _end_to_be_woken(self) -> None:
+    def _end_wakeups(self) -> None:
         if self._wakeup_fd is None:
             return
         found = signal.set_wakeup_fd(-1)
-        if found not in (-1, self._wakeup_fd):  # the second time it is not there any more
+        if found not in (-1, self._wakeup_fd):  # a second call does not find it any more
             self._found_fd = found
         others = self._found_fd if self._found_fd != -1 else self._others_fd
         if others != -1:
-            with suppress(OSError, ValueError):  # somebody else's, and he may have closed it
+            with suppress(OSError, ValueError):  # the program may have closed its descriptor
                 signal.set_wakeup_fd(others)
         self._wakeup_fd = None
 
     def take_over(self) -> Callable[[int, FrameType | None], None]:
-        """Return a handler of SIGINT, in whose place comes Python's when the loop ends."""
+        """Return a handler for SIGINT. When the loop ends, Python's own handler replaces it."""
         handler = self._handler = self._interrupted
         return handler
 
@@ -113,9 +115,9 @@ class CtrlC:
 
 
 def call_in_main(call: Callable[[], Any]) -> bool:
-    """Have the main OS thread make a call: now if this is it, else between two turns of its loop.
+    """Make a call in the main OS thread: at once if this is that, or else between two turns of its loop.
 
-    False: it runs no loop.
+    Return False, without making the call, if the main OS thread runs no loop.
     """
     if threading.current_thread() is threading.main_thread():
         call()
@@ -131,15 +133,16 @@ def call_in_main(call: Callable[[], Any]) -> bool:
 
 
 def make_calls() -> None:
-    """Make the calls that others have left to the main OS thread, which this is."""
+    """Make the calls that other OS threads left for the main OS thread. Only that may call this."""
     while _calls:
         _calls.popleft()()
 
 
 class main_is_coming:
-    """A block in which this OS thread is about to run its loop: if it is the main one, it makes calls as one that has.
+    """A block in which this OS thread is about to run its loop.
 
-    Others that serve the same scheduler may be there before it.
+    If this is the main OS thread, call_in_main() accepts calls for it. Other members of the scheduler may run earlier,
+    and make such calls.
     """
 
     def __init__(self) -> None:
@@ -159,7 +162,10 @@ class main_is_coming:
 
 
 def as_it_is_now(handler: Any) -> Any:
-    """What stands for a handler that is to be put back: the loop's own comes and goes with the loop."""
+    """Return the handler to install now in order to restore `handler`.
+
+    If that is Python's or a loop's own handler for SIGINT, this depends on whether a loop runs now.
+    """
     if handler is signal.default_int_handler or isinstance(getattr(handler, "__self__", None), CtrlC):
         return _active.take_over() if _active is not None else signal.default_int_handler
     return handler
@@ -172,7 +178,7 @@ def wakes_nobody(handler: F) -> F:
 
 
 def may_wake() -> bool:
-    """Whether the program handles a signal by Python code of its own: that may wake who waits for nothing else."""
+    """Whether the program has a signal handler of its own in Python. Such a handler may wake a thread."""
     return any(
         callable(handler)
         and handler is not signal.default_int_handler
@@ -183,7 +189,7 @@ def may_wake() -> bool:
 
 
 def _after_fork_in_child() -> None:
-    """The handler and the wake-up descriptor are the parent's loop's, whichever OS thread has forked."""
+    """Remove the handler and the wake-up descriptor, which belong to the parent's loop."""
     global _coming
     _calls.clear()
     _coming = 0

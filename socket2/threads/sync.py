@@ -1,98 +1,29 @@
-"""What threads of one scheduler wait for each other with: events, locks, semaphores, queues. First come, first served.
+"""How threads of one scheduler wait for each other: events, locks, semaphores and queues. First come, first served.
 
-What a waiter is woken with is its own from then on: cancelled later, it has it all the same; cancelled before, it has
-left the line and nobody passes it anything. State changes in short functions without a wait, under the lock.
+A waiter that is woken owns what it is woken with. A later cancellation does not take that away. A waiter that is
+cancelled first has left the line, and is given nothing. State is changed under the lock, in short functions that do not
+wait.
 """
 
 from __future__ import annotations
 
 import operator
 import queue
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Generator
-from functools import wraps
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pollers
 from pollers import Closed, Operation, operation
 
 from .deadline import Patience
+from .line import Line, Place, locked
 from .lock import lock
 from .scheduler import leave_to_loop
 from .thread import Thread, currentthread, over_at_once
 from .timers import duration
-from .wait import Wait
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def _locked(func: Callable[P, T]) -> Callable[P, T]:
-    """A change of state, which other OS threads see all of or nothing."""
-
-    @wraps(func)
-    def locked(*args: P.args, **kwargs: P.kwargs) -> T:
-        with lock:
-            return func(*args, **kwargs)
-
-    return locked
-
-
-class _Place(Wait):
-    """A place in a line, to be called up by another thread. `item` is what its thread brings."""
-
-    __slots__ = ("item",)
-    hopeless = True
-
-    def __init__(self, purpose: str, item: Any = None) -> None:
-        super().__init__(purpose)
-        self.item = item
-
-
-class _Line:
-    """Those who wait, in the order they came. Any of them may leave, in constant time."""
-
-    __slots__ = ("places",)
-
-    def __init__(self) -> None:
-        self.places: OrderedDict[_Place, None] = OrderedDict()
-
-    def __len__(self) -> int:
-        return sum(not place.done for place in self.places)
-
-    @_locked
-    def add(self, place: _Place) -> None:
-        self.places[place] = None
-
-    @_locked
-    def call(self, result: Any = None) -> _Place | None:
-        """Wake the first who still waits; return its place."""
-        while self.places:
-            place = next(iter(self.places))
-            woken = place.finish(result)  # where the stack ends, this raises, and the place is kept
-            del self.places[place]
-            if woken:
-                return place
-        return None
-
-    @_locked
-    def dissolve(self, error: Callable[[], BaseException]) -> None:
-        while self.places:
-            place, _ = self.places.popitem(last=False)
-            if place.fail(error()):
-                place.finished = False  # it was woken with nothing that could be undone
-
-    @operation
-    def stay(self, place: _Place, undo: Callable[[Any], None] | None = None) -> Generator[Any, None, Any]:
-        """Wait at a place that was added. `undo` what it was woken with, if its thread is thrown out all the same."""
-        try:
-            return (yield from place.wait())
-        except BaseException:
-            with lock:
-                self.places.pop(place, None)
-                if place.finished and place.error is None and undo is not None:
-                    undo(place.result)
-            raise
 
 
 def _within(timeout_s: float | None, make: Callable[..., Operation[T]], *args: Any) -> Operation[T]:
@@ -103,46 +34,47 @@ def _within(timeout_s: float | None, make: Callable[..., Operation[T]], *args: A
 
 
 class Event(pollers.Unique):
-    """A flag that threads wait for, not set at first."""
+    """A flag that threads wait for. It is not set at first."""
 
     __slots__ = ("_line", "_set")
 
     def __init__(self) -> None:
         self._set = False
-        self._line = _Line()
+        self._line = Line()
 
     def is_set(self) -> bool:
-        """Whether wait() returns at once."""
+        """Whether the flag is set, so that wait() returns at once."""
         return self._set
 
     def set(self) -> None:
-        """Set the flag and wake all who wait. A signal handler may do that, too."""
+        """Set the flag and wake all waiting threads. Any OS thread and any signal handler may call this."""
         self._set = True
         if not leave_to_loop(self._wake):
             self._wake()
 
-    @_locked
+    @locked
     def _wake(self) -> None:
         while self._line.call() is not None:
             pass
 
     def clear(self) -> None:
-        """Take the flag back. Those who have been woken stay awake."""
+        """Clear the flag. Threads that have been woken stay awake."""
         self._set = False
 
     def wait(self, timeout_s: float | None = None) -> Operation[None]:
-        """Wait until the flag is set; return at once if it is. TimeoutError after `timeout_s` seconds.
+        """Wait until the flag is set. Raises TimeoutError after `timeout_s` seconds; None: no limit.
 
-        Returns also when the flag was set and has been taken back before this thread's turn came.
+        It returns even if the flag is cleared again before this thread runs. Raises ValueError if `timeout_s` is
+        negative or NaN.
         """
         return _within(timeout_s, self._wait)
 
     @operation
     def _wait(self) -> Generator[Any, None, None]:
         if not self._set:
-            place = _Place("event")
+            place = Place("event")
             self._line.add(place)
-            if self._set:  # by a signal handler just now
+            if self._set:  # a signal handler has just set it
                 self._line.call()
             yield from self._line.stay(place)
         elif (turn := over_at_once()) is not None:
@@ -153,7 +85,7 @@ class Event(pollers.Unique):
 
 
 class _Held:
-    """What acquire() returns: a block that releases at its end."""
+    """The result of acquire(): a block that releases the permit at its end."""
 
     __slots__ = ("_held",)
 
@@ -167,24 +99,25 @@ class _Held:
 
 
 class Semaphore(pollers.Unique):
-    """`value` permits: who acquires one when there is none waits until somebody releases one.
+    """A number of permits, `value` at first. A thread that acquires one when there is none waits for a release.
 
-    `with (yield from semaphore.acquire()):` or `async with semaphore:` releases at the end of the block. ValueError for
-    less than 0 permits.
+    `with (yield from semaphore.acquire()):` or `async with semaphore:` releases the permit at the end of the block.
+    Raises ValueError if `value` is negative.
     """
 
     __slots__ = ("_free", "_line")
 
     def __init__(self, value: int) -> None:
         if operator.index(value) < 0:
-            raise ValueError(f"a semaphore has 0 permits or more, not {value!r}")
+            raise ValueError(f"the value of a semaphore must not be negative, but it is {value!r}")
         self._free = value
-        self._line = _Line()
+        self._line = Line()
 
     def acquire(self, timeout_s: float | None = None) -> Operation[_Held]:
-        """Take a permit; return a block at whose end it is released. TimeoutError after `timeout_s` seconds.
+        """Take a permit, or wait for one. Return a context manager that releases it at the end of a `with` block.
 
-        Cancelled or out of time: none was taken.
+        Raises TimeoutError after `timeout_s` seconds; None: no limit. After a timeout or cancellation no permit has
+        been taken. Raises ValueError if `timeout_s` is negative or NaN.
         """
         return _within(timeout_s, self._acquire)
 
@@ -198,17 +131,17 @@ class Semaphore(pollers.Unique):
         return _Held(self)
 
     def release(self) -> None:
-        """Give a permit back, or a new one. The first in the line gets it."""
+        """Release a permit, or add a new one. The first waiting thread gets it. A signal handler may call this."""
         if not leave_to_loop(self._release):
             self._release()
 
-    def _enter(self) -> _Place | None:
-        """Take a permit, or else a place in the line."""
+    def _enter(self) -> Place | None:
+        """Take a permit and return None, or return a place in the line if there is none."""
         with lock:
             if self._free:
                 self._free -= 1
                 return None
-            place = _Place(type(self).__name__.lower())
+            place = Place(type(self).__name__.lower())
             self._line.add(place)
             return place
 
@@ -231,9 +164,10 @@ class Semaphore(pollers.Unique):
 
 
 class Lock(Semaphore):
-    """Held by one thread at a time; the others wait in line for it. A block as a Semaphore is.
+    """A lock that one thread at a time holds. Other threads wait for it in the order of their arrival.
 
-    RuntimeError for a thread that would acquire the lock that it holds.
+    `with (yield from lock.acquire()):` or `async with lock:` releases the lock at the end of the block. acquire()
+    raises RuntimeError in the thread that already holds the lock.
     """
 
     __slots__ = ("_holder",)
@@ -243,74 +177,83 @@ class Lock(Semaphore):
         self._holder: Thread | None = None
 
     def locked(self) -> bool:
-        """Whether an acquire() would have to wait."""
+        """Whether a thread holds the lock, so that acquire() would wait."""
         return not self._free
 
     @operation
     def _acquire(self) -> Generator[Any, None, _Held]:
         me = currentthread()
         if self._holder is me:
-            raise RuntimeError(f"{me.name!r} holds this lock already, and would wait for itself for ever")
-        del me  # who is cancelled here has an error with this frame: no cycle
+            raise RuntimeError(f"{me.name!r} already holds this lock, and would wait for itself for ever")
+        del me  # the error of a cancellation has this frame: avoid a cycle
         held = yield from super()._acquire()
         self._holder = currentthread()
         return held
 
     def release(self) -> None:
-        """Hand the lock to the first in the line. RuntimeError in a thread that does not hold it."""
+        """Release the lock. The first waiting thread gets it. Raises RuntimeError in a thread that does not hold it."""
         if self._holder is None or self._holder is not currentthread():
-            raise RuntimeError(f"only the thread that holds a lock can release it, and that is {self._holder!r}")
+            raise RuntimeError(f"only the thread that holds a lock can release it; the holder is {self._holder!r}")
         self._holder = None
         self._release()
 
 
 class Queue(pollers.Unique, Generic[T]):
-    """Items from the threads that put to the threads that get, in order.
+    """A queue that passes items from threads that put() them to threads that get() them, first in, first out.
 
-    `size`: how many may lie in it before put() has to wait; None: any number; 0: put() waits for the one who gets.
-    `async for item in queue` gets until it is closed and empty.
+    `size` is the number of items that fit in before put() waits. None means no limit. With 0, put() waits until another
+    thread gets the item. `async for item in queue` gets items until the queue is closed and empty. Raises ValueError if
+    `size` is negative.
     """
 
     __slots__ = ("_closed", "_getters", "_items", "_putters", "_size")
 
     def __init__(self, size: int | None = None) -> None:
         if size is not None and operator.index(size) < 0:
-            raise ValueError(f"a queue has room for 0 items or more, not {size!r}")
+            raise ValueError(f"the size of a queue must not be negative, but it is {size!r}")
         self._size = size
         self._items: deque[T] = deque()
-        self._getters = _Line()
-        self._putters = _Line()
+        self._getters = Line()
+        self._putters = Line()
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._items)
 
     def put(self, item: T, timeout_s: float | None = None) -> Operation[None]:
-        """Put an item in, when there is room. TimeoutError after `timeout_s` seconds; Closed.
+        """Put an item in, or wait until there is room. Raises Closed if the queue is closed.
 
-        Cancelled or out of time: the item is not in.
+        Raises TimeoutError after `timeout_s` seconds; None: no limit. After a timeout or cancellation the item is not
+        in the queue. Raises ValueError if `timeout_s` is negative or NaN.
         """
         return _within(timeout_s, self._put, item)
 
     def get(self, timeout_s: float | None = None) -> Operation[T]:
-        """Take the first item, when there is one. TimeoutError after `timeout_s` seconds; Closed when it is empty, too.
+        """Take out the first item, or wait for one, and return it. Raises Closed if the queue is closed and empty.
 
-        Cancelled or out of time: no item was taken.
+        Raises TimeoutError after `timeout_s` seconds; None: no limit. After a timeout or cancellation no item has been
+        taken out. Raises ValueError if `timeout_s` is negative or NaN.
         """
         return _within(timeout_s, self._get)
 
     def put_nowait(self, item: T) -> None:
-        """Put an item in now. queue.Full when there is no room; Closed."""
+        """Put an item in without waiting. Raises queue.Full if there is no room; Closed if the queue is closed."""
         self._offer(item, False)
 
     def get_nowait(self) -> T:
-        """Take the first item now. queue.Empty when there is none; Closed when it is closed as well."""
+        """Take out the first item without waiting, and return it.
+
+        Raises queue.Empty if there is none; Closed if the queue is closed as well.
+        """
         item: T = self._take(False)
         return item
 
-    @_locked
+    @locked
     def close(self) -> None:
-        """Put nothing in any more: whoever waits gets Closed. What is in can still be got. May be done twice."""
+        """Close the queue. Every waiting thread and every later put() gets Closed.
+
+        Items in the queue can still be taken out. A second close() does nothing.
+        """
         self._closed = True
         self._getters.dissolve(_closed)
         self._putters.dissolve(_closed)
@@ -328,11 +271,14 @@ class Queue(pollers.Unique, Generic[T]):
         if (turn := over_at_once()) is not None:
             yield from turn.wait()
         got = self._take(True)
-        item: T = (yield from self._getters.stay(got, self._take_back)) if type(got) is _Place else got
+        item: T = (yield from self._getters.stay(got, self._take_back)) if type(got) is Place else got
         return item
 
-    def _offer(self, item: T, wait: bool) -> _Place | None:
-        """Give the item to who waits for one, or put it in; else `wait` at the place returned, or raise Full."""
+    def _offer(self, item: T, wait: bool) -> Place | None:
+        """Give the item to a waiting thread, or put it in, and return None.
+
+        If there is no room, return a place to wait at, or raise Full unless `wait`.
+        """
         with lock:
             if self._closed:
                 raise _closed()
@@ -343,12 +289,15 @@ class Queue(pollers.Unique, Generic[T]):
                 return None
             if not wait:
                 raise queue.Full
-            place = _Place("room in a queue", item)
+            place = Place("room in a queue", item)
             self._putters.add(place)
             return place
 
     def _take(self, wait: bool) -> Any:
-        """Take an item out, which makes room for another; else `wait` at the _Place returned, or raise Empty."""
+        """Take out an item and return it, which makes room for another.
+
+        If there is none, return a Place to wait at, or raise Empty unless `wait`.
+        """
         with lock:
             if self._putters.places and (putter := self._putters.call()) is not None:
                 self._items.append(putter.item)
@@ -358,12 +307,13 @@ class Queue(pollers.Unique, Generic[T]):
                 raise _closed()
             if not wait:
                 raise queue.Empty
-            place = _Place("item of a queue")
+            place = Place("item of a queue")
             self._getters.add(place)
             return place
 
-    @_locked
+    @locked
     def _take_back(self, item: T) -> None:
+        """Undo a get: give the item to the next waiting thread, or put it back in front."""
         if self._getters.call(item) is None:
             self._items.appendleft(item)
 

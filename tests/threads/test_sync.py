@@ -137,7 +137,7 @@ def test_a_lock_is_its_holders() -> None:
         with pytest.raises(RuntimeError, match="only the thread that holds"):
             lock.release()
         yield from lock.acquire()
-        with pytest.raises(RuntimeError, match="holds this lock already"):
+        with pytest.raises(RuntimeError, match="already holds this lock"):
             yield from lock.acquire()
         with pytest.raises(RuntimeError, match="only the thread that holds"):
             yield from newthread(lock.release).join()
@@ -185,7 +185,7 @@ def test_a_semaphore_lets_so_many_in() -> None:
         assert most == 3
 
     run(main)
-    with pytest.raises(ValueError, match="0 permits or more"):
+    with pytest.raises(ValueError, match="must not be negative"):
         Semaphore(-1)
 
 
@@ -386,7 +386,7 @@ def test_closing_wakes_all_and_leaves_what_is_in() -> None:
 
 
 def test_sizes() -> None:
-    with pytest.raises(ValueError, match="0 items or more"):
+    with pytest.raises(ValueError, match="must not be negative"):
         Queue(-1)
 
 

@@ -1,0 +1,92 @@
+"""A line of waiting threads: first come, first served. Events, semaphores, locks and queues are made of lines.
+
+Knows waits. Must not know what the threads wait for. A thread may leave from the middle of a line, so a line is an
+OrderedDict: that takes constant time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Generator
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from pollers import operation
+
+from .lock import lock
+from .wait import Wait
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def locked(func: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a function that changes state. Other OS threads see all of the change, or nothing."""
+
+    @wraps(func)
+    def whole(*args: P.args, **kwargs: P.kwargs) -> T:
+        with lock:
+            return func(*args, **kwargs)
+
+    return whole
+
+
+class Place(Wait):
+    """A place in a line. Another thread ends this wait. `item` is what the waiting thread puts into a queue."""
+
+    __slots__ = ("item",)
+    hopeless = True
+
+    def __init__(self, purpose: str, item: Any = None) -> None:
+        super().__init__(purpose)
+        self.item = item
+
+
+class Line:
+    """The places of waiting threads, in the order of their arrival. Any place can leave in constant time."""
+
+    __slots__ = ("places",)
+
+    def __init__(self) -> None:
+        self.places: OrderedDict[Place, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(not place.done for place in self.places)
+
+    @locked
+    def add(self, place: Place) -> None:
+        self.places[place] = None
+
+    @locked
+    def call(self, result: Any = None) -> Place | None:
+        """Wake the first thread that still waits with `result`. Return its place, or None if no thread waits."""
+        while self.places:
+            place = next(iter(self.places))
+            woken = place.finish(result)  # if this raises, for lack of stack, the place is kept
+            del self.places[place]
+            if woken:
+                return place
+        return None
+
+    @locked
+    def dissolve(self, error: Callable[[], BaseException]) -> None:
+        """Wake all threads with an error of their own each."""
+        while self.places:
+            place, _ = self.places.popitem(last=False)
+            if place.fail(error()):
+                place.finished = False  # it was woken with nothing to undo
+
+    @operation
+    def stay(self, place: Place, undo: Callable[[Any], None] | None = None) -> Generator[Any, None, Any]:
+        """Wait at `place`, which add() has put into the line. Return what call() wakes it with.
+
+        If the wait raises although the place was woken, call `undo` with what it was woken with.
+        """
+        try:
+            return (yield from place.wait())
+        except BaseException:
+            with lock:
+                self.places.pop(place, None)
+                if place.finished and place.error is None and undo is not None:
+                    undo(place.result)
+            raise
