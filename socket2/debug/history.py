@@ -25,14 +25,17 @@ overran: Callable[[Times, float], Any] | None = None
 
 
 class Times:
-    """The times of one thread, in seconds of time.monotonic()."""
+    """The times of one thread, in seconds of its loop's clock. Only `turn` is a time.monotonic()."""
 
-    __slots__ = ("_coro", "_starter", "began", "name", "since", "started_by", "steps")
+    __slots__ = ("_coro", "_now", "_starter", "began", "name", "since", "started_by", "steps", "turn")
 
     def __init__(self, thread: Thread, starter: Thread | None, began: float | None) -> None:
         self._coro = weakref.ref(thread._coro)
+        self._now = thread.scheduler.now
         self.name = thread.name
         self.began = began
+        self.turn: float | None = None
+        """When the thread's turn began, while it runs."""
         self.since = began
         """When the thread began to run or to wait, whichever it does now. None: that was before debugging was on."""
         self.started_by = starter.name if starter is not None else None
@@ -50,15 +53,17 @@ class Times:
 
     def begin(self) -> None:
         self.steps += 1
-        self.since = monotonic()
+        self.since = self._now()
+        self.turn = monotonic()
         running.setdefault(get_ident(), self)
 
     def end(self) -> None:
-        began, self.since = self.since, monotonic()
+        began, self.turn = self.turn, None
+        self.since = self._now()
         if running.get(get_ident()) is self:
             del running[get_ident()]
             if overran is not None and began is not None:
-                overran(self, self.since - began)
+                overran(self, monotonic() - began)
 
 
 # Weak, as are the references in a Times. A strong reference would keep the thread alive.
@@ -88,7 +93,7 @@ def _watched(coro: Any, times: Times) -> Generator[Any, Any, Any]:
 
 def adopt(thread: Thread, starter: Thread | None) -> None:
     """Watch a thread that is about to take its first step."""
-    _watch(thread, Times(thread, starter, monotonic()))
+    _watch(thread, Times(thread, starter, thread.scheduler.now()))
 
 
 def adopt_late(thread: Thread) -> None:

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from time import monotonic
 from types import FrameType
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
@@ -99,10 +98,9 @@ class Snapshot:
     """One moment, for any number of questions: `with Snapshot() as now: ...`. Holds frames within the block."""
 
     def __init__(self) -> None:
-        self.now = monotonic()
         self.os_threads: dict[int, list[FrameType]] = {}
         self._names = {thread.ident: thread.name for thread in threading.enumerate()}
-        self._of_schedulers: dict[Scheduler, tuple[set[Thread], dict[object, float]]] = {}
+        self._of_schedulers: dict[Scheduler, tuple[set[Thread], dict[object, float], float]] = {}
 
     def __enter__(self) -> Snapshot:
         self.os_threads = frames_of_os_threads()
@@ -119,7 +117,7 @@ class Snapshot:
         coro, waiting = coroutine_of(thread), thread.waiting_on
         times = times_of(thread)
         running, os_thread, frames = self._frames_of(thread, coro)
-        ready, deadlines = self._of_scheduler(thread.scheduler)
+        ready, deadlines, now = self._of_scheduler(thread.scheduler)
         state: State = "waiting"
         if thread.done:
             state, waiting = "ended", None
@@ -136,17 +134,14 @@ class Snapshot:
             waits_for=_purpose(waiting),
             local=local,
             peer=peer,
-            age_s=self._past(times.began) if times is not None else None,
-            since_s=self._past(times.since) if times is not None else None,
+            age_s=_past(times.began, now) if times is not None else None,
+            since_s=_past(times.since, now) if times is not None else None,
             deadline_s=left_s,
             stack=places_of(frames),
             os_thread=self._names.get(os_thread, f"OS thread {os_thread}") if os_thread is not None else None,
             started_by=times.started_by if times is not None else None,
             parent=(times.starter if times is not None else None) or _joiner(thread),
         )
-
-    def _past(self, when: float | None) -> float | None:
-        return None if when is None else max(self.now - when, 0)
 
     def _frames_of(self, thread: Thread, coro: Any) -> tuple[bool, int | None, list[FrameType]]:
         """Return whether the thread runs, in which OS thread, and its frames."""
@@ -158,11 +153,12 @@ class Snapshot:
             return coro is not None, ident, _without_debugging(frames)
         return False, None, frames_of_coroutine(coro)
 
-    def _of_scheduler(self, scheduler: Scheduler) -> tuple[set[Thread], dict[object, float]]:
-        """Return the ready threads, and how many seconds remain until each deadline."""
+    def _of_scheduler(self, scheduler: Scheduler) -> tuple[set[Thread], dict[object, float], float]:
+        """Return the ready threads, how many seconds remain until each deadline, and the time."""
         found = self._of_schedulers.get(scheduler)
         if found is None:
-            found = set(again(lambda: list(scheduler.ready))), _deadlines(scheduler)
+            now = scheduler.now()
+            found = set(again(lambda: list(scheduler.ready))), _deadlines(scheduler, now), now
             self._of_schedulers[scheduler] = found
         return found
 
@@ -200,10 +196,13 @@ class Snapshot:
         ]
 
 
-def _deadlines(scheduler: Scheduler) -> dict[object, float]:
+def _past(when: float | None, now: float) -> float | None:
+    return None if when is None else max(now - when, 0)
+
+
+def _deadlines(scheduler: Scheduler, now: float) -> dict[object, float]:
     """Return how many seconds remain: until the first deadline of a thread, by thread; until a sleep ends, by wait."""
     found: dict[object, float] = {}
-    now = scheduler.now()
     for _, serial, timer in list(scheduler.timers.heap):
         due = timer.due
         key = (

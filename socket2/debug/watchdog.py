@@ -40,7 +40,7 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._ending.wait(self.limit_s / 2):
             for ident, times in again(lambda: list(history.running.items())):
-                since = times.since
+                since = times.turn
                 if since is not None and monotonic() - since > self.limit_s:
                     self._report(ident, times, since)
 
@@ -48,7 +48,7 @@ class Watchdog:
         if self._reported.get(ident) == since:
             return
         places = places_of(frames_of_running(times.coro, frames_of_os_threads())[1])
-        if history.running.get(ident) is not times or times.since != since:
+        if history.running.get(ident) is not times or times.turn != since:
             return  # the turn is over: the stack belongs to something else
         self._reported[ident] = since
         log.warning(

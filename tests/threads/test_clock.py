@@ -14,6 +14,7 @@ from socket2 import (
     Event,
     Queue,
     Server,
+    debug,
     luasocket,
     net,
     newthread,
@@ -212,9 +213,26 @@ def test_the_list_of_threads_tells_how_long_it_is_to_a_deadline(clock: HandClock
     run(main)
 
 
+def test_the_list_of_threads_tells_how_long_a_thread_has_waited(clock: HandClock) -> None:
+    def main() -> Steps:
+        yield from sleep(5)
+        sleeper = newthread(sleep, 3600)
+        yield from sleep(600)
+        info = next(info for info in threads_now() if info.name == sleeper.name)
+        assert (round(info.age_s or 0, 3), round(info.since_s or 0, 3)) == (600, 600)
+        sleeper.cancel()
+        yield from sleep(0)
+
+    debug.enable(None, None, False)
+    try:
+        run(main)
+    finally:
+        debug.disable()
+
+
 def test_nothing_else_asks_what_time_it_is() -> None:
     """The exceptions watch the loop from outside, or define the default clock."""
-    outside = {"history.py", "watchdog.py", "snapshot.py", "supervisor.py", "clock.py", "loop.py"}
+    outside = {"history.py", "watchdog.py", "supervisor.py", "clock.py", "loop.py"}
     asking = {
         path.name
         for path in (ROOT / "socket2").rglob("*.py")
