@@ -10,6 +10,9 @@ from contextlib import suppress
 _NOT_READABLE = getattr(select, "POLLOUT", 0) | getattr(select, "POLLNVAL", 0)
 _WRITABLE = getattr(select, "POLLOUT", 0) | getattr(select, "POLLERR", 0) | getattr(select, "POLLHUP", 0)
 
+# Each failure leaves fewer descriptors, unless their numbers are in use again.
+_ATTEMPTS = 10
+
 
 def ready(reading: Collection[int], writing: Collection[int]) -> tuple[set[int], set[int]]:
     """Return which of `reading` a receive or accept would not block on, and which of `writing` a send would not.
@@ -18,11 +21,7 @@ def ready(reading: Collection[int], writing: Collection[int]) -> tuple[set[int],
     has no poll(2).
     """
     if not hasattr(select, "poll"):
-        reading, writing = _open(reading), _open(writing)
-        if not reading and not writing:  # Winsock's select() fails without any descriptor
-            return set(), set()
-        readable, writable, failed = select.select(reading, writing, writing, 0)
-        return set(readable), {*writable, *failed}
+        return _selected(reading, writing)
     poll = select.poll()
     for fd in {*reading, *writing}:
         poll.register(fd, select.POLLIN * (fd in reading) | select.POLLOUT * (fd in writing))
@@ -31,6 +30,22 @@ def ready(reading: Collection[int], writing: Collection[int]) -> tuple[set[int],
         {fd for fd, mask in events if fd in reading and mask & ~_NOT_READABLE},
         {fd for fd, mask in events if fd in writing and mask & _WRITABLE},
     )
+
+
+def _selected(reading: Collection[int], writing: Collection[int]) -> tuple[set[int], set[int]]:
+    """The same by select(2), which fails if one number is not an open descriptor, and in Winsock if there is none."""
+    for left in reversed(range(_ATTEMPTS)):
+        if not reading and not writing:
+            break
+        try:
+            readable, writable, failed = select.select(reading, writing, writing, 0)
+        except OSError:  # another OS thread can close one at any time
+            if not left:
+                raise
+            reading, writing = _open(reading), _open(writing)
+        else:
+            return set(readable), {*writable, *failed}
+    return set(), set()
 
 
 def _open(fds: Collection[int]) -> list[int]:
