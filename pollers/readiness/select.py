@@ -40,19 +40,18 @@ class Select(ShareableEngine):
 
     def wait(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
         with lock:
-            for fd in self._reported:
-                handle = self._handles.get(fd)
-                if handle is not None:
-                    self._put_back(handle)
+            for handle in self._handles_of(self._reported):
+                self._put_back(handle)
         events = self._set.wait(timeout_s)[:limit]
         with lock:
             self._reported = [fd for fd, _ in events]
-            for fd in self._reported:
-                handle = self._handles.get(fd)
-                if handle is not None:
-                    handle.armed = 0
-                    self._set.watch(fd, 0)
+            for handle in self._handles_of(self._reported):
+                handle.armed = 0
+                self._set.watch(handle.fd, 0)
         return events
+
+    def _handles_of(self, fds: list[int]) -> list[Handle]:
+        return [handle for fd in fds if (handle := self._handles.get(fd)) is not None]
 
     def _put_back(self, handle: Handle) -> None:
         wanted = handle.armed

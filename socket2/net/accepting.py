@@ -143,8 +143,11 @@ class Accepting(Emitter):
     def _hand_out(self, socket: Socket) -> None:
         with lock:
             taken = False
-            while self._takers and not taken:
-                taken = self._takers.pop(0).finish(socket)  # False if it was cancelled, but is still in the line
+            while True:  # see lock.py
+                if taken or not self._takers:
+                    break
+                taken = self._takers[0].finish(socket)  # False if it was cancelled, but is still in the line
+                del self._takers[0]
         if taken:
             self._see_to_accepting()
         elif self.listenerCount("connection"):

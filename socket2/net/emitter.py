@@ -101,7 +101,7 @@ class Emitter(pollers.Unique, EventEmitter):
     def eventNames(self) -> list[str]:
         """Return the names of the events that have listeners."""
         with self._lock:
-            return [name for name, listeners in self._events.items() if listeners]
+            return [*filter(self._events.get, self._events)]
 
     def listenerCount(self, event: str) -> int:
         """Return how many listeners an event has."""

@@ -279,7 +279,9 @@ class Writing(Limited):
             size = len(queue[0])
             if size < _TOGETHER and len(queue) > 1:
                 pieces = [queue.popleft()]
-                while queue and size + len(queue[0]) <= _TOGETHER:
+                while True:  # see lock.py
+                    if not queue or size + len(queue[0]) > _TOGETHER:
+                        break
                     size += len(queue[0])
                     pieces.append(queue.popleft())
                 queue.appendleft(b"".join(pieces))
@@ -304,7 +306,9 @@ class Writing(Limited):
         due = []
         with lock:
             sent = self.bytesWritten - self._queued
-            while self._callbacks and self._callbacks[0][0] <= sent:
+            while True:  # see lock.py
+                if not self._callbacks or self._callbacks[0][0] > sent:
+                    break
                 due.append(self._callbacks.popleft()[1])
             drained = self.writableNeedDrain and not self._queued
             if drained:

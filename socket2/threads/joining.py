@@ -7,6 +7,7 @@ crew.py. A loop that is already running must switch to several members between t
 from __future__ import annotations
 
 import threading
+from itertools import filterfalse
 
 from .crew import Crew
 from .ctrl_c import main_is_coming
@@ -83,9 +84,10 @@ def _begin(scheduler: Scheduler) -> None:
         if scheduler.crew is not None:
             return
         scheduler.poller.share()
-        scheduler.crew = Crew(scheduler, step_shared)
+        crew = Crew(scheduler, step_shared)
         for member in scheduler.loops:
-            scheduler.crew.enter(member)
+            crew.enter(member)
+        scheduler.crew = crew  # at last: where a signal handler raises before, it is begun anew
 
 
 class _MemberThread(threading.Thread):
@@ -131,9 +133,9 @@ def serve(count: int) -> bool:
     coming = scheduler.crew.coming
     others = [_MemberThread(scheduler, number) for number in range(2, count + 1)]
     members = [member, *(other.member for other in others)]
-    with lock:
-        coming += members
     try:
+        with lock:
+            coming += members
         with main_is_coming():
             for other in others:
                 other.start()
@@ -142,7 +144,7 @@ def serve(count: int) -> bool:
         for other in others:
             other.member.stop()
         with lock:
-            coming[:] = [one for one in coming if one not in members]
+            coming[:] = filterfalse(members.__contains__, coming)
         stop_all(scheduler)
     _raise_error_of(others)  # before waiting for them: one may be blocked for ever
     for other in others:
