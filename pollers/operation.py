@@ -149,6 +149,10 @@ class Direction(Protocol):
         Returns True if it has finished; the caller resumes `waiter` now. Returns False if poll() will return `waiter`.
         """
 
+    @property
+    def over(self) -> bool:
+        """Whether the operation has finished, and no later poll() returns the waiter for that."""
+
     def cancel(self, error: BaseException, /) -> bool:
         """Give up the wait; `error` is what the operation raises then.
 

@@ -80,11 +80,20 @@ class CheckedDirection(Unique):
         finished: bool = True
         try:
             finished = self.inner.park(self)
+        except BaseException:
+            finished = self.inner.waiter is not self  # else a signal handler has raised, and it is parked
+            if finished:
+                self.waiter = None
+            raise
         finally:
             if finished:
                 self._parked = False
                 self._checked.unjoined.pop(self, None)
         return finished
+
+    @property
+    def over(self) -> bool:
+        return self.inner.over  # type: ignore[no-any-return]
 
     def cancel(self, error: BaseException, /) -> bool:
         self._checked.same_os_thread(self.made_at)

@@ -69,6 +69,13 @@ represent(Handle *handle, int way)
     return text;
 }
 
+static PyObject *
+is_over(Handle *handle, int way)
+{
+    bool finished = handle->state[way] & (FINISHED | PASSING);
+    return PyBool_FromLong(finished && !is_running(handle, way) && !(handle->finished & 1u << way));
+}
+
 #define FACE(face, type, handle_of, way)                                                                              \
     static PyObject *face##_park(PyObject *self, PyObject *waiter)                                                    \
     {                                                                                                                 \
@@ -89,7 +96,8 @@ represent(Handle *handle, int way)
     }                                                                                                                 \
     static PyObject *face##_repr(PyObject *self) { return represent(handle_of(self), way); }                          \
     static PyObject *face##_waiter(PyObject *self, void *Py_UNUSED(closure)) { return waiter_of(handle_of(self), way); } \
-    static PyObject *face##_error(PyObject *self, void *Py_UNUSED(closure)) { return error_of(handle_of(self), way); }
+    static PyObject *face##_error(PyObject *self, void *Py_UNUSED(closure)) { return error_of(handle_of(self), way); } \
+    static PyObject *face##_over(PyObject *self, void *Py_UNUSED(closure)) { return is_over(handle_of(self), way); }
 
 #define FACE_METHODS(face)                                                                                            \
     {"park", face##_park, METH_O, PyDoc_STR("Wait for the operation just yielded. True: it has finished.")},          \
@@ -99,6 +107,7 @@ represent(Handle *handle, int way)
 
 #define FACE_ATTRIBUTES(face)                                                                                         \
     {"waiter", face##_waiter, NULL, PyDoc_STR("The waiter that was given to park(), or None."), NULL},                \
+        {"over", face##_over, NULL, PyDoc_STR("Whether it has finished, and poll() will not return its waiter."), NULL},  \
         {"error", face##_error, NULL, PyDoc_STR("The error that a finished operation will raise, or None."), NULL}
 
 static inline Handle *

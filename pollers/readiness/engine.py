@@ -210,7 +210,8 @@ class Engine(Unique):
 
     def finish(self, direction: Direction) -> None:
         """poll() will return who waits for `direction` next, as if an event had ended it."""
-        self._finished.append(direction.waiter)
+        if direction.waiter not in self._finished:
+            self._finished.append(direction.waiter)
         self.wakeup()
 
     def not_finished(self, direction: Direction) -> bool:
@@ -220,6 +221,10 @@ class Engine(Unique):
         except ValueError:
             return False
         return True
+
+    def is_to_return(self, direction: Direction) -> bool:
+        """Return whether the next poll() returns the waiter of `direction`."""
+        return direction.waiter in self._finished
 
     def forget(self, handle: Handle) -> None:
         """Stop reporting a handle that is about to be closed. In a forked child the registration is the parent's."""

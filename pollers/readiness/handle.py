@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .. import closing
 from ..lengths import length, room
 from ..operation import (
+    CANCELLING,
     CLOSED,
     FAILED,
     FINISHED,
@@ -118,7 +119,6 @@ class Direction(Unique):
         self.handle.poller.streak = 0
         if self.state != OFFERED:
             return self._park_late()
-        self.waiter = waiter
         if not self.watched:
             try:
                 self.handle.poller.arm(self.handle, self.bit)
@@ -126,6 +126,7 @@ class Direction(Unique):
                 self.fail(error)
                 return True
             self.watched = True
+        self.waiter = waiter
         self.state = PARKED
         return False
 
@@ -143,17 +144,16 @@ class Direction(Unique):
         self.end(error)
         return not resumed_anyway
 
-    @property
-    def parked(self) -> bool:
-        return self.state == PARKED
+    parked = property(lambda self: self.state == PARKED)
+    over = property(lambda self: self.state & (FINISHED | PASSING) != 0 and not self.handle.poller.is_to_return(self))
 
     def close(self) -> None:
         """From now on Closed; an operation in flight ends so, and the next poll() returns it."""
-        parked = self.parked
         self.state |= CLOSED
-        if parked:
-            self.end(self.refusal())
+        # Until the last step: where a signal handler raises, this is done again. In a forked child nobody is waiting.
+        if self.state & (PARKED | CANCELLING) and not self.state & FORKED:
             self.handle.poller.finish(self)
+            self.end(self.refusal())
 
     def try_again(self) -> bool:
         """After an event: True when the operation parked here has finished."""

@@ -46,6 +46,9 @@ class Loop(Protocol):
     def ready(self, reading: Collection[int], writing: Collection[int], /) -> tuple[set[int], set[int]]:
         """Return which of these descriptors are ready. See pollers.Poller."""
 
+    def is_to_return(self, direction: Any) -> bool:
+        """Return whether the next poll() returns the waiter of `direction`."""
+
     def forget(self, handle: Any) -> None:
         """Stop reporting a handle that is about to be closed."""
 

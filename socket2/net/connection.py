@@ -92,8 +92,8 @@ class Connection(Emitter):
             self._idle = None  # it refers to this connection, which is to be freed
 
     def _timed_out(self) -> None:
-        self._scheduler.timers.aside -= 1
         self._later(self._emit_timeout)
+        self._scheduler.timers.aside -= 1  # last: it is rung once more where a signal handler raises
 
     def _emit_timeout(self) -> None:
         if self._idle_s and not self.destroyed:

@@ -52,10 +52,7 @@ class Interruptions:
             if thread.done:
                 return False
             if isinstance(error, Cancelled) and error.meant_for is not None:
-                known = self.known.get(thread, {})
-                # A second cancellation for the same scope replaces the first.
-                kept = {one: raised for one, raised in known.items() if not _is_the_same(one, error)}
-                self.known[thread] = {**kept, error: 0}
+                self.known[thread] = {**_others(self.known.get(thread, {}), error), error: 0}
             waiting = thread.waiting_on
             if not thread._errors and waiting is not None and waiting.cancel(error):
                 self._note_raise(thread, error)
@@ -74,13 +71,25 @@ class Interruptions:
                 if not known:
                     del self.known[thread]
             if thread._errors is not None:
-                self._set_pending(thread, [pending for pending in thread._errors if pending is not error])
+                self._set_pending(thread, _all_but(error, thread._errors))
 
     def take_first(self, thread: Interruptible) -> None:
         """Note that the first pending interruption of `thread` is pending no more: it is being raised."""
         assert thread._errors is not None
         self._note_raise(thread, thread._errors[0])
         self._set_pending(thread, thread._errors[1:])
+
+    def has_come(self, thread: Interruptible, error: BaseException) -> bool:
+        """Whether `error` is to be raised in `thread`, or has been."""
+        known: Any = self.known.get(thread, {})
+        pending = _is_one_of(error, thread._errors or ()) or getattr(thread.waiting_on, "error", None) is error
+        return pending or bool(known.get(error))
+
+    def note_raised(self, thread: Interruptible) -> None:
+        """The wait of `thread` was given up for an error. If a signal handler has raised since, that was not noted."""
+        error: Any = getattr(thread.waiting_on, "error", None)
+        if self.known.get(thread, {}).get(error) == 0 and not _is_one_of(error, thread._errors or ()):
+            self._note_raise(thread, error)
 
     def _set_pending(self, thread: Interruptible, errors: list[BaseException]) -> None:
         """Replace the pending ones. An empty list becomes None, unless some interruption is in doubt."""
@@ -106,7 +115,7 @@ class Interruptions:
             known = self.known.get(thread)
             if known is None or leaving in known or thread.done:
                 return None
-            lost = [error for error, raised in known.items() if raised > since]
+            lost = _raised_since(known, since)
             second_time = next((error for error in lost if replaceable and _was_lost(error)), None)
             self._raise_again(thread, lost, second_time)
             return second_time
@@ -144,7 +153,7 @@ class Interruptions:
         """
         with lock:
             known = self.known.get(thread, {})
-            errors = [error for error in errors if known.get(error)]
+            errors = list(filter(known.get, errors))
             second_time = next((error for error in errors if _was_lost(error)), None)
             if second_time is None and errors:
                 for error in errors:
@@ -188,6 +197,22 @@ def _was_lost(error: Cancelled) -> bool:
 def _suspects(error: Cancelled) -> list[weakref.ref[BaseException]]:
     """Return the deadlines (like D) whose TimeoutError (like E) may have replaced this interruption."""
     return getattr(error, "_suspects", [])
+
+
+# As functions of their own: see lock.py.
+
+
+def _others(known: dict[Cancelled, int], error: Cancelled) -> dict[Cancelled, int]:
+    """What is known but for what `error` is the same as: a second cancel stands for both."""
+    return {one: raised for one, raised in known.items() if not _is_the_same(one, error)}
+
+
+def _all_but(error: BaseException, errors: list[BaseException]) -> list[BaseException]:
+    return [one for one in errors if one is not error]
+
+
+def _raised_since(known: dict[Cancelled, int], since: int) -> list[Cancelled]:
+    return [error for error, raised in known.items() if raised > since]
 
 
 def _is_the_same(one: Cancelled, other: Cancelled) -> bool:

@@ -35,6 +35,18 @@ def _steps_of_awaitable(made: Any) -> Generator[Any, None, Any]:
     return (yield from awaiting(made))
 
 
+def is_suspended(steps: Any) -> bool:
+    """Whether they have yielded, and have not been resumed since."""
+    return bool(steps.gi_suspended if isinstance(steps, GeneratorType) else getattr(steps, "cr_suspended", False))
+
+
+def are_new(steps: Any) -> bool:
+    """Whether no step has been made yet."""
+    if isinstance(steps, GeneratorType):
+        return steps.gi_frame is not None and not steps.gi_running and not steps.gi_suspended
+    return steps is not None and steps.cr_frame is not None and not steps.cr_running and not steps.cr_suspended
+
+
 def steps_later(func: Any, args: tuple[Any, ...]) -> Any:
     """Return an object with send() and throw() without running any code of `func`. Its first step runs that code.
 

@@ -10,6 +10,7 @@ Knows the scheduler and its members by protocols only. Everything here is change
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -73,7 +74,10 @@ class CrewMember(Protocol):
     """How many steps it makes before it polls again, while it leads."""
     steps: int
     """How many steps it has made."""
+    scheduler: Any
     current: Any
+    taken: Any
+    """The thread that it has taken from the ready queue, and has not begun to step."""
     running: bool
 
     def stop(self) -> None: ...
@@ -114,12 +118,18 @@ class Crew:
         with lock:
             if member in self.members:  # it is not if enter() was interrupted
                 self.members.remove(member)
+            self.step_back(member)
+            self.recheck()
+
+    def step_back(self, member: CrewMember) -> None:
+        """`member` does nothing for the crew now, wherever a signal handler has raised. Others do."""
+        with lock:
+            self._stand_down(member)
             if self.leader is member:
                 self.leader = None
                 self._polling = False
             if self.leader is None:
                 self._call_one()
-            self.recheck()
 
     def recheck(self) -> None:
         """Wake the leader if threads are ready. If nothing is left to wait for, wake all members, so that they leave.
@@ -146,9 +156,15 @@ class Crew:
     def ended(self, thread: object) -> None:
         """Wake the members whose run() waits for the end of `thread`, which has ended."""
         with lock:
-            for member in self.members:
-                if member.waits_for(thread):
-                    self.wake(member)
+            waiting = list(filter(operator.methodcaller("waits_for", thread), self.members))
+            for member in waiting:
+                self.wake(member)
+
+    def _stand_down(self, member: CrewMember) -> None:
+        if member in self._standby:
+            self._standby.remove(member)
+        if self._watcher is member:
+            self._watcher = None
 
     def _call_one(self) -> None:
         """Wake the watcher, or else the last member in the line, to lead or to watch."""
@@ -177,18 +193,31 @@ class Crew:
         """Run one ready thread or, if `member` leads, as many as its poll made ready. Return False if there is none."""
         ready = self._scheduler.ready
         ran = False
-        while not ran or (member.allowance > 0 and self.leader is member):
-            try:
-                thread = ready.popleft()
-            except IndexError:
-                break
-            member.allowance -= 1
-            member.steps += 1
-            self._scheduler.poller.streak = 0
-            self._step(member, thread)
-            del thread  # an error's traceback has this frame: avoid a cycle
-            ran = True
+        try:
+            while not ran or (member.allowance > 0 and self.leader is member):
+                try:
+                    # Without a call, so that neither a signal handler nor another OS thread comes in between.
+                    thread = member.taken = ready[0]
+                    del ready[0]
+                except IndexError:
+                    break
+                member.allowance -= 1
+                member.steps += 1
+                self._scheduler.poller.streak = 0
+                self._step(member, thread)
+                del thread  # an error's traceback has this frame: avoid a cycle
+                ran = True
+        except BaseException:
+            self._put_back(member)
+            raise
         return ran
+
+    def _put_back(self, member: CrewMember) -> None:
+        """A signal handler has raised, perhaps before the step of the thread that `member` has taken."""
+        with lock:
+            thread, member.taken = member.taken, None
+            if thread is not None:
+                self._scheduler.ready.appendleft(thread)
 
     def _leads(self, member: CrewMember) -> bool:
         if self.leader is None:
@@ -227,9 +256,9 @@ class Crew:
     def _stand_by(self, member: CrewMember, deadline: float | None) -> bool:
         """Sleep or watch until `member` has work, or until `deadline`. Return whether anything happened meanwhile."""
         happenings = self._happenings
-        with lock:
-            self._standby.append(member)
         try:
+            with lock:
+                self._standby.append(member)
             while not self._is_wanted(member) and (deadline is None or self._scheduler.now() < deadline):
                 if self._watches(member):
                     if self._watch(member, deadline):
@@ -238,9 +267,7 @@ class Crew:
                     member.bell.sleep(self._rest_s(deadline))
         finally:
             with lock:
-                self._standby.remove(member)
-                if self._watcher is member:
-                    self._watcher = None
+                self._stand_down(member)
                 if self._watcher is None:  # perhaps this member had been called to watch
                     self._call_one()
         return self._happenings != happenings

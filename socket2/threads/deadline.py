@@ -41,16 +41,30 @@ class Deadline(Alarm):
             if self._thread is not None:
                 return False
             self._thread = thread
-        self.expired = False
-        scheduler = thread.scheduler
-        self._since = scheduler.interruptions.raised
-        if scheduler.interruptions.known:
-            self._on_their_way = scheduler.interruptions.on_their_way(thread)
-        if getattr(self, "timers", None) is not scheduler.timers:
-            self.belong(scheduler.timers)
-        if when is not None:
-            self.arm(when)
+        try:
+            self.expired = False
+            scheduler = thread.scheduler
+            self._since = scheduler.interruptions.raised
+            if scheduler.interruptions.known:
+                self._on_their_way = scheduler.interruptions.on_their_way(thread)
+            if getattr(self, "timers", None) is not scheduler.timers:
+                self.belong(scheduler.timers)
+            if when is not None:
+                self.arm(when)
+        except BaseException:
+            self.give_up()
+            raise
         return True
+
+    def give_up(self) -> None:
+        """Be in use no more, whatever a signal handler has broken off."""
+        with lock:
+            thread, error = self._thread, self._error
+            if getattr(self, "timers", None) is not None:
+                self.disarm()
+            if thread is not None and error is not None:
+                thread.scheduler.interruptions.forgive(thread, error)
+            self._thread = self._error = self._on_their_way = None
 
     def leave(self, error: BaseException | None) -> Cancelled | None:
         """The time does not matter any more: an interruption by it is taken back. `error` is what leaves the scope.
@@ -74,14 +88,19 @@ class Deadline(Alarm):
         return instead
 
     def ring(self) -> None:
-        assert self._thread is not None
+        thread, error = self._thread, self._error
+        assert thread is not None
         self.expired = True
-        self._error = Cancelled("timed out")
-        waiting = self._thread.waiting_on
-        if hasattr(waiting, "fileno"):  # whose fault it is, a server has to know
-            self._error.socket_fd = waiting.fileno()  # type: ignore[attr-defined]
-        self._error.meant_for = self
-        self._thread.scheduler.interrupt(self._thread, self._error)
+        if error is None:
+            error = Cancelled("timed out")
+            waiting = thread.waiting_on
+            if hasattr(waiting, "fileno"):  # whose fault it is, a server has to know
+                error.socket_fd = waiting.fileno()  # type: ignore[attr-defined]
+            error.meant_for = self
+            self._error = error
+        elif thread.scheduler.interruptions.has_come(thread, error):
+            return  # it is rung once more
+        thread.scheduler.interrupt(thread, error)
 
 
 def _timeout_error(message: str, cancelled: BaseException | None) -> TimeoutError:
@@ -120,18 +139,25 @@ class Patience(Deadline):
         if not self.enter(thread, scheduler.now() + self.seconds):
             # Several threads wait in this direction: each has its own time.
             return (yield from Patience(self.seconds).limit(inner))
+        left = False
         try:
-            result = yield from inner
-        except BaseException as error:
-            ours = error is self._error
-            instead = self.leave(error)
-            if not ours:
-                raise
             try:
-                raise instead or _timeout_error("timed out", error) from None
-            finally:
-                del instead  # whose traceback has this frame: no cycle
-        self.leave(None)
+                result = yield from inner
+            except BaseException as error:
+                ours = error is self._error
+                instead = self.leave(error)
+                left = True
+                if not ours:
+                    raise
+                try:
+                    raise instead or _timeout_error("timed out", error) from None
+                finally:
+                    del instead  # whose traceback has this frame: no cycle
+            self.leave(None)
+            left = True
+        finally:
+            if not left:
+                self.give_up()
         return result
 
 
@@ -158,7 +184,12 @@ class timeout(Deadline):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         ours = error is not None and error is self._error
-        instead = self.leave(error)
+        instead = None
+        try:
+            instead = self.leave(error)
+        except BaseException:
+            self.give_up()
+            raise
         try:
             if ours:
                 raise instead or _timeout_error(f"the block took longer than {self._seconds:g} s", error) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Any, TypeVar, cast
 
@@ -15,6 +16,7 @@ from pollers import Cancelled
 
 from .crew import Bell
 from .ctrl_c import CtrlC, make_calls, may_wake
+from .mending import mend
 from .scheduler import Scheduler, current_scheduler, local, other_os_threads
 from .stepping import Stepper, step
 from .thread import Thread
@@ -131,6 +133,9 @@ class Member(Stepper):
             try:
                 self._turn(look_again)
             except KeyboardInterrupt:
+                if self.scheduler.crew is not None:
+                    self.scheduler.crew.step_back(self)
+                self.scheduler.doubt()
                 if interrupted or thread.done:
                     raise
                 interrupted = thread._cancel()
@@ -159,21 +164,18 @@ class Member(Stepper):
         self.make_posted_calls()
         if scheduler.ready and scheduler.crew is None:  # else this has been a private loop for the last time
             happened = True
-            self._step_all(scheduler.take_ready())
+            batch, later = scheduler.ready, deque[Any]()  # of these one, if a signal handler appends in between
+            scheduler.ready = later
+            self._step_all(batch)
         return happened
 
     def make_posted_calls(self) -> bool:
         """Make the calls that were posted until now; return whether there were any."""
         made = False
         for _ in range(len(self.scheduler.inbox)):
-            call = self.scheduler.take_call()
-            if call is None:  # another member was faster
+            if not self.scheduler.make_call():
                 break
             made = True
-            try:
-                call()
-            finally:
-                self.scheduler.call_made()
         return made
 
     def wait_s(self, deadline: float | None) -> float | None:
@@ -217,8 +219,10 @@ class Member(Stepper):
                 result = body()
             finally:
                 self._leave(stays)
-        finally:
+        except BaseException:
             self._leave(stays)  # what is left of it, if a signal handler has raised in its midst
+            self.scheduler.doubt()
+            raise
         if self._ctrl_c.noted:
             self._ctrl_c.noted = 0
             raise KeyboardInterrupt
@@ -245,7 +249,7 @@ class Member(Stepper):
                 scheduler.loops.remove(self)
             if scheduler.crew is not None:
                 scheduler.crew.leave(self)
-            self._main = self.current = None
+            self._main = self.current = self.taken = None
             self._nested = 0
             self._stopping = False
         if self._hooks is not None:
@@ -264,6 +268,7 @@ class Member(Stepper):
         """Cancel all threads, give them a turn to end, shut the poller down. For OS threads that are done with it."""
 
         def cancel_all() -> None:
+            mend(self.scheduler)
             for thread in list(self.scheduler.threads):
                 thread._cancel()
             while self.scheduler.ready:

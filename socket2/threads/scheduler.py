@@ -18,7 +18,9 @@ from pollers import Operation, Poller
 
 from .cancellation import Interruptible, Interruptions
 from .crew import Crew, CrewMember
+from .inbox import make_first
 from .lock import is_held, lock
+from .mending import mend
 from .resolver import Resolver
 from .timers import Timers
 
@@ -67,7 +69,7 @@ class Scheduler(pollers.Unique):
         self.hopeless = 0  # live threads that only another thread can wake
         self.interruptions = Interruptions(self.poller)
         self.inbox: deque[Callable[[], Any]] = deque()
-        self._calls = 0  # taken from the inbox, and being made
+        self._calls = 0  # how many OS threads make one from the inbox
         self.loops: list[CrewMember] = []  # whose loops run: one at the most, as long as there is no crew
         self.entry = threading.RLock()  # held to enter or leave a loop, and while a thread is started outside one
         self.crew: Crew | None = None  # the OS threads that serve it, once they may be several
@@ -76,26 +78,45 @@ class Scheduler(pollers.Unique):
 
     def enqueue(self, thread: Stepped) -> None:
         """`thread` goes on when its turn comes."""
-        member = local.member
-        # Outside a thread this may be a signal handler, and the loop asleep; or another member sleeps for all.
-        if member is None or member.current is None or (self.crew is not None and self.crew.leader is not member):
-            self.poller.wakeup()  # raises here, if at all, where nothing has changed
-            self.ready.append(thread)
+        slept = self.rouse()
+        self.ready.append(thread)
+        if slept:
             self.poller.wakeup()
-        else:
-            self.ready.append(thread)
 
-    def take_ready(self) -> deque[Any]:
-        ready, self.ready = self.ready, deque()  # of these one, if a signal handler appends in between
-        return ready
+    def rouse(self) -> bool:
+        """Wake the loop that will run what is about to become ready, if it may be asleep; return whether it may.
+
+        Comes before any change: it may raise, where the stack or the memory ends.
+        """
+        member = local.member
+        if (
+            member is not None
+            and member.current is not None  # else this may be a signal handler, that has come while the loop is asleep
+            and member.scheduler is self
+            and (self.crew is None or self.crew.leader is member)
+        ):
+            return False
+        self.poller.wakeup()
+        return True
+
+    def doubt(self) -> None:
+        """A signal handler may have raised in the middle of a change. Have the loop see what that has cost."""
+        self.inbox.append(_mend)
+        try:
+            self.poller.wakeup()
+        except RuntimeError:
+            pass  # it has been shut down, or is the parent's
 
     def interrupt(self, thread: Stepped, error: BaseException) -> None:
         """Raise `error` in `thread` at the wait it is in, or at its next one if that has finished."""
         with lock:
-            if self.interruptions.end_wait(thread, error):
-                self.ready.append(thread)  # here: where that has not raised, this does not
-                if local.member is None or local.member.current is None or self.crew is not None:
-                    self.poller.wakeup()
+            try:
+                if self.interruptions.end_wait(thread, error):
+                    self.ready.append(thread)  # here: where that has not raised, this does not
+                    self.rouse()
+            except BaseException:
+                self.doubt()
+                raise
 
     def at_hand(self) -> bool:
         """Whether the caller may end waits now, and see what comes of it; else it is to post what it wants.
@@ -113,15 +134,12 @@ class Scheduler(pollers.Unique):
         self.inbox.append(call)
         self.poller.wakeup()
 
-    def take_call(self) -> Callable[[], Any] | None:
-        with lock:
-            if not self.inbox:
-                return None
-            self._calls += 1
-            return self.inbox.popleft()
-
-    def call_made(self) -> None:
-        with lock:
+    def make_call(self) -> bool:
+        """Make the first of the calls that were posted; False: another member was faster."""
+        self._calls += 1
+        try:
+            return make_first(self.inbox)
+        finally:
             self._calls -= 1
 
     def anything_to_wait_for(self) -> bool:
@@ -131,6 +149,12 @@ class Scheduler(pollers.Unique):
             if len(self.threads) > self.hopeless or self.ready or self.inbox or self._calls:
                 return True
             return self.timers.armed > 0  # a deadline, on what only another thread could end
+
+
+def _mend() -> None:
+    """Posted by Scheduler.doubt(), to its loop. Without a reference to it, so that there is no cycle."""
+    if local.scheduler is not None:
+        mend(local.scheduler)
 
 
 def leave_to_loop(call: Callable[[], Any]) -> bool:

@@ -32,8 +32,8 @@ def _sleep(seconds: float) -> Generator[Any, None, None]:
     wait = Wait(f"sleep of {seconds:g} s")
     scheduler = currentthread().scheduler
     timer = Timer(scheduler.timers, wait.finish)
-    timer.arm(scheduler.now() + seconds)
     try:
+        timer.arm(scheduler.now() + seconds)
         yield from wait.wait()
     finally:
         timer.disarm()

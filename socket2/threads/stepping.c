@@ -7,16 +7,32 @@
 
 #include "slots.h"
 
-/* Slots: the last one is a Stepper's, the others a Thread's. */
-enum { SCHEDULER, CORO, CONTEXT, ERRORS, WAITING_ON, CURRENT, SLOTS };
+/* Slots: from CURRENT on a Stepper's, the others a Thread's. */
+enum { SCHEDULER, CORO, CONTEXT, ERRORS, WAITING_ON, CURRENT, TAKEN, SLOTS };
 
-static const char *const slot_texts[SLOTS] = {"scheduler", "_coro", "_context", "_errors", "waiting_on", "current"};
+static const char *const slot_texts[SLOTS] = {"scheduler", "_coro",   "_context", "_errors",
+                                              "waiting_on", "current", "taken"};
 
-enum { ACQUIRE, BEFORE_INTERRUPTION, END, GO_ON, INTERRUPTIONS, MISLED, PARK, REFUSE, RELEASE, STEPPERS_SCHEDULER, NAMES };
+enum {
+    ACQUIRE,
+    BEFORE_INTERRUPTION,
+    END,
+    END_AFTER_ALL,
+    GO_ON,
+    INTERRUPTIONS,
+    IS_REFUSED,
+    MISLED,
+    PARK,
+    PARK_AFTER_ALL,
+    REFUSE,
+    RELEASE,
+    STEPPERS_SCHEDULER,
+    NAMES
+};
 
 static const char *const name_texts[NAMES] = {
-    "acquire", "before_interruption", "_end", "_go_on", "interruptions", "_misled", "park", "_refuse", "release",
-    "scheduler",
+    "acquire", "before_interruption", "_end",           "_end_after_all", "_go_on",  "interruptions", "is_refused",
+    "_misled", "park",                "_park_after_all", "_refuse",        "release", "scheduler",
 };
 
 typedef struct {
@@ -127,6 +143,46 @@ tell_of_error(const State *state, PyObject *stepper, int name, PyObject *thread,
     return status;
 }
 
+/* A signal handler has raised: have the stepper do all the same what was begun, then go on with that exception. */
+static int
+do_after_all(const State *state, PyObject *stepper, int name, PyObject *thread, PyObject *second, PyObject *third)
+{
+    PyObject *error = error_take();
+    (void)tell(state, stepper, name, thread, second, third);
+    PyErr_Clear();
+    error_put(error);
+    return -1;
+}
+
+/* The thread has ended: with a result, or with the exception that is set. */
+static int
+end(const State *state, PyObject *stepper, PyObject *thread, PyObject *result)
+{
+    PyObject *steps = Py_XNewRef(*slot(state, thread, CORO));
+    PyObject *error = NULL;
+    int status;
+    if (result != NULL) {
+        status = tell(state, stepper, END, thread, result, Py_None);
+    } else {
+        error = error_take();
+        error_put(Py_NewRef(error));
+        status = tell_of_error(state, stepper, END, thread, Py_None);
+    }
+    if (status < 0) {
+        PyObject *raised = error_take();
+        if (error == NULL) {
+            error = PyObject_CallOneArg(PyExc_StopIteration, result);
+        }
+        error_put(raised);
+        if (error != NULL) {
+            do_after_all(state, stepper, END_AFTER_ALL, thread, steps, error);
+        }
+    }
+    Py_XDECREF(error);
+    Py_XDECREF(steps);
+    return status;
+}
+
 static int
 park_on(State *state, PyObject *stepper, PyObject *thread, PyObject *waiting)
 {
@@ -143,22 +199,31 @@ park_on(State *state, PyObject *stepper, PyObject *thread, PyObject *waiting)
     return status;
 }
 
+/* park() has raised, or what came after it. Whether that is for the thread. The exception stays set. */
+static bool
+is_refused(const State *state, PyObject *stepper, PyObject *thread, PyObject *waiting)
+{
+    PyObject *error = error_take();
+    PyObject *answer = call_by_name(stepper, state->names[IS_REFUSED], thread, waiting, error);
+    bool refused = answer == Py_True;
+    PyErr_Clear();
+    Py_XDECREF(answer);
+    error_put(error);
+    return refused;
+}
+
 static int
 park(State *state, PyObject *stepper, PyObject *thread, PyObject *waiting, bool shared)
 {
-    int status;
+    if (shared && tell(state, state->lock, ACQUIRE, NULL, NULL, NULL) < 0) {
+        return do_after_all(state, stepper, PARK_AFTER_ALL, thread, waiting, NULL);
+    }
+    int status = park_on(state, stepper, thread, waiting);
+    bool refused = status < 0 && is_refused(state, stepper, thread, waiting);
     if (shared) {
-        status = tell(state, state->lock, ACQUIRE, NULL, NULL, NULL);
-        if (status == 0) {
-            status = release_lock(state, park_on(state, stepper, thread, waiting));
-        }
-    } else {
-        status = park_on(state, stepper, thread, waiting);
+        status = release_lock(state, status);
     }
-    if (status < 0 && PyErr_ExceptionMatches(PyExc_Exception)) {
-        status = tell_of_error(state, stepper, REFUSE, thread, waiting);
-    }
-    return status;
+    return refused ? tell_of_error(state, stepper, REFUSE, thread, waiting) : status;
 }
 
 static int
@@ -167,16 +232,11 @@ run(State *state, PyObject *stepper, PyObject *thread, bool shared)
     PyObject *result;
     PySendResult outcome = resume(state, thread, &result);
     int status;
-    switch (outcome) {
-    case PYGEN_NEXT:
+    if (outcome == PYGEN_NEXT) {
         put(state, stepper, CURRENT, Py_None);
         status = park(state, stepper, thread, result, shared);
-        break;
-    case PYGEN_RETURN:
-        status = tell(state, stepper, END, thread, result, Py_None);
-        break;
-    default:
-        status = tell_of_error(state, stepper, END, thread, Py_None);
+    } else {
+        status = end(state, stepper, thread, outcome == PYGEN_RETURN ? result : NULL);
     }
     Py_XDECREF(result);
     return status;
@@ -239,7 +299,11 @@ prepare_shared(const State *state, PyObject *stepper, PyObject *scheduler, PyObj
     if (tell(state, state->lock, ACQUIRE, NULL, NULL, NULL) < 0) {
         return -1;
     }
-    return release_lock(state, prepare(state, stepper, scheduler, thread));
+    int status = prepare(state, stepper, scheduler, thread);
+    if (status == 0) {
+        put(state, stepper, TAKEN, Py_None);
+    }
+    return release_lock(state, status);
 }
 
 PyDoc_STRVAR(step_shared_doc, "step_shared($module, stepper, thread, /)\n--\n\n"
@@ -297,7 +361,7 @@ execute(PyObject *module)
         return -1;
     }
     for (int which = 0; which < SLOTS; which++) {
-        PyTypeObject *type = which == CURRENT ? state->stepper_type : state->thread_type;
+        PyTypeObject *type = which >= CURRENT ? state->stepper_type : state->thread_type;
         state->offsets[which] = slot_offset(type, slot_texts[which]);
         if (state->offsets[which] < 0) {
             return -1;

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import GeneratorType
-from typing import Any, Protocol
-
-from pollers import Cancelled
+from typing import Any, Protocol, cast
 
 from .coroutines import (
+    are_new,
     check_callable,
     check_no_args,
     check_result,
     is_bad_call,
     is_coroutine,
+    is_suspended,
     no_wait,
     steps_later,
     steps_of,
 )
 from .lock import lock
+from .mending import places
 from .native import in_c
+from .outcome import Finisher
 from .scheduler import Scheduler
-from .thread import Thread, outlast, report
+from .thread import Thread
 from .wait import Join
 
 # newthread steps a thread inside the call, if one OS thread serves it. Deeper than this, one inside the other, it is
@@ -42,17 +45,21 @@ class _Waitable(Protocol):
     def cancel(self, error: BaseException, /) -> bool: ...
 
 
-class Stepper:
-    """Runs threads of a scheduler in one OS thread."""
+class Stepper(Finisher):
+    """Runs threads of a scheduler in one OS thread.
 
-    __slots__ = ("__dict__", "__weakref__", "current")  # a slot, for stepping.c
+    A signal handler may raise wherever the interpreter looks for signals. What only the frame that is broken off knows,
+    what a thread has yielded or how it has ended, is seen to there. The rest is found by mend().
+    """
+
+    __slots__ = ("current", "taken")  # for stepping.c
 
     def __init__(self, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
+        super().__init__(scheduler)
         self.current: Thread | None = None
+        self.taken: Thread | None = None  # from the ready queue of a crew, and its step has not begun
         self.running = False  # the loop, which steps most of them
         self._nested = 0
-        self._escaping: BaseException | None = None
 
     def is_between_steps(self) -> bool:
         """Whether neither a thread nor the main program is what runs now, but what runs them."""
@@ -76,8 +83,12 @@ class Stepper:
     def _start_later(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> None:
         """Leave it to any member: its first step may block, and so may the call, if it is of a plain function."""
         thread._coro = steps_later(func, args)
-        self._adopt(thread)
-        self.scheduler.enqueue(thread)
+        try:
+            self._adopt(thread)
+            self.scheduler.enqueue(thread)
+        except BaseException:
+            self._not_started(thread)
+            raise
 
     def _start_now(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> None:
         poller = self.scheduler.poller
@@ -87,6 +98,9 @@ class Stepper:
                 self.current = creator
                 self._adopt(thread)
                 self._step_now(thread)
+        except BaseException:
+            self._not_started(thread)
+            raise
         finally:
             self.current = creator
             poller.streak = max(streak, poller.streak)  # what the new thread did counts as the creator's
@@ -107,6 +121,15 @@ class Stepper:
         if starthook is not None:
             starthook(thread, self.current)
         self.scheduler.threads[thread] = None
+
+    def _not_started(self, thread: Thread) -> None:
+        """The start of `thread` has failed, or was broken off: then it may have begun, and goes on."""
+        scheduler = self.scheduler
+        with lock:
+            if thread in scheduler.threads:
+                if are_new(thread._coro) and thread not in places(scheduler):
+                    scheduler.threads.pop(thread, None)
+                scheduler.doubt()
 
     def _begin(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> bool:
         """Call `func`. False: that was all, and the thread has ended. An error of the call itself is the caller's."""
@@ -148,41 +171,86 @@ class Stepper:
         """As Scheduler.interrupt(), and what `thread` does then it does inside this call, if nobody else serves it."""
         if self.scheduler.crew is not None:
             self.scheduler.interrupt(thread, error)
-        elif self.scheduler.interruptions.end_wait(thread, error):
-            poller = self.scheduler.poller
-            caller, streak = self.current, poller.streak
-            try:
+            return
+        poller = self.scheduler.poller
+        caller, streak = self.current, poller.streak
+        try:
+            if self.scheduler.interruptions.end_wait(thread, error):
                 self._step_now(thread)
-            finally:
-                self.current = caller
-                poller.streak = max(streak, poller.streak)
+        except BaseException:
+            self.scheduler.doubt()
+            raise
+        finally:
+            self.current = caller
+            poller.streak = max(streak, poller.streak)
 
     def _resume(self, thread: Thread, resume: Callable[[Any], _Waitable], argument: Any) -> None:
         """Run `thread` until it waits for something that it can be parked on, or to its end."""
         while True:
             self.current = thread
+            self.taken = None
             try:
                 waiting = thread._context.run(resume, argument)
-            except StopIteration as stop:
-                self._end(thread, stop.value, None)
-                return
             except BaseException as error:
-                self._end(thread, None, _from_inside(error))
-                del thread  # see _step()
+                steps = thread._coro
+                try:
+                    self._came_out(thread, error)
+                except BaseException:
+                    self._end_after_all(thread, steps, error)
+                    raise
+                finally:
+                    del thread, steps  # see _step()
                 return
             self.current = None  # see _step()
+            begun = False
             try:
-                self._park(thread, waiting)
+                with lock:
+                    raised = self._park(thread, waiting)
+                    begun = True
+                    refused = thread.waiting_on is None
+            except BaseException:
+                if not begun:
+                    self._park_after_all(thread, waiting)
+                raise
+            if raised is None:
                 return
-            except Exception as error:
-                resume, argument = thread._coro.throw, no_wait(thread.name, waiting, error)
+            try:
+                if not refused:
+                    raise raised
+                resume, argument = thread._coro.throw, no_wait(thread.name, waiting, cast(Exception, raised))
+            finally:
+                del raised  # see _step()
 
-    def _park(self, thread: Thread, waiting: _Waitable) -> None:
-        with lock:
+    def _park(self, thread: Thread, waiting: _Waitable) -> BaseException | None:
+        """Return what was raised: by park(), and then `thread` waits for nothing, or by a signal handler."""
+        try:
             finished = waiting.park(thread)
             thread.waiting_on = waiting
             if finished or thread._errors is not None:
                 self._go_on(thread, waiting, finished)
+        except BaseException as error:
+            self.is_refused(thread, waiting, error)
+            return error
+        return None
+
+    def is_refused(self, thread: Thread, waiting: Any, error: BaseException) -> bool:
+        """park() has raised. True: that is for the thread. False: a signal handler has, and the thread is parked."""
+        if thread.waiting_on is not waiting and getattr(waiting, "waiter", None) is not thread:
+            if isinstance(error, Exception):
+                return True
+            with suppress(Exception):
+                waiting.park(thread)
+        thread.waiting_on = waiting
+        self.scheduler.doubt()
+        return False
+
+    def _park_after_all(self, thread: Thread, waiting: _Waitable) -> None:
+        """A signal handler has raised before that was begun."""
+        with lock:
+            error = self._park(thread, waiting)
+            refused = thread.waiting_on is None
+        if refused:
+            self._refuse(thread, waiting, cast(Exception, error))
 
     def _go_on(self, thread: Thread, waiting: _Waitable, finished: bool) -> None:
         """What `thread` was parked on has finished already, or is to be interrupted."""
@@ -201,45 +269,27 @@ class Stepper:
     def _misled(self, thread: Thread) -> None:
         """An operation has finished whose thread belongs to the loop of another OS thread."""
         error = RuntimeError(f"{thread.name} waits on a socket that belongs to the loop of another OS thread")
-        thread.scheduler.post(functools.partial(thread.scheduler.interrupt, thread, error))
-        thread.scheduler.post(functools.partial(thread.scheduler.ready.append, thread))
-
-    def _end(self, thread: Thread, result: Any, error: BaseException | None) -> None:
-        crew = self.scheduler.crew
-        joined = False
-        with lock:
-            joins = thread.joins()
-            if joins and (rest := outlast(thread, result, error)) is not None:
-                thread._coro = rest
-                self.scheduler.threads[thread] = None
-                self.scheduler.enqueue(thread)
-                return
-            thread._outcome = result if error is None else error.__traceback__
-            thread._errors = None if error is None else [error]
-            thread._coro = thread._context = thread.waiting_on = None  # type: ignore[assignment]
         try:
-            for join in joins:  # not under the lock: a connection's closes its socket, and logs
-                joined = join.finish() or joined
-        finally:  # not before, or there would seem to be nothing left for those who join it to wait for
-            self.scheduler.threads.pop(thread, None)
-            if self.scheduler.interruptions.known:
-                self.scheduler.interruptions.known.pop(thread, None)
-            if crew is not None:
-                crew.ended(thread)
-        if error is None:
-            return
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            self._escaping = error
-        elif isinstance(error, Cancelled) and error.meant_for is thread:
-            error.meant_for = None  # as it was meant; and no cycle of the thread and its error
-        elif not joined:
-            report(thread, error)
+            thread.scheduler.post(functools.partial(thread.scheduler.interrupt, thread, error))
+            thread.scheduler.post(functools.partial(thread.scheduler.ready.append, thread))
+        except BaseException:
+            thread.scheduler.doubt()
+            raise
 
-    def _escape(self) -> None:
-        """Let a KeyboardInterrupt or SystemExit that ended a thread out of the loop."""
-        if self._escaping is not None:
-            error, self._escaping = self._escaping, None
-            raise error
+    def _came_out(self, thread: Thread, error: BaseException) -> None:
+        """What a step of `thread` has raised: StopIteration at its end, or an error."""
+        if is_suspended(thread._coro):  # it has yielded: a signal handler raised after that
+            self._resume(thread, thread._coro.throw, error)
+        elif isinstance(error, StopIteration):
+            self._end(thread, error.value, None)
+        else:
+            self._end(thread, None, _from_inside(error))
+
+    def _end_after_all(self, thread: Thread, steps: Any, error: BaseException) -> None:
+        """A signal handler has raised in _came_out(), perhaps before the end was begun."""
+        self.scheduler.doubt()
+        if thread._coro is steps and not is_suspended(steps):
+            self._came_out(thread, error)
 
 
 def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
@@ -260,17 +310,20 @@ def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
                 waiting = thread._context.run(next, coro)  # as send(None), which would make an object for each step
             else:
                 waiting = thread._context.run(coro.send, None)
-        except StopIteration as stop:
-            stepper._end(thread, stop.value, None)
-            continue
         except BaseException as error:
-            stepper._end(thread, None, _from_inside(error))
+            try:
+                stepper._came_out(thread, error)
+            except BaseException:
+                stepper._end_after_all(thread, coro, error)
+                raise
             continue
         stepper.current = None
         try:
             finished = waiting.park(thread)
-        except Exception as error:
-            stepper._refuse(thread, waiting, error)
+        except BaseException as error:
+            if not stepper.is_refused(thread, waiting, error):
+                raise
+            stepper._refuse(thread, waiting, error)  # type: ignore[arg-type]
             continue
         thread.waiting_on = waiting
         if finished or thread._errors is not None:
@@ -290,6 +343,7 @@ def _step_shared(stepper: Stepper, thread: Thread) -> None:
         if thread._errors is not None:
             scheduler.interruptions.before_interruption(thread)
         thread.waiting_on = None
+        stepper.current = thread
     try:
         stepper._resume(thread, thread._coro.send, None)
     finally:
@@ -299,7 +353,8 @@ def _step_shared(stepper: Stepper, thread: Thread) -> None:
 
 def _from_inside(error: BaseException) -> BaseException:
     """As it left the thread: without the frame that has caught it, which holds the thread, which holds the error."""
-    return error.with_traceback(error.__traceback__.tb_next if error.__traceback__ is not None else None)
+    at = error.__traceback__
+    return error.with_traceback(at.tb_next) if at is not None and at.tb_frame.f_globals is globals() else error
 
 
 _compiled = in_c("_stepping")

@@ -126,11 +126,11 @@ class Thread(pollers.Unique):
                 raise RuntimeError(f"{self!r} belongs to another OS thread's scheduler and cannot be joined from here")
             del joiner  # the error of a cancellation has this frame: avoid a cycle
             join = Join(f"join of {self.name!r}")
-            if self._add_join(join):
-                try:
+            try:
+                if self._add_join(join):
                     yield from join.wait()
-                finally:
-                    self._drop_join(join)
+            finally:
+                self._drop_join(join)
         elif (turn := over_at_once()) is not None:
             yield from turn.wait()
         try:
@@ -216,20 +216,11 @@ class Outlasting(Join):
         self.end = end
 
 
-def outlast(thread: Thread, result: Any, error: BaseException | None) -> Generator[Any, None, Any] | None:
-    """Return what a thread still has to run when its function has ended, or None.
+def outlast(waiting: list[Outlasting], result: Any, error: BaseException | None) -> Generator[Any, None, Any]:
+    """Return what a thread still has to run when its function has ended.
 
     These steps run the `end()` of each Outlasting, then return `result` or raise `error`.
     """
-    waiting = [join for join in thread.joins() if isinstance(join, Outlasting)]
-    if not waiting:
-        return None
-    for join in waiting:
-        thread._drop_join(join)
-    return _outlast(waiting, result, error)
-
-
-def _outlast(waiting: list[Outlasting], result: Any, error: BaseException | None) -> Generator[Any, None, Any]:
     try:
         for join in waiting:
             yield from join.end()

@@ -11,6 +11,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from .lock import lock
@@ -50,32 +51,45 @@ class Timers:
         heap = self.heap
         fired = 0
         with lock:
-            while heap and heap[0][0] <= now:
-                when, serial, timer = heapq.heappop(heap)
-                if timer.queued is None or timer.serial != serial:
+            while True:
+                if not heap or heap[0][0] > now:
+                    break
+                when, serial, timer = heap[0]
+                if timer.queued is None or timer.serial != serial or timer.due is None:
+                    if timer.serial == serial:
+                        timer.queued = None
                     self.useless -= 1
-                    continue
-                timer.queued = None
-                if timer.due is None:
-                    self.useless -= 1
+                    heapq.heappop(heap)
                 elif timer.due > when:
-                    self.push(timer, timer.due)  # late or not: it keeps its place among those due in between
+                    moved = (timer.due, next(_serials), timer)  # late or not: it keeps its place among those in between
+                    timer.queued, timer.serial = moved[:2]
+                    heapq.heapreplace(heap, moved)
                 else:
-                    timer.due = None
+                    timer.due = None  # so the entry is useless, unless it is armed again
+                    self.useless += 1
                     fired += 1
-                    timer.ring()
+                    try:
+                        timer.ring()
+                    except BaseException:  # a signal handler may have raised
+                        with suppress(BaseException):
+                            timer.ring()
+                        raise
         return fired
 
+    # A signal handler may raise after each call. So entries and their count are changed without one in between.
+
     def push(self, timer: Alarm, when: float) -> None:
-        timer.queued = when
-        timer.serial = next(_serials)
-        heapq.heappush(self.heap, (when, timer.serial, timer))
+        """Have an entry of `timer` come up at `when`. An earlier one becomes useless."""
+        serial = next(_serials)
+        if timer.queued is not None:
+            self.useless += 1
+        timer.queued, timer.serial = when, serial
+        heapq.heappush(self.heap, (when, serial, timer))
         if self.sooner is not None and self.heap[0][2] is timer:
             self.sooner()
 
-    def useless_entry(self) -> None:
-        """Another entry will never fire; sweep when they are the larger half."""
-        self.useless += 1
+    def sweep(self) -> None:
+        """Drop the useless entries when they are the larger half."""
         if self.useless < _SWEEP_MIN or self.useless * 2 < len(self.heap):
             return
         kept = []
@@ -107,6 +121,7 @@ class Alarm:
         self.serial = -1
 
     def ring(self) -> None:
+        """It is due. To ring twice is to be as to ring once."""
         raise NotImplementedError
 
     def arm(self, when: float) -> None:
@@ -122,7 +137,7 @@ class Alarm:
             self.due = when
             if when < queued:
                 self.timers.push(self, when)
-                self.timers.useless_entry()
+                self.timers.sweep()
 
     def disarm(self) -> None:
         """Not be due at all, until it is armed again."""
@@ -130,7 +145,8 @@ class Alarm:
             if self.due is not None:
                 self.due = None
                 if self.queued is not None:
-                    self.timers.useless_entry()
+                    self.timers.useless += 1
+                    self.timers.sweep()
 
 
 class Timer(Alarm):

@@ -42,6 +42,13 @@ class Wait:
         self.error: BaseException | None = None
         self.waiter: Stepped | None = None
 
+    # A signal handler may raise after each call. So what belongs together is changed without one in between.
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, and its thread is in the ready queue or should be."""
+        return self.done
+
     def park(self, waiter: Stepped, /) -> bool:
         with lock:
             if not self.done:
@@ -53,8 +60,10 @@ class Wait:
         with lock:
             if self.done:
                 return False
-            self._end()
-            self.error = error
+            waiter, self.waiter = self.waiter, None
+            if waiter is not None:
+                waiter.scheduler.hopeless -= self.hopeless
+            self.done, self.error = True, error
             return True
 
     def finish(self, result: Any = None) -> bool:
@@ -63,22 +72,33 @@ class Wait:
             if self.done:
                 return False
             waiter = self.waiter
-            if waiter is not None:
-                # Before anything changes: where the stack or the memory ends, this raises, and the wait goes on.
-                waiter.scheduler.enqueue(waiter)
-                waiter.scheduler.hopeless -= self.hopeless
-            self.waiter = None
-            self.done = self.finished = True
-            self.result = result
+            if waiter is None:
+                self.done, self.finished, self.result = True, True, result
+                return True
+            scheduler = waiter.scheduler
+            slept = scheduler.rouse()  # raises here, if at all, and the wait goes on
+            self.done, self.finished, self.result, self.waiter = True, True, result, None
+            scheduler.hopeless -= self.hopeless
+            try:
+                scheduler.ready.append(waiter)
+                if slept:
+                    scheduler.poller.wakeup()
+            except BaseException:
+                scheduler.doubt()
+                raise
             return True
 
     def fail(self, error: BaseException) -> bool:
         """End the wait by raising `error` in its thread. False: it had ended before."""
         with lock:
-            if not self.finish():
+            if self.done:
                 return False
             self.error = error
-            return True
+            try:
+                return self.finish()
+            finally:
+                if not self.done:
+                    self.error = None
 
     @operation
     def wait(self) -> Generator[Any, None, Any]:
@@ -87,7 +107,10 @@ class Wait:
         except BaseException:
             with lock:
                 if not self.done:
-                    self._end()
+                    waiter, self.waiter = self.waiter, None
+                    if waiter is not None:
+                        waiter.scheduler.hopeless -= self.hopeless
+                    self.done = True
             raise
         if self.error is None:
             return self.result
@@ -97,12 +120,6 @@ class Wait:
         finally:
             del error  # whose traceback has this frame: no cycle
 
-    def _end(self) -> None:
-        waiter, self.waiter = self.waiter, None
-        self.done = True
-        if waiter is not None:
-            waiter.scheduler.hopeless -= self.hopeless
-
     def __repr__(self) -> str:
         return f"<{self.purpose}>"
 
@@ -111,6 +128,7 @@ class Pass(Wait):
     """Not a wait at all: the others in the ready queue come first. Can be cancelled as long as it lasts."""
 
     __slots__ = ()
+    over = True
 
     def park(self, waiter: Stepped, /) -> bool:
         return True
@@ -165,11 +183,15 @@ class Turns:
     def give(self) -> None:
         """Hand the turn to the next in line who still waits for it."""
         with lock:
-            while self._line:
-                wait, _ = self._line.popitem(last=False)
-                if wait.finish():
+            while True:
+                if not self._line:
+                    self._taken = False
                     return
-            self._taken = False
+                wait = next(iter(self._line))
+                given = wait.finish()
+                del self._line[wait]
+                if given:
+                    return
 
     @operation
     def through(self, purpose: str, inner: Operation[T]) -> Generator[Any, None, T]:

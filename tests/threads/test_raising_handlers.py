@@ -10,9 +10,12 @@ import gc
 import os
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import pairwise
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
@@ -34,6 +37,10 @@ _STRANGERS = 6
 
 class Raised(BaseException):
     """The error of the handler."""
+
+
+class RaisedError(Exception):
+    """By the handler, and `except Exception` catches it."""
 
 
 @cache
@@ -62,6 +69,8 @@ def points(code: CodeType) -> set[int]:
 class Injection:
     """Raises at the point of that number, counted over all points that the block reaches."""
 
+    error: type[BaseException] = Raised
+
     def __init__(self, at: int, files: set[str] = MECHANISM) -> None:
         self._at = at
         self._files = files
@@ -79,11 +88,14 @@ class Injection:
     def _step(self, frame: FrameType, event: str, arg: object) -> Any:
         if event == "opcode" and frame.f_lasti in points(frame.f_code):
             self.count += 1
-            if self.count == self._at:
+            if self._is_here(frame):
                 self.where = f"{frame.f_code.co_qualname}, line {frame.f_lineno}, before byte {frame.f_lasti}"
                 sys.settrace(None)
-                raise Raised
+                raise self.error
         return self._step
+
+    def _is_here(self, frame: FrameType) -> bool:
+        return self.count == self._at
 
     def __enter__(self) -> Injection:
         sys._getframe().f_trace_opcodes = True  # Python 3.12 checks whether anybody wants opcodes when tracing begins
@@ -122,6 +134,68 @@ class ExactInjection(Injection):
             if returned:
                 return self._step
         return super()._step(frame, event, arg)
+
+
+Place = tuple[CodeType, int, int]
+"""A point, and the how-manieth time it is come to."""
+
+
+class PlacedInjection(ExactInjection):
+    """Raises at a place; with None, notes which there are."""
+
+    def __init__(self, place: Place | None, files: set[str], error: type[BaseException] = Raised) -> None:
+        super().__init__(0, files)
+        self.error = error
+        self._place = place
+        self._times: Counter[tuple[CodeType, int]] = Counter()
+
+    def _is_here(self, frame: FrameType) -> bool:
+        point = frame.f_code, frame.f_lasti
+        self._times[point] += 1
+        return (*point, self._times[point]) == self._place
+
+    def places(self) -> list[Place]:
+        """Each point in the text: the first two times, and the last one."""
+        return [(*point, time) for point, times in self._times.items() for time in sorted({1, min(2, times), times})]
+
+
+def codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from codes(constant)
+
+
+def backward_jumps_out_of_a_with_block(code: CodeType) -> Iterator[Any]:
+    """Where a loop goes on inside such a block by a jump that lies outside of it."""
+    entries: Any = dis.Bytecode(code).exception_entries  # type: ignore[attr-defined]
+    instructions = list(dis.get_instructions(code))
+    exits = {before.offset for before, at in pairwise(instructions) if at.opname == "WITH_EXCEPT_START"}
+
+    def blocks(offset: int) -> set[int]:
+        found: list[int] = []
+        while True:
+            target = next((entry.target for entry in entries if entry.start <= offset < entry.end), None)
+            if target is None or target in found:
+                return exits & {*found}
+            found.append(target)
+            offset = target
+
+    for instruction in instructions:
+        if instruction.opname == "JUMP_BACKWARD" and blocks(instruction.argval) - blocks(instruction.offset):
+            yield instruction.positions
+
+
+@pytest.mark.parametrize("room", ["socket2/threads", "socket2/net", "pollers/readiness"])
+def test_no_loop_goes_on_outside_the_block_that_holds_the_lock(room: str) -> None:
+    offenders = [
+        (path, code.co_qualname, positions)
+        for path in modules_in(room)
+        for code in codes(compile(Path(path).read_bytes(), path, "exec"))
+        for positions in backward_jumps_out_of_a_with_block(code)
+        if positions.lineno is not None  # else it is that of a `yield from`, which nobody makes with the lock held
+    ]
+    assert not offenders
 
 
 def open_ones() -> set[int]:

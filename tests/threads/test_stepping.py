@@ -64,10 +64,10 @@ class Waiting:
         self.error: BaseException | None = None
 
     def park(self, waiter: Thread, /) -> bool:
-        self.waiter = waiter
         self.told.append("park")
         if isinstance(self.parked, BaseException):
             raise self.parked
+        self.waiter = waiter
         return bool(self.parked)
 
     def cancel(self, error: BaseException, /) -> bool:

@@ -1,0 +1,217 @@
+"""A signal handler that raises anywhere in the loop: no thread loses its turn, its timer, or what a join of it returns.
+
+It is raised by a trace function, at each point of the mechanism in turn where the interpreter looks for signals.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+import socket2
+from pollers import Poller
+from socket2 import Event, Semaphore, Thread, newthread, sleep, start, timeout, unix
+from socket2.threads import joining, member, stepping
+from socket2.threads.lock import is_held
+from socket2.threads.member import current_member
+from socket2.threads.scheduler import Scheduler, current_scheduler, local
+
+from ..contract import kinds
+from ..interop.peers import LIMIT_S
+from ..sources import modules_in
+from .test_raising_handlers import Place, PlacedInjection, Raised, RaisedError
+
+Steps = Generator[Any, Any, Any]
+
+MECHANISM = {
+    *modules_in(
+        "socket2/threads",
+        "wait stepping outcome scheduler mending inbox member crew timers deadline cancellation coroutines sleeping"
+        " sync thread",
+    ),
+    *modules_in("pollers/readiness"),
+    *modules_in("pollers/checked"),
+}
+
+
+class Scene:
+    """Threads that wait for all there is, and end soon."""
+
+    def __init__(self) -> None:
+        self.event = Event()
+        self.permits = Semaphore(1)
+        ours, self.peer = socket.socketpair()
+        self.conn = unix(fileno=ours.detach())
+        self.threads: list[Thread] = []
+        self.joined: list[Any] = []
+        target = self.start(self.spin)
+        for make in (self.sleep, self.spin, self.limited, self.wait, self.wait, self.receive):
+            self.start(make)
+        self.takers = [self.start(self.take) for _ in range(2)]
+        for _ in range(3):
+            self.start(self.join, target)
+        self.start(self.set)
+
+    def start(self, *what: Any) -> Thread:
+        self.threads.append(newthread(*what))
+        return self.threads[-1]
+
+    def sleep(self) -> Steps:
+        yield from sleep(0.0003)
+
+    def spin(self) -> Steps:
+        for _ in range(2):
+            yield from sleep(0)
+        return "result"
+
+    def limited(self) -> Steps:
+        with pytest.raises(TimeoutError), timeout(0.0003):
+            yield from sleep(100)
+
+    def wait(self) -> Steps:
+        yield from self.event.wait()
+
+    def take(self) -> Steps:
+        with (yield from self.permits.acquire()):
+            yield from sleep(0)
+
+    def receive(self) -> Steps:
+        assert (yield from self.conn.recv(1)) == b"x"
+
+    def join(self, target: Thread) -> Steps:
+        self.joined.append((yield from target.join()))
+
+    def set(self) -> Steps:
+        yield from sleep(0)
+        self.event.set()
+        self.peer.send(b"x")
+
+
+def attempt(make: Callable[[], Poller], shared: bool, injection: PlacedInjection) -> None:
+    local.scheduler = scheduler = Scheduler(make())
+    local.member = None
+    if shared:
+        joining.share(scheduler)
+    scene = Scene()
+    with suppress(injection.error), injection:
+        start(0.02)  # for ever, if it was the thread that wakes the others that was interrupted
+    where = injection.where
+    assert not is_held(), where
+    scene.event.set()  # in case it was its setter that was interrupted
+    with suppress(BlockingIOError):
+        scene.peer.send(b"x")
+    if any(isinstance(taker.error, injection.error) for taker in scene.takers):
+        scene.permits.release()  # in case it was interrupted while it gave its permit back
+    for _ in range(3):  # what one is about to raise, a thread's or the loop's, is told once
+        with suppress(injection.error):
+            assert start(LIMIT_S), f"{where}: lost {[thread for thread in scene.threads if not thread.done]}"
+    lost = [thread for thread in scene.threads if not thread.done]
+    assert not lost, where
+    failed = [thread for thread in scene.threads if thread.error is not None]
+    assert all(isinstance(thread.error, (injection.error, AssertionError)) for thread in failed), (where, failed)
+    assert len(failed) <= 4, (where, failed)  # one, and those that join it
+    assert len(scene.joined) == 3 or failed, where
+    assert (scheduler.hopeless, scheduler.threads, list(scheduler.ready)) == (0, {}, []), where
+    assert (scheduler.timers.armed, scheduler.interruptions.known) == (0, {}), where
+    scene.conn.close()
+    scene.peer.close()
+    current_member().close()
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket2.thread.crashhook", lambda thread, error: None)
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("error", [Raised, RaisedError])
+@pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
+@pytest.mark.parametrize("way", ["python", "built"])
+@pytest.mark.parametrize("kind", [name for name, manner in kinds.names() if manner == "shared"])
+def test_nobody_is_lost(
+    kind: str, way: str, shared: bool, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way == "python":
+        monkeypatch.setattr(stepping, "step", stepping._step)
+        monkeypatch.setattr(member, "step", stepping._step)
+        monkeypatch.setattr(stepping, "step_shared", stepping._step_shared)
+        monkeypatch.setattr(joining, "step_shared", stepping._step_shared)
+
+    def attempt_at(place: Place | None) -> list[Place]:
+        injection = PlacedInjection(place, MECHANISM, error)
+        attempt(lambda: kinds.make(kind), shared, injection)
+        return injection.places()
+
+    places = attempt_at(None)
+    assert len(places) > 100
+    for place in places:
+        attempt_at(place)
+
+
+def test_an_event_that_a_handler_sets_wakes_the_loop_of_another_os_thread() -> None:
+    """The handler comes in the middle of a step of its own loop: to the other one it is a stranger."""
+    event = Event()
+    waits = threading.Event()
+    woken: list[str] = []
+
+    def other() -> None:
+        def main() -> Steps:
+            newthread(lambda: current_scheduler().post(waits.set))
+            yield from event.wait(LIMIT_S)
+            woken.append("in time")
+
+        try:
+            socket2.run(main)
+        finally:
+            current_member().close()
+
+    os_thread = threading.Thread(target=other)
+    os_thread.start()
+    assert waits.wait(LIMIT_S)
+
+    def step() -> Steps:
+        event.set()
+        os_thread.join(LIMIT_S / 2)
+        woken.append("end of the step")
+        yield from sleep(0)
+
+    socket2.run(step)
+    os_thread.join()
+    assert woken == ["in time", "end of the step"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="POSIX signals")
+def test_what_a_real_handler_raises_costs_no_other_thread_its_turn() -> None:
+    done: list[int] = []
+
+    def raises(number: int, frame: Any) -> None:
+        raise Raised
+
+    def worker(number: int) -> Steps:
+        for _ in range(3):
+            yield from sleep(0)
+        done.append(number)
+
+    def sender() -> Steps:
+        yield from sleep(0)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, raises)
+    try:
+        for number in range(5):
+            newthread(worker, number)
+        newthread(sender)
+        for _ in range(2):
+            with suppress(Raised):
+                start(LIMIT_S)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert sorted(done) == [*range(5)]
