@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
+from collections.abc import Mapping
 
 import pytest
 
@@ -89,6 +90,37 @@ def test_imports_go_down_only(name: str) -> None:
 )
 def test_an_import_that_goes_up_is_seen(line: str, form: str) -> None:
     assert above("socket2.sockets.tcp", ast.parse(form.format(line)))
+
+
+def circles(known: Mapping[str, set[str]]) -> list[str]:
+    """Return the modules that import themselves, directly or through others."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            new = known.get(waiting.pop(), set()) - seen
+            seen |= new
+            waiting += new
+        return seen
+
+    return [name for name in known if name in reached(name)]
+
+
+def test_no_file_anywhere_imports_itself_through_others() -> None:
+    """Includes the tests, the benchmarks and the examples, which are in no room."""
+    paths = {module(path): path for folder in OURS for path in (ROOT / folder).rglob("*.py")}
+    known = {
+        name: {f"{source}.{taken}" if f"{source}.{taken}" in paths else source for source, taken in found}
+        for name, path in paths.items()
+        if (found := list(imported_by(tree_of(path), package_of(path))))
+    }
+    assert not circles(known)
+
+
+def test_a_circle_is_seen() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c"]
+    assert circles({"a": {"a"}}) == ["a"]
 
 
 def test_modules_that_find_others_by_a_text_are_known() -> None:
