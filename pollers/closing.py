@@ -41,7 +41,10 @@ def identity(sock: socket.socket) -> object:
             _cookies = False
     if os.name == "nt":
         return None
-    status = os.fstat(sock.fileno())
+    try:
+        status = os.fstat(sock.fileno())
+    except OSError:
+        return None  # closed, or a socket that is none of the kernel's
     return status.st_dev, status.st_ino
 
 

@@ -48,6 +48,12 @@ class Table:
         raise AssertionError
 
 
+@pytest.fixture(autouse=True, params=[True, False], ids=["cookies", "no cookies"])
+def cookies(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sockets are told apart as on Linux, or as on other systems."""
+    monkeypatch.setattr("pollers.closing._cookies", request.param)
+
+
 @pytest.fixture(autouse=True)
 def poller(monkeypatch: pytest.MonkeyPatch) -> WithoutKernel:
     assert local.scheduler is None
