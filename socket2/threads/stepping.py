@@ -235,7 +235,8 @@ class Stepper(Finisher):
 
     def is_refused(self, thread: Thread, waiting: Any, error: BaseException) -> bool:
         """park() has raised. True: that is for the thread. False: a signal handler has, and the thread is parked."""
-        if thread.waiting_on is not waiting and getattr(waiting, "waiter", None) is not thread:
+        is_parked = thread.waiting_on is waiting or getattr(waiting, "waiter", None) is thread
+        if not is_parked or waiting is None:  # a bare `yield` yields None
             if isinstance(error, Exception):
                 return True
             with suppress(Exception):

@@ -160,6 +160,14 @@ def test_what_is_no_wait_is_raised_where_it_was_yielded(kind: str) -> None:
     assert thread.done
 
 
+@pytest.mark.parametrize("yielded", ["text", None], ids=repr)
+def test_what_is_no_wait_is_raised_also_if_it_is_yielded_first(kind: str, yielded: object) -> None:
+    got: list[Any] = []
+    thread = newthread(partial(waits, yielded, got=got))
+    assert [type(answer) for answer in got] == [TypeError]
+    assert thread.done
+
+
 def test_an_error_of_park_that_no_code_may_catch_leaves_the_loop(kind: str) -> None:
     broken = newthread(waits, Waiting(True), Waiting(KeyboardInterrupt("in park")))
     thread = newthread(waits, Waiting(True))
