@@ -21,7 +21,7 @@ ROOMS = {
     "socket2": "version",
     "socket2.threads": (
         "native journal lock inbox timers coroutines chain ctrl_c cancellation crew resolver mending scheduler wait"
-        " thread outcome stepping member joining loop deadline sleeping jobs line sync group osthreads"
+        " thread outcome stepping member joining loop deadline sleeping jobs line turns sync group osthreads"
     ),
     "socket2.sockets": "names address socket tcp udp eyeballs endpoint descriptors",
     "socket2.streams": "buffer claim transport stream",

@@ -21,7 +21,7 @@ from ..threads.deadline import Patience
 from ..threads.lock import lock
 from ..threads.scheduler import current_scheduler, local
 from ..threads.timers import duration
-from ..threads.wait import Turns
+from ..threads.turns import Turns
 from . import names
 from .address import Address, Host, Port, Query, text_of
 

@@ -80,13 +80,13 @@ class Interruptions:
         self._set_pending(thread, thread._errors[1:])
 
     def has_come(self, thread: Interruptible, error: BaseException) -> bool:
-        """Whether `error` is to be raised in `thread`, or has been."""
+        """Whether `error` is pending in `thread`, or has been raised."""
         known: Any = self.known.get(thread, {})
         pending = _is_one_of(error, thread._errors or ()) or getattr(thread.waiting_on, "error", None) is error
         return pending or bool(known.get(error))
 
     def note_raised(self, thread: Interruptible) -> None:
-        """The wait of `thread` was given up for an error. If a signal handler has raised since, that was not noted."""
+        """Note that the wait of `thread` was ended with an error, if a signal handler kept that from being noted."""
         error: Any = getattr(thread.waiting_on, "error", None)
         if self.known.get(thread, {}).get(error) == 0 and not _is_one_of(error, thread._errors or ()):
             self._note_raise(thread, error)
@@ -199,11 +199,11 @@ def _suspects(error: Cancelled) -> list[weakref.ref[BaseException]]:
     return getattr(error, "_suspects", [])
 
 
-# As functions of their own: see lock.py.
+# These are functions, because loops with conditions must not stand in a block that holds the lock: see lock.py.
 
 
 def _others(known: dict[Cancelled, int], error: Cancelled) -> dict[Cancelled, int]:
-    """What is known but for what `error` is the same as: a second cancel stands for both."""
+    """Return `known` without interruptions for the scope of `error`: a second cancellation replaces the first."""
     return {one: raised for one, raised in known.items() if not _is_the_same(one, error)}
 
 

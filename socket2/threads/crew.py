@@ -77,7 +77,7 @@ class CrewMember(Protocol):
     scheduler: Any
     current: Any
     taken: Any
-    """The thread that it has taken from the ready queue, and has not begun to step."""
+    """The thread that it took from the ready queue, until the thread's step begins."""
     running: bool
 
     def stop(self) -> None: ...
@@ -85,7 +85,7 @@ class CrewMember(Protocol):
     def waits_for(self, thread: Any, /) -> bool: ...
     def has_reason_to_leave(self) -> bool: ...
     def wait_s(self, deadline: float | None, /) -> float | None: ...
-    def make_posted_calls(self) -> bool: ...
+    def make_posted_calls(self) -> None: ...
 
 
 class Crew:
@@ -122,7 +122,7 @@ class Crew:
             self.recheck()
 
     def step_back(self, member: CrewMember) -> None:
-        """`member` does nothing for the crew now, wherever a signal handler has raised. Others do."""
+        """Take all roles from `member`, and call another one, because a signal handler may have raised at any point."""
         with lock:
             self._stand_down(member)
             if self.leader is member:
@@ -196,7 +196,7 @@ class Crew:
         try:
             while not ran or (member.allowance > 0 and self.leader is member):
                 try:
-                    # Without a call, so that neither a signal handler nor another OS thread comes in between.
+                    # There is no call between these lines, so no signal handler and no other OS thread runs there.
                     thread = member.taken = ready[0]
                     del ready[0]
                 except IndexError:
@@ -213,7 +213,7 @@ class Crew:
         return ran
 
     def _put_back(self, member: CrewMember) -> None:
-        """A signal handler has raised, perhaps before the step of the thread that `member` has taken."""
+        """Put the thread back whose step has not begun, after a signal handler raised."""
         with lock:
             thread, member.taken = member.taken, None
             if thread is not None:
@@ -247,10 +247,10 @@ class Crew:
                 if self._watcher_sleeps and self._watcher is not None:
                     self._watcher.bell.ring()
         fired = bool(scheduler.timers.heap) and scheduler.timers.fire() > 0
-        called = member.make_posted_calls()
+        member.make_posted_calls()
         member.allowance = len(scheduler.ready)
-        happened = bool(waiters) or fired or called
-        self._happenings += happened or member.allowance > 0
+        happened = bool(waiters) or fired or member.allowance > 0
+        self._happenings += happened
         return happened
 
     def _stand_by(self, member: CrewMember, deadline: float | None) -> bool:

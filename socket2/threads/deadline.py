@@ -1,7 +1,7 @@
-"""Deadlines on blocks and on operations: where the end of a time becomes a TimeoutError.
+"""Deadlines for blocks and for operations. Here an expired deadline becomes a TimeoutError.
 
-A deadline interrupts the thread it was set in at its wait, or at the next one inside its reach. What has finished by
-then is delivered: a receive that ends a moment after the deadline is a receive.
+A deadline interrupts its thread at the current wait, or at the next one in its block or operation. If an operation has
+finished by then, its result is delivered: a receive that finishes a moment after the deadline still returns its data.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ T = TypeVar("T")
 
 
 class Deadline(Alarm):
-    """Interrupts one thread when its time comes; used over and over, by one thread at a time.
+    """Interrupts one thread when its time comes. It can be used many times, by one thread at a time.
 
-    It is its own alarm: one that called back would be a reference cycle for each block.
+    It is an alarm itself. A separate alarm with a callback would be a reference cycle for each block.
     """
 
     __slots__ = ("_error", "_on_their_way", "_since", "_thread", "expired")
 
     def __init__(self) -> None:
         self._thread: Thread | None = None
-        self._error: Cancelled | None = None  # what it was interrupted with
-        self._since = 0  # what was raised in the thread before it was entered
-        self._on_their_way: list[Cancelled] | None = None  # of that what is being cleaned up after
+        self._error: Cancelled | None = None  # what it interrupted the thread with
+        self._since = 0  # see Interruptions.leave_scope()
+        self._on_their_way: list[Cancelled] | None = None  # interruptions whose cleanup has this deadline in it
         self.expired = False
 
     def enter(self, thread: Thread, when: float | None) -> bool:
-        """Interrupt `thread` at `when`, by its scheduler's clock; None: never. False: it is in use."""
+        """Interrupt `thread` at `when` on its scheduler's clock; None: never. Return False if this is in use."""
         with lock:
             if self._thread is not None:
                 return False
@@ -57,7 +57,7 @@ class Deadline(Alarm):
         return True
 
     def give_up(self) -> None:
-        """Be in use no more, whatever a signal handler has broken off."""
+        """Stop being in use, after a signal handler raised at any point."""
         with lock:
             thread, error = self._thread, self._error
             if getattr(self, "timers", None) is not None:
@@ -67,9 +67,9 @@ class Deadline(Alarm):
             self._thread = self._error = self._on_their_way = None
 
     def leave(self, error: BaseException | None) -> Cancelled | None:
-        """The time does not matter any more: an interruption by it is taken back. `error` is what leaves the scope.
+        """End the scope of the deadline, which `error` leaves if it is not None. Take back the interruption.
 
-        Returns what is to be raised instead of the TimeoutError that it would become, if there is something.
+        Return a lost interruption to raise instead of the TimeoutError, or None. See Interruptions.leave_scope().
         """
         thread = self._thread
         instead = None
@@ -94,17 +94,17 @@ class Deadline(Alarm):
         if error is None:
             error = Cancelled("timed out")
             waiting = thread.waiting_on
-            if hasattr(waiting, "fileno"):  # whose fault it is, a server has to know
+            if hasattr(waiting, "fileno"):  # a server must know which socket was too slow
                 error.socket_fd = waiting.fileno()  # type: ignore[attr-defined]
             error.meant_for = self
             self._error = error
         elif thread.scheduler.interruptions.has_come(thread, error):
-            return  # it is rung once more
+            return  # this is the second ring() for one deadline
         thread.scheduler.interrupt(thread, error)
 
 
 def _timeout_error(message: str, cancelled: BaseException | None) -> TimeoutError:
-    """The TimeoutError to raise instead, which tells how far the operation had come, if that did."""
+    """Return the TimeoutError to raise instead of `cancelled`. It takes over how far the operation had come."""
     error = TimeoutError(message)
     if hasattr(cancelled, "bytes_sent"):
         error.bytes_sent = cancelled.bytes_sent  # type: ignore[union-attr, attr-defined]
@@ -114,7 +114,7 @@ def _timeout_error(message: str, cancelled: BaseException | None) -> TimeoutErro
 
 
 class Patience(Deadline):
-    """One direction's timeout: the same deadline, moved on by each operation."""
+    """The timeout of one direction of a socket. Each operation uses the same deadline again."""
 
     __slots__ = ("seconds",)
 
@@ -124,12 +124,12 @@ class Patience(Deadline):
 
     @operation
     def limit(self, inner: Operation[T]) -> Generator[Any, None, T]:
-        """Do `inner`, or raise TimeoutError after `seconds`."""
+        """Run `inner`. Raises TimeoutError after `seconds`."""
         thread = currentthread()
         scheduler = thread.scheduler
         poller = scheduler.poller
         if self.seconds == 0 and poller.streak >= STREAK_MAX:
-            # Others first; and then it is to be attempted, as the time is over when it yields.
+            # Other threads run first. After that `inner` must make an attempt, because a yield would time out.
             try:
                 yield from Pass("turn of the other threads").wait()
             except BaseException:
@@ -137,7 +137,7 @@ class Patience(Deadline):
                 raise
             poller.streak = 0
         if not self.enter(thread, scheduler.now() + self.seconds):
-            # Several threads wait in this direction: each has its own time.
+            # Several threads wait in this direction. Each has its own time.
             return (yield from Patience(self.seconds).limit(inner))
         left = False
         try:
@@ -152,7 +152,7 @@ class Patience(Deadline):
                 try:
                     raise instead or _timeout_error("timed out", error) from None
                 finally:
-                    del instead  # whose traceback has this frame: no cycle
+                    del instead  # its traceback has this frame: avoid a cycle
             self.leave(None)
             left = True
         finally:
@@ -162,12 +162,15 @@ class Patience(Deadline):
 
 
 class timeout(Deadline):
-    """A block that raises TimeoutError when it takes longer than `seconds`: `with timeout(5): ...`. None: no limit.
+    """A block that raises TimeoutError if it takes longer than `seconds`: `with timeout(5): ...`. None means no limit.
 
-    Inside the block the wait that the time ran out in raises Cancelled, which becomes TimeoutError at the block's end;
-    code in between can clean up, and `except TimeoutError` of an inner timeout does not take it for its own. A block
-    that comes to its end is left in peace, however late. `expired` tells whether the time was over. Blocks nest.
-    ValueError for a negative number, RuntimeError outside a thread.
+    When the time is over, the current or next wait in the block raises Cancelled. This becomes TimeoutError at the end
+    of the block. Code in between can clean up, and an `except TimeoutError` for an inner timeout does not catch it. An
+    interrupted operation leaves behind what it leaves after a cancellation. A block that does not wait any more ends
+    normally, however late. `expired` is True if the time was over. Blocks may be nested.
+
+    Raises TypeError if `seconds` is not a number; ValueError if it is negative or NaN; RuntimeError outside a thread,
+    or if the block has already been entered.
     """
 
     __slots__ = ("_seconds",)
@@ -179,7 +182,7 @@ class timeout(Deadline):
     def __enter__(self) -> timeout:
         thread = currentthread()
         if not self.enter(thread, None if self._seconds is None else thread.scheduler.now() + self._seconds):
-            raise RuntimeError("this timeout block has been entered already")
+            raise RuntimeError("this timeout block has already been entered")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -194,4 +197,4 @@ class timeout(Deadline):
             if ours:
                 raise instead or _timeout_error(f"the block took longer than {self._seconds:g} s", error) from None
         finally:
-            del self, error, at, instead  # an error's traceback has this frame: no cycle
+            del self, error, at, instead  # an error's traceback has this frame: avoid a cycle

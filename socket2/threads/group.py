@@ -140,7 +140,7 @@ class threadset(pollers.Unique):
 
     def __enter__(self) -> threadset:
         if self._entered:
-            raise RuntimeError("this threadset has been entered already")
+            raise RuntimeError("this threadset has already been entered")
         self._entered = self._open = True
         self._since = self._owner.scheduler.interruptions.raised
         return self

@@ -1,4 +1,4 @@
-"""Calls that others have left for an OS thread to make, between two steps or two turns of its loop."""
+"""Posted calls: an OS thread makes them between two steps or two turns of its loop."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .lock import lock
 
 
 def make_first(calls: deque[Callable[[], Any]]) -> bool:
-    """Make the first of `calls`, and take it from there; False: there is none.
+    """Take the first of `calls` and make it. Return False if there is none.
 
-    Where a signal handler raises before the call has begun, it is the first again.
+    If a signal handler raises before the call has begun, the call becomes the first one again.
     """
     call = None
     try:
@@ -21,7 +21,7 @@ def make_first(calls: deque[Callable[[], Any]]) -> bool:
             if not calls:
                 return False
             call = calls[0]
-            del calls[0]  # without a call, so that no handler comes in between
+            del calls[0]  # this is no call, so no signal handler runs in between
     except BaseException:
         if call is not None:
             calls.appendleft(call)
@@ -36,9 +36,9 @@ def make_first(calls: deque[Callable[[], Any]]) -> bool:
 
 
 def _has_begun(error: BaseException) -> bool:
-    """Whether the function that make_first() has called, and that `error` came out of, has run any code of its own.
+    """Whether the called function, which raised `error`, had run any code of its own.
 
-    A signal handler may raise before that: where a function begins, the interpreter looks for signals.
+    The interpreter checks for signals where a function begins, so a signal handler may raise before that code.
     """
     called = error.__traceback__.tb_next if error.__traceback__ is not None else None
     return called is None or called.tb_frame.f_code.co_code[called.tb_lasti] != opmap["RESUME"]

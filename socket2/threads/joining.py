@@ -87,7 +87,7 @@ def _begin(scheduler: Scheduler) -> None:
         crew = Crew(scheduler, step_shared)
         for member in scheduler.loops:
             crew.enter(member)
-        scheduler.crew = crew  # at last: where a signal handler raises before, it is begun anew
+        scheduler.crew = crew  # done last: if a signal handler raises before this, share() begins again
 
 
 class _MemberThread(threading.Thread):

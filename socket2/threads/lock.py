@@ -4,9 +4,9 @@ Several OS threads may serve one scheduler, so they change waits, timers and int
 and pollers share this one. It is held for a few instructions at a time, and never while a thread runs. The holder may
 take it again, so it does not keep out a signal handler or finalizer that runs in the same OS thread. That code checks
 is_held(): if True, it has interrupted a change, must not make another one, and posts its request to the loop.
-A handler may also raise there. So no loop inside a `with lock:` block ends with a condition, as in `while condition:`,
-`for ...: if ...:` or `[... if ...]`. Python 3.12 and 3.13 put the jump back outside the block, and an exception that is
-raised at that jump leaves the lock held.
+Such a handler may also raise. So no loop inside a `with lock:` block ends with a condition, as in `while condition:`,
+`for ...: if ...:` or `[... if ...]`. Python 3.12 and 3.13 compile its jump back outside the block, and an exception
+that is raised at this jump would leave the lock held.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One OS thread's part in running threads: its loop.
+"""The loop of one OS thread, called a member of the scheduler that it serves.
 
-Waits for what the poller, the timers and the other OS threads have to tell, and steps the threads that it concerns.
-Each OS thread has a member, and a scheduler, of its own, made when they are first needed.
+In each turn it waits for events, timers and posted calls, and steps the threads that become ready. Each OS thread gets
+a member and a scheduler when it first needs them. Must not know how members share the work: that is in crew.py.
 """
 
 from __future__ import annotations
@@ -25,48 +25,52 @@ from .wait import Join
 
 T = TypeVar("T")
 
-# While only another OS thread could wake run()'s thread: how often to see whether there is one.
-_LOOK_AGAIN_S = 0.5
+# How often run() checks whether another OS thread is alive, while nothing else could wake its thread.
+_CHECK_AGAIN_S = 0.5
 
 
 class Member(Stepper):
-    """An OS thread that runs the threads of a scheduler."""
+    """The loop of one OS thread, which runs threads of a scheduler."""
 
     def __init__(self, scheduler: Scheduler, *, guest: bool = False) -> None:
         super().__init__(scheduler)
-        self._guest = guest  # in a scheduler of another OS thread, until its start() or run() ends
+        self._guest = guest  # whether it leaves the scheduler when its start() or run() ends
         self._ctrl_c = CtrlC(scheduler.poller, self._wake)
         self._stopping = False
-        self._main: Thread | None = None  # run()'s
-        self._hooks: Any = None  # those of async generators, as they were before the loop
-        # What is for the crew:
+        self._main: Thread | None = None  # the thread that run() waits for
+        self._hooks: Any = None  # those of async generators, from before the loop
+        # For the crew: see CrewMember.
         self.bell = Bell()
-        self.allowance = 0  # steps until it is to poll again, when it leads
+        self.allowance = 0
         self.steps = 0
 
     # The loop.
 
     def stop(self) -> None:
+        """See loop.stop()."""
         self._stopping = True
         self._wake()
 
     def _wake(self) -> None:
+        """Make the loop check what it has to do. Signal handlers call this."""
         if self.scheduler.crew is None:
             self.scheduler.poller.wakeup()
         else:
             self.scheduler.crew.wake(self)
 
     def waits_for(self, thread: Thread) -> bool:
+        """Whether this is the thread that run() waits for."""
         return self._main is thread
 
     def has_reason_to_leave(self) -> bool:
-        """Whether the loop has something else to do than to wait, or is over."""
+        """Whether the loop is to end, or has something to do that is not the crew's."""
         if self._stopping or self._ctrl_c.noted > 0 or self._ctrl_c.calls or self._escaping is not None:
             return True
-        # run() waits on when nothing is left to wait for: another OS thread may bring something.
+        # run() goes on when nothing is left to wait for, because another OS thread may still wake its thread.
         return self._main.done if self._main is not None else not self._anything_to_wait_for()
 
     def poll(self, timeout_s: float | None) -> bool:
+        """See loop.poll()."""
         now = self.scheduler.now
         deadline = deadline_after(timeout_s, now)
 
@@ -81,6 +85,7 @@ class Member(Stepper):
         return self._in_loop(poll, stays=True)
 
     def start(self, timeout_s: float | None) -> bool:
+        """See loop.start()."""
         now = self.scheduler.now
 
         def start() -> bool:
@@ -93,17 +98,18 @@ class Member(Stepper):
                     return False
             return True
 
-        deadline_after(timeout_s, now)  # raises what is wrong with it first
+        deadline_after(timeout_s, now)  # raises an error for a bad timeout before anything else happens
         return self._in_loop(start)
 
     def run(self, main: Any, *args: Any) -> Any:
+        """See loop.run()."""
         thread, interrupted = self._in_loop(functools.partial(self._run_main, main, args))
         if interrupted and isinstance(thread.error, Cancelled):
             raise KeyboardInterrupt
         return thread.result()
 
     def _run_main(self, main: Any, args: tuple[Any, ...]) -> tuple[Thread, bool]:
-        """Return the thread of `main`, which has ended, and whether a Ctrl-C has cancelled it."""
+        """Run `main` in a thread until this has ended. Return the thread, and whether Ctrl-C cancelled it."""
         join = Join("run")
         self._main = thread = self.newthread(main, args, join=join)
         try:
@@ -117,25 +123,25 @@ class Member(Stepper):
         return thread, interrupted
 
     def _run(self, thread: Thread) -> bool:
-        """Loop until `thread` has ended; return whether a Ctrl-C has cancelled it."""
-        interrupted = forlorn = False
+        """Run the loop until `thread` has ended. Return whether Ctrl-C cancelled it."""
+        interrupted = hopeless = False
         while not thread.done:
             if self._stopping:
                 raise RuntimeError(f"stop() was called before {thread!r} had ended")
-            look_again = None
-            was_forlorn, forlorn = forlorn, not self._anything_to_wait_for()
-            if forlorn:  # nothing but another OS thread could wake it
+            check_again = None
+            was_hopeless, hopeless = hopeless, not self._anything_to_wait_for()
+            if hopeless:  # every live thread is in a hopeless wait: only another OS thread could end one
                 if not other_os_threads() and not may_wake():
                     raise RuntimeError(f"deadlock: nothing is left that could wake {thread!r}")
-                look_again = self.scheduler.now() + _LOOK_AGAIN_S
-                if not was_forlorn and self.scheduler.crew is not None:
+                check_again = self.scheduler.now() + _CHECK_AGAIN_S
+                if not was_hopeless and self.scheduler.crew is not None:
                     self.scheduler.crew.recheck()
             try:
-                self._turn(look_again)
+                self._turn(check_again)
             except KeyboardInterrupt:
                 if self.scheduler.crew is not None:
                     self.scheduler.crew.step_back(self)
-                self.scheduler.doubt()
+                self.scheduler.mend_later()
                 if interrupted or thread.done:
                     raise
                 interrupted = thread._cancel()
@@ -145,7 +151,11 @@ class Member(Stepper):
         return self._escaping is not None or self.scheduler.anything_to_wait_for()
 
     def _turn(self, deadline: float | None) -> bool:
-        """Wait until `deadline` at the longest for something to happen; step every thread that it concerns."""
+        """Wait for something to happen, at most until `deadline`, and step the threads that become ready.
+
+        Return whether anything happened: a thread became ready, or a timer fired. A posted call counts only if it makes
+        a thread ready, with or without a crew.
+        """
         crew = self.scheduler.crew
         happened = self._turn_alone(deadline) if crew is None else crew.turn(self, deadline)
         if self._ctrl_c.calls:
@@ -157,29 +167,27 @@ class Member(Stepper):
         return happened
 
     def _turn_alone(self, deadline: float | None) -> bool:
+        """Make a turn as the only member. With a crew, Crew.turn() does."""
         scheduler = self.scheduler
         happened = self._step_all(scheduler.poller.poll(self.wait_s(deadline)))
         if scheduler.timers.heap and scheduler.timers.fire():
             happened = True
         self.make_posted_calls()
-        if scheduler.ready and scheduler.crew is None:  # else this has been a private loop for the last time
+        if scheduler.ready and scheduler.crew is None:  # a posted call may have made a crew
             happened = True
-            batch, later = scheduler.ready, deque[Any]()  # of these one, if a signal handler appends in between
+            batch, later = scheduler.ready, deque[Any]()  # a signal handler appends to one of the two
             scheduler.ready = later
             self._step_all(batch)
         return happened
 
-    def make_posted_calls(self) -> bool:
-        """Make the calls that were posted until now; return whether there were any."""
-        made = False
+    def make_posted_calls(self) -> None:
+        """Make the calls that have been posted until now."""
         for _ in range(len(self.scheduler.inbox)):
             if not self.scheduler.make_call():
                 break
-            made = True
-        return made
 
     def wait_s(self, deadline: float | None) -> float | None:
-        """How long to wait for the kernel: not at all when there is something else to do, None for ever."""
+        """Return how long the poller may wait: 0 if something else is to be done, None for no limit."""
         scheduler = self.scheduler
         if scheduler.ready or scheduler.inbox or self._ctrl_c.noted or self._escaping is not None:
             return 0
@@ -191,12 +199,15 @@ class Member(Stepper):
         return None if due is None else max(due - scheduler.now(), 0)
 
     def _step_all(self, threads: Collection[Thread]) -> bool:
-        """Step them, if there are any; those that a signal's exception leaves over stay ready, in their order."""
-        self.scheduler.poller.streak = 0  # everybody has had a chance
+        """Step the threads. Return False if there are none.
+
+        If a signal handler raises, the threads that are left go back to the front of the ready queue, in their order.
+        """
+        self.scheduler.poller.streak = 0  # the other threads have had their turn
         if not threads:
             return False
         rest = iter(threads)
-        del threads  # an error has this frame behind its own, and the thread it has ended has the error: no cycle
+        del threads  # the error of a thread has this frame in its traceback: avoid a cycle
         try:
             step(self, rest)
         except BaseException:
@@ -204,15 +215,15 @@ class Member(Stepper):
             raise
         finally:
             self.current = None
-            del rest  # which holds them to the end, if it is a deque's
+            del rest  # the iterator of a deque keeps the deque alive
         return True
 
     def _in_loop(self, body: Callable[[], T], stays: bool = False) -> T:
-        """Run `body`, the loop. A guest goes after that, if it `stays` not: its OS thread is on its own again."""
+        """Run `body`, which is the loop. A guest then leaves the scheduler, unless it `stays`."""
         if self.running:
-            raise RuntimeError("the loop of this OS thread is running already")
+            raise RuntimeError("the loop of this OS thread is already running")
         if self.current is not None:
-            raise RuntimeError("called inside a thread: only an OS thread that is no coroutine thread runs the loop")
+            raise RuntimeError("called inside a thread: the loop can be run only outside of threads")
         try:
             try:
                 self._enter()
@@ -220,8 +231,8 @@ class Member(Stepper):
             finally:
                 self._leave(stays)
         except BaseException:
-            self._leave(stays)  # what is left of it, if a signal handler has raised in its midst
-            self.scheduler.doubt()
+            self._leave(stays)  # a signal handler may have raised in the middle of the first call
+            self.scheduler.mend_later()
             raise
         if self._ctrl_c.noted:
             self._ctrl_c.noted = 0
@@ -240,7 +251,7 @@ class Member(Stepper):
                 scheduler.crew.enter(self)
 
     def _leave(self, stays: bool) -> None:
-        """Undo as much of _enter() as was done. May be done twice."""
+        """Undo as much of _enter() as was done. A second call completes a first one that was interrupted."""
         if not self.running:
             return
         scheduler = self.scheduler
@@ -261,11 +272,11 @@ class Member(Stepper):
         self.running = False
 
     def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
-        """An async generator was dropped before its end: what it has to clean up may have to wait."""
+        """Close an async generator that was dropped before its end. In a thread, because its cleanup may wait."""
         self.scheduler.post(functools.partial(_newthread, generator.aclose))
 
     def close(self) -> None:
-        """Cancel all threads, give them a turn to end, shut the poller down. For OS threads that are done with it."""
+        """Cancel all threads, step them as long as any is ready, and shut the poller down. It is the last call."""
 
         def cancel_all() -> None:
             mend(self.scheduler)
@@ -283,7 +294,7 @@ def _newthread(func: Callable[[], Any]) -> None:
 
 
 def current_member() -> Member:
-    """Return this OS thread's member, making it, and a scheduler, when there is none yet."""
+    """Return the member of this OS thread. The first call makes it, and the scheduler if there is none."""
     member = local.member
     if member is None:
         member = local.member = Member(current_scheduler())

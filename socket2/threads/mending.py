@@ -1,9 +1,9 @@
-"""What a signal handler has cost that has raised in the middle of a change: found out afterwards, and made good.
+"""Repairs what is left incomplete if a signal handler raises in the middle of a change.
 
-A handler may raise wherever the interpreter looks for signals, also between taking a thread from one place and putting
-it into another. To prevent that everywhere would cost each turn. So whoever is broken off leaves a note
-(Scheduler.doubt), and before the loop waits again the live threads are looked through: who is ready, and in no queue,
-is put into it. Must not know how a thread runs.
+A handler may raise wherever the interpreter checks for signals, for example after a thread has been taken from one
+queue and before it is put into another. To prevent that everywhere would slow down each turn. So the interrupted code
+calls Scheduler.mend_later(). Before the loop waits again, mend() puts each thread that is ready, but in no queue, into
+the ready queue. Must not know how a thread runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .lock import lock
 
 
 class Mended(Protocol):
-    """A scheduler, as far as its threads can be lost."""
+    """What this module knows of a scheduler."""
 
     threads: dict[Any, None]
     ready: deque[Any]
@@ -29,7 +29,7 @@ class Mended(Protocol):
 
 
 def mend(scheduler: Mended) -> None:
-    """Put into the ready queue who should be there. Called between two steps."""
+    """Put the threads that are ready and in no queue into the ready queue. Call it between two steps."""
     with lock:
         seen_to = places(scheduler)
         for thread in list(scheduler.threads):
@@ -37,7 +37,7 @@ def mend(scheduler: Mended) -> None:
 
 
 def places(scheduler: Mended) -> set[Any]:
-    """The threads that a member is about to step, or steps."""
+    """Return the threads that a member steps, or will step."""
     members = list(scheduler.loops)
     return {*scheduler.ready, *(member.taken for member in members), *(member.current for member in members)}
 
@@ -52,7 +52,7 @@ def _see_to(scheduler: Mended, thread: Any, seen_to: set[Any]) -> None:
 def _is_to_run(scheduler: Mended, thread: Interruptible) -> bool:
     waiting = thread.waiting_on
     if waiting is None:
-        # It has not begun. Or else another OS thread is just parking it, if there are several.
+        # It has not taken its first step. Or, if there is a crew, another member is just parking it.
         return scheduler.crew is None
     if getattr(waiting, "over", False):
         scheduler.interruptions.note_raised(thread)

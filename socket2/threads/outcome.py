@@ -1,7 +1,7 @@
-"""How a thread ends: it gets its outcome, everybody who joins it is told, and an error that nobody joins is reported.
+"""How a thread ends: it gets its outcome, its joins are finished, and crashhook() reports an error that nobody joins.
 
-A signal handler may raise in the midst of that. Then what is left to do is done all the same, before the exception goes
-its way. Must not know how a thread is stepped.
+A signal handler may raise in the middle of this. Then the rest is done before its exception is raised further. Must not
+know how a thread is stepped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Finisher:
         self._escaping: BaseException | None = None
 
     def _end(self, thread: Thread, result: Any, error: BaseException | None) -> None:
-        """The steps of `thread` are over. Where this raises and they are its steps still, it has not been begun."""
+        """End `thread`, whose generator has ended. If this raises and `thread` has not changed, call it again."""
         joins: Collection[Join] = ()
         joined = told = False
         try:
@@ -36,11 +36,11 @@ class Finisher:
                 if any(isinstance(join, Outlasting) for join in joins):
                     self._outlast(thread, joins, result, error)
                     return
-                # Without a call. So a signal handler may raise before, and the thread has not ended, or after it.
+                # There is no call between these lines, so a signal handler raises before all of them or after them.
                 thread._outcome = result if error is None else error.__traceback__
                 thread._errors = None if error is None else [error]
                 thread._coro = thread._context = thread.waiting_on = None  # type: ignore[assignment]
-            for join in joins:  # not under the lock: a connection's closes its socket, and logs
+            for join in joins:  # not under the lock: the join of a server's connection closes its socket and logs
                 joined = join.finish() or joined
             self._forget(thread)
             told = True
@@ -56,7 +56,7 @@ class Finisher:
             raise
 
     def _outlast(self, thread: Thread, joins: Collection[Join], result: Any, error: BaseException | None) -> None:
-        """Under the lock. `thread` does not end yet: it waits for others first."""
+        """Make `thread` wait for the `end()` of each Outlasting before it ends. The caller holds the lock."""
         waiting = [join for join in joins if isinstance(join, Outlasting)]
         thread._coro = outlast(waiting, result, error)
         try:
@@ -73,7 +73,7 @@ class Finisher:
             self.scheduler.enqueue(thread)
 
     def _forget(self, thread: Thread) -> None:
-        """It is not one of the live threads any more. Earlier, whoever joins it would seem to wait for nothing."""
+        """Remove `thread` from the live threads. Done before its joins are finished, the loop might end too early."""
         scheduler = self.scheduler
         scheduler.threads.pop(thread, None)
         if scheduler.interruptions.known:
@@ -82,16 +82,16 @@ class Finisher:
             scheduler.crew.ended(thread)
 
     def _tell(self, thread: Thread, error: BaseException, joined: bool) -> None:
-        """See to the error that `thread` has ended with."""
+        """Let the error of `thread` out of the loop, drop it, or report it."""
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._escaping = error
         elif isinstance(error, Cancelled) and error.meant_for is thread:
-            error.meant_for = None  # as it was meant; and no cycle of the thread and its error
+            error.meant_for = None  # it has served its purpose; avoid a cycle
         elif not joined:
             report(thread, error)
 
     def _escape(self) -> None:
-        """Let a KeyboardInterrupt or SystemExit that ended a thread out of the loop."""
+        """Raise the KeyboardInterrupt or SystemExit that ended a thread, if there is one."""
         if self._escaping is not None:
             error, self._escaping = self._escaping, None
             raise error

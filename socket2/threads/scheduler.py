@@ -1,7 +1,8 @@
-"""What runs threads has in common, however many OS threads do it: poller, timers, ready queue, live threads.
+"""What all OS threads that serve one scheduler share: poller, timers, ready queue, posted calls and live threads.
 
-Knows who waits and who is ready. How a wait is interrupted is in cancellation.py. What an OS thread does with it is
-its member's part.
+Knows which threads wait and which are ready. Must not know how a thread is stepped (stepping.py), nor what an OS thread
+does in its loop (member.py). The last part of the module finds schedulers: that of this OS thread, and all those of the
+process. It is here because each Scheduler registers itself, and enqueue() must know in which member it is called.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .timers import Timers
 
 
 class PoolThread(threading.Thread):
-    """An OS thread that makes blocking calls for threads that wait for them, and does nothing of its own."""
+    """An OS thread of socket2 that only works for others, such as one that makes blocking calls."""
 
 
 class _Local(threading.local):
@@ -38,7 +39,7 @@ local = _Local()
 
 
 class Stepped(Interruptible, Protocol):
-    """A thread, as its scheduler knows it."""
+    """What a scheduler knows of a thread."""
 
     scheduler: Scheduler
 
@@ -47,12 +48,15 @@ class Stepped(Interruptible, Protocol):
 
 
 class Caller(Protocol):
-    """Makes blocking calls for threads."""
+    """Makes blocking calls for threads. osthreads.Pool is the usual one."""
 
     def call(
         self, purpose: str, func: Callable[..., Any], args: tuple[Any, ...], key: Hashable = None, /
     ) -> Operation[Any]:
-        """Make a call, and return or raise its outcome. Those with one `key`, unless that is None, may share a call."""
+        """Make a call. Return its result, or raise its exception.
+
+        Calls with the same `key` may share one call, unless `key` is None. `purpose` appears in listings.
+        """
 
 
 class Scheduler(pollers.Unique):
@@ -60,38 +64,38 @@ class Scheduler(pollers.Unique):
 
     def __init__(self, poller: Poller | None = None) -> None:
         self.poller = poller if poller is not None else pollers.choose()
-        self.now = self.poller.now  # the clock of all its deadlines: who waits says what time it is
+        self.now = self.poller.now  # the clock of all sleeps and deadlines, so that they agree with poll()
         self.timers = Timers(self.now)
-        self.caller: Caller | None = None  # of what blocks, if one was given; else osthreads has its pools
-        self.resolver: Resolver | None = None  # of names, if one was given; else osthreads has the system's
-        self.threads: dict[Any, None] = {}  # a set, which takes half the room as a dict
+        self.caller: Caller | None = None  # if None, the pools of osthreads make the blocking calls
+        self.resolver: Resolver | None = None  # if None, osthreads asks the system
+        self.threads: dict[Any, None] = {}  # used as a set; a dict takes half the memory
         self.ready: deque[Any] = deque()
-        self.hopeless = 0  # live threads that only another thread can wake
+        self.hopeless = 0  # how many live threads are in a hopeless wait: see Wait
         self.interruptions = Interruptions(self.poller)
         self.inbox: deque[Callable[[], Any]] = deque()
-        self._calls = 0  # how many OS threads make one from the inbox
-        self.loops: list[CrewMember] = []  # whose loops run: one at the most, as long as there is no crew
-        self.entry = threading.RLock()  # held to enter or leave a loop, and while a thread is started outside one
-        self.crew: Crew | None = None  # the OS threads that serve it, once they may be several
+        self._calls = 0  # how many OS threads make a call from the inbox now
+        self.loops: list[CrewMember] = []  # the members whose loops run; at most one without a crew
+        self.entry = threading.RLock()  # held to enter or leave a loop, and to start a thread outside one
+        self.crew: Crew | None = None  # set once several OS threads may serve the scheduler
         with lock:
             _schedulers[self] = None
 
     def enqueue(self, thread: Stepped) -> None:
-        """`thread` goes on when its turn comes."""
+        """Put `thread` into the ready queue, and make sure that the loop sees it."""
         slept = self.rouse()
         self.ready.append(thread)
         if slept:
             self.poller.wakeup()
 
     def rouse(self) -> bool:
-        """Wake the loop that will run what is about to become ready, if it may be asleep; return whether it may.
+        """Wake the loop if it may be asleep. Return whether it may be.
 
-        Comes before any change: it may raise, where the stack or the memory ends.
+        Call this before a change that makes a thread ready: it may raise, for lack of stack or memory.
         """
         member = local.member
         if (
             member is not None
-            and member.current is not None  # else this may be a signal handler, that has come while the loop is asleep
+            and member.current is not None  # otherwise a signal handler may call this while the loop sleeps
             and member.scheduler is self
             and (self.crew is None or self.crew.leader is member)
         ):
@@ -99,29 +103,34 @@ class Scheduler(pollers.Unique):
         self.poller.wakeup()
         return True
 
-    def doubt(self) -> None:
-        """A signal handler may have raised in the middle of a change. Have the loop see what that has cost."""
+    def mend_later(self) -> None:
+        """Have the loop call mend(), because a signal handler may have raised in the middle of a change."""
         self.inbox.append(_mend)
         try:
             self.poller.wakeup()
         except RuntimeError:
-            pass  # it has been shut down, or is the parent's
+            pass  # the poller has been shut down, or belongs to the parent process
 
     def interrupt(self, thread: Stepped, error: BaseException) -> None:
-        """Raise `error` in `thread` at the wait it is in, or at its next one if that has finished."""
+        """Raise `error` in `thread`, at its current wait, or at its next one if this has already ended.
+
+        The thread runs when its turn comes. This is the usual way to interrupt a thread. Call it where at_hand() is
+        true, or in a posted call. Stepper.interrupt() runs the thread inside the call.
+        """
         with lock:
             try:
                 if self.interruptions.end_wait(thread, error):
-                    self.ready.append(thread)  # here: where that has not raised, this does not
+                    self.ready.append(thread)  # not enqueue(), which might raise now that the wait has ended
                     self.rouse()
             except BaseException:
-                self.doubt()
+                self.mend_later()
                 raise
 
     def at_hand(self) -> bool:
-        """Whether the caller may end waits now, and see what comes of it; else it is to post what it wants.
+        """Whether the caller may end waits now, and learn the result. If not, it must post() its request.
 
-        So must another OS thread, and a signal handler that comes in the middle of a change, or between two steps.
+        False in an OS thread that does not serve this scheduler, and in a signal handler that runs in the middle of a
+        change or between two steps.
         """
         if local.scheduler is not self or is_held():
             return False
@@ -129,13 +138,13 @@ class Scheduler(pollers.Unique):
         return member is None or not member.is_between_steps()
 
     def post(self, call: Callable[[], Any]) -> None:
-        """Have the loop make a call between two steps. From any OS thread or signal handler."""
-        self.poller.wakeup()  # raises here, if at all, where nothing has changed
+        """Have the loop make a call between two steps. Any OS thread and any signal handler may call this."""
+        self.poller.wakeup()  # if this raises, nothing has changed yet
         self.inbox.append(call)
         self.poller.wakeup()
 
     def make_call(self) -> bool:
-        """Make the first of the calls that were posted; False: another member was faster."""
+        """Make the first posted call. Return False if there is none: another member was faster."""
         self._calls += 1
         try:
             return make_first(self.inbox)
@@ -143,24 +152,25 @@ class Scheduler(pollers.Unique):
             self._calls -= 1
 
     def anything_to_wait_for(self) -> bool:
+        """Whether a thread is ready, or something other than a thread can still make one ready."""
         if len(self.threads) > self.hopeless or self.ready or self.inbox:
             return True
-        with lock:  # what another OS thread has begun to change is not to be read in the middle of that
+        with lock:  # so that another OS thread is not in the middle of a change
             if len(self.threads) > self.hopeless or self.ready or self.inbox or self._calls:
                 return True
-            return self.timers.armed > 0  # a deadline, on what only another thread could end
+            return self.timers.armed > 0  # a deadline may end a hopeless wait
 
 
 def _mend() -> None:
-    """Posted by Scheduler.doubt(), to its loop. Without a reference to it, so that there is no cycle."""
+    """Call mend(). Scheduler.mend_later() posts this function, which is not a method, to avoid a cycle."""
     if local.scheduler is not None:
         mend(local.scheduler)
 
 
 def leave_to_loop(call: Callable[[], Any]) -> bool:
-    """Post `call`, and return True, where a signal handler or a finalizer has come into the middle of a change.
+    """Post `call` and return True if this OS thread is in the middle of a change. Otherwise return False.
 
-    That is one of this OS thread's own. One without a scheduler changes nothing that others could come across.
+    It is if a signal handler or a finalizer calls this. An OS thread without a scheduler makes no changes itself.
     """
     if not is_held() or local.scheduler is None:
         return False
@@ -169,12 +179,12 @@ def leave_to_loop(call: Callable[[], Any]) -> bool:
 
 
 def other_os_threads() -> bool:
-    """Whether an OS thread is alive that could resume one of ours. A pool's own could not."""
+    """Whether another OS thread is alive that could resume a thread of this one. A PoolThread could not."""
     return sum(not isinstance(thread, PoolThread) for thread in threading.enumerate()) > 1
 
 
 def find_scheduler(poller_name: str, fd: int) -> Scheduler | None:
-    """Return the scheduler whose poller of that name has this descriptor."""
+    """Return the scheduler whose poller has this name and this descriptor, or None."""
     for scheduler in schedulers():
         try:
             if scheduler.poller.name == poller_name and scheduler.poller.fileno() == fd:
@@ -185,7 +195,7 @@ def find_scheduler(poller_name: str, fd: int) -> Scheduler | None:
 
 
 def current_scheduler() -> Scheduler:
-    """Return this OS thread's scheduler, making it when there is none yet."""
+    """Return the scheduler of this OS thread. The first call makes it."""
     scheduler = local.scheduler
     if scheduler is None:
         scheduler = local.scheduler = Scheduler()
@@ -193,13 +203,13 @@ def current_scheduler() -> Scheduler:
 
 
 def schedulers() -> list[Scheduler]:
-    """Return those of all OS threads of this process, in the order they were made."""
+    """Return the schedulers of all OS threads of this process, in the order in which they were made."""
     with lock:
         return list(_schedulers)
 
 
-# A forked child must not end the parent's threads: their `finally` blocks are about the parent's affairs. The
-# schedulers are held while the fork takes the other OS threads away, and in the child for good.
+# A forked child must not end the parent's threads, because their `finally` blocks would change what belongs to the
+# parent. So `_held` keeps the schedulers alive during the fork, and in the child for good.
 _schedulers: weakref.WeakKeyDictionary[Scheduler, None] = weakref.WeakKeyDictionary()
 _held: list[Scheduler] = []
 
@@ -211,7 +221,7 @@ def _before_fork() -> None:
 def _after_fork_in_child() -> None:
     local.scheduler = local.member = None
     for scheduler in _schedulers:
-        scheduler.crew = None  # who waits for the others would wait for ever
+        scheduler.crew = None  # its other members do not exist in the child
         scheduler.entry = threading.RLock()
     _schedulers.clear()
 

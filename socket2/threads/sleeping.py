@@ -1,4 +1,4 @@
-"""Waiting on purpose: sleep, suspend and resume, and waiting until the system has room."""
+"""Deliberate waits: sleep, suspend and resume, and retrying while the system has no room."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ T = TypeVar("T")
 
 
 def sleep(seconds: float) -> Operation[None]:
-    """Wait for `seconds`, never less. 0 lets every thread that is ready run first.
+    """Wait for at least `seconds`. With 0, let every ready thread run first.
 
-    ValueError for a negative number, RuntimeError outside a thread. Cancelled: ends at once.
+    A cancellation or timeout ends the sleep at once. Raises TypeError if `seconds` is not a number; ValueError if it is
+    negative or NaN; RuntimeError outside a thread. (luapower's sleep)
     """
     currentthread()
     return _sleep(duration(seconds))
@@ -40,20 +41,21 @@ def _sleep(seconds: float) -> Generator[Any, None, None]:
 
 
 def suspend() -> Operation[Any]:
-    """Wait until resume() is called for this thread; return the value given there.
+    """Wait until resume() is called for this thread. Return the value that it passes.
 
-    RuntimeError outside a thread. Cancelled, or out of time: a resume() that comes later raises. (luapower's suspend)
+    After a cancellation or timeout the thread is not suspended any more, and resume() raises RuntimeError. Raises
+    RuntimeError outside a thread. (luapower's suspend)
     """
     currentthread()
     return Suspension("suspended").wait()
 
 
 def resume(thread: Thread, value: Any = None) -> None:
-    """Make `thread`'s suspend() return `value`, when its turn comes. From any OS thread, and from a signal handler.
+    """Make the suspend() of `thread` return `value`, when the thread's turn comes.
 
-    RuntimeError when it is not suspended, or was resumed already. This cannot be told from another OS thread, nor by a
-    signal handler that comes between two steps: then a resume that comes too early or too late is without effect.
-    (luapower's resume)
+    Any OS thread and any signal handler may call this. Raises RuntimeError if the thread is not suspended, or has
+    already been resumed. In an OS thread that does not serve the same scheduler, and in a signal handler that runs
+    between two steps, such a call has no effect instead. (luapower's resume)
     """
     scheduler = thread.scheduler
     if not scheduler.at_hand():
@@ -74,9 +76,10 @@ def persist(
     again_max_s: float,
     tell: Callable[[Exhausted], None] | None = None,
 ) -> Generator[Any, None, T]:
-    """Do what `make()` makes, again and again while the system has no room for it, at longer and longer intervals.
+    """Run the operation that `make()` returns. Repeat this while it raises Exhausted: the system has no room for it.
 
-    `tell` is called the first time it has none.
+    The first pause takes `again_s` seconds, and each further one twice as long, up to `again_max_s`. `tell` is called
+    with the first error.
     """
     while True:
         try:

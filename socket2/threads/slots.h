@@ -1,13 +1,13 @@
-/* What the parts in C know of Python's classes: where their objects have a slot, and methods that were looked up.
+/* Access to objects of Python classes: the offsets of slots, and methods that are looked up once.
 
-   Knows CPython by cpython.h. Must not know a class by name. */
+   Knows CPython through cpython.h. Must not know a class by name. */
 
 #ifndef SOCKET2_SLOTS_H
 #define SOCKET2_SLOTS_H
 
 #include "../../pollers/cpython.h"
 
-/* Where objects of this class, or one that it inherits from, have the slot; -1 and an exception: nowhere. */
+/* Return the offset of the slot `name` in objects of this class. Return -1 with an exception if it has no such slot. */
 static inline Py_ssize_t
 slot_offset(PyTypeObject *type, const char *name)
 {
@@ -20,7 +20,7 @@ slot_offset(PyTypeObject *type, const char *name)
     if (Py_IS_TYPE(found, &PyMemberDescr_Type) && member->d_member->type == T_OBJECT_EX) {
         offset = member->d_member->offset;
     } else {
-        PyErr_Format(PyExc_TypeError, "%s.%s is no slot", type->tp_name, name);
+        PyErr_Format(PyExc_TypeError, "%s.%s is not a slot", type->tp_name, name);
     }
     Py_DECREF(found);
     return offset;
@@ -32,9 +32,9 @@ slot_at(PyObject *object, Py_ssize_t offset)
     return (PyObject **)((char *)object + offset);
 }
 
-/* A method of one name, as the class has it that was met last, if that is one whose methods cannot change. */
+/* A method, cached for the class that was seen last. Only immutable classes are cached, whose methods cannot change. */
 typedef struct {
-    PyTypeObject *type; /* or NULL */
+    PyTypeObject *type; /* NULL if nothing is cached */
     PyObject *method;
 } Method;
 
@@ -56,7 +56,7 @@ method_learn(Method *known, PyObject *name, PyTypeObject *type)
     return 0;
 }
 
-/* Call the method of that name on the first of the arguments, with the others. */
+/* Call the method `name` of the first argument with the others. */
 static inline PyObject *
 method_call(Method *known, PyObject *name, PyObject *const *args, size_t count)
 {

@@ -1,13 +1,13 @@
-/* step() and step_shared() of stepping.py once more, in C: what every request goes through.
+/* _step() and _step_shared() of stepping.py in C. Every step of a thread goes through here.
 
-   Here is the rule alone: run a thread up to its next wait, and park it there. Whatever else may come of a step, its end,
-   an interruption, something that is no wait, is for the methods of the Stepper. Knows where a Thread has its slots, and
-   of a wait its park(); must not know sockets. Everything runs with the GIL held, so slots need no locks; what members
-   share is changed under the lock, as in Python. */
+   This file has only the usual case: run a thread to its next wait, and park it there. The methods of the Stepper
+   handle everything else: the end of a thread, an interruption, an object that the thread cannot be parked on. It knows
+   the slots of a Thread and a Stepper, and park(). It must not know sockets. It runs with the GIL held, so slots need no
+   lock. As in Python, what members share is changed under the lock. */
 
 #include "slots.h"
 
-/* Slots: from CURRENT on a Stepper's, the others a Thread's. */
+/* The slots of a Thread, and from CURRENT on those of a Stepper. */
 enum { SCHEDULER, CORO, CONTEXT, ERRORS, WAITING_ON, CURRENT, TAKEN, SLOTS };
 
 static const char *const slot_texts[SLOTS] = {"scheduler", "_coro",   "_context", "_errors",
@@ -41,7 +41,7 @@ typedef struct {
     Py_ssize_t offsets[SLOTS];
     Method park;
     PyObject *lock;
-    PyObject *names[NAMES]; /* made once: the interpreter finds attributes by the identity of their names */
+    PyObject *names[NAMES]; /* interned, because CPython finds attributes fastest by the identity of their names */
 } State;
 
 static PyObject **
@@ -65,7 +65,7 @@ is_none(const State *state, PyObject *object, int which)
     return *slot(state, object, which) == Py_None;
 }
 
-/* Call a method for what it does, with the arguments before the first NULL. */
+/* Call a method with the arguments before the first NULL, and drop its result. Return -1 if it raises, else 0. */
 static int
 tell(const State *state, PyObject *object, int name, PyObject *first, PyObject *second, PyObject *third)
 {
@@ -74,7 +74,7 @@ tell(const State *state, PyObject *object, int name, PyObject *first, PyObject *
     return result != NULL ? 0 : -1;
 }
 
-/* Release the lock, whatever exception is on its way; return `status`, or -1 when that is a new one. */
+/* Release the lock. If `status` is -1, keep the exception that is set, and return -1. */
 static int
 release_lock(const State *state, int status)
 {
@@ -107,7 +107,7 @@ prepare(const State *state, PyObject *stepper, PyObject *scheduler, PyObject *th
     return 0;
 }
 
-/* Run the thread, in its context, up to its next wait or its end. */
+/* Run the thread in its context to its next wait or its end. */
 static PySendResult
 resume(const State *state, PyObject *thread, PyObject **result)
 {
@@ -129,7 +129,7 @@ resume(const State *state, PyObject *thread, PyObject **result)
     return outcome;
 }
 
-/* Call a method with the thread, another argument and the exception that is set, as an `except` block would. */
+/* Call a method with the thread, another argument, and the exception that is set, as in an `except` block. */
 static int
 tell_of_error(const State *state, PyObject *stepper, int name, PyObject *thread, PyObject *second)
 {
@@ -143,7 +143,7 @@ tell_of_error(const State *state, PyObject *stepper, int name, PyObject *thread,
     return status;
 }
 
-/* A signal handler has raised: have the stepper do all the same what was begun, then go on with that exception. */
+/* A signal handler has raised. Have the stepper complete the change, then keep the handler's exception. Return -1. */
 static int
 do_after_all(const State *state, PyObject *stepper, int name, PyObject *thread, PyObject *second, PyObject *third)
 {
@@ -154,7 +154,7 @@ do_after_all(const State *state, PyObject *stepper, int name, PyObject *thread, 
     return -1;
 }
 
-/* The thread has ended: with a result, or with the exception that is set. */
+/* End the thread, with `result`, or with the exception that is set if `result` is NULL. */
 static int
 end(const State *state, PyObject *stepper, PyObject *thread, PyObject *result)
 {
@@ -199,7 +199,7 @@ park_on(State *state, PyObject *stepper, PyObject *thread, PyObject *waiting)
     return status;
 }
 
-/* park() has raised, or what came after it. Whether that is for the thread. The exception stays set. */
+/* Whether the exception that is set is to be raised in the thread: see is_refused() in Python. It stays set. */
 static bool
 is_refused(const State *state, PyObject *stepper, PyObject *thread, PyObject *waiting)
 {
@@ -242,18 +242,18 @@ run(State *state, PyObject *stepper, PyObject *thread, bool shared)
     return status;
 }
 
-/* The scheduler of a Stepper that is to make a step; NULL, with an exception, if it is called otherwise. */
+/* Check the arguments of a step. Return the Stepper's scheduler, or NULL with an exception. */
 static PyObject *
 scheduler_of(const State *state, PyObject *const *args, Py_ssize_t count)
 {
     if (count != 2 || !PyObject_TypeCheck(args[0], state->stepper_type)) {
-        PyErr_SetString(PyExc_TypeError, "a step takes a Stepper, and what to step");
+        PyErr_SetString(PyExc_TypeError, "a step takes a Stepper and what to step");
         return NULL;
     }
     return PyObject_GetAttr(args[0], state->names[STEPPERS_SCHEDULER]);
 }
 
-/* 1: it is a thread of this scheduler; 0: of another, which has been told; -1: an exception. */
+/* Return 1 if the thread belongs to this scheduler; 0 if to another, which has been told; -1 with an exception. */
 static int
 is_ours(const State *state, PyObject *stepper, PyObject *scheduler, PyObject *thread)
 {
@@ -307,7 +307,7 @@ prepare_shared(const State *state, PyObject *stepper, PyObject *scheduler, PyObj
 }
 
 PyDoc_STRVAR(step_shared_doc, "step_shared($module, stepper, thread, /)\n--\n\n"
-                              "As step(), while other OS threads are at work.");
+                              "Step one thread while other OS threads serve the scheduler, too.");
 
 static PyObject *
 step_shared(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -341,7 +341,7 @@ type_from(const char *module, const char *name)
 {
     PyObject *found = taken_from(module, name);
     if (found != NULL && !PyType_Check(found)) {
-        PyErr_Format(PyExc_ImportError, "%s.%s is no type", module, name);
+        PyErr_Format(PyExc_ImportError, "%s.%s is not a type", module, name);
         Py_CLEAR(found);
     }
     return (PyTypeObject *)found;
@@ -395,7 +395,7 @@ clear(PyObject *module)
     return 0;
 }
 
-MODULE_WITH_STATE("socket2._stepping", "The steps of threads in C: those of socket2/threads/stepping.py, faster.",
+MODULE_WITH_STATE("socket2._stepping", "The steps of threads in C. socket2/threads/stepping.py has the same in Python.",
                   sizeof(State), methods);
 
 PyMODINIT_FUNC

@@ -1,7 +1,12 @@
-"""How a thread runs: started, stepped to its next wait, and ended, one at a time in an OS thread.
+"""How a thread runs: it is started, stepped to its next wait, and ended.
 
-A thread yields what it waits for: a poller's Direction, or a Wait. That is asked to `park`, and nobody here knows which
-it was, nor which poller is at work. An exception that nobody joins is reported where it happens, and all else goes on.
+A member that is alone steps its threads in `_step`: one frame for all of them. With a crew, `_step_shared` steps one
+thread: `_resume` runs it, and `_park` parks it under the lock, because another OS thread may resume it at once. Both
+leave the rare cases to the same methods: `_go_on` if the wait has already ended or an interruption is pending,
+`_refuse` if the thread cannot be parked, `_came_out` if the step raised. `_step_now` makes a step in the middle of
+another one, inside newthread() or interrupt().
+
+Must not know what kind of object a thread waits for, nor which poller is at work.
 """
 
 from __future__ import annotations
@@ -32,11 +37,11 @@ from .scheduler import Scheduler
 from .thread import Thread
 from .wait import Join
 
-# newthread steps a thread inside the call, if one OS thread serves it. Deeper than this, one inside the other, it is
-# left to the next turn.
+# newthread() steps a thread inside the call if one OS thread serves the scheduler. If starts are nested more deeply
+# than this, the thread goes into the ready queue.
 _NESTED_STARTS_MAX = 64
 
-# Called, while debugging is on, with each thread that is about to take its first step, and with who starts it.
+# Set while debugging is on. Called with each thread before its first step, and with the thread that starts it.
 starthook: Callable[[Thread, Thread | None], Any] | None = None
 
 
@@ -48,8 +53,8 @@ class _Waitable(Protocol):
 class Stepper(Finisher):
     """Runs threads of a scheduler in one OS thread.
 
-    A signal handler may raise wherever the interpreter looks for signals. What only the frame that is broken off knows,
-    what a thread has yielded or how it has ended, is seen to there. The rest is found by mend().
+    A signal handler may raise wherever the interpreter checks for signals. If only the interrupted frame knows what a
+    thread has yielded, or how it has ended, that frame completes the change. mend() finds everything else.
     """
 
     __slots__ = ("current", "taken")  # for stepping.c
@@ -57,16 +62,16 @@ class Stepper(Finisher):
     def __init__(self, scheduler: Scheduler) -> None:
         super().__init__(scheduler)
         self.current: Thread | None = None
-        self.taken: Thread | None = None  # from the ready queue of a crew, and its step has not begun
-        self.running = False  # the loop, which steps most of them
+        self.taken: Thread | None = None  # taken from a crew's ready queue; its step has not begun
+        self.running = False  # whether the loop runs
         self._nested = 0
 
     def is_between_steps(self) -> bool:
-        """Whether neither a thread nor the main program is what runs now, but what runs them."""
+        """Whether this OS thread runs neither a thread nor the main program, but the code that steps threads."""
         return self.current is None and (self.running or self._nested > 0)
 
     def newthread(self, func: Any, args: tuple[Any, ...], name: str | None = None, join: Join | None = None) -> Thread:
-        """See the module's newthread(). `join` joins the thread, and knows it, from before its first step on."""
+        """Start a thread. See loop.newthread(). `join` is a join of the thread from before its first step."""
         thread = Thread(self.scheduler, func, name if name is not None else getattr(func, "__qualname__", None))
         if join is not None:
             join.begin(thread)
@@ -81,7 +86,7 @@ class Stepper(Finisher):
         return thread
 
     def _start_later(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> None:
-        """Leave it to any member: its first step may block, and so may the call, if it is of a plain function."""
+        """Let any member take the first step, because it may block. That step also calls a plain function."""
         thread._coro = steps_later(func, args)
         try:
             self._adopt(thread)
@@ -103,13 +108,13 @@ class Stepper(Finisher):
             raise
         finally:
             self.current = creator
-            poller.streak = max(streak, poller.streak)  # what the new thread did counts as the creator's
+            poller.streak = max(streak, poller.streak)  # the operations of the new thread count for its creator
 
     def _start_outside(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> None:
-        """Start it in an OS thread whose loop does not run, and which may be no member of those that do."""
+        """Start a thread in an OS thread whose loop does not run."""
         scheduler = self.scheduler
         scheduler.poller.streak = 0
-        with scheduler.entry:  # nobody joins meanwhile
+        with scheduler.entry:  # no OS thread can join meanwhile
             crew = scheduler.crew
             if crew is None:
                 self._start_now(thread, func, args)
@@ -118,21 +123,22 @@ class Stepper(Finisher):
             crew.recheck()
 
     def _adopt(self, thread: Thread) -> None:
+        """Make `thread` one of the live threads of the scheduler."""
         if starthook is not None:
             starthook(thread, self.current)
         self.scheduler.threads[thread] = None
 
     def _not_started(self, thread: Thread) -> None:
-        """The start of `thread` has failed, or was broken off: then it may have begun, and goes on."""
+        """Forget `thread`, whose start failed. If a signal handler raised after its first step began, it goes on."""
         scheduler = self.scheduler
         with lock:
             if thread in scheduler.threads:
                 if are_new(thread._coro) and thread not in places(scheduler):
                     scheduler.threads.pop(thread, None)
-                scheduler.doubt()
+                scheduler.mend_later()
 
     def _begin(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> bool:
-        """Call `func`. False: that was all, and the thread has ended. An error of the call itself is the caller's."""
+        """Call `func`. Return False if the thread has ended with that. If `func` cannot be called, raise the error."""
         if is_coroutine(func):
             check_no_args(args)
             thread._coro = steps_of(func)
@@ -154,6 +160,7 @@ class Stepper(Finisher):
         return True
 
     def _step_now(self, thread: Thread) -> None:
+        """Step `thread` inside the current call. If such calls are nested too deeply, make it ready instead."""
         if self._nested >= _NESTED_STARTS_MAX:
             self.scheduler.ready.append(thread)
             return
@@ -168,7 +175,11 @@ class Stepper(Finisher):
             self._nested -= 1
 
     def interrupt(self, thread: Thread, error: BaseException) -> None:
-        """As Scheduler.interrupt(), and what `thread` does then it does inside this call, if nobody else serves it."""
+        """Do the same as Scheduler.interrupt(), but run `thread` inside this call if one OS thread serves it.
+
+        Call this if `thread` should have reacted when the call returns, as at the end of a plain `with threadset()`.
+        Otherwise call Scheduler.interrupt().
+        """
         if self.scheduler.crew is not None:
             self.scheduler.interrupt(thread, error)
             return
@@ -178,14 +189,14 @@ class Stepper(Finisher):
             if self.scheduler.interruptions.end_wait(thread, error):
                 self._step_now(thread)
         except BaseException:
-            self.scheduler.doubt()
+            self.scheduler.mend_later()
             raise
         finally:
             self.current = caller
             poller.streak = max(streak, poller.streak)
 
     def _resume(self, thread: Thread, resume: Callable[[Any], _Waitable], argument: Any) -> None:
-        """Run `thread` until it waits for something that it can be parked on, or to its end."""
+        """Run `thread` until it is parked, or to its end. `resume(argument)` is its send() or throw()."""
         while True:
             self.current = thread
             self.taken = None
@@ -222,7 +233,10 @@ class Stepper(Finisher):
                 del raised  # see _step()
 
     def _park(self, thread: Thread, waiting: _Waitable) -> BaseException | None:
-        """Return what was raised: by park(), and then `thread` waits for nothing, or by a signal handler."""
+        """Park `thread` on `waiting`, under the lock. Return what park() or a signal handler raised, or None.
+
+        If `thread` could not be parked, its `waiting_on` is None afterwards.
+        """
         try:
             finished = waiting.park(thread)
             thread.waiting_on = waiting
@@ -234,7 +248,10 @@ class Stepper(Finisher):
         return None
 
     def is_refused(self, thread: Thread, waiting: Any, error: BaseException) -> bool:
-        """park() has raised. True: that is for the thread. False: a signal handler has, and the thread is parked."""
+        """Return whether park() itself raised `error`, so that `thread` is to be told.
+
+        If a signal handler raised it, make sure that `thread` is parked, and return False.
+        """
         is_parked = thread.waiting_on is waiting or getattr(waiting, "waiter", None) is thread
         if not is_parked or waiting is None:  # a bare `yield` yields None
             if isinstance(error, Exception):
@@ -242,11 +259,11 @@ class Stepper(Finisher):
             with suppress(Exception):
                 waiting.park(thread)
         thread.waiting_on = waiting
-        self.scheduler.doubt()
+        self.scheduler.mend_later()
         return False
 
     def _park_after_all(self, thread: Thread, waiting: _Waitable) -> None:
-        """A signal handler has raised before that was begun."""
+        """Park `thread`, because a signal handler raised before _park() began."""
         with lock:
             error = self._park(thread, waiting)
             refused = thread.waiting_on is None
@@ -254,7 +271,7 @@ class Stepper(Finisher):
             self._refuse(thread, waiting, cast(Exception, error))
 
     def _go_on(self, thread: Thread, waiting: _Waitable, finished: bool) -> None:
-        """What `thread` was parked on has finished already, or is to be interrupted."""
+        """Handle a wait that had already ended when `thread` was parked, or that a pending interruption ends."""
         if finished:
             self.scheduler.ready.append(thread)
         if thread._errors is not None:
@@ -264,22 +281,22 @@ class Stepper(Finisher):
             self.scheduler.ready.append(thread)
 
     def _refuse(self, thread: Thread, waiting: object, error: Exception) -> None:
-        """`thread` cannot be parked on what it has yielded: have it raised there."""
+        """Raise an error in `thread`, because it cannot be parked on what it yielded."""
         self._resume(thread, thread._coro.throw, no_wait(thread.name, waiting, error))
 
     def _misled(self, thread: Thread) -> None:
-        """An operation has finished whose thread belongs to the loop of another OS thread."""
-        error = RuntimeError(f"{thread.name} waits on a socket that belongs to the loop of another OS thread")
+        """Raise an error in `thread`, which belongs to another scheduler but waited for an operation of this poller."""
+        error = RuntimeError(f"{thread.name} waits for a socket that belongs to the loop of another OS thread")
         try:
             thread.scheduler.post(functools.partial(thread.scheduler.interrupt, thread, error))
             thread.scheduler.post(functools.partial(thread.scheduler.ready.append, thread))
         except BaseException:
-            thread.scheduler.doubt()
+            thread.scheduler.mend_later()
             raise
 
     def _came_out(self, thread: Thread, error: BaseException) -> None:
-        """What a step of `thread` has raised: StopIteration at its end, or an error."""
-        if is_suspended(thread._coro):  # it has yielded: a signal handler raised after that
+        """Handle what a step of `thread` raised: StopIteration at its end, or another exception."""
+        if is_suspended(thread._coro):  # a signal handler raised after the thread had yielded
             self._resume(thread, thread._coro.throw, error)
         elif isinstance(error, StopIteration):
             self._end(thread, error.value, None)
@@ -287,14 +304,14 @@ class Stepper(Finisher):
             self._end(thread, None, _from_inside(error))
 
     def _end_after_all(self, thread: Thread, steps: Any, error: BaseException) -> None:
-        """A signal handler has raised in _came_out(), perhaps before the end was begun."""
-        self.scheduler.doubt()
+        """End `thread`, if a signal handler raised in _came_out() before the end of the thread had begun."""
+        self.scheduler.mend_later()
         if thread._coro is steps and not is_suspended(steps):
             self._came_out(thread, error)
 
 
 def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
-    """Run each thread to its next wait, or to its end. Every request comes through here: hence in one frame."""
+    """Run each thread to its next wait, or to its end. This is the hot path, so it is written as one function."""
     scheduler = stepper.scheduler
     thread = waiting = coro = None
     for thread in threads:
@@ -305,10 +322,10 @@ def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
             scheduler.interruptions.before_interruption(thread)
         thread.waiting_on = None
         coro = thread._coro
-        stepper.current = thread  # until then, and from the next wait on, a signal handler's wishes are seen to later
+        stepper.current = thread  # while this is None, the requests of signal handlers are posted
         try:
             if type(coro) is GeneratorType:
-                waiting = thread._context.run(next, coro)  # as send(None), which would make an object for each step
+                waiting = thread._context.run(next, coro)  # like send(None), but it makes no object for each step
             else:
                 waiting = thread._context.run(coro.send, None)
         except BaseException as error:
@@ -329,13 +346,13 @@ def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
         thread.waiting_on = waiting
         if finished or thread._errors is not None:
             stepper._go_on(thread, waiting, finished)
-    # An error has this frame behind its own, and the thread that it has ended has the error: no cycle.
+    # A thread that failed has an error, whose traceback has this frame: avoid a cycle.
     thread = waiting = coro = None
     del threads
 
 
 def _step_shared(stepper: Stepper, thread: Thread) -> None:
-    """As _step(), while other OS threads are at work: parked, the thread may go on in any of them at once."""
+    """Step one thread, as _step() does, while other OS threads serve the scheduler, too."""
     scheduler = stepper.scheduler
     if thread.scheduler is not scheduler:
         stepper._misled(thread)
@@ -353,7 +370,7 @@ def _step_shared(stepper: Stepper, thread: Thread) -> None:
 
 
 def _from_inside(error: BaseException) -> BaseException:
-    """As it left the thread: without the frame that has caught it, which holds the thread, which holds the error."""
+    """Remove the frame that caught the error from its traceback. That frame refers to the thread: avoid a cycle."""
     at = error.__traceback__
     return error.with_traceback(at.tb_next) if at is not None and at.tb_frame.f_globals is globals() else error
 

@@ -1,8 +1,8 @@
-"""The heap of timers: one for sleeps, deadlines and socket timeouts alike.
+"""The heap of timers for sleeps, deadlines and socket timeouts.
 
-Most timers are moved or disarmed before they are due, many of them once per operation, so both only note the new
-time: an entry that comes up too early goes back into the heap, one that is not wanted any more is dropped there.
-Entries that have become useless are counted, and swept out when they are the larger half. Knows no thread.
+Most timers are moved or disarmed before they are due, many of them once per operation. So moving or disarming only
+notes the new time. When an entry comes up too early, it goes back into the heap; if it is no longer wanted, it is
+dropped. Useless entries are counted, and swept out when they are the majority. Must not know threads.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from typing import Any
 
 from .lock import lock
 
-# Of entries in any heap: an alarm that has moved to another one's is not taken for an older entry of it.
+# Serial numbers of entries, unique in all heaps: an alarm may move to another heap, and leave its old entry behind.
 _serials = itertools.count()
 
-# Below this many useless entries a sweep costs more than it frees.
+# With fewer useless entries a sweep costs more than it frees.
 _SWEEP_MIN = 64
 
 
 class Timers:
-    """Timers by the time they are due, in seconds of the clock `now`."""
+    """The timers of one scheduler, in the order in which they are due. `now` is their clock, in seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
         self.heap: list[tuple[float, int, Alarm]] = []
         self.useless = 0
-        self.aside = 0  # armed ones for which nobody waits: what they are about does
-        self.sooner: Callable[[], Any] | None = None  # called when another entry is the first to come up
+        self.aside = 0  # armed timers that do not keep the loop running
+        self.sooner: Callable[[], Any] | None = None  # called when a new entry is the first to come up
 
     @property
     def armed(self) -> int:
-        """How many timers there are to wait for."""
+        """How many timers keep the loop running."""
         return len(self.heap) - self.useless - self.aside
 
     def next_due(self) -> float | None:
-        """When the first entry comes up, None when there is none. It may turn out to be useless: look again then."""
+        """Return the time at which the first entry comes up, or None. That entry may turn out to be useless."""
         return self.heap[0][0] if self.heap else None
 
     def fire(self) -> int:
-        """Call back the timers that are due now, none early; return how many that were.
+        """Ring the timers that are due now, and none early. Return how many rang.
 
-        Callbacks are made under the lock: they change who waits for what, and run nothing of anybody else's.
+        They ring under the lock, because they change which thread waits for what. They run no code of the program.
         """
         now = self.now()
         heap = self.heap
@@ -61,11 +61,11 @@ class Timers:
                     self.useless -= 1
                     heapq.heappop(heap)
                 elif timer.due > when:
-                    moved = (timer.due, next(_serials), timer)  # late or not: it keeps its place among those in between
+                    moved = (timer.due, next(_serials), timer)  # also if it is due by now: earlier ones ring first
                     timer.queued, timer.serial = moved[:2]
                     heapq.heapreplace(heap, moved)
                 else:
-                    timer.due = None  # so the entry is useless, unless it is armed again
+                    timer.due = None  # the entry is now useless, unless ring() arms it again
                     self.useless += 1
                     fired += 1
                     try:
@@ -76,10 +76,10 @@ class Timers:
                         raise
         return fired
 
-    # A signal handler may raise after each call. So entries and their count are changed without one in between.
+    # A signal handler may raise after each call. So entries and their count are changed without a call between them.
 
     def push(self, timer: Alarm, when: float) -> None:
-        """Have an entry of `timer` come up at `when`. An earlier one becomes useless."""
+        """Add an entry for `timer` that comes up at `when`. An existing entry becomes useless."""
         serial = next(_serials)
         if timer.queued is not None:
             self.useless += 1
@@ -89,7 +89,7 @@ class Timers:
             self.sooner()
 
     def sweep(self) -> None:
-        """Drop the useless entries when they are the larger half."""
+        """Drop the useless entries if they are the majority."""
         if self.useless < _SWEEP_MIN or self.useless * 2 < len(self.heap):
             return
         kept = []
@@ -106,7 +106,7 @@ class Timers:
 
 
 class Alarm:
-    """Its `ring()` is called once when it is due. Armed, moved and disarmed in constant time, as a rule."""
+    """A timer whose `ring()` is called when it is due. Arming, moving and disarming usually take constant time."""
 
     __slots__ = ("due", "queued", "serial", "timers")
 
@@ -114,18 +114,18 @@ class Alarm:
         self.belong(timers)
 
     def belong(self, timers: Timers) -> None:
-        """Be one of `timers`, not armed. An entry that others still have of it means nothing any more."""
+        """Become one of `timers`, and not armed. Entries in another heap do not count any more."""
         self.timers = timers
         self.due: float | None = None
         self.queued: float | None = None  # the time of its entry in the heap, and the entry's serial number
         self.serial = -1
 
     def ring(self) -> None:
-        """It is due. To ring twice is to be as to ring once."""
+        """React to the time. After a signal handler raised, this is called a second time, which must change nothing."""
         raise NotImplementedError
 
     def arm(self, when: float) -> None:
-        """Be due at `when` instead of whenever it was."""
+        """Make it due at `when`, and not at an earlier set time."""
         with lock:
             queued = self.queued
             if queued is None:
@@ -140,7 +140,7 @@ class Alarm:
                 self.timers.sweep()
 
     def disarm(self) -> None:
-        """Not be due at all, until it is armed again."""
+        """Make it not due at all, until it is armed again."""
         with lock:
             if self.due is not None:
                 self.due = None
@@ -150,7 +150,7 @@ class Alarm:
 
 
 class Timer(Alarm):
-    """Calls `callback()` once when it is due."""
+    """Calls `callback()` when it is due."""
 
     __slots__ = ("callback",)
 
@@ -163,15 +163,21 @@ class Timer(Alarm):
 
 
 def duration(seconds: float) -> float:
-    """Return a length of time as a float; raise TypeError or ValueError when it is none."""
+    """Return a length of time in seconds as a float.
+
+    Raises TypeError if `seconds` is not a number; ValueError if it is negative or NaN.
+    """
     value = _number(seconds)
     if math.isnan(value) or value < 0:
-        raise ValueError(f"a time to wait must not be negative or NaN, not {seconds!r}")
+        raise ValueError(f"a number of seconds must not be negative or NaN, but it is {seconds!r}")
     return value
 
 
 def moment(when: float) -> float:
-    """Return a point in time as a float; raise TypeError or ValueError when it is none."""
+    """Return a point in time in seconds as a float.
+
+    Raises TypeError if `when` is not a number; ValueError if it is NaN.
+    """
     value = _number(when)
     if math.isnan(value):
         raise ValueError("a point in time must not be NaN")
@@ -180,7 +186,7 @@ def moment(when: float) -> float:
 
 def _number(value: float) -> float:
     if isinstance(value, (str, bytes, bytearray)):
-        raise TypeError(f"a number of seconds is needed, not {value!r}")
+        raise TypeError(f"a time must be a number of seconds, not {value!r}")
     try:
         return float(value)
     except OverflowError:
@@ -188,7 +194,11 @@ def _number(value: float) -> float:
 
 
 def deadline_after(timeout_s: float | None, now: Callable[[], float]) -> float | None:
-    """The point in time `timeout_s` from now, by the clock `now`; None, or more than 2^31 - 1 seconds: for ever."""
+    """Return the point in time `timeout_s` seconds from now, on the clock `now`.
+
+    A negative timeout counts as 0. Return None, which means no deadline, for None and for more than 2^31 - 1 seconds.
+    Raises TypeError if `timeout_s` is not a number; ValueError if it is NaN.
+    """
     if timeout_s is None:
         return None
     seconds = _number(timeout_s)

@@ -1,34 +1,39 @@
-"""Waits that code ends rather than the kernel: sleeps, suspensions, joins, places in a queue, calls in OS threads.
+"""Waits that other code ends, and not the kernel: sleeps, suspensions, joins, places in a line, calls in OS threads.
 
-To the scheduler they are what a poller's Direction is: something a thread parks on, which can be cancelled and may
-have finished first. A wait ends once; who comes too late to end it is told so, and hands its wake-up to the next.
+A scheduler uses them like a poller's Direction: a thread is parked on the object, the wait can be cancelled, and it may
+have ended before that. A wait ends only once. finish() tells code that comes too late, which can then wake another
+thread instead.
 """
 
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import Any
 
-from pollers import Operation, operation
+from pollers import operation
 
 from .lock import lock
 from .scheduler import Stepped
 
-T = TypeVar("T")
-
 
 def alike(error: BaseException) -> BaseException:
-    """Return another error like this one, for another place to raise it: neither is to hold what the other comes by."""
+    """Return a copy of an error, so that each thread that it is raised in adds to a traceback of its own.
+
+    The waits for a shared call (osthreads.py) and the receivers of one connection (net) use it.
+    """
     try:
         return copy.copy(error).with_traceback(error.__traceback__)
     except Exception:
-        return error  # one of the program's own, which cannot be copied
+        return error  # a class of the program whose errors cannot be copied
 
 
 class Wait:
-    """One thread's wait for one thing. A `hopeless` one can be ended by other threads only, not by time or a kernel."""
+    """One thread's wait for one thing.
+
+    A `hopeless` wait can be ended by another thread only, and not by time or the kernel. Scheduler.hopeless counts the
+    threads in such waits. If all live threads are in such waits, the loop has nothing left to wait for.
+    """
 
     __slots__ = ("done", "error", "finished", "purpose", "result", "waiter")
 
@@ -36,20 +41,21 @@ class Wait:
 
     def __init__(self, purpose: str) -> None:
         self.purpose = purpose
-        self.done = False  # over, in whatever way
-        self.finished = False  # by finish() or fail()
+        self.done = False  # has ended: by finish(), fail() or cancel(), or because its thread was thrown out
+        self.finished = False  # has ended by finish() or fail()
         self.result: Any = None
         self.error: BaseException | None = None
         self.waiter: Stepped | None = None
 
-    # A signal handler may raise after each call. So what belongs together is changed without one in between.
+    # A signal handler may raise after each call. So related changes are made without a call between them.
 
     @property
     def over(self) -> bool:
-        """Whether it has ended, and its thread is in the ready queue or should be."""
+        """Whether the wait has ended, so that its thread belongs in the ready queue."""
         return self.done
 
     def park(self, waiter: Stepped, /) -> bool:
+        """Make `waiter` wait. Return True, and do nothing else, if the wait has already ended."""
         with lock:
             if not self.done:
                 self.waiter = waiter
@@ -57,6 +63,7 @@ class Wait:
             return self.done
 
     def cancel(self, error: BaseException, /) -> bool:
+        """End the wait with `error`. Return False if it has already ended. The caller makes the thread ready."""
         with lock:
             if self.done:
                 return False
@@ -67,7 +74,7 @@ class Wait:
             return True
 
     def finish(self, result: Any = None) -> bool:
-        """End the wait with `result` and put its thread into the ready queue. False: it had ended before."""
+        """End the wait with `result` and put its thread into the ready queue. Return False if it has already ended."""
         with lock:
             if self.done:
                 return False
@@ -76,7 +83,7 @@ class Wait:
                 self.done, self.finished, self.result = True, True, result
                 return True
             scheduler = waiter.scheduler
-            slept = scheduler.rouse()  # raises here, if at all, and the wait goes on
+            slept = scheduler.rouse()  # if this raises, the wait goes on
             self.done, self.finished, self.result, self.waiter = True, True, result, None
             scheduler.hopeless -= self.hopeless
             try:
@@ -84,12 +91,12 @@ class Wait:
                 if slept:
                     scheduler.poller.wakeup()
             except BaseException:
-                scheduler.doubt()
+                scheduler.mend_later()
                 raise
             return True
 
     def fail(self, error: BaseException) -> bool:
-        """End the wait by raising `error` in its thread. False: it had ended before."""
+        """End the wait by raising `error` in its thread. Return False if it has already ended."""
         with lock:
             if self.done:
                 return False
@@ -102,6 +109,7 @@ class Wait:
 
     @operation
     def wait(self) -> Generator[Any, None, Any]:
+        """Wait. Return what finish() was given, or raise what fail() or cancel() was given."""
         try:
             yield self
         except BaseException:
@@ -118,14 +126,14 @@ class Wait:
         try:
             raise error
         finally:
-            del error  # whose traceback has this frame: no cycle
+            del error  # its traceback has this frame: avoid a cycle
 
     def __repr__(self) -> str:
         return f"<{self.purpose}>"
 
 
 class Pass(Wait):
-    """Not a wait at all: the others in the ready queue come first. Can be cancelled as long as it lasts."""
+    """A wait that has ended from the start: the other threads in the ready queue run first. It can be cancelled."""
 
     __slots__ = ()
     over = True
@@ -136,72 +144,24 @@ class Pass(Wait):
     def cancel(self, error: BaseException, /) -> bool:
         if not self.done:
             self.done, self.error = True, error
-        return False  # it is in the ready queue as it is
+        return False  # the thread is in the ready queue anyway
 
 
 class Suspension(Wait):
+    """The wait of suspend()."""
+
     __slots__ = ()
     hopeless = True
 
 
 class Join(Wait):
+    """A wait for the end of a thread, which calls finish()."""
+
     __slots__ = ()
     hopeless = True
 
     def begin(self, thread: Any) -> None:
-        """`thread`, which it joins from the beginning, is about to be started: the start itself may fail, though."""
+        """Do nothing. The joins of `threadset` and of a server's connections override this.
 
-
-class Turns:
-    """Threads that take turns at something, in the order they came: accepting, or receiving datagrams."""
-
-    __slots__ = ("_line", "_taken")
-
-    def __init__(self) -> None:
-        self._taken = False
-        self._line: OrderedDict[Wait, None] = OrderedDict()  # any may leave, in constant time
-
-    @operation
-    def take(self, purpose: str) -> Generator[Any, None, None]:
-        """Wait for the turn. Cancelled: the place in the line is given up."""
-        with lock:
-            if not self._taken:
-                self._taken = True
-                return
-            wait = Wait(purpose)
-            self._line[wait] = None
-        try:
-            yield from wait.wait()
-        except BaseException:
-            with lock:
-                if wait in self._line:
-                    del self._line[wait]
-                elif wait.finished:
-                    self.give()  # the turn came, and the thread was thrown out of its wait all the same
-            raise
-
-    def give(self) -> None:
-        """Hand the turn to the next in line who still waits for it."""
-        with lock:
-            while True:
-                if not self._line:
-                    self._taken = False
-                    return
-                wait = next(iter(self._line))
-                given = wait.finish()
-                del self._line[wait]
-                if given:
-                    return
-
-    @operation
-    def through(self, purpose: str, inner: Operation[T]) -> Generator[Any, None, T]:
-        """Wait for the turn, do `inner`, hand the turn on."""
-        try:
-            yield from self.take(purpose)
-        except BaseException:
-            inner.close()
-            raise
-        try:
-            return (yield from inner)
-        finally:
-            self.give()
+        newthread() calls it for the join that it is given, before it starts `thread`. The start may still fail.
+        """

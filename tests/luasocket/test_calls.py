@@ -121,7 +121,7 @@ def test_in_the_loops_own_callbacks_it_refuses(pair: Pair) -> None:
 
     current_scheduler().post(callback)
     luasocket.sleep(0.001)
-    assert "running already" in str(told[0])
+    assert "already running" in str(told[0])
     pair.peer.sendall(b"well\n")
     assert pair.client.receive() == (b"well", None, None)
 

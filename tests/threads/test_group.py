@@ -478,7 +478,7 @@ def test_what_needs_a_thread_says_so() -> None:
         with pytest.raises(RuntimeError, match="inside its block"):
             ts.newthread(suspend)
         with ts:
-            with pytest.raises(RuntimeError, match="entered already"):
+            with pytest.raises(RuntimeError, match="already been entered"):
                 ts.__enter__()
             with pytest.raises(RuntimeError, match="main"):
                 yield from newthread(lambda: ts.join()).join()

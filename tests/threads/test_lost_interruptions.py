@@ -32,7 +32,7 @@ from socket2 import (
     threadset,
     timeout,
 )
-from socket2.threads import wait
+from socket2.threads import turns, wait
 from socket2.threads.thread import all_ended
 
 from ..interop.peers import LIMIT_S, swallowing
@@ -353,12 +353,12 @@ def test_leaving_a_line_of_turns_compares_with_nobody(monkeypatch: pytest.Monkey
 
         __hash__ = wait.Wait.__hash__
 
-    monkeypatch.setattr(wait, "Wait", Counted)
+    monkeypatch.setattr(turns, "Wait", Counted)
 
     def main() -> Steps:
-        turns = wait.Turns()
-        yield from turns.take("turn")
-        threads = [newthread(turns.take, "turn") for _ in range(100)]
+        line = turns.Turns()
+        yield from line.take("turn")
+        threads = [newthread(line.take, "turn") for _ in range(100)]
         for thread in reversed(threads):
             thread.cancel()
         for thread in threads:

@@ -708,7 +708,7 @@ def test_stop_from_another_os_thread() -> None:
 def test_the_loop_is_not_entered_twice() -> None:
     def main() -> Steps:
         for again in (start, poll, partial(run, pause)):
-            with pytest.raises(RuntimeError, match="running already"):
+            with pytest.raises(RuntimeError, match="already running"):
                 again()
         yield from sleep(0)
 

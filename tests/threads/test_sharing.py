@@ -20,6 +20,7 @@ import pytest
 import socket2
 from pollers import Cancelled
 from socket2 import newthread, resume, run, serve_threads, sleep, start, stop, suspend, timeout
+from socket2.threads import joining
 from socket2.threads.crew import Bell, Crew
 from socket2.threads.scheduler import Scheduler, current_scheduler, local
 
@@ -100,6 +101,22 @@ def fd() -> int:
 def join_and_start(fd: int, timeout_s: float | None = None) -> bool:
     share_fd(fd)
     return start(timeout_s)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
+def test_a_posted_call_counts_as_something_only_if_it_makes_a_thread_ready(shared: bool) -> None:
+    scheduler = current_scheduler()
+    if shared:
+        joining.share(scheduler)
+    sleeping, suspended = newthread(sleep, 100), newthread(suspend)
+    scheduler.post(lambda: None)
+    assert socket2.poll(0) is False
+    scheduler.post(suspended.waiting_on.finish)
+    assert socket2.poll(0) is True
+    sleeping.cancel()
+    assert start() is True
+    assert suspended.done
+    assert sleeping.done
 
 
 def pair() -> tuple[socket.socket, socket2.TCP]:

@@ -168,7 +168,7 @@ def test_a_block_is_entered_once_at_a_time() -> None:
     def main() -> Steps:
         block = timeout(1000)
         with block:
-            with pytest.raises(RuntimeError, match="entered already"):
+            with pytest.raises(RuntimeError, match="already been entered"):
                 block.__enter__()
             yield from sleep(0)
         with block:
