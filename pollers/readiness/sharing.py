@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..lock import lock
-from ..operation import OFFERED, PARKED, STREAK_MAX, Once, Operation
+from ..operation import OFFERED, PARKED, STREAK_MAX, Operation
 from .engine import Engine
 from .handle import Direction, Handle
 
@@ -30,28 +30,48 @@ T = TypeVar("T")
 _is_held: Callable[[], bool] = lock._is_owned  # type: ignore[attr-defined]
 
 
-def _locked(op: Operation[T]) -> Operation[T]:
-    """Make each step of an operation under the lock, and also its beginning, which may be all of it."""
-    return Once(_locked_steps(op))
+class _Locked:
+    """An operation whose steps are made under the lock, and also its beginning, which may be all of it."""
 
+    __slots__ = ("op",)
 
-def _locked_steps(op: Iterable[Any]) -> Generator[Any, Any, Any]:
-    with lock:
-        steps: Any = iter(op)
-    step, argument = steps.send, None
-    while True:
+    op: Operation[Any]  # sees to it that it is awaited only once
+
+    def __iter__(self) -> Generator[Any, Any, Any]:
         with lock:
             try:
-                direction = step(argument)
+                steps: Any = iter(self.op)
+                direction = next(steps)
             except StopIteration as stop:
                 return stop.value
-            finally:
-                del argument  # an error has this frame in its traceback
-        step, argument = steps.send, None
-        try:
-            yield direction
-        except BaseException as error:
-            step, argument = steps.throw, error
+        while True:
+            step, argument = steps.send, None
+            try:
+                yield direction
+            except BaseException as error:
+                step, argument = steps.throw, error
+            with lock:
+                try:
+                    direction = step(argument)
+                except StopIteration as stop:
+                    return stop.value
+                finally:
+                    del argument  # an error has this frame in its traceback
+
+    __await__ = __iter__
+
+    def close(self) -> None:
+        """Drop it before its first step, on purpose."""
+        self.op.close()
+
+    def __repr__(self) -> str:
+        return repr(self.op)
+
+
+def _locked(op: Operation[T]) -> Operation[T]:
+    locked = _Locked()
+    locked.op = op
+    return locked
 
 
 class _SharedDirection(Direction):
