@@ -8,6 +8,10 @@ BENCH ?=
 # Tests that the second run skips: the first run covers all pollers, or they test only the parts in C.
 ONCE := tests/contract tests/native tests/threads/test_stepping.py tests/sockets/test_shortcut.py tests/test_package.py \
 	tests/interop/test_thousand.py
+# Tests that the third run repeats over a simulated kqueue.
+KQUEUE := tests/sockets/test_tcp.py tests/sockets/test_tcp_connect.py tests/sockets/test_tcp_transfer.py \
+	tests/sockets/test_tcp_lifetime.py tests/sockets/test_udp.py tests/sockets/test_udp_many.py \
+	tests/sockets/test_udp_unix.py
 # pip hides the message of setup.py about a build without a C compiler.
 SAY_WHAT_IS_MISSING := $(BIN)/python -m socket2 | grep -E '^native: (no|yes,)' || true
 CODE := pollers socket2 tests bench examples docs
@@ -20,7 +24,7 @@ run: $(VENV)/installed
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -n auto
 	SOCKET2_CHECK=1 SOCKET2_NATIVE=0 $(BIN)/python -m pytest -q -n auto $(ONCE:%=--ignore=%)
-	SOCKET2_POLLER=kqueue $(BIN)/python -m pytest -q -n auto tests/sockets/test_tcp.py tests/sockets/test_udp.py
+	SOCKET2_POLLER=kqueue $(BIN)/python -m pytest -q -n auto $(KQUEUE)
 
 test-native: $(VENV)/installed-test
 	tools/test_native.sh $(BIN)/python

@@ -53,14 +53,18 @@ EXPECTED: dict[str, str] = {
     "tests/sockets/test_addr.py::test_a_protocol_that_the_type_does_not_have_is_a_failed_look_up": _ANY_PROTOCOL,
     "tests/sockets/test_addr.py::test_a_scope_can_be_given_by_name_and_by_number": _NO_SCOPE_NAMES,
     "tests/sockets/test_addr.py::test_a_unix_socket_has_no_address_that_goes_without_saying": _NO_UNIX,
-    "tests/test_examples.py::test_a_stop_under_load_answers_whoever_was_greeted": _NO_FORK,
-    "tests/test_examples.py::test_a_worker_of_four_that_is_killed_takes_its_own_connections_with_it_only": _NO_FORK,
-    "tests/test_examples.py::test_a_worker_that_is_told_to_stop_answers_what_it_has_in_hand": _NO_FORK,
+    "tests/test_examples_ping.py::test_a_stop_under_load_answers_whoever_was_greeted": _NO_FORK,
+    "tests/test_examples_ping.py::test_a_worker_of_four_that_is_killed_takes_its_own_connections_with_it_only": (
+        _NO_FORK
+    ),
+    "tests/test_examples_ping.py::test_a_worker_that_is_told_to_stop_answers_what_it_has_in_hand": _NO_FORK,
     "tests/test_examples.py::test_ctrl_c_ends_a_server_that_has_done_nothing_yet[worker_server.py]": _NO_FORK,
-    "tests/test_examples.py::test_ping_without_the_right_to": "prctl(2), by which the right is given up, is Linux's",
-    "tests/test_examples.py::test_proxy_resets_whom_it_cannot_connect": _RESET,
-    "tests/threads/test_interruptions.py::test_a_bound_unix_socket_survives_a_connect_that_failed": _NO_UNIX,
-    "tests/threads/test_interruptions.py::test_a_unix_sender_waits_while_the_receivers_queue_is_full": _NO_UNIX,
+    "tests/test_examples_ping.py::test_ping_without_the_right_to": (
+        "prctl(2), by which the right is given up, is Linux's"
+    ),
+    "tests/test_examples_proxy.py::test_proxy_resets_whom_it_cannot_connect": _RESET,
+    "tests/threads/test_interruption_errors.py::test_a_bound_unix_socket_survives_a_connect_that_failed": _NO_UNIX,
+    "tests/threads/test_interruption_errors.py::test_a_unix_sender_waits_while_the_receivers_queue_is_full": _NO_UNIX,
     "tests/test_main.py::test_a_port_that_is_taken_is_told_in_one_line": _NO_TEXTS,
     "tests/pollers/test_options.py::test_flags[dontroute": _ROUTES,
     "tests/pollers/test_options.py::test_keepalive_times": _KEEPALIVE,
@@ -68,15 +72,17 @@ EXPECTED: dict[str, str] = {
     "tests/servers/test_server.py::test_an_address_that_cannot_be_had": _NO_TEXTS,
     "tests/servers/test_server.py::test_many_listeners_of_many_kinds": _NO_UNIX,
     "tests/servers/test_server.py::test_reuse_port_lets_two_servers_share_one": _NO_REUSEPORT,
-    "tests/streams/test_stream.py::test_a_reset_keeps_what_has_come": _RESET,
+    "tests/streams/test_stream_pieces.py::test_a_reset_keeps_what_has_come": _RESET,
     "tests/threads/test_sync.py::test_a_signal_handler_may_set_an_event": "Windows has no SIGUSR2",
     "tests/sockets/test_tcp.py::test_giving_away_a_descriptor_ends_who_waits_on_it": _NO_DETACH,
-    "tests/sockets/test_tcp.py::test_a_reset_that_getsockopt_has_told_is_one_to_receives_and_sends": _NOT_TOLD,
+    "tests/sockets/test_tcp_lifetime.py::test_a_reset_that_getsockopt_has_told_is_one_to_receives_and_sends": _NOT_TOLD,
     "tests/sockets/test_tcp.py::test_listen_forms": _NO_UNIX,
-    "tests/sockets/test_tcp.py::test_unix_connect_waits_while_the_queue_is_full": _NO_UNIX,
+    "tests/sockets/test_tcp_connect.py::test_unix_connect_waits_while_the_queue_is_full": _NO_UNIX,
     "tests/sockets/test_tcp.py::test_what_it_is": _NO_UNIX,
-    "tests/sockets/test_udp.py::test_a_refused_datagram_is_told_by_the_next_receive_and_the_socket_is_well": _REFUSED,
-    "tests/sockets/test_udp.py::test_a_refused_datagram_is_told_by_the_next_send_and_only_once": _REFUSED,
+    "tests/sockets/test_udp_many.py::test_a_refused_datagram_is_told_by_the_next_receive_and_the_socket_is_well": (
+        _REFUSED
+    ),
+    "tests/sockets/test_udp_many.py::test_a_refused_datagram_is_told_by_the_next_send_and_only_once": _REFUSED,
 }
 
 _SERVER_ENDS = "at times Wine's server ends by an assertion while OS threads wake a select(), and all programs hang"

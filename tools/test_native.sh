@@ -24,7 +24,8 @@ build build/native-asan "-O1 -fno-omit-frame-pointer -fsanitize=address,undefine
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
         ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc SOCKET2_POLLER=native \
         "$python" -m pytest -q tests/contract tests/native tests/pollers/test_once.py tests/sockets/test_shortcut.py \
-        tests/threads/test_{stepping,scheduler,interruptions,sharing}.py
+        tests/threads/test_{stepping,scheduler,cancel,loop,interruptions,interruption_errors}.py \
+        tests/threads/test_{sharing,sharing_end,sharing_once}.py
 )
 
 echo "== ThreadSanitizer"
@@ -40,7 +41,7 @@ build build/native-tsan "-O1 -fsanitize=thread"
         sanitized -m tests.stress --seed $seed --members 4 --how serve --operations 10000
     done
     sanitized -m tests.stress --seed 4 --members 4 --how come-and-go --operations 10000
-    sanitized -m pytest -q tests/contract/test_sharing.py
+    sanitized -m pytest -q tests/contract/test_sharing.py tests/contract/test_sharing_attempts.py
 )
 
 build build/native-plain "-O2"
@@ -48,7 +49,7 @@ cd build/native-plain
 if command -v valgrind >/dev/null; then
     echo "== valgrind"
     PYTHONMALLOC=malloc SOCKET2_POLLER=native valgrind --quiet --track-origins=yes --log-file=valgrind.log \
-        "$python" -m pytest -q -o faulthandler_timeout=0 tests/native/test_{operations,attempts}.py \
+        "$python" -m pytest -q -o faulthandler_timeout=0 tests/native/test_{operations,foreign_code,attempts}.py \
         tests/pollers/test_once.py tests/threads/test_stepping.py tests/sockets/test_shortcut.py \
         tests/contract/test_{recv,close,accept,awaited_once,strangers}.py \
         -k "not checked and not reused_number and not just_after and not no_descriptor_left"  # valgrind's own limits break these

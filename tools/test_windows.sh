@@ -13,10 +13,14 @@ export PYTHONPATH=$PWD
 # The contract over each poller that Windows has (select bare only, since its other variants run the same code on other
 # systems), the modules that wait, and the examples.
 what=(tests/contract tests/iocp -k 'not select-checked and not select-shared')
-what+=(tests/test_{examples,main}.py tests/pollers/test_{checking,choosing,options}.py)
-what+=(tests/threads/test_{group,interruptions,osthreads,scheduler,sleeping,sync,timers}.py)
-what+=(tests/threads/test_{sharing,sharing_races,sharing_stress}.py)
-what+=(tests/sockets/test_{addr,nodelay,tcp,udp}.py tests/streams/test_{buffer,stream}.py tests/servers/test_server.py)
+what+=(tests/test_{examples,examples_proxy,examples_ping,main}.py
+      tests/pollers/test_{checking,checking_steps,checking_alone,choosing,options}.py)
+what+=(tests/threads/test_{group,group_end,interruptions,interruption_errors,osthreads,osthreads_lost}.py
+      tests/threads/test_{scheduler,cancel,loop,sleeping,sync,queues,timers}.py)
+what+=(tests/threads/test_{sharing,sharing_end,sharing_once,sharing_races,sharing_stress}.py)
+what+=(tests/sockets/test_{addr,lookups,nodelay,tcp,tcp_connect,tcp_transfer,tcp_lifetime,udp,udp_many,udp_unix}.py
+      tests/streams/test_{buffer,stream,stream_pieces,stream_sending}.py
+      tests/servers/test_{server,handlers,stopping,between_requests,inherited_listeners}.py)
 [ $# = 0 ] || what=("$@")
 # A test that hangs ends its worker, and pytest names it. The other tests continue.
 hang=(-o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true)

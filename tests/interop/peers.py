@@ -253,9 +253,7 @@ class Program:
 
 def python(path: Path, *args: str, **env: str) -> Program:
     """Run a Python program of the repository in which every warning is an error."""
-    here = str(ROOT)
-    path_before = os.environ.get("PYTHONPATH")
-    search = here if not path_before else os.pathsep.join([here, path_before])
+    search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return Program([sys.executable, "-W", "error", str(path), *args], env={"PYTHONPATH": search} | env)
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,14 @@ from .peers import LIMIT_S, needs
 HERE = Path(__file__).with_name("alike")
 OURS = HERE / "deliberate.json"  # the events that come instead
 TOPICS = ("connecting", "ends", "flow", "writing", "servers", "rules", "lives")
+
+# Topics with more than one Python module.
+MORE_OF = {
+    "connecting": ("connecting_in_vain",),
+    "ends": ("ends_by_others",),
+    "flow": ("flow_in_pipes",),
+    "servers": ("servers_at_paths",),
+}
 
 Trace = dict[str, list[Any]]
 
@@ -103,22 +111,28 @@ DELIBERATE = {
 }
 
 
+def modules(topic: str) -> Iterator[Any]:
+    for name in (topic, *MORE_OF.get(topic, ())):
+        yield importlib.import_module(f"{__package__}.alike.{name}")
+
+
 def scenarios() -> list[tuple[str, str]]:
-    """Return topic and name of each scenario: a function of the Python module, or an entry of its table MORE."""
+    """Return topic and name of each scenario: a function of a Python module, or an entry of its table MORE."""
     found = []
     for topic in TOPICS:
-        module = importlib.import_module(f"{__package__}.alike.{topic}")
-        names = re.findall(
-            r"^def ([a-z]\w*)\(stage: Stage\) -> None:", (HERE / f"{topic}.py").read_text(), re.MULTILINE
-        )
-        found += [(topic, name) for name in [*names, *getattr(module, "MORE", ())]]
+        for module in modules(topic):
+            text = Path(module.__file__).read_text()
+            names = re.findall(r"^def ([a-z]\w*)\(stage: Stage\) -> None:", text, re.MULTILINE)
+            found += [(topic, name) for name in [*names, *getattr(module, "MORE", ())]]
     return found
 
 
 def scenario(topic: str, name: str) -> Callable[[Stage], None]:
-    module: Any = importlib.import_module(f"{__package__}.alike.{topic}")
-    found: Callable[[Stage], None] = getattr(module, name, None) or module.MORE[name]
-    return found
+    for module in modules(topic):
+        found: Callable[[Stage], None] | None = getattr(module, name, None) or getattr(module, "MORE", {}).get(name)
+        if found is not None:
+            return found
+    raise KeyError(name)
 
 
 def ours(topic: str, name: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Trace:
