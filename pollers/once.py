@@ -1,7 +1,7 @@
-"""Operations that are awaited once: an object stands before a generator, and hands it out to the first who asks.
+"""Operations that are awaited once: an object holds a generator, and gives it to the first await.
 
-A generator cannot tell that a second thread steps it, and one that has ended returns None as if that were its result.
-Knows neither sockets nor pollers. There is the same in C, which costs a third.
+A generator alone cannot notice that a second thread steps it, and after its end it returns None as if that were its
+result. This module must not know sockets or pollers. once.c is the same in C, which costs a third of this.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ P = ParamSpec("P")
 
 
 class _Once:
-    """What `yield from` and `await` take, once."""
+    """An operation. `yield from` and `await` take it once."""
 
     __slots__ = ("_steps", "_taken")
 
@@ -35,7 +35,7 @@ class _Once:
     __await__ = __iter__
 
     def close(self) -> None:
-        """Drop it before its first step, on purpose."""
+        """Drop the operation on purpose before its first step."""
         if self._steps is not None:
             iter(self)
         self._taken.close()
@@ -47,7 +47,7 @@ class _Once:
 
 
 def _once(func: Callable[P, Generator[Any, None, Any]]) -> Callable[P, _Once]:
-    """Make a generator function one whose generators are handed out once."""
+    """Turn a generator function into one that returns operations."""
 
     @functools.wraps(func)
     def made(*args: P.args, **kwargs: P.kwargs) -> _Once:

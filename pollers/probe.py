@@ -33,13 +33,13 @@ def ready(reading: Collection[int], writing: Collection[int]) -> tuple[set[int],
 
 
 def _selected(reading: Collection[int], writing: Collection[int]) -> tuple[set[int], set[int]]:
-    """The same by select(2), which fails if one number is not an open descriptor, and in Winsock if there is none."""
+    """Do the same with select(2). It fails if a number is not an open descriptor, and on Windows if there are none."""
     for left in reversed(range(_ATTEMPTS)):
         if not reading and not writing:
             break
         try:
             readable, writable, failed = select.select(reading, writing, writing, 0)
-        except OSError:  # another OS thread can close one at any time
+        except OSError:  # another OS thread may close one at any time
             if not left:
                 raise
             reading, writing = _open(reading), _open(writing)

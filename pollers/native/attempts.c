@@ -581,7 +581,7 @@ attempt_sendfile(Operation *op, PyObject **result)
         return BLOCKED;
     }
     if (number == EINVAL || number == ESPIPE || number == ENOSYS || number == EOPNOTSUPP) {
-        PyErr_Format(op->handle->engine->state->unsupported_error, "no sendfile from this file: %s", strerror(number));
+        PyErr_Format(op->handle->engine->state->unsupported_error, "sendfile cannot send this file: %s", strerror(number));
         return FAILURE;
     }
     return handle_failed(op->handle, WRITING, number);
@@ -651,7 +651,7 @@ attempt_connect(Operation *op, PyObject **result)
         handle_begin_anew(handle);
         return done_none(result);
     }
-    if (number == EAGAIN) { /* a UNIX listener's queue is full: no connect is in progress, and no event will follow */
+    if (number == EAGAIN) { /* a UNIX listener's queue is full: no connect is in progress, and no event follows */
         return exhausted(handle, number, strerror(number));
     }
     if (number == EINPROGRESS || number == EALREADY || number == EINTR) {

@@ -1,9 +1,9 @@
 """The system calls behind the operations, on non-blocking sockets, and what their errors mean.
 
-An attempt is a function of the handle and one argument. It returns the result, raises BlockingIOError when it is to
-be made again after the next event, or raises the operation's error. It is the same function before and after the
-wait: an event is never taken for a result, so a stale or spurious one is harmless. Windows has
-`winattempts` instead, which is this but for what Winsock does otherwise.
+An attempt is a function of the handle and one argument. It returns the result, raises BlockingIOError if it must be
+made again after the next event, or raises the error of the operation. The same function runs before and after the
+wait, so a stale or spurious event does no harm. This module must not know how a poller waits.
+Windows uses `winattempts` instead, which replaces the attempts in which Winsock differs.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from ..operation import Address, Exhausted, Handle, end_of_stream, system_error
 from ..unbound import local_address
 from .interface import Attempting
 
-# A bit of Handle.ends: a receive has returned the end of the stream, which is what it stays, whatever the sends meet
-# later.
+# Handle.ends has two flags. ENDED: a receive has returned the end of the stream. Later receives return it, too,
+# whatever happens to the sends.
 ENDED = 0x1
 
-# Another: a send has raised why there is no connection any more. The next ones say EPIPE, as the kernel does.
+# TOLD: a send has raised why the connection has ended. Later sends raise EPIPE, as in the kernel.
 TOLD = 0x2
 
-# A writer whose peer has gone gets EPIPE, whatever the program made of SIGPIPE. Where there is no such flag
-# (macOS, Windows) the poller of that system sees to it.
+# If the peer has gone, a send gets EPIPE, whatever the program does with SIGPIPE. Systems without this flag (macOS,
+# Windows) have their own way in their pollers.
 NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
-# The file is no regular one, or the system wants to read it itself.
+# The errors of sendfile(2) for a file that the system cannot send from.
 _NO_SENDFILE = {errno.EINVAL, errno.ENOTSUP, errno.ESPIPE, errno.ENOSYS, errno.EOPNOTSUPP}
 
-# What accept(2) reports of the one connection it was about to return: a client that left early, or an error that was
-# pending on it. The listener is well; take the next.
+# Errors of accept(2) that concern only the connection that it was about to return: its client has left early, or an
+# error was pending on it. The listener still works, so the attempt takes the next connection.
 _THIS_CONNECTION_NAMES = (
     "ECONNABORTED ECONNRESET EPROTO EPERM ENETDOWN ENETUNREACH EHOSTDOWN EHOSTUNREACH ENONET ENOPROTOOPT ENOTCONN"
     " ETIMEDOUT"
@@ -44,13 +44,13 @@ _THIS_CONNECTION_NAMES = (
 THIS_CONNECTION = {getattr(errno, name, None) for name in _THIS_CONNECTION_NAMES.split()} - {None}
 _ACCEPTS_MAX = 64
 
-# Why the kernel may have ended a connection. It tells once, whoever asks first: see Handle.told().
+# The reasons for which the kernel ends a connection. It reports the reason only once: see Handle.told().
 _ENDS_NAMES = (
     "ECONNABORTED ECONNREFUSED ECONNRESET EHOSTDOWN EHOSTUNREACH ENETDOWN ENETRESET ENETUNREACH ENONET EPROTO ETIMEDOUT"
 )
 ENDS = {getattr(errno, name, None) for name in _ENDS_NAMES.split()} - {None}
 
-# Where EWOULDBLOCK and EAGAIN are one number, EAGAIN has been dealt with before this is asked.
+# If EWOULDBLOCK and EAGAIN are the same number, connect() handles EAGAIN before it looks here.
 _IN_PROGRESS = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR, errno.EWOULDBLOCK}
 
 
@@ -118,7 +118,7 @@ def sendto(handle: Attempting, argument: tuple[Any, Address]) -> int:
     except BlockingIOError as error:
         if handle.sock.family != getattr(socket, "AF_UNIX", None):
             raise
-        # It is the receiver's queue that is full. Events tell of our own buffer only, which is not.
+        # The receiver's queue is full. Events report only our own buffer, which is not full.
         raise Exhausted(error.errno, error.strerror) from None
 
 
@@ -130,12 +130,12 @@ def sendfile(handle: Attempting, argument: tuple[int, int, int]) -> int:
         return send(handle.fd, *argument)
     except OSError as error:
         if error.errno in _NO_SENDFILE:
-            raise io.UnsupportedOperation(f"no sendfile from this file: {error.strerror}") from None
+            raise io.UnsupportedOperation(f"sendfile cannot send this file: {error.strerror}") from None
         raise
 
 
 def _sendfile_without_sigpipe(to: int, fd: int, offset: int, count: int) -> int:
-    """sendfile(2) has no flag for it, and Python ignores the signal only until a program wants it back."""
+    """Call sendfile(2) with SIGPIPE blocked. It has no MSG_NOSIGNAL, and a program may have enabled SIGPIPE again."""
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
     try:
         return os.sendfile(to, fd, offset, count)
@@ -148,7 +148,7 @@ def _sendfile_without_sigpipe(to: int, fd: int, offset: int, count: int) -> int:
 
 
 def connect(handle: Attempting, progress: list[Any]) -> None:
-    """`progress` is [address, begun, any port]: once begun, connect(2) is asked again how it stands."""
+    """Connect. `progress` is [address, begun, any port]. Once begun, later attempts ask connect(2) for the state."""
     address, begun, any_port = progress
     sock = handle.sock
     if not begun:
@@ -162,7 +162,7 @@ def connect(handle: Attempting, progress: list[Any]) -> None:
         handle.begin_anew()
         return
     if number == errno.EAGAIN:
-        # A UNIX listener's queue is full. Nothing is under way and no event will come of it.
+        # A UNIX listener's queue is full: no connect is in progress, and no event will follow.
         raise Exhausted(number, os.strerror(number))
     if number in _IN_PROGRESS:
         if not begun:
@@ -182,11 +182,14 @@ def _may_get_any_port(sock: socket.socket) -> bool:
 
 
 def is_its_own_peer(sock: socket.socket) -> bool:
-    """TCP lets a socket connect to itself: when nobody listens there, and that was the free port it was given."""
+    """Return whether the socket is connected to itself.
+
+    TCP allows this if nobody listens at the address and the kernel has chosen that very port for the socket.
+    """
     try:
         return bool(sock.getsockname() == sock.getpeername())
     except OSError:
-        return False  # it has ended already
+        return False  # the connection has ended already
 
 
 def wait_readable(handle: Attempting, _: None) -> None:
@@ -200,6 +203,6 @@ def wait_writable(handle: Attempting, _: None) -> None:
 
 
 def _block(handle: Attempting, why: str) -> NoReturn:
-    """Raise BlockingIOError, or EBADF if somebody else has closed the descriptor: no event would end that wait."""
+    """Raise BlockingIOError, or EBADF if somebody else has closed the descriptor, since no event would end the wait."""
     handle.sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
     raise BlockingIOError(errno.EAGAIN, why)

@@ -1,8 +1,8 @@
-"""The loop of every poller that reports readiness: wait for edges, try again what is parked, return what has finished.
+"""The loop of every poller that reports readiness: wait for edges, try parked operations again, return their waiters.
 
-A back end arms, disowns and waits, and knows nothing else. Edges come as (descriptor, bits); the descriptor leads to a
-handle by a table of this object, so all who share the object share the table. Wake-ups and signals come through a
-socket pair, since signal.set_wakeup_fd writes single bytes, which an eventfd refuses.
+A back end arms, disowns and waits, and knows nothing else. It reports edges as (descriptor, bits). The engine has a
+table from descriptors to handles, which all OS threads that share the engine use. Wake-ups and signals arrive through
+a socket pair, since signal.set_wakeup_fd() writes single bytes, which an eventfd refuses.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from .attempts import recv as posix_recv
 from .handle import Direction, Handle
 from .interface import READABLE, WRITABLE
 
-# Every event that a handle may have: data, room, and any bit that is neither, which stands for an end.
+# All events of a handle: data, room, and a third bit, which stands for an end.
 _ALL = READABLE | WRITABLE | 0x2000
 
-# No back end is asked to wait longer than this at a time: some refuse, and poll() may return early.
+# A back end never waits longer than this: some systems refuse longer timeouts, and poll() may return early.
 WAIT_MAX_S = 86400.0
 
 
@@ -36,9 +36,9 @@ class Engine(Unique):
 
     name = ""
     handle_class: type[Handle] = Handle
-    misses_what_is_armed_meanwhile = False  # what is armed while it waits, it sees at its next wait
+    misses_what_is_armed_meanwhile = False  # True: the back end ignores descriptors that are armed while it waits
 
-    # The kernel's, for pollers that wait in it.
+    # The kernel's clock and sockets.
     now = staticmethod(monotonic)
     socket = staticmethod(Sock)
     socketpair = staticmethod(socketpair)
@@ -48,7 +48,7 @@ class Engine(Unique):
     def __init__(self) -> None:
         self.streak = 0
         self.streak_max = STREAK_MAX
-        self.kept: dict[Handle, list[tuple[Handle, Address]]] = {}  # accepted, and taken by nobody yet
+        self.kept: dict[Handle, list[tuple[Handle, Address]]] = {}  # accepted connections that nobody took
         self._handles: dict[int, Handle] = {}
         self._finished: list[Any] = []  # the waiters that the next poll() returns
         self._unread: list[tuple[int, int]] = []
@@ -61,14 +61,14 @@ class Engine(Unique):
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
-        # An OS thread may end without a word, and its poller with it: no reason for a ResourceWarning.
+        # An OS thread and its poller may just end, without a ResourceWarning.
         self._close_wakers = weakref.finalize(self, _close_all, self._wake_receiver, self._wake_sender)
         _engines.add(self)
 
-    # What a back end does.
+    # The methods of a back end.
 
     def arm(self, handle: Handle, bit: int) -> None:
-        """Report `bit` of this handle from now on, at once if it is true already. OSError ends the operation."""
+        """Report `bit` of this handle from now on, at once if it is true already. An OSError ends the operation."""
         raise NotImplementedError
 
     def disown(self, fd: int) -> None:
@@ -76,11 +76,11 @@ class Engine(Unique):
         raise NotImplementedError
 
     def wait(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
-        """Return edges as (descriptor, bits); [] after `timeout_s` or sooner."""
+        """Return edges as (descriptor, bits), up to `limit`. [] after `timeout_s` seconds or earlier."""
         raise NotImplementedError
 
     def rouse(self) -> None:
-        """Make wait() return, from any OS thread or signal handler."""
+        """Make wait() return. Any OS thread or signal handler may call this."""
         self._wake_sender.send(b"\0")
 
     def fileno(self) -> int:
@@ -89,14 +89,14 @@ class Engine(Unique):
     def release(self) -> None:
         """Free the kernel's object."""
 
-    # What pollers are to others.
+    # The interface of a poller.
 
     def attach(self, sock: Sock, /) -> Handle:
         inet = sock.family in (socket.AF_INET, socket.AF_INET6)
         return self.admit(sock, inet and sock.type == socket.SOCK_STREAM and sock.proto in (0, socket.IPPROTO_TCP))
 
     def admit(self, sock: Sock, drains: bool) -> Handle:
-        """Attach a socket of which it is known whether a short receive empties it (true of TCP alone)."""
+        """Attach `sock` and return its handle. `drains`: a short receive means that it is empty (only for TCP)."""
         self._check()
         if sock.fileno() < 0:
             raise Closed()
@@ -104,8 +104,8 @@ class Engine(Unique):
         if stale is not None:
             if stale.sock is sock:
                 raise ValueError(f"fd {sock.fileno()} is attached already")
-            # Somebody else has closed that one's descriptor, or taken it over: it is for this socket to close.
-            stale.sock.detach()  # first: whatever a signal handler raises, it has no claim to the number any more
+            # Somebody else has closed the old handle's descriptor, or taken it over. It belongs to this socket now.
+            stale.sock.detach()  # first, so that the old socket cannot close it even if a signal handler raises
             closing.close_all(stale.leave()[1:])
         sock.setblocking(False)
         handle = self.handle_class(self, sock, drains)
@@ -119,7 +119,7 @@ class Engine(Unique):
         return self._digest(self._unread or self._await(timeout_s, limit))
 
     def _await(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
-        # The flag goes up before the others are looked at: whoever wakes us later sees it and writes.
+        # Set this flag before the others are read: an OS thread that wakes us later then sees it and writes.
         self._waiting = True
         if self._woken or self._finished:
             timeout_s = 0
@@ -129,17 +129,17 @@ class Engine(Unique):
             events = self._unread = self.wait(timeout_s, limit)
             return events
         except BaseException:
-            # A signal handler raised, perhaps after the kernel had reported events. It does so once: try every handle.
+            # A signal handler raised, and events may be lost, which the kernel reports only once. Try every handle.
             self._unread = [(fd, _ALL) for fd in (self._wake_receiver.fileno(), *self._handles)]
             raise
         finally:
             self._waiting = self._woken = False
 
     def _digest(self, events: list[tuple[int, int]]) -> list[Any]:
-        """Try again what the events are about; return whose operations this, or whatever came before, has ended."""
+        """Try the operations of these events again. Return the waiters of all finished operations."""
         self._events += len(events)
         self._dispatch(events)
-        self._unread = []  # not before: an edge comes once, a signal handler may raise, and trying twice does no harm
+        self._unread = []  # not earlier: a signal handler may raise, an edge comes once, and a second try is harmless
         return self._take_finished()
 
     def _take_finished(self) -> list[Any]:
@@ -159,12 +159,12 @@ class Engine(Unique):
                 continue
             if bits != READABLE:
                 if bits & ~(READABLE | WRITABLE):
-                    handle.drains = False  # the end may be queued behind the data, and no second edge will tell
+                    handle.drains = False  # the end may be queued behind the data, and no second edge follows
                 if handle.writing.try_again():
                     finished.append(handle.writing.waiter)
                 if bits == WRITABLE:
                     continue
-            # As try_again() for reading, without the call: this is the one place that every request comes through.
+            # This is try_again() for reading, without the call: every request passes through here.
             side = handle.reading
             if side.state != PARKED:
                 side.ready = True
@@ -203,19 +203,19 @@ class Engine(Unique):
                 try:
                     self.rouse()
                 except OSError:
-                    pass  # full of wake-ups that were not read yet, or shut down by another OS thread just now
+                    pass  # it is full of unread wake-ups, or another OS thread has just shut it down
 
     def wakeup_fileno(self) -> int:
         return self._wake_sender.fileno()
 
     def finish(self, direction: Direction) -> None:
-        """poll() will return who waits for `direction` next, as if an event had ended it."""
+        """Make the next poll() return the waiter of `direction`, as if an event had finished the operation."""
         if direction.waiter not in self._finished:
             self._finished.append(direction.waiter)
         self.wakeup()
 
     def not_finished(self, direction: Direction) -> bool:
-        """Keep poll() from returning the waiter of `direction`. Returns whether it had not been returned yet."""
+        """Keep poll() from returning the waiter of `direction`. Returns False if poll() has returned it already."""
         try:
             self._finished.remove(direction.waiter)  # in one call, since another OS thread may take the list
         except ValueError:
@@ -223,11 +223,11 @@ class Engine(Unique):
         return True
 
     def is_to_return(self, direction: Direction) -> bool:
-        """Return whether the next poll() returns the waiter of `direction`."""
+        """Return whether the next poll() will return the waiter of `direction`."""
         return direction.waiter in self._finished
 
     def forget(self, handle: Handle) -> None:
-        """Stop reporting a handle that is about to be closed. In a forked child the registration is the parent's."""
+        """Stop reporting a handle that is about to be closed. In a forked child its registration is the parent's."""
         if self._handles.get(handle.fd) is handle:
             del self._handles[handle.fd]
             if handle.armed and not self._forked:

@@ -1,8 +1,8 @@
 """Handles and directions of every poller that reports readiness: attempt, park, attempt again.
 
-An operation's first step attempts it. Would it block, the direction keeps the attempt, and every event makes the same
-attempt again: so events that are stale, spurious, or meant for a predecessor with the same descriptor number change
-nothing, and a wait that is given up has consumed nothing. Knows sockets; knows neither waiting nor time.
+The first step of an operation makes an attempt. If it would block, the direction keeps the attempt, and every event
+makes the same attempt again. So an event that is stale, spurious, or meant for an earlier socket of the same number
+changes nothing, and a cancelled wait has consumed nothing. Knows sockets. Must not know how a poller waits, or time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 
 class Direction(Unique):
-    """One half of a handle: the record of the operation in it, made once and used by each in turn."""
+    """One half of a handle. It is made once, and records each of its operations in turn."""
 
     __slots__ = ("attempt", "handle", "ready", "state", "value", "waiter", "watched")
 
@@ -59,10 +59,10 @@ class Direction(Unique):
     def __init__(self, handle: Handle) -> None:
         self.handle = handle
         self.state = IDLE
-        self.ready = True  # False: known to block until the next event
-        self.watched = False  # by the back end
+        self.ready = True  # False: an attempt is known to block until the next event
+        self.watched = False  # whether the back end watches this direction
         self.attempt: Callable[[Any, Any], Any] | None = None
-        self.value: Any = None  # the attempt's argument, then its result, or with FAILED the error
+        self.value: Any = None  # the argument of the attempt, then its result, or with FAILED the error
         self.waiter: Any = None
 
     @property
@@ -78,7 +78,7 @@ class Direction(Unique):
         return op
 
     def answer(self, value: Any) -> Generator[Any, None, Any]:
-        """Nothing was asked for: that needs no system call and no wait."""
+        """Return `value` for an operation of 0 bytes, which needs no system call and no wait."""
         if self.state:
             raise self.refusal()
         if self.handle.poller.streak >= STREAK_MAX:
@@ -87,7 +87,7 @@ class Direction(Unique):
         return value
 
     def let_others_run(self, attempt: Callable[[Any, Any], Any] | None) -> Generator[Any, None, None]:
-        """Yield once without having attempted anything. park() says: resume it when the others have had their turn."""
+        """Yield once before any attempt. park() then returns True, and the operation is resumed after other threads."""
         self.attempt = attempt
         self.state = PASSING
         try:
@@ -100,7 +100,7 @@ class Direction(Unique):
         self.state = IDLE
 
     def outcome(self) -> Any:
-        """The end of an operation that failed, or whose handle was closed or forked before it was resumed."""
+        """End an operation that failed, or whose handle was closed or forked before it was resumed."""
         value, state = self.value, self.state
         self.waiter = self.value = None
         self.state &= CLOSED | FORKED
@@ -113,7 +113,7 @@ class Direction(Unique):
         try:
             raise value
         finally:
-            del value  # which has this frame in its traceback
+            del value  # its traceback refers to this frame
 
     def park(self, waiter: Any, /) -> bool:
         self.handle.poller.streak = 0
@@ -134,7 +134,7 @@ class Direction(Unique):
         if not self.state & (FINISHED | PASSING):
             if not self.state & OFFERED:
                 raise RuntimeError(f"nothing to wait for: {self.describe()}")
-            self.end(self.refusal())  # closed in between
+            self.end(self.refusal())  # closed since it was yielded
         return True
 
     def cancel(self, error: BaseException, /) -> bool:
@@ -148,15 +148,15 @@ class Direction(Unique):
     over = property(lambda self: self.state & (FINISHED | PASSING) != 0 and not self.handle.poller.is_to_return(self))
 
     def close(self) -> None:
-        """From now on Closed; an operation in flight ends so, and the next poll() returns it."""
+        """Mark this direction as closed. An operation in flight ends with Closed, and poll() returns its waiter."""
         self.state |= CLOSED
-        # Until the last step: where a signal handler raises, this is done again. In a forked child nobody is waiting.
+        # If a signal handler raises before the last step, close() can be repeated. In a forked child nobody waits.
         if self.state & (PARKED | CANCELLING) and not self.state & FORKED:
             self.handle.poller.finish(self)
             self.end(self.refusal())
 
     def try_again(self) -> bool:
-        """After an event: True when the operation parked here has finished."""
+        """Attempt the parked operation again after an event. Return True if it has finished."""
         self.ready = True
         if self.state != PARKED:
             return False
@@ -173,15 +173,15 @@ class Direction(Unique):
         return True
 
     def fail(self, error: BaseException) -> None:
-        """The attempt made here has failed, or the kernel says so."""
+        """End the operation with the error of its attempt, or with one that the kernel reports."""
         self.end(self.told(error) if isinstance(error, OSError) else error)
 
     def told(self, error: OSError) -> OSError:
-        """Return what the kernel's error amounts to, which may have been told to somebody else."""
+        """Return the error to raise for this one: the kernel may have reported the reason to another call."""
         return self.handle.told(error) or error
 
     def abandon(self) -> None:
-        """The operation was thrown into where it waited: it ends here, and an accepted connection is kept."""
+        """End an operation whose generator was closed while it waited. An accepted connection is kept."""
         if self.state & FINISHED:
             if self.attempt is attempts.accept and self.error is None:
                 self.handle.keep(self.value)
@@ -190,7 +190,7 @@ class Direction(Unique):
         self.state &= CLOSED | FORKED
 
     def refusal(self) -> Exception:
-        """Why no operation can start here now."""
+        """Return why no operation can start here now."""
         if self.state & FORKED:
             return RuntimeError(self.handle.poller.forked_message())
         if self.state & CLOSED:
@@ -247,8 +247,8 @@ class Handle(Unique):
         self.writing = writing(self)
         self.drains = drains  # see Attempting
         self.ends = 0  # ENDED and TOLD
-        self.failure = 0  # the errno of what has ended the connection, once the kernel has told
-        self.usual_n = 1  # what the last receive asked for, which need not be checked again
+        self.failure = 0  # the errno that has ended the connection, once the kernel has reported it
+        self.usual_n = 1  # the size of the last receive, which need not be checked again
 
     def fileno(self) -> int:
         return self.fd
@@ -269,7 +269,7 @@ class Handle(Unique):
             if not n:
                 return Once(self.reading.answer(b""))
             self.usual_n = n
-        op = OneShot()  # as operate() makes it, without that call
+        op = OneShot()  # the same as operate(), without the call
         op.side = self.reading
         op.attempt = attempts.recv
         op.value = n
@@ -310,11 +310,11 @@ class Handle(Unique):
         return op
 
     def send_rest(self, data: ReadableBuffer, sent: int, owner: object) -> Generator[Any, None, None]:
-        """Send what comes after the first `sent` bytes."""
+        """Send `data` after its first `sent` bytes."""
         try:
             with memoryview(data) as view, view.cast("B") as octets:
                 while True:
-                    with octets[sent:] as rest:  # an error has this frame: no view of the data may live on in it
+                    with octets[sent:] as rest:  # an error refers to this frame, which must not keep a view of the data
                         sent += yield from self.writing.operate(attempts.send, rest, owner)
                     if sent == len(octets):
                         return
@@ -329,7 +329,7 @@ class Handle(Unique):
         return self.writing.operate(attempts.sendfile, (fd, offset, count), owner)
 
     def connect(self, address: Address, owner: object = None, /) -> Operation[None]:
-        self.writing.ready = True  # what an earlier attempt saw says nothing about this one
+        self.writing.ready = True  # the outcome of an earlier attempt does not matter
         return self.writing.operate(attempts.connect, [address, False, False], owner)
 
     def wait_writable(self, owner: object = None, /) -> Operation[None]:
@@ -346,19 +346,19 @@ class Handle(Unique):
             self.failure = error.errno  # type: ignore[assignment]
         elif isinstance(error, BrokenPipeError):
             if not self.failure and self.fd >= 0:
-                number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # some systems have not told yet
+                number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # some systems report it only here
                 self.failure = number if number in ENDS else 0
             if self.failure and not self.ends & TOLD:
                 return system_error(self.failure)
         return error
 
     def begin_anew(self) -> None:
-        """There is another connection, or one under way: what ended an earlier attempt is no matter of its."""
+        """Forget how the last connection ended: there is a new one, or one in progress."""
         self.failure = 0
         self.ends = 0
 
     def keep(self, accepted: tuple[Handle, Address]) -> None:
-        """Put a connection that nobody took back, for the next accept."""
+        """Keep an accepted connection that nobody took, for the next accept."""
         self.poller.kept.setdefault(self, []).append(accepted)
         self.reading.ready = True
 
@@ -379,7 +379,7 @@ class Handle(Unique):
         return self.sock
 
     def leave(self) -> list[Handle]:
-        """Be closed, but for the descriptor: return whose descriptors are to be closed, this first; [] if it was."""
+        """Close all but the descriptor. Return the handles whose descriptors remain open, or [] if it was closed."""
         if self.fd < 0:
             return []
         self.reading.close()
@@ -389,5 +389,5 @@ class Handle(Unique):
         for handle, _ in self.poller.kept.pop(self, ()):
             left += handle.leave()
         self.reading.handle = self.writing.handle = cast(Handle, Gone(self.poller))
-        self.fd = -1  # at last: until then a close() in which a signal handler raised can be made again
+        self.fd = -1  # last: if a signal handler raises before this, close() can be called again
         return left

@@ -30,7 +30,7 @@ class Loop(Protocol):
 
     streak: int
     streak_max: int
-    """In a streak of this length an operation lets others run first. 0 if it must not be attempted without the lock."""
+    """After a streak of this length an operation lets others run first. 0: it needs the lock for its attempts."""
     kept: dict[Any, list[tuple[Any, Address]]]
     """For each listener's handle, the connections that were accepted and that nobody has taken yet."""
 
@@ -44,16 +44,16 @@ class Loop(Protocol):
         """Make the next poll() return the waiter of `direction`."""
 
     def ready(self, reading: Collection[int], writing: Collection[int], /) -> tuple[set[int], set[int]]:
-        """Return which of these descriptors are ready. See pollers.Poller."""
+        """Return which of these descriptors are ready. See Poller."""
 
     def is_to_return(self, direction: Any) -> bool:
-        """Return whether the next poll() returns the waiter of `direction`."""
+        """Return whether the next poll() will return the waiter of `direction`."""
 
     def forget(self, handle: Any) -> None:
         """Stop reporting a handle that is about to be closed."""
 
     def not_finished(self, direction: Any) -> bool:
-        """Keep poll() from returning the waiter of `direction`. Returns whether it had not been returned yet."""
+        """Keep poll() from returning the waiter of `direction`. Returns False if poll() has returned it already."""
 
     def forked_message(self) -> str: ...
 
@@ -64,8 +64,8 @@ class Attempting(Handle, Protocol):
     armed: int
     """The bits that the back end watches."""
     drains: bool
-    """Whether a receive of less than was asked for has emptied the socket, so that the next one need not be attempted
-    before there is an event. True for TCP until the peer sends a FIN or urgent data."""
+    """Whether a short receive has emptied the socket, so that the next one waits for an event first. True for TCP until
+    the peer sends a FIN or urgent data."""
 
     @property
     def fd(self) -> int: ...

@@ -1,7 +1,7 @@
-"""Operations on non-blocking sockets. Each is awaited once. Every request takes two of them, so they are cheap to make.
+"""Operations on non-blocking sockets. Each is awaited once. A request needs two of them, so they must be cheap to make.
 
-`Once` wraps a generator that exists already. The operations of this module make theirs when they are awaited, or need
-none. They have no __init__(), since this would take a frame: the functions that make them set their slots.
+`Once` holds a generator that exists already. The operations here make their generator when they are awaited, or need
+none. They have no __init__(), which would cost a frame: the functions that make them set their slots.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from .interface import Attempting, Half
 
 _ENDED: Any = object()
 
-# The steps of an operation that has ended at once. A generator that has ended returns None.
+# The steps of an operation that has finished at once: a generator that has ended returns None.
 _NO_STEPS: Generator[Any, None, None] = (nothing for nothing in list[Any]())
 next(_NO_STEPS, None)
 
 
 class _Side(Half, Protocol):
-    """A direction, as an operation knows it: see Direction."""
+    """A direction, as an operation knows it. See Direction."""
 
     attempt: Callable[[Any, Any], Any] | None
     handle: Any
@@ -38,7 +38,7 @@ class _Side(Half, Protocol):
 
 
 class _Sender(Attempting, Protocol):
-    """A handle, as a send knows it: see Handle."""
+    """A handle, as a send knows it. See Handle."""
 
     @property
     def writing(self) -> Any: ...
@@ -46,17 +46,20 @@ class _Sender(Attempting, Protocol):
 
 
 class Operation:
-    """Makes an attempt, and the same attempt after each event until it does not block. See Direction.operate()."""
+    """An operation that makes an attempt, and repeats it after each event until it does not block.
+
+    Direction.operate() makes it.
+    """
 
     __slots__ = ("attempt", "owner", "side", "value")
 
     attempt: Callable[[Any, Any], Any]
-    owner: object  # kept alive as long as the operation is
+    owner: object  # kept alive as long as the operation
     side: _Side | None  # None once it is awaited
-    value: Any  # the attempt's argument; _ENDED in the end
+    value: Any  # the argument of the attempt; _ENDED at the end
 
     def __iter__(self) -> Generator[Any, None, Any]:
-        # Few locals: they are most of what an idle connection costs.
+        # Few local variables: they are most of what an idle connection costs.
         side = self.side
         if side is None:
             raise _awaited_already(self.value is _ENDED)
@@ -74,7 +77,7 @@ class Operation:
                 except BlockingIOError:
                     side.ready = False
                 except OSError:
-                    side.handle.poller.streak += 1  # who tries again and again has not waited either
+                    side.handle.poller.streak += 1  # a caller that tries again and again has not waited either
                     raise side.told(sys.exc_info()[1]) from None  # type: ignore[arg-type]
                 else:
                     side.handle.poller.streak += 1
@@ -100,7 +103,7 @@ class Operation:
     __await__ = __iter__
 
     def close(self) -> None:
-        """Drop it before its first step, on purpose."""
+        """Drop the operation on purpose before its first step."""
         if self.side is not None:
             self.side = None
             self.value = _ENDED
@@ -111,9 +114,9 @@ class Operation:
 
 
 class SendAll:
-    """Sends a bytes object. See Handle.sendall().
+    """A sendall() of a bytes object.
 
-    Nearly always the kernel takes all of it at once, and no generator is needed. Only the rest is sent in steps.
+    Nearly always the kernel takes all bytes at once, and no generator is needed. Only the rest is sent in steps.
     """
 
     __slots__ = ("_steps", "data", "handle", "owner")
@@ -152,13 +155,13 @@ class SendAll:
     __await__ = __iter__
 
     def close(self) -> None:
-        """Drop it before its first step, on purpose."""
+        """Drop the operation on purpose before its first step."""
         self.handle = None
         if not self._has_ended():
             self._steps.close()
 
     def _has_ended(self) -> bool:
-        """Whether it has ended, given that it is awaited."""
+        """Return whether it has ended. Only for an operation that is or was awaited."""
         steps = getattr(self, "_steps", None)
         return steps is None or steps.gi_frame is None
 

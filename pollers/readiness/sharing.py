@@ -1,9 +1,9 @@
-"""What changes in a poller that reports readiness when several OS threads use it: the lock.
+"""What changes in a poller that reports readiness if several OS threads use it: the lock.
 
-Each step of an operation, and whatever else changes a handle, is made under the lock. Attempts do not wait, so
-it is never held for long; the wait for events is made without it. So a socket is not closed, nor its descriptor given
-to another, in the middle of an attempt. An event between an attempt and the park() that follows is found by park().
-share() turns the poller and its handles into these kinds: who does not share pays for no lock.
+Every step of an operation, and every other change to a handle, runs under the lock. Attempts never block, so the lock
+is never held for long. The wait for events runs without it. So no socket is closed during an attempt, and no descriptor
+number gets a new owner. If an event comes between an attempt and its park(), park() finds it.
+share() changes the classes of the poller and its handles to the ones here. A poller that is not shared needs no lock.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _is_held: Callable[[], bool] = lock._is_owned  # type: ignore[attr-defined]
 
 
 class _Locked:
-    """An operation whose steps are made under the lock, and also its beginning, which may be all of it."""
+    """Runs each step of an operation under the lock, and also its start, which may be the whole operation."""
 
     __slots__ = ("op",)
 
-    op: Operation[Any]  # sees to it that it is awaited only once
+    op: Operation[Any]  # it refuses a second await itself
 
     def __iter__(self) -> Generator[Any, Any, Any]:
         with lock:
@@ -56,12 +56,12 @@ class _Locked:
                 except StopIteration as stop:
                     return stop.value
                 finally:
-                    del argument  # an error has this frame in its traceback
+                    del argument  # the traceback of an error refers to this frame
 
     __await__ = __iter__
 
     def close(self) -> None:
-        """Drop it before its first step, on purpose."""
+        """Drop the operation on purpose before its first step."""
         self.op.close()
 
     def __repr__(self) -> str:
@@ -88,7 +88,7 @@ class _SharedDirection(Direction):
                     if self.try_again():
                         return True
                 finally:
-                    if self.state == PARKED:  # also when a signal handler has raised
+                    if self.state == PARKED:  # even if a signal handler has raised
                         self.state = OFFERED
             return super().park(waiter)
 
@@ -98,7 +98,7 @@ class _SharedDirection(Direction):
 
 
 class _SharedHandle(Handle):
-    """A socket that several OS threads use."""
+    """A handle that several OS threads use."""
 
     __slots__ = ()
 
@@ -122,7 +122,7 @@ class _Count(threading.local):
 
 
 class SharedEngine(Engine):
-    """A mixin for back ends. poll() is called by one OS thread at a time, the rest from any."""
+    """A mixin for back ends. One OS thread at a time calls poll(); any may call the other methods."""
 
     @property
     def streak(self) -> int:
@@ -134,11 +134,12 @@ class SharedEngine(Engine):
 
     @property
     def streak_max(self) -> int:  # type: ignore[override]
-        """0 without the lock, so that an operation which was made before share() attempts nothing itself."""
+        """The maximum, or 0 if this OS thread does not hold the lock: an operation that was made before share() then
+        attempts nothing without the lock."""
         return STREAK_MAX if _is_held() else 0
 
     def begin_sharing(self) -> None:
-        """The rest of what share() does: `self` has become one of this class."""
+        """Finish share(), after `self` has changed to this class: change the handles, too."""
         self._streak = _Count()  # each OS thread runs one waiter at a time
         reading, writing = self.handle_class.directions
         for handle in self._handles.values():
@@ -157,7 +158,7 @@ class SharedEngine(Engine):
             with lock:
                 handle = super().admit(sock, drains)
         except BaseException:
-            if handle is not None:  # a signal handler raised: nobody would ever close it
+            if handle is not None:  # a signal handler raised, so nobody else could close it
                 handle.leave()
             raise
         return handle
@@ -179,12 +180,12 @@ class SharedEngine(Engine):
         return super()._await(timeout_s, limit)
 
     def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
-        with lock:  # and no longer: a signal handler may raise when it is released, and nothing has been taken yet
+        with lock:  # no longer: a signal handler may raise at its release, before anything has been taken
             super()._dispatch(events)
 
 
 class ShareableEngine(Engine):
-    """What a back end derives from: an engine that one OS thread uses until share() is called."""
+    """The base class of a back end: an engine that one OS thread uses until share() is called."""
 
     def share(self) -> None:
         self._check()
@@ -197,7 +198,7 @@ _kinds: dict[type[ShareableEngine], Any] = {}
 
 
 def _shared_kind(kind: type[ShareableEngine]) -> Any:
-    """Return the class that an engine of class `kind` becomes."""
+    """Return the class to which share() changes an engine of the class `kind`."""
     if kind not in _kinds:
         directions = tuple(_mixed(_SharedDirection, side) for side in kind.handle_class.directions)
         handle_class = _mixed(_SharedHandle, kind.handle_class, directions=directions)

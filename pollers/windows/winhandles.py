@@ -58,7 +58,7 @@ def sendfile(handle: IocpHandle, argument: tuple[int, int, int]) -> int:
     fd, offset, count = argument
     info = os.fstat(fd)
     if not stat.S_ISREG(info.st_mode) or not handle.is_stream:
-        raise io.UnsupportedOperation("no sendfile from this file")
+        raise io.UnsupportedOperation("sendfile cannot send this file")
     if offset >= info.st_size or not count:
         return 0
     raise BlockingIOError

@@ -1,4 +1,4 @@
-"""The operations that make their generator only when they are awaited, or need none, are as `Once` is."""
+"""Operations that make their generator only when they are awaited, or need none, behave like `Once`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ every = pytest.mark.parametrize("name", MAKE)
 
 
 class Owner:
-    """Something that a weak reference can be made to."""
+    """An object that can have weak references."""
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: str(kind.name))
@@ -143,7 +143,7 @@ def test_after_a_streak_others_run_first(driver: Driver, name: str) -> None:
 
 
 class Watched:
-    """A socket that knows whether the lock was held when it was used."""
+    """A socket that notes whether the lock was held when it was used."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
