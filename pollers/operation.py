@@ -151,7 +151,7 @@ class Direction(Protocol):
 
     @property
     def over(self) -> bool:
-        """Whether the operation has finished, and no later poll() returns the waiter for that."""
+        """Whether the operation has finished and no later poll() will return its waiter."""
 
     def cancel(self, error: BaseException, /) -> bool:
         """Give up the wait; `error` is what the operation raises then.

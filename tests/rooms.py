@@ -118,7 +118,7 @@ def named_by_texts(tree: ast.Module) -> set[str]:
 
 
 def private_attributes(tree: ast.Module, package: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Return each module that private attributes are taken from, as in `joining._begin`, and their names."""
+    """Return the modules whose private attributes are used, as in `joining._begin`, and the names of these."""
     modules: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -149,7 +149,7 @@ def test_the_poller_in_c_takes_from_the_contract_only() -> None:
 
 
 def private(name: str, tree: ast.Module) -> list[str]:
-    """Return what a module takes from another room although it is private there: by an import or as an attribute."""
+    """Return the private names that a module takes from another room, by an import or as an attribute."""
     package = package_of(PATHS[name])
     room = ".".join(package)
     return [

@@ -1,4 +1,4 @@
-"""A poller whose sockets are in memory and whose clock stands still until everybody waits: it has no kernel's socket.
+"""A poller with sockets in memory, and with a clock that stands still until all threads wait. It needs no kernel.
 
 It knows just enough of TCP for programs on the loopback interface: listen, connect, accept, send, receive, half-close.
 """
@@ -16,7 +16,7 @@ from pollers.readiness.interface import READABLE, WRITABLE
 from pollers.readiness.sharing import ShareableEngine
 
 ROOM = 1000  # bytes in flight in one direction
-FIRST_NUMBER = 1_000_000  # no descriptor of the kernel's is as high
+FIRST_NUMBER = 1_000_000  # higher than any descriptor of the kernel
 STARTS_AT_S = 500.0
 
 
@@ -26,11 +26,11 @@ class Wire:
     def __init__(self) -> None:
         self.data = bytearray()
         self.ended = False
-        self.lost = False  # nobody receives any more
+        self.lost = False  # the receiver has gone
 
 
 class Sock:
-    """What a socket.socket is to a program, in memory."""
+    """A socket in memory, with the interface of socket.socket."""
 
     def __init__(self, net: Net, family: int, type: int, proto: int) -> None:
         self.net, self.family, self.type, self.proto = net, family, type, proto

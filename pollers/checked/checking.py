@@ -81,7 +81,7 @@ class CheckedDirection(Unique):
         try:
             finished = self.inner.park(self)
         except BaseException:
-            finished = self.inner.waiter is not self  # else a signal handler has raised, and it is parked
+            finished = self.inner.waiter is not self  # False: it is parked, and then a signal handler raised
             if finished:
                 self.waiter = None
             raise

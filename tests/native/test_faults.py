@@ -121,7 +121,7 @@ def test_an_error_of_the_listener(library: Path) -> None:
 
 
 def test_an_end_is_no_end_while_a_send_elsewhere_may_know_of_a_reset(library: Path) -> None:
-    """The kernel has told the send in another OS thread, which has not the GIL yet; to the receive it is an end."""
+    """The kernel has reported the error to a send in another OS thread, which waits for the GIL."""
     done = subprocess.run(
         [sys.executable, "-c", RESET],
         env={**os.environ, "LD_PRELOAD": preloaded(library)},

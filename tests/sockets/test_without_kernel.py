@@ -1,4 +1,4 @@
-"""Whole programs over sockets in memory: above the pollers, nothing asks the kernel for sockets, names or the time."""
+"""Whole programs over sockets in memory: only pollers ask the kernel for sockets, names or the time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Table:
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["cookies", "no cookies"])
 def cookies(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sockets are told apart as on Linux, or as on other systems."""
+    """The identity of a socket works as on Linux, or as on other systems."""
     monkeypatch.setattr("pollers.closing._cookies", request.param)
 
 

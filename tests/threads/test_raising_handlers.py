@@ -40,7 +40,7 @@ class Raised(BaseException):
 
 
 class RaisedError(Exception):
-    """By the handler, and `except Exception` catches it."""
+    """The error of the handler, which `except Exception` catches."""
 
 
 @cache
@@ -137,11 +137,11 @@ class ExactInjection(Injection):
 
 
 Place = tuple[CodeType, int, int]
-"""A point, and the how-manieth time it is come to."""
+"""A point, and the number of the visit to it, from 1."""
 
 
 class PlacedInjection(ExactInjection):
-    """Raises at a place; with None, notes which there are."""
+    """Raises at a place; with None it notes all places."""
 
     def __init__(self, place: Place | None, files: set[str], error: type[BaseException] = Raised) -> None:
         super().__init__(0, files)
@@ -155,7 +155,7 @@ class PlacedInjection(ExactInjection):
         return (*point, self._times[point]) == self._place
 
     def places(self) -> list[Place]:
-        """Each point in the text: the first two times, and the last one."""
+        """Return each point in the source: the first two times, and the last one."""
         return [(*point, time) for point, times in self._times.items() for time in sorted({1, min(2, times), times})]
 
 
@@ -167,7 +167,7 @@ def codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def backward_jumps_out_of_a_with_block(code: CodeType) -> Iterator[Any]:
-    """Where a loop goes on inside such a block by a jump that lies outside of it."""
+    """Return where a loop inside such a block continues by a jump that lies outside of it."""
     entries: Any = dis.Bytecode(code).exception_entries  # type: ignore[attr-defined]
     instructions = list(dis.get_instructions(code))
     exits = {before.offset for before, at in pairwise(instructions) if at.opname == "WITH_EXCEPT_START"}
@@ -193,7 +193,7 @@ def test_no_loop_goes_on_outside_the_block_that_holds_the_lock(room: str) -> Non
         for path in modules_in(room)
         for code in codes(compile(Path(path).read_bytes(), path, "exec"))
         for positions in backward_jumps_out_of_a_with_block(code)
-        if positions.lineno is not None  # else it is that of a `yield from`, which nobody makes with the lock held
+        if positions.lineno is not None  # otherwise it belongs to a `yield from`, which never runs with the lock held
     ]
     assert not offenders
 

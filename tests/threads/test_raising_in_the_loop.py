@@ -1,6 +1,6 @@
-"""A signal handler that raises anywhere in the loop: no thread loses its turn, its timer, or what a join of it returns.
+"""A signal handler raises anywhere in the loop: no thread loses its turn, its timer, or its result for a join.
 
-It is raised by a trace function, at each point of the mechanism in turn where the interpreter looks for signals.
+A trace function raises at each point of that code in turn where the interpreter checks for signals.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MECHANISM = {
 
 
 class Scene:
-    """Threads that wait for all there is, and end soon."""
+    """Threads that wait for everything that exists, and end soon."""
 
     def __init__(self) -> None:
         self.event = Event()
@@ -101,22 +101,22 @@ def attempt(make: Callable[[], Poller], shared: bool, injection: PlacedInjection
         joining.share(scheduler)
     scene = Scene()
     with suppress(injection.error), injection:
-        start(0.02)  # for ever, if it was the thread that wakes the others that was interrupted
+        start(0.02)  # they wait for ever if the thread that wakes them was interrupted
     where = injection.where
     assert not is_held(), where
-    scene.event.set()  # in case it was its setter that was interrupted
+    scene.event.set()  # its setter may have been interrupted
     with suppress(BlockingIOError):
         scene.peer.send(b"x")
     if any(isinstance(taker.error, injection.error) for taker in scene.takers):
-        scene.permits.release()  # in case it was interrupted while it gave its permit back
-    for _ in range(3):  # what one is about to raise, a thread's or the loop's, is told once
+        scene.permits.release()  # it may have been interrupted during its release
+    for _ in range(3):  # each pending error, of a thread or of the loop, is raised once
         with suppress(injection.error):
             assert start(LIMIT_S), f"{where}: lost {[thread for thread in scene.threads if not thread.done]}"
     lost = [thread for thread in scene.threads if not thread.done]
     assert not lost, where
     failed = [thread for thread in scene.threads if thread.error is not None]
     assert all(isinstance(thread.error, (injection.error, AssertionError)) for thread in failed), (where, failed)
-    assert len(failed) <= 4, (where, failed)  # one, and those that join it
+    assert len(failed) <= 4, (where, failed)  # one thread, and those that join it
     assert len(scene.joined) == 3 or failed, where
     assert (scheduler.hopeless, scheduler.threads, list(scheduler.ready)) == (0, {}, []), where
     assert (scheduler.timers.armed, scheduler.interruptions.known) == (0, {}), where
@@ -157,7 +157,7 @@ def test_nobody_is_lost(
 
 
 def test_an_event_that_a_handler_sets_wakes_the_loop_of_another_os_thread() -> None:
-    """The handler comes in the middle of a step of its own loop: to the other one it is a stranger."""
+    """The handler runs in the middle of a step of its own loop, and must not affect the other one."""
     event = Event()
     waits = threading.Event()
     woken: list[str] = []

@@ -28,7 +28,7 @@ MECHANISM = modules_in(
 )
 
 
-# An instruction, and how often it was reached before.
+# An instruction, and the number of the visit to it, from 1.
 Place = tuple[CodeType, int, int]
 
 
