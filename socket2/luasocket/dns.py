@@ -53,7 +53,7 @@ def _known(address: str) -> Generator[Any, None, tuple[str, list[str], list[str]
     """Ask the system for a host's name, other names and addresses."""
     find = socket.gethostbyname_ex if family_of(address) is None else socket.gethostbyaddr
     found: tuple[str, list[str], list[str]] = yield from look_up(
-        f"look-up of {address!r}", find, (address,), (find, address)
+        f"lookup of {address!r}", find, (address,), (find, address)
     )
     return found
 

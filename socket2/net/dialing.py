@@ -159,7 +159,7 @@ def _look_up(to: Destination, tell: Tell) -> Generator[Any, None, list[str]]:
 @operation
 def _ask(lookup: Callable[..., Any], to: Destination) -> Generator[Any, None, list[str]]:
     """Call a user's lookup function. It calls back, as in Node, or is a thread that returns what it found."""
-    wait = Wait(f"look-up of {to.host!r}")
+    wait = Wait(f"lookup of {to.host!r}")
 
     def answer(error: BaseException | None, address: Any = None, family: int | None = None) -> None:
         if error is not None and not isinstance(error, BaseException):

@@ -43,9 +43,10 @@ class Interruptions:
         self.raised = 0  # how many have been raised
 
     def end_wait(self, thread: Interruptible, error: BaseException) -> bool:
-        """End the current wait of `thread` with `error`. Return True if the caller must now put it into a queue.
+        """End the current wait of `thread` with `error`. Return True if the caller must now make the thread ready.
 
-        Return False if the thread has ended, or if no wait could be ended; in that case its next wait raises `error`.
+        Return False if the thread has ended, or if no wait could be ended. In the second case its next wait raises
+        `error`.
         Only Scheduler.interrupt() and Stepper.interrupt() call this. Other code calls one of these two.
         """
         with lock:
@@ -79,7 +80,7 @@ class Interruptions:
         self._note_raise(thread, thread._errors[0])
         self._set_pending(thread, thread._errors[1:])
 
-    def has_come(self, thread: Interruptible, error: BaseException) -> bool:
+    def is_pending_or_raised(self, thread: Interruptible, error: BaseException) -> bool:
         """Whether `error` is pending in `thread`, or has been raised."""
         known: Any = self.known.get(thread, {})
         pending = _is_one_of(error, thread._errors or ()) or getattr(thread.waiting_on, "error", None) is error

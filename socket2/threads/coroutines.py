@@ -10,7 +10,7 @@ from functools import partial
 from types import CoroutineType, FunctionType, GeneratorType, MethodType
 from typing import Any
 
-# CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR of `inspect`. Importing that module takes long.
+# CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR of `inspect`. Importing that module is slow.
 _LAZY_FLAGS = 0x20 | 0x80 | 0x200
 
 
@@ -36,12 +36,12 @@ def _steps_of_awaitable(made: Any) -> Generator[Any, None, Any]:
 
 
 def is_suspended(steps: Any) -> bool:
-    """Whether they have yielded, and have not been resumed since."""
+    """Whether a generator or coroutine has yielded, and has not been resumed since."""
     return bool(steps.gi_suspended if isinstance(steps, GeneratorType) else getattr(steps, "cr_suspended", False))
 
 
 def are_new(steps: Any) -> bool:
-    """Whether no step has been made yet."""
+    """Whether a generator or coroutine has not begun to run."""
     if isinstance(steps, GeneratorType):
         return steps.gi_frame is not None and not steps.gi_running and not steps.gi_suspended
     return steps is not None and steps.cr_frame is not None and not steps.cr_running and not steps.cr_suspended

@@ -134,7 +134,7 @@ class Crew:
     def recheck(self) -> None:
         """Wake the leader if threads are ready. If nothing is left to wait for, wake all members, so that they leave.
 
-        An OS thread calls this if it has changed what is left to do, and does not turn to that itself.
+        An OS thread calls this if it has changed what there is to do, and will not do it itself.
         """
         with lock:
             if not self._scheduler.anything_to_wait_for():
@@ -311,7 +311,7 @@ class Crew:
         return False
 
     def _take_over(self, member: CrewMember, leader: CrewMember | None, polls: int, steps: int) -> bool:
-        """Make `member` the leader if `leader` is still in the step in which it was a tick ago."""
+        """Make `member` the leader if `leader` is still in the same step as one tick ago."""
         with lock:
             stuck = leader is not None and self.leader is leader and leader.steps == steps
             if not stuck or self._polling or self._polls != polls:

@@ -1,9 +1,9 @@
 """Signals in a running loop: a signal ends the poller's wait, and Ctrl-C is delivered between two turns of the loop.
 
-Python raises KeyboardInterrupt wherever the interpreter is, for example between the arrival of an event and the step of
-its thread. So while a loop runs in the main OS thread, the first SIGINT is only noted. If a second one comes before the
-first has been delivered, some thread probably does not come to a wait, and KeyboardInterrupt is raised at once. The
-program's own handlers and wake-up descriptors stay as they are.
+Python raises KeyboardInterrupt wherever the program happens to be, for example between the arrival of an event and the
+step of its thread. So while a loop runs in the main OS thread, the first SIGINT is only noted. If a second one comes
+before the first has been delivered, some thread probably does not reach a wait, and KeyboardInterrupt is raised at
+once. The program's own handlers and wake-up descriptors stay as they are.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _calls: deque[Callable[[], Any]] = deque()  # calls for the main OS thread to ma
 class CtrlC:
     """The signal handling of one loop. Between begin() and end() it is active.
 
-    While it is active, a signal ends the wait of `poller`, and `noted` counts the Ctrl-Cs that are not delivered yet.
+    While it is active, a signal ends the wait of `poller`, and `noted` counts the Ctrl-Cs not delivered yet.
     `wake()` makes the loop check `noted` and `calls`. If a signal handler raises in the middle of begin() or end(),
     call end() again: it does the rest.
     """
@@ -115,7 +115,7 @@ class CtrlC:
 
 
 def call_in_main(call: Callable[[], Any]) -> bool:
-    """Make a call in the main OS thread: at once if this is that, or else between two turns of its loop.
+    """Make a call in the main OS thread: at once if this is it, or else between two turns of its loop.
 
     Return False, without making the call, if the main OS thread runs no loop.
     """
@@ -133,7 +133,7 @@ def call_in_main(call: Callable[[], Any]) -> bool:
 
 
 def make_calls() -> None:
-    """Make the calls that other OS threads left for the main OS thread. Only that may call this."""
+    """Make the calls that other OS threads left for the main OS thread, which alone may call this."""
     while _calls:
         _calls.popleft()()
 

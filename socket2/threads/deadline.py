@@ -32,7 +32,7 @@ class Deadline(Alarm):
         self._thread: Thread | None = None
         self._error: Cancelled | None = None  # what it interrupted the thread with
         self._since = 0  # see Interruptions.leave_scope()
-        self._on_their_way: list[Cancelled] | None = None  # interruptions whose cleanup has this deadline in it
+        self._on_their_way: list[Cancelled] | None = None  # interruptions on their way when it was set
         self.expired = False
 
     def enter(self, thread: Thread, when: float | None) -> bool:
@@ -57,7 +57,7 @@ class Deadline(Alarm):
         return True
 
     def give_up(self) -> None:
-        """Stop being in use, after a signal handler raised at any point."""
+        """End the use of this deadline, after a signal handler raised at any point."""
         with lock:
             thread, error = self._thread, self._error
             if getattr(self, "timers", None) is not None:
@@ -67,7 +67,7 @@ class Deadline(Alarm):
             self._thread = self._error = self._on_their_way = None
 
     def leave(self, error: BaseException | None) -> Cancelled | None:
-        """End the scope of the deadline, which `error` leaves if it is not None. Take back the interruption.
+        """End the scope of the deadline, and take back the interruption. `error` is what leaves the scope, or None.
 
         Return a lost interruption to raise instead of the TimeoutError, or None. See Interruptions.leave_scope().
         """
@@ -98,13 +98,13 @@ class Deadline(Alarm):
                 error.socket_fd = waiting.fileno()  # type: ignore[attr-defined]
             error.meant_for = self
             self._error = error
-        elif thread.scheduler.interruptions.has_come(thread, error):
+        elif thread.scheduler.interruptions.is_pending_or_raised(thread, error):
             return  # this is the second ring() for one deadline
         thread.scheduler.interrupt(thread, error)
 
 
 def _timeout_error(message: str, cancelled: BaseException | None) -> TimeoutError:
-    """Return the TimeoutError to raise instead of `cancelled`. It takes over how far the operation had come."""
+    """Return the TimeoutError to raise instead of `cancelled`. It keeps `bytes_sent` and `socket_fd`."""
     error = TimeoutError(message)
     if hasattr(cancelled, "bytes_sent"):
         error.bytes_sent = cancelled.bytes_sent  # type: ignore[union-attr, attr-defined]

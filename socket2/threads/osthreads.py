@@ -1,8 +1,8 @@
 """Blocking calls in OS threads, while the loop goes on. Each pool has a maximum size, and its idle OS threads end.
 
-The OS threads are daemons, because a look-up that hangs must not keep the interpreter alive. The pools of
-concurrent.futures would wait for it at exit. If nothing waits for a call any more, the call is dropped if it has not
-begun, and otherwise its outcome is.
+The OS threads are daemons, because a lookup that hangs must not keep the interpreter alive. The pools of
+concurrent.futures would wait for it at exit. If nothing waits for a call any more, the call is dropped. If it has
+already begun, its outcome is dropped.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class _Call:
                 if not wait.done:
                     with suppress(RuntimeError):  # the loop has been shut down
                         scheduler.post(partial(wait.finish, result) if error is None else partial(wait.fail, error))
-                    error = None if error is None else alike(error)  # each thread adds to the traceback of its own copy
+                    error = None if error is None else alike(error)  # each thread raises a copy of its own
         finally:
             del error
 
@@ -217,7 +217,7 @@ class Pool:
 
 
 calls = Pool(CALLS_MAX, "socket2 call")
-lookups = Pool(LOOKUPS_MAX, "socket2 look-up")
+lookups = Pool(LOOKUPS_MAX, "socket2 lookup")
 
 
 def call_in_thread(func: Callable[..., T], *args: Any) -> Operation[T]:
@@ -235,7 +235,7 @@ def call_in_thread(func: Callable[..., T], *args: Any) -> Operation[T]:
 
 
 def look_up(purpose: str, func: Callable[..., Any], args: tuple[Any, ...], key: Hashable) -> Operation[Any]:
-    """Make a call that looks up a name in the system. Look-ups with the same `key` at the same time share one call."""
+    """Make a call that looks up a name in the system. Lookups with the same `key` at the same time share one call."""
     return (current_scheduler().caller or lookups).call(purpose, func, args, key)
 
 
@@ -246,11 +246,11 @@ class SystemResolver:
         self, host: str | None, port: int | str | None, family: int, type: int, proto: int, flags: int, /
     ) -> Operation[list[AddressInfo]]:
         asked = (host, port, family, type, proto, flags)
-        return look_up(f"look-up of {host or port!r}", socket.getaddrinfo, asked, ("getaddrinfo", *asked))
+        return look_up(f"lookup of {host or port!r}", socket.getaddrinfo, asked, ("getaddrinfo", *asked))
 
     def getnameinfo(self, sockaddr: Any, flags: int, /) -> Operation[tuple[str, str]]:
         asked = (sockaddr, flags)
-        return look_up(f"look-up of {sockaddr[0]!r}", socket.getnameinfo, asked, ("getnameinfo", *asked))
+        return look_up(f"lookup of {sockaddr[0]!r}", socket.getnameinfo, asked, ("getnameinfo", *asked))
 
 
 _system = SystemResolver()

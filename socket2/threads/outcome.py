@@ -73,7 +73,7 @@ class Finisher:
             self.scheduler.enqueue(thread)
 
     def _forget(self, thread: Thread) -> None:
-        """Remove `thread` from the live threads. Done before its joins are finished, the loop might end too early."""
+        """Remove `thread` from the live threads. If this came before its joins, the loop might end too early."""
         scheduler = self.scheduler
         scheduler.threads.pop(thread, None)
         if scheduler.interruptions.known:

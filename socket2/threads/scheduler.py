@@ -1,8 +1,8 @@
 """What all OS threads that serve one scheduler share: poller, timers, ready queue, posted calls and live threads.
 
 Knows which threads wait and which are ready. Must not know how a thread is stepped (stepping.py), nor what an OS thread
-does in its loop (member.py). The last part of the module finds schedulers: that of this OS thread, and all those of the
-process. It is here because each Scheduler registers itself, and enqueue() must know in which member it is called.
+does in its loop (member.py). The functions at the end find the scheduler of this OS thread, and all those of the
+process. They are here because each Scheduler registers itself, and rouse() must know in which member it is called.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def _mend() -> None:
 def leave_to_loop(call: Callable[[], Any]) -> bool:
     """Post `call` and return True if this OS thread is in the middle of a change. Otherwise return False.
 
-    It is if a signal handler or a finalizer calls this. An OS thread without a scheduler makes no changes itself.
+    A signal handler or finalizer may come in the middle of one. An OS thread without a scheduler makes no changes.
     """
     if not is_held() or local.scheduler is None:
         return False

@@ -185,7 +185,7 @@ class Lock(Semaphore):
         me = currentthread()
         if self._holder is me:
             raise RuntimeError(f"{me.name!r} already holds this lock, and would wait for itself for ever")
-        del me  # the error of a cancellation has this frame: avoid a cycle
+        del me  # the traceback of a cancellation has this frame: avoid a cycle
         held = yield from super()._acquire()
         self._holder = currentthread()
         return held

@@ -124,7 +124,7 @@ class Thread(pollers.Unique):
                 raise RuntimeError(f"{self!r} cannot join itself")
             if joiner.scheduler is not self.scheduler:
                 raise RuntimeError(f"{self!r} belongs to another OS thread's scheduler and cannot be joined from here")
-            del joiner  # the error of a cancellation has this frame: avoid a cycle
+            del joiner  # the traceback of a cancellation has this frame: avoid a cycle
             join = Join(f"join of {self.name!r}")
             try:
                 if self._add_join(join):
@@ -202,7 +202,7 @@ def crashhook(thread: Thread, error: BaseException) -> None:
     raises an exception itself, that is printed, and the loop goes on.
     """
     if sys.stderr is not None:
-        print(f"exception in thread {thread.name!r}, which nobody joins:", file=sys.stderr)
+        print(f"exception in thread {thread.name!r}, which no other thread joins:", file=sys.stderr)
         traceback.print_exception(error, file=sys.stderr)
 
 

@@ -121,11 +121,11 @@ class Alarm:
         self.serial = -1
 
     def ring(self) -> None:
-        """React to the time. After a signal handler raised, this is called a second time, which must change nothing."""
+        """Called when it is due. If a signal handler raises, this is called again, which must have no second effect."""
         raise NotImplementedError
 
     def arm(self, when: float) -> None:
-        """Make it due at `when`, and not at an earlier set time."""
+        """Make it due at `when`. This replaces the time that was set before."""
         with lock:
             queued = self.queued
             if queued is None:

@@ -1,6 +1,6 @@
-"""Turns: threads do something one at a time, in the order of their arrival. Sockets accept and receive datagrams so.
+"""Turns: threads do something one at a time, in the order of their arrival.
 
-Knows waits. Must not know what the threads do in their turn.
+Sockets use this to accept and to receive datagrams. Knows waits. Must not know what the threads do in their turn.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Waits that other code ends, and not the kernel: sleeps, suspensions, joins, places in a line, calls in OS threads.
 
 A scheduler uses them like a poller's Direction: a thread is parked on the object, the wait can be cancelled, and it may
-have ended before that. A wait ends only once. finish() tells code that comes too late, which can then wake another
-thread instead.
+have ended before that. A wait ends only once. If finish() comes too late, it returns False, and its caller can wake
+another thread instead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .scheduler import Stepped
 
 
 def alike(error: BaseException) -> BaseException:
-    """Return a copy of an error, so that each thread that it is raised in adds to a traceback of its own.
+    """Return a copy of an error, so that each thread that raises it has a traceback of its own.
 
     The waits for a shared call (osthreads.py) and the receivers of one connection (net) use it.
     """
@@ -41,7 +41,7 @@ class Wait:
 
     def __init__(self, purpose: str) -> None:
         self.purpose = purpose
-        self.done = False  # has ended: by finish(), fail() or cancel(), or because its thread was thrown out
+        self.done = False  # has ended: by finish(), fail() or cancel(), or its coroutine was left by an exception
         self.finished = False  # has ended by finish() or fail()
         self.result: Any = None
         self.error: BaseException | None = None

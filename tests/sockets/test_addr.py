@@ -83,7 +83,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
     monkeypatch.setattr(osthreads, "IDLE_S", 0)  # busy OS threads end after their answers
     osthreads.lookups.end()
     for os_thread in threading.enumerate():
-        if os_thread.name == "socket2 look-up":
+        if os_thread.name == "socket2 lookup":
             os_thread.join(LIMIT_S)
 
 

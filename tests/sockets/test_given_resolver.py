@@ -221,13 +221,13 @@ def test_who_gives_up_ends_the_look_up() -> None:
     def main() -> Steps:
         with pytest.raises(TimeoutError), timeout(0.01):
             yield from addr(NAME, 80)
-        thread = newthread(addr, NAME, 80, name="a look-up")
+        thread = newthread(addr, NAME, 80, name="a lookup")
         thread.cancel()
         with suppress(Cancelled):
             yield from thread.join()
 
     run(main, resolver=Slow())
-    assert ended == ["timed out", "a look-up was cancelled"]
+    assert ended == ["timed out", "a lookup was cancelled"]
 
 
 def test_it_is_asked_until_run_or_start_has_ended() -> None:

@@ -56,7 +56,7 @@ def named(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[threading.Thread]]:
     monkeypatch.setattr(osthreads, "IDLE_S", 0)
     osthreads.lookups.end()
     for os_thread in threading.enumerate():
-        if os_thread.name == "socket2 look-up":
+        if os_thread.name == "socket2 lookup":
             os_thread.join(LIMIT_S)
 
 

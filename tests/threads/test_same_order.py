@@ -143,7 +143,7 @@ def test_blocking_calls_are_made_by_whom_the_scheduler_names(monkeypatch: pytest
 
     run(main)
     assert order == list(range(MANY))
-    assert inline.made == ["call of int in an OS thread"] * MANY + ["look-up of 'a.name.invalid'"]
+    assert inline.made == ["call of int in an OS thread"] * MANY + ["lookup of 'a.name.invalid'"]
 
 
 def test_nothing_asks_for_chance() -> None:
