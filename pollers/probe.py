@@ -7,7 +7,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 # select(2) reports a hang-up and an error as readable and as writable.
-_NOT_READABLE = getattr(select, "POLLOUT", 0) | getattr(select, "POLLNVAL", 0)
+_READABLE = ~(getattr(select, "POLLOUT", 0) | getattr(select, "POLLNVAL", 0))
 _WRITABLE = getattr(select, "POLLOUT", 0) | getattr(select, "POLLERR", 0) | getattr(select, "POLLHUP", 0)
 
 # Each failure leaves fewer descriptors, unless their numbers are in use again.
@@ -23,12 +23,16 @@ def ready(reading: Collection[int], writing: Collection[int]) -> tuple[set[int],
     if not hasattr(select, "poll"):
         return _selected(reading, writing)
     poll = select.poll()
-    for fd in {*reading, *writing}:
-        poll.register(fd, select.POLLIN * (fd in reading) | select.POLLOUT * (fd in writing))
+    for fd in reading:
+        poll.register(fd, select.POLLIN)
+    for fd in writing:
+        poll.register(fd, select.POLLIN | select.POLLOUT if fd in reading else select.POLLOUT)
     events = poll.poll(0)
+    if not events:
+        return set(), set()
     return (
-        {fd for fd, mask in events if fd in reading and mask & ~_NOT_READABLE},
-        {fd for fd, mask in events if fd in writing and mask & _WRITABLE},
+        {fd for fd, mask in events if mask & _READABLE and fd in reading} if reading else set(),
+        {fd for fd, mask in events if mask & _WRITABLE and fd in writing} if writing else set(),
     )
 
 
