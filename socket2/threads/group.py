@@ -21,7 +21,7 @@ from .thread import Outlasting, Thread, currentthread, over_at_once, report
 from .wait import Join, Wait
 
 
-class _Member(Join):
+class _MemberJoin(Join):
     """One thread of a set. It is a join of that thread, so its finish() tells the set that the thread has ended."""
 
     __slots__ = ("group", "late", "thread")
@@ -85,8 +85,8 @@ class threadset(pollers.Unique):
 
     def __init__(self) -> None:
         self._owner = currentthread()
-        self._members: dict[_Member, None] = {}  # in the order of their starts
-        self._alive: dict[_Member, None] = {}  # in the same order
+        self._members: dict[_MemberJoin, None] = {}  # in the order of their starts
+        self._alive: dict[_MemberJoin, None] = {}  # in the same order
         self._errors: list[tuple[Thread, BaseException]] = []
         self._entered = self._open = False
         self._cancelled = False
@@ -100,7 +100,7 @@ class threadset(pollers.Unique):
         Any thread may call this while the block lasts. If the set has been cancelled, the new thread is cancelled, too.
         join() returns the thread's result until the block is left. Raises RuntimeError outside the block.
         """
-        member = _Member(self)
+        member = _MemberJoin(self)
         try:
             thread = current_member().newthread(func, args, name, member)
         except BaseException:
@@ -256,7 +256,7 @@ class threadset(pollers.Unique):
 
     # State, changed without a wait.
 
-    def _admit(self, member: _Member) -> None:
+    def _admit(self, member: _MemberJoin) -> None:
         """Add `member`, whose thread is about to start."""
         with lock:
             if not self._open:
@@ -264,13 +264,13 @@ class threadset(pollers.Unique):
             self._alive[member] = self._members[member] = None
             member.late = self._cancelled
 
-    def _dismiss(self, member: _Member) -> None:
+    def _dismiss(self, member: _MemberJoin) -> None:
         """Remove `member`, whose thread could not be started."""
         with lock:
             self._members.pop(member, None)
             self._leave(member)
 
-    def _leave(self, member: _Member) -> None:
+    def _leave(self, member: _MemberJoin) -> None:
         self._alive.pop(member, None)
         if self._joining is not None and not self._alive:
             self._joining.finish()
@@ -287,8 +287,8 @@ class threadset(pollers.Unique):
                 self._close()
             return self._joining
 
-    def _ended(self, member: _Member) -> bool:
-        """Note the end of a thread. See _Member.finish()."""
+    def _ended(self, member: _MemberJoin) -> bool:
+        """Note the end of a thread. See _MemberJoin.finish()."""
         thread = member.thread
         assert thread is not None
         error = thread.error
@@ -300,7 +300,7 @@ class threadset(pollers.Unique):
                 return False
             self._errors.append((thread, error))
             if self._interruption is None:
-                self._interruption = Cancelled(f"{thread.name} failed, a thread of a threadset of {self._owner.name}")
+                self._interruption = Cancelled(f"{thread.name} failed in a threadset of {self._owner.name}")
                 self._interruption.meant_for = self
                 if self._joining is None:
                     self._owner.scheduler.interrupt(self._owner, self._interruption)

@@ -52,7 +52,7 @@ def runevery(seconds: float, func: Callable[..., Any], *args: Any) -> Thread:
 
 def _job(func: Callable[..., Any], steps: Callable[..., Any], *args: Any) -> Thread:
     if not callable(func):
-        raise TypeError(f"a function is needed, not {func!r}")
+        raise TypeError(f"a job needs a function, not {func!r}")
     return newthread(steps, *args, name=getattr(func, "__qualname__", None))
 
 

@@ -59,7 +59,7 @@ class Line:
 
     @locked
     def call(self, result: Any = None) -> Place | None:
-        """Wake the first thread that still waits with `result`. Return its place, or None if no thread waits."""
+        """Wake the first thread that still waits, and give it `result`. Return its place, or None if there is none."""
         while self.places:
             place = next(iter(self.places))
             woken = place.finish(result)  # if this raises, for lack of stack, the place is kept
@@ -70,7 +70,7 @@ class Line:
 
     @locked
     def dissolve(self, error: Callable[[], BaseException]) -> None:
-        """Wake all threads with an error of their own each."""
+        """Wake all waiting threads. Each gets an error of its own."""
         while self.places:
             place, _ = self.places.popitem(last=False)
             if place.fail(error()):

@@ -230,7 +230,7 @@ def call_in_thread(func: Callable[..., T], *args: Any) -> Operation[T]:
     """
     caller = currentthread().scheduler.caller or calls
     if not callable(func):
-        raise TypeError(f"a function is needed, not {func!r}")
+        raise TypeError(f"call_in_thread() needs a function, not {func!r}")
     return caller.call(f"call of {getattr(func, '__qualname__', func)} in an OS thread", func, args)
 
 

@@ -140,7 +140,7 @@ class Alarm:
                 self.timers.sweep()
 
     def disarm(self) -> None:
-        """Make it not due at all, until it is armed again."""
+        """Take back the time: it is not due until it is armed again."""
         with lock:
             if self.due is not None:
                 self.due = None

@@ -166,7 +166,7 @@ def test_what_is_no_time_and_no_function() -> None:
     with pytest.raises(TypeError):
         runat("now", print)  # type: ignore[arg-type]
     for job in (runat, runafter, runevery):
-        with pytest.raises(TypeError, match="function is needed"):
+        with pytest.raises(TypeError, match="needs a function"):
             job(1, 5)  # type: ignore[arg-type]
 
 
