@@ -211,8 +211,9 @@ class TCP(Socket):
         A cancellation or timeout takes nothing. Raises Busy if another thread is receiving, Closed,
         ConnectionResetError, TimeoutError, OSError (ENOTCONN).
         """
-        op = (self._handle or self._attach()).recv(n, self)
-        return op if self._setup is None else self.limit_read(op)
+        if self._setup is None:
+            return (self._handle or self._attach()).recv(n, self)
+        return self.limit_read(self.handle.recv(n, self))
 
     def recv_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[int]:
         """Receive into `buffer`, up to `n` bytes or its length. Return the number of bytes, 0 at the end of the stream.
@@ -232,8 +233,9 @@ class TCP(Socket):
         """
         if type(data) is not bytes:
             check_octets(data)
-        op = (self._handle or self._attach()).send(data, self)
-        return op if self._setup is None else self.limit_write(op)
+        if self._setup is None:
+            return (self._handle or self._attach()).send(data, self)
+        return self.limit_write(self.handle.send(data, self))
 
     @shortcut
     def sendall(self, data: ReadableBuffer) -> Operation[None]:
@@ -244,8 +246,9 @@ class TCP(Socket):
         """
         if type(data) is not bytes:
             check_octets(data)
-        op = (self._handle or self._attach()).sendall(data, self)
-        return op if self._setup is None else self.limit_write(op)
+        if self._setup is None:
+            return (self._handle or self._attach()).sendall(data, self)
+        return self.limit_write(self.handle.sendall(data, self))
 
     def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> Operation[int]:
         """Send `count` bytes of a binary file, or the rest of it, from `offset` on; return the number of bytes sent.
