@@ -14,9 +14,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .inbox import make_first
 from .lock import lock
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ class CtrlC:
         self._begun = False
         self._handler: Any = None
         self._wakeup_fd: int | None = None
-        self._others_fd = self._found_fd = -1  # the descriptor before ours, and one that replaced ours
+        self._before: list[int] = []  # the descriptor before ours
+        self._found: list[int] = []  # those that were there when ours was taken away
         self.noted = 0
         self.calls: Collection[Callable[[], Any]] = ()  # for this OS thread to make, if it is the main one
 
@@ -83,19 +86,20 @@ class CtrlC:
 
     def _begin_wakeups(self) -> None:
         """Have each signal write to the poller's wake-up descriptor."""
-        self._found_fd = -1
+        self._before, self._found = [], []
         self._wakeup_fd = self._poller.wakeup_fileno()
-        self._others_fd = signal.set_wakeup_fd(self._wakeup_fd, warn_on_full_buffer=False)
-        if self._others_fd != -1:
+        _exchange_wakeup_fd(self._wakeup_fd, self._before)
+        if self._before != [-1]:
             self._end_wakeups()  # the program's own descriptor ends the wait, too
 
     def _end_wakeups(self) -> None:
         if self._wakeup_fd is None:
             return
-        found = signal.set_wakeup_fd(-1)
-        if found not in (-1, self._wakeup_fd):  # a second call does not find it any more
-            self._found_fd = found
-        others = self._found_fd if self._found_fd != -1 else self._others_fd
+        _exchange_wakeup_fd(-1, self._found)
+        others = self._before[-1] if self._before else -1
+        ours = self._wakeup_fd if self._before else -1  # else a signal handler raised before it was set
+        for fd in self._found:
+            others = others if fd in (-1, ours) else fd
         if others != -1:
             with suppress(OSError, ValueError):  # the program may have closed its descriptor
                 signal.set_wakeup_fd(others)
@@ -112,6 +116,11 @@ class CtrlC:
             self.noted = 0
             raise KeyboardInterrupt
         self._wake()
+
+
+def _exchange_wakeup_fd(fd: int, found: list[int]) -> None:
+    """Set the wake-up descriptor, and add the previous one to `found`: in one call, so no handler raises in between."""
+    found.extend(map(partial(signal.set_wakeup_fd, warn_on_full_buffer=False), (fd,)))
 
 
 def call_in_main(call: Callable[[], Any]) -> bool:
@@ -134,8 +143,8 @@ def call_in_main(call: Callable[[], Any]) -> bool:
 
 def make_calls() -> None:
     """Make the calls that other OS threads left for the main OS thread, which alone may call this."""
-    while _calls:
-        _calls.popleft()()
+    while make_first(_calls):
+        pass
 
 
 class main_is_coming:
