@@ -204,6 +204,9 @@ class Engine(Unique):
                     self.rouse()
                 except OSError:
                     pass  # it is full of unread wake-ups, or another OS thread has just shut it down
+                except BaseException:
+                    self._woken = False  # a signal handler raised, perhaps before
+                    raise
 
     def wakeup_fileno(self) -> int:
         return self._wake_sender.fileno()

@@ -38,25 +38,32 @@ class _Locked:
     op: Operation[Any]  # it refuses a second await itself
 
     def __iter__(self) -> Generator[Any, Any, Any]:
-        with lock:
-            try:
-                steps: Any = iter(self.op)
-                direction = next(steps)
-            except StopIteration as stop:
-                return stop.value
-        while True:
-            step, argument = steps.send, None
-            try:
-                yield direction
-            except BaseException as error:
-                step, argument = steps.throw, error
+        steps: Any = None
+        try:
             with lock:
                 try:
-                    direction = step(argument)
+                    steps = iter(self.op)
+                    direction = next(steps)
                 except StopIteration as stop:
                     return stop.value
-                finally:
-                    del argument  # the traceback of an error refers to this frame
+            while True:
+                step, argument = steps.send, None
+                try:
+                    yield direction
+                except BaseException as error:
+                    step, argument = steps.throw, error
+                with lock:
+                    try:
+                        direction = step(argument)
+                    except StopIteration as stop:
+                        return stop.value
+                    finally:
+                        del argument  # the traceback of an error refers to this frame
+        except BaseException:
+            if steps is not None:
+                with lock:
+                    steps.close()  # the operation is still in progress if a signal handler has raised in this frame
+            raise
 
     __await__ = __iter__
 
@@ -124,6 +131,8 @@ class _Count(threading.local):
 class SharedEngine(Engine):
     """A mixin for back ends. One OS thread at a time calls poll(); any may call the other methods."""
 
+    _streak: _Count
+
     @property
     def streak(self) -> int:
         return self._streak.value
@@ -138,14 +147,16 @@ class SharedEngine(Engine):
         attempts nothing without the lock."""
         return STREAK_MAX if _is_held() else 0
 
-    def begin_sharing(self) -> None:
-        """Finish share(), after `self` has changed to this class: change the handles, too."""
-        self._streak = _Count()  # each OS thread runs one waiter at a time
-        reading, writing = self.handle_class.directions
-        for handle in self._handles.values():
-            handle.__class__ = self.handle_class
+    @classmethod
+    def begin_sharing(cls, engine: Any) -> None:
+        """Change `engine` and its handles to the shared classes."""
+        reading, writing = cls.handle_class.directions
+        for handle in engine._handles.values():
+            handle.__class__ = cls.handle_class
             handle.reading.__class__ = reading
             handle.writing.__class__ = writing
+        engine._streak = _Count()  # each OS thread runs one waiter at a time
+        engine.__class__ = cls  # at last: if a signal handler raises before, share() can be called again
 
     def arm(self, handle: Handle, bit: int) -> None:
         super().arm(handle, bit)
@@ -190,8 +201,7 @@ class ShareableEngine(Engine):
     def share(self) -> None:
         self._check()
         if not isinstance(self, SharedEngine):
-            self.__class__ = _shared_kind(type(self))
-            self.begin_sharing()  # type: ignore[attr-defined]
+            _shared_kind(type(self)).begin_sharing(self)
 
 
 _kinds: dict[type[ShareableEngine], Any] = {}

@@ -24,13 +24,14 @@ from .wait import Join, Wait
 class _MemberJoin(Join):
     """One thread of a set. It is a join of that thread, so its finish() tells the set that the thread has ended."""
 
-    __slots__ = ("group", "late", "thread")
+    __slots__ = ("cancellation", "group", "late", "thread")
 
     def __init__(self, group: threadset) -> None:
         super().__init__("threadset")
         self.group = group
         self.thread: Thread | None = None  # None until the thread has been made
         self.late = False  # started after the set was cancelled
+        self.cancellation: Cancelled | None = None
 
     def begin(self, thread: Thread) -> None:
         """Add the thread, which is about to take its first step, to the set."""
@@ -44,12 +45,17 @@ class _MemberJoin(Join):
     def cancel_thread(self, now: bool) -> None:
         """Cancel the thread. With `now`, it runs inside this call if possible: see Stepper.interrupt().
 
-        Call this only once. A second call would interrupt the thread's cleanup.
+        It does so once. A second time would interrupt the thread's cleanup.
         """
-        if self.thread is not None and not self.thread.done:
-            error = Cancelled(f"{self.thread.name} was cancelled with its threadset")
-            error.meant_for = self.thread
-            (current_member() if now else self.thread.scheduler).interrupt(self.thread, error)
+        thread, error = self.thread, self.cancellation
+        if thread is None or thread.done:
+            return
+        if error is not None and thread.scheduler.interruptions.is_pending_or_raised(thread, error):
+            return
+        error = Cancelled(f"{thread.name} was cancelled with its threadset")
+        error.meant_for = thread
+        self.cancellation = error
+        (current_member() if now else thread.scheduler).interrupt(thread, error)
 
 
 class threadset(pollers.Unique):
@@ -104,7 +110,7 @@ class threadset(pollers.Unique):
         try:
             thread = current_member().newthread(func, args, name, member)
         except BaseException:
-            if member.thread is None or not member.thread.done:
+            if member.thread is None or not (member.thread.done or member.thread in member.thread.scheduler.threads):
                 self._dismiss(member)
             raise
         if member.late:
@@ -298,21 +304,39 @@ class threadset(pollers.Unique):
                 return True
             if not self._open:
                 return False
-            self._errors.append((thread, error))
+            if not any(one is thread for one, _ in self._errors):  # it is if a signal handler raised after that
+                self._errors.append((thread, error))
             if self._interruption is None:
-                self._interruption = Cancelled(f"{thread.name} failed in a threadset of {self._owner.name}")
-                self._interruption.meant_for = self
+                interruption = Cancelled(f"{thread.name} failed in a threadset of {self._owner.name}")
+                interruption.meant_for = self
+                self._interruption = interruption
                 if self._joining is None:
-                    self._owner.scheduler.interrupt(self._owner, self._interruption)
+                    self._interrupt_block(interruption)
         self._cancel(now=False)
         return True
 
+    def _interrupt_block(self, interruption: Cancelled) -> None:
+        scheduler = self._owner.scheduler
+        try:
+            scheduler.interrupt(self._owner, interruption)
+        except BaseException:  # a signal handler raised
+            if not scheduler.interruptions.is_pending_or_raised(self._owner, interruption):
+                scheduler.interrupt(self._owner, interruption)
+            raise
+
     def _cancel(self, now: bool) -> None:
-        with lock:
-            members = [] if self._cancelled else list(self._alive)
-            self._cancelled = True
-        for member in members:
-            member.cancel_thread(now)
+        members: list[_MemberJoin] = []
+        try:
+            with lock:
+                if not self._cancelled:
+                    members = list(self._alive)
+                self._cancelled = True
+            for member in members:
+                member.cancel_thread(now)
+        except BaseException:  # a signal handler raised
+            for member in members:
+                member.cancel_thread(now=False)
+            raise
 
     def _take_errors(self) -> list[tuple[Thread, BaseException]]:
         with lock:

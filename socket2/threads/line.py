@@ -72,9 +72,10 @@ class Line:
     def dissolve(self, error: Callable[[], BaseException]) -> None:
         """Wake all waiting threads. Each gets an error of its own."""
         while self.places:
-            place, _ = self.places.popitem(last=False)
+            place = next(iter(self.places))
             if place.fail(error()):
                 place.finished = False  # it was woken with nothing to undo
+            del self.places[place]
 
     @operation
     def stay(self, place: Place, undo: Callable[[Any], None] | None = None) -> Generator[Any, None, Any]:

@@ -10,6 +10,7 @@ import functools
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from pollers import Cancelled
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 # How often run() checks whether another OS thread is alive, while nothing else could wake its thread.
 _CHECK_AGAIN_S = 0.5
+
+# A signal handler may raise again and again. Each try to leave the loop gets further than the one before.
+_TRIES = 10
 
 
 class Member(Stepper):
@@ -175,8 +179,8 @@ class Member(Stepper):
         self.make_posted_calls()
         if scheduler.ready and scheduler.crew is None:  # a posted call may have made a crew
             happened = True
-            batch, later = scheduler.ready, deque[Any]()  # a signal handler appends to one of the two
-            scheduler.ready = later
+            later: deque[Any] = deque()
+            batch, scheduler.ready = scheduler.ready, later  # a signal handler appends to one of the two
             self._step_all(batch)
         return happened
 
@@ -231,7 +235,10 @@ class Member(Stepper):
             finally:
                 self._leave(stays)
         except BaseException:
-            self._leave(stays)  # a signal handler may have raised in the middle of the first call
+            for _ in range(_TRIES):  # a signal handler may have raised in the middle of the first call
+                with suppress(BaseException):
+                    self._leave(stays)
+                    break
             self.scheduler.mend_later()
             raise
         if self._ctrl_c.noted:

@@ -141,7 +141,11 @@ class Scheduler(pollers.Unique):
         """Have the loop make a call between two steps. Any OS thread and any signal handler may call this."""
         self.poller.wakeup()  # if this raises, nothing has changed yet
         self.inbox.append(call)
-        self.poller.wakeup()
+        try:
+            self.poller.wakeup()
+        except BaseException:
+            self.mend_later()  # which wakes it, too
+            raise
 
     def make_call(self) -> bool:
         """Make the first posted call. Return False if there is none: another member was faster."""

@@ -49,13 +49,22 @@ class Event(pollers.Unique):
     def set(self) -> None:
         """Set the flag and wake all waiting threads. Any OS thread and any signal handler may call this."""
         self._set = True
-        if not leave_to_loop(self._wake):
-            self._wake()
+        try:
+            if not leave_to_loop(self._wake):
+                self._wake()
+        except BaseException:  # a signal handler raised
+            self._wake_later()
+            raise
 
     @locked
     def _wake(self) -> None:
         while self._line.call() is not None:
             pass
+
+    def _wake_later(self) -> None:
+        for waiter in [place.waiter for place in self._line.places]:
+            if waiter is not None:
+                waiter.scheduler.post(self._wake)
 
     def clear(self) -> None:
         """Clear the flag. Threads that have been woken stay awake."""
@@ -125,10 +134,11 @@ class Semaphore(pollers.Unique):
     def _acquire(self) -> Generator[Any, None, _Held]:
         if (turn := over_at_once()) is not None:
             yield from turn.wait()
+        held = _Held(self)  # now, while a signal handler that raises costs nothing
         place = self._enter()
         if place is not None:
             yield from self._line.stay(place, lambda _: self._release())
-        return _Held(self)
+        return held
 
     def release(self) -> None:
         """Release a permit, or add a new one. The first waiting thread gets it. A signal handler may call this."""
@@ -137,13 +147,20 @@ class Semaphore(pollers.Unique):
 
     def _enter(self) -> Place | None:
         """Take a permit and return None, or return a place in the line if there is none."""
-        with lock:
-            if self._free:
-                self._free -= 1
-                return None
-            place = Place(type(self).__name__.lower())
-            self._line.add(place)
-            return place
+        taken = False
+        try:
+            with lock:
+                if self._free:
+                    self._free -= 1
+                    taken = True
+                    return None
+                place = Place(type(self).__name__.lower())
+                self._line.add(place)
+                return place
+        except BaseException:  # a signal handler raised
+            if taken:
+                self._release()
+            raise
 
     def _release(self) -> None:
         with lock:
@@ -187,7 +204,11 @@ class Lock(Semaphore):
             raise RuntimeError(f"{me.name!r} already holds this lock, and would wait for itself for ever")
         del me  # the traceback of a cancellation has this frame: avoid a cycle
         held = yield from super()._acquire()
-        self._holder = currentthread()
+        try:
+            self._holder = currentthread()
+        except BaseException:  # a signal handler raised
+            self._release()
+            raise
         return held
 
     def release(self) -> None:

@@ -18,55 +18,61 @@ T = TypeVar("T")
 
 
 class Turns:
-    """The turn that one thread has, and the line of threads that wait for it."""
+    """The operation whose turn it is, and the line of those that wait for their turn.
 
-    __slots__ = ("_line", "_taken")
+    If a signal handler raises, each step of this can be made again.
+    """
+
+    __slots__ = ("_current", "_line")
 
     def __init__(self) -> None:
-        self._taken = False
-        self._line: OrderedDict[Wait, None] = OrderedDict()  # a thread leaves in constant time
-
-    @operation
-    def take(self, purpose: str) -> Generator[Any, None, None]:
-        """Wait for the turn, and take it. A cancellation gives up the place in the line."""
-        with lock:
-            if not self._taken:
-                self._taken = True
-                return
-            wait = Wait(purpose)
-            self._line[wait] = None
-        try:
-            yield from wait.wait()
-        except BaseException:
-            with lock:
-                if wait in self._line:
-                    del self._line[wait]
-                elif wait.finished:
-                    self.give()  # the thread got the turn, and then its wait raised all the same
-            raise
-
-    def give(self) -> None:
-        """End the turn. The first thread that still waits gets the next one."""
-        with lock:
-            while True:
-                if not self._line:
-                    self._taken = False
-                    return
-                wait = next(iter(self._line))
-                given = wait.finish()
-                del self._line[wait]
-                if given:
-                    return
+        self._current: Operation[Any] | None = None
+        self._line: OrderedDict[Operation[Any], Wait] = OrderedDict()  # a thread leaves in constant time
 
     @operation
     def through(self, purpose: str, inner: Operation[T]) -> Generator[Any, None, T]:
-        """Wait for the turn, run `inner`, and end the turn. Return the result of `inner`."""
+        """Wait for the turn, run `inner`, and end the turn. Return the result of `inner`.
+
+        A cancellation while it waits gives up the place in the line.
+        """
+        begun = False
         try:
-            yield from self.take(purpose)
-        except BaseException:
-            inner.close()
-            raise
-        try:
+            wait = self._enter(purpose, inner)
+            if wait is not None:
+                yield from wait.wait()
+            begun = True
             return (yield from inner)
         finally:
-            self.give()
+            try:
+                self._leave(inner)
+            except BaseException:  # a signal handler raised
+                self._leave(inner)
+                raise
+            if not begun:
+                inner.close()
+
+    def _enter(self, purpose: str, inner: Operation[Any]) -> Wait | None:
+        """Take the turn and return None, or return the wait for it."""
+        with lock:
+            if self._current is None:
+                self._current = inner
+                return None
+            wait = self._line[inner] = Wait(purpose)
+            return wait
+
+    def _leave(self, inner: Operation[Any]) -> None:
+        """Leave the line. If `inner` has the turn, the first operation whose thread still waits gets it."""
+        with lock:
+            self._line.pop(inner, None)
+            if self._current is not inner:
+                return
+            while True:
+                if not self._line:
+                    self._current = None
+                    return
+                following, wait = next(iter(self._line.items()))
+                if wait.finish() or wait.finished:
+                    self._current = following
+                    del self._line[following]
+                    return
+                del self._line[following]
