@@ -60,7 +60,8 @@ def points(code: CodeType) -> set[int]:
     for instruction in dis.get_instructions(code):
         at = instruction.offset
         after_call = called_at is not None and handler(called_at) == handler(at)
-        if after_call or instruction.opname.startswith(("RESUME", "JUMP_BACKWARD")):
+        begins = instruction.opname.startswith("RESUME") and (instruction.arg or 0) & 3 < 2  # else in a `yield from`
+        if after_call or begins or instruction.opname == "JUMP_BACKWARD":
             found.add(at)
         called_at = at if instruction.opname.startswith(("CALL", "WITH_EXCEPT", "BINARY_SUBSCR")) else None
     return found

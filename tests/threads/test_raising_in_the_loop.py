@@ -18,7 +18,7 @@ import pytest
 import socket2
 from pollers import Poller
 from socket2 import Event, Semaphore, Thread, newthread, sleep, start, timeout, unix
-from socket2.threads import joining, member, stepping
+from socket2.threads import ctrl_c, joining, member, stepping
 from socket2.threads.lock import is_held
 from socket2.threads.member import current_member
 from socket2.threads.scheduler import Scheduler, current_scheduler, local
@@ -154,6 +154,80 @@ def test_nobody_is_lost(
     assert len(places) > 100
     for place in places:
         attempt_at(place)
+
+
+def at_each_place(attempt: Callable[[PlacedInjection], None], files: set[str]) -> None:
+    """Make an attempt without a handler that raises, then one for each place where it may."""
+    first = PlacedInjection(None, files)
+    attempt(first)
+    places = first.places()
+    assert places
+    for place in places:
+        attempt(PlacedInjection(place, files))
+
+
+def test_a_posted_call_is_made_once() -> None:
+    def attempt(injection: PlacedInjection) -> None:
+        made: list[int] = []
+        for number in range(2):
+            current_scheduler().post(lambda number=number: made.append(number))  # type: ignore[misc]
+        with suppress(Raised), injection:
+            start()
+        start()
+        assert made == [0, 1], injection.where
+        assert not current_scheduler().anything_to_wait_for(), injection.where
+
+    at_each_place(attempt, modules_in("socket2/threads", "scheduler inbox member"))
+
+
+def test_a_call_that_is_left_to_the_main_os_thread_is_made_once() -> None:
+    def attempt(injection: PlacedInjection) -> None:
+        made: list[int] = []
+        for number in range(2):
+            ctrl_c._calls.append(lambda number=number: made.append(number))  # type: ignore[misc]
+        with suppress(Raised), injection:
+            ctrl_c.make_calls()
+        ctrl_c.make_calls()
+        assert made == [0, 1], injection.where
+
+    at_each_place(attempt, modules_in("socket2/threads", "ctrl_c inbox"))
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="POSIX signals")
+def test_the_wakeup_descriptor_of_the_program_is_there_again() -> None:
+    ours, other = socket.socketpair()
+    for sock in (ours, other):
+        sock.setblocking(False)
+
+    def attempt(injection: PlacedInjection) -> None:
+        signal.set_wakeup_fd(ours.fileno(), warn_on_full_buffer=False)
+        try:
+            with suppress(Raised), injection:
+                start()
+        finally:
+            assert signal.set_wakeup_fd(-1) == ours.fileno(), injection.where
+
+    with ours, other:
+        at_each_place(attempt, modules_in("socket2/threads", "ctrl_c member"))
+
+
+@pytest.mark.parametrize("kind", [name for name, manner in kinds.names() if manner == "shared"])
+def test_a_scheduler_that_was_not_quite_shared_can_be(kind: str) -> None:
+    def attempt(injection: PlacedInjection) -> None:
+        local.scheduler = scheduler = Scheduler(kinds.make(kind))
+        local.member = None
+        ours, peer = socket.socketpair()
+        with peer, unix(fileno=ours.detach()) as conn:
+            thread = newthread(conn.recv, 1)
+            with suppress(Raised), injection:
+                joining.share(scheduler)
+            joining.share(scheduler)
+            peer.send(b"x")
+            start(LIMIT_S)
+            assert thread.result() == b"x", injection.where
+        current_member().close()
+
+    at_each_place(attempt, modules_in("socket2/threads", "joining crew") | modules_in("pollers/readiness", "sharing"))
 
 
 def test_an_event_that_a_handler_sets_wakes_the_loop_of_another_os_thread() -> None:
