@@ -34,7 +34,7 @@ MECHANISM = {
     *modules_in(
         "socket2/threads",
         "wait stepping outcome scheduler mending inbox member crew timers deadline cancellation coroutines sleeping"
-        " sync thread",
+        " line sync turns thread",
     ),
     *modules_in("pollers/readiness"),
     *modules_in("pollers/checked"),
