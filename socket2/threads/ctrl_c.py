@@ -47,7 +47,7 @@ class CtrlC:
         self._handler: Any = None
         self._wakeup_fd: int | None = None
         self._before: list[int] = []  # the descriptor before ours
-        self._found: list[int] = []  # those that were there when ours was taken away
+        self._found: list[int] = []  # those that were set when ours was removed
         self.noted = 0
         self.calls: Collection[Callable[[], Any]] = ()  # for this OS thread to make, if it is the main one
 
@@ -97,7 +97,7 @@ class CtrlC:
             return
         _exchange_wakeup_fd(-1, self._found)
         others = self._before[-1] if self._before else -1
-        ours = self._wakeup_fd if self._before else -1  # else a signal handler raised before it was set
+        ours = self._wakeup_fd if self._before else -1  # if not, a signal handler raised before ours was set
         for fd in self._found:
             others = others if fd in (-1, ours) else fd
         if others != -1:

@@ -45,7 +45,7 @@ class _MemberJoin(Join):
     def cancel_thread(self, now: bool) -> None:
         """Cancel the thread. With `now`, it runs inside this call if possible: see Stepper.interrupt().
 
-        It does so once. A second time would interrupt the thread's cleanup.
+        A second call does nothing, because it would interrupt the thread's cleanup.
         """
         thread, error = self.thread, self.cancellation
         if thread is None or thread.done:
@@ -304,7 +304,7 @@ class threadset(pollers.Unique):
                 return True
             if not self._open:
                 return False
-            if not any(one is thread for one, _ in self._errors):  # it is if a signal handler raised after that
+            if not any(one is thread for one, _ in self._errors):  # it is there if a signal handler raised later
                 self._errors.append((thread, error))
             if self._interruption is None:
                 interruption = Cancelled(f"{thread.name} failed in a threadset of {self._owner.name}")
@@ -316,6 +316,7 @@ class threadset(pollers.Unique):
         return True
 
     def _interrupt_block(self, interruption: Cancelled) -> None:
+        """Interrupt the block. If a signal handler raises, do it all the same."""
         scheduler = self._owner.scheduler
         try:
             scheduler.interrupt(self._owner, interruption)

@@ -29,7 +29,7 @@ T = TypeVar("T")
 # How often run() checks whether another OS thread is alive, while nothing else could wake its thread.
 _CHECK_AGAIN_S = 0.5
 
-# A signal handler may raise again and again. Each try to leave the loop gets further than the one before.
+# A signal handler may raise many times. Each try to leave the loop gets further than the previous one.
 _TRIES = 10
 
 

@@ -144,7 +144,7 @@ class Scheduler(pollers.Unique):
         try:
             self.poller.wakeup()
         except BaseException:
-            self.mend_later()  # which wakes it, too
+            self.mend_later()  # this wakes the poller, too
             raise
 
     def make_call(self) -> bool:

@@ -62,6 +62,7 @@ class Event(pollers.Unique):
             pass
 
     def _wake_later(self) -> None:
+        """Post _wake() to the scheduler of each waiting thread."""
         for waiter in [place.waiter for place in self._line.places]:
             if waiter is not None:
                 waiter.scheduler.post(self._wake)
@@ -134,7 +135,7 @@ class Semaphore(pollers.Unique):
     def _acquire(self) -> Generator[Any, None, _Held]:
         if (turn := over_at_once()) is not None:
             yield from turn.wait()
-        held = _Held(self)  # now, while a signal handler that raises costs nothing
+        held = _Held(self)  # made first: if a signal handler raises here, no permit is lost
         place = self._enter()
         if place is not None:
             yield from self._line.stay(place, lambda _: self._release())

@@ -20,14 +20,14 @@ T = TypeVar("T")
 class Turns:
     """The operation whose turn it is, and the line of those that wait for their turn.
 
-    If a signal handler raises, each step of this can be made again.
+    If a signal handler raises in the middle of a step, the step can be repeated.
     """
 
     __slots__ = ("_current", "_line")
 
     def __init__(self) -> None:
         self._current: Operation[Any] | None = None
-        self._line: OrderedDict[Operation[Any], Wait] = OrderedDict()  # a thread leaves in constant time
+        self._line: OrderedDict[Operation[Any], Wait] = OrderedDict()  # leaving takes constant time
 
     @operation
     def through(self, purpose: str, inner: Operation[T]) -> Generator[Any, None, T]:
