@@ -293,11 +293,11 @@ def test_shutdown_waits_for_every_packet() -> None:
     for one, _ in pairs:
         handle = poller.attach(one)
         for operation in (handle.recv(10), handle.sendall(bytes(1 << 24))):
-            direction = next(iter(operation))
-            tasks.append(operation)
-            assert direction.park(object()) is False
-    accepting = listener.accept()
-    next(iter(accepting)).park(object())
+            steps = iter(operation)
+            tasks.append(steps)
+            assert next(steps).park(object()) is False
+    accepting = iter(listener.accept())
+    next(accepting).park(object())
     assert len(poller._memory) == 10 * 2 + 4
     assert len(poller.shutdown()) == 21
     assert not poller._memory
@@ -323,8 +323,8 @@ def test_a_socket_of_another_port_is_refused(driver: Driver) -> None:
     first = pollers.choose("iocp", checked=False)
     with other:
         handle = first.attach(one)
-        operation = handle.recv(1)
-        next(iter(operation)).park(object())
+        waiting = iter(handle.recv(1))
+        next(waiting).park(object())
         with socket.socket(fileno=one.fileno()) as same:
             task = driver.spawn(does(driver.poller.attach(same).recv(1)))
             driver.turn(0)
