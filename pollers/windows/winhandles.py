@@ -96,9 +96,21 @@ class Reading(_Asked, readiness.Reading):
         super().__init__(handle)
         self.asked: BaseException | None = None  # the error to end with if the kernel has accepted no connection
 
+    def let_others_run(self, attempt: Callable[[Any, Any], Any] | None) -> Generator[Any, None, None]:
+        """Do the same as other directions, unless the kernel is accepting: then an accept must wait for the outcome.
+
+        Such an accept takes a connection that is kept, or waits. A cancel that comes first ends a wait, not a pass.
+        """
+        if attempt is not accept or not self.handle.accepting:
+            yield from super().let_others_run(attempt)
+
     def cancel(self, error: BaseException, /) -> bool:
         handle = self.handle
-        if self.state != PARKED or self.attempt is not accept or not handle.accepting:
+        if self.state != PARKED or self.attempt is not accept:
+            return super().cancel(error)
+        if handle.poller.kept.get(handle):
+            return False  # its event is on its way
+        if not handle.accepting:
             return super().cancel(error)
         self.asked = error
         self.state = CANCELLING

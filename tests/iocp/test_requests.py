@@ -25,7 +25,7 @@ from pollers.windows import winsock
 from pollers.windows.iocp import Iocp
 from pollers.windows.overlapped import Accept
 from pollers.windows.winsock import STATUS_PENDING
-from tests.contract.driver import Driver, does, tcp_pair
+from tests.contract.driver import Driver, Task, does, tcp_pair
 from tests.interop.peers import LIMIT_S
 
 # NTSTATUS
@@ -155,6 +155,45 @@ def test_whoever_has_been_accepted_before_a_cancel_is_delivered(driver: Driver) 
         accepted = [*(handle.sock.getpeername() for handle in handles), last.getpeername()]
         assert accepted == [client.getsockname() for client in come]
         last.close()
+        for handle in handles:
+            handle.close()
+
+
+def test_a_cancel_of_an_accept_that_was_to_let_others_run_waits_for_the_outcome(driver: Driver) -> None:
+    """A scheduler that interrupts a running thread makes its next operation yield before the attempt."""
+    listener, address = driver.listener()
+    task = driver.spawn(does(listener.accept()))
+    with socket.create_connection(address) as first:
+        handle, peer = driver.finish(task)[0]
+        assert peer == first.getsockname()
+        handle.close()
+    assert listener.accepting == 3  # type: ignore[attr-defined]
+    with socket.create_connection(address) as second:
+        wait_for(lambda: accepted_ahead(driver) == 1)
+        task = Task(does(listener.accept()))
+        driver.poller.streak = STREAK_MAX
+        task.waiting_on = next(task.steps)
+        if task.waiting_on.park(task):
+            driver.ready.append(task)
+        assert not driver.cancel(task)
+        driver.until(lambda: task.done)
+        assert listener.accepting == 0  # type: ignore[attr-defined]
+        handle, peer = task.outcome()
+        assert peer == second.getsockname()
+        handle.close()
+
+
+def test_a_connection_whose_packet_was_taken_before_a_cancel_is_delivered(driver: Driver) -> None:
+    """The event of the last accept in flight has not been returned yet."""
+    listener, address = driver.listener()
+    task = driver.spawn(does(listener.accept()))
+    with contextlib.ExitStack() as clients:
+        come = [clients.enter_context(socket.create_connection(address)) for _ in range(4)]
+        driver.poller.drain(lambda: listener.accepting > 0)  # type: ignore[attr-defined]
+        assert not driver.cancel(task)
+        handles = [driver.finish(task)[0][0]]
+        handles += [driver.run(does(listener.accept()))[0] for _ in range(3)]
+        assert [handle.sock.getpeername() for handle in handles] == [client.getsockname() for client in come]
         for handle in handles:
             handle.close()
 
