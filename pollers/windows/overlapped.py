@@ -144,7 +144,7 @@ class Accept(Request):
         except OSError as error:
             self.sock.close()
             # Only this client has left; the listener still works.
-            lost = error.errno in THIS_CONNECTION or error.errno == errno.ECANCELED
+            lost = error.errno in THIS_CONNECTION or error.errno in (errno.ECANCELED, errno.EAGAIN)
             if not lost and self.side.parked:
                 handle.poller.conclude(self.side, error=error)
                 return

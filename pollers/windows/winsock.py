@@ -97,6 +97,7 @@ _ERRORS = (
     (0xC0000022, 10013, errno.EACCES),  # ACCESS_DENIED
     (0xC0000044, 10055, errno.ENOBUFS),  # QUOTA_EXCEEDED
     (0xC000009A, 10055, errno.ENOBUFS),  # INSUFFICIENT_RESOURCES
+    (0xC00000A3, 10035, errno.EAGAIN),  # DEVICE_NOT_READY: Wine's, for an accept that found no connection after all
     (0xC00000B5, 10060, errno.ETIMEDOUT),  # IO_TIMEOUT
     (0xC00000BB, 10045, errno.EOPNOTSUPP),  # NOT_SUPPORTED
     (0xC00000C9, 64, errno.ECONNRESET),  # NETWORK_NAME_DELETED: the client of an accept has left

@@ -29,6 +29,7 @@ from tests.contract.driver import Driver, Task, does, tcp_pair
 from tests.interop.peers import LIMIT_S
 
 # NTSTATUS
+DEVICE_NOT_READY = 0xC00000A3
 NETWORK_NAME_DELETED = 0xC00000C9
 CONNECTION_RESET = 0xC000020D
 INSUFFICIENT_RESOURCES = 0xC000009A
@@ -60,7 +61,7 @@ def wait_for(what: Callable[[], object]) -> None:
 
 def test_a_client_that_left_early_is_one_lost_connection(driver: Driver) -> None:
     listener, address = driver.listener()
-    statuses = [NETWORK_NAME_DELETED, CONNECTION_RESET] * 3
+    statuses = [NETWORK_NAME_DELETED, CONNECTION_RESET, DEVICE_NOT_READY] * 2
     with accept_ends(statuses):
         task = driver.spawn(does(listener.accept()))
         lost = [socket.create_connection(address) for _ in range(6)]
