@@ -18,7 +18,7 @@ from .servers.supervisor import Workers
 from .servers.workers import serve_workers
 from .sockets.address import Address, AddressList, addr
 from .sockets.descriptors import recv_fds, send_fds
-from .sockets.endpoint import bind, connect, listen
+from .sockets.endpoint import bind
 from .sockets.socket import Socket
 from .sockets.tcp import TCP, tcp
 from .sockets.udp import RAW, UDP, raw, udp, unix
@@ -35,11 +35,15 @@ from .threads.resolver import Resolver
 from .threads.sleeping import resume, sleep, suspend
 from .threads.sync import Event, Lock, Queue, Semaphore
 from .threads.thread import Thread, currentthread
+from .tls.contexts import client_context, server_context
+from .tls.endpoint import TLSListener, connect, listen, starttls
+from .tls.layer import TLS
 from .version import __version__
 
 __all__ = [
     "RAW",
     "TCP",
+    "TLS",
     "UDP",
     "Address",
     "AddressList",
@@ -58,6 +62,7 @@ __all__ = [
     "Server",
     "Socket",
     "Stream",
+    "TLSListener",
     "Thread",
     "Workers",
     "__version__",
@@ -66,6 +71,7 @@ __all__ = [
     "bind",
     "bytes_sent",
     "call_in_thread",
+    "client_context",
     "connect",
     "currentthread",
     "epoll_fd",
@@ -87,8 +93,10 @@ __all__ = [
     "serve",
     "serve_threads",
     "serve_workers",
+    "server_context",
     "sleep",
     "start",
+    "starttls",
     "stop",
     "stream",
     "suspend",

@@ -1,9 +1,11 @@
 """Servers: accept connections, run a thread for each, and stop gracefully, so that no answer is cut short.
 
 This room knows when a connection may be dropped, which side caused its end, and how processes replace each other. It
-knows no protocol: a handler speaks to the client. It uses threads and sockets only through their public methods.
+knows no protocol but TLS's handshake: a handler speaks to the client. It uses threads and sockets only through their
+public methods.
 
-Read `listeners` first, then `accepting`, which takes connections; `connection`, one connection and its thread; and
-`server`, all of them. `signals` and `program` make serve(), a server that runs until a signal comes. The rest is for
-several processes: `inheritance`, the sockets that outlast them; `supervisor`, which starts them; `workers`, their code.
+Read `listeners` first, then `accepting`, which takes connections; `connection`, one connection and its thread;
+`handshaking`, what its thread does first if the server has TLS; and `server`, all of them. `signals` and `program` make
+serve(), a server that runs until a signal comes. The rest is for several processes: `inheritance`, the sockets that
+outlast them; `supervisor`, which starts them; `workers`, their code.
 """

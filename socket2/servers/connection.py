@@ -155,7 +155,7 @@ class Connection(Join):
             return False
         if isinstance(error, ConnectionError):
             return not isinstance(error, ConnectionRefusedError)
-        if isinstance(error, (TimeoutError, IncompleteRead, LimitExceeded)) and fd is not None:
+        if fd is not None and (isinstance(error, (TimeoutError, IncompleteRead, LimitExceeded)) or _is_of_tls(error)):
             return True
         return isinstance(error, OSError) and error.errno in _GONE and self._has_gone()
 
@@ -171,6 +171,11 @@ def _is_readable(waiting: Any, poller: Poller) -> bool:
     """Whether the thread waits on a socket that has data, and so is about to continue."""
     fd = waiting.fileno() if hasattr(waiting, "fileno") else -1
     return fd >= 0 and fd in poller.ready([fd], [])[0]
+
+
+def _is_of_tls(error: BaseException) -> bool:
+    """Whether this is an ssl.SSLError. `ssl` is not imported for that: most servers do not need it."""
+    return any(kind.__module__ == "ssl" for kind in type(error).__mro__)
 
 
 def _in_a_line(error: BaseException) -> str:
@@ -203,6 +208,17 @@ class between_requests:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._connection is not None:
             self._connection.request_has_come(error)
+
+
+class before_requests(between_requests):
+    """A block around what comes before the first request, such as a handshake. It is not the first request itself."""
+
+    __slots__ = ()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        super().__exit__(kind, error, at)
+        if self._connection is not None:
+            self._connection.met = False
 
 
 def name_of(handler: str, conn: TCP) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pollers import Cancelled, Operation, operation
 
@@ -17,15 +17,19 @@ from ..threads.journal import Journal
 from ..threads.loop import newthread
 from ..threads.thread import Thread
 from ..threads.timers import duration
+from ..tls.layer import HANDSHAKE_S, TLS
 from .listeners import adopt_listener, check_listener, queries_of
 from .server import FIRST_REQUEST_S, GRACE_S, Server
 from .signals import catching, checked, name_of
+
+if TYPE_CHECKING:
+    import ssl
 
 log = Journal("socket2.server")
 
 
 def serve(
-    handler: Callable[[TCP], Any],
+    handler: Callable[[TCP], Any] | Callable[[TLS], Any],
     host: Host = None,
     port: Port = None,
     *,
@@ -35,32 +39,49 @@ def serve(
     nodelay: bool = True,
     max_connections: int | None = None,
     first_request_s: float = FIRST_REQUEST_S,
+    tls: ssl.SSLContext | None = None,
+    handshake_s: float | None = HANDSHAKE_S,
+    max_handshakes: int | None = None,
+    reload_signals: Iterable[int] = (),
     grace_s: float = GRACE_S,
     signals: Iterable[int] = (signal.SIGTERM, signal.SIGINT),
     ready: Callable[[Server], Any] | None = None,
 ) -> Operation[int]:
     """Serve until one of `signals` arrives, then stop gracefully; return how many connections were cut off.
 
-    `handler`, `max_connections`, `first_request_s`: as in Server. `host`, `port`, `backlog`, `reuse_port`, `nodelay`:
-    as in Server.listen(). `listeners`: sockets to accept on instead, for example from inherited_listeners(); other
-    processes may share them. `grace_s`: how many seconds handlers have to finish. A second signal cuts off all
-    connections at once. `ready(server)` is called when the server listens. If it is a generator function or `async
-    def`, it runs as a thread beside the server, and is cancelled when the server has ended. If `ready` raises, serve()
-    ends with that error.
+    `handler`, `max_connections`, `first_request_s`, `tls`, `handshake_s`, `max_handshakes`: as in Server. `host`,
+    `port`, `backlog`, `reuse_port`, `nodelay`: as in Server.listen(). `listeners`: sockets to accept on instead, for
+    example from inherited_listeners(); other processes may share them. `grace_s`: how many seconds handlers have to
+    finish. A second signal cuts off all connections at once. `ready(server)` is called when the server listens. If it
+    is a generator function or `async def`, it runs as a thread beside the server, and is cancelled when the server has
+    ended. If `ready` raises, serve() ends with that error.
+
+    `reload_signals`: when one of these arrives, such as SIGHUP, the certificate of `tls`, a server_context(), is loaded
+    again for new connections. If that fails, the error is logged, and the old certificate stays in use.
 
     A signal stops every serve() that catches it. An ignored signal stays ignored. Earlier handlers are restored at the
     end. To catch signals, the main OS thread must run a loop, this one or another. If it does not, RuntimeError is
     raised before anything is served. A cancellation cuts off all connections. Raises as Server.listen() and
     Server.add() do.
     """
-    server = Server(handler, max_connections=max_connections, first_request_s=first_request_s)
+    server = Server(
+        handler,
+        max_connections=max_connections,
+        first_request_s=first_request_s,
+        tls=tls,
+        handshake_s=handshake_s,
+        max_handshakes=max_handshakes,
+    )
+    reloads = checked(reload_signals)
+    if reloads and not hasattr(tls, "reload"):
+        raise TypeError(f"only a server_context() can load its certificate again, not {tls!r}")
     for listener in listeners:
         check_listener(listener)
     check_backlog(backlog)
     if ready is not None and not callable(ready):
         raise TypeError(f"ready must be a function, not {ready!r}")
     where = (queries_of(host, port) if not listeners else [], backlog, reuse_port, nodelay)
-    return _serve(server, where, listeners, duration(grace_s), checked(signals), ready)
+    return _serve(server, where, listeners, duration(grace_s), checked(signals), ready, tls, reloads)
 
 
 @operation
@@ -71,6 +92,8 @@ def _serve(
     grace_s: float,
     signals: Iterable[int],
     ready: Callable[[Server], Any] | None,
+    tls: Any,
+    reloads: Iterable[int],
 ) -> Generator[Any, None, int]:
     stops: list[Thread] = []
 
@@ -78,9 +101,18 @@ def _serve(
         log.info("%s: stopping %r", name_of(signum), server, extra={"server": server})
         stops.append(newthread(server.stop, 0 if stops else grace_s))
 
-    catcher = catching(signals, stop)
+    def reload(signum: int) -> None:
+        try:
+            tls.reload()
+        except (OSError, ValueError) as error:
+            log.error("%s: cannot load the certificate again: %s", name_of(signum), error, extra={"server": server})
+        else:
+            log.info("%s: loaded the certificate again", name_of(signum), extra={"server": server})
+
+    catcher, reloader = catching(signals, stop), catching(reloads, reload)
     try:
         yield from catcher.begin()
+        yield from reloader.begin()
         yield from _listen(server, where, listeners)
         if not server.stopping:
             yield from _until_gone(server, ready)
@@ -89,6 +121,7 @@ def _serve(
         yield from server.stop(0)
         raise
     finally:
+        reloader.end()
         catcher.end()
     for thread in stops:
         yield from thread.join()

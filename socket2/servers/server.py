@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pollers
 from pollers import Cancelled, Closed, Operation, operation
@@ -28,9 +28,14 @@ from ..threads.sleeping import sleep
 from ..threads.sync import Event
 from ..threads.thread import Thread
 from ..threads.timers import duration
+from ..tls.layer import HANDSHAKE_S, TLS
 from .accepting import Room, accept, accept_in_turn, drain
 from .connection import Connection, current_connection, name_of
+from .handshaking import Secured
 from .listeners import adopt_listener, listen_at, queries_of
+
+if TYPE_CHECKING:
+    import ssl
 
 log = Journal("socket2.server")
 
@@ -57,6 +62,11 @@ class Server(pollers.Unique):
     `first_request_s`: how many seconds old a connection must be before stop() drops it while it waits for its first
     request in between_requests(). math.inf: the connection may wait as long as the grace lasts.
 
+    `tls`: a context such as server_context() makes. Then each connection is a TLS object, and the handler is called
+    after the handshake. A handshake that fails is logged in one line (INFO). It may take `handshake_s` seconds, None
+    for any time. `max_handshakes`: how many are made at a time; others wait for as long as a handshake may take. When a
+    handler ends without an error, a close_notify is sent before the connection is closed.
+
     Raises TypeError if the handler is not callable, ValueError if a limit is less than 1 connection or a time is
     negative.
 
@@ -67,10 +77,13 @@ class Server(pollers.Unique):
 
     def __init__(
         self,
-        handler: Callable[[TCP], Any],
+        handler: Callable[[TCP], Any] | Callable[[TLS], Any],
         *,
         max_connections: int | None = None,
         first_request_s: float = FIRST_REQUEST_S,
+        tls: ssl.SSLContext | None = None,
+        handshake_s: float | None = HANDSHAKE_S,
+        max_handshakes: int | None = None,
     ) -> None:
         if not callable(handler):
             raise TypeError(f"handler must be a function, not {handler!r}")
@@ -87,7 +100,9 @@ class Server(pollers.Unique):
         self._failure: Exception | None = None
         # These do not change, or take the lock themselves.
         self.addresses: list[Any] = []
-        self._handler = handler
+        self._handler: Callable[[Any], Any] = handler
+        if tls is not None:
+            self._handler = Secured(self._handler, tls, handshake_s, max_handshakes).serve
         self._name = getattr(handler, "__qualname__", "connection")
         self._room = Room(max_connections) if max_connections is not None else None
         self._first_request_s = duration(first_request_s)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pollers import Poller
 
@@ -26,12 +26,16 @@ from ..threads.scheduler import current_scheduler, local
 from ..threads.sleeping import sleep
 from ..threads.sync import Lock
 from ..threads.timers import duration
+from ..tls.layer import HANDSHAKE_S, TLS
 from .inheritance import Places
 from .listeners import adopt_listener, bind, check_listener, listen, queries_of
 from .program import serve
 from .server import FIRST_REQUEST_S, GRACE_S, Server
 from .signals import catching
 from .supervisor import CUT, HERE, LEAVE, LEAVING, READY, STOP, Workers
+
+if TYPE_CHECKING:
+    import ssl
 
 log = Journal("socket2.server")
 
@@ -40,7 +44,7 @@ _ANSWER_S = 1.0
 
 
 def serve_workers(
-    handler: Callable[[TCP], Any],
+    handler: Callable[[TCP], Any] | Callable[[TLS], Any],
     host: Host = None,
     port: Port = None,
     *,
@@ -49,16 +53,19 @@ def serve_workers(
     backlog: int | None = None,
     max_connections: int | None = None,
     first_request_s: float = FIRST_REQUEST_S,
+    tls: ssl.SSLContext | None = None,
+    handshake_s: float | None = HANDSHAKE_S,
+    max_handshakes: int | None = None,
     grace_s: float = GRACE_S,
     ready: Callable[[Workers], Any] | None = None,
     resolver: Resolver | None = None,
 ) -> int:
     """Serve in several processes until SIGTERM or SIGINT; return how many connections were cut off.
 
-    `workers`: how many processes; by default one for each CPU of this process. `max_connections` applies to each. All
-    other arguments: as in serve() with `reuse_port`: the kernel distributes connections among the workers.
-    `ready(workers)` is called in the supervisor when all workers listen: `workers.addresses` are the addresses,
-    `workers.pids` the process IDs. It must be a plain function, since no loop runs here: else TypeError.
+    `workers`: how many processes; by default one for each CPU of this process. `max_connections` and `max_handshakes`
+    apply to each. All other arguments: as in serve() with `reuse_port`: the kernel distributes connections among the
+    workers. `ready(workers)` is called in the supervisor when all workers listen: `workers.addresses` are the
+    addresses, `workers.pids` the process IDs. It must be a plain function, since no loop runs here: else TypeError.
     `resolver`: as in run(). It looks up `host` before the workers start, and then the names in each worker.
 
     A worker that dies is replaced at once; if it dies again soon, after a pause. Only its own connections are lost: the
@@ -81,8 +88,15 @@ def serve_workers(
         raise ValueError(f"workers must be at least 1, not {count!r}")
     if inspect.iscoroutinefunction(ready) or inspect.isgeneratorfunction(ready):
         raise TypeError(f"the supervisor runs no loop, so `ready` must be a plain function, not {ready!r}")
-    options = {"max_connections": max_connections, "first_request_s": first_request_s, "grace_s": duration(grace_s)}
-    Server(handler, max_connections=max_connections, first_request_s=first_request_s)  # reports wrong arguments here
+    options: dict[str, Any] = {
+        "max_connections": max_connections,
+        "first_request_s": first_request_s,
+        "tls": tls,
+        "handshake_s": handshake_s,
+        "max_handshakes": max_handshakes,
+    }
+    Server(handler, **options)  # reports wrong arguments here
+    options["grace_s"] = duration(grace_s)
     for listener in listeners:
         check_listener(listener)
     if resolver is not None:
@@ -143,7 +157,7 @@ def _idle_poller() -> Poller | None:
 
 
 def _work(
-    handler: Callable[[TCP], Any],
+    handler: Callable[[Any], Any],
     handed_on: bool,
     options: dict[str, Any],
     resolver: Resolver | None,
@@ -157,7 +171,7 @@ def _work(
 
 
 def _serve(
-    its: socket.socket, handler: Callable[[TCP], Any], mine: Iterable[TCP], handed_on: bool, options: dict[str, Any]
+    its: socket.socket, handler: Callable[[Any], Any], mine: Iterable[TCP], handed_on: bool, options: dict[str, Any]
 ) -> Generator[Any, None, None]:
     with unix(fileno=its.detach()) as line, threadset() as ts:
         orders = _Orders(line, options["grace_s"], handed_on)

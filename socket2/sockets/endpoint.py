@@ -68,12 +68,19 @@ def connect(
     leaves no socket behind. Raises OSError, socket.gaierror, TimeoutError, TypeError; ValueError if `where` is not a
     valid place.
     """
+    return connect_from(place_of(sys._getframe(1)), where, port, family, delay_s, options)
+
+
+def connect_from(
+    made_at: str, where: Host, port: Port, family: str | None, delay_s: float, options: dict[str, Any]
+) -> Operation[TCP]:
+    """Do what connect() does. `made_at`: the place that a ResourceWarning names. For the other rooms of socket2."""
     host, port, found = split(where, port)
     if host is None or host == "":
         host = False
     for name, value in options.items():
         pollers.option_call(name, value)
-    return _connect(_queries(host, port, found or family), options, duration(delay_s), place_of(sys._getframe(1)))
+    return _connect(_queries(host, port, found or family), options, duration(delay_s), made_at)
 
 
 def _queries(host: Host, port: Port, family: str | None) -> list[Query]:
@@ -99,7 +106,12 @@ def listen(where: Host, port: Port = None, backlog: int | None = None, **options
     path behind, the path is reused. `backlog` and errors: as in TCP.listen(). `options`: as in setopt(), set before
     binding; nodelay defaults to True, and accepted connections inherit it.
     """
-    sock, host, port = _made(where, port, "tcp", options, place_of(sys._getframe(1)))
+    return listen_from(place_of(sys._getframe(1)), where, port, backlog, options)
+
+
+def listen_from(made_at: str, where: Host, port: Port, backlog: int | None, options: dict[str, Any]) -> TCP:
+    """Do what listen() does. `made_at`: the place that a ResourceWarning names. For the other rooms of socket2."""
+    sock, host, port = _made(where, port, "tcp", options, made_at)
     assert isinstance(sock, TCP)
     try:
         if sock.family == "unix" and isinstance(host, str):

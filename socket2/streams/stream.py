@@ -42,7 +42,6 @@ LINE_MAX = 1 << 16
 # A receive of many bytes asks for larger blocks, but not for as much as a peer only claims it will send.
 _BLOCK_MAX = 1 << 20
 
-
 # Receives that the buffer can answer are counted in groups of this size, which costs less than one by one.
 _COUNTED = 8
 
@@ -79,8 +78,7 @@ class Stream(pollers.Unique):
 
     def fileno(self) -> int:
         """Return the descriptor of the socket below, -1 if there is none (any more)."""
-        fd: int = self.sock.fileno()
-        return fd
+        return int(self.sock.fileno())
 
     def settimeout(self, seconds: float | None, direction: Side | None = None) -> None:
         """Limit every operation as a whole to `seconds`; it raises TimeoutError after that. None: no limit.
@@ -304,7 +302,8 @@ class Stream(pollers.Unique):
 
     def _mark(self, error: Exception) -> None:
         """Note the socket that the error comes from: a server needs to know which side caused it."""
-        error.socket_fd = self.sock.fileno()  # type: ignore[attr-defined]
+        if not hasattr(error, "socket_fd"):
+            error.socket_fd = self.sock.fileno()  # type: ignore[attr-defined]
 
     # Closing.
 
@@ -333,6 +332,9 @@ class Stream(pollers.Unique):
     def _finish(self, grace_s: float) -> Generator[Any, None, None]:
         with self._writing, self._reading:
             try:
+                if hasattr(self.sock, "finish"):  # it has an end of its own
+                    yield from awaiting(self.sock.finish(grace_s))
+                    return
                 with suppress(OSError), timeout(grace_s):  # TimeoutError is an OSError
                     self.sock.shutdown(socket.SHUT_WR)
                     while (yield from awaiting(self.sock.recv(BLOCK))):

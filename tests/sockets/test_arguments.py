@@ -107,7 +107,7 @@ def _of_names() -> list[Wrong]:
         (ValueError, lambda on: socket2.addr("h", 1, "nosuch")),
         (ValueError, lambda on: socket2.addr("h", 1, "tcp", "nosuch")),
         (ValueError, lambda on: socket2.listen("127.0.0.1:0", nosuch=1)),
-        (TypeError, lambda on: socket2.listen("127.0.0.1:0", backlog="x")),  # type: ignore[arg-type]
+        (TypeError, lambda on: socket2.listen("127.0.0.1:0", backlog="x")),  # type: ignore[call-overload]
         (ValueError, lambda on: socket2.tcp("nosuch")),
         (ValueError, lambda on: socket2.bind("127.0.0.1:0", type="nosuch")),
     ]

@@ -1,0 +1,71 @@
+"""TLS for a server's connections: each one's thread makes the handshake first, and says goodbye at the end.
+
+So a slow handshake delays neither the accepting thread nor another connection. This module knows TLS only as a byte
+stream with a handshake. It does not know how connections are accepted.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..sockets.tcp import TCP
+from ..threads.coroutines import awaiting, check_result, is_coroutine
+from ..threads.sync import Semaphore
+from ..threads.timers import duration
+from ..tls.layer import TLS, check_context
+from .connection import before_requests
+
+if TYPE_CHECKING:
+    import ssl
+
+
+class Secured:
+    """Makes each connection TLS, and passes that to `handler`.
+
+    `max_handshakes`: how many handshakes are made at a time; None for any number.
+    """
+
+    __slots__ = ("_context", "_handler", "_handshake_s", "_room")
+
+    def __init__(
+        self,
+        handler: Callable[[Any], Any],
+        context: ssl.SSLContext,
+        handshake_s: float | None,
+        max_handshakes: int | None,
+    ) -> None:
+        check_context(context)
+        if max_handshakes is not None and operator.index(max_handshakes) < 1:
+            raise ValueError(f"max_handshakes must be at least 1, not {max_handshakes!r}")
+        self._handler = handler
+        self._context = context
+        self._handshake_s = None if handshake_s is None else duration(handshake_s)
+        self._room = Semaphore(max_handshakes) if max_handshakes is not None else None
+
+    def serve(self, conn: TCP) -> Generator[Any, None, None]:
+        """Be the thread of a connection."""
+        tls = TLS(conn, self._context, server_side=True, handshake_s=self._handshake_s)
+        yield from self._shake(conn, tls)
+        made = self._handler(tls)
+        if is_coroutine(made):
+            yield from awaiting(made)
+        else:
+            check_result(self._handler, made)
+        with suppress(OSError):
+            yield from tls.end()
+
+    def _shake(self, conn: TCP, tls: TLS) -> Generator[Any, None, None]:
+        try:
+            with before_requests():
+                if self._room is None:
+                    yield from tls.handshake()
+                else:
+                    with (yield from self._room.acquire(self._handshake_s)):
+                        yield from tls.handshake()
+        except TimeoutError as error:
+            if not hasattr(error, "socket_fd"):  # it has waited for others
+                error.socket_fd = conn.fileno()  # type: ignore[attr-defined]
+            raise

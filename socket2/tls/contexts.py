@@ -1,0 +1,144 @@
+"""Contexts with safe defaults: TLS 1.2 or later, the system's certificate authorities, no renegotiation.
+
+A context is an ssl.SSLContext, so all of its settings are there. Every function that takes one takes any.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .reloading import ServerContext
+
+Path: TypeAlias = "str | os.PathLike[str]"
+
+
+def client_context(
+    *,
+    ca: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    password: str | None = None,
+    alpn: Iterable[str] = (),
+    keylog: Path | None = None,
+) -> ssl.SSLContext:
+    """Return a context for clients. It verifies the server's certificate and its name.
+
+    `ca`: a file or directory of certificate authorities in PEM to trust instead of the system's. `certificate`, `key`,
+    `password`: the client's own certificate, as in server_context(). `alpn`: the protocols that the client offers, best
+    first, such as "h2" and "http/1.1". `keylog`: a file that the secrets of connections are appended to, for
+    Wireshark; by default the environment's SSLKEYLOGFILE. Whoever has it can read the connections.
+
+    This reads files, which blocks for some milliseconds: make one context and use it for many connections. Raises
+    OSError or ssl.SSLError if a file cannot be used, ValueError if there is a key without a certificate.
+    """
+    import ssl
+
+    where: dict[str, Any] = {}
+    if ca is not None:
+        where = {"capath" if os.path.isdir(ca) else "cafile": os.fspath(ca)}
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, **where)
+    _set_up(context, certificate, key, password, alpn, keylog)
+    return context
+
+
+def server_context(
+    certificate: Path,
+    key: Path | None = None,
+    *,
+    password: str | None = None,
+    client_ca: Path | None = None,
+    client_certificate: Literal["required", "optional"] = "required",
+    alpn: Iterable[str] = (),
+    names: Mapping[str, ssl.SSLContext] | None = None,
+    keylog: Path | None = None,
+) -> ServerContext:
+    """Return a context for servers, which is an ssl.SSLContext with a method reload().
+
+    `certificate`: a PEM file with the server's certificate and the intermediate ones, in this order. `key`: the file
+    with its private key; by default it is in the same file. `password`: of the key. `client_ca`: a file or directory of
+    certificate authorities. If it is given, a client must have a certificate that one of them has issued; with
+    `client_certificate="optional"`, a client may also have none. `alpn`: the protocols that the server speaks, best
+    first. `names`: other contexts by the name that a client asks for (SNI); "*.example.org" stands for one label. Such
+    a context provides the certificate and `alpn`. What is required of clients is decided by this context. `keylog`: as
+    in client_context().
+
+    Raises OSError or ssl.SSLError if a file cannot be used.
+    """
+    import ssl
+
+    from .reloading import ServerContext
+
+    if client_certificate not in ("required", "optional"):
+        raise ValueError(f"client_certificate must be 'required' or 'optional', not {client_certificate!r}")
+    offered, contexts = tuple(alpn), dict(names or {})
+    make = partial(
+        _make_server, certificate, key, password, client_ca, client_certificate == "required", offered, contexts, keylog
+    )
+    context = make(ServerContext)
+    assert isinstance(context, ServerContext)
+    context.remember(partial(make, ssl.SSLContext))
+    return context
+
+
+def _make_server(
+    certificate: Path,
+    key: Path | None,
+    password: str | None,
+    client_ca: Path | None,
+    required: bool,
+    alpn: tuple[str, ...],
+    names: dict[str, ssl.SSLContext],
+    keylog: Path | None,
+    kind: type[ssl.SSLContext],
+) -> ssl.SSLContext:
+    import ssl
+
+    from .reloading import choose_by_name
+
+    context = kind(ssl.PROTOCOL_TLS_SERVER)
+    _set_up(context, certificate, key, password, alpn, keylog)
+    if client_ca is not None:
+        is_directory = os.path.isdir(client_ca)
+        context.load_verify_locations(**{"capath" if is_directory else "cafile": os.fspath(client_ca)})
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    choose_by_name(context, names)
+    return context
+
+
+def _set_up(
+    context: ssl.SSLContext,
+    certificate: Path | None,
+    key: Path | None,
+    password: str | None,
+    alpn: Iterable[str],
+    keylog: Path | None,
+) -> None:
+    import ssl
+
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | getattr(ssl, "OP_NO_RENEGOTIATION", 0)
+    if certificate is not None:
+        # Without a password OpenSSL would ask for it on the terminal.
+        context.load_cert_chain(certificate, key, password if password is not None else "")
+    elif key is not None:
+        raise ValueError("a key needs its certificate")
+    if isinstance(alpn, (str, bytes)):
+        raise TypeError(f"alpn must be a sequence of names, not {alpn!r}")
+    if offered := list(alpn):
+        context.set_alpn_protocols(offered)
+    if keylog is None:
+        keylog = os.environ.get("SSLKEYLOGFILE") or None
+    if keylog is not None:
+        context.keylog_filename = os.fspath(keylog)
+
+
+@lru_cache(maxsize=16)
+def default_client_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
+    """Return client_context(alpn=...), the same one for the same protocols."""
+    return client_context(alpn=alpn)

@@ -1,0 +1,337 @@
+"""connect() and listen() by name, with TLS or without, and TLS in the middle of a connection.
+
+Without `tls`, they do what the sockets' functions of these names do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from pollers import Operation, operation
+
+from ..sockets import endpoint
+from ..sockets.address import Address, AddressList, Host, Port
+from ..sockets.eyeballs import DELAY_S
+from ..sockets.socket import place_of
+from ..sockets.tcp import TCP
+from ..streams.stream import Stream, stream
+from ..streams.transport import ByteStream
+from .layer import HANDSHAKE_S, TLS, Side, check_context
+
+if TYPE_CHECKING:
+    import ssl
+    from typing import Self
+
+
+@overload
+def connect(
+    where: Host,
+    port: Port = None,
+    *,
+    family: str | None = None,
+    delay_s: float = DELAY_S,
+    tls: Literal[False] | None = None,
+    **options: Any,
+) -> Operation[TCP]: ...
+@overload
+def connect(
+    where: Host,
+    port: Port = None,
+    *,
+    family: str | None = None,
+    delay_s: float = DELAY_S,
+    tls: Literal[True] | ssl.SSLContext,
+    server_hostname: str | None = None,
+    alpn: Iterable[str] = (),
+    session: ssl.SSLSession | None = None,
+    ragged_end: bool = False,
+    handshake_s: float | None = HANDSHAKE_S,
+    **options: Any,
+) -> Operation[TLS]: ...
+def connect(
+    where: Host,
+    port: Port = None,
+    *,
+    family: str | None = None,
+    delay_s: float = DELAY_S,
+    tls: bool | ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    alpn: Iterable[str] = (),
+    session: ssl.SSLSession | None = None,
+    ragged_end: bool = False,
+    handshake_s: float | None = HANDSHAKE_S,
+    **options: Any,
+) -> Operation[TCP] | Operation[TLS]:
+    """Connect a new socket and return it: `sock = yield from connect("example.org:80")`, or `connect(host, port)`.
+
+    `where`: "host:port" with a name or a literal address, or ":80" for this host; "[::1]:80"; a UNIX path, which
+    contains a "/" or is a pathlib.Path; "@name" or a leading NUL for an abstract one; or a result of addr(). `family`:
+    "inet" or "inet6" to use only those addresses. `options`: as in setopt(), set before connecting; nodelay defaults to
+    True.
+
+    Several addresses are tried `delay_s` seconds apart, alternating between families, until one connects (RFC 8305). So
+    an address that does not answer costs 250 ms. If all fail, the OSError lists each address with its reason. If all
+    errors have the same class, it has that class, so `except ConnectionRefusedError` works. A cancellation or timeout
+    leaves no socket behind. Raises OSError, socket.gaierror, TimeoutError, TypeError; ValueError if `where` is not a
+    valid place.
+
+    `tls`: True, or a context such as client_context() makes, for a TLS connection: then the handshake is made, and a
+    TLS object is returned. `server_hostname`: the name that the server's certificate must have, by default the host in
+    `where`. `alpn`: the protocols to offer; a context that you give has its own. `session`: the `session` of an earlier
+    connection, to resume it. `ragged_end`: if the peer ends without a close_notify, take that for the end of the data.
+    `handshake_s`: the limit for the handshake in seconds, None for no limit. Raises as TLS.handshake() does.
+    """
+    opening = endpoint.connect_from(place_of(sys._getframe(1)), where, port, family, delay_s, options)
+    try:
+        if tls is None or tls is False:
+            if server_hostname is not None or session is not None or not isinstance(alpn, tuple) or alpn:
+                raise TypeError("server_hostname, alpn and session need tls=True or a context")
+            return opening
+        context = _client_context(tls, alpn)
+        name = server_hostname if server_hostname is not None else _name_of(where, port)
+        return _secured(opening, context, name, session, ragged_end, handshake_s)
+    except BaseException:
+        opening.close()
+        raise
+
+
+def _client_context(tls: bool | ssl.SSLContext, alpn: Iterable[str]) -> ssl.SSLContext:
+    from .contexts import default_client_context
+
+    if isinstance(alpn, (str, bytes)):
+        raise TypeError(f"alpn must be a sequence of names, not {alpn!r}")
+    offered = tuple(alpn)
+    if tls is True:
+        return default_client_context(offered)
+    check_context(tls)
+    assert not isinstance(tls, bool)
+    if offered:
+        raise ValueError("the protocols belong to the context: use client_context(alpn=...), or tls=True")
+    return tls
+
+
+def _name_of(where: Host, port: Port) -> str | None:
+    """Return the host that a certificate must be for, None for a UNIX path."""
+    host, _, family = endpoint.split(where, port)
+    if isinstance(host, (Address, AddressList)):
+        first = host if isinstance(host, Address) else host[0] if host else None
+        return None if first is None or first.family == "unix" else first.host
+    if family == "unix":
+        return None
+    if host is None or host is False or host == "":
+        return "localhost"
+    return os.fsdecode(host) if isinstance(host, (str, bytes)) else None
+
+
+@operation
+def _secured(
+    opening: Operation[TCP],
+    context: ssl.SSLContext,
+    name: str | None,
+    session: ssl.SSLSession | None,
+    ragged_end: bool,
+    handshake_s: float | None,
+) -> Generator[Any, None, TLS]:
+    sock = yield from opening
+    try:
+        conn = TLS(
+            sock,
+            context,
+            server_hostname=name,
+            session=session,
+            ragged_end=ragged_end,
+            handshake_s=handshake_s,
+        )
+        yield from conn.handshake()
+    except BaseException:
+        sock.close()
+        raise
+    return conn
+
+
+class TLSListener:
+    """A listening socket whose connections are TLS. Made by listen() with a context.
+
+    accept() does not wait for handshakes. The first operation on a connection makes its handshake, so that belongs in
+    the connection's thread.
+    """
+
+    __slots__ = ("_context", "_handshake_s", "sock")
+
+    def __init__(self, sock: TCP, context: ssl.SSLContext, handshake_s: float | None) -> None:
+        self.sock = sock
+        """The TCP or UNIX socket that listens, for its options."""
+        self._context = context
+        self._handshake_s = handshake_s
+
+    def accept(self) -> Operation[TLS]:
+        """Wait for the next connection and return it, before its handshake. As TCP.accept()."""
+        return self.sock.limit_read(self._accept(place_of(sys._getframe(1))))
+
+    @operation
+    def _accept(self, made_at: str) -> Generator[Any, None, TLS]:
+        conn = yield from self.sock.accept_untimed(made_at)
+        try:
+            return TLS(conn, self._context, server_side=True, handshake_s=self._handshake_s)
+        except BaseException:
+            conn.close()
+            raise
+
+    @property
+    def closed(self) -> bool:
+        """Whether the listener was closed."""
+        return self.sock.closed
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 if the listener is closed."""
+        return self.sock.fileno()
+
+    def getsockname(self) -> Any:
+        """Return the local address, as Socket.getsockname() does."""
+        return self.sock.getsockname()
+
+    @property
+    def local_address(self) -> Any:
+        """The local address, as getsockname() returns it."""
+        return self.sock.local_address
+
+    def settimeout(self, seconds: float | None, direction: Side | None = None) -> None:
+        """Limit accept() to `seconds`, as Socket.settimeout() does."""
+        self.sock.settimeout(seconds, direction)
+
+    def close(self) -> None:
+        """Close the listener. Its connections stay. A second close does nothing."""
+        self.sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<TLSListener over {self.sock!r}>"
+
+
+@overload
+def listen(where: Host, port: Port = None, backlog: int | None = None, *, tls: None = None, **options: Any) -> TCP: ...
+@overload
+def listen(
+    where: Host,
+    port: Port = None,
+    backlog: int | None = None,
+    *,
+    tls: ssl.SSLContext,
+    handshake_s: float | None = HANDSHAKE_S,
+    **options: Any,
+) -> TLSListener: ...
+def listen(
+    where: Host,
+    port: Port = None,
+    backlog: int | None = None,
+    *,
+    tls: ssl.SSLContext | None = None,
+    handshake_s: float | None = HANDSHAKE_S,
+    **options: Any,
+) -> TCP | TLSListener:
+    """Return a new socket that listens: `with listen("127.0.0.1:8000") as listener:`. listen(2).
+
+    `where`: as in connect(), except that None, "*" or no host (":8000") means every IPv4 interface. "[::]:8000" means
+    every IPv6 interface, or both families with v6only=False. Port 0 takes any free port. If a dead server left its UNIX
+    path behind, the path is reused. `backlog` and errors: as in TCP.listen(). `options`: as in setopt(), set before
+    binding; nodelay defaults to True, and accepted connections inherit it.
+
+    `tls`: a context such as server_context() makes. Then a TLSListener is returned, and accept() returns TLS objects.
+    `handshake_s`: the limit for the handshake of each, in seconds; None for no limit.
+    """
+    if tls is not None:
+        check_context(tls)
+    sock = endpoint.listen_from(place_of(sys._getframe(1)), where, port, backlog, options)
+    return sock if tls is None else TLSListener(sock, tls, handshake_s)
+
+
+@overload
+def starttls(  # type: ignore[overload-overlap]  # a Stream is a ByteStream, too
+    stream: Stream,
+    context: ssl.SSLContext,
+    *,
+    server_side: bool = False,
+    server_hostname: str | None = None,
+    session: ssl.SSLSession | None = None,
+    ragged_end: bool = False,
+    handshake_s: float | None = HANDSHAKE_S,
+    buffered: Literal["refuse", "tls"] = "refuse",
+) -> Operation[Stream]: ...
+@overload
+def starttls(
+    stream: ByteStream,
+    context: ssl.SSLContext,
+    *,
+    server_side: bool = False,
+    server_hostname: str | None = None,
+    session: ssl.SSLSession | None = None,
+    ragged_end: bool = False,
+    handshake_s: float | None = HANDSHAKE_S,
+    buffered: Literal["refuse", "tls"] = "refuse",
+) -> Operation[TLS]: ...
+def starttls(
+    stream: Any,
+    context: ssl.SSLContext,
+    *,
+    server_side: bool = False,
+    server_hostname: str | None = None,
+    session: ssl.SSLSession | None = None,
+    ragged_end: bool = False,
+    handshake_s: float | None = HANDSHAKE_S,
+    buffered: Literal["refuse", "tls"] = "refuse",
+) -> Operation[Any]:
+    """Begin TLS on an existing connection, make the handshake, and return the connection inside TLS.
+
+    `stream`: a Stream, for which a new Stream is returned, or another byte stream, for which a TLS object is. Use only
+    the result from now on. All other arguments: as in connect(); a server needs `server_side=True` and a context such
+    as server_context() makes. A client's context asks for a certificate with the name `server_hostname`.
+
+    `buffered`: what becomes of bytes that a Stream has received and not given out. They came in plain text, so an
+    attacker may have put them there as if they were protected (RFC 3207, section 6). "refuse": raises
+    ConnectionAbortedError if there are any, and leaves the stream as it was. "tls": they are the beginning of TLS, for
+    example behind a PROXY header.
+
+    An error, timeout or cancellation in the handshake closes the stream. Raises as TLS.handshake() does; ValueError if
+    the context checks names and there is no `server_hostname`.
+    """
+    if buffered not in ("refuse", "tls"):
+        raise ValueError(f"buffered must be 'refuse' or 'tls', not {buffered!r}")
+    below = stream
+    if isinstance(stream, Stream):
+        if stream.buffered and buffered == "refuse":
+            raise _injected(stream)
+        if not stream.buffered:
+            below = stream.sock
+    conn = TLS(
+        below,
+        context,
+        server_side=server_side,
+        server_hostname=server_hostname,
+        session=session,
+        ragged_end=ragged_end,
+        handshake_s=handshake_s,
+    )
+    return _started(conn, isinstance(stream, Stream))
+
+
+def _injected(lines: Stream) -> ConnectionAbortedError:
+    error = ConnectionAbortedError(
+        errno.ECONNABORTED, f"{lines.buffered} bytes came in plain text before TLS could begin"
+    )
+    error.socket_fd = lines.fileno()  # type: ignore[attr-defined]
+    return error
+
+
+@operation
+def _started(conn: TLS, as_stream: bool) -> Generator[Any, None, Any]:
+    yield from conn.handshake()
+    return stream(conn) if as_stream else conn

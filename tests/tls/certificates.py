@@ -1,0 +1,53 @@
+"""A certificate authority of the tests' own, made by trustme, and files with what it has issued."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any, TypeVar
+
+import trustme
+
+from socket2 import client_context, server_context
+from socket2.tls.reloading import ServerContext
+
+ContextT = TypeVar("ContextT", bound=ssl.SSLContext)
+
+VERSIONS = ("TLSv1.2", "TLSv1.3")
+
+
+class Authority:
+    """An authority that is trusted, and another one that is not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ca = trustme.CA()
+        self._stranger = trustme.CA()
+        self.file = folder / "ca.pem"
+        self._ca.cert_pem.write_to_path(str(self.file))
+
+    def issue(self, *names: str, by_stranger: bool = False) -> Path:
+        """Return a file with a key and a certificate for these names."""
+        path = self.folder / f"{'-'.join(names).replace('*', '_')}{'-stranger' * by_stranger}.pem"
+        if not path.exists():
+            made = (self._stranger if by_stranger else self._ca).issue_cert(*names)
+            made.private_key_and_cert_chain_pem.write_to_path(str(path))
+        return path
+
+    @property
+    def ours(self) -> Path:
+        return self.issue("localhost", "127.0.0.1")
+
+    def server(self, version: str = "", **options: Any) -> ServerContext:
+        return only(server_context(self.ours, **options), version)
+
+    def client(self, version: str = "", **options: Any) -> ssl.SSLContext:
+        return only(client_context(ca=self.file, **options), version)
+
+
+def only(context: ContextT, version: str) -> ContextT:
+    """Limit a context to one version of TLS."""
+    if version:
+        number = ssl.TLSVersion[version.replace(".", "_")]
+        context.minimum_version = context.maximum_version = number
+    return context
