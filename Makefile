@@ -37,6 +37,7 @@ test-windows: $(VENV)/bin/python
 
 stress: $(VENV)/installed-test
 	$(BIN)/python -m tests.stress --poller all
+	$(BIN)/python -m tests.tls.at_random --total 100000
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check $(CODE)
