@@ -46,11 +46,12 @@ def check_context(context: object) -> None:
 
 
 class TLS(Carrier):
-    """A byte stream inside TLS. Made by connect(), starttls(), a listener or a server with a TLS context.
+    """A byte stream inside TLS. Made by connect(), starttls(), a listener or a server with a TLS context, or directly.
 
-    It is a ByteStream: stream() takes it. One thread may receive while another sends; a second thread in the same
-    direction gets Busy. The handshake is made by handshake(), or by the first operation. It has a limit of its own, 10
-    seconds by default. A handshake that fails, times out or is cancelled closes the stream.
+    `sock`: the byte stream below, which this one owns from now on, with its timeouts. All other arguments: as in
+    connect() and starttls(). It is a ByteStream: stream() takes it. One thread may receive while another sends; a
+    second thread in the same direction gets Busy. The handshake is made by handshake(), or by the first operation. It
+    has a limit of its own, 10 seconds by default. A handshake that fails, times out or is cancelled closes the stream.
 
     Errors of TLS are the `ssl` module's: ssl.SSLCertVerificationError if the peer's certificate is not trusted,
     ssl.SSLEOFError if the stream ended without a close_notify, so that its end may be cut off; another ssl.SSLError if
