@@ -11,7 +11,7 @@ import pytest
 
 from socket2.tls.engine import RECORD, Engine
 
-from ..interop.peers import pattern
+from ..interop.peers import beside, pattern
 from .certificates import VERSIONS, Authority
 
 versions = pytest.mark.parametrize("version", VERSIONS)
@@ -156,6 +156,31 @@ def test_a_session_is_resumed(authority: Authority, version: str) -> None:
         assert client.receive(100) == b"data"
         assert client.ssl_object.session_reused is server.ssl_object.session_reused is resumed
         session = client.ssl_object.session
+
+
+@versions
+def test_one_os_thread_sends_while_another_receives(authority: Authority, version: str) -> None:
+    """OpenSSL's objects do not allow that: without a lock the process ends."""
+    client, server = established(authority, version)
+    sent = pattern(67, 4_000_000)
+    assert server.encrypt(memoryview(sent)) == len(sent)
+    incoming, outgoing = server.take(), []
+
+    def send() -> None:
+        for at in range(0, len(sent), 10_000):
+            with memoryview(sent)[at : at + 10_000] as piece:
+                assert client.encrypt(piece) == len(piece)
+            outgoing.append(client.take())
+
+    with beside(send):
+        received = bytearray()
+        for at in range(0, len(incoming), 10_000):
+            client.feed(incoming[at : at + 10_000])
+            while data := client.receive(5000):
+                received += data
+    assert received == sent
+    server.feed(b"".join(outgoing))
+    assert server.receive(len(sent)) == sent
 
 
 # The end.
