@@ -88,7 +88,7 @@ def connect(
     opening = endpoint.connect_from(place_of(sys._getframe(1)), where, port, family, delay_s, options)
     try:
         if tls is None or tls is False:
-            if server_hostname is not None or session is not None or not isinstance(alpn, tuple) or alpn:
+            if server_hostname is not None or session is not None or alpn:
                 raise TypeError("server_hostname, alpn and session need tls=True or a context")
             return opening
         context = _client_context(tls, alpn)

@@ -14,7 +14,20 @@ from typing import IO, Any
 import pytest
 import trio
 
-from socket2 import TLS, Server, Stream, call_in_thread, connect, listen, newthread, run, stream, timeout
+from socket2 import (
+    TLS,
+    Cancelled,
+    Server,
+    Stream,
+    call_in_thread,
+    connect,
+    listen,
+    newthread,
+    run,
+    sleep,
+    stream,
+    timeout,
+)
 from socket2.tls.reloading import ServerContext
 
 from ..interop.peers import LIMIT_S, Program, beside, call, needs, pattern, receive_all
@@ -203,6 +216,42 @@ def test_a_renegotiation_is_refused(authority: Authority, receives: bool) -> Non
                         lines.shutdown()
                 except (ssl.SSLError, ConnectionError):
                     pass
+
+    limited(main)
+
+
+@pytest.mark.parametrize("receives", [True, False], ids=["receives", "sends"])
+def test_a_renegotiation_that_the_context_allows(any_poller: None, authority: Authority, receives: bool) -> None:
+    """A send may have to receive first: by itself, or it waits for the thread that receives anyway."""
+    context = ssl.create_default_context(cafile=authority.file)
+    context.options &= ~ssl.OP_NO_RENEGOTIATION
+
+    def main() -> Steps:
+        with s_server(authority, "-tls1_2", "-msg") as server:
+            port = int((yield from server.until(r"ACCEPT \S+:(\d+)"))[1])
+            with (yield from connect("127.0.0.1", port, tls=context)) as conn:
+                lines = stream(conn)
+                yield from lines.sendall(b"hello\n")
+                yield from server.until("hello")
+                receiving = newthread(lines.recvline()) if receives else None
+                server.say("r")
+                yield from server.until(">>> .*HelloRequest")
+                if receiving is None:
+                    # Sees the request for a handshake, and is cancelled in its middle, or has not begun it yet.
+                    receiving = newthread(lines.recvline())
+                    yield from sleep(0.001)
+                    receiving.cancel()
+                    with pytest.raises(Cancelled):
+                        yield from receiving.join()
+                    receiving = None
+                for number in range(20):
+                    yield from lines.sendall(b"still there %d\n" % number)
+                    yield from sleep(0)
+                if receiving is None:
+                    receiving = newthread(lines.recvline())
+                yield from server.until("still there 19")
+                server.say("after it")
+                assert (yield from receiving.join()) == b"after it"
 
     limited(main)
 
