@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import ssl
 import weakref
 from collections.abc import Callable
@@ -326,6 +327,52 @@ def test_a_changed_record_ends_both_directions(authority: Authority, version: st
     carry(server, client)  # the alert, and nothing else
     with pytest.raises(ssl.SSLError, match="(?i)alert"):
         client.receive(100)
+
+
+@versions
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_ciphertext_is_an_error_of_ssl(authority: Authority, version: str, seed: int) -> None:
+    """Whatever is changed, cut out or put in, and wherever: data is as it was sent, or there is an ssl.SSLError."""
+    chance = random.Random(seed)
+    client, server = pair(authority, version)
+    sent = chance.randbytes(3000)
+    damaged_at = chance.randrange(6000)
+    carried = 0
+
+    def damaged(data: bytes) -> bytes:
+        nonlocal carried
+        at = damaged_at - carried
+        carried += len(data)
+        if not 0 <= at < len(data):
+            return data
+        how = chance.randrange(3)
+        junk = chance.randbytes(chance.choice([1, 5, 100]))
+        return data[:at] + [bytes([data[at] ^ (1 << chance.randrange(8))]), b"", junk][how] + data[at + (how < 2) :]
+
+    def step(engine: Engine, other: Engine) -> bool:
+        """Go as far as possible. Return whether data has come."""
+        received = b""
+        if engine.established or engine.handshake():
+            if engine is client and not begun:
+                begun.append(engine.encrypt(memoryview(sent)))
+            while data := engine.receive(1000):
+                received += data
+        if engine.pending:
+            other.feed(damaged(engine.take()))
+        assert sent.startswith(received)
+        return received == sent
+
+    begun: list[int] = []
+    for _ in range(10):
+        try:
+            if step(client, server) or step(server, client):
+                break
+        except ssl.SSLError:
+            break
+    else:
+        server.feed(b"")  # it waits for the rest of a record that is longer now
+        with pytest.raises(ssl.SSLError):
+            server.receive(1) if server.established else server.handshake()
 
 
 def test_data_before_a_failure_is_received(authority: Authority) -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from socket2 import (
 )
 from socket2.servers.signals import name_of
 
+from ..interop.peers import LIMIT_S, ROOT, Program
 from .certificates import Authority
 from .ends import Steps
 
@@ -359,3 +361,49 @@ def test_a_signal_loads_the_certificate_again(
     assert good == ("INFO", f"{name}: loaded the certificate again")
     assert bad[0] == "ERROR"
     assert "cannot load the certificate again" in bad[1]
+
+
+WORKERS = """
+import os, sys
+import socket2
+
+def handle(conn):
+    yield from conn.sendall(b"%d %d\\n" % (os.getpid(), conn.resumed))
+
+context = socket2.server_context(sys.argv[1])
+ready = lambda workers: print(f"listening on port:{workers.addresses[0][1]}", flush=True)
+socket2.serve_workers(handle, "127.0.0.1", 0, workers=2, tls=context, ready=ready)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"), reason="needs fork and SO_REUSEPORT"
+)
+def test_workers_share_sessions(authority: Authority) -> None:
+    """The context exists before they are forked, so each of them understands the others' tickets."""
+
+    def ask(port: int, client: ssl.SSLContext, session: ssl.SSLSession | None) -> Steps:
+        with (yield from connect("127.0.0.1", port, tls=client, session=session)) as conn:
+            pid, resumed = (yield from stream(conn).recvall()).split()
+            return pid, int(resumed), conn.session
+
+    def main(port: int) -> Steps:
+        client = authority.client()
+        first, resumed, session = yield from ask(port, client, None)
+        assert not resumed
+        with timeout(LIMIT_S):
+            while True:
+                pid, resumed, session = yield from ask(port, client, session)
+                assert resumed
+                if pid != first:
+                    return
+
+    with python_program(WORKERS, str(authority.ours)) as server:
+        run(main, server.port(r"port:(\d+)"))
+        server.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert server.stderr() == b""
+
+
+def python_program(text: str, *args: str) -> Program:
+    return Program([sys.executable, "-W", "error", "-c", text, *args], env={"PYTHONPATH": str(ROOT)})
