@@ -126,7 +126,6 @@ class Carrier(pollers.Unique):
 
     # Moving.
 
-    @operation
     def _fill(self) -> Generator[Any, None, None]:
         """Receive ciphertext for the engine, or wait until another thread has."""
         if self._owes:
@@ -141,16 +140,15 @@ class Carrier(pollers.Unique):
         finally:
             lane.give()
 
-    @operation
     def _flush(self) -> Generator[Any, None, None]:
         """Send all ciphertext that there is."""
-        yield from self._sending.take()
+        if not self._sending.take_if_free():
+            yield from self._sending.take()
         try:
             yield from self._push()
         finally:
             self._sending.give()
 
-    @operation
     def _push(self) -> Generator[Any, None, None]:
         """Send all ciphertext; `_sending` is held. What does not leave is kept."""
         engine = self._engine
@@ -170,12 +168,14 @@ class Carrier(pollers.Unique):
             finally:
                 self._unsent = data[sent:]
 
+    _pushing = operation(_push)
+
     @operation
     def _send_at_once(self) -> Generator[Any, None, None]:
         """Send what the stream below accepts without a wait, unless another thread sends. Errors appear elsewhere."""
         if self._sending.take_if_free():
             try:
                 with suppress(OSError):
-                    yield from Patience(0).limit(self._push())
+                    yield from Patience(0).limit(self._pushing())
             finally:
                 self._sending.give()

@@ -124,7 +124,7 @@ def _name_of(where: Host, port: Port) -> str | None:
         return None
     if host is None or host is False or host == "":
         return "localhost"
-    return os.fsdecode(host) if isinstance(host, (str, bytes)) else None
+    return os.fsdecode(host).rstrip(".") if isinstance(host, (str, bytes)) else None
 
 
 @operation
