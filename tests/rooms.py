@@ -27,7 +27,9 @@ ROOMS = {
     "socket2.streams": "buffer claim transport stream",
     "socket2.tls": "engine lane carrier layer reloading contexts endpoint",
     "socket2.debug": "stacks history snapshot listing watchdog inquiry tracing __init__",
-    "socket2.servers": "signals listeners accepting connection handshaking server program inheritance supervisor workers",
+    "socket2.servers": (
+        "signals listeners accepting connection handshaking server program inheritance supervisor workers"
+    ),
     "socket2.net": (
         "failures arguments ip encodings emitter abort connection callbacks limit piping receiving readable"
         " writable wishes address adoption dialing socket opening accepting server channel cluster __init__"

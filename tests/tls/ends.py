@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from socket2 import TLS, newthread, tcp, unix
+from socket2 import TLS, newthread, run, tcp, timeout, unix
 
 from ..contract.driver import tcp_pair
+from ..interop.peers import LIMIT_S
 from ..memory import memory_pair
 from .certificates import Authority
 
@@ -39,3 +41,22 @@ def shaken(client: TLS, server: TLS) -> Steps:
     thread = newthread(client.handshake())
     yield from server.handshake()
     yield from thread.join()
+
+
+@contextmanager
+def tls(
+    authority: Authority, kind: str = "memory", version: str = "", room: int = 1 << 16, **options: Any
+) -> Iterator[tuple[TLS, TLS]]:
+    client, server = over(authority, *ends(authority, kind, room), version, **options)
+    with client, server:
+        yield client, server
+
+
+def limited(main: Callable[[], Steps]) -> Any:
+    """Run a main thread, for LIMIT_S at most."""
+
+    def within() -> Steps:
+        with timeout(LIMIT_S):
+            return (yield from main())
+
+    return run(within)

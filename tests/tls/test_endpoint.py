@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
 import warnings
 from pathlib import Path
@@ -13,24 +12,22 @@ import pytest
 from socket2 import (
     TCP,
     TLS,
-    Stream,
     TLSListener,
     addr,
-    bytes_sent,
     client_context,
     connect,
     listen,
     newthread,
     run,
     server_context,
-    starttls,
     stream,
     timeout,
 )
 from socket2.tls.contexts import default_client_context
+from socket2.tls.endpoint import _name_of
 
 from .certificates import VERSIONS, Authority
-from .ends import Steps, ends
+from .ends import Steps
 
 versions = pytest.mark.parametrize("version", VERSIONS)
 
@@ -98,6 +95,10 @@ def test_the_name_is_that_of_the_place(authority: Authority) -> None:
                 yield from serving.join()
 
     run(main)
+
+
+def test_a_dot_at_the_end_is_not_in_the_certificate() -> None:
+    assert _name_of("example.org.:443", None) == "example.org"
 
 
 def test_a_name_or_an_issuer_that_is_not_trusted(any_poller: None, authority: Authority) -> None:
@@ -193,252 +194,3 @@ def test_a_session_is_resumed(authority: Authority, version: str) -> None:
                 assert (yield from serving.join()).resumed is resumed
 
     run(main)
-
-
-# What a server's context decides.
-
-
-@versions
-def test_client_certificates(authority: Authority, version: str) -> None:
-    mine = client_context(ca=authority.file, certificate=authority.issue("me"))
-    strange = client_context(ca=authority.file, certificate=authority.issue("me", by_stranger=True))
-    required = authority.server(version, client_ca=authority.file)
-    optional = authority.server(version, client_ca=authority.file, client_certificate="optional")
-
-    def attempt(server: ssl.SSLContext, client: ssl.SSLContext) -> Steps:
-        with listen("127.0.0.1:0", tls=server) as listener:
-            serving = newthread(serve_one, listener)
-            try:
-                with (yield from connect(*listener.getsockname(), tls=client)) as conn:
-                    # In TLS 1.3 the server's verdict comes after the client's handshake.
-                    assert (yield from stream(conn).recvall()) == b"data"
-            except ssl.SSLError as error:
-                with pytest.raises(ssl.SSLError):
-                    yield from serving.join()
-                return error.reason
-            return (yield from serving.join()) is not None
-
-    def main() -> Steps:
-        assert (yield from attempt(required, mine)) is True
-        assert (yield from attempt(optional, mine)) is True
-        assert (yield from attempt(optional, authority.client())) is True
-        assert "ALERT" in (yield from attempt(required, strange))
-        assert "ALERT" in (yield from attempt(optional, strange))
-        assert "ALERT" in (yield from attempt(required, authority.client()))
-
-    run(main)
-
-
-@versions
-def test_contexts_by_name(authority: Authority, version: str) -> None:
-    one = server_context(authority.issue("a.example"), alpn=["of a"])
-    wild = server_context(authority.issue("*.b.example"))
-    context = authority.server(version, names={"A.example": one, "*.b.example": wild}, alpn=["default"])
-    client = authority.client(alpn=["of a", "default"])
-
-    def ask(listener: TLSListener, name: str) -> Steps:
-        serving = newthread(serve_one, listener)
-        with (yield from connect(*listener.getsockname(), tls=client, server_hostname=name)) as conn:
-            assert (yield from stream(conn).recvall()) == b"data"
-            certificate = conn.peer_certificate
-            assert certificate is not None
-            names = [name for kind, name in certificate["subjectAltName"]]
-        assert (yield from serving.join()).server_name == name
-        return names[0], conn.alpn
-
-    def main() -> Steps:
-        with listen("127.0.0.1:0", tls=context) as listener:
-            assert (yield from ask(listener, "a.example")) == ("a.example", "of a")
-            assert (yield from ask(listener, "x.b.example")) == ("*.b.example", None)
-            assert (yield from ask(listener, "localhost")) == ("localhost", "default")
-            serving = newthread(serve_one, listener)
-            with pytest.raises(ssl.SSLCertVerificationError):
-                yield from ask_for_strange_name(listener)
-            with pytest.raises(ssl.SSLError):
-                yield from serving.join()
-
-    def ask_for_strange_name(listener: TLSListener) -> Steps:
-        yield from connect(*listener.getsockname(), tls=client, server_hostname="b.example")
-
-    run(main)
-
-
-def test_a_certificate_is_loaded_again(authority: Authority, tmp_path: Path) -> None:
-    """New connections get the new one, and existing ones go on. If the file is not usable, the old one stays."""
-    path, other = tmp_path / "cert.pem", authority.issue("localhost", "127.0.0.1", "new.example")
-    shutil.copy(authority.ours, path)
-    context, client = server_context(path), authority.client()
-    outer = server_context(authority.issue("outer.example"), names={"localhost": context})
-
-    def names_of(conn: TLS) -> list[str]:
-        assert conn.peer_certificate is not None
-        return [name for _, name in conn.peer_certificate["subjectAltName"]]
-
-    def ask(listener: TLSListener, name: str) -> Steps:
-        serving = newthread(serve_one, listener)
-        with (yield from connect(*listener.getsockname(), tls=client, server_hostname=name)) as conn:
-            assert (yield from stream(conn).recvall()) == b"data"
-        yield from serving.join()
-        return names_of(conn)
-
-    def main() -> Steps:
-        with listen("127.0.0.1:0", tls=context) as listener, listen("127.0.0.1:0", tls=outer) as by_name:
-            connecting = newthread(connect(*listener.getsockname(), tls=client))
-            with (yield from listener.accept()) as old_server:
-                yield from old_server.handshake()
-                with (yield from connecting.join()) as old:
-                    shutil.copy(other, path)
-                    assert "new.example" not in (yield from ask(listener, "localhost"))
-                    context.reload()
-                    for where in (listener, by_name):
-                        assert "new.example" in (yield from ask(where, "localhost"))
-                    path.write_text("junk")
-                    with pytest.raises(ssl.SSLError):
-                        context.reload()
-                    path.unlink()
-                    with pytest.raises(FileNotFoundError):
-                        context.reload()
-                    assert "new.example" in (yield from ask(listener, "localhost"))
-                    yield from old.sendall(b"still there")
-                    assert (yield from old_server.recv()) == b"still there"
-                    assert "new.example" not in names_of(old)
-
-    run(main)
-
-
-def test_a_key_log(authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    logs = [tmp_path / "client.log", tmp_path / "server.log", tmp_path / "environment.log"]
-
-    def main(server: ssl.SSLContext, client: ssl.SSLContext) -> Steps:
-        with listen("127.0.0.1:0", tls=server) as listener:
-            serving = newthread(serve_one, listener)
-            with (yield from connect(*listener.getsockname(), tls=client)) as conn:
-                yield from stream(conn).recvall()
-            yield from serving.join()
-
-    run(main, authority.server(keylog=logs[1]), authority.client(keylog=logs[0]))
-    monkeypatch.setenv("SSLKEYLOGFILE", str(logs[2]))
-    run(main, authority.server(), authority.client())
-    for log in logs:
-        assert "CLIENT_TRAFFIC_SECRET_0" in log.read_text()
-
-
-def test_defaults_are_safe(authority: Authority) -> None:
-    for context in (client_context(), authority.server()):
-        assert context.minimum_version == ssl.TLSVersion.TLSv1_2
-        assert context.options & ssl.OP_NO_RENEGOTIATION
-        assert context.options & ssl.OP_NO_COMPRESSION
-    assert client_context().verify_mode == ssl.CERT_REQUIRED
-    assert client_context().check_hostname
-
-
-def test_an_encrypted_key_is_never_asked_for_on_the_terminal(authority: Authority, tmp_path: Path) -> None:
-    from cryptography.hazmat.primitives import serialization
-
-    pem = authority.ours.read_bytes()
-    key = serialization.load_pem_private_key(pem, None)
-    path = tmp_path / "key.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"secret"),
-        )
-    )
-    server_context(authority.ours, path, password="secret").reload()
-    with pytest.raises((ssl.SSLError, ValueError)):
-        server_context(authority.ours, path)
-
-
-# starttls.
-
-
-def test_starttls(any_poller: None, authority: Authority) -> None:
-    one, other = ends(authority, "tcp")
-
-    def serve() -> Steps:
-        lines = stream(other)
-        assert (yield from lines.recvline()) == b"STARTTLS"
-        yield from lines.sendall(b"220 go ahead\r\n")
-        secure = yield from starttls(lines, authority.server(), server_side=True)
-        assert isinstance(secure, Stream)
-        assert (yield from secure.recvline()) == b"EHLO"
-        yield from secure.sendall(b"250 hello\r\n")
-        yield from secure.finish()
-
-    def main() -> Steps:
-        serving = newthread(serve)
-        lines = stream(one)
-        yield from lines.sendall(b"STARTTLS\r\n")
-        assert (yield from lines.recvline()) == b"220 go ahead"
-        secure = yield from starttls(lines, authority.client(), server_hostname="localhost")
-        yield from secure.sendall(b"EHLO\r\n")
-        assert secure.sock.version == "TLSv1.3"
-        assert (yield from secure.recvline()) == b"250 hello"
-        assert (yield from secure.recvline()) is None
-        yield from secure.finish()
-        yield from serving.join()
-
-    run(main)
-
-
-def test_plain_bytes_before_tls_are_refused(authority: Authority) -> None:
-    """An attacker may have sent a command behind STARTTLS, so that it looks protected."""
-    one, other = ends(authority, "tcp")
-    with one, other:
-
-        def main() -> Steps:
-            lines = stream(other)
-            yield from one.sendall(b"STARTTLS\r\nRSET\r\n")
-            yield from lines.recvline()
-            assert lines.buffered == 6
-            with pytest.raises(ConnectionAbortedError, match="6 bytes came in plain text") as failure:
-                starttls(lines, authority.server(), server_side=True)
-            assert failure.value.socket_fd == other.fileno()  # type: ignore[attr-defined]
-            assert (yield from lines.recvline()) == b"RSET"
-            with pytest.raises(ValueError, match="buffered"):
-                starttls(lines, authority.server(), server_side=True, buffered="drop")  # type: ignore[call-overload]
-
-        run(main)
-
-
-def test_a_client_hello_behind_a_proxy_header(any_poller: None, authority: Authority) -> None:
-    one, other = ends(authority, "tcp")
-
-    def serve() -> Steps:
-        lines = stream(other)
-        yield from lines.peek(100)  # the beginning of TLS has come, too
-        assert (yield from lines.recvline()) == b"PROXY UNKNOWN"
-        assert lines.buffered
-        secure = yield from starttls(lines, authority.server(), server_side=True, buffered="tls")
-        yield from secure.sendall((yield from secure.recvn(4)))
-        yield from secure.finish()
-
-    def main() -> Steps:
-        serving = newthread(serve)
-        yield from one.sendall(b"PROXY UNKNOWN\r\n")
-        conn = yield from starttls(one, authority.client(), server_hostname="localhost")
-        assert isinstance(conn, TLS)
-        with conn:
-            yield from conn.sendall(b"data")
-            assert (yield from stream(conn).recvall()) == b"data"
-        yield from serving.join()
-
-    run(main)
-
-
-def test_a_failure_tells_how_much_was_sent(authority: Authority) -> None:
-    one, other = ends(authority, "tcp")
-    with one, other:
-
-        def main() -> Steps:
-            thread = newthread(starttls(other, authority.server(), server_side=True))
-            conn = yield from starttls(one, authority.client(), server_hostname="localhost")
-            yield from thread.join()
-            conn.settimeout(0.01, "write")
-            with pytest.raises(TimeoutError) as failure:
-                yield from conn.sendall(bytes(20_000_000))
-            assert 0 < bytes_sent(failure.value) < 20_000_000
-            assert bytes_sent(failure.value) % (1 << 16) == 0
-
-        run(main)

@@ -1,0 +1,111 @@
+"""TLS in the middle of a connection: after a command, and behind a PROXY header."""
+
+from __future__ import annotations
+
+import pytest
+
+from socket2 import (
+    TLS,
+    Stream,
+    bytes_sent,
+    newthread,
+    run,
+    starttls,
+    stream,
+)
+
+from .certificates import VERSIONS, Authority
+from .ends import Steps, ends
+
+versions = pytest.mark.parametrize("version", VERSIONS)
+
+
+def test_starttls(any_poller: None, authority: Authority) -> None:
+    one, other = ends(authority, "tcp")
+
+    def serve() -> Steps:
+        lines = stream(other)
+        assert (yield from lines.recvline()) == b"STARTTLS"
+        yield from lines.sendall(b"220 go ahead\r\n")
+        secure = yield from starttls(lines, authority.server(), server_side=True)
+        assert isinstance(secure, Stream)
+        assert (yield from secure.recvline()) == b"EHLO"
+        yield from secure.sendall(b"250 hello\r\n")
+        yield from secure.finish()
+
+    def main() -> Steps:
+        serving = newthread(serve)
+        lines = stream(one)
+        yield from lines.sendall(b"STARTTLS\r\n")
+        assert (yield from lines.recvline()) == b"220 go ahead"
+        secure = yield from starttls(lines, authority.client(), server_hostname="localhost")
+        yield from secure.sendall(b"EHLO\r\n")
+        assert secure.sock.version == "TLSv1.3"
+        assert (yield from secure.recvline()) == b"250 hello"
+        assert (yield from secure.recvline()) is None
+        yield from secure.finish()
+        yield from serving.join()
+
+    run(main)
+
+
+def test_plain_bytes_before_tls_are_refused(authority: Authority) -> None:
+    """An attacker may have sent a command behind STARTTLS, so that it looks protected."""
+    one, other = ends(authority, "tcp")
+    with one, other:
+
+        def main() -> Steps:
+            lines = stream(other)
+            yield from one.sendall(b"STARTTLS\r\nRSET\r\n")
+            yield from lines.recvline()
+            assert lines.buffered == 6
+            with pytest.raises(ConnectionAbortedError, match="6 bytes came in plain text") as failure:
+                starttls(lines, authority.server(), server_side=True)
+            assert failure.value.socket_fd == other.fileno()  # type: ignore[attr-defined]
+            assert (yield from lines.recvline()) == b"RSET"
+            with pytest.raises(ValueError, match="buffered"):
+                starttls(lines, authority.server(), server_side=True, buffered="drop")  # type: ignore[call-overload]
+
+        run(main)
+
+
+def test_a_client_hello_behind_a_proxy_header(any_poller: None, authority: Authority) -> None:
+    one, other = ends(authority, "tcp")
+
+    def serve() -> Steps:
+        lines = stream(other)
+        yield from lines.peek(100)  # the beginning of TLS has come, too
+        assert (yield from lines.recvline()) == b"PROXY UNKNOWN"
+        assert lines.buffered
+        secure = yield from starttls(lines, authority.server(), server_side=True, buffered="tls")
+        yield from secure.sendall((yield from secure.recvn(4)))
+        yield from secure.finish()
+
+    def main() -> Steps:
+        serving = newthread(serve)
+        yield from one.sendall(b"PROXY UNKNOWN\r\n")
+        conn = yield from starttls(one, authority.client(), server_hostname="localhost")
+        assert isinstance(conn, TLS)
+        with conn:
+            yield from conn.sendall(b"data")
+            assert (yield from stream(conn).recvall()) == b"data"
+        yield from serving.join()
+
+    run(main)
+
+
+def test_a_failure_tells_how_much_was_sent(authority: Authority) -> None:
+    one, other = ends(authority, "tcp")
+    with one, other:
+
+        def main() -> Steps:
+            thread = newthread(starttls(other, authority.server(), server_side=True))
+            conn = yield from starttls(one, authority.client(), server_hostname="localhost")
+            yield from thread.join()
+            conn.settimeout(0.01, "write")
+            with pytest.raises(TimeoutError) as failure:
+                yield from conn.sendall(bytes(20_000_000))
+            assert 0 < bytes_sent(failure.value) < 20_000_000
+            assert bytes_sent(failure.value) % (1 << 16) == 0
+
+        run(main)
