@@ -17,7 +17,9 @@ from .closing import close
 from .credentials import peer_uid
 from .decorator import CHECKING, operation
 from .disconnect import disconnect
+from .foreign import Foreign
 from .lock import lock
+from .nowait import Access
 from .operation import (
     STREAK_MAX,
     Address,
@@ -45,12 +47,14 @@ __all__ = [
     "NOSIGNAL",
     "OPTIONS",
     "STREAK_MAX",
+    "Access",
     "Address",
     "Busy",
     "Cancelled",
     "Closed",
     "Direction",
     "Exhausted",
+    "Foreign",
     "Handle",
     "Operation",
     "Poller",

@@ -16,6 +16,8 @@ from collections.abc import Collection, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
+from .foreign import Foreign
+
 if TYPE_CHECKING:
     import socket
 
@@ -320,6 +322,21 @@ class Poller(Protocol):
 
     def adopt(self, fileno: int, /) -> Sock:
         """Take over an open descriptor, with its own family and type. Raises OSError if it is not a socket."""
+
+    def file(self, fileno: int, /) -> Sock:
+        """Take over an open descriptor that is no socket: the end of a pipe, a terminal, a pidfd.
+
+        Its handle can wait_readable() and wait_writable(), close() and detach(). Attaching does not make it
+        non-blocking: other processes may have the same open file description. Raises OSError (EBADF);
+        io.UnsupportedOperation if this poller waits for sockets only. A wait for a regular file raises PermissionError.
+        """
+
+    def foreign(self, fileno: int, writing: bool, /) -> Foreign:
+        """Prepare a wait for one direction of a descriptor that stays somebody else's, a socket or another file.
+
+        Attach its `sock`. The handle becomes readable when a read, or with `writing` a write, would not block. close()
+        leaves the descriptor open and not registered anywhere. Raises as file() does, but PermissionError at once.
+        """
 
     def ready(self, reading: Collection[int], writing: Collection[int], /) -> tuple[set[int], set[int]]:
         """Return which of `reading` a receive or accept would not block on, and which of `writing` a send would not.

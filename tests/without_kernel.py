@@ -6,6 +6,7 @@ It knows just enough of TCP for programs on the loopback interface: listen, conn
 from __future__ import annotations
 
 import errno
+import io
 import os
 import socket
 from collections import deque
@@ -201,6 +202,12 @@ class WithoutKernel(ShareableEngine):
             {fd for fd in reading if fd in socks and socks[fd].readable()},
             {fd for fd in writing if fd in socks and socks[fd].writable()},
         )
+
+    def file(self, fileno: int, /) -> Any:
+        raise io.UnsupportedOperation("there is no kernel")
+
+    def foreign(self, fileno: int, writing: bool, /) -> Any:
+        raise io.UnsupportedOperation("there is no kernel")
 
     def arm(self, handle: Any, bit: int) -> None:
         assert handle.fd in self.net.socks

@@ -260,6 +260,8 @@ class Checked(Unique):
         self.socketpair = inner.socketpair
         self.adopt = inner.adopt
         self.ready = inner.ready
+        self.file = inner.file
+        self.foreign = inner.foreign
         # These serve as ordered sets, so that reports come in the order of the operations.
         self.offered: dict[CheckedDirection, None] = {}
         self.unjoined: dict[CheckedDirection, None] = {}

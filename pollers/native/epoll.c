@@ -445,6 +445,8 @@ static PyGetSetDef poller_attributes[] = {
     {"socketpair", get_own, NULL, PyDoc_STR("socket.socketpair."), (void *)offsetof(State, socketpair)},
     {"adopt", get_own, NULL, PyDoc_STR("pollers.adopt."), (void *)offsetof(State, adopt)},
     {"ready", get_own, NULL, PyDoc_STR("pollers.ready."), (void *)offsetof(State, ready)},
+    {"file", get_own, NULL, PyDoc_STR("pollers.file.file."), (void *)offsetof(State, file)},
+    {"foreign", get_own, NULL, PyDoc_STR("pollers.foreign.Foreign."), (void *)offsetof(State, foreign)},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

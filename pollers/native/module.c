@@ -13,6 +13,7 @@ static const char *const name_texts[NAMES] = {
     [NAME_CLOSED_MARK] = "_closed",
     [NAME_IO_REFS] = "_io_refs",
     [NAME_ATTACH] = "attach",
+    [NAME_DETACH] = "detach",
     [NAME_BYTES_SENT] = "bytes_sent",
     [NAME_CLOSE] = "close",
     [NAME_CONNECT_EX] = "connect_ex",
@@ -96,6 +97,8 @@ execute(PyObject *module)
         {&state->socketpair, "socket", "socketpair"},
         {&state->adopt, "pollers.unbound", "adopt"},
         {&state->ready, "pollers.probe", "ready"},
+        {&state->file, "pollers.file", "file"},
+        {&state->foreign, "pollers.foreign", "Foreign"},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(wanted); i++) {
         *wanted[i].object = taken_from(wanted[i].module, wanted[i].name);
@@ -131,6 +134,8 @@ traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->socketpair);
     Py_VISIT(state->adopt);
     Py_VISIT(state->ready);
+    Py_VISIT(state->file);
+    Py_VISIT(state->foreign);
     Py_VISIT(state->socket_class);
     Py_VISIT(state->socket_base);
     Py_VISIT(state->base_accept);
@@ -162,6 +167,8 @@ clear(PyObject *module)
     Py_CLEAR(state->socketpair);
     Py_CLEAR(state->adopt);
     Py_CLEAR(state->ready);
+    Py_CLEAR(state->file);
+    Py_CLEAR(state->foreign);
     Py_CLEAR(state->socket_class);
     Py_CLEAR(state->socket_base);
     Py_CLEAR(state->base_accept);

@@ -49,8 +49,10 @@ void
 sock_drop(State *state, PyObject *sock)
 {
     PyObject *error = error_take();
-    PyObject *fd = PyObject_CallOneArg(state->base_detach, sock);
-    if (fd == NULL || mark(state, sock, true) < 0) {
+    bool is_sock = PyObject_TypeCheck(sock, state->socket_base); /* else pollers/file.py has made it */
+    PyObject *fd =
+        is_sock ? PyObject_CallOneArg(state->base_detach, sock) : call(state, sock, NAME_DETACH, NULL, NULL, NULL);
+    if (fd == NULL || (is_sock && mark(state, sock, true) < 0)) {
         PyErr_WriteUnraisable(sock);
     }
     Py_XDECREF(fd);
@@ -157,6 +159,9 @@ has_files(State *state, PyObject *sock)
     return files > 0;
 }
 
+/* The identity of a file that is no socket has this bit, so that it never equals that of a socket. */
+#define NO_SOCKET ((uint32_t)1 << 31)
+
 int
 sock_identity(int fd, uint32_t *identity)
 {
@@ -164,10 +169,10 @@ sock_identity(int fd, uint32_t *identity)
     uint64_t cookie;
     socklen_t size = sizeof cookie;
     if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0) {
-        *identity = (uint32_t)cookie;
+        *identity = (uint32_t)cookie & ~NO_SOCKET;
         return 0;
     }
-    if (errno != ENOPROTOOPT) {
+    if (errno != ENOPROTOOPT && errno != ENOTSOCK) {
         return -1;
     }
 #endif
@@ -175,7 +180,7 @@ sock_identity(int fd, uint32_t *identity)
     if (fstat(fd, &status) < 0) {
         return -1;
     }
-    *identity = (uint32_t)status.st_ino;
+    *identity = ((uint32_t)status.st_ino & ~NO_SOCKET) | (S_ISSOCK(status.st_mode) ? 0 : NO_SOCKET);
     return 0;
 }
 

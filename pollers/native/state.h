@@ -12,6 +12,7 @@ typedef enum {
     NAME_CLOSED_MARK,
     NAME_IO_REFS,
     NAME_ATTACH,
+    NAME_DETACH,
     NAME_BYTES_SENT,
     NAME_CLOSE,
     NAME_CONNECT_EX,
@@ -37,7 +38,7 @@ typedef struct {
     PyObject *exhausted_error;
     PyObject *unsupported_error;
     PyObject *stats_class;
-    PyObject *monotonic, *socketpair, *adopt, *ready; /* functions that are methods of a poller */
+    PyObject *monotonic, *socketpair, *adopt, *ready, *file, *foreign; /* they are methods of a poller */
     PyTypeObject *socket_class; /* socket.socket, in Python */
     PyTypeObject *socket_base;  /* _socket.socket, in C */
     PyObject *base_accept, *base_close, *base_detach; /* methods of socket_base */

@@ -11,11 +11,11 @@ from __future__ import annotations
 import errno
 import io
 import os
-import signal
 import socket
 from typing import Any, NoReturn
 
 from ..operation import Address, Exhausted, Handle, end_of_stream, system_error
+from ..sigpipe import without_sigpipe
 from ..unbound import local_address
 from .interface import Attempting
 
@@ -125,26 +125,12 @@ def sendto(handle: Attempting, argument: tuple[Any, Address]) -> int:
 def sendfile(handle: Attempting, argument: tuple[int, int, int]) -> int:
     if not hasattr(os, "sendfile"):
         raise io.UnsupportedOperation("this system has no sendfile(2)")
-    send = os.sendfile if signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN else _sendfile_without_sigpipe
     try:
-        return send(handle.fd, *argument)
+        return without_sigpipe(os.sendfile, handle.fd, *argument)
     except OSError as error:
         if error.errno in _NO_SENDFILE:
             raise io.UnsupportedOperation(f"sendfile cannot send this file: {error.strerror}") from None
         raise
-
-
-def _sendfile_without_sigpipe(to: int, fd: int, offset: int, count: int) -> int:
-    """Call sendfile(2) with SIGPIPE blocked. It has no MSG_NOSIGNAL, and a program may have enabled SIGPIPE again."""
-    masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
-    try:
-        return os.sendfile(to, fd, offset, count)
-    except BrokenPipeError:
-        if signal.SIGPIPE not in masked and signal.SIGPIPE in signal.sigpending():
-            signal.sigwait({signal.SIGPIPE})
-        raise
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
 
 
 def connect(handle: Attempting, progress: list[Any]) -> None:

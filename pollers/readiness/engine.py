@@ -17,6 +17,8 @@ from time import monotonic
 from typing import Any
 
 from .. import closing, unbound
+from ..file import file
+from ..foreign import Foreign
 from ..operation import FINISHED, FORKED, PARKED, STREAK_MAX, Address, Closed, Stats, end_of_stream
 from ..probe import ready
 from ..unique import Unique
@@ -44,6 +46,8 @@ class Engine(Unique):
     socketpair = staticmethod(socketpair)
     adopt = staticmethod(unbound.adopt)
     ready = staticmethod(ready)
+    file = staticmethod(file)
+    foreign = staticmethod(Foreign)
 
     def __init__(self) -> None:
         self.streak = 0
