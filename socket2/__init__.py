@@ -10,6 +10,12 @@ import sys as _sys
 
 from pollers import Busy, Cancelled, Closed, Operation, bytes_sent
 
+from .files.disk import File, open_file
+from .files.fdstream import FdStream, fd_stream, pipe
+from .files.standard import stderr, stdin, stdout
+from .files.waitable import wait_readable, wait_writable
+from .processes.capture import run_process
+from .processes.child import Process, process
 from .servers.connection import between_requests
 from .servers.listeners import inherited_listeners
 from .servers.program import serve
@@ -52,10 +58,13 @@ __all__ = [
     "Cancelled",
     "Closed",
     "Event",
+    "FdStream",
+    "File",
     "IncompleteRead",
     "LimitExceeded",
     "Lock",
     "Operation",
+    "Process",
     "Queue",
     "Resolver",
     "Semaphore",
@@ -75,17 +84,22 @@ __all__ = [
     "connect",
     "currentthread",
     "epoll_fd",
+    "fd_stream",
     "inherited_listeners",
     "iocp",
     "kqueue_fd",
     "listen",
     "newthread",
     "now",
+    "open_file",
+    "pipe",
     "poll",
+    "process",
     "raw",
     "recv_fds",
     "resume",
     "run",
+    "run_process",
     "runafter",
     "runat",
     "runevery",
@@ -97,6 +111,9 @@ __all__ = [
     "sleep",
     "start",
     "starttls",
+    "stderr",
+    "stdin",
+    "stdout",
     "stop",
     "stream",
     "suspend",
@@ -105,6 +122,8 @@ __all__ = [
     "timeout",
     "udp",
     "unix",
+    "wait_readable",
+    "wait_writable",
 ]
 
 _sys.modules[f"{__name__}.thread"] = thread  # for `import socket2.thread`

@@ -11,7 +11,10 @@ from .interop.peers import ROOT
 
 # From the ground up. `pollers` and `socket2` come twice: as the part under the others, and as the part on top of all.
 ROOMS = {
-    "pollers": "once unique unbound probe lengths lock operation credentials disconnect closing options",
+    "pollers": (
+        "once unique unbound probe lengths lock sigpipe file foreign nowait operation credentials disconnect closing"
+        " options"
+    ),
     "pollers.readiness": (
         "interface gone attempts winattempts passing oneshot handle engine sharing epoll kqueue select"
     ),
@@ -21,11 +24,13 @@ ROOMS = {
     "socket2": "version",
     "socket2.threads": (
         "native journal lock inbox timers coroutines chain ctrl_c cancellation crew resolver mending scheduler wait"
-        " thread outcome stepping member joining loop deadline sleeping jobs line turns sync group osthreads"
+        " thread outcome stepping member joining loop deadline sleeping jobs line turns sync group osthreads unbroken"
     ),
     "socket2.sockets": "names address socket tcp udp eyeballs endpoint descriptors",
     "socket2.streams": "buffer claim transport stream",
     "socket2.tls": "engine lane carrier layer reloading contexts endpoint",
+    "socket2.files": "waitable fdstream standard disk",
+    "socket2.processes": "reaping child capture",
     "socket2.debug": "stacks history snapshot listing watchdog inquiry tracing __init__",
     "socket2.servers": (
         "signals listeners accepting connection handshaking server program inheritance supervisor workers"
@@ -145,7 +150,7 @@ def taken_by_c() -> set[str]:
 
 GROUND = "the contract"  # the other part named `pollers`: the one that every poller stands on
 NATIVE = "pollers/native"  # it has no Python file
-WIDTH = 96
+WIDTH = 116
 
 
 def shown(title: str) -> str:

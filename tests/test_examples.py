@@ -38,6 +38,8 @@ ALL = {*ECHO_SERVERS, "chat.py", "udp_time_server.py", "tcp_proxy.py"} | {
     "worker_server.py",
     "throttled_server.py",
     "password_server.py",
+    "follow_command.py",
+    "pipeline.py",
 }
 
 

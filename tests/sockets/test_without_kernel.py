@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import socket
+import subprocess
 from collections.abc import Generator
 from contextlib import closing
 from typing import Any
@@ -15,17 +18,22 @@ from socket2 import (
     addr,
     connect,
     debug,
+    fd_stream,
     listen,
     luasocket,
     net,
     newthread,
     now,
+    pipe,
+    process,
     run,
     sleep,
     start,
     stream,
     tcp,
     timeout,
+    wait_readable,
+    wait_writable,
 )
 from socket2.threads.scheduler import Scheduler, local
 
@@ -175,3 +183,32 @@ def test_the_other_faces(poller: WithoutKernel) -> None:
     newthread(look)
     start(resolver=Table())
     assert not poller.net.socks
+
+
+def test_descriptors_of_the_kernel_are_refused() -> None:
+    reader, writer = os.pipe()
+
+    def main() -> Steps:
+        with pytest.raises(io.UnsupportedOperation, match="there is no kernel"):
+            yield from wait_readable(reader)
+        for refused in (pipe, lambda: fd_stream(reader), lambda: process(["cat"], stdin=subprocess.PIPE)):
+            with pytest.raises(io.UnsupportedOperation, match="there is no kernel"):
+                refused()
+
+    run(main)
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_socket_in_memory_can_be_waited_for() -> None:
+    def main() -> Steps:
+        with listen("127.0.0.1:7000") as listener, (yield from connect("127.0.0.1:7000")) as client:
+            yield from wait_readable(listener)
+            with (yield from listener.accept()) as conn:
+                yield from wait_writable(conn)
+                with pytest.raises(TimeoutError), timeout(1):
+                    yield from wait_readable(conn)
+                yield from client.sendall(b"x")
+                yield from wait_readable(conn)
+
+    run(main)

@@ -1,0 +1,118 @@
+"""Waits that a cancellation does not cut short: it is raised at the thread's next wait instead.
+
+So what has begun comes to its end, and its outcome is delivered. Use this only for what ends by itself, and soon.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+from pollers import Cancelled, Operation, operation
+
+from .osthreads import call_in_thread
+from .scheduler import Scheduler
+from .thread import currentthread
+from .wait import Wait
+
+T = TypeVar("T")
+
+
+@operation
+def unbroken(make: Callable[[], Operation[T]], *earlier: BaseException) -> Generator[Any, None, T]:
+    """Run the operation that `make` makes, and a new one after each cancellation, until one ends. Return its result.
+
+    The cancellations, and the `earlier` ones, are raised at the next waits, each at one.
+    """
+    me = currentthread()
+    interruptions = list(earlier)
+    try:
+        while True:
+            try:
+                return (yield from make())
+            except Cancelled as error:
+                if not any(_is_the_same(error, one) for one in interruptions):
+                    interruptions.append(error)
+    finally:
+        for later in interruptions:
+            me.scheduler.interrupt(me, later)
+        interruptions.clear()  # their tracebacks have this frame: avoid a cycle
+
+
+def _is_the_same(error: Cancelled, other: BaseException) -> bool:
+    """Whether the second of two cancellations of one thread stands for both."""
+    return isinstance(other, Cancelled) and error.meant_for is not None and error.meant_for is other.meant_for
+
+
+class _Begun(Generic[T]):
+    """A call that is carried to its end, once it has begun."""
+
+    def __init__(self, func: Callable[..., T], args: tuple[Any, ...]) -> None:
+        self._func = func
+        self._args = args
+        self._changed = threading.Lock()
+        self._begun = self._dropped = self._over = False
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._waits: list[tuple[Scheduler, Wait]] = []
+
+    def make(self) -> None:
+        """Make the call, in an OS thread."""
+        with self._changed:
+            if self._dropped:
+                return
+            self._begun = True
+        try:
+            self._result = self._func(*self._args)
+        except BaseException as error:
+            self._error = error
+        with self._changed:
+            self._over = True
+            waits, self._waits = self._waits, []
+        for scheduler, wait in waits:
+            with suppress(RuntimeError):  # the loop has been shut down
+                scheduler.post(wait.finish)
+
+    def drop(self) -> bool:
+        """Do not make the call. Return False if it has begun."""
+        with self._changed:
+            self._dropped = not self._begun
+            return self._dropped
+
+    @operation
+    def over(self) -> Generator[Any, None, None]:
+        """Wait until the call has ended."""
+        wait = Wait("end of a call in an OS thread")
+        with self._changed:
+            if self._over:
+                return
+            self._waits.append((currentthread().scheduler, wait))
+        yield from wait.wait()
+
+    def outcome(self) -> T:
+        """Return the result, or raise the error. Call it once."""
+        error, self._error = self._error, None
+        if error is None:
+            return self._result  # type: ignore[return-value]
+        try:
+            raise error
+        finally:
+            del error  # its traceback has this frame: avoid a cycle
+
+
+@operation
+def call_unbroken(func: Callable[..., T], *args: Any) -> Generator[Any, None, T]:
+    """Call `func(*args)` in an OS thread, as call_in_thread() does, and deliver its outcome in any case.
+
+    A cancellation or timeout drops the call if it has not begun. Otherwise it is raised at the next wait.
+    """
+    call = _Begun(func, args)
+    try:
+        yield from call_in_thread(call.make)
+    except Cancelled as error:
+        if call.drop():
+            raise
+        yield from unbroken(call.over, error)
+    return call.outcome()
