@@ -232,9 +232,9 @@ def process(
     Ctrl-C at the terminal does not reach the child. `pass_fds`: further descriptors; the child gets no others.
 
     It blocks for as long as the system needs to start the program, normally about a millisecond, and raises OSError if
-    it cannot: FileNotFoundError, PermissionError. TypeError if `args` is one string, ValueError if it is empty or a
-    stream that is handed over has unread bytes in its buffer. On Windows, PIPE and streams raise
-    io.UnsupportedOperation: there use run_process(), files or DEVNULL. fork(2), execve(2).
+    it cannot: FileNotFoundError, PermissionError. TypeError if `args` is one string, or for a stream over TLS;
+    ValueError if `args` is empty, or if a stream that is handed over has unread bytes in its buffer. On Windows, PIPE
+    and streams raise io.UnsupportedOperation: there use run_process(), files or DEVNULL. fork(2), execve(2).
     """
     if isinstance(args, (str, bytes, os.PathLike)):
         raise TypeError(f"a list of arguments is needed, such as ['ls', '-l'], not {args!r}")
@@ -293,11 +293,13 @@ class _Handed:
             if lowest.buffered:
                 raise ValueError(f"{lowest!r} has bytes in its buffer, which the child would not get")
             lowest = lowest.sock
-        fd: int = lowest.fileno()
+        if not isinstance(lowest, (FdStream, Socket)):
+            raise TypeError(f"a child can be given a pipe or a socket, but not {lowest!r}, which has more to do")
+        fd = lowest.fileno()
         if fd < 0:
             raise Closed()
         self._each.append(redirect)
-        if isinstance(lowest, Socket) or (isinstance(lowest, FdStream) and lowest.private):
+        if isinstance(lowest, Socket) or lowest.private:
             self._ours.append(fd)
         return fd
 

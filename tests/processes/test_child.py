@@ -24,6 +24,7 @@ from socket2 import (
     timeout,
 )
 
+from ..memory import memory_pair
 from .started import MUCH, SLEEP, Steps, python, settled
 
 pytestmark = pytest.mark.usefixtures("exit_way")
@@ -157,6 +158,18 @@ def test_a_stream_with_unread_data_is_not_handed_over() -> None:
             assert (yield from lines.recvline()) == b"two"
         with pytest.raises(Closed):
             process(["cat"], stdin=lines)
+
+    run(settled, main)
+
+
+def test_a_stream_over_more_than_a_descriptor_is_not_handed_over() -> None:
+    def main() -> Steps:
+        ours, theirs = memory_pair()
+        with stream(ours) as layered, stream(theirs):
+            with pytest.raises(TypeError, match="a pipe or a socket"):
+                process(["cat"], stdin=layered)
+            assert not layered.closed
+        yield from ()
 
     run(settled, main)
 
