@@ -128,7 +128,7 @@ class Carrier(pollers.Unique):
 
     def _fill(self) -> Generator[Any, None, None]:
         """Receive ciphertext for the engine, or wait until another thread has."""
-        if self._owes:
+        if self._unsent or self._engine.pending:
             yield from self._send_at_once()  # before the wait, because the peer may wait for it
         lane = self._receiving
         if not lane.take_if_free():

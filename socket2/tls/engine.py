@@ -24,6 +24,7 @@ class Engine:
     """
 
     __slots__ = (
+        "_dry",
         "_ended",
         "_eof",
         "_failure",
@@ -38,6 +39,7 @@ class Engine:
         "_received",
         "_server_side",
         "established",
+        "hungry",
         "ssl_object",
     )
 
@@ -64,6 +66,9 @@ class Engine:
         self._plain = b""  # data that was decrypted and not taken
         self._made: list[bytes] = []  # ciphertext to send, before that in `_outgoing`
         self._held = 0  # how many bytes in `_outgoing` do not have to be sent alone
+        self._dry = True  # OpenSSL has no decrypted data, and can decrypt none
+        self.hungry = False
+        """Whether receive() needs more ciphertext for certain. Asking this costs less than receive()."""
         self._eof = False  # no more ciphertext comes
         self._peer_ended = False
         self._ended = False
@@ -74,6 +79,7 @@ class Engine:
     def feed(self, data: bytes) -> None:
         """Take ciphertext that came; b"" means that no more will come."""
         with self._lock:
+            self.hungry = False
             if data:
                 self._received = b"".join((self._received, data)) if self._received else data
             else:
@@ -150,10 +156,10 @@ class Engine:
                 data, self._plain = self._plain[:n], self._plain[n:]
                 return data
             first: bytes | None = self._read(min(n, RECORD))
-            if not first or len(first) == n or not (self._incoming.pending or self._received):
+            if not first or len(first) == n or self.hungry:
                 return first
             pieces, size = [first], len(first)
-            while size < n:
+            while size < n and not self.hungry:
                 try:
                     piece = self._read(min(n - size, RECORD))
                 except ssl.SSLError:  # it is raised again by the next call
@@ -181,6 +187,11 @@ class Engine:
         if self._peer_ended:
             return 0 if buffer else b""
         self._check()
+        if self._incoming.pending or self._put():
+            self._dry = False
+        elif self._dry and not self._eof:
+            self.hungry = True
+            return None
         data: Any
         while True:
             try:
@@ -188,7 +199,9 @@ class Engine:
             except ssl.SSLWantReadError:
                 if self._put():
                     continue
+                self._dry = True
                 if not self._eof:
+                    self.hungry = True
                     return None
                 if not self._ragged_end:
                     self._fail(_eof("the stream ended without a close_notify, so its data may be cut short"))
@@ -199,9 +212,12 @@ class Engine:
                 self._fail(error)
             if not data and n:
                 self._peer_ended = True
+            elif (data if buffer else len(data)) < n:  # it is at the end of a record
+                self._dry = not self._incoming.pending
+                self.hungry = self._dry and not self._received and not self._eof
             return data
 
-    def encrypt(self, data: memoryview) -> int:
+    def encrypt(self, data: bytes | memoryview) -> int:
         """Make records of `data`. Return how many bytes are in records now; less if ciphertext is needed first.
 
         Raises ssl.SSLError if the connection has failed, BrokenPipeError after end().
@@ -210,6 +226,17 @@ class Engine:
             self._check()
             if self._ended:
                 raise BrokenPipeError("the sending side of this TLS stream was shut down")
+            if len(data) <= RECORD:
+                try:
+                    return self.ssl_object.write(data)
+                except ssl.SSLWantReadError:
+                    pass
+                except ssl.SSLError as error:
+                    self._fail(error)
+            return self._encrypt_all(memoryview(data))
+
+    def _encrypt_all(self, data: memoryview) -> int:
+        with data:
             done = 0
             while True:
                 with data[done : done + RECORD] as piece:
@@ -232,6 +259,7 @@ class Engine:
         """Decrypt what OpenSSL has, and keep it for the next receive."""
         try:
             self._plain += self._read(RECORD) or b""
+            self.hungry = self.hungry and not self._plain
         except ssl.SSLError:
             pass  # the write fails as well
 
@@ -244,6 +272,7 @@ class Engine:
             # unwrap() would drop data that came, so OpenSSL must not have any.
             if self.ssl_object.pending():
                 self._plain += self.ssl_object.read(self.ssl_object.pending())
+            self.hungry = False
             received = self._incoming.read()
             try:
                 self.ssl_object.unwrap()
@@ -262,6 +291,7 @@ class Engine:
     def _fail(self, error: Exception) -> NoReturn:
         """Raise the error, now and at every later call: OpenSSL itself would raise others, which say nothing."""
         self._failure = _copy(error)
+        self.hungry = False
         try:
             raise error from None
         finally:

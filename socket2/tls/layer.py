@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from pollers import Operation, operation
+from pollers import Closed, Operation, operation
 
 from ..sockets.socket import check_octets
 from ..streams.claim import Claim
@@ -246,16 +246,18 @@ class TLS(Carrier):
             if not self._ready:
                 claim.thread = currentthread()
                 yield from self._establish()
-            elif (turn := over_at_once()) is not None:
+            elif not self._engine.hungry and (turn := over_at_once()) is not None:
                 yield from turn.wait()
             engine = self._engine
             while True:
-                self._check_open()
+                if self._closed:
+                    raise Closed
                 if self._deaf or not n:
                     return b"" if buffer is None else 0
-                received = engine.receive(n) if buffer is None else engine.receive_into(buffer)
-                if received is not None:
-                    return received
+                if not engine.hungry:
+                    received = engine.receive(n) if buffer is None else engine.receive_into(buffer)
+                    if received is not None:
+                        return received
                 claim.thread = currentthread()
                 yield from self._fill()
         except Exception as error:
@@ -297,6 +299,11 @@ class TLS(Carrier):
                 yield from self._flush()
             elif not data and (turn := over_at_once()) is not None:
                 yield from turn.wait()
+            if type(data) is bytes and 0 < len(data) <= BLOCK:  # the most frequent case
+                sent = self._engine.encrypt(data)
+                yield from self._flush()
+                if sent == len(data):
+                    return
             with memoryview(data) as view, view.cast("B") as octets:
                 while sent < len(octets):
                     with octets[sent : sent + BLOCK] as piece:

@@ -75,6 +75,23 @@ def test_lines_and_the_rest_of_a_stream(any_poller: None, authority: Authority, 
         run(main)
 
 
+def test_nothing_is_sent_for_no_data(authority: Authority) -> None:
+    with tls(authority, "tcp") as (client, server):
+
+        def main() -> Steps:
+            yield from shaken(client, server)
+            for nothing in (b"", bytearray(), memoryview(b"")):
+                yield from client.sendall(nothing)
+            assert not client._owes
+            with pytest.raises(TimeoutError), timeout(0):
+                yield from server.sock.recv(1)
+            yield from client.sendall(b"x")
+            assert (yield from server.recv(0)) == b""
+            assert (yield from server.recv()) == b"x"
+
+        run(main)
+
+
 def test_what_it_says_of_itself(authority: Authority) -> None:
     with tls(authority, "tcp") as (client, server):
         assert (client.version, client.cipher, client.peer_certificate, client.session) == (None,) * 4
