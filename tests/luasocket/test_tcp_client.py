@@ -134,7 +134,7 @@ async def test_several_addresses(do: Do, monkeypatch: pytest.MonkeyPatch) -> Non
     with listener, swallowing("127.0.0.2", port):
         name = addresses(monkeypatch, "127.0.0.3", "127.0.0.2", "127.0.0.1")
         with luasocket.tcp() as client:
-            client.settimeout(0.05)
+            client.settimeout(0.5)
             assert await do(client.connect, name, port) == (1, None)
             assert client.getpeername()[0] == "127.0.0.1"
         name = addresses(monkeypatch, "127.0.0.2", "127.0.0.1")
@@ -143,7 +143,7 @@ async def test_several_addresses(do: Do, monkeypatch: pytest.MonkeyPatch) -> Non
             assert await do(client.connect, name, port) == (None, "timeout")
     port = refusing_port()
     with swallowing("127.0.0.2", port), luasocket.tcp() as client:
-        client.settimeout(0.05)
+        client.settimeout(0.5)
         assert await do(client.connect, name, port) == (None, "connection refused"), "the last one's"
 
 

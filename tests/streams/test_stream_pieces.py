@@ -185,7 +185,7 @@ def test_the_timeout_is_for_the_whole_operation(pair: Pair) -> None:
             await sleep(0.01)
 
     async def main() -> None:
-        ours.sock.settimeout(0.08)
+        ours.sock.settimeout(0.5)
         dripping = newthread(drip())
         with pytest.raises(TimeoutError):
             await ours.recvline()
