@@ -64,7 +64,7 @@ def server_context(
     with its private key; by default it is in the same file. `password`: of the key. `client_ca`: a file or directory of
     certificate authorities. If it is given, a client must have a certificate that one of them has issued; with
     `client_certificate="optional"`, a client may also have none. `alpn`: the protocols that the server speaks, best
-    first. `names`: other contexts by the name that a client asks for (SNI); "*.example.org" stands for one label. Such
+    first. `names`: other contexts by the name that a client asks for (SNI); `*.example.org` stands for one label. Such
     a context provides the certificate and `alpn`. What is required of clients is decided by this context. `keylog`: as
     in client_context().
 
