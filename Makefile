@@ -6,8 +6,9 @@ SCENARIOS ?= echo connections idle scale share bulk bulk-send udp spawn switch t
 # Options for all scenarios, for instance: make bench BENCH="--rounds 3 --share-core"
 BENCH ?=
 # Tests that the second run skips: the first run covers all pollers, or they test only the parts in C.
-ONCE := tests/contract tests/native tests/threads/test_stepping.py tests/sockets/test_shortcut.py tests/test_package.py \
-	tests/interop/test_thousand.py
+ONCE := tests/contract tests/native tests/files tests/processes tests/tls tests/interop/test_thousand.py \
+	tests/threads/test_stepping.py tests/sockets/test_shortcut.py \
+	tests/test_package.py tests/test_parts_in_c.py tests/test_rooms.py tests/test_tidy.py
 # Tests that the third run repeats over a simulated kqueue.
 KQUEUE := tests/sockets/test_tcp.py tests/sockets/test_tcp_connect.py tests/sockets/test_tcp_transfer.py \
 	tests/sockets/test_tcp_lifetime.py tests/sockets/test_udp.py tests/sockets/test_udp_many.py \
