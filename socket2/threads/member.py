@@ -179,9 +179,12 @@ class Member(Stepper):
         self.make_posted_calls()
         if scheduler.ready and scheduler.crew is None:  # a posted call may have made a crew
             happened = True
-            later: deque[Any] = deque()
-            batch, scheduler.ready = scheduler.ready, later  # a signal handler appends to one of the two
-            self._step_all(batch)
+            batch: deque[Any] = deque()
+            batch, scheduler.ready = scheduler.ready, batch  # a signal handler appends to one of the two
+            try:
+                self._step_all(batch)
+            finally:
+                del batch  # see _step_all()
         return happened
 
     def make_posted_calls(self) -> None:
