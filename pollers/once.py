@@ -26,8 +26,7 @@ class _Once:
     def __iter__(self) -> Generator[Any, None, Any]:
         steps = self._steps
         if steps is None:
-            how = "has been" if self._taken.gi_frame is None else "is being"
-            raise RuntimeError(f"this operation {how} awaited already")
+            raise awaited_already(self._taken.gi_frame is None)
         self._taken: Any = steps
         self._steps = None
         return steps
@@ -42,8 +41,17 @@ class _Once:
 
     def __repr__(self) -> str:
         steps: Any = self._steps or self._taken
-        how = "not begun" if self._steps is not None else "ended" if steps.gi_frame is None else "awaited"
-        return f"<operation {steps.__qualname__}, {how}>"
+        return text_of(steps.__qualname__, self._steps is None, steps.gi_frame is None)
+
+
+def awaited_already(ended: bool) -> RuntimeError:
+    """Return the error of a second await: during the first one, or after it has `ended`."""
+    return RuntimeError(f"this operation {'has been' if ended else 'is being'} awaited already")
+
+
+def text_of(name: str, awaited: bool, ended: bool) -> str:
+    """Return the repr() of an operation."""
+    return f"<operation {name}, {'not begun' if not awaited else 'ended' if ended else 'awaited'}>"
 
 
 def _once(func: Callable[P, Generator[Any, None, Any]]) -> Callable[P, _Once]:

@@ -36,8 +36,7 @@ from ..unique import Unique
 from .attempts import ENDED, ENDS, TOLD
 from .gone import Gone
 from .interface import READABLE, WRITABLE, Loop
-from .oneshot import Operation as OneShot
-from .oneshot import SendAll
+from .oneshot import OneShot, SendAll
 
 if sys.platform == "win32":
     from . import winattempts as attempts

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
+from ..once import awaited_already, text_of
 from ..operation import FINISHED, IDLE, OFFERED
 from .attempts import NOSIGNAL
 from .interface import Attempting, Half
@@ -45,7 +46,7 @@ class _Sender(Attempting, Protocol):
     def send_rest(self, data: bytes, sent: int, owner: object) -> Generator[Any, None, None]: ...
 
 
-class Operation:
+class OneShot:
     """An operation that makes an attempt, and repeats it after each event until it does not block.
 
     Direction.operate() makes it.
@@ -62,7 +63,7 @@ class Operation:
         # Few local variables: they are most of what an idle connection costs.
         side = self.side
         if side is None:
-            raise _awaited_already(self.value is _ENDED)
+            raise awaited_already(self.value is _ENDED)
         self.side = None
         try:
             if side.state:
@@ -109,8 +110,7 @@ class Operation:
             self.value = _ENDED
 
     def __repr__(self) -> str:
-        how = "not begun" if self.side is not None else "ended" if self.value is _ENDED else "awaited"
-        return f"<operation {self.attempt.__name__}, {how}>"
+        return text_of(self.attempt.__name__, self.side is None, self.value is _ENDED)
 
 
 class SendAll:
@@ -129,7 +129,7 @@ class SendAll:
     def __iter__(self) -> Generator[Any, None, None]:
         handle = self.handle
         if handle is None:
-            raise _awaited_already(self._has_ended())
+            raise awaited_already(self._has_ended())
         self.handle = None
         sent = 0
         side = handle.writing
@@ -166,9 +166,4 @@ class SendAll:
         return steps is None or steps.gi_frame is None
 
     def __repr__(self) -> str:
-        how = "not begun" if self.handle is not None else "ended" if self._has_ended() else "awaited"
-        return f"<operation sendall, {how}>"
-
-
-def _awaited_already(ended: bool) -> RuntimeError:
-    return RuntimeError(f"this operation {'has been' if ended else 'is being'} awaited already")
+        return text_of("sendall", self.handle is None, self._has_ended())
