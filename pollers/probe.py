@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import select
 from collections.abc import Collection
-from contextlib import suppress
 
 # select(2) reports a hang-up and an error as readable and as writable.
 _READABLE = ~(getattr(select, "POLLOUT", 0) | getattr(select, "POLLNVAL", 0))
@@ -46,17 +45,16 @@ def _selected(reading: Collection[int], writing: Collection[int]) -> tuple[set[i
         except OSError:  # another OS thread may close one at any time
             if not left:
                 raise
-            reading, writing = _open(reading), _open(writing)
+            reading, writing = list(filter(is_open, reading)), list(filter(is_open, writing))
         else:
             return set(readable), {*writable, *failed}
     return set(), set()
 
 
-def _open(fds: Collection[int]) -> list[int]:
-    """Return the descriptors for which select() does not fail."""
-    found = []
-    for fd in fds:
-        with suppress(OSError, ValueError):
-            select.select([fd], [], [], 0)
-            found.append(fd)
-    return found
+def is_open(fd: int) -> bool:
+    """Return whether select(2) takes this descriptor."""
+    try:
+        select.select([fd], [], [], 0)
+    except (OSError, ValueError):
+        return False
+    return True

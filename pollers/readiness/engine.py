@@ -24,10 +24,10 @@ from ..probe import ready
 from ..unique import Unique
 from .attempts import recv as posix_recv
 from .handle import Direction, Handle
-from .interface import READABLE, WRITABLE
+from .interface import HUNG_UP, READABLE, WRITABLE
 
-# All events of a handle: data, room, and a third bit, which stands for an end.
-_ALL = READABLE | WRITABLE | 0x2000
+# All events of a handle.
+_ALL = READABLE | WRITABLE | HUNG_UP
 
 # A back end never waits longer than this: some systems refuse longer timeouts, and poll() may return early.
 WAIT_MAX_S = 86400.0
@@ -174,9 +174,8 @@ class Engine(Unique):
                 side.ready = True
                 continue
             try:
-                if (
-                    side.attempt is posix_recv
-                ):  # as posix_recv() does, without the call; `ready` is False while it waits
+                # This is posix_recv(), without the call. `ready` is False while an operation waits.
+                if side.attempt is posix_recv:
                     value = handle.sock.recv(side.value)
                     if not value:
                         side.ready = True

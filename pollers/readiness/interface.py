@@ -12,10 +12,11 @@ from typing import Any, Protocol
 
 from ..operation import Address, Direction, Handle
 
-# The bits that a back end reports, with the values of poll(2) and epoll(7) on Linux. Any other bit means that the
-# connection or the peer's half of it has ended, or that there is urgent data in the stream.
+# The bits that a back end reports, with the values of poll(2) and epoll(7) on Linux. Any bit but the first two, such as
+# EPOLLRDHUP, means that the connection or the peer's half of it has ended, or that there is urgent data in the stream.
 READABLE = 0x001
 WRITABLE = 0x004
+HUNG_UP = 0x2000
 
 
 class Half(Direction, Protocol):

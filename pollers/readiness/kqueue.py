@@ -16,10 +16,8 @@ import sys
 from typing import Any
 
 from .handle import Handle
-from .interface import READABLE, WRITABLE
+from .interface import HUNG_UP, READABLE, WRITABLE
 from .sharing import ShareableEngine
-
-_ENDED = 0x2000  # what epoll(7) calls EPOLLRDHUP
 
 # Python allocates room for all requested events at every call.
 EVENTS_MAX = 1024
@@ -77,7 +75,7 @@ class Kqueue(ShareableEngine):
         fetched = kqueue.control(None, min(max(limit, 1), EVENTS_MAX), timeout_s)
         read, ended = self._impl.KQ_FILTER_READ, self._impl.KQ_EV_EOF
         return [
-            (event.ident, (READABLE if event.filter == read else WRITABLE) | (_ENDED if event.flags & ended else 0))
+            (event.ident, (READABLE if event.filter == read else WRITABLE) | (HUNG_UP if event.flags & ended else 0))
             for event in fetched
         ]
 

@@ -12,8 +12,9 @@ import os
 import select
 
 from ..lock import lock
+from ..probe import is_open
 from .handle import Handle
-from .interface import READABLE, WRITABLE
+from .interface import HUNG_UP, READABLE, WRITABLE
 from .sharing import ShareableEngine
 
 # FD_SETSIZE. On POSIX systems descriptors must be lower than this. On Windows there can be only this many in a set.
@@ -86,15 +87,7 @@ class _PollSet:
 
 def _bits(mask: int) -> int:
     bits = READABLE * bool(mask & select.POLLIN) | WRITABLE * bool(mask & select.POLLOUT)
-    return bits | (0x2000 if mask & ~(select.POLLIN | select.POLLOUT) else 0)
-
-
-def _is_open(fd: int) -> bool:
-    try:
-        select.select([fd], [], [], 0)
-    except OSError:
-        return False
-    return True
+    return bits | (HUNG_UP if mask & ~(select.POLLIN | select.POLLOUT) else 0)
 
 
 class _SelectSet:
@@ -123,7 +116,7 @@ class _SelectSet:
         except OSError as error:
             if error.errno not in (errno.EBADF, errno.ENOTSOCK):
                 raise
-            closed = [fd for fd, _ in watched if not _is_open(fd)]
+            closed = [fd for fd, _ in watched if not is_open(fd)]
             if not closed and self._changes == changes:
                 raise
             # Either somebody else has closed the descriptors, and their operations find out, or their owner has closed

@@ -34,9 +34,6 @@ class HandlesPort(Port, Protocol):
     def end_accepts(self, handle: IocpHandle) -> None:
         """Cancel the accepts in flight."""
 
-    def not_finished(self, side: readiness.Direction) -> bool:
-        """Keep poll() from returning the waiter of `side`, which knows already. Returns False if it is too late."""
-
     def drain(self, more: Callable[[], bool]) -> None:
         """Take packets while `more()` returns True. The next poll() returns what they have finished."""
 
