@@ -183,13 +183,6 @@ class SharedEngine(Engine):
         with lock:
             return super().shutdown()
 
-    def _await(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
-        with lock:
-            self._waiting = True
-            if self._woken or self._finished:
-                timeout_s = 0
-        return super()._await(timeout_s, limit)
-
     def _dispatch(self, events: Iterable[tuple[int, int]]) -> None:
         with lock:  # no longer: a signal handler may raise at its release, before anything has been taken
             super()._dispatch(events)
