@@ -74,16 +74,16 @@ class Deadline(Alarm):
         thread = self._thread
         instead = None
         assert thread is not None
+        interruptions = thread.scheduler.interruptions
         with lock:
             self.disarm()
             if self._error is not None:
-                thread.scheduler.interruptions.forgive(thread, self._error)
-            if thread.scheduler.interruptions.known:
+                interruptions.forgive(thread, self._error)
+            if interruptions.known:
                 ours = error is not None and error is self._error
-                instead = thread.scheduler.interruptions.leave_scope(thread, self._since, error, ours)
-                if ours and self._error is not None and self._on_their_way:
-                    interruptions = thread.scheduler.interruptions
-                    instead = interruptions.cleanup_timed_out(thread, self._on_their_way, self._error) or instead
+                instead = interruptions.leave_scope(thread, self._since, error, ours)
+                if error is not None and ours and self._on_their_way:
+                    instead = interruptions.cleanup_timed_out(thread, self._on_their_way, error) or instead
             self._thread = self._error = self._on_their_way = None
         return instead
 

@@ -8,27 +8,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Generator
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from pollers import operation
 
-from .lock import lock
+from .lock import lock, locked
 from .wait import Wait
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def locked(func: Callable[P, T]) -> Callable[P, T]:
-    """Decorate a function that changes state. Other OS threads see all of the change, or nothing."""
-
-    @wraps(func)
-    def whole(*args: P.args, **kwargs: P.kwargs) -> T:
-        with lock:
-            return func(*args, **kwargs)
-
-    return whole
 
 
 class Place(Wait):

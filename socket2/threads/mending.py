@@ -31,21 +31,21 @@ class Mended(Protocol):
 def mend(scheduler: Mended) -> None:
     """Put the threads that are ready and in no queue into the ready queue. Call it between two steps."""
     with lock:
-        seen_to = places(scheduler)
+        scheduled = scheduled_in(scheduler)
         for thread in list(scheduler.threads):
-            _see_to(scheduler, thread, seen_to)
+            _see_to(scheduler, thread, scheduled)
 
 
-def places(scheduler: Mended) -> set[Any]:
+def scheduled_in(scheduler: Mended) -> set[Any]:
     """Return the threads that a member steps, or will step."""
     members = list(scheduler.loops)
     return {*scheduler.ready, *(member.taken for member in members), *(member.current for member in members)}
 
 
-def _see_to(scheduler: Mended, thread: Any, seen_to: set[Any]) -> None:
+def _see_to(scheduler: Mended, thread: Any, scheduled: set[Any]) -> None:
     if thread.done:
         scheduler.threads.pop(thread, None)
-    elif thread not in seen_to and _is_to_run(scheduler, thread):
+    elif thread not in scheduled and _is_to_run(scheduler, thread):
         scheduler.enqueue(thread)
 
 

@@ -20,8 +20,6 @@ from .wait import Join
 class Finisher:
     """Ends threads of a scheduler in one OS thread."""
 
-    __slots__ = ("__dict__", "__weakref__")
-
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self._escaping: BaseException | None = None

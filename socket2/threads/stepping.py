@@ -30,7 +30,7 @@ from .coroutines import (
     steps_of,
 )
 from .lock import lock
-from .mending import places
+from .mending import scheduled_in
 from .native import in_c
 from .outcome import Finisher
 from .scheduler import Scheduler
@@ -133,7 +133,7 @@ class Stepper(Finisher):
         scheduler = self.scheduler
         with lock:
             if thread in scheduler.threads:
-                if are_new(thread._coro) and thread not in places(scheduler):
+                if are_new(thread._coro) and thread not in scheduled_in(scheduler):
                     scheduler.threads.pop(thread, None)
                 scheduler.mend_later()
 

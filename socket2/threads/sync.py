@@ -17,8 +17,8 @@ import pollers
 from pollers import Closed, Operation, operation
 
 from .deadline import Patience
-from .line import Line, Place, locked
-from .lock import lock
+from .line import Line, Place
+from .lock import lock, locked
 from .scheduler import leave_to_loop
 from .thread import Thread, currentthread, over_at_once
 from .timers import duration
