@@ -38,11 +38,6 @@ def failure(code: str, message: str, number: int | None = None) -> OSError:
     return told(error, code=code)
 
 
-def system_failure(number: int, syscall: str, message: str | None = None) -> OSError:
-    """Make the OSError of an errno."""
-    return described(OSError(number, message or os.strerror(number)), syscall)
-
-
 def described(error: E, syscall: str, address: Any = None, port: int | None = None) -> E:
     """Add the attributes of Node's errors to a system error. Existing attributes stay."""
     if isinstance(error, socket.gaierror):

@@ -1,8 +1,8 @@
 """The supervisor of worker processes: starts them, replaces those that die or leave, passes listeners on, stops all.
 
-It runs no loop, because it forks, and a poller does not survive that. It holds the listening sockets
-of every worker, so connections in their queues outlast the worker. A worker reports its state and gets its orders over
-a socket pair. The end of that stream means that the supervisor is gone; then the worker stops.
+It runs no loop, because it forks, and a poller does not survive that. It holds the listening sockets of every worker,
+so connections in their queues outlast the worker. A worker reports its state and gets its orders over a socket pair.
+The end of that stream means that the supervisor is gone; then the worker stops.
 """
 
 from __future__ import annotations
