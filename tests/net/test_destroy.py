@@ -45,7 +45,7 @@ def test_what_happens_moves_the_timeout_on(how: str) -> None:
         async with connected() as (client, conn):
             log = record(client, ["timeout"])
             client.resume()
-            client.setTimeout(200)
+            client.setTimeout(10_000)
             due = client._idle.due if client._idle is not None else None
             await socket2.sleep(0.01)
             if how == "send":

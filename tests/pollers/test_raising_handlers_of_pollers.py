@@ -11,7 +11,8 @@ import pytest
 
 from ..contract import kinds
 from ..contract.driver import PATIENCE_S, Driver, Task, does
-from ..threads.test_raising_handlers import MECHANISM, ExactInjection, Injection, Raised
+from ..injection import ExactInjection, Injection, Raised
+from ..threads.test_raising_handlers import MECHANISM
 
 NAMES = [name for name, manner in kinds.names() if manner == "shared"]
 # The simulated kqueue looks at descriptors through socket.py, which no kernel does.

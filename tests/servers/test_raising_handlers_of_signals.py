@@ -17,7 +17,7 @@ from socket2.threads.ctrl_c import _calls
 from socket2.threads.lock import is_held
 from socket2.threads.wait import Wait
 
-from ..threads.test_raising_handlers import ExactInjection, Raised
+from ..injection import ExactInjection, Raised
 
 Steps = Generator[Any, Any, Any]
 

@@ -153,12 +153,13 @@ def test_cancel_from_another_os_thread() -> None:
 
 def test_a_cancelled_join_leaves_the_thread_alone() -> None:
     def main() -> Steps:
-        thread = newthread(pause, 0.05)
+        thread = newthread(suspend)
         joiner = newthread(thread.join())
         joiner.cancel()
         with pytest.raises(Cancelled):
             yield from joiner.join()
         assert not thread.done
+        resume(thread)
         yield from thread.join()
 
     run(main)

@@ -93,15 +93,18 @@ def test_ctrl_c_in_start_leaves_the_threads_as_they_were(programs: list[Program]
     program = begin(
         programs,
         """
+interrupted = False
 def worker():
     yield from sleep(0)  # until the loop runs
     say("ready")
-    yield from sleep(0.5)
+    while not interrupted:
+        yield from sleep(0.01)
     say("went on")
 newthread(worker)
 try:
     start()
 except KeyboardInterrupt:
+    interrupted = True
     say("interrupted")
 start()
 """,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import socket2
-from socket2 import newthread, poll, resume, run, sleep, start, stop, suspend
+from socket2 import Event, newthread, poll, resume, run, sleep, start, stop, suspend
 from socket2.threads.member import current_member
 from socket2.threads.scheduler import current_scheduler
 
@@ -57,9 +57,10 @@ def test_run_does_not_report_what_it_raises(capsys: pytest.CaptureFixture[str]) 
 
 def test_run_leaves_the_other_threads_for_later() -> None:
     trail = []
+    gate = Event()
 
     def other() -> Steps:
-        yield from sleep(0.02)
+        yield from gate.wait()
         trail.append("other")
 
     def main() -> Steps:
@@ -68,6 +69,7 @@ def test_run_leaves_the_other_threads_for_later() -> None:
 
     run(main)
     assert trail == []
+    gate.set()
     assert start() is True
     assert trail == ["other"]
 
@@ -118,9 +120,12 @@ def test_start_is_an_idle_timeout() -> None:
 def test_poll() -> None:
     assert poll() is False, "nothing to wait for"
     assert poll(0) is False
-    thread = newthread(pause, 0.01)
+    thread = newthread(pause, 1000)
     assert poll(0) is False
     assert poll(-1) is False
+    thread.cancel()
+    assert poll(0) is True
+    thread = newthread(pause, 0.01)
     while not thread.done:
         assert poll() is True
     assert poll(5) is False

@@ -174,30 +174,8 @@ def test_an_outer_deadline_ends_its_block_in_the_end(inner: Callable[[], Steps],
     assert len(trail) <= 2
 
 
-def test_a_loop_of_inner_deadlines_does_not_lose_a_cancel_for_ever() -> None:
-    rounds = 0
-
-    def program() -> Steps:
-        nonlocal rounds
-        while rounds < 10:
-            rounds += 1
-            try:
-                yield from by_timeout()
-            except TimeoutError:
-                continue
-
-    def main() -> Steps:
-        thread = newthread(program)
-        thread.cancel()
-        with pytest.raises(Cancelled):
-            yield from thread.join()
-
-    run(main)
-    assert rounds == 2
-
-
-@pytest.mark.parametrize("inner", INNER[4:])
-def test_a_loop_of_deadlines_in_the_cleanup_does_not_lose_a_cancel_for_ever(inner: Callable[[], Steps]) -> None:
+@pytest.mark.parametrize("inner", [by_timeout, *INNER[4:]])
+def test_a_loop_of_inner_deadlines_does_not_lose_a_cancel_for_ever(inner: Callable[[], Steps]) -> None:
     rounds = 0
 
     def program() -> Steps:

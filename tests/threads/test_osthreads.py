@@ -355,7 +355,7 @@ def test_an_os_thread_that_cannot_be_started_is_an_error_of_that_call_only(
             for _ in range(pool.size):
                 with pytest.raises(RuntimeError, match="can't start new thread"):
                     await pool.call("call under test", called.append, ("refused",))
-        with timeout(0.5):  # the places are free, and the refused calls forgotten
+        with timeout(LIMIT_S):  # the places are free, and the refused calls forgotten
             await pool.call("call under test", called.append, ("made",))
 
     run(main)

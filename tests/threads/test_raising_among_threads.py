@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,15 +29,15 @@ from socket2 import (
     threadset,
     unix,
 )
-from socket2.threads import joining, member, stepping
+from socket2.threads import joining
 from socket2.threads.lock import is_held
 from socket2.threads.member import current_member
 from socket2.threads.scheduler import Scheduler, local
 
 from ..contract import kinds
+from ..injection import PlacedInjection, Raised, RaisedError, at_each_place, step_in_python
 from ..interop.peers import LIMIT_S
 from ..sources import modules_in
-from .test_raising_handlers import Place, PlacedInjection, Raised, RaisedError
 
 Steps = Generator[Any, Any, Any]
 
@@ -188,17 +189,5 @@ def test_whoever_is_left_can_be_ended(
 ) -> None:
     monkeypatch.setattr("socket2.thread.crashhook", lambda thread, error: None)
     if way == "python":
-        monkeypatch.setattr(stepping, "step", stepping._step)
-        monkeypatch.setattr(member, "step", stepping._step)
-        monkeypatch.setattr(stepping, "step_shared", stepping._step_shared)
-        monkeypatch.setattr(joining, "step_shared", stepping._step_shared)
-
-    def attempt_at(place: Place | None) -> list[Place]:
-        injection = PlacedInjection(place, MECHANISM, error)
-        attempt(lambda: kinds.make(kind), shared, injection)
-        return injection.places()
-
-    places = attempt_at(None)
-    assert len(places) > 100
-    for place in places:
-        attempt_at(place)
+        step_in_python(monkeypatch)
+    assert at_each_place(partial(attempt, partial(kinds.make, kind), shared), MECHANISM, error) > 100

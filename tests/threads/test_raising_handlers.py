@@ -9,14 +9,11 @@ import dis
 import gc
 import os
 import socket
-import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -28,136 +25,12 @@ from socket2.threads.member import current_member
 from socket2.threads.scheduler import Scheduler, current_scheduler, local
 
 from ..contract import kinds
+from ..injection import Injection, Raised
 from ..sources import modules_in
 
 MECHANISM = {socket.__file__, *modules_in("pollers"), *modules_in("socket2/sockets", "socket tcp endpoint")}
 
 _STRANGERS = 6
-
-
-class Raised(BaseException):
-    """The error of the handler."""
-
-
-class RaisedError(Exception):
-    """The error of the handler, which `except Exception` catches."""
-
-
-@cache
-def points(code: CodeType) -> set[int]:
-    """Return where the interpreter checks for signals: at the start of a function or a loop turn, and after a call.
-
-    An exception after a call is raised at the call. So a call that is the last one of a `with` or `try` block
-    is skipped: an exception before the next instruction would be outside the block, with a lock that nobody releases.
-    """
-    entries: Any = dis.Bytecode(code).exception_entries  # type: ignore[attr-defined]
-
-    def handler(offset: int) -> int | None:
-        return next((entry.target for entry in entries if entry.start <= offset < entry.end), None)
-
-    found = set()
-    called_at = None
-    for instruction in dis.get_instructions(code):
-        at = instruction.offset
-        after_call = called_at is not None and handler(called_at) == handler(at)
-        begins = instruction.opname.startswith("RESUME") and (instruction.arg or 0) & 3 < 2  # else in a `yield from`
-        if after_call or begins or instruction.opname == "JUMP_BACKWARD":
-            found.add(at)
-        called_at = at if instruction.opname.startswith(("CALL", "WITH_EXCEPT", "BINARY_SUBSCR")) else None
-    return found
-
-
-class Injection:
-    """Raises at the point of that number, counted over all points that the block reaches."""
-
-    error: type[BaseException] = Raised
-
-    def __init__(self, at: int, files: set[str] = MECHANISM) -> None:
-        self._at = at
-        self._files = files
-        self.count = 0
-        self.where = ""
-
-    def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
-        if frame.f_code.co_filename not in self._files:
-            return None
-        frame.f_trace = self._step  # first: Python 3.13 traces opcodes only if there is a trace function already
-        frame.f_trace_opcodes = True
-        frame.f_trace_lines = False
-        return self._step
-
-    def _step(self, frame: FrameType, event: str, arg: object) -> Any:
-        if event == "opcode" and frame.f_lasti in points(frame.f_code):
-            self.count += 1
-            if self._is_here(frame):
-                self.where = f"{frame.f_code.co_qualname}, line {frame.f_lineno}, before byte {frame.f_lasti}"
-                sys.settrace(None)
-                raise self.error
-        return self._step
-
-    def _is_here(self, frame: FrameType) -> bool:
-        return self.count == self._at
-
-    def __enter__(self) -> Injection:
-        sys._getframe().f_trace_opcodes = True  # Python 3.12 checks whether anybody wants opcodes when tracing begins
-        sys.settrace(self._enter)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
-
-
-class ExactInjection(Injection):
-    """Skips calls of Python functions: the interpreter checks for signals only after a call of a built-in function."""
-
-    def __init__(self, at: int, files: set[str] = MECHANISM) -> None:
-        super().__init__(at, files)
-        self._returned_into: FrameType | None = None
-
-    def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
-        if frame.f_code.co_name == "__init__":  # the built-in type calls this
-            return super()._enter(frame, event, arg)
-        step = super()._enter(frame, event, arg)
-        if step is None:
-            frame.f_trace_lines = False
-        return self._outside if step is None else self._step
-
-    def _outside(self, frame: FrameType, event: str, arg: object) -> Any:
-        if event == "return":
-            self._returned_into = frame.f_back
-        return self._outside
-
-    def _step(self, frame: FrameType, event: str, arg: object) -> Any:
-        if event == "return":
-            self._returned_into = frame.f_back if frame.f_code.co_name != "__init__" else None
-        elif event == "opcode":
-            returned, self._returned_into = self._returned_into is frame, None
-            if returned:
-                return self._step
-        return super()._step(frame, event, arg)
-
-
-Place = tuple[CodeType, int, int]
-"""A point, and the number of the visit to it, from 1."""
-
-
-class PlacedInjection(ExactInjection):
-    """Raises at a place; with None it notes all places."""
-
-    def __init__(self, place: Place | None, files: set[str], error: type[BaseException] = Raised) -> None:
-        super().__init__(0, files)
-        self.error = error
-        self._place = place
-        self._times: Counter[tuple[CodeType, int]] = Counter()
-
-    def _is_here(self, frame: FrameType) -> bool:
-        point = frame.f_code, frame.f_lasti
-        self._times[point] += 1
-        return (*point, self._times[point]) == self._place
-
-    def places(self) -> list[Place]:
-        """Return each point in the source: the first two times, and the last one."""
-        return [(*point, time) for point, times in self._times.items() for time in sorted({1, min(2, times), times})]
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:
@@ -360,7 +233,7 @@ def attempt(make: Callable[[], Any], shared: bool, scenario: Scenario, at: int) 
     before = open_ones()
     scene = Scene()
     what = scenario(scene)
-    injection = Injection(at)
+    injection = Injection(at, MECHANISM)
     with suppress(Raised), injection:
         what()
     del what

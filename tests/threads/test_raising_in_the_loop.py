@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,15 +19,15 @@ import pytest
 import socket2
 from pollers import Poller
 from socket2 import Event, Semaphore, Thread, newthread, sleep, start, timeout, unix
-from socket2.threads import ctrl_c, joining, member, stepping
+from socket2.threads import ctrl_c, joining
 from socket2.threads.lock import is_held
 from socket2.threads.member import current_member
 from socket2.threads.scheduler import Scheduler, current_scheduler, local
 
 from ..contract import kinds
+from ..injection import PlacedInjection, Raised, RaisedError, at_each_place, step_in_python
 from ..interop.peers import LIMIT_S
 from ..sources import modules_in
-from .test_raising_handlers import Place, PlacedInjection, Raised, RaisedError
 
 Steps = Generator[Any, Any, Any]
 
@@ -140,30 +141,8 @@ def test_nobody_is_lost(
     kind: str, way: str, shared: bool, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "python":
-        monkeypatch.setattr(stepping, "step", stepping._step)
-        monkeypatch.setattr(member, "step", stepping._step)
-        monkeypatch.setattr(stepping, "step_shared", stepping._step_shared)
-        monkeypatch.setattr(joining, "step_shared", stepping._step_shared)
-
-    def attempt_at(place: Place | None) -> list[Place]:
-        injection = PlacedInjection(place, MECHANISM, error)
-        attempt(lambda: kinds.make(kind), shared, injection)
-        return injection.places()
-
-    places = attempt_at(None)
-    assert len(places) > 100
-    for place in places:
-        attempt_at(place)
-
-
-def at_each_place(attempt: Callable[[PlacedInjection], None], files: set[str]) -> None:
-    """Make an attempt without a handler that raises, then one for each place where it may."""
-    first = PlacedInjection(None, files)
-    attempt(first)
-    places = first.places()
-    assert places
-    for place in places:
-        attempt(PlacedInjection(place, files))
+        step_in_python(monkeypatch)
+    assert at_each_place(partial(attempt, partial(kinds.make, kind), shared), MECHANISM, error) > 100
 
 
 def test_a_posted_call_is_made_once() -> None:

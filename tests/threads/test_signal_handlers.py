@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from socket2 import Cancelled, Event, Semaphore, Thread, newthread, resume, run, sleep, start, stop, suspend, threadset
-from socket2.threads import joining, member, stepping
+from socket2.threads import joining
 from socket2.threads.scheduler import current_scheduler
 
+from ..injection import step_in_python
 from ..sources import modules_in
 
 Steps = Generator[Any, Any, Any]
@@ -75,10 +76,7 @@ class Injection:
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Which implementation of the step to use, and whether other OS threads may serve, too."""
     if request.param.startswith("python"):
-        monkeypatch.setattr(stepping, "step", stepping._step)
-        monkeypatch.setattr(member, "step", stepping._step)
-        monkeypatch.setattr(stepping, "step_shared", stepping._step_shared)
-        monkeypatch.setattr(joining, "step_shared", stepping._step_shared)
+        step_in_python(monkeypatch)
     if request.param.endswith("shared"):
         joining.share(current_scheduler())
     return str(request.param)
