@@ -24,7 +24,8 @@ ROOMS = {
     "socket2": "version",
     "socket2.threads": (
         "native journal lock inbox timers coroutines chain ctrl_c cancellation crew resolver mending scheduler wait"
-        " thread outcome stepping member joining loop deadline sleeping jobs line turns sync group osthreads unbroken"
+        " thread outcome stepping member joining loop deadline sleeping jobs line turns sync group osthreads"
+        " milestone unbroken block"
     ),
     "socket2.sockets": "names address socket tcp udp eyeballs endpoint descriptors",
     "socket2.streams": "buffer claim transport stream",

@@ -11,12 +11,12 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Generator, Iterable
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, AnyStr, Generic, TypeVar, cast, overload
 
 import pollers
 from pollers import Operation, operation
 
+from ..threads.block import Block
 from ..threads.thread import currentthread
 from ..threads.turns import Turns
 from ..threads.unbroken import call_unbroken, unbroken
@@ -32,7 +32,7 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _NOCTTY = getattr(os, "O_NOCTTY", 0)
 
 
-class File(pollers.Unique, Generic[AnyStr]):
+class File(pollers.Unique, Block, Generic[AnyStr]):
     """An open file whose methods are operations. open_file() makes it.
 
     The methods do what those of Python's file objects do, each in an OS thread and in the order of the calls, also if
@@ -142,15 +142,12 @@ class File(pollers.Unique, Generic[AnyStr]):
         closed nevertheless.
         """
         currentthread()
-        return unbroken(self._closed)
+        return unbroken(self._close)
 
     @operation
-    def _closed(self) -> Generator[Any, None, None]:
+    def _close(self) -> Generator[Any, None, None]:
         if not self.closed:
             yield from self._turns.through(f"turn at {self.name!r}", call_unbroken(self.wrapped.close))
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         with self._changed:
@@ -159,19 +156,8 @@ class File(pollers.Unique, Generic[AnyStr]):
         if not running:  # else the call closes it
             self.wrapped.close()
 
-    @operation
-    def __aenter__(self) -> Generator[Any, None, Self]:
-        yield from ()
-        return self
-
-    @operation
-    def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> Generator[Any, None, None]:
-        if kind is GeneratorExit:  # the thread is dropped, and must not wait
-            self.__exit__()
-        else:
-            yield from self.close()
+    def _leave(self) -> Operation[None]:
+        return self.close()
 
     def __aiter__(self) -> Self:
         return self

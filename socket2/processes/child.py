@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pollers
@@ -23,14 +22,13 @@ from ..files.fdstream import FdStream, our_end
 from ..files.waitable import check_system
 from ..sockets.socket import Socket, place_of
 from ..streams.stream import Stream, stream
+from ..threads.block import Block
 from ..threads.thread import currentthread, over_at_once
 from ..threads.turns import Turns
 from ..threads.unbroken import unbroken
 from . import reaping
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from _typeshed import FileDescriptorLike, StrOrBytesPath
 
     Redirect: TypeAlias = FileDescriptorLike | Stream | Socket | None
@@ -41,7 +39,7 @@ _KILLED_S = 0.1
 _STANDARD = ("stdin", "stdout", "stderr")
 
 
-class Process(pollers.Unique):
+class Process(pollers.Unique, Block):
     """A child process. process() makes it. Use it in a block: `with process(["ls"], stdout=PIPE) as child: ...`.
 
     Leaving the block, also by a cancellation or an error, closes the pipes, kills the child if it is still alive, and
@@ -50,7 +48,7 @@ class Process(pollers.Unique):
     system needs longer than 0.1 s to end the child, an OS thread does the rest.
     """
 
-    __slots__ = ("__weakref__", "_changed", "_lost", "_popen", "_streams", "_turns", "_watcher", "args", "pid")
+    __slots__ = ("__weakref__", "_changed", "_code", "_popen", "_streams", "_turns", "_watcher", "args", "pid")
 
     def __init__(self, popen: subprocess.Popen[bytes], args: list[Any], streams: dict[str, Stream]) -> None:
         self.args = args
@@ -58,11 +56,11 @@ class Process(pollers.Unique):
         self.pid: int = popen.pid
         """The number of the process."""
         self._popen = popen
+        self._code = reaping.ExitCode(popen)
         self._streams = streams
         self._turns = Turns()
         self._watcher: reaping.Watcher | None = None
         self._changed = threading.RLock()  # a signal handler may send the child a signal
-        self._lost: str | None = None  # why there is no exit code
 
     # The streams.
 
@@ -90,13 +88,7 @@ class Process(pollers.Unique):
 
     def _reap(self) -> int | None:
         with self._changed:
-            if self._lost is not None:
-                raise ChildProcessError(self._lost)
-            try:
-                return reaping.reap(self._popen, self._watcher)
-            except ChildProcessError as error:
-                self._lost = str(error)
-                raise
+            return self._code.look(watched=self._watcher is not None)
 
     @property
     def returncode(self) -> int | None:
@@ -140,7 +132,7 @@ class Process(pollers.Unique):
     def _watched(self) -> reaping.Watcher:
         with self._changed:
             if self._watcher is None:
-                self._watcher = reaping.Watcher(self._popen, self._reap)
+                self._watcher = reaping.Watcher(self._code, self._reap)
             return self._watcher
 
     # Signals.
@@ -176,9 +168,6 @@ class Process(pollers.Unique):
         except ChildProcessError:
             return True
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         if not self._stop():
             return
@@ -191,23 +180,14 @@ class Process(pollers.Unique):
             self._watched()
 
     @operation
-    def __aenter__(self) -> Generator[Any, None, Self]:
-        yield from ()
-        return self
-
-    @operation
-    def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> Generator[Any, None, None]:
-        if kind is GeneratorExit:  # the thread is dropped, and must not wait
-            self.__exit__()
-        elif self._stop():
+    def _leave(self) -> Generator[Any, None, None]:
+        if self._stop():
             with suppress(ChildProcessError):
                 yield from unbroken(self.wait)
 
     def __repr__(self) -> str:
         code = self._popen.returncode
-        state = "running" if code is None else "ended, exit code lost" if self._lost else f"ended with {code}"
+        state = "running" if code is None else "ended, exit code lost" if self._code.lost else f"ended with {code}"
         return f"<Process {self.pid}, {os.fsdecode(self.args[0])}, {state}>"
 
 
@@ -277,7 +257,7 @@ def _pipe_to(name: str, made_at: str) -> tuple[int, FdStream]:
 
 
 class _Handed:
-    """Streams and sockets of ours that a child gets. They are blocking while it is started, and closed then."""
+    """Streams and sockets of ours that a child gets. They are made blocking to start it, and closed afterwards."""
 
     def __init__(self) -> None:
         self._each: list[Stream | FdStream | Socket] = []

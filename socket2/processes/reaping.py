@@ -1,8 +1,8 @@
 """The end of a child process: how a thread waits for it, and who takes its exit code.
 
-Linux has a descriptor for a process, a pidfd, which can be waited for. Elsewhere an OS thread waits. Both only look:
-reap() takes the exit code afterwards, so the number stays the child's until then. SIGCHLD is not used: it belongs to
-the program.
+Linux has a descriptor for a process, a pidfd, which can be waited for. Elsewhere an OS thread waits. Both only look, if
+the system can do that: the exit code is taken afterwards, and the number stays the child's until then. SIGCHLD is not
+used: it belongs to the program.
 """
 
 from __future__ import annotations
@@ -10,48 +10,57 @@ from __future__ import annotations
 import os
 import select
 import subprocess
-import threading
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any
 
-from pollers import operation
+from pollers import Operation, operation
 
-from ..threads.scheduler import PoolThread, Scheduler, current_scheduler
-from ..threads.thread import currentthread
-from ..threads.wait import Wait
+from ..threads.milestone import Milestone
+from ..threads.scheduler import PoolThread, current_scheduler
 
 
-def reap(popen: subprocess.Popen[bytes], watcher: Watcher | None) -> int | None:
-    """Return the exit code of a child that has ended, negative for a signal; None if it has not ended. waitpid(2).
+class ExitCode:
+    """The exit code of a child: negative for a signal. The system gives it out once."""
 
-    Raises ChildProcessError if the system has forgotten the exit code.
-    """
-    if watcher is not None and watcher.lost:
-        raise _lost(popen.pid)
-    if popen.returncode is not None or (watcher is not None and not _can_look()):
+    __slots__ = ("lost", "popen")
+
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self.popen = popen
+        self.lost = False
+        """Whether the system has forgotten it: other code has waited for the child, or SIGCHLD is ignored."""
+
+    def look(self, watched: bool) -> int | None:
+        """Return it if the child has ended, None if not. waitpid(2). `watched`: whether there is a Watcher.
+
+        Raises ChildProcessError if it is lost.
+        """
+        popen = self.popen
+        if self.lost:
+            raise self._error()
+        if popen.returncode is not None or (watched and not _can_look()):  # else the Watcher takes it
+            return popen.returncode
+        if not hasattr(os, "WNOHANG"):  # Windows, where an exit code is kept
+            return popen.poll()
+        return self.take(os.WNOHANG)
+
+    def take(self, options: int) -> int | None:
+        """Take it from the system. Return None if the child has not ended. Raises as look() does."""
+        popen = self.popen
+        try:
+            pid, status = os.waitpid(popen.pid, options)
+        except ChildProcessError:
+            self.lost = True
+            popen.returncode = 255  # it has ended: nobody is to wait for it or to send it signals
+            raise self._error() from None
+        if pid:
+            popen.returncode = os.waitstatus_to_exitcode(status)
         return popen.returncode
-    if not hasattr(os, "WNOHANG"):  # Windows, where an exit code is kept
-        return popen.poll()
-    return take(popen, os.WNOHANG)
 
-
-def take(popen: subprocess.Popen[bytes], options: int) -> int | None:
-    """Take the exit code from the system."""
-    try:
-        pid, status = os.waitpid(popen.pid, options)
-    except ChildProcessError:
-        popen.returncode = 255  # it has ended: nobody is to wait for it or to send it signals
-        raise _lost(popen.pid) from None
-    if pid:
-        popen.returncode = os.waitstatus_to_exitcode(status)
-    return popen.returncode
-
-
-def _lost(pid: int) -> ChildProcessError:
-    return ChildProcessError(
-        f"the exit code of process {pid} is lost: other code has waited for it, or SIGCHLD is ignored"
-    )
+    def _error(self) -> ChildProcessError:
+        return ChildProcessError(
+            f"the exit code of process {self.popen.pid} is lost: other code has waited for it, or SIGCHLD is ignored"
+        )
 
 
 def _can_look() -> bool:
@@ -72,45 +81,28 @@ def open_pidfd(pid: int) -> int | None:
 class Watcher:
     """An OS thread that waits until a child has ended, and then calls `reap`. A child has at most one."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], reap: Callable[[], Any]) -> None:
-        self._popen = popen
+    def __init__(self, code: ExitCode, reap: Callable[[], Any]) -> None:
+        self._code = code
         self._reap = reap
-        self._changed = threading.Lock()
-        self._over = False
-        self.lost = False  # the system has forgotten the exit code
-        self._waits: list[tuple[Scheduler, Wait]] = []
+        self._end = Milestone(f"end of process {code.popen.pid}")
         self.os_thread = PoolThread(target=self._run, name="socket2 process", daemon=True)
         self.os_thread.start()
 
     def _run(self) -> None:
-        if hasattr(os, "waitid"):
-            with suppress(ChildProcessError):
-                os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
-        elif not hasattr(os, "WNOHANG"):
-            self._popen.wait()
-        else:
-            try:
-                take(self._popen, 0)
-            except ChildProcessError:
-                self.lost = True
+        with suppress(ChildProcessError):
+            if hasattr(os, "waitid"):
+                os.waitid(os.P_PID, self._code.popen.pid, os.WEXITED | os.WNOWAIT)
+            elif hasattr(os, "WNOHANG"):
+                self._code.take(0)
+            else:
+                self._code.popen.wait()
         with suppress(ChildProcessError):
             self._reap()
-        with self._changed:
-            self._over = True
-            waits, self._waits = self._waits, []
-        for scheduler, wait in waits:
-            with suppress(RuntimeError):  # the loop has been shut down
-                scheduler.post(wait.finish)
+        self._end.reach()
 
-    @operation
-    def ended(self) -> Generator[Any, None, None]:
+    def ended(self) -> Operation[None]:
         """Wait until the child has ended."""
-        wait = Wait(f"end of process {self._popen.pid}")
-        with self._changed:
-            if self._over:
-                return
-            self._waits.append((currentthread().scheduler, wait))
-        yield from wait.wait()
+        return self._end.reached()
 
 
 @operation

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from pollers import Cancelled, Operation, operation
 
+from .milestone import Milestone
 from .osthreads import call_in_thread
-from .scheduler import Scheduler
 from .thread import currentthread
-from .wait import Wait
 
 T = TypeVar("T")
 
@@ -53,10 +51,10 @@ class _Begun(Generic[T]):
         self._func = func
         self._args = args
         self._changed = threading.Lock()
-        self._begun = self._dropped = self._over = False
+        self._begun = self._dropped = False
         self._result: T | None = None
         self._error: BaseException | None = None
-        self._waits: list[tuple[Scheduler, Wait]] = []
+        self._end = Milestone("end of a call in an OS thread")
 
     def make(self) -> None:
         """Make the call, in an OS thread."""
@@ -68,12 +66,7 @@ class _Begun(Generic[T]):
             self._result = self._func(*self._args)
         except BaseException as error:
             self._error = error
-        with self._changed:
-            self._over = True
-            waits, self._waits = self._waits, []
-        for scheduler, wait in waits:
-            with suppress(RuntimeError):  # the loop has been shut down
-                scheduler.post(wait.finish)
+        self._end.reach()
 
     def drop(self) -> bool:
         """Do not make the call. Return False if it has begun."""
@@ -81,15 +74,9 @@ class _Begun(Generic[T]):
             self._dropped = not self._begun
             return self._dropped
 
-    @operation
-    def over(self) -> Generator[Any, None, None]:
+    def ended(self) -> Operation[None]:
         """Wait until the call has ended."""
-        wait = Wait("end of a call in an OS thread")
-        with self._changed:
-            if self._over:
-                return
-            self._waits.append((currentthread().scheduler, wait))
-        yield from wait.wait()
+        return self._end.reached()
 
     def outcome(self) -> T:
         """Return the result, or raise the error. Call it once."""
@@ -114,5 +101,5 @@ def call_unbroken(func: Callable[..., T], *args: Any) -> Generator[Any, None, T]
     except Cancelled as error:
         if call.drop():
             raise
-        yield from unbroken(call.over, error)
+        yield from unbroken(call.ended, error)
     return call.outcome()
