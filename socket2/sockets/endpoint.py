@@ -21,7 +21,7 @@ from pollers import Operation, operation
 from ..threads.scheduler import current_scheduler
 from ..threads.timers import duration
 from .address import Address, AddressList, Host, Port, Query, resolve
-from .eyeballs import DELAY_S, connect_to_first
+from .eyeballs import connect_to_first
 from .socket import make, place_of
 from .tcp import TCP
 from .udp import UDP
@@ -52,29 +52,10 @@ def split(where: Host, port: Port = None) -> tuple[Host, Port, str | None]:
     return match["literal"] or match["name"], match["port"], None
 
 
-def connect(
-    where: Host, port: Port = None, *, family: str | None = None, delay_s: float = DELAY_S, **options: Any
-) -> Operation[TCP]:
-    """Connect a new socket and return it: `sock = yield from connect("example.org:80")`, or `connect(host, port)`.
-
-    `where`: "host:port" with a name or a literal address, or ":80" for this host; "[::1]:80"; a UNIX path, which
-    contains a "/" or is a pathlib.Path; "@name" or a leading NUL for an abstract one; or a result of addr(). `family`:
-    "inet" or "inet6" to use only those addresses. `options`: as in setopt(), set before connecting; nodelay defaults to
-    True.
-
-    Several addresses are tried `delay_s` seconds apart, alternating between families, until one connects (RFC 8305). So
-    an address that does not answer costs 250 ms. If all fail, the OSError lists each address with its reason. If all
-    errors have the same class, it has that class, so `except ConnectionRefusedError` works. A cancellation or timeout
-    leaves no socket behind. Raises OSError, socket.gaierror, TimeoutError, TypeError; ValueError if `where` is not a
-    valid place.
-    """
-    return connect_from(place_of(sys._getframe(1)), where, port, family, delay_s, options)
-
-
 def connect_from(
     made_at: str, where: Host, port: Port, family: str | None, delay_s: float, options: dict[str, Any]
 ) -> Operation[TCP]:
-    """Do what connect() does. `made_at`: the place that a ResourceWarning names. For the other rooms of socket2."""
+    """Do what socket2.connect() does without TLS. `made_at`: the place that a ResourceWarning names."""
     host, port, found = split(where, port)
     if host is None or host == "":
         host = False
@@ -98,19 +79,8 @@ def _connect(queries: list[Query], options: dict[str, Any], delay_s: float, made
     return (yield from connect_to_first(addresses, options, delay_s, made_at))
 
 
-def listen(where: Host, port: Port = None, backlog: int | None = None, **options: Any) -> TCP:
-    """Return a new socket that listens: `with listen("127.0.0.1:8000") as listener:`. listen(2).
-
-    `where`: as in connect(), except that None, "*" or no host (":8000") means every IPv4 interface. "[::]:8000" means
-    every IPv6 interface, or both families with v6only=False. Port 0 takes any free port. If a dead server left its UNIX
-    path behind, the path is reused. `backlog` and errors: as in TCP.listen(). `options`: as in setopt(), set before
-    binding; nodelay defaults to True, and accepted connections inherit it.
-    """
-    return listen_from(place_of(sys._getframe(1)), where, port, backlog, options)
-
-
 def listen_from(made_at: str, where: Host, port: Port, backlog: int | None, options: dict[str, Any]) -> TCP:
-    """Do what listen() does. `made_at`: the place that a ResourceWarning names. For the other rooms of socket2."""
+    """Do what socket2.listen() does without TLS. `made_at`: the place that a ResourceWarning names."""
     sock, host, port = _made(where, port, "tcp", options, made_at)
     assert isinstance(sock, TCP)
     try:
