@@ -21,10 +21,10 @@ from pollers import Access, Closed, Foreign, Handle, Operation, operation
 
 from ..sockets.socket import check_octets, place_of
 from ..streams.claim import Claim
-from ..threads.deadline import Patience
+from ..streams.transport import byte_count, room_in
+from ..threads.deadline import Patience, patience
 from ..threads.scheduler import current_scheduler
 from ..threads.thread import currentthread, over_at_once
-from ..threads.timers import duration
 from ..threads.unbroken import call_unbroken
 from .waitable import check_system, ready
 
@@ -95,7 +95,7 @@ class FdStream(pollers.Unique):
 
     @property
     def private(self) -> bool:
-        """Whether its open file description is its own, and non-blocking. For the other rooms of socket2."""
+        """Whether it has an open file description of its own, non-blocking. For the other rooms of socket2."""
         return self._access.ours and self._access.fd == self._fd
 
     def fileno(self) -> int:
@@ -111,16 +111,16 @@ class FdStream(pollers.Unique):
         if direction not in ("read", "write", None):
             raise ValueError(f"direction must be 'read', 'write' or None, not {direction!r}")
         for side in (direction,) if direction else ("read", "write"):
-            self._limits[side] = None if seconds is None else Patience(duration(seconds))
+            self._limits[side] = patience(seconds)
 
     def gettimeout(self, direction: Literal["read", "write"] = "read") -> float | None:
         """Return the timeout of a direction in seconds, None if there is none."""
-        patience = self._limits[direction]
-        return None if patience is None else patience.seconds
+        limit = self._limits[direction]
+        return None if limit is None else limit.seconds
 
     def _limited(self, direction: str, op: Operation[T]) -> Operation[T]:
-        patience = self._limits[direction]
-        return op if patience is None else patience.limit(op)
+        limit = self._limits[direction]
+        return op if limit is None else limit.limit(op)
 
     # Receiving.
 
@@ -131,9 +131,8 @@ class FdStream(pollers.Unique):
         Busy, Closed, TimeoutError, OSError; io.UnsupportedOperation if the descriptor is open for writing only,
         ValueError if `n` is negative.
         """
-        if n < 0:
-            raise ValueError(f"a number of bytes must not be negative: {n}")
-        self._check(self.readable, "reading")
+        n = byte_count(n)
+        self._check_direction(self.readable, "reading")
         return self._limited("read", self._recv(n))
 
     def recv_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[int]:
@@ -141,13 +140,8 @@ class FdStream(pollers.Unique):
 
         Raises as recv() does; TypeError if the buffer is read-only, ValueError if it has no room for `n` bytes.
         """
-        with memoryview(buffer) as view:
-            if view.readonly:
-                raise TypeError("the buffer must be writable")
-            size = n or view.nbytes
-            if not 0 <= size <= view.nbytes:
-                raise ValueError(f"the buffer has {view.nbytes} bytes, not {n}")
-        self._check(self.readable, "reading")
+        size = room_in(buffer, n)
+        self._check_direction(self.readable, "reading")
         return self._limited("read", self._recv_into(buffer, size))
 
     @operation
@@ -196,7 +190,7 @@ class FdStream(pollers.Unique):
         io.UnsupportedOperation if the descriptor is open for reading only.
         """
         check_octets(data)
-        self._check(self.writable, "writing")
+        self._check_direction(self.writable, "writing")
         return self._limited("write", self._sendall(data))
 
     @operation
@@ -270,8 +264,8 @@ class FdStream(pollers.Unique):
         if self._closed:
             raise Closed("the stream is closed")
 
-    def _check(self, allowed: bool, doing: str) -> None:
-        if not allowed:
+    def _check_direction(self, is_open: bool, doing: str) -> None:
+        if not is_open:
             raise io.UnsupportedOperation(f"{self!r} is not open for {doing}")
 
     # Closing.
@@ -306,7 +300,7 @@ class FdStream(pollers.Unique):
             self._own.close()  # closes the descriptor, too
         elif access.ours:
             os.close(access.fd)
-        if self._owned and not (access.ours and self._fd == access.fd):
+        if self._owned and not self.private:  # else it is closed already
             os.close(self._fd)
         access.close()
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..sockets.tcp import TCP
+from ..streams.transport import note_socket
 from ..threads.coroutines import awaiting, check_result, is_coroutine
 from ..threads.sync import Semaphore
 from ..threads.timers import duration
@@ -66,6 +67,5 @@ class Secured:
                     with (yield from self._room.acquire(self._handshake_s)):
                         yield from tls.handshake()
         except TimeoutError as error:
-            if not hasattr(error, "socket_fd"):  # it has waited for others
-                error.socket_fd = conn.fileno()  # type: ignore[attr-defined]
+            note_socket(error, conn)  # it may have waited for others
             raise

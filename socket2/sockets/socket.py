@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import pollers
 from pollers import Closed, Direction, Handle, Operation, local_address
 
-from ..threads.deadline import Patience
+from ..threads.deadline import Patience, patience
 from ..threads.lock import lock
 from ..threads.scheduler import current_scheduler, local
-from ..threads.timers import duration
 from ..threads.turns import Turns
 from . import names
 from .address import Address, Host, Port, Query, text_of
@@ -220,12 +219,12 @@ class Socket(pollers.Unique):
         """
         if direction not in ("read", "write", None):
             raise ValueError(f"direction must be 'read', 'write' or None, not {direction!r}")
-        limited = seconds is not None and duration(seconds) <= 2**31 - 1
+        reading, writing = patience(seconds), patience(seconds)
         setup = self._set_up()
         if direction != "write":
-            setup.reading = Patience(seconds) if limited and seconds is not None else None
+            setup.reading = reading
         if direction != "read":
-            setup.writing = Patience(seconds) if limited and seconds is not None else None
+            setup.writing = writing
 
     def gettimeout(self, direction: Side = "read") -> float | None:
         """Return the timeout of a direction in seconds, None if there is none."""

@@ -7,7 +7,6 @@ This module knows nothing of the kernel or of addresses.
 
 from __future__ import annotations
 
-import operator
 import socket
 import sys
 from collections.abc import Callable, Generator, Iterable
@@ -25,7 +24,7 @@ from ..threads.timers import duration
 from ..threads.wait import Pass
 from .buffer import BLOCK, Buffer, joined
 from .claim import Claim
-from .transport import ByteStream, check_byte_stream
+from .transport import ByteStream, byte_count, check_byte_stream, note_socket, room_in
 
 if TYPE_CHECKING:
     from typing import Self
@@ -105,7 +104,7 @@ class Stream(pollers.Unique):
         A cancellation or timeout takes nothing. Raises Busy, Closed, ConnectionResetError, TimeoutError; ValueError if
         `n` is negative.
         """
-        n = _count(operator.index(n))
+        n = byte_count(n)
         return self._receive(Buffer.some, max(n, BLOCK), n)
 
     def recv_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[int]:
@@ -114,13 +113,7 @@ class Stream(pollers.Unique):
         A cancellation or timeout takes nothing and leaves the buffer unchanged. Raises as recv() does; TypeError if the
         buffer is read-only, ValueError if it is smaller than `n`.
         """
-        with memoryview(buffer) as view:
-            if view.readonly:
-                raise TypeError("the buffer must be writable")
-            size = view.nbytes if not n else _count(n)
-            if size > view.nbytes:
-                raise ValueError(f"the buffer has {view.nbytes} bytes, not {n}")
-        return self._receive_into(buffer, size)
+        return self._receive_into(buffer, room_in(buffer, n))
 
     @operation
     def _receive_into(self, buffer: WriteableBuffer, size: int) -> Generator[Any, None, int]:
@@ -135,7 +128,7 @@ class Stream(pollers.Unique):
         After a cancellation or timeout, the bytes that came stay for the next receive. Raises IncompleteRead if the
         stream ends first; Busy, Closed, ConnectionResetError, TimeoutError; ValueError if `n` is negative.
         """
-        n = _count(operator.index(n))
+        n = byte_count(n)
         return self._receive(Buffer.exactly, min(max(n, BLOCK), _BLOCK_MAX), n)
 
     def recvuntil(
@@ -150,7 +143,7 @@ class Stream(pollers.Unique):
         separator = bytes(memoryview(separator))
         if not separator:
             raise ValueError("a separator must have at least one byte")
-        return self._receive(Buffer.until, BLOCK, separator, _count(max_bytes), keep_end)
+        return self._receive(Buffer.until, BLOCK, separator, _limit(max_bytes), keep_end)
 
     def recvline(self, max_bytes: int | None = LINE_MAX, keep_end: bool = False) -> Operation[bytes | None]:
         """Receive a line and return it without its end, LF or CR LF; None at the end of the stream.
@@ -160,7 +153,7 @@ class Stream(pollers.Unique):
 
         In a generator: `while (line := (yield from stream.recvline())) is not None:`
         """
-        return self._receive(Buffer.line, BLOCK, _count(max_bytes), keep_end)
+        return self._receive(Buffer.line, BLOCK, _limit(max_bytes), keep_end)
 
     def recvall(self, max_bytes: int | None = None) -> Operation[bytes]:
         """Receive everything to the end of the stream.
@@ -169,7 +162,7 @@ class Stream(pollers.Unique):
         a cancellation, a timeout or a LimitExceeded, the bytes that came stay for the next receive. Raises
         LimitExceeded, Busy, Closed, ConnectionResetError, TimeoutError.
         """
-        return self._receive(Buffer.everything, BLOCK, _count(max_bytes))
+        return self._receive(Buffer.everything, BLOCK, _limit(max_bytes))
 
     def peek(self, n: int = 1) -> Operation[bytes]:
         """Return the next `n` bytes without taking them; fewer only at the end of the stream.
@@ -177,7 +170,7 @@ class Stream(pollers.Unique):
         Waits until they are there. Raises Busy, Closed, ConnectionResetError, TimeoutError; ValueError if `n` is
         negative.
         """
-        return self._receive(Buffer.ahead, BLOCK, _count(operator.index(n)))
+        return self._receive(Buffer.ahead, BLOCK, byte_count(n))
 
     @operation
     def _receive(self, find: Callable[..., bytes | None], size: int, *args: Any) -> Generator[Any, None, Any]:
@@ -198,7 +191,7 @@ class Stream(pollers.Unique):
                 found = yield from self._limited("read", self._fill(find, size, args))
             return found
         except Exception as error:
-            self._mark(error)
+            note_socket(error, self.sock)
             raise
         finally:
             claim.lock.release()
@@ -294,16 +287,11 @@ class Stream(pollers.Unique):
             else:
                 yield from self._limited("write", self._send_blocks(joined(pieces)))
         except Exception as error:
-            self._mark(error)
+            note_socket(error, self.sock)
             raise
         finally:
             claim.thread = None
             claim.lock.release()
-
-    def _mark(self, error: Exception) -> None:
-        """Note the socket that the error comes from: a server needs to know which side caused it."""
-        if not hasattr(error, "socket_fd"):
-            error.socket_fd = self.sock.fileno()  # type: ignore[attr-defined]
 
     # Closing.
 
@@ -382,14 +370,9 @@ class Pieces(Generic[PieceT]):
         return piece
 
 
-def _count(n: int | None) -> int:
+def _limit(n: int | None) -> int:
     """Return a checked number of bytes; for None, more than there can be."""
-    if n is None:
-        return sys.maxsize
-    n = operator.index(n)
-    if n < 0:
-        raise ValueError(f"a number of bytes must not be negative: {n}")
-    return n
+    return sys.maxsize if n is None else byte_count(n)
 
 
 def stream(sock: ByteStream) -> Stream:

@@ -1,7 +1,11 @@
-"""What a stream needs below it: bytes in order, in two directions, each with an end. Declares only the interface."""
+"""What a stream needs below it: bytes in order, in two directions, each with an end.
+
+Declares the interface, and has what all streams over it do with their arguments and errors.
+"""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Coroutine, Generator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
@@ -71,3 +75,31 @@ def check_byte_stream(candidate: object) -> None:
 @lru_cache(maxsize=64)
 def _has_face(kind: type) -> bool:
     return all(hasattr(kind, name) for name in _FACE)
+
+
+def byte_count(n: int) -> int:
+    """Return a checked number of bytes. Raises TypeError if it is not a whole number, ValueError if it is negative."""
+    n = operator.index(n)
+    if n < 0:
+        raise ValueError(f"a number of bytes must not be negative: {n}")
+    return n
+
+
+def room_in(buffer: WriteableBuffer, n: int | None) -> int:
+    """Return how many bytes to receive into `buffer`: `n`, or its length if `n` is None or 0.
+
+    Raises TypeError if the buffer is read-only, ValueError if `n` is negative or longer than the buffer.
+    """
+    with memoryview(buffer) as view:
+        if view.readonly:
+            raise TypeError("the buffer must be writable")
+        size = byte_count(n) if n else view.nbytes
+        if size > view.nbytes:
+            raise ValueError(f"the buffer has {view.nbytes} bytes, not {n}")
+        return size
+
+
+def note_socket(error: BaseException, sock: ByteStream) -> None:
+    """Note the socket that the error comes from, unless it has one: a server needs to know which side caused it."""
+    if isinstance(error, Exception) and not hasattr(error, "socket_fd"):
+        error.socket_fd = sock.fileno()  # type: ignore[attr-defined]

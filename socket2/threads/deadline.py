@@ -161,6 +161,14 @@ class Patience(Deadline):
         return result
 
 
+def patience(seconds: float | None) -> Patience | None:
+    """Return the timeout of a direction, None if there is none. More than 2^31 - 1 seconds are no limit, either.
+
+    Raises as duration() does.
+    """
+    return None if seconds is None or duration(seconds) > 2**31 - 1 else Patience(seconds)
+
+
 class timeout(Deadline):
     """A block that raises TimeoutError if it takes longer than `seconds`: `with timeout(5): ...`. None means no limit.
 

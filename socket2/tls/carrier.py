@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pollers
 from pollers import Closed, operation
 
-from ..streams.transport import ByteStream
+from ..streams.transport import ByteStream, note_socket
 from ..threads.coroutines import awaiting
 from ..threads.deadline import Patience
 from .lane import Lane
@@ -67,11 +67,6 @@ class Carrier(pollers.Unique):
         if self._closed:
             raise Closed
 
-    def _mark(self, error: BaseException) -> None:
-        """Note the socket that the error comes from: a server needs to know which side caused it."""
-        if isinstance(error, Exception) and not hasattr(error, "socket_fd"):
-            error.socket_fd = self.sock.fileno()  # type: ignore[attr-defined]
-
     @property
     def _owes(self) -> bool:
         """Whether there is ciphertext to send."""
@@ -89,7 +84,7 @@ class Carrier(pollers.Unique):
             yield from self._shake_in_time()
             self._ready = True
         except BaseException as error:
-            self._mark(error)
+            note_socket(error, self.sock)
             try:
                 if isinstance(error, Exception) and self._engine.pending:
                     yield from self._send_at_once()  # the alert

@@ -8,7 +8,6 @@ another sends. This module knows no sockets, only the stream below.
 from __future__ import annotations
 
 import errno
-import operator
 import socket
 from collections.abc import Generator
 from contextlib import suppress
@@ -18,8 +17,8 @@ from pollers import Closed, Operation, operation
 
 from ..sockets.socket import check_octets
 from ..streams.claim import Claim
-from ..streams.transport import ByteStream, check_byte_stream
-from ..threads.deadline import Patience, timeout
+from ..streams.transport import ByteStream, byte_count, check_byte_stream, note_socket, room_in
+from ..threads.deadline import Patience, patience, timeout
 from ..threads.loop import newthread
 from ..threads.thread import currentthread, over_at_once
 from ..threads.timers import duration
@@ -107,7 +106,7 @@ class TLS(Carrier):
 
     @property
     def version(self) -> str | None:
-        """The version of the protocol, such as "TLSv1.3"; None before the handshake."""
+        """The version of TLS, such as "TLSv1.3"; None before the handshake."""
         return self.ssl_object.version() if self._ready else None
 
     @property
@@ -172,11 +171,11 @@ class TLS(Carrier):
         """
         if direction not in ("read", "write", None):
             raise ValueError(f"direction must be 'read', 'write' or None, not {direction!r}")
-        limited = seconds is not None and duration(seconds) <= 2**31 - 1
+        reading, writing = patience(seconds), patience(seconds)
         if direction != "write":
-            self._read_limit = Patience(seconds) if limited and seconds is not None else None
+            self._read_limit = reading
         if direction != "read":
-            self._write_limit = Patience(seconds) if limited and seconds is not None else None
+            self._write_limit = writing
 
     def gettimeout(self, direction: Side = "read") -> float | None:
         """Return the timeout of a direction in seconds, None if there is none."""
@@ -209,10 +208,7 @@ class TLS(Carrier):
         A cancellation or timeout takes nothing. Raises Busy, Closed, ConnectionResetError, TimeoutError; ssl.SSLError,
         see TLS; ValueError if `n` is negative.
         """
-        n = operator.index(n)
-        if n < 0:
-            raise ValueError(f"a number of bytes must not be negative: {n}")
-        op = self._receive(n, None)
+        op = self._receive(byte_count(n), None)
         return op if self._read_limit is None else self._read_limit.limit(op)
 
     def recv_into(self, buffer: WriteableBuffer, n: int | None = None, /) -> Operation[int]:
@@ -221,13 +217,7 @@ class TLS(Carrier):
         A cancellation or timeout takes nothing and leaves the buffer unchanged. Raises as recv() does; TypeError if the
         buffer is read-only, ValueError if it is smaller than `n`.
         """
-        with memoryview(buffer) as view:
-            if view.readonly:
-                raise TypeError("the buffer must be writable")
-            size = operator.index(n) if n else view.nbytes
-            if not 0 <= size <= view.nbytes:
-                raise ValueError(f"the buffer has {view.nbytes} bytes, not {n}")
-        op = self._receive_into(buffer, size)
+        op = self._receive_into(buffer, room_in(buffer, n))
         return op if self._read_limit is None else self._read_limit.limit(op)
 
     @operation
@@ -261,7 +251,7 @@ class TLS(Carrier):
                 claim.thread = currentthread()
                 yield from self._fill()
         except Exception as error:
-            self._mark(error)
+            note_socket(error, self.sock)
             if self._engine.pending and not self._closed:
                 yield from self._send_at_once()  # an alert
             raise
@@ -314,7 +304,7 @@ class TLS(Carrier):
                         yield from self._fill()  # the peer has to say something first
         except BaseException as error:
             error.bytes_sent = sent  # type: ignore[attr-defined]
-            self._mark(error)
+            note_socket(error, self.sock)
             raise
         finally:
             claim.thread = None

@@ -220,6 +220,8 @@ def test_receiving_into_a_buffer() -> None:
                 yield from other.sendall("text")  # type: ignore[arg-type]
             with pytest.raises(ValueError, match="direction"):
                 one.settimeout(1, "both")  # type: ignore[arg-type]
+            one.settimeout(2.0**31)  # as good as no limit
+            assert one.gettimeout() is None
 
     run(main)
 
