@@ -39,11 +39,9 @@ def client_context(
     """
     import ssl
 
-    where: dict[str, Any] = {}
-    if ca is not None:
-        where = {"capath" if os.path.isdir(ca) else "cafile": os.fspath(ca)}
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, **where)
-    _set_up(context, certificate, key, password, alpn, keylog)
+    offered = protocols(alpn)
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, **({} if ca is None else _authorities(ca)))
+    _set_up(context, certificate, key, password, offered, keylog)
     return context
 
 
@@ -76,7 +74,7 @@ def server_context(
 
     if client_certificate not in ("required", "optional"):
         raise ValueError(f"client_certificate must be 'required' or 'optional', not {client_certificate!r}")
-    offered, contexts = tuple(alpn), dict(names or {})
+    offered, contexts = protocols(alpn), dict(names or {})
     make = partial(
         _make_server, certificate, key, password, client_ca, client_certificate == "required", offered, contexts, keylog
     )
@@ -104,8 +102,7 @@ def _make_server(
     context = kind(ssl.PROTOCOL_TLS_SERVER)
     _set_up(context, certificate, key, password, alpn, keylog)
     if client_ca is not None:
-        is_directory = os.path.isdir(client_ca)
-        context.load_verify_locations(**{"capath" if is_directory else "cafile": os.fspath(client_ca)})
+        context.load_verify_locations(**_authorities(client_ca))
         context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
     choose_by_name(context, names)
     return context
@@ -116,7 +113,7 @@ def _set_up(
     certificate: Path | None,
     key: Path | None,
     password: str | None,
-    alpn: Iterable[str],
+    alpn: tuple[str, ...],
     keylog: Path | None,
 ) -> None:
     import ssl
@@ -128,14 +125,24 @@ def _set_up(
         context.load_cert_chain(certificate, key, password if password is not None else "")
     elif key is not None:
         raise ValueError("a key needs its certificate")
-    if isinstance(alpn, (str, bytes)):
-        raise TypeError(f"alpn must be a sequence of names, not {alpn!r}")
-    if offered := list(alpn):
-        context.set_alpn_protocols(offered)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
     if keylog is None:
         keylog = os.environ.get("SSLKEYLOGFILE") or None
     if keylog is not None:
         context.keylog_filename = os.fspath(keylog)
+
+
+def _authorities(path: Path) -> dict[str, Any]:
+    """Return the argument of `ssl` for a file or directory of certificate authorities."""
+    return {"capath" if os.path.isdir(path) else "cafile": os.fspath(path)}
+
+
+def protocols(alpn: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the protocols. Raises TypeError for one string, which would be taken letter by letter."""
+    if isinstance(alpn, (str, bytes)):
+        raise TypeError(f"alpn must be a sequence of names, not {alpn!r}")
+    return tuple(alpn)
 
 
 @lru_cache(maxsize=16)

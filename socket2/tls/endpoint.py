@@ -1,6 +1,6 @@
 """connect() and listen() by name, with TLS or without, and TLS in the middle of a connection.
 
-Without `tls`, they do what the sockets' functions of these names do.
+How a socket connects or listens is in the room of the sockets. This module only puts TLS over the result.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pollers import Operation, operation
@@ -19,8 +20,9 @@ from ..sockets.eyeballs import DELAY_S
 from ..sockets.socket import place_of
 from ..sockets.tcp import TCP
 from ..streams.stream import Stream, stream
-from ..streams.transport import ByteStream
-from .layer import HANDSHAKE_S, TLS, Side, check_context
+from ..streams.transport import ByteStream, note_socket
+from .contexts import default_client_context, protocols
+from .layer import HANDSHAKE_S, TLS, check_context
 
 if TYPE_CHECKING:
     import ssl
@@ -93,18 +95,22 @@ def connect(
             return opening
         context = _client_context(tls, alpn)
         name = server_hostname if server_hostname is not None else _name_of(where, port)
-        return _secured(opening, context, name, session, ragged_end, handshake_s)
+        make = partial(
+            TLS,
+            context=context,
+            server_hostname=name,
+            session=session,
+            ragged_end=ragged_end,
+            handshake_s=handshake_s,
+        )
+        return _secured(opening, make)
     except BaseException:
         opening.close()
         raise
 
 
 def _client_context(tls: bool | ssl.SSLContext, alpn: Iterable[str]) -> ssl.SSLContext:
-    from .contexts import default_client_context
-
-    if isinstance(alpn, (str, bytes)):
-        raise TypeError(f"alpn must be a sequence of names, not {alpn!r}")
-    offered = tuple(alpn)
+    offered = protocols(alpn)
     if tls is True:
         return default_client_context(offered)
     check_context(tls)
@@ -128,24 +134,10 @@ def _name_of(where: Host, port: Port) -> str | None:
 
 
 @operation
-def _secured(
-    opening: Operation[TCP],
-    context: ssl.SSLContext,
-    name: str | None,
-    session: ssl.SSLSession | None,
-    ragged_end: bool,
-    handshake_s: float | None,
-) -> Generator[Any, None, TLS]:
+def _secured(opening: Operation[TCP], make: Callable[[TCP], TLS]) -> Generator[Any, None, TLS]:
     sock = yield from opening
     try:
-        conn = TLS(
-            sock,
-            context,
-            server_hostname=name,
-            session=session,
-            ragged_end=ragged_end,
-            handshake_s=handshake_s,
-        )
+        conn = make(sock)
         yield from conn.handshake()
     except BaseException:
         sock.close()
@@ -154,7 +146,7 @@ def _secured(
 
 
 class TLSListener:
-    """A listening socket whose connections are TLS. Made by listen() with a context.
+    """A listening socket whose connections use TLS. Made by listen() with a context.
 
     accept() does not wait for handshakes. The first operation on a connection makes its handshake, so that belongs in
     the connection's thread.
@@ -199,7 +191,7 @@ class TLSListener:
         """The local address, as getsockname() returns it."""
         return self.sock.local_address
 
-    def settimeout(self, seconds: float | None, direction: Side | None = None) -> None:
+    def settimeout(self, seconds: float | None, direction: Literal["read", "write"] | None = None) -> None:
         """Limit accept() to `seconds`, as Socket.settimeout() does."""
         self.sock.settimeout(seconds, direction)
 
@@ -327,7 +319,7 @@ def _injected(lines: Stream) -> ConnectionAbortedError:
     error = ConnectionAbortedError(
         errno.ECONNABORTED, f"{lines.buffered} bytes came in plain text before TLS could begin"
     )
-    error.socket_fd = lines.fileno()  # type: ignore[attr-defined]
+    note_socket(error, lines)
     return error
 
 
