@@ -2,7 +2,8 @@
 
 A poller's own registration of it could stay behind, because a closed descriptor cannot be unregistered while a
 duplicate is open (epoll(7), Q6). A duplicate of our own would keep open what its owner closes. So each wait has a
-queue of its own, an epoll or a kqueue, which is readable when the descriptor is ready. To close it leaves nothing.
+queue of its own, an epoll or a kqueue, which is readable when the descriptor is ready. Closing the queue ends its
+registration in any case.
 """
 
 from __future__ import annotations

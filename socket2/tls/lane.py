@@ -1,7 +1,7 @@
 """The right to move ciphertext in one direction, or to make the handshake. Whoever does not get it can wait.
 
 One thread sends data and another receives, but each may have to do the other's work: a receive may have an answer to
-send. Knows threads. Must not know what is moved.
+send. This module knows threads. It must not know how ciphertext is moved.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..threads.wait import Wait
 
 
 class Lane:
-    """Held by one thread at a time, while it waits, too."""
+    """One thread at a time holds it, also while it waits for the stream below."""
 
     __slots__ = ("_lock", "_purpose", "_waiting")
 
