@@ -29,10 +29,11 @@ _cookies = hasattr(socket, "SO_DOMAIN") and os.uname().sysname == "Linux"
 def identity(sock: socket.socket) -> object:
     """Return a value that tells this socket from others with the same descriptor number, or None if there is none.
 
-    Linux has SO_COOKIE, other POSIX systems the device and inode of fstat(2), Windows nothing.
+    Linux has SO_COOKIE, other POSIX systems the device and inode of fstat(2), which is also for what is no socket
+    (file.py), Windows nothing.
     """
     global _cookies
-    if _cookies:
+    if _cookies and sock.family:
         try:
             return sock.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8)
         except OSError as error:

@@ -11,15 +11,11 @@ import os
 import socket
 from typing import cast
 
-# The number of an option: see closing.py.
-_SO_COOKIE = 57
-
 
 class File:
     """What pollers use of a socket, for an open descriptor that is none. Raises OSError (EBADF) if it is not open."""
 
-    # As of a socket without a protocol.
-    family = type = proto = 0
+    family = type = proto = 0  # no socket has this family
 
     def __init__(self, fileno: int) -> None:
         os.fstat(fileno)
@@ -32,12 +28,10 @@ class File:
         """Do nothing. O_NONBLOCK belongs to the open file description, which other processes may have, too."""
 
     def getsockopt(self, level: int, option: int, length: int = 0) -> int | bytes:
-        """Answer the two questions that pollers ask every socket: is it still open, and is it still the same?"""
-        status = os.fstat(self._fd)
+        """Answer SO_TYPE, by which pollers ask whether it is still open. Raises OSError (EBADF) if not."""
+        os.fstat(self._fd)
         if level == socket.SOL_SOCKET and option == socket.SO_TYPE:
             return self.type
-        if level == socket.SOL_SOCKET and option == _SO_COOKIE:
-            return b"%d:%d" % (status.st_dev, status.st_ino)
         raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
 
     def close(self) -> None:
