@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Iterator
+from pathlib import Path
 
 
 class Edges:
@@ -40,6 +41,12 @@ class Edges:
             pass  # a duplicate was closed, which epoll has not noticed
         except PermissionError:
             pass  # a regular file, which never has anything new to report
+
+    def watches(self, fd: int, *, reading: bool) -> bool:
+        """Return whether the file of `fd` is watched: epoll has forgotten it if another one has its number now."""
+        epoll = self._readers if reading else self._writers
+        lines = Path(f"/proc/self/fdinfo/{epoll.fileno()}").read_text().splitlines()
+        return any(line.split()[:2] == ["tfd:", str(fd)] for line in lines)
 
     def forget(self, fd: int, *, reading: bool) -> None:
         try:

@@ -44,6 +44,11 @@ class File:
     protocol: int = 0
 
     @property
+    def is_anonymous(self) -> bool:
+        """Whether it is an epoll, an eventfd or the like. All of them have the same device and inode."""
+        return not stat.S_IFMT(self.mode)
+
+    @property
     def is_tcp(self) -> bool:
         return self.family in (socket.AF_INET, socket.AF_INET6) and self.type == socket.SOCK_STREAM
 

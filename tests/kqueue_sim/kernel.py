@@ -112,7 +112,7 @@ class Kernel:
         abi = self._abi
         file = identify(change.ident)
         knote = self._knotes.get((change.ident, change.filter))
-        if knote is not None and knote.is_gone():
+        if knote is not None and knote.is_gone(self._edges):
             self._drop(knote)
             knote = None
         adds = change.flags & abi["EV_ADD"] and not change.flags & abi["EV_DELETE"]
@@ -240,7 +240,7 @@ class Kernel:
     def _look_again(self) -> None:
         for fd, reading in self._edges.take():
             knote = self._knotes.get((fd, self._read if reading else self._write))
-            if knote is not None and knote.is_gone():
+            if knote is not None and knote.is_gone(self._edges):
                 self._drop(knote)
             elif knote is not None and knote.report() is not None:
                 knote.active = True
@@ -259,7 +259,7 @@ class Kernel:
                 break
             knote = self._queue.popleft()
             knote.queued = False
-            if knote.is_gone():
+            if knote.is_gone(self._edges):
                 self._drop(knote)
                 continue
             if knote.disabled:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from time import monotonic
 
 from . import filters
+from .edges import Edges
 from .filters import File, Report
 from .kevent import kevent
 
@@ -40,9 +41,13 @@ class Knote:
             return Report(self.fired)
         return Report(self.data, error=self.fflags & abi["NOTE_FFLAGSMASK"])
 
-    def is_gone(self) -> bool:
+    def is_gone(self, edges: Edges) -> bool:
         """Return whether its descriptor was closed. A kernel notices this at once, we notice it when we look."""
-        return self.file is not None and not filters.is_still(self.ident, self.file)
+        if self.file is None:
+            return False
+        if not filters.is_still(self.ident, self.file):
+            return True
+        return self.file.is_anonymous and not edges.watches(self.ident, reading=self.filter == self._abi["EVFILT_READ"])
 
     # EVFILT_USER.
 
