@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Let only reference counts free objects in the block."""
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def left_by(run: Callable[[], object]) -> list[str]:
     """Call it twice, and return the types that the second call has left. The first call makes what is kept for good."""
     run()
-    gc.collect()
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        run()
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        return sorted(type(one).__name__ for one in gc.garbage)
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        if enabled:
-            gc.enable()
+    with without_collector():
+        try:
+            run()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            return sorted(type(one).__name__ for one in gc.garbage)
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from .driver import Driver
 from .kinds import make, names
+
+# Windows waits for sockets only: see tests/iocp/test_descriptors.py.
+collect_ignore = ["test_files.py"] if sys.platform == "win32" else []
 
 
 @pytest.fixture(params=names(), ids="-".join)

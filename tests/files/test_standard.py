@@ -1,4 +1,4 @@
-"""The standard streams, in processes of their own."""
+"""The standard streams, in processes of their own, which choose their poller themselves."""
 
 from __future__ import annotations
 
@@ -11,13 +11,7 @@ import tty
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ..interop.peers import LIMIT_S, ROOT, beside
-from .conftest import KINDS
-
-pytestmark = pytest.mark.usefixtures("poller")
-
 
 UPPER = """
 import os, sys
@@ -55,14 +49,6 @@ def upper(stdin: Any, stdout: Any) -> subprocess.CompletedProcess[bytes]:
 EXPECTED = b"ONE\nTWO\n" + bytes(200_000)
 
 
-@pytest.fixture
-def once(request: pytest.FixtureRequest) -> None:
-    """The program chooses its poller itself: do not repeat it for each."""
-    if request.node.callspec.params["poller"] != KINDS[0]:
-        pytest.skip("once is enough")
-
-
-@pytest.mark.usefixtures("once")
 def test_standard_streams_that_are_pipes() -> None:
     reader, writer = os.pipe()
     os.write(writer, b"one\ntwo\n")
@@ -73,7 +59,6 @@ def test_standard_streams_that_are_pipes() -> None:
     os.close(reader)
 
 
-@pytest.mark.usefixtures("once")
 def test_standard_streams_that_are_files_on_a_disk(tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(b"one\ntwo\n")
     with (tmp_path / "in").open("rb") as given, (tmp_path / "out").open("wb") as taken:
@@ -81,7 +66,6 @@ def test_standard_streams_that_are_files_on_a_disk(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == EXPECTED
 
 
-@pytest.mark.usefixtures("once")
 def test_standard_streams_that_are_a_terminal() -> None:
     master, slave = pty.openpty()
     tty.setraw(slave)
@@ -104,6 +88,5 @@ def test_standard_streams_that_are_a_terminal() -> None:
     os.close(slave)
 
 
-@pytest.mark.usefixtures("once")
 def test_standard_streams_that_are_the_null_device() -> None:
     upper(subprocess.DEVNULL, subprocess.DEVNULL)

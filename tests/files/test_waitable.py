@@ -32,6 +32,7 @@ from socket2 import (
 from socket2.files import waitable
 
 from ..conftest import descriptors
+from ..pipes import fill, make_room
 
 Steps = Generator[Any, Any, Any]
 
@@ -45,14 +46,6 @@ def ends() -> Iterator[tuple[int, int]]:
     for fd in made:
         with suppress(OSError):
             os.close(fd)
-
-
-def fill(fd: int) -> None:
-    os.set_blocking(fd, False)
-    with suppress(BlockingIOError):
-        while True:
-            os.write(fd, bytes(65536))
-    os.set_blocking(fd, True)
 
 
 def test_a_wait_ends_when_there_is_data_and_leaves_everything_as_it_was(ends: tuple[int, int]) -> None:
@@ -83,8 +76,7 @@ def test_a_wait_until_there_is_room(ends: tuple[int, int]) -> None:
         waiting = newthread(wait_writable, writer)
         yield from sleep(0)
         assert not waiting.done
-        while len(os.read(reader, 1 << 20)) < 65536:
-            pass
+        make_room(reader)
         yield from waiting.join()
         yield from wait_writable(writer)
 

@@ -10,14 +10,15 @@ import pytest
 
 import socket2
 
-from .peers import beside, call, needs, pattern, run
+from .curl import command
+from .peers import beside, call, pattern, run
 
 BODY = pattern(40, 1_000_000)
 
 
 @pytest.fixture
 def curl() -> list[str]:
-    return [needs("curl"), "--silent", "--show-error", "--noproxy", "*", "--max-time", "20"]
+    return command()
 
 
 class Server:

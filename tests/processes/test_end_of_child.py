@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import signal
-import subprocess
 from contextlib import suppress
 from subprocess import DEVNULL, PIPE
 from typing import Any
@@ -273,7 +272,6 @@ def test_started_outside_a_thread() -> None:
             assert (yield from cat.stdout.recvline()) == b"x"
 
     run(main)
-    assert subprocess.PIPE is PIPE
 
 
 def test_a_coroutine_that_is_dropped_kills_its_child() -> None:

@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import trustme
 
 from socket2 import client_context, server_context
@@ -14,6 +15,9 @@ from socket2.tls.reloading import ServerContext
 ContextT = TypeVar("ContextT", bound=ssl.SSLContext)
 
 VERSIONS = ("TLSv1.2", "TLSv1.3")
+
+versions = pytest.mark.parametrize("version", VERSIONS)
+"""Runs a test with each version of TLS."""
 
 
 class Authority:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from socket2 import TLS, newthread, run, tcp, timeout, unix
 
 from ..contract.driver import tcp_pair
@@ -15,6 +17,9 @@ from ..memory import memory_pair
 from .certificates import Authority
 
 Steps = Generator[Any, Any, Any]
+
+sockets = pytest.mark.parametrize("kind", ["tcp", "unix"])
+inner = pytest.mark.parametrize("kind", ["memory", "tls"])
 
 
 def ends(authority: Authority, kind: str, room: int = 1 << 16) -> tuple[Any, Any]:

@@ -20,17 +20,9 @@ from socket2 import (
     stream,
 )
 
-from .certificates import VERSIONS, Authority
+from .certificates import Authority, versions
 from .ends import Steps
-
-versions = pytest.mark.parametrize("version", VERSIONS)
-
-
-def serve_one(listener: TLSListener, data: bytes = b"data") -> Steps:
-    with (yield from listener.accept()) as conn:
-        yield from conn.sendall(data)
-        yield from conn.finish()
-        return conn
+from .hosting import serve_one
 
 
 @versions

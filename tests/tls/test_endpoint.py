@@ -12,7 +12,6 @@ import pytest
 from socket2 import (
     TCP,
     TLS,
-    TLSListener,
     addr,
     client_context,
     connect,
@@ -26,17 +25,9 @@ from socket2 import (
 from socket2.tls.contexts import default_client_context
 from socket2.tls.endpoint import _name_of
 
-from .certificates import VERSIONS, Authority
+from .certificates import Authority, versions
 from .ends import Steps
-
-versions = pytest.mark.parametrize("version", VERSIONS)
-
-
-def serve_one(listener: TLSListener, data: bytes = b"data") -> Steps:
-    with (yield from listener.accept()) as conn:
-        yield from conn.sendall(data)
-        yield from conn.finish()
-        return conn
+from .hosting import serve_one
 
 
 @versions
@@ -129,8 +120,10 @@ def test_arguments(authority: Authority) -> None:
             connect("127.0.0.1:1", **options)
     with pytest.raises(TypeError):
         listen("127.0.0.1:0", tls=True)  # type: ignore[call-overload]
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="sequence of names"):
         client_context(alpn="h2")
+    with pytest.raises(TypeError, match="sequence of names"):
+        server_context(authority.ours, alpn="h2")
     with pytest.raises(ValueError, match="certificate"):
         client_context(key=authority.ours)
     with pytest.raises(ValueError, match="required"):

@@ -7,10 +7,8 @@ import pytest
 from socket2.tls.engine import RECORD, Engine
 
 from ..interop.peers import beside, pattern
-from .certificates import VERSIONS, Authority
+from .certificates import Authority, versions
 from .engines import carry, established, pair, send, shake
-
-versions = pytest.mark.parametrize("version", VERSIONS)
 
 
 @versions

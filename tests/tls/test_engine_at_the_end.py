@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import ssl
 import weakref
@@ -11,11 +10,10 @@ import pytest
 
 from socket2.tls.engine import Engine
 
+from ..garbage import without_collector
 from ..interop.peers import pattern
-from .certificates import VERSIONS, Authority
+from .certificates import Authority, versions
 from .engines import carry, established, pair, send, shake
-
-versions = pytest.mark.parametrize("version", VERSIONS)
 
 
 @versions
@@ -225,10 +223,6 @@ def test_an_engine_is_in_no_cycle(authority: Authority) -> None:
     with pytest.raises(ssl.SSLError):
         server.receive(100)
     refs = [weakref.ref(client.ssl_object), weakref.ref(server.ssl_object)]
-    gc.collect()
-    gc.disable()
-    try:
+    with without_collector():
         del client, server
         assert [ref() for ref in refs] == [None, None]
-    finally:
-        gc.enable()

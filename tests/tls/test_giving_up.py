@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import socket
 import ssl
 import weakref
@@ -11,13 +10,10 @@ import pytest
 
 from socket2 import TLS, Cancelled, Closed, newthread, run, sleep, timeout
 
+from ..garbage import without_collector
 from ..interop.peers import pattern
-from .certificates import VERSIONS, Authority
-from .ends import Steps, ends, over, shaken, tls
-
-versions = pytest.mark.parametrize("version", VERSIONS)
-sockets = pytest.mark.parametrize("kind", ["tcp", "unix"])
-inner = pytest.mark.parametrize("kind", ["memory", "tls"])
+from .certificates import Authority, versions
+from .ends import Steps, ends, over, shaken, sockets, tls
 
 
 def turns(n: int) -> Steps:
@@ -294,10 +290,6 @@ def test_a_stream_is_in_no_cycle(authority: Authority) -> None:
 
     run(main, client, server)
     refs = [weakref.ref(client), weakref.ref(server)]
-    gc.collect()
-    gc.disable()
-    try:
+    with without_collector():
         del client, server
         assert [ref() for ref in refs] == [None, None]
-    finally:
-        gc.enable()

@@ -23,7 +23,7 @@ from socket2 import (
 
 from .certificates import Authority
 from .ends import Steps
-from .hosting import echo, gone, lines, quiet, with_server
+from .hosting import at_info, echo, gone, lines, with_server
 
 
 def send_plain(what: bytes) -> Callable[[Any], Steps]:
@@ -73,7 +73,7 @@ def test_a_bad_handshake_is_one_line(
             yield from sleep(0.001)
         yield from gone(server)
 
-    with quiet(caplog):
+    with at_info(caplog):
         run(with_server, Server(echo, tls=authority.server()), test)
     assert [record.levelname for record in caplog.records] == ["INFO"]
     assert caplog.records[0].exc_info is None
@@ -86,7 +86,7 @@ def test_a_silent_client_is_one_line(any_poller: None, authority: Authority, cap
         with (yield from connect(*address)) as sock:
             assert (yield from sock.recv(1)) == b""
 
-    with quiet(caplog):
+    with at_info(caplog):
         run(with_server, Server(echo, tls=authority.server(), handshake_s=0.02), test)
     ((level, text),) = lines(caplog)
     assert level == "INFO"
@@ -112,7 +112,7 @@ def test_a_broken_connection_is_the_clients_fault(authority: Authority, caplog: 
         while piece := (yield from data.recv()):
             yield from data.sendall(piece)
 
-    with quiet(caplog):
+    with at_info(caplog):
         for handler in (echo, lines_of):
             run(with_server, Server(handler, tls=authority.server()), test)
 
@@ -154,6 +154,6 @@ def test_nobody_waits_for_others_handshakes_for_ever(authority: Authority, caplo
             assert (yield from last.recv(1)) == b""
             yield from gone(server)
 
-    with quiet(caplog):
+    with at_info(caplog):
         run(with_server, Server(echo, tls=authority.server(), max_handshakes=1, handshake_s=0.05), test)
     assert [level for level, _ in lines(caplog)] == ["INFO"] * 3

@@ -12,12 +12,8 @@ from socket2.threads.scheduler import Scheduler, local
 from ..handclock import KINDS as CLOCKS
 from ..handclock import HandClock
 from ..interop.peers import pattern
-from .certificates import VERSIONS, Authority
-from .ends import Steps, ends, over, shaken, tls
-
-versions = pytest.mark.parametrize("version", VERSIONS)
-sockets = pytest.mark.parametrize("kind", ["tcp", "unix"])
-inner = pytest.mark.parametrize("kind", ["memory", "tls"])
+from .certificates import Authority, versions
+from .ends import Steps, ends, inner, over, shaken, sockets, tls
 
 
 @sockets

@@ -20,10 +20,9 @@ from socket2 import (
 )
 
 from ..interop.peers import needs, pattern
-from .certificates import VERSIONS, Authority
+from .certificates import Authority, versions
 from .ends import Steps, limited
 
-versions = pytest.mark.parametrize("version", VERSIONS)
 BODY = pattern(70, 300_000)
 
 

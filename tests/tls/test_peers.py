@@ -23,11 +23,11 @@ from socket2 import (
 )
 from socket2.tls.reloading import ServerContext
 
+from ..interop.curl import command
 from ..interop.peers import LIMIT_S, Program, beside, call, needs, pattern, receive_all
-from .certificates import VERSIONS, Authority
+from .certificates import Authority, versions
 from .ends import Steps, limited
 
-versions = pytest.mark.parametrize("version", VERSIONS)
 BODY = pattern(70, 300_000)
 
 
@@ -52,7 +52,7 @@ class Pages:
 @versions
 def test_curl(any_poller: None, authority: Authority, version: str) -> None:
     """curl notices if the body has no length and the end is cut off."""
-    curl = [needs("curl"), "--silent", "--show-error", "--noproxy", "*", "--cacert", str(authority.file)]
+    curl = command("--cacert", str(authority.file))
     pages = Pages()
 
     def main() -> Steps:
@@ -68,7 +68,7 @@ def test_curl(any_poller: None, authority: Authority, version: str) -> None:
 
 
 def test_curl_over_a_unix_path(authority: Authority, tmp_path: Path) -> None:
-    curl = [needs("curl"), "--silent", "--show-error", "--cacert", str(authority.file)]
+    curl = command("--cacert", str(authority.file))
 
     def main() -> Steps:
         server = Server(Pages().serve, tls=authority.server())

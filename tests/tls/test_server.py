@@ -32,7 +32,7 @@ from socket2.servers.signals import name_of
 from ..interop.peers import LIMIT_S, ROOT, Program
 from .certificates import Authority
 from .ends import Steps
-from .hosting import echo, gone, lines, quiet, with_server
+from .hosting import at_info, echo, gone, lines, with_server
 
 
 def test_a_handler_gets_tls(any_poller: None, authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
@@ -44,7 +44,7 @@ def test_a_handler_gets_tls(any_poller: None, authority: Authority, caplog: pyte
                 assert (yield from stream(conn).recvall()) == b"data"  # the end is a close_notify
         yield from gone(server)
 
-    with quiet(caplog):
+    with at_info(caplog):
         run(with_server, Server(echo, tls=authority.server()), test)
     assert not lines(caplog)
 
@@ -115,7 +115,7 @@ def test_a_stop_in_mid_handshake(any_poller: None, authority: Authority, caplog:
                 assert (yield from server.stop()) == 0
             assert (yield from silent.recv(1)) == b""
 
-    with quiet(caplog):
+    with at_info(caplog):
         run(main)
     assert not lines(caplog)
 
@@ -190,7 +190,7 @@ def test_a_signal_loads_the_certificate_again(
             yield from logged(2)
         newthread(server.stop())
 
-    with quiet(caplog):
+    with at_info(caplog):
         run(lambda: serve(echo, "127.0.0.1", tls=server_context(path), reload_signals=[signal.SIGHUP], ready=ready))
     name = name_of(signal.SIGHUP)
     (good, bad) = lines(caplog)

@@ -12,14 +12,14 @@ import pytest
 from socket2 import TLS, Event, Server, connect, newthread, serve_threads, stream, threadset, timeout
 
 from ..interop.peers import LIMIT_S, ROOT, pattern
-from .certificates import VERSIONS, Authority
+from .certificates import Authority, versions
 from .ends import Steps, ends, over, shaken
 
 CLIENTS = 8
 BYTES = pattern(71, 400_000)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@versions
 def test_both_directions_in_several_os_threads(authority: Authority, version: str) -> None:
     """A thread that sends and one that receives are often in OpenSSL at the same time."""
     os_threads: set[int] = set()

@@ -14,10 +14,8 @@ from socket2 import (
     stream,
 )
 
-from .certificates import VERSIONS, Authority
+from .certificates import Authority
 from .ends import Steps, ends
-
-versions = pytest.mark.parametrize("version", VERSIONS)
 
 
 def test_starttls(any_poller: None, authority: Authority) -> None:
