@@ -15,6 +15,11 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("tls"))
 
 
+@pytest.fixture(autouse=True)
+def no_key_log_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSLKEYLOGFILE", raising=False)
+
+
 @pytest.fixture(params=names(), ids="-".join)
 def any_poller(request: pytest.FixtureRequest) -> None:
     """Let the test run over each kind of poller."""
