@@ -77,7 +77,7 @@ def test_without_checking_nothing_is_told_and_nothing_of_it_is_loaded(tmp_path: 
 
         def main():
             listener, conn, peer = yield from connected()
-            assert type(conn.recv(1)).__name__ in ("Once", "_Once", "Operation")
+            assert type(conn.recv(1)).__name__ in ("Once", "OneShot", "Operation")
             assert type(sleep(1)).__name__ in ("Once", "_Once")
             kept = iter(conn.sendall(b"x"))
             listener.accept()
