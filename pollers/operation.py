@@ -318,7 +318,11 @@ class Poller(Protocol):
         """Make a socket that attach() takes. socket(2)."""
 
     def socketpair(self, family: int, type: int, proto: int, /) -> tuple[Sock, Sock]:
-        """Make two connected sockets. Raises OSError if the family has no pairs. socketpair(2)."""
+        """Make two connected sockets, streams or datagram sockets. socketpair(2).
+
+        Pairs of an internet family are connected over the loopback interface. Raises OSError if the family has no
+        pairs.
+        """
 
     def adopt(self, fileno: int, /) -> Sock:
         """Take over an open descriptor, with its own family and type. Raises OSError if it is not a socket."""

@@ -25,9 +25,10 @@ from .servers.workers import serve_workers
 from .sockets.address import Address, AddressList, addr
 from .sockets.descriptors import recv_fds, send_fds
 from .sockets.endpoint import bind
+from .sockets.nameinfo import getnameinfo
 from .sockets.socket import Socket
 from .sockets.tcp import TCP, tcp
-from .sockets.udp import RAW, UDP, raw, udp, unix
+from .sockets.udp import RAW, UDP, raw, socketpair, udp, unix
 from .streams.buffer import IncompleteRead, LimitExceeded
 from .streams.stream import Stream, stream
 from .streams.transport import ByteStream
@@ -85,6 +86,7 @@ __all__ = [
     "currentthread",
     "epoll_fd",
     "fd_stream",
+    "getnameinfo",
     "inherited_listeners",
     "iocp",
     "kqueue_fd",
@@ -109,6 +111,7 @@ __all__ = [
     "serve_workers",
     "server_context",
     "sleep",
+    "socketpair",
     "start",
     "starttls",
     "stderr",

@@ -190,7 +190,7 @@ class WithoutKernel(ShareableEngine):
     def socket(self, family: int, type: int, proto: int, /) -> Any:  # type: ignore[override]
         return Sock(self.net, family, type, proto)
 
-    def socketpair(self, family: int, type: int, proto: int, /) -> Any:  # type: ignore[override]
+    def socketpair(self, family: int, type: int, proto: int, /) -> Any:
         raise OSError(errno.EOPNOTSUPP, "no pairs")
 
     def adopt(self, fileno: int, /) -> Any:

@@ -442,7 +442,7 @@ static PyGetSetDef poller_attributes[] = {
     {"streak", get_streak, set_streak, PyDoc_STR("How many operations in a row have finished without a wait."), NULL},
     {"now", get_own, NULL, PyDoc_STR("time.monotonic."), (void *)offsetof(State, monotonic)},
     {"socket", get_own, NULL, PyDoc_STR("socket.socket."), (void *)offsetof(State, socket_class)},
-    {"socketpair", get_own, NULL, PyDoc_STR("socket.socketpair."), (void *)offsetof(State, socketpair)},
+    {"socketpair", get_own, NULL, PyDoc_STR("Make two connected sockets."), (void *)offsetof(State, socketpair)},
     {"adopt", get_own, NULL, PyDoc_STR("pollers.adopt."), (void *)offsetof(State, adopt)},
     {"ready", get_own, NULL, PyDoc_STR("pollers.ready."), (void *)offsetof(State, ready)},
     {"file", get_own, NULL, PyDoc_STR("pollers.file.file."), (void *)offsetof(State, file)},

@@ -94,7 +94,7 @@ execute(PyObject *module)
         {&state->stats_class, "pollers.operation", "Stats"},
         {&state->unsupported_error, "io", "UnsupportedOperation"},
         {&state->monotonic, "time", "monotonic"},
-        {&state->socketpair, "socket", "socketpair"},
+        {&state->socketpair, "pollers.pairs", "socketpair"},
         {&state->adopt, "pollers.unbound", "adopt"},
         {&state->ready, "pollers.probe", "ready"},
         {&state->file, "pollers.file", "file"},

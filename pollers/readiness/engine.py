@@ -12,7 +12,6 @@ import socket
 import weakref
 from collections.abc import Iterable
 from socket import socket as Sock
-from socket import socketpair
 from time import monotonic
 from typing import Any
 
@@ -20,6 +19,7 @@ from .. import closing, unbound
 from ..file import file
 from ..foreign import Foreign
 from ..operation import FINISHED, FORKED, PARKED, STREAK_MAX, Address, Closed, Stats, end_of_stream
+from ..pairs import socketpair
 from ..probe import ready
 from ..unique import Unique
 from .attempts import recv as posix_recv

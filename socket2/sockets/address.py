@@ -20,6 +20,7 @@ from ..threads.osthreads import answer_of, resolver
 from ..threads.resolver import AddressInfo
 from ..threads.thread import over_at_once
 from . import names
+from .hostnames import ascii_name
 
 Host: TypeAlias = "str | bytes | bool | os.PathLike[str] | tuple[Any, ...] | AddressList | Address | None"
 Port: TypeAlias = "int | str | None"
@@ -168,10 +169,10 @@ class Query:
         self.host = host = os.fspath(host) if family == "unix" and isinstance(host, os.PathLike) else host
         if not isinstance(host, (str, bytes, NoneType, AddressList, Address)) and host is not False:
             raise TypeError(f"a host must be a string, None, False or an AddressList, not {host!r}")
-        if family != "unix" and isinstance(host, str) and "\0" in host:
-            raise ValueError("a host name must not contain NUL")
         if family != "unix" and isinstance(host, str):
-            _check_name(host)
+            if "\0" in host:
+                raise ValueError("a host name must not contain NUL")
+            self.host = _checked_name(host)
 
     def at_once(self) -> AddressList | None:
         """Return the addresses if no lookup is needed, else None."""
@@ -245,15 +246,15 @@ def _of_sockaddr(address: tuple[Any, ...]) -> tuple[Any, Any]:
     return host, port
 
 
-def _check_name(host: str) -> None:
-    """Raise UnicodeError, a ValueError, if getaddrinfo() would refuse the name, for example for an empty label."""
-    if host not in ("", "*", "<broadcast>"):
+def _checked_name(host: str) -> str:
+    """Return the name in ASCII. Raises UnicodeError if there can be no such name, for example with an empty label."""
+    name = ascii_name(host)
+    if name not in ("", "*", "<broadcast>"):
         try:
-            host.encode("idna")
-        except UnicodeEncodeError as error:
-            raise error.with_traceback(None) from None
+            name.encode("idna")  # as getaddrinfo() does
         except UnicodeError as error:
             raise UnicodeError(f"{host!r} is not a valid host name: {error}") from None
+    return name
 
 
 def _checked_port(port: Port) -> int | str:

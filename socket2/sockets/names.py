@@ -40,6 +40,14 @@ FLAGS: dict[str, int] = {
     "v4mapped": int(getattr(socket, "AI_V4MAPPED", 0)),
     "addrconfig": int(socket.AI_ADDRCONFIG),
 }
+# The flags of getnameinfo(3).
+NAMEINFO_FLAGS: dict[str, int] = {
+    "dgram": int(socket.NI_DGRAM),
+    "namereqd": int(socket.NI_NAMEREQD),
+    "nofqdn": int(socket.NI_NOFQDN),
+    "numerichost": int(socket.NI_NUMERICHOST),
+    "numericserv": int(socket.NI_NUMERICSERV),
+}
 
 
 def number(table: Mapping[str, int], name: str, what: str) -> int:
@@ -65,9 +73,9 @@ def protocol_number(protocol: str | int | None, kind: str, family: str | None) -
     return number(PROTOCOLS, protocol, "protocol")
 
 
-def flag_bits(flags: str | Iterable[str]) -> int:
-    """Return the AI_ bits of flag names: an iterable of names, or a string with spaces between them."""
+def flag_bits(flags: str | Iterable[str], table: Mapping[str, int] = FLAGS) -> int:
+    """Return the bits of flag names: an iterable of names, or a string with spaces between them."""
     bits = 0
     for flag in flags.split() if isinstance(flags, str) else flags:
-        bits |= number(FLAGS, flag, "flag")
+        bits |= number(table, flag, "flag")
     return bits

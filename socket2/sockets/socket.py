@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import pollers
 from pollers import Closed, Direction, Handle, Operation, local_address
 
-from ..threads.deadline import Patience, patience
+from ..threads.deadline import patience
 from ..threads.lock import lock
 from ..threads.scheduler import current_scheduler, local
-from ..threads.turns import Turns
 from . import names
 from .address import Address, Host, Port, Query, text_of
+from .setup import Setup
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -49,19 +49,6 @@ def place_of(frame: FrameType) -> str:
     if place is None:
         place = _places[key] = f"{key[0]}:{key[1]}"
     return place
-
-
-class Setup:
-    """State that few sockets need. It is kept separately, so that the others do not pay for it."""
-
-    __slots__ = ("options", "reading", "receivers", "senders", "writing")
-
-    def __init__(self) -> None:
-        self.options: list[tuple[Any, ...]] = []  # those set before the socket was attached
-        self.reading: Patience | None = None
-        self.writing: Patience | None = None
-        self.receivers = Turns()
-        self.senders = Turns()
 
 
 class Socket(pollers.Unique):
@@ -314,6 +301,21 @@ class Socket(pollers.Unique):
                 sock = self._handle.detach()
             self._sock = None
             return sock.detach()
+
+    def dup(self) -> Self:
+        """Return another socket for the same open file description, with its own descriptor and directions. dup(2).
+
+        Both send and receive on the same connection, or the same queue of datagrams, and have the same options, peer
+        and O_NONBLOCK. But each has its own waits, so one thread may wait in each of them, and either of two receivers
+        gets what arrives. Timeouts are copied. To close one does not affect the other; shutdown() ends the direction of
+        both. Raises Closed; OSError if no descriptor is left.
+        """
+        made = self._like(current_scheduler().poller.adopt(self.std.dup().detach()), place_of(sys._getframe(1)))
+        made._setup = self._setup.copied() if self._setup is not None else None
+        return made
+
+    def _like(self, sock: socket.socket, made_at: str) -> Self:
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

@@ -23,6 +23,8 @@ from .address import Address, Host, Port, Query, resolve
 from .socket import AGAIN_MAX_S, AGAIN_S, NODELAY, Socket, check_octets, make, place_of, sockaddr_of
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 log = Journal("socket2")
@@ -53,6 +55,9 @@ class TCP(Socket):
     ) -> None:
         super().__init__(sock, handle, made_at)
         self._remote = remote
+
+    def _like(self, sock: socket.socket, made_at: str) -> Self:
+        return type(self)(sock, None, made_at, self._remote)
 
     @property
     def remote_address(self) -> Any:

@@ -6,10 +6,11 @@ import functools
 import socket
 import sys
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from pollers import Operation, operation
 
+from ..threads.scheduler import current_scheduler
 from ..threads.sleeping import persist
 from . import names
 from .address import AddressList, Host, Port, Query, resolve
@@ -17,6 +18,8 @@ from .socket import AGAIN_MAX_S, AGAIN_S, Socket, check_octets, make, place_of, 
 from .tcp import TCP
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 
@@ -32,6 +35,9 @@ class UDP(Socket):
 
     def __init__(self, sock: socket.socket, made_at: str = "") -> None:
         super().__init__(sock, None, made_at)
+
+    def _like(self, sock: socket.socket, made_at: str) -> Self:
+        return type(self)(sock, made_at)
 
     def _receive(self, op: Operation[Any]) -> Operation[Any]:
         return self.limit_read(self._set_up().receivers.through("turn to receive", op))
@@ -159,3 +165,28 @@ def unix(type: str = "stream", *, fileno: int | None = None) -> TCP | UDP:
     if type == "stream":
         return TCP(make("unix", "tcp", None, fileno), None, made_at)
     return UDP(make("unix", "udp", None, fileno), made_at)
+
+
+Family: TypeAlias = Literal["unix", "inet", "inet6"]
+
+
+@overload
+def socketpair(type: Literal["stream"] = "stream", *, family: Family | None = None) -> tuple[TCP, TCP]: ...
+@overload
+def socketpair(type: Literal["dgram"], *, family: Family | None = None) -> tuple[UDP, UDP]: ...
+def socketpair(type: str = "stream", *, family: str | None = None) -> tuple[TCP, TCP] | tuple[UDP, UDP]:
+    """Return two sockets that are connected to each other: `ours, theirs = socketpair()`. socketpair(2).
+
+    `type`: "stream" or "dgram". `family`: "unix", "inet" or "inet6"; by default "unix", and on systems without UNIX
+    sockets "inet". Pairs of the last two are connected over the loopback interface, where datagrams get lost if the
+    receiver's buffer is full. Raises OSError; ValueError if the type or family is unknown.
+    """
+    kind = names.number(names.UNIX_TYPES, type, "type")
+    family = family if family is not None else "unix" if "unix" in names.FAMILIES else "inet"
+    made = current_scheduler().poller.socketpair(names.number(names.FAMILIES, family, "family"), kind, 0)
+    made_at = place_of(sys._getframe(1))
+    if type == "stream":
+        one, other = (TCP(sock, None, made_at) for sock in made)
+        return one, other
+    here, there = (UDP(sock, made_at) for sock in made)
+    return here, there

@@ -28,7 +28,7 @@ class Resolver(Protocol):
         """Return addresses, in the order in which to try them. Not called for a literal address with a numeric port."""
 
     def getnameinfo(self, sockaddr: Any, flags: int, /) -> Answer[tuple[str, str]]:
-        """Return the names of a host and of a service. Only socket2.luasocket.dns calls this."""
+        """Return the names of a host and of a service. Not called if both are to be numeric."""
 
 
 def check_resolver(resolver: object) -> None:

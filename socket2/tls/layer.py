@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pollers import Closed, Operation, operation
 
+from ..sockets.hostnames import ascii_name
 from ..sockets.socket import check_octets
 from ..streams.claim import Claim
 from ..streams.transport import ByteStream, byte_count, check_byte_stream, note_socket, room_in
@@ -77,7 +78,7 @@ class TLS(Carrier):
         engine = Engine(
             context,
             server_side=server_side,
-            server_hostname=server_hostname,
+            server_hostname=None if server_hostname is None else ascii_name(server_hostname),
             session=session,
             ragged_end=ragged_end,
         )

@@ -46,6 +46,12 @@ def names() -> list[tuple[str, str]]:
     ]
 
 
+def for_programs() -> list[tuple[str, str]]:
+    """Return the kinds for tests of whole programs: each bare and without faults, and one of them checked."""
+    bare = [(kind, manner) for kind, manner in names() if manner == "bare" and kind not in _FAULTY]
+    return [*bare, (bare[0][0], "checked")]
+
+
 def make(kind: str, *, checked: bool = False) -> pollers.Poller:
     poller: pollers.Poller = (_KINDS | _FAULTY)[kind]()
     if checked:

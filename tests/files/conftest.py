@@ -8,17 +8,12 @@ import pytest
 
 from socket2.threads.scheduler import Scheduler, local
 
-from ..contract.kinds import make, names
-from ..kqueue_sim.faults import BY_NAME
-
-FAULTY = {f"kqueue-{fault}" for fault in BY_NAME}
-BARE = [(kind, manner) for kind, manner in names() if manner == "bare" and kind not in FAULTY]
-KINDS = [*BARE, (BARE[0][0], "checked")]  # the contract itself is tested over all
+from ..contract.kinds import for_programs, make
 
 collect_ignore_glob = ["test_*"] if sys.platform == "win32" else []
 
 
-@pytest.fixture(params=KINDS, ids="-".join)
+@pytest.fixture(params=for_programs(), ids="-".join)
 def poller(request: pytest.FixtureRequest) -> None:
     kind, manner = request.param
     local.scheduler = Scheduler(make(kind, checked=manner == "checked"))

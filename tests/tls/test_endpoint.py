@@ -67,6 +67,25 @@ def test_a_unix_path(authority: Authority, tmp_path: Path) -> None:
     run(main)
 
 
+def test_a_name_beyond_ascii(authority: Authority) -> None:
+    """The certificate has it in the form of IDNA 2008, which is not that of the `ssl` module."""
+    pytest.importorskip("idna")
+
+    def main() -> Steps:
+        with listen("127.0.0.1:0", tls=server_context(authority.issue("xn--fa-hia.example"))) as listener:
+            serving = newthread(serve_one, listener)
+            where = listener.getsockname()
+            with (yield from connect(where, tls=authority.client(), server_hostname="faß.example")) as conn:
+                assert conn.server_name == "xn--fa-hia.example"
+                assert (yield from stream(conn).recvall()) == b"data"
+            yield from serving.join()
+            with pytest.raises(UnicodeError, match="not a valid host name"):
+                yield from connect(where, tls=authority.client(), server_hostname="\ud800.example")
+            (yield from listener.accept()).close()
+
+    run(main)
+
+
 def test_the_name_is_that_of_the_place(authority: Authority) -> None:
     def main() -> Steps:
         with listen("127.0.0.1:0", tls=authority.server()) as listener:
