@@ -55,37 +55,39 @@ def test_sockets_that_it_makes_are_attached_and_work(driver: Driver) -> None:
     assert driver.run(does(accepted.recv(10))) == b"hello"
 
 
-def test_a_pair_that_it_makes_is_connected(driver: Driver) -> None:
-    family = socket.AF_UNIX if hasattr(socket, "AF_UNIX") and os.name != "nt" else socket.AF_INET
-    for family in (family, socket.AF_INET):
-        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM) if os.name != "nt" else (socket.SOCK_STREAM,):
-            one, other = map(driver.attach, driver.poller.socketpair(family, kind, 0))
-            waiting = driver.spawn(does(other.recv(10)))
-            driver.run(does(one.send(b"to you")))
-            assert driver.finish(waiting) == [b"to you"]
+FAMILIES = [socket.AF_INET, *([socket.AF_UNIX] if hasattr(socket, "AF_UNIX") and os.name != "nt" else [])]
 
 
-def test_a_duplicate_of_a_socket_is_independent(driver: Driver) -> None:
-    """Both have the same open file description. Each has its own events, whichever of them is closed first."""
-    for first in (True, False):
-        one, peer = driver.half()
-        other = driver.attach(one.sock.dup())
-        waits = [driver.spawn(does(handle.recv(10))) for handle in (one, other)]
-        gone, stays = (one, other) if first else (other, one)
-        gone.close()
-        driver.until(lambda: waits[not first].done)
-        peer.send(b"data")
-        assert driver.finish(waits[first]) == [b"data"]
-        driver.run(does(stays.sendall(b"alive")))
-        assert peer.recv(10) == b"alive"
-        driver.fill(stays)
-        sending = driver.spawn(does(stays.send(b"more")))
-        assert not sending.done
-        while not sending.done:
-            peer.recv(1 << 20)
-            driver.turn(0.01)
-        sending.outcome()
-        peer.close()
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_pair_that_it_makes_is_connected(driver: Driver, family: int, kind: int) -> None:
+    one, other = map(driver.attach, driver.poller.socketpair(family, kind, 0))
+    waiting = driver.spawn(does(other.recv(10)))
+    driver.run(does(one.send(b"to you")))
+    assert driver.finish(waiting) == [b"to you"]
+
+
+@pytest.mark.parametrize("closed", [0, 1], ids=["the first", "the second"])
+def test_a_duplicate_of_a_socket_is_independent(driver: Driver, closed: int) -> None:
+    """Both have the same open file description. Each has its own events, whichever of them is closed."""
+    one, peer = driver.half()
+    both = one, driver.attach(one.sock.dup())
+    waits = [driver.spawn(does(handle.recv(10))) for handle in both]
+    both[closed].close()
+    driver.until(lambda: waits[closed].done)
+    peer.send(b"data")
+    assert driver.finish(waits[not closed]) == [b"data"]
+    stays = both[not closed]
+    driver.run(does(stays.sendall(b"alive")))
+    assert peer.recv(10) == b"alive"
+    driver.fill(stays)
+    sending = driver.spawn(does(stays.send(b"more")))
+    assert not sending.done
+    while not sending.done:
+        peer.recv(1 << 20)
+        driver.turn(0.01)
+    sending.outcome()
+    peer.close()
 
 
 def test_a_descriptor_is_adopted_as_what_it_is(driver: Driver) -> None:
