@@ -39,6 +39,7 @@ from .threads.jobs import runafter, runat, runevery
 from .threads.loop import epoll_fd, iocp, kqueue_fd, newthread, now, poll, run, serve_threads, start, stop
 from .threads.osthreads import call_in_thread
 from .threads.resolver import Resolver
+from .threads.signals import signals
 from .threads.sleeping import resume, sleep, suspend
 from .threads.sync import Event, Lock, Queue, Semaphore
 from .threads.thread import Thread, currentthread
@@ -110,6 +111,7 @@ __all__ = [
     "serve_threads",
     "serve_workers",
     "server_context",
+    "signals",
     "sleep",
     "socketpair",
     "start",

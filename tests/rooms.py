@@ -25,7 +25,7 @@ ROOMS = {
     "socket2.threads": (
         "native journal lock inbox timers coroutines chain ctrl_c cancellation crew resolver mending scheduler wait"
         " thread outcome stepping member joining loop deadline sleeping jobs line turns sync group osthreads"
-        " milestone unbroken block"
+        " milestone unbroken block catching signals"
     ),
     "socket2.sockets": "names hostnames address nameinfo setup socket tcp udp eyeballs endpoint descriptors",
     "socket2.streams": "buffer claim transport stream",
@@ -33,9 +33,7 @@ ROOMS = {
     "socket2.files": "waitable fdstream standard disk",
     "socket2.processes": "reaping child capture",
     "socket2.debug": "stacks history snapshot listing watchdog inquiry tracing __init__",
-    "socket2.servers": (
-        "signals listeners accepting connection handshaking server program inheritance supervisor workers"
-    ),
+    "socket2.servers": ("listeners accepting connection handshaking server program inheritance supervisor workers"),
     "socket2.net": (
         "failures arguments ip encodings emitter abort connection callbacks limit piping receiving readable"
         " writable wishes address adoption dialing socket opening accepting server channel cluster __init__"

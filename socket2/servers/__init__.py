@@ -5,7 +5,7 @@ knows no protocol but TLS's handshake: a handler speaks to the client. It uses t
 public methods.
 
 Read `listeners` first, then `accepting`, which takes connections; `connection`, one connection and its thread;
-`handshaking`, what its thread does first if the server has TLS; and `server`, all of them. `signals` and `program` make
+`handshaking`, what its thread does first if the server has TLS; and `server`, all of them. `program` makes
 serve(), a server that runs until a signal comes. The rest is for several processes: `inheritance`, the sockets that
 outlast them; `supervisor`, which starts them; `workers`, their code.
 """

@@ -11,6 +11,7 @@ from pollers import Cancelled, Operation, operation
 
 from ..sockets.address import Host, Port, Query
 from ..sockets.tcp import TCP, check_backlog
+from ..threads.catching import catching, checked, name_of
 from ..threads.coroutines import is_coroutine
 from ..threads.group import threadset
 from ..threads.journal import Journal
@@ -20,7 +21,6 @@ from ..threads.timers import duration
 from ..tls.layer import HANDSHAKE_S, TLS
 from .listeners import adopt_listener, check_listener, queries_of
 from .server import FIRST_REQUEST_S, GRACE_S, Server
-from .signals import catching, checked, name_of
 
 if TYPE_CHECKING:
     import ssl

@@ -21,10 +21,10 @@ from typing import Any, NoReturn
 
 import pollers
 
+from ..threads.catching import name_of
 from ..threads.journal import Journal
 from .inheritance import Places
 from .server import CLEANUP_S
-from .signals import name_of
 
 log = Journal("socket2.server")
 

@@ -17,6 +17,7 @@ from pollers import Poller
 from ..sockets.address import AddressList, Host, Port, Query, resolve
 from ..sockets.tcp import TCP
 from ..sockets.udp import unix
+from ..threads.catching import catching
 from ..threads.coroutines import is_coroutine
 from ..threads.group import threadset
 from ..threads.journal import Journal
@@ -31,7 +32,6 @@ from .inheritance import Places
 from .listeners import adopt_listener, bind, check_listener, listen, queries_of
 from .program import serve
 from .server import FIRST_REQUEST_S, GRACE_S, Server
-from .signals import catching
 from .supervisor import CUT, HERE, LEAVE, LEAVING, READY, STOP, Workers
 
 if TYPE_CHECKING:

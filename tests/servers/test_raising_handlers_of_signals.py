@@ -10,20 +10,26 @@ from typing import Any
 
 import pytest
 
-from socket2 import run
-from socket2.servers import signals
-from socket2.servers.signals import catching
+import socket2
+from socket2 import run, sleep
+from socket2.threads import catching as signals
+from socket2.threads.catching import catching
 from socket2.threads.ctrl_c import _calls
 from socket2.threads.lock import is_held
 from socket2.threads.wait import Wait
 
-from ..injection import ExactInjection, Raised
+from ..injection import ExactInjection, Injection, Raised, at_each_place
+from ..sources import modules_in
 
 Steps = Generator[Any, Any, Any]
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be sent SIGTERM here")
 
-FILES = {str(signals.__file__), str(signal.__file__)}  # signal.signal() is Python code, too
+FILES = {
+    str(signals.__file__),
+    str(signal.__file__),
+    *modules_in("socket2/threads", "signals"),
+}  # signal.signal() is Python code, too
 
 
 def mine(signum: int, frame: object) -> None: ...
@@ -83,6 +89,33 @@ def test_raised_at_each_point(what: str) -> None:
         at += 1
         where = attempt(at, installing=what == "installing", putting_back=what == "putting_back")
     assert at > 5
+
+
+def test_raised_at_each_point_of_a_block() -> None:
+    """What one call would have ended, the next one ends: a handler may raise before the first instruction."""
+
+    def attempt(injection: Injection) -> None:
+        def main() -> Steps:
+            block = socket2.signals(signal.SIGTERM)
+            with suppress(Raised), injection:
+                with block as got:
+                    got._arrive(signal.SIGTERM)
+                    got._arrive(signal.SIGTERM)
+                    assert (yield from got.next()) == signal.SIGTERM
+                    got._take_back(signal.SIGTERM)
+            block.__exit__()
+            yield from sleep(0)
+
+        with handlers_of_mine():
+            run(main)
+            assert not is_held(), injection.where
+            assert signal.getsignal(signal.SIGTERM) is mine, injection.where
+            assert not any(signals._catching.values()), injection.where
+            signals._put_back(list(signals._previous))
+            assert signal.getsignal(signal.SIGTERM) is mine, injection.where
+            assert not signals._previous
+
+    assert at_each_place(attempt, FILES) > 20
 
 
 def test_who_waits_for_the_main_os_thread_is_told() -> None:

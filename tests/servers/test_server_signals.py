@@ -14,8 +14,8 @@ import pytest
 
 import socket2
 from socket2 import Server, newthread, run, serve, sleep
-from socket2.servers import signals
 from socket2.servers.listeners import listen_at
+from socket2.threads import catching as signals
 from socket2.threads.member import current_member
 
 from ..interop.peers import LIMIT_S, ROOT, Program, beside, connect

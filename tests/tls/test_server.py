@@ -27,7 +27,7 @@ from socket2 import (
     stream,
     timeout,
 )
-from socket2.servers.signals import name_of
+from socket2.threads.catching import name_of
 
 from ..interop.peers import LIMIT_S, ROOT, Program
 from .certificates import Authority

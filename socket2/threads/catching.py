@@ -1,8 +1,7 @@
 """Signals as calls in the loop. Python may run a signal handler at any point, so ours only notes that the signal came.
 
-Python installs and runs signal handlers in the main OS thread only. So all threads that catch a signal share one
-handler, whatever OS thread they run in. The main OS thread installs it for the first of them and removes it after the
-last.
+Python installs and runs signal handlers in the main OS thread only. So all that catch a signal share one handler,
+whatever OS thread they run in. The main OS thread installs it for the first of them and removes it after the last.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from typing import Any
 
 from pollers import operation
 
-from ..threads.ctrl_c import as_it_is_now, call_in_main
-from ..threads.lock import lock
-from ..threads.scheduler import current_scheduler
-from ..threads.sleeping import sleep
-from ..threads.wait import Wait
+from .ctrl_c import as_it_is_now, call_in_main
+from .lock import lock
+from .scheduler import current_scheduler
+from .sleeping import sleep
+from .wait import Wait
 
 # The main OS thread may be the last one to start serving. This is how long to wait for it, and how often to look.
 COMES_S = 2.0
@@ -50,13 +49,14 @@ def checked(signals: Iterable[int]) -> tuple[int, ...]:
 class catching:
     """Makes the loop call `func(signum)` for each of `signals`, between two steps, from begin() until end().
 
-    Every catcher of a signal is called. After the last one ends, the old handler is restored. An ignored signal stays
-    ignored, such as SIGINT in a background job of a shell.
+    Every catcher of a signal is called. After the last one ends, the old handler is restored. Unless `ignored_too`, an
+    ignored signal stays ignored, such as SIGINT in a background job of a shell.
     """
 
-    def __init__(self, signals: Iterable[int], func: Callable[[int], Any]) -> None:
+    def __init__(self, signals: Iterable[int], func: Callable[[int], Any], *, ignored_too: bool = False) -> None:
         self._signals = tuple(dict.fromkeys(signals))
         self._func = func
+        self._ignored_too = ignored_too
         self._scheduler = current_scheduler()
         self._ended = False
 
@@ -70,10 +70,7 @@ class catching:
             until = self._scheduler.now() + COMES_S
             while not call_in_main(partial(self._install, installed)):
                 if self._scheduler.crew is None or self._scheduler.now() > until:
-                    raise RuntimeError(
-                        "signals can be caught only while the main OS thread runs a loop or serves with this one: "
-                        "pass signals=() and stop the server in another way"
-                    )
+                    raise self._cannot_begin()
                 yield from sleep(_AGAIN_S)
             if installed.error is not None or not installed.done:  # the main OS thread has installed them by now
                 yield from installed.wait()
@@ -81,21 +78,52 @@ class catching:
             self.end()
             raise
 
-    def end(self) -> None:
-        """Stop catching. The main OS thread restores the handlers as soon as it can."""
+    def begin_soon(self, installed: Wait) -> None:
+        """Install the handlers now if this is the main OS thread. Otherwise ask that to do it soon.
+
+        Ends `installed`. Raises RuntimeError if the main OS thread runs no loop to do it; OSError or ValueError if this
+        is the main OS thread and a handler cannot be installed.
+        """
         try:
-            self._end()
-        except BaseException:  # a signal handler raised
-            self._end()
+            if not call_in_main(partial(self._install, installed)):
+                raise self._cannot_begin()
+            error, installed.error = installed.error, None
+            try:
+                if error is not None:
+                    raise error
+            finally:
+                del error  # its traceback has this frame: avoid a cycle
+        except BaseException:
+            self.end()
             raise
 
-    def _end(self) -> None:
+    def end(self, again: Iterable[int] = ()) -> None:
+        """Stop catching. The main OS thread restores the handlers as soon as it can.
+
+        Then it raises the signals `again` for the restored handlers, unless others still catch them.
+        """
+        try:
+            self._end(again)
+        except BaseException:  # a signal handler raised
+            self._end(())
+            raise
+
+    def _end(self, again: Iterable[int]) -> None:
         with lock:
             self._ended = True  # also if begin() was given up and its call is still pending
             for signum in self._signals:
                 _catching[signum] = tuple(one for one in _catching.get(signum, ()) if one is not self)
         if self._signals:
             call_in_main(partial(_put_back, self._signals))
+        for signum in again:
+            raise_again(signum)
+
+    def _cannot_begin(self) -> RuntimeError:
+        names = ", ".join(map(name_of, self._signals))
+        return RuntimeError(
+            f"{names}: signals can be caught only while the main OS thread runs a loop or serves with this one "
+            "(with signals=() a server catches none)"
+        )
 
     def _install(self, installed: Wait) -> None:
         error = None
@@ -109,10 +137,13 @@ class catching:
             # A signal handler raised this. It is for the main OS thread, and the waiter must be told, too.
             installed.fail(RuntimeError(f"a signal handler raised {raised!r} while others were being installed"))
             raise
-        if error is not None:
-            installed.fail(error)
-        else:
-            installed.finish()
+        try:
+            if error is not None:
+                installed.fail(error)
+            else:
+                installed.finish()
+        finally:
+            del error  # its traceback has this frame: avoid a cycle
 
     def _note(self, signum: int) -> None:
         self._scheduler.post(partial(self._func, signum))
@@ -120,7 +151,8 @@ class catching:
 
 def _install(signum: int, one: catching) -> None:
     current = signal.getsignal(signum)
-    if current is signal.SIG_IGN:
+    before = _previous.get(signum) if current is _note else current
+    if before is signal.SIG_IGN and not one._ignored_too:
         return
     with lock:
         if one._ended:
@@ -138,6 +170,24 @@ def _put_back(signals: Iterable[int]) -> None:
                 previous = as_it_is_now(_previous[signum])
                 signal.signal(signum, previous if previous is not None else signal.SIG_DFL)
             _previous.pop(signum, None)  # last, because a signal handler may raise in between
+
+
+def raise_again(signum: int) -> None:
+    """Have the main OS thread raise a signal that nobody took, unless others catch it. It may be lost if that is gone.
+
+    Call this after end().
+    """
+    call_in_main(partial(_raise_again, signum))
+
+
+def _raise_again(signum: int) -> None:
+    if not _catching.get(signum):
+        signal.raise_signal(signum)
+
+
+def is_default(signum: int) -> bool:
+    """Whether the program has left a signal alone: it has the system's default action, or is caught here already."""
+    return signal.getsignal(signum) in (signal.SIG_DFL, _note)
 
 
 def name_of(signum: int) -> str:
