@@ -91,6 +91,7 @@ def test_raised_at_each_point(what: str) -> None:
     assert at > 5
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_raised_at_each_point_of_a_block() -> None:
     """What one call would have ended, the next one ends: a handler may raise before the first instruction."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from socket2 import TCP, Cancelled, Closed, newthread, run, serve, signals, sleep, start, suspend, timeout
+from socket2 import TCP, Cancelled, Closed, Event, newthread, run, serve, signals, sleep, start, suspend, timeout
 from socket2.threads import catching
 
 from ..garbage import left_by
@@ -384,7 +384,7 @@ def test_nothing_is_left_for_the_collector() -> None:
 def test_the_programs_handlers_are_looked_at_only_if_nothing_else_is_left_to_wait_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    looked: list[bool] = []
+    event, looked = Event(), list[bool]()
 
     def look() -> bool:
         looked.append(True)
@@ -399,5 +399,7 @@ def test_the_programs_handlers_are_looked_at_only_if_nothing_else_is_left_to_wai
     run(main)
     assert not looked
     with pytest.raises(RuntimeError, match="deadlock"):
-        run(socket2.Event().wait)
+        run(event.wait)
     assert looked
+    event.set()
+    start()
