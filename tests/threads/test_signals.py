@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from socket2 import TCP, Cancelled, Closed, Event, newthread, run, serve, signals, sleep, start, suspend, timeout
+from socket2 import TCP, Cancelled, Closed, newthread, run, serve, signals, sleep, start, suspend, timeout
 from socket2.threads import catching
 
 from ..garbage import left_by
@@ -379,27 +379,3 @@ def test_nothing_is_left_for_the_collector() -> None:
 
     signals(TERM)
     assert left_by(lambda: run(main)) == []
-
-
-def test_the_programs_handlers_are_looked_at_only_if_nothing_else_is_left_to_wait_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    event, looked = Event(), list[bool]()
-
-    def look() -> bool:
-        looked.append(True)
-        return False
-
-    def main() -> Steps:
-        yield from sleep(0.001)
-        with signals(TERM) as got, pytest.raises(TimeoutError):
-            yield from got.next(0.001)
-
-    monkeypatch.setattr("socket2.threads.member.may_wake", look)
-    run(main)
-    assert not looked
-    with pytest.raises(RuntimeError, match="deadlock"):
-        run(event.wait)
-    assert looked
-    event.set()
-    start()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import socket2
-from socket2 import newthread, run, signals, sleep
+from socket2 import Event, newthread, run, signals, sleep, start
 from socket2.threads import catching
 from socket2.threads.member import current_member
 from socket2.threads.scheduler import Scheduler, local
@@ -184,3 +184,27 @@ def test_a_signal_wakes_the_loop_from_its_sleep() -> None:
             return (yield from got.next(LIMIT_S))
 
     assert run(main) == signal.SIGALRM
+
+
+def test_the_programs_handlers_are_looked_at_only_if_nothing_else_is_left_to_wait_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    event, looked = Event(), list[bool]()
+
+    def look() -> bool:
+        looked.append(True)
+        return False
+
+    def main() -> Steps:
+        yield from sleep(0.001)
+        with signals(TERM) as got, pytest.raises(TimeoutError):
+            yield from got.next(0.001)
+
+    monkeypatch.setattr("socket2.threads.member.may_wake", look)
+    run(main)
+    assert not looked
+    with pytest.raises(RuntimeError, match="deadlock"):
+        run(event.wait)
+    assert looked
+    event.set()
+    start()
