@@ -33,7 +33,7 @@ class Client:
         self._backlog: list[bytes] = []
         self._unsent = 0  # bytes in the backlog or being sent
         self._leaving = False
-        self._suspended: socket2.Thread | None = None  # the writer, while it has nothing to do
+        self._suspended: socket2.Thread[object] | None = None  # the writer, while it has nothing to do
 
     def tell(self, line: str) -> None:
         """Queue a line for the writer. Does not wait."""

@@ -26,7 +26,7 @@ async def spawn(meter: Meter, count: int) -> None:
                     await thread.join()
 
 
-async def _answer(asker: socket2.Thread) -> None:
+async def _answer(asker: socket2.Thread[object]) -> None:
     while True:
         await socket2.suspend()
         socket2.resume(asker)

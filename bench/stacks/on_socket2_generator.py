@@ -33,7 +33,7 @@ def spawn(meter: Meter, count: int) -> Steps:
                     yield from thread.join()
 
 
-def _answer(asker: socket2.Thread) -> Steps:
+def _answer(asker: socket2.Thread[object]) -> Steps:
     while True:
         yield from socket2.suspend()
         socket2.resume(asker)

@@ -66,7 +66,7 @@ def tree() -> str:
         return listing.tree(now.threads())
 
 
-def where(thread: Thread) -> str:
+def where(thread: Thread[object]) -> str:
     """Return what a thread is doing, and its stack as in a traceback: the chain of `yield from` and `await`."""
     with Snapshot() as now:
         return listing.stack(now.of_thread(thread))
@@ -194,7 +194,7 @@ def _after_fork_in_child() -> None:
         _debugging = None
         history.overran = None
 
-        def enable_again(thread: Thread, starter: Thread | None) -> None:
+        def enable_again(thread: Thread[object], starter: Thread[object] | None) -> None:
             enable(*settings)
             history.adopt(thread, starter)
 

@@ -29,7 +29,7 @@ class Times:
 
     __slots__ = ("_coro", "_now", "_starter", "began", "name", "since", "started_by", "steps", "turn")
 
-    def __init__(self, thread: Thread, starter: Thread | None, began: float | None) -> None:
+    def __init__(self, thread: Thread[object], starter: Thread[object] | None, began: float | None) -> None:
         self._coro = weakref.ref(thread._coro)
         self._now = thread.scheduler.now
         self.name = thread.name
@@ -47,7 +47,7 @@ class Times:
         return self._coro()
 
     @property
-    def starter(self) -> Thread | None:
+    def starter(self) -> Thread[object] | None:
         """The thread that started this one, as long as anything refers to it."""
         return self._starter() if self._starter is not None else None
 
@@ -67,7 +67,7 @@ class Times:
 
 
 # Weak, as are the references in a Times. A strong reference would keep the thread alive.
-_times: weakref.WeakKeyDictionary[Thread, Times] = weakref.WeakKeyDictionary()
+_times: weakref.WeakKeyDictionary[Thread[object], Times] = weakref.WeakKeyDictionary()
 
 
 def _watched(coro: Any, times: Times) -> Generator[Any, Any, Any]:
@@ -91,18 +91,18 @@ def _watched(coro: Any, times: Times) -> Generator[Any, Any, Any]:
             del resume, argument  # an error's traceback would hold this frame: break the cycle
 
 
-def adopt(thread: Thread, starter: Thread | None) -> None:
+def adopt(thread: Thread[object], starter: Thread[object] | None) -> None:
     """Watch a thread that is about to take its first step."""
     _watch(thread, Times(thread, starter, thread.scheduler.now()))
 
 
-def adopt_late(thread: Thread) -> None:
+def adopt_late(thread: Thread[object]) -> None:
     """Watch a thread from its next step on. Call this in the OS thread that runs it."""
     if not thread.done and times_of(thread) is None:
         _watch(thread, Times(thread, None, None))
 
 
-def _watch(thread: Thread, times: Times) -> None:
+def _watch(thread: Thread[object], times: Times) -> None:
     _times[thread] = times
     coro = thread._coro
     thread._coro = _watched(coro, times)
@@ -110,12 +110,12 @@ def _watch(thread: Thread, times: Times) -> None:
     behind[thread._coro] = coro
 
 
-def times_of(thread: Thread) -> Times | None:
+def times_of(thread: Thread[object]) -> Times | None:
     """Return a thread's times if it is watched and has not ended."""
     return None if thread.done else _times.get(thread)
 
 
-def coroutine_of(thread: Thread) -> Any:
+def coroutine_of(thread: Thread[object]) -> Any:
     """Return a thread's generator or coroutine, None if it has ended."""
     times = times_of(thread)
     return times.coro if times is not None else thread._coro

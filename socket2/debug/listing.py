@@ -65,7 +65,7 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
 def tree(infos: Sequence[ThreadInfo]) -> str:
     """Return the table, with each thread below the one that started it, or else joins it."""
     known = {info.thread for info in infos}
-    below: dict[Thread | None, list[ThreadInfo]] = {}
+    below: dict[Thread[object] | None, list[ThreadInfo]] = {}
     for info in infos:
         below.setdefault(info.parent if info.parent in known else None, []).append(info)
     rows = [_row(info, "  " * depth) for depth, info in _depth_first(infos, below)]
@@ -73,10 +73,10 @@ def tree(infos: Sequence[ThreadInfo]) -> str:
 
 
 def _depth_first(
-    infos: Iterable[ThreadInfo], below: dict[Thread | None, list[ThreadInfo]]
+    infos: Iterable[ThreadInfo], below: dict[Thread[object] | None, list[ThreadInfo]]
 ) -> Iterator[tuple[int, ThreadInfo]]:
     """Yield each thread once, with its depth. Threads that join each other in a cycle have no root, and come last."""
-    told: set[Thread] = set()
+    told: set[Thread[object]] = set()
     roots = [*below.get(None, ()), *infos]
     pending = [(0, info) for info in reversed(roots)]
     while pending:

@@ -35,7 +35,7 @@ State: TypeAlias = Literal["running", "ready", "waiting", "ended"]
 class ThreadInfo:
     """What one thread is doing. Times are in seconds. None means unknown."""
 
-    thread: Thread = field(repr=False)
+    thread: Thread[object] = field(repr=False)
     name: str
     state: State
     """"running", "ready" (it will run soon), "waiting" or "ended"."""
@@ -57,7 +57,7 @@ class ThreadInfo:
     """The OS thread that runs it now."""
     started_by: str | None
     """The name of the thread that started it. Known while debugging is on."""
-    parent: Thread | None = field(repr=False)
+    parent: Thread[object] | None = field(repr=False)
     """The thread that started it, or that joins it."""
 
     @property
@@ -100,7 +100,7 @@ class Snapshot:
     def __init__(self) -> None:
         self.os_threads: dict[int, list[FrameType]] = {}
         self._names = {thread.ident: thread.name for thread in threading.enumerate()}
-        self._of_schedulers: dict[Scheduler, tuple[set[Thread], dict[object, float], float]] = {}
+        self._of_schedulers: dict[Scheduler, tuple[set[Thread[object]], dict[object, float], float]] = {}
 
     def __enter__(self) -> Snapshot:
         self.os_threads = frames_of_os_threads()
@@ -113,7 +113,7 @@ class Snapshot:
         """Return what all live threads of the process are doing; those of one loop in the order of their start."""
         return [self.of_thread(thread) for scheduler in again(schedulers) for thread in _live(scheduler)]
 
-    def of_thread(self, thread: Thread) -> ThreadInfo:
+    def of_thread(self, thread: Thread[object]) -> ThreadInfo:
         coro, waiting = coroutine_of(thread), thread.waiting_on
         times = times_of(thread)
         running, os_thread, frames = self._frames_of(thread, coro)
@@ -143,7 +143,7 @@ class Snapshot:
             parent=(times.starter if times is not None else None) or _joiner(thread),
         )
 
-    def _frames_of(self, thread: Thread, coro: Any) -> tuple[bool, int | None, list[FrameType]]:
+    def _frames_of(self, thread: Thread[object], coro: Any) -> tuple[bool, int | None, list[FrameType]]:
         """Return whether the thread runs, in which OS thread, and its frames."""
         if coro is None or is_running(coro):
             ident, frames = frames_of_running(coro, self.os_threads)
@@ -153,7 +153,7 @@ class Snapshot:
             return coro is not None, ident, _without_debugging(frames)
         return False, None, frames_of_coroutine(coro)
 
-    def _of_scheduler(self, scheduler: Scheduler) -> tuple[set[Thread], dict[object, float], float]:
+    def _of_scheduler(self, scheduler: Scheduler) -> tuple[set[Thread[object]], dict[object, float], float]:
         """Return the ready threads, how many seconds remain until each deadline, and the time."""
         found = self._of_schedulers.get(scheduler)
         if found is None:
@@ -216,14 +216,14 @@ def _deadlines(scheduler: Scheduler, now: float) -> dict[object, float]:
     return found
 
 
-def _live(scheduler: Scheduler) -> list[Thread]:
+def _live(scheduler: Scheduler) -> list[Thread[object]]:
     return again(lambda: list(scheduler.threads))
 
 
-def _joiner(thread: Thread) -> Thread | None:
+def _joiner(thread: Thread[object]) -> Thread[object] | None:
     joins = () if thread.done else again(lambda: list(thread.joins()))
     waiters = (join.waiter for join in joins if isinstance(join, Wait) and join.waiter is not None)
-    return cast(Thread | None, next(waiters, None))
+    return cast(Thread[object] | None, next(waiters, None))
 
 
 def _purpose(waiting: Any) -> str | None:

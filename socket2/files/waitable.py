@@ -32,7 +32,7 @@ LOOK_S = 1.0
 class _Waiting:
     """A thread that waits for one direction of a descriptor."""
 
-    def __init__(self, thread: Thread, foreign: Foreign) -> None:
+    def __init__(self, thread: Thread[object], foreign: Foreign) -> None:
         self.thread = thread
         self.foreign = foreign
 

@@ -60,7 +60,7 @@ def _at_once(op: Operation[T], turn: Pass | None) -> T:
     try:
         if turn is not None:  # many calls in a row did not need to wait
             member.poll(0)
-        result: T = member.run(op)
+        result: T = member.run(op, ())
         return result
     finally:
         op.close()

@@ -126,7 +126,7 @@ def _dirty(sock: Any) -> bool:
 def _until_any(readers: list[Any], writers: list[Any]) -> Generator[Any, None, None]:
     """Wait until one of them may be ready."""
     wait = Wait(f"select of {len(readers)} to receive from, {len(writers)} to send to")
-    threads: list[Thread] = []
+    threads: list[Thread[object]] = []
     try:
         for operate, sockets in ((_wait_readable, readers), (_wait_writable, writers)):
             threads += [newthread(_watch, operate, sock, wait, name="select") for sock in _one_each(sockets)]
@@ -149,7 +149,7 @@ def _one_each(sockets: list[Any]) -> Iterable[Any]:
     return {sock.getfd(): sock for sock in sorted(sockets, key=lambda sock: isinstance(sock, Object))}.values()
 
 
-def _cancel(threads: list[Thread]) -> None:
+def _cancel(threads: list[Thread[object]]) -> None:
     for thread in threads:
         thread.cancel()
 

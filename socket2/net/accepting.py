@@ -47,7 +47,7 @@ class Accepting(Emitter):
         self._opening: object | None = None  # the listen() in progress, or the one that has succeeded
         self._told = False  # whether 'listening' was emitted
         self._sockets: dict[Socket, None] = {}  # in the order in which they were accepted
-        self._acceptor: Thread | None = None
+        self._acceptor: Thread[object] | None = None
         self._accepting: object | None = None  # identifies the acceptor: a later one gets another
         self._pauser: Timer | None = None
         self._takers: list[Wait] = []

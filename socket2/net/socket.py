@@ -72,7 +72,7 @@ class Socket(Reading, Writing, Wishes):
         """The server that accepted this socket, if any."""
         self.autoSelectFamilyAttemptedAddresses: list[str] | None = None
         """The addresses that connect() has tried so far, if there was a choice."""
-        self._dialer: Thread | None = None
+        self._dialer: Thread[object] | None = None
         self._epoch = 0  # counts connections and their ends, so that late calls recognise that they are late
         self._names: dict[str, tuple[Any, ...] | str] = {}  # addresses, asked for once
         self._never_readable = False

@@ -89,7 +89,7 @@ def _run(
 def _talk(
     child: Process, input: ReadableBuffer | None, options: dict[str, Any]
 ) -> Generator[Any, None, tuple[int, bytes | None, bytes | None]]:
-    threads: dict[str, Thread] = {}
+    threads: dict[str, Thread[bytes | None]] = {}
     try:
         if input is not None:
             threads["stdin"] = newthread(_feed, child.stdin, input)

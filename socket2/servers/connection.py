@@ -58,14 +58,14 @@ class Connection(Join):
         self.conn = conn
         self.fd = conn.fileno()  # identifies its errors, even after it is closed
         self.begun = current_scheduler().now()
-        self.thread: Thread | None = None  # None until the thread is made
+        self.thread: Thread[object] | None = None  # None until the thread is made
         self.cut = False
         self.met = False  # whether it has reached its first between_requests
-        self.idle: Thread | None = None
+        self.idle: Thread[object] | None = None
         self.interruption: Cancelled | None = None
         self.timer: Timer | None = None
 
-    def begin(self, thread: Thread) -> None:
+    def begin(self, thread: Thread[object]) -> None:
         self.thread = thread
 
     def finish(self, result: Any = None) -> bool:
@@ -87,7 +87,7 @@ class Connection(Join):
 
     # Between two requests.
 
-    def wait_for_request(self, thread: Thread) -> None:
+    def wait_for_request(self, thread: Thread[object]) -> None:
         with lock:
             self.idle = thread
             if self.server.stopping:
@@ -126,14 +126,14 @@ class Connection(Join):
                 self.interruption.meant_for = idle
                 idle.scheduler.interrupt(idle, self.interruption)
 
-    def _leave_at(self, due: float, idle: Thread) -> None:
+    def _leave_at(self, due: float, idle: Thread[object]) -> None:
         if self.timer is None:
             self.timer = Timer(idle.scheduler.timers, lambda: idle.scheduler.post(self.leave))
         self.timer.arm(due)
 
     # Which side caused the end.
 
-    def _tell(self, thread: Thread, error: BaseException, clients: bool) -> None:
+    def _tell(self, thread: Thread[object], error: BaseException, clients: bool) -> None:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             return
         if isinstance(error, Cancelled) and error.meant_for is thread:

@@ -95,7 +95,7 @@ def _serve(
     tls: Any,
     reloads: Iterable[int],
 ) -> Generator[Any, None, int]:
-    stops: list[Thread] = []
+    stops: list[Thread[object]] = []
 
     def stop(signum: int) -> None:
         log.info("%s: stopping %r", name_of(signum), server, extra={"server": server})
@@ -150,7 +150,7 @@ def _listen(
 @operation
 def _until_gone(server: Server, ready: Callable[[Server], Any] | None) -> Generator[Any, None, None]:
     """Call `ready`, and wait until the server has ended."""
-    made = ready(server) if ready is not None else None
+    made: Any = ready(server) if ready is not None else None
     if not is_coroutine(made):
         return
     with threadset() as ts:

@@ -92,7 +92,7 @@ class Server(pollers.Unique):
         # The lock guards these, and the fields of a Connection that are marked there.
         self.stopping = False
         self.cut = 0
-        self._accepting: dict[TCP, Thread | None] = {}
+        self._accepting: dict[TCP, Thread[object] | None] = {}
         self._connections: dict[Connection, None] = {}
         self._queued: deque[TCP] = deque()  # accepted at the end, waiting for a place
         self._cutting = False

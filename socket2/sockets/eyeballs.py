@@ -92,7 +92,7 @@ class _Race:
         self._delay_s = delay_s
         self._made_at = made_at
         self._opened: list[TCP] = []
-        self._threads: list[Thread] = []
+        self._threads: list[Thread[object]] = []
         self._ended: list[tuple[Address, TCP | Exception]] = []
         self._news = self._wait()
 

@@ -17,7 +17,7 @@ class Claim:
     def __init__(self, doing: str) -> None:
         self._doing = doing
         self.lock = threading.Lock()  # acquired without waiting
-        self.thread: Thread | None = None  # the thread that holds it, while it waits
+        self.thread: Thread[object] | None = None  # the thread that holds it, while it waits
         self.counted = 0  # how many operations that end at once have been counted in advance
 
     def refusal(self) -> Busy:

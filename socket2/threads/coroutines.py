@@ -5,10 +5,20 @@ Knows the kinds of functions in Python, and the usual mistakes with them. Must n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from types import CoroutineType, FunctionType, GeneratorType, MethodType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple
+
+# The functions that start threads have an overload for each kind of function: what it returns is a generator, a
+# coroutine, an operation, another awaitable, or the result itself. To a type checker a generator is a result like any
+# other. So the order counts, and mypy gives up if the kinds are fewer and a type of the function contains Any.
+T = TypeVar("T")
+Y = TypeVar("Y")
+S = TypeVar("S")
+A = TypeVar("A", bound=Awaitable[Any])
+P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 
 # CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR of `inspect`. Importing that module is slow.
 _LAZY_FLAGS = 0x20 | 0x80 | 0x200
@@ -88,6 +98,21 @@ def _check_args(func: Callable[..., Any], args: tuple[Any, ...]) -> None:
     except (TypeError, ValueError):
         return  # a function in C without a signature
     signature.bind(*args)
+
+
+def name_of(func: Any) -> str | None:
+    """Return the name of a function, or of the function in a partial()."""
+    while isinstance(func, partial):
+        func = func.func
+    return getattr(func, "__qualname__", None)
+
+
+def with_kwargs(func: Any, kwargs: dict[str, Any]) -> Any:
+    """Return a function that calls `func` with `kwargs`. Raises TypeError if `func` cannot be called."""
+    if is_coroutine(func):
+        check_no_args((kwargs,))
+    check_callable(func)
+    return partial(func, **kwargs)
 
 
 def check_no_args(args: tuple[Any, ...]) -> None:

@@ -29,13 +29,13 @@ class Deadline(Alarm):
     __slots__ = ("_error", "_on_their_way", "_since", "_thread", "expired")
 
     def __init__(self) -> None:
-        self._thread: Thread | None = None
+        self._thread: Thread[object] | None = None
         self._error: Cancelled | None = None  # what it interrupted the thread with
         self._since = 0  # see Interruptions.leave_scope()
         self._on_their_way: list[Cancelled] | None = None  # interruptions on their way when it was set
         self.expired = False
 
-    def enter(self, thread: Thread, when: float | None) -> bool:
+    def enter(self, thread: Thread[object], when: float | None) -> bool:
         """Interrupt `thread` at `when` on its scheduler's clock; None: never. Return False if this is in use."""
         with lock:
             if self._thread is not None:

@@ -8,13 +8,14 @@ of the class. Threads are cancelled and errors reported after the lock has been 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any
+from typing import Any, overload
 
 import pollers
 from pollers import Cancelled, Operation, operation
 
+from .coroutines import A, P, S, T, Ts, Y, with_kwargs
 from .lock import lock
 from .member import current_member
 from .thread import Outlasting, Thread, currentthread, over_at_once, report
@@ -29,11 +30,11 @@ class _MemberJoin(Join):
     def __init__(self, group: threadset) -> None:
         super().__init__("threadset")
         self.group = group
-        self.thread: Thread | None = None  # None until the thread has been made
+        self.thread: Thread[object] | None = None  # None until the thread has been made
         self.late = False  # started after the set was cancelled
         self.cancellation: Cancelled | None = None
 
-    def begin(self, thread: Thread) -> None:
+    def begin(self, thread: Thread[object]) -> None:
         """Add the thread, which is about to take its first step, to the set."""
         self.thread = thread
         self.group._admit(self)
@@ -93,19 +94,45 @@ class threadset(pollers.Unique):
         self._owner = currentthread()
         self._members: dict[_MemberJoin, None] = {}  # in the order of their starts
         self._alive: dict[_MemberJoin, None] = {}  # in the same order
-        self._errors: list[tuple[Thread, BaseException]] = []
+        self._errors: list[tuple[Thread[object], BaseException]] = []
         self._entered = self._open = False
         self._cancelled = False
-        self._joined: list[tuple[Thread, BaseException]] = []  # the failures that join() raised
+        self._joined: list[tuple[Thread[object], BaseException]] = []  # the failures that join() raised
         self._joining: Join | None = None
         self._interruption: Cancelled | None = None  # what a failure interrupts the block with
 
-    def newthread(self, func: Any, *args: Any, name: str | None = None) -> Thread:
+    @overload
+    def newthread(self, func: Generator[Y, S, T] | Awaitable[T], /, *, name: str | None = None) -> Thread[T]: ...
+    @overload
+    def newthread(self, func: Callable[[*Ts], Generator[Y, S, T]], /, *args: *Ts, name: str | None) -> Thread[T]: ...
+    @overload
+    def newthread(self, func: Callable[[*Ts], Coroutine[Y, S, T]], /, *args: *Ts, name: str | None) -> Thread[T]: ...
+    @overload
+    def newthread(self, func: Callable[[*Ts], Operation[T]], /, *args: *Ts, name: str | None) -> Thread[T]: ...
+    @overload
+    def newthread(self, func: Callable[[*Ts], A], /, *args: *Ts, name: str | None) -> Thread[Any]: ...
+    @overload
+    def newthread(self, func: Callable[[*Ts], T], /, *args: *Ts, name: str | None) -> Thread[T]: ...
+    @overload
+    def newthread(self, func: Callable[P, Generator[Y, S, T]], /, *args: P.args, **kwargs: P.kwargs) -> Thread[T]: ...
+    @overload
+    def newthread(self, func: Callable[P, Coroutine[Y, S, T]], /, *args: P.args, **kwargs: P.kwargs) -> Thread[T]: ...
+    @overload
+    def newthread(self, func: Callable[P, Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> Thread[T]: ...
+    @overload
+    def newthread(self, func: Callable[P, A], /, *args: P.args, **kwargs: P.kwargs) -> Thread[Any]: ...
+    @overload
+    def newthread(self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Thread[T]: ...
+    def newthread(self, func: Any, /, *args: Any, name: str | None = None, **kwargs: Any) -> Thread[Any]:  # type: ignore[misc]
         """Start a thread of this set. The arguments and errors are those of socket2.newthread().
 
         Any thread may call this while the block lasts. If the set has been cancelled, the new thread is cancelled, too.
         join() returns the thread's result until the block is left. Raises RuntimeError outside the block.
         """
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"the name of a thread must be a str, not {name!r}")
+        if kwargs:
+            func = with_kwargs(func, kwargs)
         member = _MemberJoin(self)
         try:
             thread = current_member().newthread(func, args, name, member)
@@ -339,7 +366,7 @@ class threadset(pollers.Unique):
                 member.cancel_thread(now=False)
             raise
 
-    def _take_errors(self) -> list[tuple[Thread, BaseException]]:
+    def _take_errors(self) -> list[tuple[Thread[object], BaseException]]:
         with lock:
             errors, self._errors = self._errors, []
         return errors

@@ -2,42 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from math import floor
-from typing import Any
+from typing import Any, overload
 
-from pollers import operation
+from pollers import Operation, operation
 
-from .coroutines import awaiting, is_coroutine
+from .coroutines import A, P, S, T, Y, awaiting, is_coroutine, name_of
 from .loop import newthread, now
 from .sleeping import sleep
 from .thread import Thread, currentthread, report
 from .timers import duration, moment
 
 
-def runat(when: float, func: Callable[..., Any], *args: Any) -> Thread:
-    """Call `func(*args)` at the time `when`, in seconds on the clock of now(). Return the thread that does it.
+@overload
+def runat(when: float, func: Callable[P, Generator[Y, S, T]], /, *args: P.args, **kwargs: P.kwargs) -> Thread[T]: ...
+@overload
+def runat(when: float, func: Callable[P, Coroutine[Y, S, T]], /, *args: P.args, **kwargs: P.kwargs) -> Thread[T]: ...
+@overload
+def runat(when: float, func: Callable[P, Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> Thread[T]: ...
+@overload
+def runat(when: float, func: Callable[P, A], /, *args: P.args, **kwargs: P.kwargs) -> Thread[Any]: ...
+@overload
+def runat(when: float, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Thread[T]: ...
+def runat(when: float, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Thread[Any]:
+    """Call `func(*args, **kwargs)` at the time `when`, in seconds on the clock of now().
 
-    `func` is never called early. If `when` has passed, it is called as soon as possible. `func` is a plain function, a
-    generator function or an `async def` function. To stop the job, cancel() the thread, even while `func` runs. join()
-    returns what `func` returned, or raises its exception. If no thread is joining then, crashhook() reports it.
+    Return the thread that does it. `func` is never called early. If `when` has passed, it is called as soon as
+    possible. `func` is a plain function, a generator function or an `async def` function. To stop the job, cancel() the
+    thread, even while `func` runs. join() returns what `func` returned, or raises its exception. If no thread is
+    joining then, crashhook() reports it.
     Raises TypeError if `func` is not callable or `when` is not a number; ValueError if `when` is NaN.
     (luapower's runat)
     """
-    return _job(func, _at, moment(when), func, args)
+    return _job(_at, func, args, kwargs, moment(when))
 
 
-def runafter(seconds: float, func: Callable[..., Any], *args: Any) -> Thread:
-    """Call `func(*args)` after `seconds`. Otherwise the same as runat().
+@overload
+def runafter(
+    seconds: float, func: Callable[P, Generator[Y, S, T]], /, *args: P.args, **kwargs: P.kwargs
+) -> Thread[T]: ...
+@overload
+def runafter(
+    seconds: float, func: Callable[P, Coroutine[Y, S, T]], /, *args: P.args, **kwargs: P.kwargs
+) -> Thread[T]: ...
+@overload
+def runafter(seconds: float, func: Callable[P, Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> Thread[T]: ...
+@overload
+def runafter(seconds: float, func: Callable[P, A], /, *args: P.args, **kwargs: P.kwargs) -> Thread[Any]: ...
+@overload
+def runafter(seconds: float, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Thread[T]: ...
+def runafter(seconds: float, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Thread[Any]:
+    """Call `func(*args, **kwargs)` after `seconds`. Otherwise the same as runat().
 
     Raises TypeError if `func` is not callable or `seconds` is not a number; ValueError if `seconds` is negative or NaN.
     (luapower's runafter)
     """
-    return _job(func, _at, now() + duration(seconds), func, args)
+    return _job(_at, func, args, kwargs, now() + duration(seconds))
 
 
-def runevery(seconds: float, func: Callable[..., Any], *args: Any) -> Thread:
-    """Call `func(*args)` every `seconds`, for the first time after `seconds`. Return the thread that does it.
+def runevery(seconds: float, func: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> Thread[None]:
+    """Call `func(*args, **kwargs)` every `seconds`, for the first time after `seconds`. Return the thread that does it.
 
     All times are multiples of `seconds` after this call, so they do not drift. Times that pass while `func` still runs
     are skipped. The job ends when `func` returns False, or when its thread is cancelled. If `func` raises an exception,
@@ -47,29 +73,31 @@ def runevery(seconds: float, func: Callable[..., Any], *args: Any) -> Thread:
     """
     if duration(seconds) == 0:
         raise ValueError("the interval of a job must be positive, not 0")
-    return _job(func, _every, now(), float(seconds), func, args)
+    return _job(_every, func, args, kwargs, now(), float(seconds))
 
 
-def _job(func: Callable[..., Any], steps: Callable[..., Any], *args: Any) -> Thread:
+def _job(
+    steps: Callable[..., Any], func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *when: float
+) -> Thread[Any]:
     if not callable(func):
         raise TypeError(f"a job needs a function, not {func!r}")
-    return newthread(steps, *args, name=getattr(func, "__qualname__", None))
+    return newthread(steps, partial(func, *args, **kwargs), *when, name=name_of(func))
 
 
 @operation
-def _at(when: float, func: Callable[..., Any], args: tuple[Any, ...]) -> Generator[Any, None, Any]:
+def _at(call: Callable[[], Any], when: float) -> Generator[Any, None, Any]:
     yield from _until(when)
-    return (yield from _call(func, args))
+    return (yield from _made(call))
 
 
 @operation
-def _every(begun: float, seconds: float, func: Callable[..., Any], args: tuple[Any, ...]) -> Generator[Any, None, None]:
+def _every(call: Callable[[], Any], begun: float, seconds: float) -> Generator[Any, None, None]:
     times = 0
     while True:
         times = max(times, floor((now() - begun) / seconds)) + 1
         yield from _until(begun + times * seconds)
         try:
-            if (yield from _call(func, args)) is False:
+            if (yield from _made(call)) is False:
                 return
         except Exception as error:
             report(currentthread(), error)
@@ -82,6 +110,6 @@ def _until(when: float) -> Generator[Any, None, None]:
 
 
 @operation
-def _call(func: Callable[..., Any], args: tuple[Any, ...]) -> Generator[Any, None, Any]:
-    made = func(*args)
+def _made(call: Callable[[], Any]) -> Generator[Any, None, Any]:
+    made = call()
     return (yield from awaiting(made)) if is_coroutine(made) else made

@@ -5,21 +5,54 @@ The first call of one of them creates the scheduler of this OS thread.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, overload
+
+from pollers import Operation
 
 from . import joining
+from .coroutines import A, P, S, T, Ts, Y, with_kwargs
 from .member import current_member
 from .resolver import Resolver, check_resolver
 from .scheduler import current_scheduler
 from .thread import Thread
 
 
-def newthread(func: Any, *args: Any, name: str | None = None) -> Thread:
+@overload
+def newthread(func: Generator[Y, S, T] | Awaitable[T], /, *, name: str | None = None) -> Thread[T]: ...
+@overload
+def newthread(func: Callable[[*Ts], Generator[Y, S, T]], /, *args: *Ts, name: str | None) -> Thread[T]: ...
+@overload
+def newthread(func: Callable[[*Ts], Coroutine[Y, S, T]], /, *args: *Ts, name: str | None) -> Thread[T]: ...
+@overload
+def newthread(func: Callable[[*Ts], Operation[T]], /, *args: *Ts, name: str | None) -> Thread[T]: ...
+@overload
+def newthread(func: Callable[[*Ts], A], /, *args: *Ts, name: str | None) -> Thread[Any]: ...
+@overload
+def newthread(func: Callable[[*Ts], T], /, *args: *Ts, name: str | None) -> Thread[T]: ...
+@overload
+def newthread(func: Callable[P, Generator[Y, S, T]], /, *args: P.args, **kwargs: P.kwargs) -> Thread[T]: ...
+@overload
+def newthread(func: Callable[P, Coroutine[Y, S, T]], /, *args: P.args, **kwargs: P.kwargs) -> Thread[T]: ...
+@overload
+def newthread(func: Callable[P, Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> Thread[T]: ...
+@overload
+def newthread(func: Callable[P, A], /, *args: P.args, **kwargs: P.kwargs) -> Thread[Any]: ...
+@overload
+def newthread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Thread[T]: ...
+def newthread(func: Any, /, *args: Any, name: str | None = None, **kwargs: Any) -> Thread[Any]:  # type: ignore[misc]
     """Start a thread, run it until its first wait, and return it.
 
-    `func` is a generator function, an `async def` function or a plain function, which is called with `args`. It may
-    also be a generator or coroutine that exists already. `name` appears in messages; by default it is the function's
-    name. The thread gets a copy of the caller's contextvars.
+    `func` is a generator function, an `async def` function or a plain function, which is called with `args` and
+    `kwargs`. If a plain function returns an operation or another awaitable, the thread awaits it. `func` may also be a
+    generator, a coroutine or an operation that exists already. The thread gets a copy of the caller's contextvars.
+
+    `name` appears in messages; by default it is the function's name. It is never passed to `func`: if `func` has a
+    parameter of that name, pass it by position, or use functools.partial().
+
+    A type checker knows from `func` what the thread returns, and checks the arguments. If a call has `name`, it accepts
+    arguments by position only: use functools.partial() for others. The type of a generator function must be
+    `Generator[..., ..., T]`, since `Iterator[...]` does not tell what it returns.
 
     If several OS threads serve the scheduler, newthread() called in a thread returns at once. Any of these OS threads
     then takes the first step of the new thread. If that step blocks, the caller is not delayed.
@@ -30,6 +63,8 @@ def newthread(func: Any, *args: Any, name: str | None = None) -> Thread:
     """
     if name is not None and not isinstance(name, str):
         raise TypeError(f"the name of a thread must be a str, not {name!r}")
+    if kwargs:
+        func = with_kwargs(func, kwargs)
     return current_member().newthread(func, args, name)
 
 
@@ -77,7 +112,29 @@ def stop(all: bool = False) -> None:
     member.stop()
 
 
-def run(main: Any, *args: Any, resolver: Resolver | None = None) -> Any:
+@overload
+def run(main: Generator[Y, S, T] | Awaitable[T], /, *, resolver: Resolver | None = None) -> T: ...
+@overload
+def run(main: Callable[[*Ts], Generator[Y, S, T]], /, *args: *Ts, resolver: Resolver | None) -> T: ...
+@overload
+def run(main: Callable[[*Ts], Coroutine[Y, S, T]], /, *args: *Ts, resolver: Resolver | None) -> T: ...
+@overload
+def run(main: Callable[[*Ts], Operation[T]], /, *args: *Ts, resolver: Resolver | None) -> T: ...
+@overload
+def run(main: Callable[[*Ts], A], /, *args: *Ts, resolver: Resolver | None) -> Any: ...
+@overload
+def run(main: Callable[[*Ts], T], /, *args: *Ts, resolver: Resolver | None) -> T: ...
+@overload
+def run(main: Callable[P, Generator[Y, S, T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+@overload
+def run(main: Callable[P, Coroutine[Y, S, T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+@overload
+def run(main: Callable[P, Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+@overload
+def run(main: Callable[P, A], /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+@overload
+def run(main: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+def run(main: Any, /, *args: Any, resolver: Resolver | None = None, **kwargs: Any) -> Any:  # type: ignore[misc]
     """Start a thread as newthread() does, run the loop until this main thread ends, and return or raise its outcome.
 
     Other threads that are still alive then keep their state, and a later run() or start() continues them. The first
@@ -85,16 +142,19 @@ def run(main: Any, *args: Any, resolver: Resolver | None = None) -> Any:
     once.
 
     `resolver` looks up names for all threads of this loop until run() ends. By default the system does that, in OS
-    threads. `resolver` is not passed to `main`.
+    threads. `resolver` is never passed to `main`, and type checkers treat it as newthread() treats `name`.
 
     Raises RuntimeError if stop() is called before the main thread ends; inside a thread, or if the loop is already
     running; and on a deadlock, that is, if nothing can wake the main thread any more, not even another OS thread.
-    Raises TypeError if `main` cannot be called with `args`, or if `resolver` is not a Resolver. (luapower's run)
+    Raises TypeError if `main` cannot be called, or not with these arguments, or if `resolver` is not a Resolver.
+    (luapower's run)
     """
+    if kwargs:
+        main = with_kwargs(main, kwargs)
     if resolver is None:
-        return current_member().run(main, *args)
+        return current_member().run(main, args)
     with _resolving_with(resolver):
-        return current_member().run(main, *args)
+        return current_member().run(main, args)
 
 
 class _resolving_with:

@@ -41,7 +41,7 @@ class Member(Stepper):
         self._guest = guest  # whether it leaves the scheduler when its start() or run() ends
         self._ctrl_c = CtrlC(scheduler.poller, self._wake)
         self._stopping = False
-        self._main: Thread | None = None  # the thread that run() waits for
+        self._main: Thread[object] | None = None  # the thread that run() waits for
         self._hooks: Any = None  # those of async generators, from before the loop
         # For the crew: see CrewMember.
         self.bell = Bell()
@@ -62,7 +62,7 @@ class Member(Stepper):
         else:
             self.scheduler.crew.wake(self)
 
-    def waits_for(self, thread: Thread) -> bool:
+    def waits_for(self, thread: Thread[object]) -> bool:
         """Whether this is the thread that run() waits for."""
         return self._main is thread
 
@@ -105,14 +105,14 @@ class Member(Stepper):
         deadline_after(timeout_s, now)  # raises an error for a bad timeout before anything else happens
         return self._in_loop(start)
 
-    def run(self, main: Any, *args: Any) -> Any:
+    def run(self, main: Any, args: tuple[Any, ...]) -> Any:
         """See loop.run()."""
         thread, interrupted = self._in_loop(functools.partial(self._run_main, main, args))
         if interrupted and isinstance(thread.error, Cancelled):
             raise KeyboardInterrupt
         return thread.result()
 
-    def _run_main(self, main: Any, args: tuple[Any, ...]) -> tuple[Thread, bool]:
+    def _run_main(self, main: Any, args: tuple[Any, ...]) -> tuple[Thread[Any], bool]:
         """Run `main` in a thread until this has ended. Return the thread, and whether Ctrl-C cancelled it."""
         join = Join("run")
         self._main = thread = self.newthread(main, args, join=join)
@@ -126,7 +126,7 @@ class Member(Stepper):
         self._escape()
         return thread, interrupted
 
-    def _run(self, thread: Thread) -> bool:
+    def _run(self, thread: Thread[object]) -> bool:
         """Run the loop until `thread` has ended. Return whether Ctrl-C cancelled it."""
         interrupted = hopeless = False
         while not thread.done:
@@ -205,7 +205,7 @@ class Member(Stepper):
             due = deadline
         return None if due is None else max(due - scheduler.now(), 0)
 
-    def _step_all(self, threads: Collection[Thread]) -> bool:
+    def _step_all(self, threads: Collection[Thread[object]]) -> bool:
         """Step the threads. Return False if there are none.
 
         If a signal handler raises, the threads that are left go back to the front of the ready queue, in their order.

@@ -15,17 +15,15 @@ from collections import deque
 from collections.abc import Callable, Generator, Hashable
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from pollers import Operation, operation
 
-from .coroutines import awaiting, is_coroutine
+from .coroutines import P, T, awaiting, is_coroutine, name_of
 from .resolver import AddressInfo, Answer, Resolver
 from .scheduler import PoolThread, Scheduler, current_scheduler
 from .thread import currentthread
 from .wait import Wait, alike
-
-T = TypeVar("T")
 
 LOOKUPS_MAX = 16
 CALLS_MAX = 32
@@ -220,18 +218,19 @@ calls = Pool(CALLS_MAX, "socket2 call")
 lookups = Pool(LOOKUPS_MAX, "socket2 lookup")
 
 
-def call_in_thread(func: Callable[..., T], *args: Any) -> Operation[T]:
-    """Call `func(*args)`, which may block, in an OS thread while other threads run. Return or raise its outcome.
+def call_in_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Operation[T]:
+    """Call `func(*args, **kwargs)`, which may block, in an OS thread while other threads run.
 
-    `func` sees the caller's contextvars. At most 32 calls run at the same time, and further ones wait in a queue.
-    A cancellation or timeout ends the wait at once. A call that has not begun is then dropped. One that has begun goes
-    on, no longer counts as one of the 32, and its outcome is dropped. Raises RuntimeError outside a thread, or if the
-    system cannot start an OS thread; TypeError if `func` is not callable.
+    Return its result, or raise its exception. `func` sees the caller's contextvars. At most 32 calls run at the same
+    time, and further ones wait in a queue. A cancellation or timeout ends the wait at once. A call that has not begun
+    is then dropped. One that has begun goes on, no longer counts as one of the 32, and its outcome is dropped. Raises
+    RuntimeError outside a thread, or if the system cannot start an OS thread; TypeError if `func` is not callable.
     """
     caller = currentthread().scheduler.caller or calls
     if not callable(func):
         raise TypeError(f"call_in_thread() needs a function, not {func!r}")
-    return caller.call(f"call of {getattr(func, '__qualname__', func)} in an OS thread", func, args)
+    call = partial(func, **kwargs) if kwargs else func
+    return caller.call(f"call of {name_of(func) or func} in an OS thread", call, args)
 
 
 def look_up(purpose: str, func: Callable[..., Any], args: tuple[Any, ...], key: Hashable) -> Operation[Any]:

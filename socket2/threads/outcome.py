@@ -24,7 +24,7 @@ class Finisher:
         self.scheduler = scheduler
         self._escaping: BaseException | None = None
 
-    def _end(self, thread: Thread, result: Any, error: BaseException | None) -> None:
+    def _end(self, thread: Thread[object], result: Any, error: BaseException | None) -> None:
         """End `thread`, whose generator has ended. If this raises and `thread` has not changed, call it again."""
         joins: Collection[Join] = ()
         joined = told = False
@@ -53,7 +53,9 @@ class Finisher:
                     self._tell(thread, error, joined)
             raise
 
-    def _outlast(self, thread: Thread, joins: Collection[Join], result: Any, error: BaseException | None) -> None:
+    def _outlast(
+        self, thread: Thread[object], joins: Collection[Join], result: Any, error: BaseException | None
+    ) -> None:
         """Make `thread` wait for the `end()` of each Outlasting before it ends. The caller holds the lock."""
         waiting = [join for join in joins if isinstance(join, Outlasting)]
         thread._coro = outlast(waiting, result, error)
@@ -63,14 +65,14 @@ class Finisher:
             self._go_on_after_end(thread, waiting)
             raise
 
-    def _go_on_after_end(self, thread: Thread, waiting: list[Outlasting]) -> None:
+    def _go_on_after_end(self, thread: Thread[object], waiting: list[Outlasting]) -> None:
         for join in waiting:
             thread._drop_join(join)
         self.scheduler.threads[thread] = None
         if thread not in self.scheduler.ready:
             self.scheduler.enqueue(thread)
 
-    def _forget(self, thread: Thread) -> None:
+    def _forget(self, thread: Thread[object]) -> None:
         """Remove `thread` from the live threads. If this came before its joins, the loop might end too early."""
         scheduler = self.scheduler
         scheduler.threads.pop(thread, None)
@@ -79,7 +81,7 @@ class Finisher:
         if scheduler.crew is not None:
             scheduler.crew.ended(thread)
 
-    def _tell(self, thread: Thread, error: BaseException, joined: bool) -> None:
+    def _tell(self, thread: Thread[object], error: BaseException, joined: bool) -> None:
         """Let the error of `thread` out of the loop, drop it, or report it."""
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._escaping = error

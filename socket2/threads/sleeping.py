@@ -50,7 +50,7 @@ def suspend() -> Operation[Any]:
     return Suspension("suspended").wait()
 
 
-def resume(thread: Thread, value: Any = None) -> None:
+def resume(thread: Thread[object], value: Any = None) -> None:
     """Make the suspend() of `thread` return `value`, when the thread's turn comes.
 
     Any OS thread and any signal handler may call this. Raises RuntimeError if the thread is not suspended, or has
@@ -64,7 +64,7 @@ def resume(thread: Thread, value: Any = None) -> None:
         raise RuntimeError(f"{thread!r} is not suspended")
 
 
-def _resume(thread: Thread, value: Any) -> bool:
+def _resume(thread: Thread[object], value: Any) -> bool:
     wait = thread.waiting_on
     return isinstance(wait, Suspension) and wait.finish(value)
 

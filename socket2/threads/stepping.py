@@ -25,6 +25,7 @@ from .coroutines import (
     is_bad_call,
     is_coroutine,
     is_suspended,
+    name_of,
     no_wait,
     steps_later,
     steps_of,
@@ -42,7 +43,7 @@ from .wait import Join
 _NESTED_STARTS_MAX = 64
 
 # Set while debugging is on. Called with each thread before its first step, and with the thread that starts it.
-starthook: Callable[[Thread, Thread | None], Any] | None = None
+starthook: Callable[[Thread[object], Thread[object] | None], Any] | None = None
 
 
 class _Waitable(Protocol):
@@ -61,8 +62,8 @@ class Stepper(Finisher):
 
     def __init__(self, scheduler: Scheduler) -> None:
         super().__init__(scheduler)
-        self.current: Thread | None = None
-        self.taken: Thread | None = None  # taken from a crew's ready queue; its step has not begun
+        self.current: Thread[object] | None = None
+        self.taken: Thread[object] | None = None  # taken from a crew's ready queue; its step has not begun
         self.running = False  # whether the loop runs
         self._nested = 0
 
@@ -70,9 +71,13 @@ class Stepper(Finisher):
         """Whether this OS thread runs neither a thread nor the main program, but the code that steps threads."""
         return self.current is None and (self.running or self._nested > 0)
 
-    def newthread(self, func: Any, args: tuple[Any, ...], name: str | None = None, join: Join | None = None) -> Thread:
+    def newthread(
+        self, func: Any, args: tuple[Any, ...], name: str | None = None, join: Join | None = None
+    ) -> Thread[Any]:
         """Start a thread. See loop.newthread(). `join` is a join of the thread from before its first step."""
-        thread = Thread(self.scheduler, func, name if name is not None else getattr(func, "__qualname__", None))
+        if name is None:
+            name = getattr(func, "__qualname__", None) or name_of(func)
+        thread: Thread[Any] = Thread(self.scheduler, func, name)
         if join is not None:
             join.begin(thread)
             thread._add_join(join)
@@ -85,7 +90,7 @@ class Stepper(Finisher):
             self._escape()
         return thread
 
-    def _start_later(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> None:
+    def _start_later(self, thread: Thread[object], func: Any, args: tuple[Any, ...]) -> None:
         """Let any member take the first step, because it may block. That step also calls a plain function."""
         thread._coro = steps_later(func, args)
         try:
@@ -95,7 +100,7 @@ class Stepper(Finisher):
             self._not_started(thread)
             raise
 
-    def _start_now(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> None:
+    def _start_now(self, thread: Thread[object], func: Any, args: tuple[Any, ...]) -> None:
         poller = self.scheduler.poller
         creator, streak = self.current, poller.streak
         try:
@@ -110,7 +115,7 @@ class Stepper(Finisher):
             self.current = creator
             poller.streak = max(streak, poller.streak)  # the operations of the new thread count for its creator
 
-    def _start_outside(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> None:
+    def _start_outside(self, thread: Thread[object], func: Any, args: tuple[Any, ...]) -> None:
         """Start a thread in an OS thread whose loop does not run."""
         scheduler = self.scheduler
         scheduler.poller.streak = 0
@@ -122,13 +127,13 @@ class Stepper(Finisher):
             self._start_now(thread, func, args)
             crew.recheck()
 
-    def _adopt(self, thread: Thread) -> None:
+    def _adopt(self, thread: Thread[object]) -> None:
         """Make `thread` one of the live threads of the scheduler."""
         if starthook is not None:
             starthook(thread, self.current)
         self.scheduler.threads[thread] = None
 
-    def _not_started(self, thread: Thread) -> None:
+    def _not_started(self, thread: Thread[object]) -> None:
         """Forget `thread`, whose start failed. If a signal handler raised after its first step began, it goes on."""
         scheduler = self.scheduler
         with lock:
@@ -137,7 +142,7 @@ class Stepper(Finisher):
                     scheduler.threads.pop(thread, None)
                 scheduler.mend_later()
 
-    def _begin(self, thread: Thread, func: Any, args: tuple[Any, ...]) -> bool:
+    def _begin(self, thread: Thread[object], func: Any, args: tuple[Any, ...]) -> bool:
         """Call `func`. Return False if the thread has ended with that. If `func` cannot be called, raise the error."""
         if is_coroutine(func):
             check_no_args(args)
@@ -159,7 +164,7 @@ class Stepper(Finisher):
         thread._coro = steps_of(made)
         return True
 
-    def _step_now(self, thread: Thread) -> None:
+    def _step_now(self, thread: Thread[object]) -> None:
         """Step `thread` inside the current call. If such calls are nested too deeply, make it ready instead."""
         if self._nested >= _NESTED_STARTS_MAX:
             self.scheduler.ready.append(thread)
@@ -174,7 +179,7 @@ class Stepper(Finisher):
         finally:
             self._nested -= 1
 
-    def interrupt(self, thread: Thread, error: BaseException) -> None:
+    def interrupt(self, thread: Thread[object], error: BaseException) -> None:
         """Do the same as Scheduler.interrupt(), but run `thread` inside this call if one OS thread serves it.
 
         Call this if `thread` should have reacted when the call returns, as at the end of a plain `with threadset()`.
@@ -195,7 +200,7 @@ class Stepper(Finisher):
             self.current = caller
             poller.streak = max(streak, poller.streak)
 
-    def _resume(self, thread: Thread, resume: Callable[[Any], _Waitable], argument: Any) -> None:
+    def _resume(self, thread: Thread[object], resume: Callable[[Any], _Waitable], argument: Any) -> None:
         """Run `thread` until it is parked, or to its end. `resume(argument)` is its send() or throw()."""
         while True:
             self.current = thread
@@ -232,7 +237,7 @@ class Stepper(Finisher):
             finally:
                 del raised  # see _step()
 
-    def _park(self, thread: Thread, waiting: _Waitable) -> BaseException | None:
+    def _park(self, thread: Thread[object], waiting: _Waitable) -> BaseException | None:
         """Park `thread` on `waiting`, under the lock. Return what park() or a signal handler raised, or None.
 
         If `thread` could not be parked, its `waiting_on` is None afterwards.
@@ -247,7 +252,7 @@ class Stepper(Finisher):
             return error
         return None
 
-    def is_refused(self, thread: Thread, waiting: Any, error: BaseException) -> bool:
+    def is_refused(self, thread: Thread[object], waiting: Any, error: BaseException) -> bool:
         """Return whether park() itself raised `error`, so that `thread` is to be told.
 
         If a signal handler raised it, make sure that `thread` is parked, and return False.
@@ -262,7 +267,7 @@ class Stepper(Finisher):
         self.scheduler.mend_later()
         return False
 
-    def _park_after_all(self, thread: Thread, waiting: _Waitable) -> None:
+    def _park_after_all(self, thread: Thread[object], waiting: _Waitable) -> None:
         """Park `thread`, because a signal handler raised before _park() began."""
         with lock:
             error = self._park(thread, waiting)
@@ -270,7 +275,7 @@ class Stepper(Finisher):
         if refused:
             self._refuse(thread, waiting, cast(Exception, error))
 
-    def _go_on(self, thread: Thread, waiting: _Waitable, finished: bool) -> None:
+    def _go_on(self, thread: Thread[object], waiting: _Waitable, finished: bool) -> None:
         """Handle a wait that had already ended when `thread` was parked, or that a pending interruption ends."""
         if finished:
             self.scheduler.ready.append(thread)
@@ -280,11 +285,11 @@ class Stepper(Finisher):
             self.scheduler.interruptions.take_first(thread)
             self.scheduler.ready.append(thread)
 
-    def _refuse(self, thread: Thread, waiting: object, error: Exception) -> None:
+    def _refuse(self, thread: Thread[object], waiting: object, error: Exception) -> None:
         """Raise an error in `thread`, because it cannot be parked on what it yielded."""
         self._resume(thread, thread._coro.throw, no_wait(thread.name, waiting, error))
 
-    def _misled(self, thread: Thread) -> None:
+    def _misled(self, thread: Thread[object]) -> None:
         """Raise an error in `thread`, which belongs to another scheduler but waited for an operation of this poller."""
         error = RuntimeError(f"{thread.name} waits for a socket that belongs to the loop of another OS thread")
         try:
@@ -294,7 +299,7 @@ class Stepper(Finisher):
             thread.scheduler.mend_later()
             raise
 
-    def _came_out(self, thread: Thread, error: BaseException) -> None:
+    def _came_out(self, thread: Thread[object], error: BaseException) -> None:
         """Handle what a step of `thread` raised: StopIteration at its end, or another exception."""
         if is_suspended(thread._coro):  # a signal handler raised after the thread had yielded
             self._resume(thread, thread._coro.throw, error)
@@ -303,14 +308,14 @@ class Stepper(Finisher):
         else:
             self._end(thread, None, _from_inside(error))
 
-    def _end_after_all(self, thread: Thread, steps: Any, error: BaseException) -> None:
+    def _end_after_all(self, thread: Thread[object], steps: Any, error: BaseException) -> None:
         """End `thread`, if a signal handler raised in _came_out() before the end of the thread had begun."""
         self.scheduler.mend_later()
         if thread._coro is steps and not is_suspended(steps):
             self._came_out(thread, error)
 
 
-def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
+def _step(stepper: Stepper, threads: Iterable[Thread[object]]) -> None:
     """Run each thread to its next wait, or to its end. This is the hot path, so it is written as one function."""
     scheduler = stepper.scheduler
     thread = waiting = coro = None
@@ -351,7 +356,7 @@ def _step(stepper: Stepper, threads: Iterable[Thread]) -> None:
     del threads
 
 
-def _step_shared(stepper: Stepper, thread: Thread) -> None:
+def _step_shared(stepper: Stepper, thread: Thread[object]) -> None:
     """Step one thread, as _step() does, while other OS threads serve the scheduler, too."""
     scheduler = stepper.scheduler
     if thread.scheduler is not scheduler:
@@ -376,5 +381,5 @@ def _from_inside(error: BaseException) -> BaseException:
 
 
 _compiled = in_c("_stepping")
-step: Callable[[Stepper, Iterable[Thread]], None] = _step if _compiled is None else _compiled.step
-step_shared: Callable[[Stepper, Thread], None] = _step_shared if _compiled is None else _compiled.step_shared
+step: Callable[[Stepper, Iterable[Thread[object]]], None] = _step if _compiled is None else _compiled.step
+step_shared: Callable[[Stepper, Thread[object]], None] = _step_shared if _compiled is None else _compiled.step_shared

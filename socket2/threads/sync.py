@@ -192,7 +192,7 @@ class Lock(Semaphore):
 
     def __init__(self) -> None:
         super().__init__(1)
-        self._holder: Thread | None = None
+        self._holder: Thread[object] | None = None
 
     def locked(self) -> bool:
         """Whether a thread holds the lock, so that acquire() would wait."""

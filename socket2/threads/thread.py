@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pollers
 from pollers import STREAK_MAX, Cancelled, Operation, operation
@@ -19,13 +19,15 @@ from .lock import lock
 from .scheduler import Scheduler, local
 from .wait import Join, Pass
 
+T_co = TypeVar("T_co", covariant=True)
 
-def currentthread() -> Thread:
+
+def currentthread() -> Thread[object]:
     """Return the thread that is running. Raises RuntimeError outside a thread."""
     member = local.member
     if member is None or member.current is None:
         raise RuntimeError("this works only inside a thread, which newthread() or run() starts")
-    current: Thread = member.current
+    current: Thread[object] = member.current
     return current
 
 
@@ -47,8 +49,8 @@ def over_at_once(n: int = 1) -> Pass | None:
     return Pass("turn of the other threads")
 
 
-class Thread(pollers.Unique):
-    """A coroutine thread. newthread() makes it."""
+class Thread(pollers.Unique, Generic[T_co]):
+    """A coroutine thread. newthread() makes it. A `Thread[int]` returns an int. Every thread is a `Thread[object]`."""
 
     __slots__ = (
         "__weakref__",
@@ -98,12 +100,13 @@ class Thread(pollers.Unique):
         """The exception that the thread ended with. None if it returned, or has not ended."""
         return self._errors[0] if self.done and self._errors is not None else None
 
-    def result(self) -> Any:
+    def result(self) -> T_co:
         """Return what the thread returned, or raise its exception. Raises RuntimeError if it has not ended."""
         if self._coro is not None:
             raise RuntimeError(f"{self!r} has not ended")
         if self._errors is None:
-            return self._outcome
+            outcome: T_co = self._outcome
+            return outcome
         error, traceback = self._errors[0], self._outcome
         try:
             raise error.with_traceback(traceback)
@@ -111,7 +114,7 @@ class Thread(pollers.Unique):
             del self, error, traceback  # the error's traceback has this frame: avoid a cycle
 
     @operation
-    def join(self) -> Generator[Any, None, Any]:
+    def join(self) -> Generator[Any, None, T_co]:
         """Wait for the thread's end. Return what it returned, or raise its exception.
 
         This exception is Cancelled if the thread was cancelled. A cancellation or timeout of the joining thread ends
@@ -195,7 +198,7 @@ class Thread(pollers.Unique):
         return f"<thread {self.name!r}, {state}>"
 
 
-def crashhook(thread: Thread, error: BaseException) -> None:
+def crashhook(thread: Thread[object], error: BaseException) -> None:
     """Print the exception of a thread that no other thread joins, with its traceback, to stderr.
 
     To replace it, assign a function to `socket2.thread.crashhook`, which is looked up for each report. If the hook
@@ -232,7 +235,7 @@ def outlast(waiting: list[Outlasting], result: Any, error: BaseException | None)
 
 
 @operation
-def all_ended(threads: Iterable[Thread]) -> Generator[Any, None, None]:
+def all_ended(threads: Iterable[Thread[object]]) -> Generator[Any, None, None]:
     """Wait until all `threads` have ended, and do not let a cancellation cut this short.
 
     The first interruption that arrives meanwhile is raised at the end, and each of the others at a later wait. The
@@ -259,7 +262,7 @@ def all_ended(threads: Iterable[Thread]) -> Generator[Any, None, None]:
         interruptions.clear()  # their tracebacks have this frame: avoid a cycle
 
 
-def report(thread: Thread, error: BaseException) -> None:
+def report(thread: Thread[object], error: BaseException) -> None:
     """Call crashhook(), and print the exception that it raises, if any."""
     with suppress(Exception):  # nothing is left to try if stderr is broken, too
         try:

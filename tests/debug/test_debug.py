@@ -42,12 +42,12 @@ def pair() -> Iterator[tuple[socket2.TCP, socket2.TCP]]:
         yield left, right
 
 
-def about(thread: socket2.Thread) -> ThreadInfo:
+def about(thread: socket2.Thread[object]) -> ThreadInfo:
     (info,) = [info for info in debug.threads() if info.thread is thread]
     return info
 
 
-def during(*threads: socket2.Thread, then: Callable[[], object]) -> None:
+def during(*threads: socket2.Thread[object], then: Callable[[], object]) -> None:
     """Call `then` in a thread, while others wait; cancel them."""
 
     def main() -> Steps:

@@ -102,17 +102,17 @@ def test_the_tree_has_each_thread_below_the_one_that_has_started_it() -> None:
     def leaf() -> Steps:
         yield from suspend()
 
-    def branch(threads: list[socket2.Thread]) -> Steps:
+    def branch(threads: list[socket2.Thread[object]]) -> Steps:
         threads += [newthread(leaf, name="leaf"), newthread(leaf, name="leaf")]
         yield from suspend()
 
-    def orphan(threads: list[socket2.Thread]) -> Steps:
+    def orphan(threads: list[socket2.Thread[object]]) -> Steps:
         threads.append(newthread(leaf, name="orphan"))
         return
         yield
 
     def main() -> Steps:
-        threads: list[socket2.Thread] = []
+        threads: list[socket2.Thread[object]] = []
         threads.append(newthread(branch, threads, name="branch"))
         newthread(orphan, threads)
         lines = debug.tree().splitlines()[1:]
@@ -150,7 +150,7 @@ def test_without_debugging_the_tree_has_each_thread_below_the_one_that_joins_it(
 
 
 def test_threads_that_join_one_another_are_told_once_each() -> None:
-    threads: list[socket2.Thread] = []
+    threads: list[socket2.Thread[object]] = []
 
     def joins(other: int) -> Steps:
         yield from sleep(0)

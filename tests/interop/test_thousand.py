@@ -37,7 +37,7 @@ class Crowd:
     def __init__(self, port: int) -> None:
         self._port = port
         self._arrived = 0
-        self._waiting: list[socket2.Thread] = []
+        self._waiting: list[socket2.Thread[object]] = []
 
     def visit(self, number: int) -> Generator[Any, Any, None]:
         first = number * STEP

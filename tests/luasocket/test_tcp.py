@@ -218,5 +218,6 @@ async def test_several_accept_in_turn(do: Do) -> None:
             await do(luasocket.sleep, 0)
         for thread in threads:
             client, err = thread.result()
+            assert client is not None
             assert err is None
             client.close()

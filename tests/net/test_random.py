@@ -72,7 +72,7 @@ class Play:
 
     def pauses(self, conn: Socket) -> None:
         conn.pause()
-        socket2.runafter(self.random.random() / 100, lambda: conn.resume() and None)
+        socket2.runafter(self.random.random() / 100, conn.resume)
         conn.end(bytes(100_000))
         conn.on("data", ignore)
 
@@ -94,7 +94,7 @@ class Play:
         client.resume()
         ends: list[Callable[[], Any]] = [client.destroy, client.end, client.destroySoon]
         self.random.choice(ends)()
-        socket2.runafter(0.02, lambda: client.destroy() and None)
+        socket2.runafter(0.02, client.destroy)
 
     async def visits(self) -> None:
         with socket2.timeout(LIMIT_S):

@@ -87,7 +87,7 @@ def test_children_and_pipes_and_files(tmp_path: Path) -> None:
 
 
 def test_what_is_cancelled_and_closed_meanwhile() -> None:
-    def ends(thread: Thread, error: type[BaseException]) -> Steps:
+    def ends(thread: Thread[object], error: type[BaseException]) -> Steps:
         with pytest.raises((error, Cancelled)):
             yield from thread.join()
 

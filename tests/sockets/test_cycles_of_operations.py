@@ -280,8 +280,7 @@ def calls() -> Steps:
 @case
 def jobs() -> Steps:
     yield from runafter(0, len, "a").join()
-    thread = runafter(0.001, boom)
-    yield from fails(thread.join(), LookupError)
+    yield from fails(runafter(0.001, boom).join(), LookupError)
     yield from runevery(0.001, lambda: False).join()
     thread = runafter(100, len, "a")
     thread.cancel()
@@ -294,10 +293,10 @@ def threads() -> Steps:
     yield from given_up(lambda: thread.join())
     thread.cancel()
     yield from fails(thread.join(), Cancelled)
-    thread = newthread(suspend)
+    suspended = newthread(suspend)
     yield from sleep(0)
-    resume(thread, 5)
-    assert (yield from thread.join()) == 5
+    resume(suspended, 5)
+    assert (yield from suspended.join()) == 5
     yield from given_up(suspend)
 
 

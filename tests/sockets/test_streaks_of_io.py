@@ -355,7 +355,7 @@ def test_others_run_and_a_cancel_comes_in_between(make: Kind) -> None:
         with ExitStack() as stack:
             once = yield from make(stack)
             yield from sleep(0)
-            thread: Thread = newthread(counted, once, rounds)
+            thread: Thread[object] = newthread(counted, once, rounds)
             assert 0 < rounds[0] <= ROW  # this thread runs again after at most this many
             thread.cancel()
             with pytest.raises(Cancelled):

@@ -44,7 +44,7 @@ def test_a_stream_that_lets_others_run_is_busy_to_them_and_tells_of_its_close() 
         with ExitStack() as stack:
             ours = yield from buffered(stack, b"x" * MANY)
             rounds = [0]
-            thread: Thread = newthread(counted, lambda: ours.recvn(1), rounds)
+            thread: Thread[object] = newthread(counted, lambda: ours.recvn(1), rounds)
             with pytest.raises(socket2.Busy, match="counted"):
                 yield from ours.recvn(1)
             ours.close()

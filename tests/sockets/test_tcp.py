@@ -43,7 +43,7 @@ def fill(conn: TCP) -> Steps:
         return sent
 
 
-def ended(thread: socket2.Thread) -> Steps:
+def ended(thread: socket2.Thread[object]) -> Steps:
     """Wait for a cancelled thread."""
     with pytest.raises(Cancelled):
         yield from thread.join()

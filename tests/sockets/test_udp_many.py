@@ -141,7 +141,7 @@ def test_a_receiver_that_goes_when_its_turn_has_come_hands_it_on(a: UDP, b: UDP,
         await a.sendto(b"2", *b.getsockname())
         assert await threads[2].join() == b"2"
 
-    threads: list[Thread] = []
+    threads: list[Thread[object]] = []
     run(main)
     assert threads[1].done
 

@@ -32,7 +32,7 @@ class Ledger:
         with self._lock:
             self.failures.append(what)
 
-    def newthread(self, name: str, steps: Steps) -> socket2.Thread:
+    def newthread(self, name: str, steps: Steps) -> socket2.Thread[object]:
         """Start a watched thread."""
         with self._lock:
             self._begun[name] += 1

@@ -77,7 +77,7 @@ class Run:
         self.ledger.close()
         before.compare(self.ledger)
 
-    def _crashed(self, thread: socket2.Thread, error: BaseException) -> None:
+    def _crashed(self, thread: socket2.Thread[object], error: BaseException) -> None:
         if not thread.name.startswith("child"):  # the thread that joins it later judges its outcome
             self.ledger.fail(f"{thread.name} crashed: {''.join(traceback.format_exception(error))}")
 

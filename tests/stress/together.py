@@ -39,10 +39,10 @@ class Together:
         finally:
             socket2.thread.crashhook = hook
 
-    def _start(self, name: str, steps: Any) -> Thread:
+    def _start(self, name: str, steps: Any) -> Thread[object]:
         return self._ledger.newthread(name, steps)
 
-    def _crashed(self, thread: Thread, error: BaseException) -> None:
+    def _crashed(self, thread: Thread[object], error: BaseException) -> None:
         if thread.name != "owner":  # it is joined, but not always before this
             with self._lock:
                 self._told[error] += 1
@@ -57,12 +57,12 @@ class Together:
         elif kind < 4:
             yield from socket2.sleep(0)
 
-    def _cancel_some(self, rng: random.Random, threads: list[Thread]) -> Steps:
+    def _cancel_some(self, rng: random.Random, threads: list[Thread[object]]) -> Steps:
         for _ in range(rng.randrange(4)):
             yield from self._hesitate(rng)
             rng.choice(threads).cancel()
 
-    def _all(self, threads: list[Thread]) -> Steps:
+    def _all(self, threads: list[Thread[object]]) -> Steps:
         """Wait for all of them. They return or are cancelled."""
         for thread in threads:
             how, what = yield from outcome(thread)

@@ -56,7 +56,7 @@ def receive(sock: Any, size: int) -> Steps:
     return bytes(data)
 
 
-def outcome(thread: Thread) -> Steps:
+def outcome(thread: Thread[object]) -> Steps:
     """Join a thread. Return ("returned", value), ("cancelled", None) or ("raised", error)."""
     try:
         return "returned", (yield from thread.join())
@@ -119,7 +119,7 @@ class Worker:
         head = f"<{self._seed} {self._messages}>".encode()
         return head.ljust(size, b".")
 
-    def _child(self, steps: Steps) -> Thread:
+    def _child(self, steps: Steps) -> Thread[object]:
         self._made += 1
         return self._ledger.newthread(f"child of {self._seed}", steps)
 
@@ -293,7 +293,7 @@ class Worker:
         check((yield from inner.join()) == 1, "cancelled without being meant")
         self._made += 4
 
-    def _join(self, thread: Thread) -> Steps:
+    def _join(self, thread: Thread[object]) -> Steps:
         return (yield from thread.join())
 
     def cancel_receiver(self) -> Steps:

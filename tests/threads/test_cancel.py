@@ -80,7 +80,7 @@ def test_a_cancelled_thread_is_not_reported(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_somebody_elses_cancellation_is_an_error_like_others(capsys: pytest.CaptureFixture[str]) -> None:
-    def careless(thread: Thread) -> Steps:
+    def careless(thread: Thread[object]) -> Steps:
         yield from thread.join()
 
     victim = newthread(pause, 1000)
@@ -206,15 +206,15 @@ def test_suspend_and_resume() -> None:
 def test_two_threads_pass_a_token() -> None:
     rounds = 1000
 
-    def player(peer: list[Thread]) -> Steps:
+    def player(peer: list[Thread[object]]) -> Steps:
         for _ in range(rounds):
             ball = yield from suspend()
             resume(peer[0], ball + 1)
         return ball
 
     def main() -> Steps:
-        one: list[Thread] = []
-        other: list[Thread] = []
+        one: list[Thread[object]] = []
+        other: list[Thread[object]] = []
         a, b = newthread(player, other), newthread(player, one)
         one.append(a)
         other.append(b)

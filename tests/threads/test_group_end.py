@@ -255,7 +255,7 @@ def test_what_needs_a_thread_says_so() -> None:
             with pytest.raises(RuntimeError, match="main"):
                 yield from newthread(lambda: ts.join()).join()
             with pytest.raises(TypeError):
-                ts.newthread(suspend, 1, 2, 3)
+                ts.newthread(suspend, 1, 2, 3)  # type: ignore[call-overload]
             assert (yield from ts.join()) == []
 
     run(main)

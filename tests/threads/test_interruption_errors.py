@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import sys
 import weakref
 from collections.abc import Generator
 from pathlib import Path
@@ -201,14 +202,14 @@ def test_a_unix_sender_waits_while_the_receivers_queue_is_full(tmp_path: Path) -
 
 def test_system_exit_of_another_thread_is_not_put_off() -> None:
     def main() -> Steps:
-        newthread(lambda: os.sys.exit(4))  # type: ignore[attr-defined]
+        newthread(lambda: sys.exit(4))
         return 5
         yield
 
     with pytest.raises(SystemExit):
         run(main)
     with pytest.raises(SystemExit):
-        newthread(lambda: os.sys.exit(4))  # type: ignore[attr-defined]
+        newthread(lambda: sys.exit(4))
     assert run(lambda: 1) == 1
 
 

@@ -44,7 +44,7 @@ def pair() -> Steps:
         return client, (yield from listener.accept())
 
 
-def ended(thread: Thread) -> Steps:
+def ended(thread: Thread[object]) -> Steps:
     with pytest.raises(Cancelled):
         yield from thread.join()
 
@@ -130,7 +130,7 @@ def test_an_accept_loop_with_a_full_queue_lets_others_run() -> None:
                 with conn:
                     yield from conn.recv(1)
 
-            accepted: list[Thread] = []
+            accepted: list[Thread[object]] = []
             ticking = newthread(ticker)
             while len(accepted) < len(clients):
                 accepted.append(newthread(handler, (yield from listener.accept())))
@@ -198,7 +198,7 @@ def test_cancelling_twice_before_it_is_delivered_is_once() -> None:
         yield from me.join()
         yield from thread.join()
 
-    def canceller(thread: Thread) -> Steps:
+    def canceller(thread: Thread[object]) -> Steps:
         thread.cancel()
         yield from sleep(0)
 
@@ -255,7 +255,7 @@ def test_joining_again_does_not_grow_the_traceback() -> None:
             at, count = at.tb_next, count + 1
         return count
 
-    def main(thread: Thread) -> Steps:
+    def main(thread: Thread[object]) -> Steps:
         lengths = set()
         for _ in range(10):
             try:
@@ -268,13 +268,13 @@ def test_joining_again_does_not_grow_the_traceback() -> None:
 
 
 def test_long_chains_of_joins_are_cheap() -> None:
-    def link(previous: Thread | None) -> Steps:
+    def link(previous: Thread[object] | None) -> Steps:
         if previous is None:
             yield from sleep(0)
         else:
             yield from previous.join()
 
-    thread: Thread | None = None
+    thread: Thread[object] | None = None
     for _ in range(2000):
         thread = newthread(link, thread)
     assert len(repr(thread)) < 500

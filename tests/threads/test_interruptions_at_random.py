@@ -109,7 +109,7 @@ class Program:
 
     # What happens to it.
 
-    def happen(self, thread: Thread) -> None:
+    def happen(self, thread: Thread[object]) -> None:
         with suppress(RuntimeError):
             resume(thread)
         if self.chance.random() < 0.7:

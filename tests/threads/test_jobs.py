@@ -164,10 +164,11 @@ def test_what_is_no_time_and_no_function() -> None:
     with pytest.raises(ValueError, match="NaN"):
         runat(math.nan, print)
     with pytest.raises(TypeError):
-        runat("now", print)  # type: ignore[arg-type]
-    for job in (runat, runafter, runevery):
+        runat("now", print)  # type: ignore[call-overload]
+    jobs: list[Any] = [runat, runafter, runevery]
+    for job in jobs:
         with pytest.raises(TypeError, match="needs a function"):
-            job(1, 5)  # type: ignore[arg-type]
+            job(1, 5)
 
 
 def test_a_job_has_the_name_of_its_function() -> None:

@@ -6,7 +6,7 @@ import contextvars
 import gc
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
@@ -195,7 +195,8 @@ def test_stop_from_another_os_thread() -> None:
 
 def test_the_loop_is_not_entered_twice() -> None:
     def main() -> Steps:
-        for again in (start, poll, partial(run, pause)):
+        agains: list[Callable[[], object]] = [start, poll, partial(run, pause)]
+        for again in agains:
             with pytest.raises(RuntimeError, match="already running"):
                 again()
         yield from sleep(0)

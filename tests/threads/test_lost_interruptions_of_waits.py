@@ -201,7 +201,7 @@ def test_who_waits_for_all_to_end_does_so_whatever_comes() -> None:
                 yield from sleep(0)
             trail.append("ended")
 
-    def program(threads: list[Thread]) -> Steps:
+    def program(threads: list[Thread[object]]) -> Steps:
         with timeout(100) as block:
             blocks.append(block)
             try:

@@ -33,7 +33,7 @@ def test_nothing_is_called_under_the_lock(count: int, monkeypatch: pytest.Monkey
     crashes: list[bool] = []
     calls: list[bool] = []
 
-    def crashed(thread: Thread, error: BaseException) -> None:
+    def crashed(thread: Thread[object], error: BaseException) -> None:
         crashes.append(is_held())
 
     def fails() -> None:

@@ -82,7 +82,7 @@ def making(func: Callable[..., Any], *args: Any) -> Generator[Any, None, Any]:
     return (yield from call_in_thread(func, *args))
 
 
-def start_calls(pool: Pool, work: Work, names: str) -> list[Thread]:
+def start_calls(pool: Pool, work: Work, names: str) -> list[Thread[str]]:
     return [newthread(calling, pool, work, name) for name in names]
 
 

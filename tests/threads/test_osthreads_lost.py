@@ -25,7 +25,7 @@ work = test_osthreads.work
 # Calls that nobody waits for any more, and those that several wait for.
 
 
-async def give_up(*threads: Thread) -> None:
+async def give_up(*threads: Thread[object]) -> None:
     for thread in threads:
         thread.cancel()
         with pytest.raises(Cancelled):

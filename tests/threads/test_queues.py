@@ -7,6 +7,7 @@ import queue
 import random
 import threading
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_items_come_in_order(size: int | None) -> None:
 def test_a_full_queue_makes_putters_wait_in_line() -> None:
     def main() -> Steps:
         items, trail = Queue[Any](2), list[Any]()
-        putters = [newthread(noting, trail, at, lambda at=at: items.put(at)) for at in range(5)]
+        putters = [newthread(noting, trail, at, partial(items.put, at)) for at in range(5)]
         assert trail == [0, 1]
         with pytest.raises(queue.Full):
             items.put_nowait("x")
@@ -233,7 +234,7 @@ def test_what_threads_of_several_os_threads_wait_with_loses_nothing() -> None:
     items, permits, mutex, done = Queue[int](3), Semaphore(2), Lock(), Event()
     os_threads: set[int] = set()
     got: list[int] = []
-    holders: set[Thread] = set()
+    holders: set[Thread[object]] = set()
     most: list[int] = []
 
     def toil() -> None:

@@ -49,7 +49,7 @@ MECHANISM = {
 
 class Company:
     def __init__(self) -> None:
-        self.threads: list[Thread] = []
+        self.threads: list[Thread[object]] = []
         self.gate = Event()
         self.lock = Lock()
         self.queue: Queue[int] = Queue(0)
@@ -68,7 +68,7 @@ class Company:
             self.start(make)
         self.start(self.act)
 
-    def start(self, *what: Any) -> Thread:
+    def start(self, *what: Any) -> Thread[object]:
         self.threads.append(newthread(*what))
         return self.threads[-1]
 

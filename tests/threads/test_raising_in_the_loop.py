@@ -50,7 +50,7 @@ class Scene:
         self.permits = Semaphore(1)
         ours, self.peer = socket.socketpair()
         self.conn = unix(fileno=ours.detach())
-        self.threads: list[Thread] = []
+        self.threads: list[Thread[object]] = []
         self.joined: list[Any] = []
         target = self.start(self.spin)
         for make in (self.sleep, self.spin, self.limited, self.wait, self.wait, self.receive):
@@ -60,7 +60,7 @@ class Scene:
             self.start(self.join, target)
         self.start(self.set)
 
-    def start(self, *what: Any) -> Thread:
+    def start(self, *what: Any) -> Thread[object]:
         self.threads.append(newthread(*what))
         return self.threads[-1]
 
@@ -86,7 +86,7 @@ class Scene:
     def receive(self) -> Steps:
         assert (yield from self.conn.recv(1)) == b"x"
 
-    def join(self, target: Thread) -> Steps:
+    def join(self, target: Thread[object]) -> Steps:
         self.joined.append((yield from target.join()))
 
     def set(self) -> Steps:

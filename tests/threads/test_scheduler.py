@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
@@ -61,8 +61,17 @@ def test_every_kind_of_function() -> None:
             return generator(x)
 
     def main() -> Steps:
-        kinds = [generator, coroutine, lambda x: x, lambda x: generator(x), partial(generator), Callable_(), max]
-        for func in [*kinds, Callable_().method]:
+        kinds: list[Any] = [
+            generator,
+            coroutine,
+            lambda x: x,
+            lambda x: generator(x),
+            partial(generator),
+            Callable_(),
+            max,
+        ]
+        kinds.append(Callable_().method)
+        for func in kinds:
             args: tuple[int, ...] = (7, 3) if func is max else (7,)
             assert (yield from newthread(func, *args).join()) == 7
         assert (yield from newthread(generator(8)).join()) == 8
@@ -72,7 +81,7 @@ def test_every_kind_of_function() -> None:
 
 
 def test_a_plain_function_runs_as_a_thread() -> None:
-    seen: list[Thread] = []
+    seen: list[Thread[object]] = []
     thread = newthread(lambda: seen.append(currentthread()), name="plain")
     assert seen == [thread]
     assert thread.done
@@ -86,19 +95,20 @@ def test_bad_calls_fail_where_they_are_made(capsys: pytest.CaptureFixture[str]) 
     async def agen() -> Any:
         yield 1
 
-    for bad in (
+    bad_calls: list[Callable[[], object]] = [
         partial(newthread, 5),
         partial(newthread, None),
         partial(newthread, generator),
         partial(newthread, generator, 1, 2),
         partial(newthread, lambda: None, 1),
         partial(newthread, agen),
-    ):
+    ]
+    for bad in bad_calls:
         with pytest.raises(TypeError):
             bad()
     existing = generator(1)
     with pytest.raises(TypeError, match="exists already"):
-        newthread(existing, 1)
+        newthread(existing, 1)  # type: ignore[call-overload]
     assert capsys.readouterr().err == "", "nothing was started, so nothing is reported"
     assert not current_scheduler().threads
 
@@ -154,7 +164,7 @@ def test_several_join_one() -> None:
         yield from sleep(0)
         return "done"
 
-    def joiner(thread: Thread) -> Steps:
+    def joiner(thread: Thread[object]) -> Steps:
         return (yield from thread.join())
 
     def main() -> Steps:
@@ -236,7 +246,7 @@ def test_crashhook_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_crashhook_that_crashes_does_not_end_the_loop(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def hook(thread: Thread, error: BaseException) -> None:
+    def hook(thread: Thread[object], error: BaseException) -> None:
         raise KeyError("hook")
 
     monkeypatch.setattr("socket2.thread.crashhook", hook)
@@ -259,7 +269,7 @@ def test_joining_oneself_and_strangers() -> None:
         with pytest.raises(RuntimeError, match="another OS thread"):
             yield from elsewhere[0].join()
 
-    elsewhere: list[Thread] = []
+    elsewhere: list[Thread[object]] = []
 
     def other() -> None:
         elsewhere.append(newthread(pause, 0.01))

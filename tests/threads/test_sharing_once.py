@@ -41,7 +41,7 @@ def test_cancels_joins_and_timeouts_across_members_each_come_once() -> None:
             raise
         ends.append("slept")
 
-    def join(number: int, thread: socket2.Thread) -> Steps:
+    def join(number: int, thread: socket2.Thread[object]) -> Steps:
         try:
             yield from thread.join()
         except Cancelled:
@@ -49,7 +49,7 @@ def test_cancels_joins_and_timeouts_across_members_each_come_once() -> None:
         else:
             joins.append((number, "slept"))
 
-    def cancel(thread: socket2.Thread, after_s: float) -> Steps:
+    def cancel(thread: socket2.Thread[object], after_s: float) -> Steps:
         yield from sleep(after_s)
         thread.cancel()
 
@@ -86,7 +86,7 @@ def test_each_message_of_many_members_arrives_once() -> None:
         while (number := (yield from suspend())) is not None:
             got.append(number)
 
-    def give(thread: socket2.Thread, number: int | None) -> Steps:
+    def give(thread: socket2.Thread[object], number: int | None) -> Steps:
         while True:
             with suppress(RuntimeError):  # it still works on the previous one
                 resume(thread, number)

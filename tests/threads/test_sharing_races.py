@@ -125,10 +125,10 @@ def test_run_does_not_spin_while_it_stands_by(crew: Crew) -> None:
 # Whether anything is left.
 
 
-class Interrupted(dict[Thread, None]):
+class Interrupted(dict[Thread[object], None]):
     """The set of live threads. Its length takes so long to compute that another OS thread interrupts."""
 
-    def __init__(self, threads: dict[Thread, None], meanwhile: Callable[[], None]) -> None:
+    def __init__(self, threads: dict[Thread[object], None], meanwhile: Callable[[], None]) -> None:
         super().__init__(threads)
         self._meanwhile: Callable[[], None] | None = meanwhile
 

@@ -102,7 +102,8 @@ def test_what_is_no_thread_is_refused_by_the_call() -> None:
     def main() -> Steps:
         yield from sleep(0)
         with threadset() as ts:
-            for start in (newthread, ts.newthread):
+            starts: list[Callable[..., Any]] = [newthread, ts.newthread]
+            for start in starts:
                 for bad in [(plain,), (plain, 1, 2), (generator,), (len,), (1,), (agen,), (generator(1), 2)]:
                     with pytest.raises(TypeError):
                         start(*bad)

@@ -163,7 +163,7 @@ def cancelled_by_a_handler(handlers: list[Handler]) -> None:
             outcomes.append("ended")
         assert gate.is_set() or "cancelled" in outcomes
 
-    threads: list[Thread] = []
+    threads: list[Thread[object]] = []
 
     def main() -> Steps:
         threads.append(newthread(suspend))

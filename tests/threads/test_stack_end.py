@@ -33,7 +33,7 @@ class Wakes:
     def __init__(self) -> None:
         self.event, self.semaphore = Event(), Semaphore(0)
         self.queue: Queue[str] = Queue()
-        self.thread: Thread | None = None
+        self.thread: Thread[object] | None = None
 
     def call(self, how: str) -> None:
         assert self.thread is not None

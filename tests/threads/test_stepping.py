@@ -63,7 +63,7 @@ class Waiting:
         self.told: list[str] = []
         self.error: BaseException | None = None
 
-    def park(self, waiter: Thread, /) -> bool:
+    def park(self, waiter: Thread[object], /) -> bool:
         self.told.append("park")
         if isinstance(self.parked, BaseException):
             raise self.parked
@@ -208,7 +208,7 @@ def test_what_raises_while_an_end_is_told_of_names_the_first_error(
         yield Waiting(True)
         raise LookupError("lost")
 
-    def hook(thread: Thread, error: BaseException) -> None:
+    def hook(thread: Thread[object], error: BaseException) -> None:
         assert sys.exc_info()[1] is error
         raise KeyError("hook")
 

@@ -122,7 +122,7 @@ def test_others_run_and_a_cancel_comes_in_between(kind: Callable[[], Callable[[]
                 rounds += 1
                 yield from once()
 
-        thread: Thread = newthread(looper)
+        thread: Thread[object] = newthread(looper)
         assert 0 < rounds <= 65  # this thread runs again after at most this many
         thread.cancel()
         with pytest.raises(Cancelled):

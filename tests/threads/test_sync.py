@@ -32,11 +32,11 @@ def noting(trail: list[Any], name: Any, make: Callable[[], Operation[Any]]) -> S
     trail.append(name if got is None else (name, got))
 
 
-def line_of(trail: list[Any], count: int, make: Callable[[], Operation[Any]]) -> list[Thread]:
+def line_of(trail: list[Any], count: int, make: Callable[[], Operation[Any]]) -> list[Thread[object]]:
     return [newthread(noting, trail, at, make) for at in range(count)]
 
 
-def ends(*threads: Thread) -> Steps:
+def ends(*threads: Thread[object]) -> Steps:
     for thread in threads:
         try:
             yield from thread.join()
@@ -141,7 +141,7 @@ def test_a_lock_is_released_when_the_block_fails_or_is_cancelled() -> None:
     def main() -> Steps:
         lock = Lock()
 
-        def holder(make: Callable[[], Operation[Any]]) -> Steps:
+        def holder(make: Callable[[], Any]) -> Steps:
             with (yield from lock.acquire()):
                 yield from make()
 

@@ -32,11 +32,11 @@ def crew() -> Crew:
     return scheduler.crew
 
 
-def keeper() -> socket2.Thread:
+def keeper() -> socket2.Thread[object]:
     return newthread(partial(sleep, 1e6), name="keeper")
 
 
-def end(thread: socket2.Thread) -> None:
+def end(thread: socket2.Thread[object]) -> None:
     thread.cancel()
     assert start() is True
 
@@ -57,7 +57,7 @@ def serving(count: int) -> list[OSThread[bool]]:
     return members
 
 
-def step_and_leave(thread: socket2.Thread) -> None:
+def step_and_leave(thread: socket2.Thread[object]) -> None:
     """Step one thread and leave, as another member would."""
     step_shared(Member(thread.scheduler), thread)
     crew = thread.scheduler.crew
@@ -122,7 +122,7 @@ def test_a_thread_started_while_the_threads_are_counted_is_not_overlooked() -> N
     first = newthread(lambda: (yield from suspend()))
     scheduler.hopeless = 0  # it still runs
 
-    class Late(dict[socket2.Thread, None]):
+    class Late(dict[socket2.Thread[object], None]):
         calls = 0
 
         def __len__(self) -> int:
@@ -259,7 +259,7 @@ def test_members_whose_threads_only_another_os_thread_can_wake_do_not_spin(monke
 
     monkeypatch.setattr(Crew, "turn", counted)
     shared, scheduler = crew(), current_scheduler()
-    waiting: list[socket2.Thread] = []
+    waiting: list[socket2.Thread[object]] = []
 
     def main() -> Steps:
         waiting.append(socket2.currentthread())

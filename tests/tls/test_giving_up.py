@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 import ssl
 import weakref
+from typing import Any
 
 import pytest
 
-from socket2 import TLS, Cancelled, Closed, newthread, run, sleep, timeout
+from socket2 import TLS, Cancelled, Closed, Thread, newthread, run, sleep, timeout
 
 from ..garbage import without_collector
 from ..interop.peers import pattern
@@ -34,7 +35,7 @@ def test_a_receive_that_is_cancelled_at_any_wait_loses_nothing(authority: Author
                 received, cancelled, wait = b"", 0, 0
                 while len(received) < len(sent):
                     buffer = bytearray(30)
-                    receiving = newthread(server.recv_into(buffer) if into else server.recv(30))
+                    receiving: Thread[Any] = newthread(server.recv_into(buffer) if into else server.recv(30))
                     yield from turns(wait % 7)
                     receiving.cancel()
                     wait += 1

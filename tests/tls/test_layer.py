@@ -184,10 +184,10 @@ def test_both_directions_may_begin_with_the_handshake(any_poller: None, authorit
         def main() -> Steps:
             receiving = [newthread(at.recv()) for at in (client, server)]
             sending = [newthread(at.sendall(b"data")) for at in (client, server)]
-            for thread in receiving:
-                assert (yield from thread.join()) == b"data"
-            for thread in sending:
-                yield from thread.join()
+            for receiver in receiving:
+                assert (yield from receiver.join()) == b"data"
+            for sender in sending:
+                yield from sender.join()
 
         run(main)
 
