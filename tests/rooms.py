@@ -33,7 +33,9 @@ ROOMS = {
     "socket2.files": "waitable fdstream standard disk",
     "socket2.processes": "reaping child capture",
     "socket2.debug": "stacks history snapshot listing watchdog inquiry tracing __init__",
-    "socket2.servers": ("listeners accepting connection handshaking server program inheritance supervisor workers"),
+    "socket2.servers": (
+        "listeners accepting connection handshaking server program inheritance staff supervisor workers"
+    ),
     "socket2.net": (
         "failures arguments ip encodings emitter abort connection callbacks limit piping receiving readable"
         " writable wishes address adoption dialing socket opening accepting server channel cluster __init__"

@@ -34,6 +34,7 @@ PRINTS = {
     "debug.md-2": r"(?m)^worker +waiting .* sleep of 10 s .* in 10 s .*"
     r"^  worker .*^thread 'worker', waiting, .* started by 'main'\n",
     "debug.md-3": r"sent 18 bytes\n +0000  47 45 54 .*received 19 bytes\n",
+    "logging.md-1": r"^ERROR socket2\.thread: exception in thread 'worker', .*\nTraceback .*ValueError: nobody joins",
 }
 
 

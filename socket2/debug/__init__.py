@@ -49,7 +49,7 @@ __all__ = [
     "where",
 ]
 
-log = Journal("socket2")
+log = Journal("socket2.debug")
 
 SIGNAL: int | None = getattr(signal, "SIGUSR1", None)
 
@@ -117,7 +117,7 @@ class _Debugging:
             try:
                 self.answerer.listen()
             except OSError as error:
-                log.warning("`python -m socket2 ps %d` will get no answer: %s", os.getpid(), error)
+                log.warning("`python -m socket2 ps %d` will get no answer: %s", os.getpid(), error, about={})
 
     def start(self) -> None:
         self.answerer.start()
@@ -143,8 +143,8 @@ _debugging: _Debugging | None = None
 def enable(slow_s: float | None = 0.1, signum: int | None = SIGNAL, serve: bool = True) -> None:
     """Start to record when threads run and wait, to answer inquiries, and to report what blocks a loop.
 
-    `slow_s`: a thread that runs longer than this without waiting is logged to "socket2" with its stack; None logs none.
-    `signum`: this signal prints a full report on stderr, unless it has a handler already; None sets none. Signal
+    `slow_s`: a thread that runs longer than this without waiting is logged to "socket2.debug" with its stack; None logs
+    none. `signum`: this signal prints a full report on stderr, unless it has a handler already; None sets none. Signal
     handlers can be set only in the main OS thread. `serve`: answer `python -m socket2 ps PID` from the same user and
     from root, if the system has UNIX sockets. A further call replaces the arguments. A forked child does the same once
     it starts a thread. SOCKET2_DEBUG=1 in the environment calls enable() when socket2 is imported.

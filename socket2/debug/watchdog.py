@@ -6,6 +6,7 @@ that was too short for it to see, is reported with its duration once it is over.
 
 from __future__ import annotations
 
+import logging
 import threading
 from time import monotonic
 
@@ -16,7 +17,7 @@ from .listing import printable, text_of_time
 from .snapshot import again
 from .stacks import frames_of_os_threads, frames_of_running, places_of, text_of_places
 
-log = Journal("socket2")
+log = Journal("socket2.debug")
 
 
 class Watchdog:
@@ -45,19 +46,26 @@ class Watchdog:
                     self._report(ident, times, since)
 
     def _report(self, ident: int, times: history.Times, since: float) -> None:
-        if self._reported.get(ident) == since:
+        if self._reported.get(ident) == since or not log.wants(logging.WARNING):
             return
         places = places_of(frames_of_running(times.coro, frames_of_os_threads())[1])
         if history.running.get(ident) is not times or times.turn != since:
             return  # the turn is over: the stack belongs to something else
         self._reported[ident] = since
+        ran_s = monotonic() - since
         log.warning(
             "thread '%s' has been running for %s and blocks the loop; it is here:\n%s",
             printable(times.name),
-            text_of_time(monotonic() - since),
+            text_of_time(ran_s),
             text_of_places(places).rstrip(),
+            about={"coro_thread": times.name, "ran_s": ran_s},
         )
 
     def _over(self, times: history.Times, seconds: float) -> None:
         if seconds > self.limit_s:
-            log.warning("thread '%s' ran for %s and blocked the loop", printable(times.name), text_of_time(seconds))
+            log.warning(
+                "thread '%s' ran for %s and blocked the loop",
+                printable(times.name),
+                text_of_time(seconds),
+                about={"coro_thread": times.name, "ran_s": seconds},
+            )

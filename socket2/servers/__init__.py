@@ -7,5 +7,5 @@ public methods.
 Read `listeners` first, then `accepting`, which takes connections; `connection`, one connection and its thread;
 `handshaking`, what its thread does first if the server has TLS; and `server`, all of them. `program` makes
 serve(), a server that runs until a signal comes. The rest is for several processes: `inheritance`, the sockets that
-outlast them; `supervisor`, which starts them; `workers`, their code.
+outlast them; `staff`, one of them as seen from outside; `supervisor`, which starts them; `workers`, their code.
 """

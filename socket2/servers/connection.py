@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from contextvars import ContextVar
+from logging import INFO
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -42,6 +43,8 @@ class Owner(Protocol):
 
     stopping: bool
     _first_request_s: float
+
+    def about(self) -> dict[str, object]: ...
 
     def _ended(self, connection: Connection, /) -> None:
         """Note that the connection's socket is closed."""
@@ -140,11 +143,14 @@ class Connection(Join):
             return
         if self.cut and isinstance(error, Closed):  # the socket was closed under the thread, which did not end
             return
-        about = {"peer": self.conn.remote_address, "server": self.server}
+        if clients and not log.wants(INFO):
+            return
+        peer = text_of(self.conn.remote_address)
+        about = self.server.about() | {"peer": peer, "coro_thread": thread.name}
         if clients:
-            log.info("%s: %s", thread.name, _in_a_line(error), extra=about)
+            log.info("%s: %s", thread.name, _in_a_line(error), about=about)
         else:
-            log.error("%s failed", thread.name, exc_info=(type(error), error, error.__traceback__), extra=about)
+            log.error("%s failed", thread.name, error=error, about=about)
 
     def _is_the_clients(self, error: BaseException) -> bool:
         """Whether the client caused the error: it left, was silent, or sent too much."""

@@ -98,16 +98,16 @@ def _serve(
     stops: list[Thread[object]] = []
 
     def stop(signum: int) -> None:
-        log.info("%s: stopping %r", name_of(signum), server, extra={"server": server})
+        log.info("%s: stopping %r", name_of(signum), server, about=server.about())
         stops.append(newthread(server.stop, 0 if stops else grace_s))
 
     def reload(signum: int) -> None:
         try:
             tls.reload()
         except (OSError, ValueError) as error:
-            log.error("%s: cannot load the certificate again: %s", name_of(signum), error, extra={"server": server})
+            log.error("%s: cannot load the certificate again: %s", name_of(signum), error, about=server.about())
         else:
-            log.info("%s: loaded the certificate again", name_of(signum), extra={"server": server})
+            log.info("%s: loaded the certificate again", name_of(signum), about=server.about())
 
     catcher, reloader = catching(signals, stop), catching(reloads, reload)
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import socket
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
@@ -114,6 +114,10 @@ class Server(pollers.Unique):
         """How many connections there are now."""
         return len(self._connections)
 
+    def about(self) -> dict[str, object]:
+        """Return what log records say of the server. For the other rooms of socket2."""
+        return {"server": where(self.addresses)}
+
     # Accepting.
 
     def listen(
@@ -170,7 +174,7 @@ class Server(pollers.Unique):
             listener.close()
             raise RuntimeError("the server has been stopped")
         try:
-            thread = newthread(self._accept(listener, shared), name=f"accept on {text_of(address)}")
+            thread = newthread(self._accept(listener, shared, address), name=f"accept on {text_of(address)}")
         except BaseException:  # no trace of it stays, and the server continues without it
             with lock:
                 self.addresses.remove(address)
@@ -183,7 +187,7 @@ class Server(pollers.Unique):
         if stopping:  # stop() was called meanwhile
             thread.cancel()
 
-    def _accept(self, listener: TCP, shared: bool) -> Generator[Any, None, None]:
+    def _accept(self, listener: TCP, shared: bool, address: Any) -> Generator[Any, None, None]:
         room = self._room
         try:
             while True:
@@ -197,7 +201,7 @@ class Server(pollers.Unique):
             if (not shared or self._drains_shared) and not self._cutting and not listener.closed:
                 yield from drain(listener, self._admit, lambda: self._cutting)
         except Exception as error:
-            log.error("%r stopped accepting: %s", listener, error, extra={"server": self})
+            log.error("%r stopped accepting: %s", listener, error, about=self.about() | {"local": text_of(address)})
             self._failure = error
         finally:
             self._drop(listener)
@@ -242,7 +246,8 @@ class Server(pollers.Unique):
             self._ended(connection)
             if not isinstance(error, Exception):
                 raise
-            log.exception("cannot start %r for a connection", self._handler, extra={"server": self})
+            about = self.about() | {"peer": text_of(connection.conn.remote_address)}
+            log.error("cannot start %r for a connection", self._handler, error=error, about=about)
         else:
             if self._cutting:
                 self._cut_off(connection)
@@ -347,9 +352,7 @@ class Server(pollers.Unique):
                 for connection in self._present():
                     connection.conn.close()
                 if not (yield from self._gone_after(CLEANUP_S)):
-                    log.error(
-                        "%d threads of %s did not end", len(self._connections), self._name, extra={"server": self}
-                    )
+                    log.error("%d threads of %s did not end", len(self._connections), self._name, about=self.about())
                     self._gone.set()
         return self.cut
 
@@ -370,5 +373,9 @@ class Server(pollers.Unique):
         return self._gone.is_set()
 
     def __repr__(self) -> str:
-        where = ", ".join(map(text_of, self.addresses))
-        return f"<Server on {where}, {self.connections} connections{', stopping' * self.stopping}>"
+        return f"<Server on {where(self.addresses)}, {self.connections} connections{', stopping' * self.stopping}>"
+
+
+def where(addresses: Iterable[Any]) -> str:
+    """Return the addresses of a server as text."""
+    return ", ".join(map(text_of, addresses))

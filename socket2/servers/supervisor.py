@@ -7,12 +7,12 @@ The end of that stream means that the supervisor is gone; then the worker stops.
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
@@ -24,7 +24,8 @@ import pollers
 from ..threads.catching import name_of
 from ..threads.journal import Journal
 from .inheritance import Places
-from .server import CLEANUP_S
+from .server import CLEANUP_S, where
+from .staff import CUT, GO, LEAVE, STOP, Worker
 
 log = Journal("socket2.server")
 
@@ -40,88 +41,7 @@ _WAIT_MAX_S = 3600.0
 # From this pause on, the worker's listeners are closed if other workers can serve its clients.
 _PAUSE_CLOSED_S = 1.0
 
-# What a worker sends: it serves, it wants to leave, it is ready to stop. At its end it sends a number.
-READY = b"+"
-LEAVING = b"-"
-HERE = b"!"
-# What it is told: to leave its queue to a successor; to report that it is ready to stop; to stop, because nobody else
-# has its listeners now; to cut off its connections.
-LEAVE = b"l"
-STOP = b"s"
-GO = b"g"
-CUT = b"c"
-
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class _Worker:
-    """One worker process, as the supervisor sees it."""
-
-    def __init__(self, number: int, pid: int, sock: socket.socket) -> None:
-        self.number = number
-        self.pid = pid
-        self.sock = sock
-        self.begun = monotonic()
-        self.silent = False  # it has closed its end
-        self.kill_at: float | None = None
-        self.goes = False  # it has been told to stop
-        self._told = b""
-
-    def listen_to(self) -> None:
-        """Read its messages: that it serves, leaves or can stop; at its end, how many connections it cut off."""
-        try:
-            while told := self.sock.recv(4096):
-                self._told += told
-            self.silent = True
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.silent = True
-
-    def tell(self, order: bytes) -> None:
-        with suppress(OSError):  # it may have ended just now
-            self.sock.send(order)
-
-    @property
-    def ready(self) -> bool:
-        return READY in self._told
-
-    @property
-    def leaving(self) -> bool:
-        return LEAVING in self._told
-
-    @property
-    def here(self) -> bool:
-        return HERE in self._told
-
-    @property
-    def has_stopped(self) -> bool:
-        """Whether its server stopped in good order."""
-        return bool(self._told.strip(READY + LEAVING + HERE))
-
-    @property
-    def cut(self) -> int:
-        return int(self._told.strip(READY + LEAVING + HERE) or 0)
-
-    def wait(self, options: int = 0) -> int | None:
-        """Return its exit code, negative for a signal, or None if it has not ended."""
-        try:
-            pid, status = os.waitpid(self.pid, options)
-        except ChildProcessError:  # other code has waited for it
-            return 1
-        return os.waitstatus_to_exitcode(status) if pid else None
-
-    def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)  # not waited for yet, so the pid is still its own
-        self.wait()
-        self.bury()
-
-    def bury(self) -> None:
-        from ..debug.inquiry import remove_socket_of  # most programs never load it
-
-        self.sock.close()
-        remove_socket_of(self.pid)
 
 
 class Workers:
@@ -139,8 +59,8 @@ class Workers:
         self._work = work
         self._places = places if places is not None else Places([], 0, None)
         self._grace_s = grace_s
-        self._workers: dict[int, _Worker] = {}
-        self._leaving: list[_Worker] = []  # workers whose successors have their listeners
+        self._workers: dict[int, Worker] = {}
+        self._leaving: list[Worker] = []  # workers whose successors have their listeners
         self._due = dict.fromkeys(range(count), 0.0)  # the missing workers, and when to start them
         self._failures = [0] * count
         self._asked = 0  # how many signals asked to stop
@@ -178,7 +98,11 @@ class Workers:
                 self._wake_sender.close()
         return self._cut
 
-    def _living(self) -> list[_Worker]:
+    def _about(self, number: int, pid: int | None = None) -> dict[str, object]:
+        """Return what log records say of a worker."""
+        return {"server": where(self.addresses), "worker": number, "worker_pid": pid}
+
+    def _living(self) -> list[Worker]:
         return [*self._workers.values(), *self._leaving]
 
     # Starting.
@@ -190,7 +114,7 @@ class Workers:
                 self._places.open(number)
                 self._start(number)
             except OSError as error:
-                log.error("cannot start worker %d: %s", number, error)
+                log.error("cannot start worker %d: %s", number, error, about=self._about(number))
                 self._put_off(number)
 
     def _start(self, number: int) -> None:
@@ -199,7 +123,7 @@ class Workers:
             try:
                 ours.setblocking(False)
                 _flush()  # otherwise the worker would write the same output again
-                self._workers[number] = _Worker(number, self._fork(number, ours, its), ours)
+                self._workers[number] = Worker(number, self._fork(number, ours, its), ours)
             except BaseException:
                 ours.close()  # if a worker was forked nevertheless, this ends it
                 raise
@@ -232,12 +156,14 @@ class Workers:
             status = 0
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else error.code is not None
-        except BaseException:
-            traceback.print_exc()
+        except BaseException as error:
+            log.error("worker %d failed", number, error=error, about=self._about(number, os.getpid()))
         finally:
             try:
                 if "socket2.debug" in sys.modules:
                     sys.modules["socket2.debug"].disable()  # as at a normal exit
+                with suppress(Exception):
+                    logging.shutdown()
                 _flush()
             finally:
                 os._exit(status)  # the stack above belongs to the supervisor
@@ -274,21 +200,22 @@ class Workers:
                 del self._workers[worker.number]
                 self._replace(worker, code)
 
-    def _replace(self, worker: _Worker, code: int) -> None:
-        number = worker.number
+    def _replace(self, worker: Worker, code: int) -> None:
+        number, about = worker.number, self._about(worker.number, worker.pid)
         if self._heard:
             if not worker.goes:
                 self._serve_the_rest(number)
             return
         if (code == 0 and worker.has_stopped) or code == -signal.SIGTERM:  # it was asked to leave
             self._due[number] = monotonic()
-            log.info("worker %d (pid %d) has left; starting another", number, worker.pid)
+            log.info("worker %d (pid %d) has left; starting another", number, worker.pid, about=about)
             return
         if monotonic() - worker.begun >= _WELL_S:
             self._failures[number] = 0
         pause_s = self._put_off(number)
         ended = f"was killed by {name_of(-code)}" if code < 0 else f"exited with status {code}"
-        log.warning("worker %d (pid %d) %s; starting another in %g s", number, worker.pid, ended, pause_s)
+        text = "worker %d (pid %d) %s; starting another in %g s"
+        log.warning(text, number, worker.pid, ended, pause_s, about=about)
 
     def _put_off(self, number: int) -> float:
         failures = self._failures[number]
@@ -308,7 +235,8 @@ class Workers:
                 del self._workers[worker.number]
                 self._leaving.append(worker)
                 self._due[worker.number] = monotonic()
-                log.info("worker %d (pid %d) is leaving; starting another", worker.number, worker.pid)
+                about = self._about(worker.number, worker.pid)
+                log.info("worker %d (pid %d) is leaving; starting another", worker.number, worker.pid, about=about)
         now = monotonic()
         self._kill([worker for worker in self._leaving if worker.kill_at is not None and worker.kill_at <= now])
 
@@ -350,13 +278,14 @@ class Workers:
         try:
             self._start(number)
         except OSError as error:
-            log.error("cannot start worker %d: %s", number, error)
+            log.error("cannot start worker %d: %s", number, error, about=self._about(number))
         else:
             self._workers[number].tell(STOP)
 
-    def _kill(self, workers: list[_Worker]) -> None:
+    def _kill(self, workers: list[Worker]) -> None:
         for worker in workers:
-            log.error("worker %d (pid %d) did not end in time; killing it", worker.number, worker.pid)
+            about = self._about(worker.number, worker.pid)
+            log.error("worker %d (pid %d) did not end in time; killing it", worker.number, worker.pid, about=about)
             worker.kill()
             if worker in self._leaving:
                 self._leaving.remove(worker)

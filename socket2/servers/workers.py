@@ -20,7 +20,6 @@ from ..sockets.udp import unix
 from ..threads.catching import catching
 from ..threads.coroutines import is_coroutine
 from ..threads.group import threadset
-from ..threads.journal import Journal
 from ..threads.loop import newthread, run
 from ..threads.resolver import Resolver, check_resolver
 from ..threads.scheduler import current_scheduler, local
@@ -32,12 +31,11 @@ from .inheritance import Places
 from .listeners import adopt_listener, bind, check_listener, listen, queries_of
 from .program import serve
 from .server import FIRST_REQUEST_S, GRACE_S, Server
-from .supervisor import CUT, HERE, LEAVE, LEAVING, READY, STOP, Workers
+from .staff import CUT, HERE, LEAVE, LEAVING, READY, STOP
+from .supervisor import Workers
 
 if TYPE_CHECKING:
     import ssl
-
-log = Journal("socket2.server")
 
 # How long a supervisor has to answer a worker that wants to leave.
 _ANSWER_S = 1.0

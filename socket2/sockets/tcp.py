@@ -19,7 +19,7 @@ from ..threads.native import shortcut
 from ..threads.scheduler import current_scheduler
 from ..threads.sleeping import persist
 from ..threads.thread import over_at_once
-from .address import Address, Host, Port, Query, resolve
+from .address import Address, Host, Port, Query, resolve, text_of
 from .socket import AGAIN_MAX_S, AGAIN_S, NODELAY, Socket, check_octets, make, place_of, sockaddr_of
 
 if TYPE_CHECKING:
@@ -114,7 +114,10 @@ class TCP(Socket):
 
     def tell_exhausted(self, error: Exhausted) -> None:
         """Log that accepting fails for lack of resources. For the other rooms of socket2."""
-        log.warning("accept on %r: %s; retrying every %g s", self, error, _ACCEPT_AGAIN_S)
+        local = None
+        with suppress(OSError):  # it may have been closed meanwhile
+            local = text_of(self.getsockname())
+        log.warning("accept on %r: %s; retrying every %g s", self, error, _ACCEPT_AGAIN_S, about={"local": local})
 
     # Connecting.
 

@@ -6,20 +6,20 @@ Knows how a thread ends. Must not know how a thread runs: that is in stepping.py
 from __future__ import annotations
 
 import contextvars
-import sys
-import traceback
 from collections.abc import Callable, Collection, Generator, Iterable
-from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import pollers
 from pollers import STREAK_MAX, Cancelled, Operation, operation
 
+from .journal import Journal, print_error
 from .lock import lock
 from .scheduler import Scheduler, local
 from .wait import Join, Pass
 
 T_co = TypeVar("T_co", covariant=True)
+
+log = Journal("socket2.thread")
 
 
 def currentthread() -> Thread[object]:
@@ -199,14 +199,18 @@ class Thread(pollers.Unique, Generic[T_co]):
 
 
 def crashhook(thread: Thread[object], error: BaseException) -> None:
-    """Print the exception of a thread that no other thread joins, with its traceback, to stderr.
+    """Log the exception of a thread that no other thread joins, with its traceback, to "socket2.thread" (ERROR).
 
-    To replace it, assign a function to `socket2.thread.crashhook`, which is looked up for each report. If the hook
-    raises an exception itself, that is printed, and the loop goes on.
+    If logging is not configured, the standard library prints this to stderr. To replace the hook, assign a function to
+    `socket2.thread.crashhook`, which is looked up for each report. If the hook raises an exception itself, that is
+    printed, and the loop goes on.
     """
-    if sys.stderr is not None:
-        print(f"exception in thread {thread.name!r}, which no other thread joins:", file=sys.stderr)
-        traceback.print_exception(error, file=sys.stderr)
+    log.error(
+        "exception in thread %r, which no other thread joins",
+        thread.name,
+        error=error,
+        about={"coro_thread": thread.name},
+    )
 
 
 class Outlasting(Join):
@@ -264,8 +268,7 @@ def all_ended(threads: Iterable[Thread[object]]) -> Generator[Any, None, None]:
 
 def report(thread: Thread[object], error: BaseException) -> None:
     """Call crashhook(), and print the exception that it raises, if any."""
-    with suppress(Exception):  # nothing is left to try if stderr is broken, too
-        try:
-            crashhook(thread, error)
-        except Exception:
-            traceback.print_exc()
+    try:
+        crashhook(thread, error)
+    except Exception:
+        print_error()

@@ -114,7 +114,7 @@ def test_what_a_client_did_is_one_line_with_its_address(
     assert name in record.getMessage()
     assert says in record.getMessage()
     assert "\n" not in record.getMessage()
-    assert text_of(record.peer) == name  # type: ignore[attr-defined]
+    assert record.peer == name  # type: ignore[attr-defined]
     assert capfd.readouterr().err == ""
 
 

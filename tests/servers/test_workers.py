@@ -18,7 +18,7 @@ import pytest
 import socket2
 from pollers import STREAK_MAX
 from socket2 import run
-from socket2.servers.supervisor import LEAVE, LEAVING, READY
+from socket2.servers.staff import LEAVE, LEAVING, READY
 from socket2.servers.workers import _Orders
 from socket2.threads.scheduler import current_scheduler
 

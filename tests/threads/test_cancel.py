@@ -20,7 +20,7 @@ Steps = Generator[Any, Any, Any]
 # Waiting for the wrong thing.
 
 
-def test_a_yield_without_from_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_yield_without_from_is_told(caplog: pytest.LogCaptureFixture) -> None:
     def forgot_from() -> Steps:
         try:
             yield pause()
@@ -71,15 +71,15 @@ def test_cancel_ends_a_wait_at_once() -> None:
     assert trail == ["cancelled"]
 
 
-def test_a_cancelled_thread_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cancelled_thread_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     thread = newthread(pause, 1000)
     thread.cancel()
     assert start() is True
     assert thread.done
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
 
 
-def test_somebody_elses_cancellation_is_an_error_like_others(capsys: pytest.CaptureFixture[str]) -> None:
+def test_somebody_elses_cancellation_is_an_error_like_others(caplog: pytest.LogCaptureFixture) -> None:
     def careless(thread: Thread[object]) -> Steps:
         yield from thread.join()
 
@@ -87,7 +87,7 @@ def test_somebody_elses_cancellation_is_an_error_like_others(capsys: pytest.Capt
     newthread(careless, victim, name="careless")
     victim.cancel()
     start()
-    assert "'careless'" in capsys.readouterr().err
+    assert "'careless'" in caplog.text
 
 
 def test_cancel_can_be_survived_and_comes_once() -> None:
@@ -165,7 +165,7 @@ def test_a_cancelled_join_leaves_the_thread_alone() -> None:
     run(main)
 
 
-def test_a_thread_that_failed_after_its_joiner_left_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_thread_that_failed_after_its_joiner_left_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     def worker() -> Steps:
         yield from sleep(0.02)
         raise LookupError("lost")
@@ -177,7 +177,7 @@ def test_a_thread_that_failed_after_its_joiner_left_is_reported(capsys: pytest.C
         yield from sleep(0.05)
 
     run(main)
-    assert "LookupError: lost" in capsys.readouterr().err
+    assert "LookupError: lost" in caplog.text
 
 
 # Suspending.

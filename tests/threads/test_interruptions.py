@@ -209,7 +209,7 @@ def test_cancelling_twice_before_it_is_delivered_is_once() -> None:
 # Joins.
 
 
-def test_an_exception_is_reported_when_its_joiner_gave_up_in_the_same_turn(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exception_is_reported_when_its_joiner_gave_up_in_the_same_turn(caplog: pytest.LogCaptureFixture) -> None:
     def child() -> Steps:
         yield from sleep(0.02)
         raise LookupError("seen somewhere")
@@ -229,10 +229,10 @@ def test_an_exception_is_reported_when_its_joiner_gave_up_in_the_same_turn(capsy
 
     outcome = run(main)
     start()
-    assert isinstance(outcome, LookupError) or "seen somewhere" in capsys.readouterr().err
+    assert isinstance(outcome, LookupError) or "seen somewhere" in caplog.text
 
 
-def test_what_main_raises_after_run_was_left_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_main_raises_after_run_was_left_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     def main() -> Steps:
         socket2.stop()
         yield from sleep(0.001)
@@ -241,7 +241,7 @@ def test_what_main_raises_after_run_was_left_is_reported(capsys: pytest.CaptureF
     with pytest.raises(RuntimeError, match="stop"):
         run(main)
     start()
-    assert "LookupError: later" in capsys.readouterr().err
+    assert "LookupError: later" in caplog.text
 
 
 def test_joining_again_does_not_grow_the_traceback() -> None:

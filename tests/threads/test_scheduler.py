@@ -88,7 +88,7 @@ def test_a_plain_function_runs_as_a_thread() -> None:
     assert thread.name == "plain"
 
 
-def test_bad_calls_fail_where_they_are_made(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_calls_fail_where_they_are_made(caplog: pytest.LogCaptureFixture) -> None:
     def generator(x: int) -> Steps:
         yield from sleep(x)
 
@@ -109,7 +109,7 @@ def test_bad_calls_fail_where_they_are_made(capsys: pytest.CaptureFixture[str]) 
     existing = generator(1)
     with pytest.raises(TypeError, match="exists already"):
         newthread(existing, 1)  # type: ignore[call-overload]
-    assert capsys.readouterr().err == "", "nothing was started, so nothing is reported"
+    assert caplog.text == "", "nothing was started, so nothing is reported"
     assert not current_scheduler().threads
 
 
@@ -176,7 +176,7 @@ def test_several_join_one() -> None:
     run(main)
 
 
-def test_an_exception_is_raised_by_join_and_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exception_is_raised_by_join_and_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     def worker() -> Steps:
         yield from sleep(0)
         raise LookupError("lost")
@@ -191,10 +191,10 @@ def test_an_exception_is_raised_by_join_and_not_reported(capsys: pytest.CaptureF
         assert thread.error is caught.value
 
     run(main)
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
 
 
-def test_an_exception_that_nobody_joins_is_reported_and_the_loop_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exception_that_nobody_joins_is_reported_and_the_loop_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     def worker() -> Steps:
         yield from sleep(0)
         raise LookupError("lost")
@@ -203,7 +203,7 @@ def test_an_exception_that_nobody_joins_is_reported_and_the_loop_goes_on(capsys:
         thread = newthread(worker, name="unlucky")
         yield from sleep(0.01)
         assert thread.done
-        err = capsys.readouterr().err
+        err = caplog.text
         assert "'unlucky'" in err
         assert "LookupError: lost" in err
         assert "in worker" in err, "with its traceback"
@@ -214,7 +214,7 @@ def test_an_exception_that_nobody_joins_is_reported_and_the_loop_goes_on(capsys:
     assert run(main) == "went on"
 
 
-def test_an_exception_before_the_first_wait_is_the_threads_not_the_creators(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exception_before_the_first_wait_is_the_threads_not_the_creators(caplog: pytest.LogCaptureFixture) -> None:
     def worker() -> Steps:
         raise LookupError("lost")
         yield
@@ -225,7 +225,7 @@ def test_an_exception_before_the_first_wait_is_the_threads_not_the_creators(caps
     thread = newthread(worker)
     assert thread.done
     newthread(plain)
-    err = capsys.readouterr().err
+    err = caplog.text
     assert "LookupError: lost" in err
     assert "KeyError: 'plain'" in err
 

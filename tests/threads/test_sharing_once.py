@@ -129,7 +129,7 @@ def test_a_member_that_ends_by_an_exception_ends_all_and_it_is_raised(error: typ
     assert start() is True
 
 
-def test_an_exception_of_one_thread_ends_only_that(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exception_of_one_thread_ends_only_that(caplog: pytest.LogCaptureFixture) -> None:
     def fails() -> Steps:
         yield from sleep(0)
         raise KeyError("nobody joins")
@@ -140,7 +140,7 @@ def test_an_exception_of_one_thread_ends_only_that(capsys: pytest.CaptureFixture
         return "goes on"
 
     assert served(COUNT, main) == "goes on"
-    assert "KeyError: 'nobody joins'" in capsys.readouterr().err
+    assert "KeyError: 'nobody joins'" in caplog.text
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
