@@ -36,6 +36,7 @@ from .operation import (
     end_of_stream,
 )
 from .options import OPTIONS, get_option, option_call, prepare_listener
+from .paths import BoundPath, bind_path, is_abstract
 from .probe import ready
 from .readiness.attempts import NOSIGNAL
 from .readiness.passing import receive_descriptors, send_descriptors
@@ -49,6 +50,7 @@ __all__ = [
     "STREAK_MAX",
     "Access",
     "Address",
+    "BoundPath",
     "Busy",
     "Cancelled",
     "Closed",
@@ -62,12 +64,14 @@ __all__ = [
     "Unique",
     "adopt",
     "available",
+    "bind_path",
     "bytes_sent",
     "choose",
     "close",
     "disconnect",
     "end_of_stream",
     "get_option",
+    "is_abstract",
     "local_address",
     "lock",
     "native_status",

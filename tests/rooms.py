@@ -12,8 +12,8 @@ from .interop.peers import ROOT
 # From the ground up. `pollers` and `socket2` come twice: as the part under the others, and as the part on top of all.
 ROOMS = {
     "pollers": (
-        "once unique unbound pairs probe lengths lock sigpipe file foreign nowait operation credentials disconnect"
-        " closing options"
+        "once unique unbound pairs paths probe lengths lock sigpipe file foreign nowait operation credentials"
+        " disconnect closing options"
     ),
     "pollers.readiness": (
         "interface gone attempts winattempts passing oneshot handle engine sharing epoll kqueue select"
@@ -27,7 +27,7 @@ ROOMS = {
         " thread outcome stepping member joining loop deadline sleeping jobs line turns sync group osthreads"
         " milestone unbroken block catching signals"
     ),
-    "socket2.sockets": "names hostnames address nameinfo setup socket tcp udp eyeballs endpoint descriptors",
+    "socket2.sockets": "names hostnames address nameinfo setup socket paths tcp udp eyeballs endpoint descriptors",
     "socket2.streams": "buffer claim transport stream",
     "socket2.tls": "engine lane carrier layer reloading contexts endpoint",
     "socket2.files": "waitable fdstream standard disk",

@@ -10,10 +10,9 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
 from typing import Any
 
-from pollers import Operation, operation
+from pollers import BoundPath, Operation, operation
 
 from ..sockets.address import addr
 from ..sockets.tcp import TCP, tcp
@@ -33,8 +32,7 @@ class Listener:
     def __init__(self, sock: TCP, path: str | bytes | None = None, on_close: Callable[[], None] | None = None) -> None:
         self.sock = sock
         self._on_close = on_close
-        self._path = path
-        self._file = _identity(path) if path is not None else None
+        self._file = BoundPath(path) if path is not None else None
 
     def name(self) -> Any:
         """Return its address in the standard library's form, None if it has none any more."""
@@ -45,9 +43,8 @@ class Listener:
 
     def close(self) -> None:
         """Stop listening. Remove the file, unless another one has the path by now."""
-        if not self.sock.closed and self._path is not None and _identity(self._path) == self._file is not None:
-            with suppress(OSError):
-                os.unlink(self._path)
+        if not self.sock.closed and self._file is not None:
+            self._file.remove()
         self.sock.close()
         on_close, self._on_close = self._on_close, None
         if on_close is not None:
@@ -69,14 +66,6 @@ def primary_for(options: Mapping[str, Any]) -> Primary | None:
     """Return the primary that opens a listener with these options; None: open it in this process."""
     elsewhere = options.get("port") is not None or options.get("path") is not None
     return _primary if elsewhere and options.get("handle") is None and not options.get("exclusive") else None
-
-
-def _identity(path: str | bytes) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return None  # an abstract name, or a file that is gone
-    return (found.st_dev, found.st_ino) if stat.S_ISSOCK(found.st_mode) else None
 
 
 def checked(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..sockets.address import AddressList, Query
+from ..sockets.paths import PathRules
 from ..sockets.tcp import TCP
 from .listeners import bind, listen
 
@@ -37,7 +38,7 @@ class Places:
     def open(self, number: int) -> None:
         """Listen for a worker, unless its listeners are open already. Raises OSError."""
         if self._each and not self._each[number]:
-            self._each[number] = listen(bind([self._addresses], True), self._backlog)
+            self._each[number] = listen(bind([self._addresses], True, PathRules()), self._backlog)
 
     def close(self, number: int) -> None:
         """Close the listeners of a worker that is not replaced soon. Listeners that all workers share stay open."""

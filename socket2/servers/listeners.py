@@ -17,7 +17,8 @@ import pollers
 from pollers import Closed, operation
 
 from ..sockets.address import Address, AddressList, Host, Port, Query, resolve
-from ..sockets.endpoint import remove_stale, split
+from ..sockets.endpoint import split
+from ..sockets.paths import PathRules, bind_to_file, check_no_file, file_of
 from ..sockets.tcp import TCP, tcp
 from ..sockets.udp import unix
 
@@ -51,14 +52,14 @@ def _split(host: Host, port: Port) -> tuple[Host, Port, str | None]:
 
 @operation
 def listen_at(
-    queries: list[Query], backlog: int | None, reuse_port: bool, nodelay: bool
+    queries: list[Query], backlog: int | None, reuse_port: bool, nodelay: bool, rules: PathRules
 ) -> Generator[Any, None, list[TCP]]:
     """Return a listening socket for each address of a host. `queries`: from queries_of(). Raises OSError."""
     answers = []
     for query in queries:
         addresses = yield from resolve(query)
         answers.append(addresses)
-    bound = bind(answers, reuse_port)
+    bound = bind(answers, reuse_port, rules)
     for sock in bound:
         if not nodelay and sock.family != "unix":
             sock.setopt("nodelay", False)
@@ -77,21 +78,22 @@ def listen(bound: list[TCP], backlog: int | None) -> list[TCP]:
     return bound
 
 
-def bind(answers: Sequence[AddressList], reuse_port: bool) -> list[TCP]:
+def bind(answers: Sequence[AddressList], reuse_port: bool, rules: PathRules) -> list[TCP]:
     """Return a socket for each address, bound but not listening yet. Port 0 becomes the same free port for all.
 
-    Of several answers, those of a family that this machine lacks are skipped. Raises OSError; then nothing is bound.
+    At a UNIX path it listens at once: a path with a socket that does not listen can be taken over. Of several answers,
+    those of a family that this machine lacks are skipped. Raises OSError; then nothing is bound.
     """
     for _ in range(_PORTS_TRIED - 1):
         try:
-            return _bind(answers, reuse_port)
+            return _bind(answers, reuse_port, rules)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or answers[0][0].port or answers[0][0].family == "unix":
                 raise
-    return _bind(answers, reuse_port)
+    return _bind(answers, reuse_port, rules)
 
 
-def _bind(answers: Sequence[AddressList], reuse_port: bool) -> list[TCP]:
+def _bind(answers: Sequence[AddressList], reuse_port: bool, rules: PathRules) -> list[TCP]:
     bound: dict[Any, TCP] = {}
     port = answers[0][0].port
     try:
@@ -99,7 +101,7 @@ def _bind(answers: Sequence[AddressList], reuse_port: bool) -> list[TCP]:
             try:
                 for address in answer:
                     if address.sockaddr not in bound:  # a lookup may return an address twice
-                        sock = bound[address.sockaddr] = _bind_to(_at_port(address, port), reuse_port)
+                        sock = bound[address.sockaddr] = _bind_to(_at_port(address, port), reuse_port, rules)
                         port = port or _port_of(sock)
             except OSError as error:
                 last = at == len(answers) and not bound
@@ -112,11 +114,14 @@ def _bind(answers: Sequence[AddressList], reuse_port: bool) -> list[TCP]:
     return list(bound.values())
 
 
-def _bind_to(address: Address, reuse_port: bool) -> TCP:
+def _bind_to(address: Address, reuse_port: bool, rules: PathRules) -> TCP:
     sock = unix() if address.family == "unix" else tcp(address.family)
     try:
-        if address.family == "unix":
-            remove_stale(address.sockaddr)
+        file = file_of(address, None)
+        if file is not None:
+            bind_to_file(sock, file, rules, sock.listen)
+            return sock
+        check_no_file(rules, str(address))
         pollers.prepare_listener(sock.std)
         if address.family == "inet6":
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pollers import Cancelled, Operation, operation
 
 from ..sockets.address import Host, Port, Query
+from ..sockets.paths import MODE, Owner, PathRules, Unlink
 from ..sockets.tcp import TCP, check_backlog
 from ..threads.catching import catching, checked, name_of
 from ..threads.coroutines import is_coroutine
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 log = Journal("socket2.server")
 
+_Where: TypeAlias = tuple[list[Query], int | None, bool, bool, PathRules]
+
 
 def serve(
     handler: Callable[[TCP], Any] | Callable[[TLS], Any],
@@ -37,6 +40,9 @@ def serve(
     backlog: int | None = None,
     reuse_port: bool = False,
     nodelay: bool = True,
+    mode: int | None = MODE,
+    owner: Owner = None,
+    unlink: Unlink = "own",
     max_connections: int | None = None,
     first_request_s: float = FIRST_REQUEST_S,
     tls: ssl.SSLContext | None = None,
@@ -50,11 +56,11 @@ def serve(
     """Serve until one of `signals` arrives, then stop gracefully; return how many connections were cut off.
 
     `handler`, `max_connections`, `first_request_s`, `tls`, `handshake_s`, `max_handshakes`: as in Server. `host`,
-    `port`, `backlog`, `reuse_port`, `nodelay`: as in Server.listen(). `listeners`: sockets to accept on instead, for
-    example from inherited_listeners(); other processes may share them. `grace_s`: how many seconds handlers have to
-    finish. A second signal cuts off all connections at once. `ready(server)` is called when the server listens. If it
-    is a generator function or `async def`, it runs as a thread beside the server, and is cancelled when the server has
-    ended. If `ready` raises, serve() ends with that error.
+    `port`, `backlog`, `reuse_port`, `nodelay`, `mode`, `owner`, `unlink`: as in Server.listen(). `listeners`: sockets
+    to accept on instead, for example from inherited_listeners(); other processes may share them. `grace_s`: how many
+    seconds handlers have to finish. A second signal cuts off all connections at once. `ready(server)` is called when
+    the server listens. If it is a generator function or `async def`, it runs as a thread beside the server, and is
+    cancelled when the server has ended. If `ready` raises, serve() ends with that error.
 
     `reload_signals`: when one of these arrives, such as SIGHUP, the certificate of `tls`, a server_context(), is loaded
     again for new connections. If that fails, the error is logged, and the old certificate stays in use.
@@ -80,14 +86,15 @@ def serve(
     check_backlog(backlog)
     if ready is not None and not callable(ready):
         raise TypeError(f"ready must be a function, not {ready!r}")
-    where = (queries_of(host, port) if not listeners else [], backlog, reuse_port, nodelay)
+    rules = PathRules(mode, owner, unlink)
+    where = (queries_of(host, port) if not listeners else [], backlog, reuse_port, nodelay, rules)
     return _serve(server, where, listeners, duration(grace_s), checked(signals), ready, tls, reloads)
 
 
 @operation
 def _serve(
     server: Server,
-    where: tuple[list[Query], int | None, bool, bool],
+    where: _Where,
     listeners: Sequence[TCP | socket.socket],
     grace_s: float,
     signals: Iterable[int],
@@ -129,9 +136,7 @@ def _serve(
 
 
 @operation
-def _listen(
-    server: Server, where: tuple[list[Query], int | None, bool, bool], listeners: Sequence[TCP | socket.socket]
-) -> Generator[Any, None, None]:
+def _listen(server: Server, where: _Where, listeners: Sequence[TCP | socket.socket]) -> Generator[Any, None, None]:
     """Make the server listen. If it has been stopped meanwhile, nothing stays open."""
     rest = [adopt_listener(listener) for listener in listeners]
     try:

@@ -19,6 +19,7 @@ import pollers
 from pollers import Cancelled, Closed, Operation, operation
 
 from ..sockets.address import Host, Port, Query, text_of
+from ..sockets.paths import MODE, Owner, PathRules, Unlink
 from ..sockets.tcp import TCP, check_backlog
 from ..threads.journal import Journal
 from ..threads.lock import lock
@@ -128,6 +129,9 @@ class Server(pollers.Unique):
         backlog: int | None = None,
         reuse_port: bool = False,
         nodelay: bool = True,
+        mode: int | None = MODE,
+        owner: Owner = None,
+        unlink: Unlink = "own",
     ) -> Operation[None]:
         """Listen on all addresses of a host and start accepting. Can be called several times.
 
@@ -135,17 +139,18 @@ class Server(pollers.Unique):
         Without a port, `host` may be a place as in socket2.listen(): "host:port", "[::1]:port", a UNIX path. Port 0 or
         none means one free port, the same for all addresses. `backlog`: as in TCP.listen(). `reuse_port`: several
         processes may listen there, and the kernel distributes connections among them (SO_REUSEPORT, socket(7)).
-        `nodelay`: for the connections, as in tcp(). Raises OSError if an address is in use or not local,
+        `nodelay`: for the connections, as in tcp(). `mode`, `owner`, `unlink`: for a UNIX path, as in socket2.listen();
+        the file is removed when the server stops. Raises OSError if an address is in use or not local,
         socket.gaierror; then none of them listens.
         """
         check_backlog(backlog)
-        return self._listen(queries_of(host, port), backlog, reuse_port, nodelay)
+        return self._listen(queries_of(host, port), backlog, reuse_port, nodelay, PathRules(mode, owner, unlink))
 
     @operation
     def _listen(
-        self, queries: list[Query], backlog: int | None, reuse_port: bool, nodelay: bool
+        self, queries: list[Query], backlog: int | None, reuse_port: bool, nodelay: bool, rules: PathRules
     ) -> Generator[Any, None, None]:
-        listeners = yield from listen_at(queries, backlog, reuse_port, nodelay)
+        listeners = yield from listen_at(queries, backlog, reuse_port, nodelay, rules)
         try:
             while listeners:
                 self.add(listeners.pop(0))

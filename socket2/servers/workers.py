@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pollers import Poller
 
 from ..sockets.address import AddressList, Host, Port, Query, resolve
+from ..sockets.paths import MODE, Owner, PathRules, Unlink
 from ..sockets.tcp import TCP
 from ..sockets.udp import unix
 from ..threads.catching import catching
@@ -49,6 +50,9 @@ def serve_workers(
     workers: int | None = None,
     listeners: Sequence[TCP | socket.socket] = (),
     backlog: int | None = None,
+    mode: int | None = MODE,
+    owner: Owner = None,
+    unlink: Unlink = "own",
     max_connections: int | None = None,
     first_request_s: float = FIRST_REQUEST_S,
     tls: ssl.SSLContext | None = None,
@@ -99,7 +103,7 @@ def serve_workers(
         check_listener(listener)
     if resolver is not None:
         check_resolver(resolver)
-    places = _places(host, port, listeners, backlog, count, resolver)
+    places = _places(host, port, listeners, backlog, count, resolver, PathRules(mode, owner, unlink))
     try:
         addresses = [sock.getsockname() for sock in places.of(0)]
         work = partial(_work, handler, places.handed_on, options, resolver, _idle_poller())
@@ -128,10 +132,11 @@ def _places(
     backlog: int | None,
     count: int,
     resolver: Resolver | None,
+    rules: PathRules,
 ) -> Places:
     if inherited:
         return Places([adopt_listener(listener) for listener in inherited], 0, None, handed_on=False)
-    mine = listen(bind([_addresses(query, resolver) for query in queries_of(host, port)], True), backlog)
+    mine = listen(bind([_addresses(query, resolver) for query in queries_of(host, port)], True, rules), backlog)
     return Places(mine, 0 if mine[0].family == "unix" else count, backlog)
 
 

@@ -9,19 +9,17 @@ from __future__ import annotations
 import os
 import re
 import socket
-import stat
 import sys
 from collections.abc import Generator
-from contextlib import suppress
 from typing import Any
 
 import pollers
 from pollers import Operation, operation
 
-from ..threads.scheduler import current_scheduler
 from ..threads.timers import duration
 from .address import Address, AddressList, Host, Port, Query, resolve
 from .eyeballs import connect_to_first
+from .paths import MODE, Owner, PathRules, Unlink, bind_to_file, check_no_file, file_of
 from .socket import make, place_of
 from .tcp import TCP
 from .udp import UDP
@@ -79,32 +77,52 @@ def _connect(queries: list[Query], options: dict[str, Any], delay_s: float, made
     return (yield from connect_to_first(addresses, options, delay_s, made_at))
 
 
-def listen_from(made_at: str, where: Host, port: Port, backlog: int | None, options: dict[str, Any]) -> TCP:
+def listen_from(
+    made_at: str, where: Host, port: Port, backlog: int | None, rules: PathRules, options: dict[str, Any]
+) -> TCP:
     """Do what socket2.listen() does without TLS. `made_at`: the place that a ResourceWarning names."""
     sock, host, port = _made(where, port, "tcp", options, made_at)
     assert isinstance(sock, TCP)
     try:
-        if sock.family == "unix" and isinstance(host, str):
-            remove_stale(host)
-        sock.listen(host, port, backlog)
+        file = file_of(host, sock.family)
+        if file is not None:
+            bind_to_file(sock, file, rules, lambda: sock.listen(backlog=backlog))
+        else:
+            check_no_file(rules, where)
+            sock.listen(host, port, backlog)
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def bind(where: Host, port: Port = None, type: str = "udp", **options: Any) -> UDP | TCP:
+def bind(
+    where: Host,
+    port: Port = None,
+    type: str = "udp",
+    *,
+    mode: int | None = MODE,
+    owner: Owner = None,
+    unlink: Unlink = "own",
+    **options: Any,
+) -> UDP | TCP:
     """Return a new socket that is bound: `with bind("0.0.0.0:5353") as sock:`. bind(2).
 
     `type`: "udp" for datagrams (also over UNIX sockets), or "tcp" for a socket that will connect from this address.
-    `where` and `options`: as in listen(), except that a UNIX path must be free. Raises as Socket.bind() does, and
+    `where`, `options`, and for a UNIX path `mode`, `owner` and `unlink`: as in listen(). Raises as listen() does, and
     ValueError if `type` is neither.
     """
     if type not in ("udp", "tcp"):
         raise ValueError(f"unknown type {type!r}: expected udp or tcp")
+    rules = PathRules(mode, owner, unlink)
     sock, host, port = _made(where, port, type, options, place_of(sys._getframe(1)))
     try:
-        sock.bind(host, port)
+        file = file_of(host, sock.family)
+        if file is not None:
+            bind_to_file(sock, file, rules, lambda: None)
+        else:
+            check_no_file(rules, where)
+            sock.bind(host, port)
     except BaseException:
         sock.close()
         raise
@@ -128,16 +146,3 @@ def _made(where: Host, port: Port, type: str, options: dict[str, Any], made_at: 
         sock.close()
         raise
     return sock, host, port
-
-
-def remove_stale(path: str) -> None:
-    """Remove the UNIX path of a server that has gone: one that refuses connections."""
-    with suppress(OSError):
-        if path.startswith("\0") or not stat.S_ISSOCK(os.stat(path).st_mode):
-            return
-        with current_scheduler().poller.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0) as probe:
-            probe.setblocking(False)
-            try:
-                probe.connect(path)
-            except ConnectionRefusedError:
-                os.unlink(path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pollers
+
 from ..threads.deadline import Patience
 from ..threads.turns import Turns
 
@@ -11,10 +13,11 @@ from ..threads.turns import Turns
 class Setup:
     """The options, timeouts and turns of a socket."""
 
-    __slots__ = ("options", "reading", "receivers", "senders", "writing")
+    __slots__ = ("options", "path", "reading", "receivers", "senders", "writing")
 
     def __init__(self) -> None:
         self.options: list[tuple[Any, ...]] = []  # those set before the socket was attached
+        self.path: pollers.BoundPath | None = None  # the file to remove at the end
         self.reading: Patience | None = None
         self.writing: Patience | None = None
         self.receivers = Turns()

@@ -277,6 +277,8 @@ class Socket(pollers.Unique):
         close() does not wait. The kernel still sends the data that it has accepted. It resets the connection instead if
         `linger` is 0 or if received data was left unread. See Stream.finish().
         """
+        if self._setup is not None and self._setup.path is not None and not self.closed:
+            self._setup.path.remove()
         while True:
             with lock:
                 handle, sock = self._handle, self._sock

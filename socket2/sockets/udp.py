@@ -157,8 +157,8 @@ def unix(type: Literal["dgram"], *, fileno: int | None = None) -> UDP: ...
 def unix(type: str = "stream", *, fileno: int | None = None) -> TCP | UDP:
     """Make a UNIX socket: "stream" gives a TCP object, "dgram" a UDP object. unix(7).
 
-    Its addresses are paths. On Linux a path with a leading NUL is abstract. A bound path stays until it is unlinked.
-    Raises ValueError if the type is unknown, or if the system has no UNIX sockets.
+    Its addresses are paths. On Linux a path with a leading NUL is abstract. A bound path stays until it is unlinked;
+    socket2.listen() and bind() do more. Raises ValueError if the type is unknown, or if the system has no UNIX sockets.
     """
     names.number(names.UNIX_TYPES, type, "type")
     made_at = place_of(sys._getframe(1))

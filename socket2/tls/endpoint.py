@@ -17,6 +17,7 @@ from pollers import Operation, operation
 from ..sockets import endpoint
 from ..sockets.address import Address, AddressList, Host, Port
 from ..sockets.eyeballs import DELAY_S
+from ..sockets.paths import MODE, Owner, PathRules, Unlink
 from ..sockets.socket import place_of
 from ..sockets.tcp import TCP
 from ..streams.stream import Stream, stream
@@ -210,13 +211,26 @@ class TLSListener:
 
 
 @overload
-def listen(where: Host, port: Port = None, backlog: int | None = None, *, tls: None = None, **options: Any) -> TCP: ...
+def listen(
+    where: Host,
+    port: Port = None,
+    backlog: int | None = None,
+    *,
+    mode: int | None = MODE,
+    owner: Owner = None,
+    unlink: Unlink = "own",
+    tls: None = None,
+    **options: Any,
+) -> TCP: ...
 @overload
 def listen(
     where: Host,
     port: Port = None,
     backlog: int | None = None,
     *,
+    mode: int | None = MODE,
+    owner: Owner = None,
+    unlink: Unlink = "own",
     tls: ssl.SSLContext,
     handshake_s: float | None = HANDSHAKE_S,
     **options: Any,
@@ -226,6 +240,9 @@ def listen(
     port: Port = None,
     backlog: int | None = None,
     *,
+    mode: int | None = MODE,
+    owner: Owner = None,
+    unlink: Unlink = "own",
     tls: ssl.SSLContext | None = None,
     handshake_s: float | None = HANDSHAKE_S,
     **options: Any,
@@ -233,16 +250,24 @@ def listen(
     """Return a new socket that listens: `with listen("127.0.0.1:8000") as listener:`. listen(2).
 
     `where`: as in connect(), except that None, "*" or no host (":8000") means every IPv4 interface. "[::]:8000" means
-    every IPv6 interface, or both families with v6only=False. Port 0 takes any free port. If a dead server left its UNIX
-    path behind, the path is reused. `backlog` and errors: as in TCP.listen(). `options`: as in setopt(), set before
-    binding; nodelay defaults to True, and accepted connections inherit it.
+    every IPv6 interface, or both families with v6only=False. Port 0 takes any free port. `backlog` and errors: as in
+    TCP.listen(). `options`: as in setopt(), set before binding; nodelay defaults to True, and accepted connections
+    inherit it.
+
+    For a UNIX path only, not for an abstract name: `mode`: the rights of the file, by default 0o600: only the same user
+    can connect. None: what the umask leaves. `owner`: a user (number or name), "user:group", ":group", or a tuple of
+    user and group. Nobody can connect before both are set. `unlink`: "own": close() removes the file, if the path still
+    leads to it and this process has bound it, not one that inherited the socket. "never": the file stays. If there is a
+    socket at the path already and nobody answers there, it is taken over. A live server, any other file, or a process
+    that is just taking the path raises OSError (EADDRINUSE). Raises LookupError if there is no such user or group.
 
     `tls`: a context such as server_context() makes. Then a TLSListener is returned, and accept() returns TLS objects.
     `handshake_s`: the limit for the handshake of each, in seconds; None for no limit.
     """
     if tls is not None:
         check_context(tls)
-    sock = endpoint.listen_from(place_of(sys._getframe(1)), where, port, backlog, options)
+    rules = PathRules(mode, owner, unlink)
+    sock = endpoint.listen_from(place_of(sys._getframe(1)), where, port, backlog, rules, options)
     return sock if tls is None else TLSListener(sock, tls, handshake_s)
 
 

@@ -140,11 +140,11 @@ def test_a_machine_without_ipv6_serves_ipv4(monkeypatch: pytest.MonkeyPatch) -> 
 def test_another_port_is_tried_when_one_is_free_in_one_family_only(monkeypatch: pytest.MonkeyPatch) -> None:
     real, taken = listeners._bind_to, list[int]()
 
-    def takes_the_port(address: Any, reuse_port: bool) -> TCP:
+    def takes_the_port(address: Any, *how: Any) -> TCP:
         if address.family == "inet6" and len(taken) < 3:
             taken.append(address.port)
             raise OSError(errno.EADDRINUSE, "Address already in use")
-        return real(address, reuse_port)
+        return real(address, *how)
 
     monkeypatch.setattr(listeners, "_bind_to", takes_the_port)
 

@@ -190,12 +190,17 @@ def test_the_other_faces(maker: Maker) -> None:
     assert maker.made == ["AF_INET SOCK_STREAM"] * 2
 
 
+MAKERS = ("socket.socket(", "socket.socketpair(", "fromfd(", "pollers.adopt")
+
+
 def test_nothing_else_makes_sockets() -> None:
     """Sockets between processes are the exception."""
     between = {"inquiry.py", "supervisor.py"}
     making = {
         path.name
         for path in (peers.ROOT / "socket2").rglob("*.py")
-        if any(word in path.read_text() for word in ("socket.socket(", "socketpair(", "fromfd(", "pollers.adopt"))
+        if any(
+            word in path.read_text() for word in ("socket.socket(", "socket.socketpair(", "fromfd(", "pollers.adopt")
+        )
     }
     assert making == between
