@@ -38,6 +38,7 @@ from .threads.group import threadset
 from .threads.jobs import runafter, runat, runevery
 from .threads.loop import epoll_fd, iocp, kqueue_fd, newthread, now, poll, run, serve_threads, start, stop
 from .threads.osthreads import call_in_thread
+from .threads.portal import portal
 from .threads.resolver import Resolver
 from .threads.signals import signals
 from .threads.sleeping import resume, sleep, suspend
@@ -97,6 +98,7 @@ __all__ = [
     "open_file",
     "pipe",
     "poll",
+    "portal",
     "process",
     "raw",
     "recv_fds",

@@ -55,6 +55,7 @@ def _leave_own() -> None:
             f"this OS thread has {len(own.threads)} threads and {own.poller.stats().attached} sockets of its own: "
             "join before creating them, or first let the threads end (start()) and close the sockets"
         )
+    own.loop_ended()
     if own.crew is None:
         own.poller.shutdown()
     local.scheduler = local.member = None

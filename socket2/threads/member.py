@@ -273,6 +273,8 @@ class Member(Stepper):
             self._main = self.current = self.taken = None
             self._nested = 0
             self._stopping = False
+        if not stays and not scheduler.loops:
+            scheduler.loop_ended()
         if self._hooks is not None:
             sys.set_asyncgen_hooks(*self._hooks)
             self._hooks = None

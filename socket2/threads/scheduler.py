@@ -59,6 +59,12 @@ class Caller(Protocol):
         """
 
 
+class LoopUser(Protocol):
+    """What a scheduler knows of a portal."""
+
+    def _loop_ended(self) -> None: ...
+
+
 class Scheduler(pollers.Unique):
     """A poller, the timers, the ready queue and the live threads."""
 
@@ -74,6 +80,7 @@ class Scheduler(pollers.Unique):
         self.interruptions = Interruptions(self.poller)
         self.inbox: deque[Callable[[], Any]] = deque()
         self._calls = 0  # how many OS threads make a call from the inbox now
+        self.portals: weakref.WeakSet[LoopUser] = weakref.WeakSet()  # told when no loop runs any more
         self.loops: list[CrewMember] = []  # the members whose loops run; at most one without a crew
         self.entry = threading.RLock()  # held to enter or leave a loop, and to start a thread outside one
         self.crew: Crew | None = None  # set once several OS threads may serve the scheduler
@@ -163,6 +170,13 @@ class Scheduler(pollers.Unique):
             if len(self.threads) > self.hopeless or self.ready or self.inbox or self._calls:
                 return True
             return self.timers.armed > 0  # a deadline may end a hopeless wait
+
+    def loop_ended(self) -> None:
+        """Tell the portals that no OS thread runs the loop any more. A second call does the rest of the first."""
+        with lock:
+            portals = list(self.portals)
+        for portal in portals:
+            portal._loop_ended()
 
 
 def _mend() -> None:
