@@ -11,25 +11,18 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
 from contextvars import Context, copy_context
-from functools import partial
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, overload
 
 import pollers
 from pollers import Cancelled, Operation, operation
 
 from .block import Block
-from .coroutines import check_callable, is_coroutine
+from .coroutines import A, P, S, T, Y, check_callable, is_coroutine, with_kwargs
 from .lock import is_held, lock
 from .member import current_member
 from .scheduler import Scheduler, current_scheduler, local
 from .thread import Thread, all_ended
 from .wait import Join
-
-P = ParamSpec("P")
-A = TypeVar("A", bound=Awaitable[Any])
-T = TypeVar("T")
-Y = TypeVar("Y")
-S = TypeVar("S")
 
 # While call() waits, it looks this often whether the OS thread of the loop still exists.
 _LOOK_S = 0.5
@@ -45,7 +38,7 @@ class _Call(Join):
 
     def __init__(self, portal: portal, func: Any, args: tuple[Any, ...], future: Future[Any]) -> None:
         super().__init__("call through a portal")
-        self.thread: Thread | None = None  # None until it is made
+        self.thread: Thread[Any] | None = None  # None until it is made
         self._portal = portal
         self._func = func
         self._args = args
@@ -60,15 +53,16 @@ class _Call(Join):
         try:
             self._context.run(current_member().newthread, self._func, self._args, None, self)
         except BaseException as error:
-            # The call does not fit the function, or a signal handler raised. If the thread has begun, it goes on.
             thread = self.thread
             if thread is not None and (thread.done or thread in thread.scheduler.threads):
+                raise  # a signal handler raised, and the thread has begun
+            self.thread = None  # it has this join, and never drops it
+            if not isinstance(error, Exception):  # a signal handler raised: try again, if the loop goes on
+                self._portal._scheduler.post(self.start)
                 raise
-            self._settle(None, error.with_traceback(None))  # the traceback has this frame: avoid a cycle
-            if not isinstance(error, Exception):
-                raise
+            self._settle(None, error.with_traceback(None))  # the call does not fit; avoid a cycle with this frame
 
-    def begin(self, thread: Thread) -> None:
+    def begin(self, thread: Thread[Any]) -> None:
         self.thread = thread
         if self._dropped:  # drop() did not see the thread
             thread.scheduler.post(thread._cancel)
@@ -194,7 +188,7 @@ class portal(pollers.Unique, Block):
         """
         if local.scheduler is self._scheduler or is_held():
             raise RuntimeError(
-                "portal.call() would wait for its own OS thread: use it in one that does not run the loop"
+                "portal.call() would wait for its own OS thread: call it in one that does not run the loop"
             )
         future: Future[Any] = Future()
         call = self._begin(func, args, kwargs, future)
@@ -262,11 +256,11 @@ class portal(pollers.Unique, Block):
             self._give_up(_ENDED)
 
     def _begin(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], future: Future[Any]) -> _Call:
-        if not is_coroutine(func):
+        if kwargs:
+            func = with_kwargs(func, kwargs)
+        elif not is_coroutine(func):
             check_callable(func)
-        elif kwargs:
-            raise TypeError("a generator or coroutine that exists already takes no arguments")
-        call = _Call(self, partial(func, **kwargs) if kwargs else func, args, future)
+        call = _Call(self, func, args, future)
         with lock:
             reason = _CLOSED if self._closed else _ENDED if self._has_ended and not self._scheduler.loops else None
             if reason is None:
@@ -316,13 +310,14 @@ class portal(pollers.Unique, Block):
     def __del__(self) -> None:
         if self._holds:
             with suppress(RuntimeError):  # the loop has been shut down
-                self._scheduler.post(partial(_let_go, self._scheduler))
+                self._scheduler.post(_let_go)
 
     def __repr__(self) -> str:
         return f"<portal, {'closed' if self._closed else 'open'}, {len(self._calls)} calls>"
 
 
-def _let_go(scheduler: Scheduler) -> None:
-    """Let the loop end without a portal that has been dropped."""
-    with lock:
-        scheduler.hopeless += 1
+def _let_go() -> None:
+    """Let the loop end without a portal that was dropped. A function, because what it referred to would be kept."""
+    if local.scheduler is not None:
+        with lock:
+            local.scheduler.hopeless += 1
