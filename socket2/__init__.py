@@ -33,16 +33,23 @@ from .streams.buffer import IncompleteRead, LimitExceeded
 from .streams.stream import Stream, stream
 from .streams.transport import ByteStream
 from .threads import thread as thread  # its crashhook can be replaced
+from .threads.capacity import CapacityLimiter
+from .threads.condition import Condition
 from .threads.deadline import timeout
+from .threads.events import Event
 from .threads.group import threadset
 from .threads.jobs import runafter, runat, runevery
+from .threads.line import WouldBlock
 from .threads.loop import epoll_fd, iocp, kqueue_fd, newthread, now, poll, run, serve_threads, start, stop
+from .threads.memory_channel import BrokenChannel, EndOfChannel, Receiver, Sender, channel
+from .threads.mutexes import Lock, RLock
 from .threads.osthreads import call_in_thread
 from .threads.portal import portal
+from .threads.queues import PriorityQueue, Queue
 from .threads.resolver import Resolver
+from .threads.semaphores import Semaphore
 from .threads.signals import signals
 from .threads.sleeping import resume, sleep, suspend
-from .threads.sync import Event, Lock, Queue, Semaphore
 from .threads.thread import Thread, currentthread
 from .tls.contexts import client_context, server_context
 from .tls.endpoint import TLSListener, connect, listen, starttls
@@ -56,10 +63,14 @@ __all__ = [
     "UDP",
     "Address",
     "AddressList",
+    "BrokenChannel",
     "Busy",
     "ByteStream",
     "Cancelled",
+    "CapacityLimiter",
     "Closed",
+    "Condition",
+    "EndOfChannel",
     "Event",
     "FdStream",
     "File",
@@ -67,22 +78,28 @@ __all__ = [
     "LimitExceeded",
     "Lock",
     "Operation",
+    "PriorityQueue",
     "Process",
     "Queue",
+    "RLock",
+    "Receiver",
     "Resolver",
     "Semaphore",
+    "Sender",
     "Server",
     "Socket",
     "Stream",
     "TLSListener",
     "Thread",
     "Workers",
+    "WouldBlock",
     "__version__",
     "addr",
     "between_requests",
     "bind",
     "bytes_sent",
     "call_in_thread",
+    "channel",
     "client_context",
     "connect",
     "currentthread",

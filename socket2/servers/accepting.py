@@ -17,8 +17,8 @@ from pollers import Handle, Operation, operation
 from ..sockets.tcp import TCP
 from ..threads.deadline import Patience, timeout
 from ..threads.lock import lock
+from ..threads.semaphores import Semaphore
 from ..threads.sleeping import persist, sleep
-from ..threads.sync import Semaphore
 
 _MADE_AT = "a server's accept"
 
@@ -41,7 +41,7 @@ class Room(Semaphore):
 
     def give_back(self) -> None:
         """Do what release() does; the caller may hold the lock."""
-        self._release()
+        self._put_back()
 
 
 def accept(listener: TCP) -> Operation[TCP]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..sockets.tcp import TCP
 from ..streams.transport import note_socket
 from ..threads.coroutines import awaiting, check_result, is_coroutine
-from ..threads.sync import Semaphore
+from ..threads.semaphores import Semaphore
 from ..threads.timers import duration
 from ..tls.layer import TLS, check_context
 from .connection import before_requests

@@ -21,12 +21,12 @@ from pollers import Cancelled, Closed, Operation, operation
 from ..sockets.address import Host, Port, Query, text_of
 from ..sockets.paths import MODE, Owner, PathRules, Unlink
 from ..sockets.tcp import TCP, check_backlog
+from ..threads.events import Event
 from ..threads.journal import Journal
 from ..threads.lock import lock
 from ..threads.loop import newthread
 from ..threads.member import current_member
 from ..threads.sleeping import sleep
-from ..threads.sync import Event
 from ..threads.thread import Thread
 from ..threads.timers import duration
 from ..tls.layer import HANDSHAKE_S, TLS

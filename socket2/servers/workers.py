@@ -22,10 +22,10 @@ from ..threads.catching import catching
 from ..threads.coroutines import is_coroutine
 from ..threads.group import threadset
 from ..threads.loop import newthread, run
+from ..threads.mutexes import Lock
 from ..threads.resolver import Resolver, check_resolver
 from ..threads.scheduler import current_scheduler, local
 from ..threads.sleeping import sleep
-from ..threads.sync import Lock
 from ..threads.timers import duration
 from ..tls.layer import HANDSHAKE_S, TLS
 from .inheritance import Places

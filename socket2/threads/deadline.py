@@ -6,7 +6,7 @@ finished by then, its result is delivered: a receive that finishes a moment afte
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -167,6 +167,14 @@ def patience(seconds: float | None) -> Patience | None:
     Raises as duration() does.
     """
     return None if seconds is None or duration(seconds) > 2**31 - 1 else Patience(seconds)
+
+
+def within(timeout_s: float | None, make: Callable[..., Operation[T]], *args: Any) -> Operation[T]:
+    """Make an operation. With a `timeout_s`, it raises TimeoutError after that time. Raises as duration() does."""
+    if timeout_s is None:
+        return make(*args)
+    patience = Patience(duration(timeout_s))  # first: an operation that is made must be awaited
+    return patience.limit(make(*args))
 
 
 class timeout(Deadline):

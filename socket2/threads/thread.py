@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import pollers
 from pollers import STREAK_MAX, Cancelled, Operation, operation
 
+from .chain import attribute
 from .journal import Journal, print_error
 from .lock import lock
 from .scheduler import Scheduler, local
@@ -29,6 +30,12 @@ def currentthread() -> Thread[object]:
         raise RuntimeError("this works only inside a thread, which newthread() or run() starts")
     current: Thread[object] = member.current
     return current
+
+
+def is_closing(thread: Thread[Any]) -> bool:
+    """Whether the code that calls this, and that a GeneratorExit ends, is code of `thread`. A finalizer may call it."""
+    current = local.member.current if local.member is not None else None
+    return thread is current if current is not None else bool(attribute(thread._coro, "running"))
 
 
 def over_at_once(n: int = 1) -> Pass | None:

@@ -10,7 +10,24 @@ from typing import Any
 
 import pytest
 
-from socket2 import Event, Lock, Queue, Semaphore, Server, luasocket, net, newthread, tcp, udp, unix
+from socket2 import (
+    CapacityLimiter,
+    Condition,
+    Event,
+    Lock,
+    PriorityQueue,
+    Queue,
+    RLock,
+    Semaphore,
+    Server,
+    channel,
+    luasocket,
+    net,
+    newthread,
+    tcp,
+    udp,
+    unix,
+)
 from socket2.streams.stream import Stream
 from socket2.threads.thread import currentthread
 
@@ -40,7 +57,12 @@ def test_what_belongs_to_the_loop(make_copy: Callable[[Any], Any]) -> None:
                 Event(),
                 Lock(),
                 Semaphore(2),
+                RLock(),
+                Condition(),
+                CapacityLimiter(1),
                 Queue[int](),
+                PriorityQueue[int](),
+                *channel[int](),
                 net.Socket(),
                 net.createServer(),
             ):

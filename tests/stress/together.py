@@ -182,7 +182,9 @@ class Together:
         if semaphore._free != permits or inside:
             self._ledger.fail(f"{semaphore!r} of {permits}; inside: {len(inside)}")
 
-    def _holder(self, semaphore: socket2.Semaphore, permits: int, inside: list[int], rng: random.Random) -> Steps:
+    def _holder(
+        self, semaphore: socket2.Semaphore | socket2.Lock, permits: int, inside: list[int], rng: random.Random
+    ) -> Steps:
         for _ in range(rng.randrange(6)):
             with suppress(TimeoutError), (yield from semaphore.acquire(rng.choice([None, None, 0, A_MOMENT_S]))):
                 inside.append(1)

@@ -8,7 +8,23 @@ from typing import Any
 
 import pytest
 
-from socket2 import Event, Queue, Semaphore, call_in_thread, newthread, run, sleep, threadset, timeout
+from socket2 import (
+    Cancelled,
+    CapacityLimiter,
+    Condition,
+    Event,
+    Lock,
+    PriorityQueue,
+    Queue,
+    RLock,
+    Semaphore,
+    call_in_thread,
+    newthread,
+    run,
+    sleep,
+    threadset,
+    timeout,
+)
 
 Steps = Generator[Any, Any, Any]
 
@@ -43,9 +59,38 @@ def get_in_time() -> Steps:
 
 
 def waits_out_of_time() -> Steps:
-    for wait in Queue[int]().get, Event().wait, Semaphore(0).acquire:
+    items, limiter = PriorityQueue[int](), CapacityLimiter(0)
+    for wait in Queue[int]().get, items.get, Event().wait, Semaphore(0).acquire, limiter.acquire:
         with pytest.raises(TimeoutError):
             yield from wait(timeout_s=0)
+
+
+def waits_for_a_notification() -> Steps:
+    for lock in Lock(), RLock():
+        condition = Condition(lock)
+        with (yield from condition.acquire()):
+            with pytest.raises(TimeoutError):
+                yield from condition.wait(0)
+            with pytest.raises(TimeoutError):
+                yield from condition.wait_for(lambda: False, 0)
+        thread = newthread(wait_once, condition)
+        thread.cancel()
+        with pytest.raises(Cancelled):
+            yield from thread.join()
+        del thread
+
+
+def wait_once(condition: Condition) -> Steps:
+    with (yield from condition.acquire()):
+        yield from condition.wait()
+
+
+def acquired() -> Steps:
+    for made in Lock(), RLock(), Semaphore(1), CapacityLimiter(1):
+        with (yield from made.acquire()):
+            yield from sleep(0)
+        with made.acquire_nowait():
+            yield from sleep(0)
 
 
 def calls() -> Steps:
@@ -88,6 +133,8 @@ def joined() -> Steps:
         blocks_out_of_time,
         get_in_time,
         waits_out_of_time,
+        waits_for_a_notification,
+        acquired,
         calls,
         failed_async_block,
         failed_join,

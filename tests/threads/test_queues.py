@@ -6,16 +6,18 @@ import hashlib
 import queue
 import random
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any
 
 import pytest
 
+import socket2
 from socket2 import (
     Closed,
     Event,
     Lock,
+    PriorityQueue,
     Queue,
     Semaphore,
     Thread,
@@ -154,6 +156,19 @@ def test_closing_wakes_all_and_leaves_what_is_in() -> None:
     run(main)
 
 
+def test_an_empty_queue_is_true() -> None:
+    assert Queue[int]()
+    assert PriorityQueue[int]()
+
+
+def test_what_has_a_length_is_true_or_a_sequence() -> None:
+    """An object that holds something for others is there, whether it is empty or not."""
+    public = map(vars(socket2).get, socket2.__all__)
+    classes = [one for one in public if isinstance(one, type) and hasattr(one, "__len__")]
+    assert Queue in classes
+    assert not [one for one in classes if not issubclass(one, Sequence) and "__bool__" not in dir(one)]
+
+
 def test_sizes() -> None:
     with pytest.raises(ValueError, match="must not be negative"):
         Queue(-1)
@@ -163,7 +178,7 @@ def test_they_say_what_they_are_and_who_waits() -> None:
     def main() -> Steps:
         event, lock, items = Event(), Lock(), Queue[int](0)
         threads = [newthread(event.wait), newthread(items.put, 1)]
-        assert (repr(event), repr(lock)) == ("<Event, 1 waiting>", "<Lock, 1 free, 0 waiting>")
+        assert (repr(event), repr(lock)) == ("<Event, 1 waiting>", "<Lock, free, 0 waiting>")
         assert repr(items) == "<Queue, 0 of 0, 1 putting, 0 getting>"
         assert "event" in repr(threads[0])
         assert "queue" in repr(threads[1])

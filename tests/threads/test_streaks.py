@@ -7,7 +7,24 @@ from typing import Any
 
 import pytest
 
-from socket2 import Cancelled, Event, Lock, Queue, Semaphore, Thread, newthread, run, sleep, threadset, timeout
+from socket2 import (
+    Cancelled,
+    CapacityLimiter,
+    Condition,
+    Event,
+    Lock,
+    PriorityQueue,
+    Queue,
+    RLock,
+    Semaphore,
+    Thread,
+    channel,
+    newthread,
+    run,
+    sleep,
+    threadset,
+    timeout,
+)
 
 Steps = Generator[Any, Any, Any]
 
@@ -61,6 +78,56 @@ def hold_semaphore() -> Callable[[], Steps]:
     return once
 
 
+def hold_rlock_twice() -> Callable[[], Steps]:
+    lock = RLock()
+
+    def once() -> Steps:
+        with (yield from lock.acquire()), (yield from lock.acquire()):
+            pass
+
+    return once
+
+
+def borrow() -> Callable[[], Steps]:
+    limiter = CapacityLimiter(1)
+
+    def once() -> Steps:
+        with (yield from limiter.acquire()):
+            pass
+
+    return once
+
+
+def put_and_get_the_smallest() -> Callable[[], Steps]:
+    queue: Queue[int] = PriorityQueue()
+
+    def once() -> Steps:
+        yield from queue.put(1)
+        yield from queue.get()
+
+    return once
+
+
+def send_and_receive() -> Callable[[], Steps]:
+    sender, receiver = channel[int](1)
+
+    def once() -> Steps:
+        yield from sender.send(1)
+        yield from receiver.receive()
+
+    return once
+
+
+def wait_for_what_is_true() -> Callable[[], Steps]:
+    condition = Condition()
+
+    def once() -> Steps:
+        with (yield from condition.acquire()):
+            yield from condition.wait_for(lambda: True)
+
+    return once
+
+
 def join_ended() -> Callable[[], Steps]:
     thread = newthread(lambda: None)
     return lambda: iter(thread.join())
@@ -92,6 +159,11 @@ KINDS = [
     wait_for_event,
     hold_lock,
     hold_semaphore,
+    hold_rlock_twice,
+    borrow,
+    put_and_get_the_smallest,
+    send_and_receive,
+    wait_for_what_is_true,
     join_ended,
     empty_threadset,
     join_empty_threadset,

@@ -1,0 +1,99 @@
+"""Items on their way from threads that put them to threads that get them. Queues and channels are made of this.
+
+Must not know why nothing can be put or got any more: its owner says that, with an error.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar
+
+from pollers import Closed, operation
+
+from .line import Line, Place, WouldBlock
+from .lock import lock, locked
+from .thread import over_at_once
+
+T = TypeVar("T")
+
+
+class Exchange(Generic[T]):
+    """Items, and the lines of the threads that wait for room or for an item. They come out in the order of their put().
+
+    `size` is the number of items that fit in; None: no limit; 0: put() waits for a get(). `kind` appears in listings.
+    """
+
+    __slots__ = ("getters", "items", "kind", "no_get", "no_put", "putters", "size")
+
+    def __init__(self, size: int | None, kind: str) -> None:
+        self.size = size
+        self.kind = kind
+        self.items: deque[T] = deque()
+        self.getters = Line()
+        self.putters = Line()
+        self.no_put: Callable[[], Closed] | None = None  # the error of each put()
+        self.no_get: Callable[[], Closed] | None = None  # the error of a get() when no item is left
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __bool__(self) -> bool:
+        return True
+
+    @operation
+    def put(self, item: T, end: Any = None) -> Generator[Any, None, None]:
+        if (turn := over_at_once()) is not None:
+            yield from turn.wait()
+        place = self.offer(item, True, end)
+        if place is not None:
+            yield from self.putters.stay(place)
+
+    @operation
+    def get(self, end: Any = None) -> Generator[Any, None, T]:
+        if (turn := over_at_once()) is not None:
+            yield from turn.wait()
+        got = self.take(True, end)
+        item: T = (yield from self.getters.stay(got, self.take_back)) if type(got) is Place else got
+        return item
+
+    def offer(self, item: T, wait: bool, end: Any = None) -> Place | None:
+        """Give the item to a waiting thread, or put it in, and return None.
+
+        If there is no room, return a place to wait at, or raise WouldBlock unless `wait`.
+        """
+        with lock:
+            if self.no_put is not None:
+                raise self.no_put()
+            if self.getters.places and self.getters.call(item) is not None:
+                return None
+            if self.size is None or len(self.items) < self.size:
+                self.items.append(item)
+                return None
+            return self.line_up(self.putters, wait, Place(f"room in a {self.kind}", item, end))
+
+    def take(self, wait: bool, end: Any = None) -> Any:
+        """Take out an item and return it, which makes room for another.
+
+        If there is none, return a Place to wait at, or raise WouldBlock unless `wait`.
+        """
+        with lock:
+            if self.putters.places and (putter := self.putters.call()) is not None:
+                self.items.append(putter.item)
+            if self.items:
+                return self.items.popleft()
+            if self.no_get is not None:
+                raise self.no_get()
+            return self.line_up(self.getters, wait, Place(f"item of a {self.kind}", None, end))
+
+    def line_up(self, line: Line, wait: bool, place: Place) -> Place:
+        if not wait:
+            raise WouldBlock(f"there is no {place.purpose}")
+        line.add(place)
+        return place
+
+    @locked
+    def take_back(self, item: T) -> None:
+        """Undo a get: give the item to the next waiting thread, or put it back in front."""
+        if self.getters.call(item) is None:
+            self.items.appendleft(item)
