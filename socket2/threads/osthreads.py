@@ -15,13 +15,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Hashable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 from pollers import Operation, operation
 
-from .coroutines import P, T, awaiting, is_coroutine, name_of
+from .capacity import CapacityLimiter
+from .coroutines import P, T, Ts, awaiting, is_coroutine, name_of
 from .resolver import AddressInfo, Answer, Resolver
-from .scheduler import PoolThread, Scheduler, current_scheduler
+from .scheduler import Caller, PoolThread, Scheduler, current_scheduler, leave_to_loop
 from .thread import currentthread
 from .wait import Wait, alike
 
@@ -218,19 +219,86 @@ calls = Pool(CALLS_MAX, "socket2 call")
 lookups = Pool(LOOKUPS_MAX, "socket2 lookup")
 
 
-def call_in_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Operation[T]:
+class _LimitedCall:
+    """A call that has a token of a limiter until it has ended, or until it is clear that it is not made."""
+
+    __slots__ = ("_begun", "_changed", "_dropped", "_func", "_limiter", "_scheduler")
+
+    def __init__(self, limiter: CapacityLimiter, func: Callable[[], Any]) -> None:
+        self._limiter = limiter
+        self._func = func
+        self._scheduler = current_scheduler()
+        self._changed = threading.Lock()
+        self._begun = self._dropped = False
+
+    def make(self) -> Any:
+        """Make the call, in an OS thread."""
+        with self._changed:
+            if self._dropped:
+                return None
+            self._begun = True
+        try:
+            return self._func()
+        finally:
+            self._give_back()
+
+    def drop(self) -> None:
+        """The thread that waited for the call does not wait any more."""
+        with self._changed:
+            self._dropped = not self._begun
+        if self._dropped and not leave_to_loop(partial(self._limiter._give_back, self)):
+            self._limiter._give_back(self)
+
+    def _give_back(self) -> None:
+        """Let the loop give the token back, because a finalizer may run here in the middle of a change."""
+        try:
+            self._scheduler.post(partial(self._limiter._give_back, self))
+        except RuntimeError:  # the loop has been shut down, but the limiter may be shared with another one
+            self._limiter._give_back(self)
+
+
+@operation
+def _call_limited(
+    caller: Caller, purpose: str, func: Callable[[], T], limiter: CapacityLimiter
+) -> Generator[Any, None, T]:
+    call = _LimitedCall(limiter, func)
+    yield from limiter._borrow_for(call)
+    try:
+        result: T = yield from caller.call(purpose, call.make, ())
+        return result
+    except BaseException:
+        call.drop()
+        raise
+
+
+@overload
+def call_in_thread(func: Callable[[*Ts], T], /, *args: *Ts, limiter: CapacityLimiter | None) -> Operation[T]: ...
+@overload
+def call_in_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Operation[T]: ...
+def call_in_thread(  # type: ignore[misc]
+    func: Any, /, *args: Any, limiter: CapacityLimiter | None = None, **kwargs: Any
+) -> Operation[Any]:
     """Call `func(*args, **kwargs)`, which may block, in an OS thread while other threads run.
 
     Return its result, or raise its exception. `func` sees the caller's contextvars. At most 32 calls run at the same
     time, and further ones wait in a queue. A cancellation or timeout ends the wait at once. A call that has not begun
     is then dropped. One that has begun goes on, no longer counts as one of the 32, and its outcome is dropped. Raises
     RuntimeError outside a thread, or if the system cannot start an OS thread; TypeError if `func` is not callable.
+
+    `limiter` limits how many calls run at the same time. The call waits for a token of it first, and has that until
+    `func` has ended, even if nothing waits for the outcome any more. It is the call that borrows the token: the thread
+    may have another one. `limiter` is not passed to `func`.
     """
     caller = currentthread().scheduler.caller or calls
     if not callable(func):
         raise TypeError(f"call_in_thread() needs a function, not {func!r}")
+    if not isinstance(limiter, CapacityLimiter | None):
+        raise TypeError(f"the limiter of a call must be a CapacityLimiter, not {limiter!r}")
     call = partial(func, **kwargs) if kwargs else func
-    return caller.call(f"call of {name_of(func) or func} in an OS thread", call, args)
+    purpose = f"call of {name_of(func) or func} in an OS thread"
+    if limiter is not None:
+        return _call_limited(caller, purpose, partial(call, *args), limiter)
+    return caller.call(purpose, call, args)
 
 
 def look_up(purpose: str, func: Callable[..., Any], args: tuple[Any, ...], key: Hashable) -> Operation[Any]:

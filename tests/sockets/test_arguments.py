@@ -121,7 +121,7 @@ def _of_threads() -> list[Wrong]:
         (TypeError, lambda on: socket2.sleep("x")),  # type: ignore[arg-type]
         (ValueError, lambda on: socket2.sleep(math.nan)),
         (ValueError, lambda on: socket2.timeout(-1)),
-        (TypeError, lambda on: socket2.call_in_thread(5)),  # type: ignore[arg-type]
+        (TypeError, lambda on: socket2.call_in_thread(5)),  # type: ignore[call-overload]
         (TypeError, lambda on: socket2.runafter(1, 5)),  # type: ignore[call-overload]
         (ValueError, lambda on: socket2.runevery(-1, print)),
         *((TypeError, lambda on, size=size: socket2.Queue(size)) for size in ("x", 1.5)),
