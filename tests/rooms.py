@@ -25,8 +25,8 @@ ROOMS = {
     "socket2.threads": (
         "native journal lock inbox timers coroutines chain ctrl_c cancellation crew resolver mending scheduler wait"
         " thread outcome stepping member joining loop deadline sleeping jobs line turns block events semaphores"
-        " mutexes capacity exchange sorting queues memory_channel group osthreads milestone unbroken condition"
-        " catching signals portal"
+        " mutexes capacity exchange sorting queues memory_channel roster group osthreads milestone unbroken"
+        " condition catching signals portal"
     ),
     "socket2.sockets": "names hostnames address nameinfo setup socket paths tcp udp eyeballs endpoint descriptors",
     "socket2.streams": "buffer claim transport stream",

@@ -191,6 +191,8 @@ def _serve(
         finally:
             catcher.end()
         yield from orders.tell(b"%d" % cut)
+        ts.cancel()
+        yield from ts.join()
 
 
 class _Orders:

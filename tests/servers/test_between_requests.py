@@ -271,7 +271,7 @@ def test_a_server_under_load_answers_all_that_it_has_accepted() -> None:
     def main() -> Steps:
         server = Server(handler)
         yield from server.listen("127.0.0.1")
-        with threadset() as ts:
+        with threadset(keep_outcomes=True) as ts:
             for at in range(12):
                 ts.newthread(call_in_thread, client, server.addresses[0], b"client %d" % at)
             yield from until(lambda: accepted >= 200)

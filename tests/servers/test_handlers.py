@@ -138,7 +138,7 @@ def test_no_more_connections_than_the_limit(listeners_count: int) -> None:
             clients.append(client)
         yield from turns()
         assert server.connections == 2
-        with threadset() as ts:
+        with threadset(keep_outcomes=True) as ts:
             for client in clients:
                 yield from client.sendall(b"x")
             for client in clients:

@@ -61,7 +61,7 @@ def connected(address: Any) -> Steps:
 
 
 def several(count: int, address: Any) -> Steps:
-    with threadset() as ts:
+    with threadset(keep_outcomes=True) as ts:
         for _ in range(count):
             ts.newthread(connected, address)
         return (yield from ts.join())

@@ -42,7 +42,7 @@ def test_stop_lets_handlers_finish() -> None:
 
         server = Server(handler)
         yield from server.listen("127.0.0.1")
-        with threadset() as ts:
+        with threadset(keep_outcomes=True) as ts:
             for at in range(5):
                 ts.newthread(ask, server.addresses[0], b"%d" % at)
             yield from until(lambda: server.connections == 5)
@@ -66,7 +66,7 @@ def test_what_the_kernel_had_queued_is_answered() -> None:
         yield from server.listen("127.0.0.1")
         busy = yield from connected(server.addresses[0])
         yield from until(lambda: server.connections == 1)
-        with threadset() as ts:
+        with threadset(keep_outcomes=True) as ts:
             for at in range(5):
                 client = yield from connected(server.addresses[0])
                 yield from client.sendall(b"%d" % at)

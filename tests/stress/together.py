@@ -105,7 +105,7 @@ class Together:
                 if rng.random() < 0.8:
                     await ts.join()
 
-    def _member(self, ts: socket2.threadset, rng: random.Random, depth: int) -> Steps:
+    def _member(self, ts: socket2.threadset[None], rng: random.Random, depth: int) -> Steps:
         try:
             for _ in range(rng.randrange(3)):
                 yield from self._hesitate(rng)

@@ -52,7 +52,7 @@ def test_items_come_in_order(size: int | None) -> None:
         async def consumer() -> list[int]:
             return [item async for item in items]
 
-        with threadset() as ts:
+        with threadset(keep_outcomes=True) as ts:
             ts.newthread(producer)
             ts.newthread(consumer)
             return (yield from ts.join())

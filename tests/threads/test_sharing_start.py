@@ -81,7 +81,7 @@ def test_the_first_step_is_not_part_of_the_creators(kind: str, starts: str) -> N
             thread = newthread(KINDS[kind](blocking))
             blocking.go.set()
             return (yield from thread.join())
-        with threadset() as ts:
+        with threadset(keep_outcomes=True) as ts:
             ts.newthread(KINDS[kind](blocking))
             blocking.go.set()
             return (yield from ts.join())[0]
@@ -101,7 +101,7 @@ def test_what_is_no_thread_is_refused_by_the_call() -> None:
 
     def main() -> Steps:
         yield from sleep(0)
-        with threadset() as ts:
+        with threadset(keep_outcomes=True) as ts:
             starts: list[Callable[..., Any]] = [newthread, ts.newthread]
             for start in starts:
                 for bad in [(plain,), (plain, 1, 2), (generator,), (len,), (1,), (agen,), (generator(1), 2)]:
@@ -178,6 +178,7 @@ def test_leaving_a_block_does_not_wait_for_what_its_members_do_then() -> None:
             thread = ts.newthread(member)
             while not begun.is_set() or thread.waiting_on is None:
                 yield from sleep(0)
+            ts.cancel()
         left.set()
         with pytest.raises(Cancelled):
             yield from thread.join()
