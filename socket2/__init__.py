@@ -17,6 +17,7 @@ from .files.waitable import wait_readable, wait_writable
 from .processes.capture import run_process
 from .processes.child import Process, process
 from .servers.connection import between_requests
+from .servers.current import current_server
 from .servers.listeners import inherited_listeners
 from .servers.program import serve
 from .servers.server import Server
@@ -102,6 +103,7 @@ __all__ = [
     "channel",
     "client_context",
     "connect",
+    "current_server",
     "currentthread",
     "epoll_fd",
     "fd_stream",

@@ -35,7 +35,8 @@ ROOMS = {
     "socket2.processes": "reaping child capture",
     "socket2.debug": "stacks history snapshot listing watchdog inquiry tracing __init__",
     "socket2.servers": (
-        "listeners accepting connection handshaking server program inheritance staff supervisor workers"
+        "listeners accepting stopping connection handshaking server current reloads program inheritance staff"
+        " supervisor workers"
     ),
     "socket2.net": (
         "failures arguments ip encodings emitter abort connection callbacks limit piping receiving readable"

@@ -5,7 +5,8 @@ knows no protocol but TLS's handshake: a handler speaks to the client. It uses t
 public methods.
 
 Read `listeners` first, then `accepting`, which takes connections; `connection`, one connection and its thread;
-`handshaking`, what its thread does first if the server has TLS; and `server`, all of them. `program` makes
-serve(), a server that runs until a signal comes. The rest is for several processes: `inheritance`, the sockets that
-outlast them; `staff`, one of them as seen from outside; `supervisor`, which starts them; `workers`, their code.
+`handshaking`, what its thread does first if the server has TLS; `server`, all of them; `stopping` and `current`, what a
+handler sees of it. `reloads` and `program` make serve(), a server that runs until a signal comes. The rest is for
+several processes: `inheritance`, the sockets that outlast them; `staff`, one of them as seen from outside;
+`supervisor`, which starts them; `workers`, their code.
 """

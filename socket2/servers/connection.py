@@ -23,6 +23,7 @@ from ..threads.scheduler import current_scheduler
 from ..threads.thread import Thread, currentthread
 from ..threads.timers import Timer
 from ..threads.wait import Join
+from .stopping import Stopping
 
 log = Journal("socket2.server")
 
@@ -41,7 +42,7 @@ class _NoRequest(Cancelled):
 class Owner(Protocol):
     """What a connection knows of its server."""
 
-    stopping: bool
+    stopping: Stopping
     _first_request_s: float
 
     def about(self) -> dict[str, object]: ...

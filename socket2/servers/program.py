@@ -21,6 +21,7 @@ from ..threads.thread import Thread
 from ..threads.timers import duration
 from ..tls.layer import HANDSHAKE_S, TLS
 from .listeners import adopt_listener, check_listener, queries_of
+from .reloads import Reloader, signals_to_reload
 from .server import FIRST_REQUEST_S, GRACE_S, Server
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def serve(
     tls: ssl.SSLContext | None = None,
     handshake_s: float | None = HANDSHAKE_S,
     max_handshakes: int | None = None,
-    reload_signals: Iterable[int] = (),
+    reload: Callable[[], Any] | None = None,
+    reload_signals: Iterable[int] | None = None,
     grace_s: float = GRACE_S,
     signals: Iterable[int] = (signal.SIGTERM, signal.SIGINT),
     ready: Callable[[Server], Any] | None = None,
@@ -62,8 +64,14 @@ def serve(
     the server listens. If it is a generator function or `async def`, it runs as a thread beside the server, and is
     cancelled when the server has ended. If `ready` raises, serve() ends with that error.
 
-    `reload_signals`: when one of these arrives, such as SIGHUP, the certificate of `tls`, a server_context(), is loaded
-    again for new connections. If that fails, the error is logged, and the old certificate stays in use.
+    `reload`: called when SIGHUP arrives, to load the configuration again. It may be a plain function, a generator
+    function or an `async def` function, and runs in a thread of its own. If it fails, the error is logged, and the
+    server continues. Before that, the certificate of `tls`, a server_context(), is loaded again for new connections. If
+    this fails, the error is logged, and the old certificate stays in use. Without `reload`, SIGHUP loads the
+    certificate again if the program has not set another action for it and `signals` is not empty.
+
+    `reload_signals`: the signals that do this instead of SIGHUP, such as SIGBREAK on Windows, which has no SIGHUP. ():
+    none.
 
     A signal stops every serve() that catches it. An ignored signal stays ignored. Earlier handlers are restored at the
     end. To catch signals, the main OS thread must run a loop, this one or another. If it does not, RuntimeError is
@@ -78,9 +86,8 @@ def serve(
         handshake_s=handshake_s,
         max_handshakes=max_handshakes,
     )
-    reloads = checked(reload_signals)
-    if reloads and not hasattr(tls, "reload"):
-        raise TypeError(f"only a server_context() can load its certificate again, not {tls!r}")
+    stops = checked(signals)
+    reloads = signals_to_reload(reload_signals, tls, reload, stops)
     for listener in listeners:
         check_listener(listener)
     check_backlog(backlog)
@@ -88,7 +95,8 @@ def serve(
         raise TypeError(f"ready must be a function, not {ready!r}")
     rules = PathRules(mode, owner, unlink)
     where = (queries_of(host, port) if not listeners else [], backlog, reuse_port, nodelay, rules)
-    return _serve(server, where, listeners, duration(grace_s), checked(signals), ready, tls, reloads)
+    reloader = Reloader(tls, reload, server.about)
+    return _serve(server, where, listeners, duration(grace_s), stops, ready, reloader, reloads)
 
 
 @operation
@@ -99,7 +107,7 @@ def _serve(
     grace_s: float,
     signals: Iterable[int],
     ready: Callable[[Server], Any] | None,
-    tls: Any,
+    reloader: Reloader,
     reloads: Iterable[int],
 ) -> Generator[Any, None, int]:
     stops: list[Thread[object]] = []
@@ -108,28 +116,22 @@ def _serve(
         log.info("%s: stopping %r", name_of(signum), server, about=server.about())
         stops.append(newthread(server.stop, 0 if stops else grace_s))
 
-    def reload(signum: int) -> None:
-        try:
-            tls.reload()
-        except (OSError, ValueError) as error:
-            log.error("%s: cannot load the certificate again: %s", name_of(signum), error, about=server.about())
-        else:
-            log.info("%s: loaded the certificate again", name_of(signum), about=server.about())
-
-    catcher, reloader = catching(signals, stop), catching(reloads, reload)
+    catcher, reload_catcher = catching(signals, stop), catching(reloads, reloader.ask)
     try:
         yield from catcher.begin()
-        yield from reloader.begin()
+        yield from reload_catcher.begin()
         yield from _listen(server, where, listeners)
         if not server.stopping:
             yield from _until_gone(server, ready)
         cut = yield from server.wait()
     except (Exception, Cancelled):
         yield from server.stop(0)
+        yield from reloader.end()
         raise
     finally:
-        reloader.end()
+        reload_catcher.end()
         catcher.end()
+    yield from reloader.end()
     for thread in stops:
         yield from thread.join()
     return cut

@@ -34,6 +34,7 @@ from .accepting import Room, accept, accept_in_turn, drain
 from .connection import Connection, current_connection, name_of
 from .handshaking import Secured
 from .listeners import adopt_listener, listen_at, queries_of
+from .stopping import Stopping
 
 if TYPE_CHECKING:
     import ssl
@@ -71,9 +72,10 @@ class Server(pollers.Unique):
     Raises TypeError if the handler is not callable, ValueError if a limit is less than 1 connection or a time is
     negative.
 
-    `stopping`: whether stop() was called or no listener is left. `cut`: how many connections were cut off. `addresses`:
-    where the server listens or listened, in the standard library's form. Any thread of the scheduler may call the
-    methods, in any OS thread: shared state changes under a lock that is never held while waiting.
+    `stopping`: an Event that is set when stop() is called or no listener is left; true if it is set. `cut`: how many
+    connections were cut off. `addresses`: where the server listens or listened, in the standard library's form. Any
+    thread of the scheduler may call the methods, in any OS thread: shared state changes under a lock that is never
+    held while waiting.
     """
 
     def __init__(
@@ -91,7 +93,7 @@ class Server(pollers.Unique):
         if max_connections is not None and operator.index(max_connections) < 1:
             raise ValueError(f"max_connections must be at least 1, not {max_connections!r}")
         # The lock guards these, and the fields of a Connection that are marked there.
-        self.stopping = False
+        self.stopping = Stopping()
         self.cut = 0
         self._accepting: dict[TCP, Thread[object] | None] = {}
         self._connections: dict[Connection, None] = {}
@@ -171,7 +173,7 @@ class Server(pollers.Unique):
         listener = adopt_listener(listener)
         address = listener.getsockname()
         with lock:
-            stopping = self.stopping
+            stopping = self.stopping.is_set()
             if not stopping:
                 self._accepting[listener] = None
                 self.addresses.append(address)
@@ -188,7 +190,7 @@ class Server(pollers.Unique):
         with lock:
             if listener in self._accepting:
                 self._accepting[listener] = thread
-                stopping = self.stopping
+                stopping = self.stopping.is_set()
         if stopping:  # stop() was called meanwhile
             thread.cancel()
 
@@ -212,7 +214,7 @@ class Server(pollers.Unique):
             self._drop(listener)
             with lock:
                 if not self._accepting:
-                    self.stopping = True
+                    self.stopping.set()  # its waiters are woken by a posted call, because the lock is held
             self._look_whether_gone()
 
     def _drop(self, listener: TCP) -> None:
@@ -308,7 +310,7 @@ class Server(pollers.Unique):
 
     def _look_whether_gone(self) -> None:
         with lock:
-            gone = self.stopping and not self._accepting and not self._connections
+            gone = self.stopping.is_set() and not self._accepting and not self._connections
         if gone:
             self._gone.set()
 
@@ -342,7 +344,8 @@ class Server(pollers.Unique):
     @operation
     def _stop(self, grace_s: float) -> Generator[Any, None, int]:
         with lock:
-            first, self.stopping = not self.stopping, True
+            first = not self.stopping
+            self.stopping.set()
             self._cutting = self._cutting or grace_s == 0
         if first:  # a second cancellation would interrupt the drain
             self._cancel_accepting()
@@ -378,7 +381,8 @@ class Server(pollers.Unique):
         return self._gone.is_set()
 
     def __repr__(self) -> str:
-        return f"<Server on {where(self.addresses)}, {self.connections} connections{', stopping' * self.stopping}>"
+        state = ", stopping" if self.stopping else ""
+        return f"<Server on {where(self.addresses)}, {self.connections} connections{state}>"
 
 
 def where(addresses: Iterable[Any]) -> str:

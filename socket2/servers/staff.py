@@ -31,6 +31,7 @@ class Worker:
         self.silent = False  # it has closed its end
         self.kill_at: float | None = None
         self.goes = False  # it has been told to stop
+        self.renewed = False  # it has been sent SIGTERM, because another one is to take its place
         self._told = b""
 
     def listen_to(self) -> None:

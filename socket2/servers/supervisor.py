@@ -54,11 +54,16 @@ class Workers:
         addresses: list[Any],
         grace_s: float,
         places: Places | None = None,
+        reload: Callable[[int, dict[str, object]], bool] | None = None,
+        reload_signals: Iterable[int] = (),
     ) -> None:
         self.addresses = addresses
         self._work = work
         self._places = places if places is not None else Places([], 0, None)
         self._grace_s = grace_s
+        self._reload = reload  # called with the signal and what log records say; returns whether it loaded anything
+        self._reload_signals = tuple(reload_signals)
+        self._asked_to_reload = 0  # the signal that asked last, 0 if none has since the last time
         self._workers: dict[int, Worker] = {}
         self._leaving: list[Worker] = []  # workers whose successors have their listeners
         self._due = dict.fromkeys(range(count), 0.0)  # the missing workers, and when to start them
@@ -88,6 +93,7 @@ class Workers:
                     self._wait()
                     self._bury()
                     self._let_leave()
+                    self._renew()
                     if ready is not None and not self._due and all(worker.ready for worker in self._workers.values()):
                         tell, ready = ready, None
                         tell(self)
@@ -131,7 +137,8 @@ class Workers:
 
     def _fork(self, number: int, ours: socket.socket, its: socket.socket) -> int:
         # None of our handlers may run in the worker. Signals that come now reach it once it has its own handlers.
-        masked = signal.pthread_sigmask(signal.SIG_BLOCK, (*_SIGNALS, signal.SIGCHLD))
+        blocked = (*_SIGNALS, signal.SIGCHLD, *self._reload_signals)
+        masked = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
         try:
             pid = os.fork()
             if pid == 0:
@@ -147,8 +154,9 @@ class Workers:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGCHLD, self._previous[signal.SIGCHLD])
-            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-                signal.signal(signal.SIGINT, _leave_it_to_the_supervisor)
+            for signum in (signal.SIGINT, *self._reload_signals):
+                if signal.getsignal(signum) is not signal.SIG_IGN:
+                    signal.signal(signum, _leave_it_to_the_supervisor)
             signal.pthread_sigmask(signal.SIG_SETMASK, masked)
             for sock in (self._wake_receiver, self._wake_sender, *(worker.sock for worker in self._living())):
                 sock.close()
@@ -240,6 +248,19 @@ class Workers:
         now = monotonic()
         self._kill([worker for worker in self._leaving if worker.kill_at is not None and worker.kill_at <= now])
 
+    def _renew(self) -> None:
+        """If a signal has asked for it, load again what the workers begin with, and replace all of them."""
+        signum, self._asked_to_reload = self._asked_to_reload, 0
+        if not signum or self._asked or self._reload is None:
+            return
+        if not self._reload(signum, {"server": where(self.addresses)}):
+            return
+        for worker in self._workers.values():
+            if not worker.renewed:  # a second SIGTERM would cut off its connections
+                worker.renewed = True
+                with suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGTERM)
+
     # Stopping.
 
     def _last_moment(self, grace_s: float | None = None) -> float:
@@ -295,12 +316,15 @@ class Workers:
     @contextmanager
     def _signals(self) -> Iterator[None]:
         """Install handlers that note a signal and end a wait; finally restore the old ones. Ignored signals stay so."""
-        for caught in (*_SIGNALS, signal.SIGCHLD):
+        for caught in (*_SIGNALS, signal.SIGCHLD, *self._reload_signals):
             self._previous[caught] = signal.getsignal(caught) or signal.SIG_DFL
         wakeup_fd = signal.set_wakeup_fd(self._wake_sender.fileno(), warn_on_full_buffer=False)
         for signum in _SIGNALS:
             if self._previous[signum] is not signal.SIG_IGN:
                 signal.signal(signum, self._note)
+        for number in self._reload_signals:
+            if self._previous[number] is not signal.SIG_IGN:
+                signal.signal(number, self._note_reload)
         signal.signal(signal.SIGCHLD, _woken)
         try:
             yield
@@ -311,6 +335,9 @@ class Workers:
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self._asked += 1
+
+    def _note_reload(self, signum: int, frame: FrameType | None) -> None:
+        self._asked_to_reload = signum
 
 
 def _flush() -> None:
@@ -325,4 +352,7 @@ def _woken(signum: int, frame: FrameType | None) -> None:
 
 
 def _leave_it_to_the_supervisor(signum: int, frame: FrameType | None) -> None:
-    """Do nothing: Ctrl-C reaches all processes of a terminal. Child processes of the worker would inherit SIG_IGN."""
+    """Do nothing: a terminal sends Ctrl-C and SIGHUP to all its processes.
+
+    It is not SIG_IGN, which child processes of the worker would inherit.
+    """

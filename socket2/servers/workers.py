@@ -19,7 +19,7 @@ from ..sockets.paths import MODE, Owner, PathRules, Unlink
 from ..sockets.tcp import TCP
 from ..sockets.udp import unix
 from ..threads.catching import catching
-from ..threads.coroutines import is_coroutine
+from ..threads.coroutines import P, is_coroutine
 from ..threads.group import threadset
 from ..threads.loop import newthread, run
 from ..threads.mutexes import Lock
@@ -31,6 +31,7 @@ from ..tls.layer import HANDSHAKE_S, TLS
 from .inheritance import Places
 from .listeners import adopt_listener, bind, check_listener, listen, queries_of
 from .program import serve
+from .reloads import reload_plainly, signals_to_reload
 from .server import FIRST_REQUEST_S, GRACE_S, Server
 from .staff import CUT, HERE, LEAVE, LEAVING, READY, STOP
 from .supervisor import Workers
@@ -58,6 +59,8 @@ def serve_workers(
     tls: ssl.SSLContext | None = None,
     handshake_s: float | None = HANDSHAKE_S,
     max_handshakes: int | None = None,
+    reload: Callable[[], Any] | None = None,
+    reload_signals: Iterable[int] | None = None,
     grace_s: float = GRACE_S,
     ready: Callable[[Workers], Any] | None = None,
     resolver: Resolver | None = None,
@@ -69,6 +72,10 @@ def serve_workers(
     workers. `ready(workers)` is called in the supervisor when all workers listen: `workers.addresses` are the
     addresses, `workers.pids` the process IDs. It must be a plain function, since no loop runs here: else TypeError.
     `resolver`: as in run(). It looks up `host` before the workers start, and then the names in each worker.
+
+    `reload`, `reload_signals`: when the supervisor gets SIGHUP, it loads the certificate of `tls` again and calls
+    `reload`, as serve() does. Then it replaces all workers, so that each of them begins with what was loaded. If this
+    fails, the error is logged, and the workers stay. `reload` must be a plain function.
 
     A worker that dies is replaced at once; if it dies again soon, after a pause. Only its own connections are lost: the
     supervisor keeps its listeners, and the next worker serves the clients that wait there. A worker that gets a SIGTERM
@@ -88,8 +95,10 @@ def serve_workers(
     count = workers if workers is not None else _cpus()
     if count < 1:
         raise ValueError(f"workers must be at least 1, not {count!r}")
-    if inspect.iscoroutinefunction(ready) or inspect.isgeneratorfunction(ready):
-        raise TypeError(f"the supervisor runs no loop, so `ready` must be a plain function, not {ready!r}")
+    for name, func in (("ready", ready), ("reload", reload)):
+        if inspect.iscoroutinefunction(func) or inspect.isgeneratorfunction(func):
+            raise _must_be_plain(name, func)
+    reloads = signals_to_reload(reload_signals, tls, reload, (signal.SIGTERM,))
     options: dict[str, Any] = {
         "max_connections": max_connections,
         "first_request_s": first_request_s,
@@ -107,18 +116,24 @@ def serve_workers(
     try:
         addresses = [sock.getsockname() for sock in places.of(0)]
         work = partial(_work, handler, places.handed_on, options, resolver, _idle_poller())
-        return Workers(work, count, addresses, duration(grace_s), places).run(_plain(ready) if ready else None)
+        load = partial(reload_plainly, tls, _plain("reload", reload) if reload else None)
+        supervisor = Workers(work, count, addresses, duration(grace_s), places, load, reloads)
+        return supervisor.run(_plain("ready", ready) if ready else None)
     finally:
         places.close_all()
 
 
-def _plain(ready: Callable[[Workers], Any]) -> Callable[[Workers], None]:
-    def call(workers: Workers) -> None:
-        if is_coroutine(made := ready(workers)):
+def _plain(name: str, func: Callable[P, Any]) -> Callable[P, None]:
+    def call(*args: P.args, **kwargs: P.kwargs) -> None:
+        if is_coroutine(made := func(*args, **kwargs)):
             made.close()
-            raise TypeError(f"the supervisor runs no loop, so `ready` must be a plain function, not {ready!r}")
+            raise _must_be_plain(name, func)
 
     return call
+
+
+def _must_be_plain(name: str, func: object) -> TypeError:
+    return TypeError(f"the supervisor runs no loop, so `{name}` must be a plain function, not {func!r}")
 
 
 def _cpus() -> int:

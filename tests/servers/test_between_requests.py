@@ -147,7 +147,7 @@ def test_serve_stops_gracefully_at_a_signal(signum: signal.Signals) -> None:
         asking = newthread(ask, server.addresses[0])
         yield from until(lambda: server.connections == 1)
         kill(signum)
-        yield from until(lambda: server.stopping)
+        yield from until(server.stopping.is_set)
         gate.set()
         answers.append((yield from asking.join()))
 
@@ -169,7 +169,7 @@ def test_a_second_signal_cuts_at_once() -> None:
         with (yield from connected(server.addresses[0])) as conn:
             yield from until(lambda: server.connections == 1)
             kill(signal.SIGTERM)
-            yield from until(lambda: server.stopping)
+            yield from until(server.stopping.is_set)
             kill(signal.SIGINT)
             assert (yield from everything(conn)) == b""
 

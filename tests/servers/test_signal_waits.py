@@ -107,7 +107,7 @@ def test_a_ready_that_goes_on_ends_with_the_server() -> None:
             TERM()
             await socket2.suspend()
         finally:
-            ended.append(server.stopping)
+            ended.append(server.stopping.is_set())
 
     assert run(lambda: serve(echo, "127.0.0.1", ready=ready)) == 0
     assert ended == [True]
