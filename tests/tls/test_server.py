@@ -180,20 +180,25 @@ def test_a_signal_loads_the_certificate_again(
         with timeout(20):
             shutil.copy(authority.issue("localhost", "127.0.0.1", "new.example"), path)
             os.kill(os.getpid(), signal.SIGHUP)
-            yield from logged(1)
+            yield from logged(2)
             with (yield from connect(*server.addresses[0], tls=authority.client())) as conn:
                 assert conn.peer_certificate
                 assert ("DNS", "new.example") in conn.peer_certificate["subjectAltName"]
                 yield from conn.finish()
             path.write_text("junk")
             os.kill(os.getpid(), signal.SIGHUP)
-            yield from logged(2)
+            yield from logged(4)
         newthread(server.stop())
 
+    def reload() -> None:
+        newest.append(context.newest)  # the certificate is loaded first
+
+    context, newest = server_context(path), list[ssl.SSLContext]()
     with at_info(caplog):
-        run(lambda: serve(echo, "127.0.0.1", tls=server_context(path), reload_signals=[signal.SIGHUP], ready=ready))
+        run(lambda: serve(echo, "127.0.0.1", tls=context, ready=ready, reload=reload))
     name = name_of(signal.SIGHUP)
-    (good, bad) = lines(caplog)
+    (good, _, bad, _) = lines(caplog)
+    assert newest[0] is newest[1] is not context
     assert good == ("INFO", f"{name}: loaded the certificate again")
     assert bad[0] == "ERROR"
     assert "cannot load the certificate again" in bad[1]
