@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..threads.sync import Event
+from ..threads.events import Event
 
 
 class Stopping(Event):
