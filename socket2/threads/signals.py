@@ -14,12 +14,11 @@ import pollers
 from pollers import Closed, Operation, operation
 
 from .catching import catching, checked, name_of, raise_again
-from .deadline import Patience
+from .deadline import within
 from .line import Line, Place
 from .lock import locked
 from .scheduler import current_scheduler, leave_to_loop
 from .thread import over_at_once
-from .timers import duration
 from .wait import Wait
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class signals(pollers.Unique):
         """
         if not self._entered:
             raise RuntimeError("signals are caught only inside the block: `with signals(...) as got:`")
-        return self._next() if timeout_s is None else Patience(duration(timeout_s)).limit(self._next())
+        return within(timeout_s, self._next)
 
     @operation
     def _next(self) -> Generator[Any, None, int]:
