@@ -35,7 +35,7 @@ ROOMS = {
     "socket2.processes": "reaping child capture",
     "socket2.debug": "stacks history snapshot listing watchdog inquiry tracing __init__",
     "socket2.servers": (
-        "listeners accepting stopping connection handshaking server current reloads program inheritance staff"
+        "listeners accepting stopping connection handshaking server current renewal program inheritance staff"
         " supervisor workers"
     ),
     "socket2.net": (

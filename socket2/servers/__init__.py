@@ -4,9 +4,8 @@ This room knows when a connection may be dropped, which side caused its end, and
 knows no protocol but TLS's handshake: a handler speaks to the client. It uses threads and sockets only through their
 public methods.
 
-Read `listeners` first, then `accepting`, which takes connections; `connection`, one connection and its thread;
-`handshaking`, what its thread does first if the server has TLS; `server`, all of them; `stopping` and `current`, what a
-handler sees of it. `reloads` and `program` make serve(), a server that runs until a signal comes. The rest is for
-several processes: `inheritance`, the sockets that outlast them; `staff`, one of them as seen from outside;
-`supervisor`, which starts them; `workers`, their code.
+Read `listeners` first, then `accepting`; `connection`, one connection and its thread; `handshaking`, for TLS; `server`,
+all of them; `stopping` and `current`, what a handler sees of it. `renewal` and `program` make serve(), a server that
+runs until a signal comes. For several processes there are `inheritance`, the sockets that outlast them; `staff`, one
+process as seen from outside; `supervisor`, which starts them; `workers`, their code.
 """

@@ -21,7 +21,7 @@ from ..threads.thread import Thread
 from ..threads.timers import duration
 from ..tls.layer import HANDSHAKE_S, TLS
 from .listeners import adopt_listener, check_listener, queries_of
-from .reloads import Reloader, signals_to_reload
+from .renewal import Reloader, signals_to_reload
 from .server import FIRST_REQUEST_S, GRACE_S, Server
 
 if TYPE_CHECKING:

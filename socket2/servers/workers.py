@@ -31,7 +31,7 @@ from ..tls.layer import HANDSHAKE_S, TLS
 from .inheritance import Places
 from .listeners import adopt_listener, bind, check_listener, listen, queries_of
 from .program import serve
-from .reloads import reload_plainly, signals_to_reload
+from .renewal import reload_plainly, signals_to_reload
 from .server import FIRST_REQUEST_S, GRACE_S, Server
 from .staff import CUT, HERE, LEAVE, LEAVING, READY, STOP
 from .supervisor import Workers

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from socket2 import Event, Server, newthread, run, serve, serve_workers, sleep, suspend
-from socket2.servers.reloads import signals_to_reload
+from socket2.servers.renewal import signals_to_reload
 from socket2.threads import catching
 
 from ..interop.peers import LIMIT_S, ROOT, Program, connect
