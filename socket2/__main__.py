@@ -1,23 +1,28 @@
-"""The command line: `python -m socket2` describes the installation, `echo HOST:PORT` runs an echo server, and `ps PID`
-reports what the threads of a process are doing.
+"""The command line: `python -m socket2` describes the installation, `echo HOST:PORT` runs an echo server, `ps PID` and
+`top PID` show what a process is doing.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import pollers
 
 from . import TCP, __version__, addr, debug, newthread, run, tcp
-from .debug.inquiry import Unanswered, ask
+from .console.redraw import watch
+from .console.table import listing
+from .debug.inquiry import Unanswered
 from .sockets.address import text_of
 from .threads.native import in_c
 from .threads.scheduler import current_scheduler
 
 _BLOCK = 1 << 16
+_EVERY_S = 2.0
 
 # The parts in C other than the native poller, and the package of each.
 PARTS_IN_C = {"_once": "pollers", "_stepping": "socket2", "_shortcut": "socket2"}
@@ -68,6 +73,23 @@ def process_id(text: str) -> int:
     return int(text)
 
 
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
+
+
+def show(pid: int, kind: str | None, every_s: float | None) -> None:
+    if every_s is None:
+        print(listing(pid, kind), end="")
+    else:
+        watch(partial(listing, pid, kind), every_s or _EVERY_S)
+
+
 def echo_until_interrupted(host: str, port: int) -> None:
     debug.enable()
     run(serve_echo, host, port)
@@ -79,16 +101,32 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     command = commands.add_parser("echo", help="run an echo server")
     command.add_argument("address", type=host_and_port, metavar="HOST:PORT")
-    command = commands.add_parser("ps", help="show what the threads of a process are waiting for")
-    command.add_argument("pid", type=process_id, metavar="PID", help="one of your processes, run with SOCKET2_DEBUG=1")
+    ps = command = commands.add_parser("ps", help="show what the threads of a process are waiting for")
+    command.add_argument(
+        "pid", type=process_id, metavar="PID", nargs="?", help="one of your processes, run with SOCKET2_DEBUG=1"
+    )
+    command.add_argument(
+        "--watch", type=seconds, nargs="?", const=0.0, metavar="SECONDS", help="again every 2 s or so, until Ctrl-C"
+    )
     kinds = command.add_mutually_exclusive_group()
     for kind, help in (
+        ("threads", "of a supervisor: also the threads of each worker"),
         ("tree", "each thread below the thread that started it"),
         ("stacks", "where each thread is: its chain of `yield from` and `await`"),
         ("stats", "the counters of each loop"),
+        ("json", "everything as a line of JSON"),
     ):
-        kinds.add_argument(f"--{kind}", dest="kind", action="store_const", const=kind, default="ps", help=help)
-    return parser.parse_args(arguments)
+        kinds.add_argument(f"--{kind}", dest="kind", action="store_const", const=kind, help=help)
+    return complete(ps, parser.parse_args(arguments))
+
+
+def complete(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
+    """Tell `ps --watch PID` from `ps --watch SECONDS PID`."""
+    if options.command == "ps" and options.pid is None:
+        if not options.watch or options.watch != int(options.watch):
+            parser.error("the following arguments are required: PID")
+        options.pid, options.watch = int(options.watch), 0.0
+    return options
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,11 +135,14 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command is None:
             describe()
         elif options.command == "ps":
-            print(ask(options.pid, options.kind), end="")
+            show(options.pid, options.kind, options.watch)
         else:
             echo_until_interrupted(*options.address)
     except KeyboardInterrupt:
         pass
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read has left; what is still buffered goes nowhere
+        return 1
     except (OSError, ValueError, Unanswered) as error:
         where = f"{text_of(options.address)}: " if options.command == "echo" else ""
         print(f"python -m socket2: {where}{getattr(error, 'strerror', None) or error}", file=sys.stderr)

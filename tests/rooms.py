@@ -23,7 +23,8 @@ ROOMS = {
     "pollers (whole)": "decorator __init__",
     "socket2": "version",
     "socket2.threads": (
-        "native journal lock inbox timers coroutines chain ctrl_c cancellation crew resolver mending scheduler wait"
+        "native journal inventory"
+        " lock inbox timers coroutines chain ctrl_c cancellation crew resolver mending scheduler wait"
         " thread outcome stepping member joining loop deadline sleeping jobs line turns block events semaphores"
         " mutexes capacity exchange sorting queues memory_channel roster group osthreads milestone unbroken"
         " condition catching signals portal"
@@ -33,11 +34,12 @@ ROOMS = {
     "socket2.tls": "engine lane carrier layer reloading contexts endpoint",
     "socket2.files": "waitable fdstream standard disk",
     "socket2.processes": "reaping child capture",
-    "socket2.debug": "stacks history snapshot listing watchdog inquiry tracing __init__",
+    "socket2.debug": "stacks history snapshot facts listing watchdog inquiry tracing __init__",
     "socket2.servers": (
         "listeners accepting stopping connection handshaking server current renewal program inheritance staff"
         " supervisor workers"
     ),
+    "socket2.console": "asking table redraw",
     "socket2.net": (
         "failures arguments ip encodings emitter abort connection callbacks limit piping receiving readable"
         " writable wishes address adoption dialing socket opening accepting server channel cluster __init__"
@@ -202,7 +204,10 @@ def picture() -> str:
     lines = []
     for level in reversed(floors()):
         boxes = [box(room, [other for other in order if other in known[room]]) for room in level]
-        lines += [" ".join(parts) for parts in zip(*boxes, strict=True)]
+        while boxes:  # a wide floor has several rows
+            fit = [n for n in range(1, len(boxes) + 1) if len(" ".join(one[0] for one in boxes[:n])) <= WIDTH]
+            row, boxes = boxes[: fit[-1]], boxes[fit[-1] :]
+            lines += [" ".join(parts) for parts in zip(*row, strict=True)]
     assert max(map(len, lines)) <= WIDTH
     return "\n".join(f"    {line}" for line in lines)
 

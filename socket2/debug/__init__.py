@@ -4,9 +4,9 @@ You can ask at any time what a thread is doing. The time of its start, and the t
 while enable() is in force; until then nothing is recorded and nothing costs anything. This room knows how to find what
 a thread waits for. It only observes, and threads, sockets and streams must not know it.
 
-Read `stacks` first: where code is. `history`: times and starters. `snapshot`: both as data. `listing`: the same as
-text. Then the modules that ask: `watchdog`, if something blocks; `inquiry`, from another process; `tracing`, for the
-bytes of one socket.
+Read `stacks` first: where code is. `history`: times and starters. `snapshot`: both as data. `facts`: as JSON.
+`listing`: as text. Then the modules that ask: `watchdog`, if something blocks; `inquiry`, from another process;
+`tracing`, for the bytes of one socket.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def stats() -> list[LoopStats]:
 
 
 def report(kind: str = "ps") -> str:
-    """Return what `python -m socket2 ps` prints: "ps", "tree", "stacks" or "stats"; or "everything".
+    """Return what `python -m socket2 ps` prints: "ps", "tree", "stacks", "stats" or "json"; or "everything".
 
-    Raises ValueError if `kind` is another word.
+    "facts" is "json" without the threads. Raises ValueError if `kind` is another word.
     """
     if kind not in listing.REPORTS:
         raise ValueError(f"unknown report {kind!r}: expected one of {', '.join(listing.REPORTS)}")

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..threads.chain import behind
 from ..threads.thread import Thread
+from .stacks import Place, frames_of_coroutine, place_in_program, places_of
 
 running: dict[int, Times] = {}
 """The thread whose turn it is in each OS thread, by ident. A thread started within a turn belongs to that turn."""
@@ -24,15 +25,76 @@ overran: Callable[[Times, float], Any] | None = None
 """Called after each turn with its times and how many seconds it took."""
 
 
+_WINDOW_S = 10.0
+_KINDS_MAX = 1000
+
+
+class Tally:
+    """What the threads of one kind have done in one OS thread. Only that OS thread changes it."""
+
+    __slots__ = ("_at", "_before_at", "_before_s", "_slow_s", "_window", "ran_s", "started", "turns")
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.turns = 0
+        self.ran_s = 0.0
+        self._window = 0.0  # when it began
+        self._slow_s = self._before_s = 0.0  # the longest turn in this window, and in the one before
+        self._at: Place | None = None  # where that turn ended
+        self._before_at: Place | None = None
+
+    def note(self, began: float, took_s: float, coro: Any) -> None:
+        """Note a turn that is over."""
+        self.ran_s += took_s
+        if began - self._window >= _WINDOW_S:
+            self._before_s, self._before_at = self.slowest(began)
+            self._window, self._slow_s = began, 0.0
+        if took_s > self._slow_s:
+            self._slow_s = took_s
+            self._at = place_in_program(places_of(frames_of_coroutine(coro)))
+
+    def slowest(self, now: float) -> tuple[float, Place | None]:
+        """Return the longest turn of the last ten to twenty seconds, and where it ended."""
+        windows = (now - self._window) // _WINDOW_S
+        slow = [(self._slow_s, self._at)] * (windows < 2) + [(self._before_s, self._before_at)] * (windows < 1)
+        return max(slow, key=lambda each: each[0], default=(0.0, None))
+
+
+tallies: dict[tuple[int, str], Tally] = {}
+"""By OS thread and kind."""
+
+
+def _tally(kind: str) -> Tally:
+    key = get_ident(), kind
+    found = tallies.get(key)
+    if found is None:
+        if len(tallies) >= _KINDS_MAX:
+            key = get_ident(), "(others)"
+        found = tallies.setdefault(key, Tally())
+    return found
+
+
+_WRAPPERS = {"Secured.serve", "_steps_of_awaitable", "_steps_of_call"}
+
+
+def kind_of(thread: Thread[object], coro: Any) -> str:
+    """Return the name of the function that a thread runs."""
+    name = getattr(coro, "__qualname__", None)
+    if name is None or name in _WRAPPERS:
+        return thread.name.partition(" ")[0]
+    return str(name)
+
+
 class Times:
     """The times of one thread, in seconds of its loop's clock. Only `turn` is a time.monotonic()."""
 
-    __slots__ = ("_coro", "_now", "_starter", "began", "name", "since", "started_by", "steps", "turn")
+    __slots__ = ("_coro", "_now", "_starter", "began", "kind", "name", "since", "started_by", "steps", "turn")
 
     def __init__(self, thread: Thread[object], starter: Thread[object] | None, began: float | None) -> None:
         self._coro = weakref.ref(thread._coro)
         self._now = thread.scheduler.now
         self.name = thread.name
+        self.kind = kind_of(thread, thread._coro)
         self.began = began
         self.turn: float | None = None
         """When the thread's turn began, while it runs."""
@@ -60,10 +122,15 @@ class Times:
     def end(self) -> None:
         began, self.turn = self.turn, None
         self.since = self._now()
+        tally = _tally(self.kind)
+        tally.turns += 1
         if running.get(get_ident()) is self:
             del running[get_ident()]
-            if overran is not None and began is not None:
-                overran(self, monotonic() - began)
+            if began is not None:
+                took_s = monotonic() - began
+                tally.note(began, took_s, self._coro())
+                if overran is not None:
+                    overran(self, took_s)
 
 
 # Weak, as are the references in a Times. A strong reference would keep the thread alive.
@@ -93,7 +160,9 @@ def _watched(coro: Any, times: Times) -> Generator[Any, Any, Any]:
 
 def adopt(thread: Thread[object], starter: Thread[object] | None) -> None:
     """Watch a thread that is about to take its first step."""
-    _watch(thread, Times(thread, starter, thread.scheduler.now()))
+    times = Times(thread, starter, thread.scheduler.now())
+    _tally(times.kind).started += 1
+    _watch(thread, times)
 
 
 def adopt_late(thread: Thread[object]) -> None:
@@ -123,3 +192,4 @@ def coroutine_of(thread: Thread[object]) -> Any:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=running.clear)
+    os.register_at_fork(after_in_child=tallies.clear)

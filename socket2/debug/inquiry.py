@@ -27,12 +27,20 @@ ANSWER_S = 5.0
 _QUESTION_MAX = 64
 _OK = b"ok\n"
 
+# Held while a report is made, and while the process forks: a report takes locks of pollers and others, and the child
+# would wait for them for ever.
+_reporting = threading.RLock()
+
 # The pause after an accept for which the system had no descriptor.
 _ACCEPT_AGAIN_S = 0.1
 
 
 class Unanswered(Exception):
     """A process could not be asked. The message is one line that says why."""
+
+
+class Late(Unanswered):
+    """The process did not answer in time."""
 
 
 def directory(uid: int) -> str:
@@ -139,7 +147,8 @@ def _answer(question: str) -> bytes:
     if question not in REPORTS:
         return f"unknown report {question!r}\n".encode()
     try:
-        return _OK + report(question).encode(errors="backslashreplace")
+        with _reporting:
+            return _OK + report(question).encode(errors="backslashreplace")
     except Exception:
         return f"the report failed:\n{traceback.format_exc()}".encode(errors="backslashreplace")
 
@@ -147,7 +156,8 @@ def _answer(question: str) -> bytes:
 def _report_on_stderr() -> None:
     with suppress(Exception):  # if stderr is broken, nobody can be told
         try:
-            text = report("everything")
+            with _reporting:
+                text = report("everything")
         except Exception:
             text = traceback.format_exc()
         sys.stderr.write(text)
@@ -186,8 +196,13 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def ask(pid: int, question: str) -> str:
-    """Return a report about the process `pid`. Raises Unanswered."""
+def ask(pid: int, question: str, limit_s: float | None = None) -> str:
+    """Return a report about the process `pid`. Raises Unanswered, and after `limit_s` seconds the subclass Late.
+
+    `limit_s`: by default ANSWER_S.
+    """
+    if limit_s is None:
+        limit_s = ANSWER_S
     if not hasattr(socket, "AF_UNIX"):
         raise Unanswered("this system has no UNIX sockets")
     if not _is_alive(pid):
@@ -198,14 +213,14 @@ def ask(pid: int, question: str) -> str:
     try:
         home = _home_of(uid, pid)
         _check_directory(home, uid)
-        answer = _exchange(os.path.join(home, str(pid)), question)
+        answer = _exchange(os.path.join(home, str(pid)), question, limit_s)
     except (FileNotFoundError, ConnectionRefusedError):
         raise Unanswered(
             f"process {pid} does not answer: start it with SOCKET2_DEBUG=1, or call socket2.debug.enable() in it"
         ) from None
     except TimeoutError:
-        raise Unanswered(
-            f"process {pid} did not answer within {ANSWER_S:g} s: it is stopped, or C code holds its interpreter"
+        raise Late(
+            f"process {pid} did not answer within {limit_s:g} s: it is stopped, or C code holds its interpreter"
         ) from None
     except OSError as error:
         raise Unanswered(f"process {pid}: {error.strerror or error}") from None
@@ -233,9 +248,9 @@ def _home_of(uid: int, pid: int) -> str:
     return next((home for home in homes if os.path.exists(os.path.join(home, str(pid)))), homes[0])
 
 
-def _exchange(path: str, question: str) -> bytes:
+def _exchange(path: str, question: str, limit_s: float) -> bytes:
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(ANSWER_S)
+        sock.settimeout(limit_s)
         sock.connect(path)
         sock.sendall(question.encode() + b"\n")
         sock.shutdown(socket.SHUT_WR)
@@ -243,3 +258,9 @@ def _exchange(path: str, question: str) -> bytes:
         while part := sock.recv(1 << 16):
             parts.append(part)
     return b"".join(parts)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_reporting.acquire, after_in_parent=_reporting.release, after_in_child=_reporting.release
+    )

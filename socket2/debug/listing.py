@@ -12,6 +12,7 @@ from datetime import datetime
 
 from ..threads.thread import Thread
 from ..version import __version__
+from .facts import text_of_everything, text_of_facts
 from .snapshot import LoopStats, Snapshot, ThreadInfo
 from .stacks import text_of_places
 
@@ -38,7 +39,7 @@ def text_of_time(seconds: float | None) -> str:
 
 def table(infos: Iterable[ThreadInfo]) -> str:
     """Return one line for each thread."""
-    return _columns([_HEADINGS, *map(_row, infos)])
+    return columns([_HEADINGS, *map(_row, infos)])
 
 
 def _row(info: ThreadInfo, indent: str = "") -> tuple[str, ...]:
@@ -56,7 +57,8 @@ def _row(info: ThreadInfo, indent: str = "") -> tuple[str, ...]:
     )
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> str:
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "".join(f"{line}\n" for line in lines)
@@ -69,7 +71,7 @@ def tree(infos: Sequence[ThreadInfo]) -> str:
     for info in infos:
         below.setdefault(info.parent if info.parent in known else None, []).append(info)
     rows = [_row(info, "  " * depth) for depth, info in _depth_first(infos, below)]
-    return _columns([_HEADINGS, *rows])
+    return columns([_HEADINGS, *rows])
 
 
 def _depth_first(
@@ -170,6 +172,8 @@ REPORTS: dict[str, Callable[[Snapshot], str]] = {
     "stacks": _report_stacks,
     "stats": _report_stats,
     "everything": _report_everything,
+    "facts": text_of_facts,
+    "json": text_of_everything,
 }
 """The reports that another process can ask for."""
 

@@ -22,7 +22,15 @@ from ..threads.scheduler import Scheduler, schedulers
 from ..threads.thread import Thread
 from ..threads.wait import Wait
 from .history import coroutine_of, times_of
-from .stacks import Place, frames_of_coroutine, frames_of_os_threads, frames_of_running, is_running, places_of
+from .stacks import (
+    Place,
+    frames_of_coroutine,
+    frames_of_os_threads,
+    frames_of_running,
+    is_running,
+    place_in_program,
+    places_of,
+)
 
 T = TypeVar("T")
 
@@ -63,7 +71,7 @@ class ThreadInfo:
     @property
     def at(self) -> Place | None:
         """The innermost place in the program's own code."""
-        return next((place for place in reversed(self.stack) if not place.inside), next(reversed(self.stack), None))
+        return place_in_program(self.stack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,11 @@ class Snapshot:
 
     def threads(self) -> list[ThreadInfo]:
         """Return what all live threads of the process are doing; those of one loop in the order of their start."""
-        return [self.of_thread(thread) for scheduler in again(schedulers) for thread in _live(scheduler)]
+        return [self.of_thread(thread) for thread in self.alive()]
+
+    def alive(self) -> list[Thread[object]]:
+        """Return all live threads of the process."""
+        return [thread for scheduler in again(schedulers) for thread in _live(scheduler)]
 
     def of_thread(self, thread: Thread[object]) -> ThreadInfo:
         coro, waiting = coroutine_of(thread), thread.waiting_on

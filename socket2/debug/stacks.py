@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import linecache
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -49,6 +49,11 @@ def places_of(frames: Iterable[FrameType]) -> tuple[Place, ...]:
         Place(frame.f_code.co_filename, frame.f_lineno or 0, frame.f_code.co_qualname, is_inside(frame))
         for frame in frames
     )
+
+
+def place_in_program(places: Sequence[Place]) -> Place | None:
+    """Return the innermost place in the program's own code, or else the innermost one."""
+    return next((place for place in reversed(places) if not place.inside), next(reversed(places), None))
 
 
 def is_inside(frame: FrameType) -> bool:

@@ -42,7 +42,12 @@ class _NoRequest(Cancelled):
 class Owner(Protocol):
     """What a connection knows of its server."""
 
+<<<<<<< HEAD
     stopping: Stopping
+=======
+    stopping: bool
+    requests: int
+>>>>>>> 235f1d2 (python -m socket2 ps of a supervisor lists its workers; --watch, --json; counters of servers and of kinds of threads)
     _first_request_s: float
 
     def about(self) -> dict[str, object]: ...
@@ -101,12 +106,19 @@ class Connection(Join):
         """End the wait: a request has come, or the thread leaves the block with an `error`."""
         with lock:
             self.met = True
+            self.server.requests += error is None
             if self.timer is not None:
                 self.timer.disarm()
                 self.timer = None
             if self.interruption is not None and self.idle is not None and error is not self.interruption:
                 self.idle.scheduler.interruptions.forgive(self.idle, self.interruption)
             self.idle = self.interruption = None
+
+    def unmet(self, error: BaseException | None) -> None:
+        """Take back what request_has_come() has noted: it was not a request."""
+        with lock:
+            self.met = False
+            self.server.requests -= error is None
 
     def leave(self) -> None:
         """End the wait for a request, because the server stops. A connection's first request gets some more time."""
@@ -225,7 +237,7 @@ class before_requests(between_requests):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         super().__exit__(kind, error, at)
         if self._connection is not None:
-            self._connection.met = False
+            self._connection.unmet(error)
 
 
 def name_of(handler: str, conn: TCP) -> str:

@@ -22,6 +22,7 @@ from ..sockets.address import Host, Port, Query, text_of
 from ..sockets.paths import MODE, Owner, PathRules, Unlink
 from ..sockets.tcp import TCP, check_backlog
 from ..threads.events import Event
+from ..threads.inventory import enroll
 from ..threads.journal import Journal
 from ..threads.lock import lock
 from ..threads.loop import newthread
@@ -54,28 +55,35 @@ CLEANUP_S = 1.0
 class Server(pollers.Unique):
     """Accepts connections and runs `handler(conn)` in a thread for each.
 
-    A handler is any function that can be a thread. When its thread ends, the connection is closed. An error in a
-    handler affects no other connection. It is logged to "socket2.server": in one line (INFO) if the client caused it
-    (it left, was silent, ended within a line, sent too long a line), with a traceback (ERROR) if the handler did.
+        A handler is any function that can be a thread. When its thread ends, the connection is closed. An error in a
+        handler affects no other connection. It is logged to "socket2.server": in one line (INFO) if the client caused it
+        (it left, was silent, ended within a line, sent too long a line), with a traceback (ERROR) if the handler did.
 
-    `max_connections`: how many connections are accepted and handled at a time. Others wait in the kernel's queue. When
-    a connection ends, the listener that has waited longest gets its place.
+        `max_connections`: how many connections are accepted and handled at a time. Others wait in the kernel's queue. When
+        a connection ends, the listener that has waited longest gets its place.
 
-    `first_request_s`: how many seconds old a connection must be before stop() drops it while it waits for its first
-    request in between_requests(). math.inf: the connection may wait as long as the grace lasts.
+        `first_request_s`: how many seconds old a connection must be before stop() drops it while it waits for its first
+        request in between_requests(). math.inf: the connection may wait as long as the grace lasts.
 
-    `tls`: a context such as server_context() makes. Then each connection is a TLS object, and the handler is called
-    after the handshake. A handshake that fails is logged in one line (INFO). It may take `handshake_s` seconds, None
-    for any time. `max_handshakes`: how many are made at a time; others wait for as long as a handshake may take. When a
-    handler ends without an error, a close_notify is sent before the connection is closed.
+        `tls`: a context such as server_context() makes. Then each connection is a TLS object, and the handler is called
+        after the handshake. A handshake that fails is logged in one line (INFO). It may take `handshake_s` seconds, None
+        for any time. `max_handshakes`: how many are made at a time; others wait for as long as a handshake may take. When a
+        handler ends without an error, a close_notify is sent before the connection is closed.
 
-    Raises TypeError if the handler is not callable, ValueError if a limit is less than 1 connection or a time is
-    negative.
+        Raises TypeError if the handler is not callable, ValueError if a limit is less than 1 connection or a time is
+        negative.
 
-    `stopping`: an Event that is set when stop() is called or no listener is left; true if it is set. `cut`: how many
-    connections were cut off. `addresses`: where the server listens or listened, in the standard library's form. Any
-    thread of the scheduler may call the methods, in any OS thread: shared state changes under a lock that is never
-    held while waiting.
+    <<<<<<< HEAD
+        `stopping`: an Event that is set when stop() is called or no listener is left; true if it is set. `cut`: how many
+        connections were cut off. `addresses`: where the server listens or listened, in the standard library's form. Any
+        thread of the scheduler may call the methods, in any OS thread: shared state changes under a lock that is never
+        held while waiting.
+    =======
+        `stopping`: whether stop() was called or no listener is left. `cut`: how many connections were cut off. `accepted`,
+        `requests`: how many connections there were, and how many between_requests blocks ended without an error.
+        `addresses`: where the server listens or listened, in the standard library's form. Any thread of the scheduler may
+        call the methods, in any OS thread: shared state changes under a lock that is never held while waiting.
+    >>>>>>> 235f1d2 (python -m socket2 ps of a supervisor lists its workers; --watch, --json; counters of servers and of kinds of threads)
     """
 
     def __init__(
@@ -95,6 +103,8 @@ class Server(pollers.Unique):
         # The lock guards these, and the fields of a Connection that are marked there.
         self.stopping = Stopping()
         self.cut = 0
+        self.accepted = 0
+        self.requests = 0
         self._accepting: dict[TCP, Thread[object] | None] = {}
         self._connections: dict[Connection, None] = {}
         self._queued: deque[TCP] = deque()  # accepted at the end, waiting for a place
@@ -111,6 +121,7 @@ class Server(pollers.Unique):
         self._first_request_s = duration(first_request_s)
         self._gone = Event()
         self._context = copy_context()
+        enroll(self)
 
     @property
     def connections(self) -> int:
@@ -120,6 +131,11 @@ class Server(pollers.Unique):
     def about(self) -> dict[str, object]:
         """Return what log records say of the server. For the other rooms of socket2."""
         return {"server": where(self.addresses)}
+
+    def facts(self) -> dict[str, object]:
+        """Return what the server is doing. For the other rooms of socket2."""
+        counts = {name: getattr(self, name) for name in ("stopping", "connections", "accepted", "requests", "cut")}
+        return {"server": self._name, "addresses": list(map(text_of, self.addresses))} | counts
 
     # Accepting.
 
@@ -232,6 +248,7 @@ class Server(pollers.Unique):
         connection = Connection(self, conn)
         with lock:
             self._connections[connection] = None
+            self.accepted += 1
         return connection
 
     def _admit(self, conn: TCP) -> None:

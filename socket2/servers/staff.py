@@ -7,6 +7,7 @@ import signal
 import socket
 from contextlib import suppress
 from time import monotonic
+from typing import Any
 
 # What a worker sends: it serves, it wants to leave, it is ready to stop. At its end it sends a number.
 READY = b"+"
@@ -69,6 +70,11 @@ class Worker:
     @property
     def cut(self) -> int:
         return int(self._told.strip(READY + LEAVING + HERE) or 0)
+
+    def facts(self, stopping: bool) -> dict[str, Any]:
+        state = "leaving" if self.leaving else "stopping" if stopping else "serving" if self.ready else "starting"
+        age_s = monotonic() - self.begun
+        return {"number": self.number, "pid": self.pid, "state": state, "age_s": age_s, "start_s": None}
 
     def wait(self, options: int = 0) -> int | None:
         """Return its exit code, negative for a signal, or None if it has not ended."""

@@ -21,7 +21,9 @@ from typing import Any, NoReturn
 
 import pollers
 
+from ..sockets.address import text_of
 from ..threads.catching import name_of
+from ..threads.inventory import enroll, withdraw
 from ..threads.journal import Journal
 from .inheritance import Places
 from .server import CLEANUP_S, where
@@ -68,6 +70,7 @@ class Workers:
         self._leaving: list[Worker] = []  # workers whose successors have their listeners
         self._due = dict.fromkeys(range(count), 0.0)  # the missing workers, and when to start them
         self._failures = [0] * count
+        self._starts = [0] * count
         self._asked = 0  # how many signals asked to stop
         self._heard = 0  # how many of those were acted on
         self._kill_at: float | None = None
@@ -87,6 +90,7 @@ class Workers:
         """Keep the workers alive until a signal asks to stop; return how many connections they cut off then."""
         with self._signals():
             try:
+                enroll(self)
                 while not self._asked or self._living():
                     if not self._asked:
                         self._start_missing()
@@ -99,6 +103,7 @@ class Workers:
                         tell(self)
                     self._pass_on()
             finally:
+                withdraw(self)
                 self._kill(self._living())
                 self._wake_receiver.close()
                 self._wake_sender.close()
@@ -107,6 +112,17 @@ class Workers:
     def _about(self, number: int, pid: int | None = None) -> dict[str, object]:
         """Return what log records say of a worker."""
         return {"server": where(self.addresses), "worker": number, "worker_pid": pid}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the supervisor and its workers are doing. For the other rooms of socket2."""
+        workers = [worker.facts(bool(self._asked)) for worker in self._living()]
+        for number, due in list(self._due.items()):
+            start_s = max(due - monotonic(), 0)
+            workers.append({"number": number, "pid": None, "state": "missing", "age_s": None, "start_s": start_s})
+        for worker in workers:
+            worker["starts"] = self._starts[worker["number"]]
+        workers.sort(key=lambda worker: (worker["number"], -(worker["age_s"] or 0)))
+        return {"workers": workers, "addresses": list(map(text_of, self.addresses)), "stopping": bool(self._asked)}
 
     def _living(self) -> list[Worker]:
         return [*self._workers.values(), *self._leaving]
@@ -130,6 +146,7 @@ class Workers:
                 ours.setblocking(False)
                 _flush()  # otherwise the worker would write the same output again
                 self._workers[number] = Worker(number, self._fork(number, ours, its), ours)
+                self._starts[number] += 1
             except BaseException:
                 ours.close()  # if a worker was forked nevertheless, this ends it
                 raise

@@ -201,6 +201,34 @@ def test_a_forked_child_answers_for_itself_from_its_first_thread_on() -> None:
         assert "of the child" not in told
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_waits_for_a_report_that_may_hold_locks() -> None:
+    """Otherwise nobody would release them in the child."""
+    text = """
+        from pollers import lock
+        from socket2.debug import listing
+
+        def slow(now):
+            with lock:
+                reporting.set()
+                threading.Event().wait(0.2)  # the fork comes meanwhile
+            return ""
+
+        reporting = threading.Event()
+        listing.REPORTS["slow"] = slow
+        say("ready")
+        reporting.wait()
+        if (child := os.fork()) == 0:
+            signal.alarm(10)
+            with lock:
+                os._exit(0)
+        say(f"status {os.waitpid(child, 0)[1]}")
+    """
+    with program(text) as running:
+        assert inquiry.ask(running.pid, "slow") == ""
+        assert running.announced(r"^status (\d+)$")[1] == b"0"
+
+
 # What does not change.
 
 
