@@ -64,14 +64,10 @@ tallies: dict[tuple[int, str], Tally] = {}
 """By OS thread and kind."""
 
 
-def _tally(kind: str) -> Tally:
-    key = get_ident(), kind
-    found = tallies.get(key)
-    if found is None:
-        if len(tallies) >= _KINDS_MAX:
-            key = get_ident(), "(others)"
-        found = tallies.setdefault(key, Tally())
-    return found
+def _new_tally(ident: int, kind: str) -> Tally:
+    if len(tallies) >= _KINDS_MAX:
+        kind = "(others)"
+    return tallies.setdefault((ident, kind), Tally())
 
 
 _WRAPPERS = {"Secured.serve", "_steps_of_awaitable", "_steps_of_call"}
@@ -122,10 +118,11 @@ class Times:
     def end(self) -> None:
         began, self.turn = self.turn, None
         self.since = self._now()
-        tally = _tally(self.kind)
+        ident = get_ident()
+        tally = tallies.get((ident, self.kind)) or _new_tally(ident, self.kind)
         tally.turns += 1
-        if running.get(get_ident()) is self:
-            del running[get_ident()]
+        if running.get(ident) is self:
+            del running[ident]
             if began is not None:
                 took_s = monotonic() - began
                 tally.note(began, took_s, self._coro())
@@ -161,7 +158,8 @@ def _watched(coro: Any, times: Times) -> Generator[Any, Any, Any]:
 def adopt(thread: Thread[object], starter: Thread[object] | None) -> None:
     """Watch a thread that is about to take its first step."""
     times = Times(thread, starter, thread.scheduler.now())
-    _tally(times.kind).started += 1
+    ident = get_ident()
+    (tallies.get((ident, times.kind)) or _new_tally(ident, times.kind)).started += 1
     _watch(thread, times)
 
 

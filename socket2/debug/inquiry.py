@@ -61,6 +61,7 @@ class Answerer:
     def __init__(self) -> None:
         self._path: str | None = None
         self._listener: socket.socket | None = None
+        self._conn: socket.socket | None = None
         self._ending = threading.Event()
         self._asked, self._asking = socket.socketpair()
         self._asked.setblocking(False)
@@ -110,7 +111,7 @@ class Answerer:
 
     def forget(self) -> None:
         """Close the descriptors: all that a forked child inherits of this object."""
-        for sock in (self._listener, self._asked, self._asking):
+        for sock in (self._listener, self._conn, self._asked, self._asking):
             if sock is not None:
                 sock.close()
 
@@ -131,7 +132,9 @@ class Answerer:
     def _accept(self) -> None:
         assert self._listener is not None
         try:
-            conn, _ = self._listener.accept()
+            with _reporting:  # a child that is forked now would keep it open
+                conn, _ = self._listener.accept()
+                self._conn = conn
         except (BlockingIOError, ConnectionError):
             return
         except OSError:
@@ -141,6 +144,7 @@ class Answerer:
             conn.settimeout(ANSWER_S)
             if peer_uid(conn) in (os.geteuid(), 0):
                 conn.sendall(_answer(conn.recv(_QUESTION_MAX).decode(errors="replace").strip()))
+            conn.shutdown(socket.SHUT_RDWR)  # the end comes even if a child has the descriptor
 
 
 def _answer(question: str) -> bytes:

@@ -229,6 +229,23 @@ def test_a_fork_waits_for_a_report_that_may_hold_locks() -> None:
         assert running.announced(r"^status (\d+)$")[1] == b"0"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_that_is_forked_during_an_answer_does_not_keep_its_end_from_the_asker() -> None:
+    text = """
+        from socket2.debug import inquiry
+
+        def answer(question):
+            if os.fork() == 0:
+                signal.pause()
+            return real(question)
+
+        real, inquiry._answer = inquiry._answer, answer
+        run(idle)
+    """
+    with program(text) as running:
+        assert "idle" in inquiry.ask(running.pid, "ps")
+
+
 # What does not change.
 
 
