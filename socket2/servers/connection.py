@@ -42,12 +42,8 @@ class _NoRequest(Cancelled):
 class Owner(Protocol):
     """What a connection knows of its server."""
 
-<<<<<<< HEAD
     stopping: Stopping
-=======
-    stopping: bool
     requests: int
->>>>>>> 235f1d2 (python -m socket2 ps of a supervisor lists its workers; --watch, --json; counters of servers and of kinds of threads)
     _first_request_s: float
 
     def about(self) -> dict[str, object]: ...

@@ -9,14 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pollers
 from pollers import Closed, operation
 
-from ..sockets.address import Address, AddressList, Host, Port, Query, resolve
+from ..sockets.address import Address, AddressList, Host, Port, Query, resolve, text_of
 from ..sockets.endpoint import split
 from ..sockets.paths import PathRules, bind_to_file, check_no_file, file_of
 from ..sockets.tcp import TCP, tcp
@@ -188,3 +188,8 @@ def inherited_listeners() -> list[TCP]:
             listener.close()
         raise
     return listeners
+
+
+def where(addresses: Iterable[Any]) -> str:
+    """Return the addresses of a server as text."""
+    return ", ".join(map(text_of, addresses))

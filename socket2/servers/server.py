@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import socket
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
@@ -34,7 +34,7 @@ from ..tls.layer import HANDSHAKE_S, TLS
 from .accepting import Room, accept, accept_in_turn, drain
 from .connection import Connection, current_connection, name_of
 from .handshaking import Secured
-from .listeners import adopt_listener, listen_at, queries_of
+from .listeners import adopt_listener, listen_at, queries_of, where
 from .stopping import Stopping
 
 if TYPE_CHECKING:
@@ -55,35 +55,29 @@ CLEANUP_S = 1.0
 class Server(pollers.Unique):
     """Accepts connections and runs `handler(conn)` in a thread for each.
 
-        A handler is any function that can be a thread. When its thread ends, the connection is closed. An error in a
-        handler affects no other connection. It is logged to "socket2.server": in one line (INFO) if the client caused it
-        (it left, was silent, ended within a line, sent too long a line), with a traceback (ERROR) if the handler did.
+    A handler is any function that can be a thread. When its thread ends, the connection is closed. An error in a
+    handler affects no other connection. It is logged to "socket2.server": in one line (INFO) if the client caused it
+    (it left, was silent, ended within a line, sent too long a line), with a traceback (ERROR) if the handler did.
 
-        `max_connections`: how many connections are accepted and handled at a time. Others wait in the kernel's queue. When
-        a connection ends, the listener that has waited longest gets its place.
+    `max_connections`: how many connections are accepted and handled at a time. Others wait in the kernel's queue. When
+    a connection ends, the listener that has waited longest gets its place.
 
-        `first_request_s`: how many seconds old a connection must be before stop() drops it while it waits for its first
-        request in between_requests(). math.inf: the connection may wait as long as the grace lasts.
+    `first_request_s`: how many seconds old a connection must be before stop() drops it while it waits for its first
+    request in between_requests(). math.inf: the connection may wait as long as the grace lasts.
 
-        `tls`: a context such as server_context() makes. Then each connection is a TLS object, and the handler is called
-        after the handshake. A handshake that fails is logged in one line (INFO). It may take `handshake_s` seconds, None
-        for any time. `max_handshakes`: how many are made at a time; others wait for as long as a handshake may take. When a
-        handler ends without an error, a close_notify is sent before the connection is closed.
+    `tls`: a context such as server_context() makes. Then each connection is a TLS object, and the handler is called
+    after the handshake. A handshake that fails is logged in one line (INFO). It may take `handshake_s` seconds, None
+    for any time. `max_handshakes`: how many are made at a time; others wait for as long as a handshake may take. When a
+    handler ends without an error, a close_notify is sent before the connection is closed.
 
-        Raises TypeError if the handler is not callable, ValueError if a limit is less than 1 connection or a time is
-        negative.
+    Raises TypeError if the handler is not callable, ValueError if a limit is less than 1 connection or a time is
+    negative.
 
-    <<<<<<< HEAD
-        `stopping`: an Event that is set when stop() is called or no listener is left; true if it is set. `cut`: how many
-        connections were cut off. `addresses`: where the server listens or listened, in the standard library's form. Any
-        thread of the scheduler may call the methods, in any OS thread: shared state changes under a lock that is never
-        held while waiting.
-    =======
-        `stopping`: whether stop() was called or no listener is left. `cut`: how many connections were cut off. `accepted`,
-        `requests`: how many connections there were, and how many between_requests blocks ended without an error.
-        `addresses`: where the server listens or listened, in the standard library's form. Any thread of the scheduler may
-        call the methods, in any OS thread: shared state changes under a lock that is never held while waiting.
-    >>>>>>> 235f1d2 (python -m socket2 ps of a supervisor lists its workers; --watch, --json; counters of servers and of kinds of threads)
+    `stopping`: an Event that is set when stop() is called or no listener is left; true if it is set. `cut`: how many
+    connections were cut off. `accepted`, `requests`: how many connections there were, and how many between_requests
+    blocks ended without an error. `addresses`: where the server listens or listened, in the standard library's
+    form. Any thread of the scheduler may call the methods, in any OS thread: shared state changes under a lock that
+    is never held while waiting.
     """
 
     def __init__(
@@ -134,8 +128,9 @@ class Server(pollers.Unique):
 
     def facts(self) -> dict[str, object]:
         """Return what the server is doing. For the other rooms of socket2."""
-        counts = {name: getattr(self, name) for name in ("stopping", "connections", "accepted", "requests", "cut")}
-        return {"server": self._name, "addresses": list(map(text_of, self.addresses))} | counts
+        counts = {name: getattr(self, name) for name in ("connections", "accepted", "requests", "cut")}
+        addresses = list(map(text_of, self.addresses))
+        return {"server": self._name, "addresses": addresses, "stopping": bool(self.stopping)} | counts
 
     # Accepting.
 
@@ -400,8 +395,3 @@ class Server(pollers.Unique):
     def __repr__(self) -> str:
         state = ", stopping" if self.stopping else ""
         return f"<Server on {where(self.addresses)}, {self.connections} connections{state}>"
-
-
-def where(addresses: Iterable[Any]) -> str:
-    """Return the addresses of a server as text."""
-    return ", ".join(map(text_of, addresses))

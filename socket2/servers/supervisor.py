@@ -26,7 +26,8 @@ from ..threads.catching import name_of
 from ..threads.inventory import enroll, withdraw
 from ..threads.journal import Journal
 from .inheritance import Places
-from .server import CLEANUP_S, where
+from .listeners import where
+from .server import CLEANUP_S
 from .staff import CUT, GO, LEAVE, STOP, Worker
 
 log = Journal("socket2.server")
