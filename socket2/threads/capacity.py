@@ -15,7 +15,7 @@ from pollers import operation
 from .line import Place
 from .lock import lock, locked
 from .scheduler import leave_to_loop
-from .semaphores import Permits
+from .semaphores import Held, Permits
 from .thread import Thread, currentthread, is_closing, over_at_once
 
 
@@ -112,8 +112,18 @@ class CapacityLimiter(Permits):
         if currentthread() in self._borrowers:
             raise RuntimeError(f"{currentthread().name!r} has already borrowed a token of this limiter")
 
-    def _note_holder(self) -> None:
-        self._borrowers[currentthread()] = None
+    def _own(self) -> Held:
+        me = None
+        try:
+            me = currentthread()
+            self._borrowers[me] = None
+            return Held(self)
+        except BaseException:  # a signal handler raised
+            if me in self._borrowers:
+                self._give_back(me)
+            else:
+                self._put_back()
+            raise
 
     def _place(self) -> Place:
         return _LimiterPlace(self._purpose, not self._limits_calls)
@@ -121,6 +131,8 @@ class CapacityLimiter(Permits):
     @locked
     def _limit_calls(self) -> None:
         """From now on a call in an OS thread may have the token that a thread waits for."""
+        if self._limits_calls:
+            return
         self._limits_calls = True
         for place in self._line.places:
             if isinstance(place, _LimiterPlace) and place.hopeless:

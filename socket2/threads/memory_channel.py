@@ -120,10 +120,10 @@ class Sender(_End[T]):
             if not self._is_closed:
                 self._is_closed = True
                 self._channel.senders -= 1
-                exchange.putters.dissolve(_closed, self)
-                if not self._channel.senders:
-                    exchange.no_get = _ended
-                    exchange.getters.dissolve(_ended)
+            exchange.putters.dissolve(_closed, self)  # again, if a signal handler raised in the first close()
+            if not self._channel.senders:
+                exchange.no_get = _ended
+                exchange.getters.dissolve(_ended)
 
     @operation
     def _send(self, item: T) -> Generator[Any, None, None]:
@@ -176,11 +176,11 @@ class Receiver(_End[T]):
             if not self._is_closed:
                 self._is_closed = True
                 self._channel.receivers -= 1
-                exchange.getters.dissolve(_closed, self)
-                if not self._channel.receivers:
-                    exchange.no_put = _broken
-                    exchange.putters.dissolve(_broken)
-                    dropped, exchange.items = exchange.items, deque()
+            exchange.getters.dissolve(_closed, self)  # again, if a signal handler raised in the first close()
+            if not self._channel.receivers:
+                exchange.no_put = _broken
+                exchange.putters.dissolve(_broken)
+                dropped, exchange.items = exchange.items, deque()
         del dropped
 
     @operation

@@ -49,15 +49,21 @@ class Mutex(Permits):
     def _release(self) -> None:
         self._put_back()
 
-    def _note_holder(self) -> None:
-        self._holder, self._depth = currentthread(), 1
+    def _own(self) -> Held:
+        try:
+            self._holder, self._depth = currentthread(), 1
+            return Held(self)
+        except BaseException:  # a signal handler raised
+            self._put_back()
+            raise
 
     def _put_back(self) -> None:
         """Release the lock, whatever its depth is."""
         try:
             with lock:
                 self._holder, self._depth, self._free = None, 0, 1
-                self._settle()
+                if self._line.places:
+                    self._settle()
         except BaseException:  # a signal handler raised
             self._settle()
             raise

@@ -76,8 +76,13 @@ class Permits(pollers.Unique):
     def _check(self) -> None:
         """Raise an error if the current thread must not acquire."""
 
-    def _note_holder(self) -> None:
-        """Note that the current thread holds the permit that it has just taken."""
+    def _own(self) -> Held:
+        """Return the block of the permit that the current thread has taken, and note that it is the holder."""
+        try:
+            return Held(self)
+        except BaseException:  # a signal handler raised
+            self._put_back()
+            raise
 
     def _place(self) -> Place:
         return Place(self._purpose)
@@ -107,22 +112,13 @@ class Permits(pollers.Unique):
                 self._put_back()
             raise
 
-    def _own(self) -> Held:
-        """Return the block of the permit that the current thread has taken."""
-        try:
-            held = Held(self)
-            self._note_holder()
-            return held
-        except BaseException:  # a signal handler raised
-            self._put_back()
-            raise
-
     def _put_back(self) -> None:
         """Make a permit free that was taken. The first waiting thread gets it."""
         try:
             with lock:
                 self._free += 1
-                self._settle()
+                if self._line.places:
+                    self._settle()
         except BaseException:  # a signal handler raised
             self._settle()
             raise
