@@ -35,7 +35,7 @@ MECHANISM = {
     *modules_in(
         "socket2/threads",
         "wait stepping outcome scheduler mending inbox member crew timers deadline cancellation coroutines sleeping"
-        " line sync turns thread",
+        " line events semaphores mutexes exchange queues turns thread",
     ),
     *modules_in("pollers/readiness"),
     *modules_in("pollers/checked"),

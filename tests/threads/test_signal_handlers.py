@@ -25,7 +25,8 @@ Steps = Generator[Any, Any, Any]
 Handler = Callable[[], Any]
 
 MECHANISM = modules_in(
-    "socket2/threads", "wait stepping scheduler thread sleeping sync member crew group deadline cancellation"
+    "socket2/threads",
+    "wait stepping scheduler thread sleeping events semaphores mutexes exchange queues member crew group deadline cancellation",
 )
 
 
