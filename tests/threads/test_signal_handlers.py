@@ -26,7 +26,8 @@ Handler = Callable[[], Any]
 
 MECHANISM = modules_in(
     "socket2/threads",
-    "wait stepping scheduler thread sleeping events semaphores mutexes exchange queues member crew group deadline cancellation",
+    "wait stepping scheduler thread sleeping events semaphores mutexes exchange queues member crew group deadline"
+    " cancellation",
 )
 
 
