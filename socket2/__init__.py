@@ -38,6 +38,7 @@ from .threads.capacity import CapacityLimiter
 from .threads.condition import Condition
 from .threads.deadline import timeout
 from .threads.events import Event
+from .threads.gathering import first, gather
 from .threads.group import threadset
 from .threads.jobs import runafter, runat, runevery
 from .threads.line import WouldBlock
@@ -107,6 +108,8 @@ __all__ = [
     "currentthread",
     "epoll_fd",
     "fd_stream",
+    "first",
+    "gather",
     "getnameinfo",
     "inherited_listeners",
     "iocp",

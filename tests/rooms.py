@@ -26,7 +26,7 @@ ROOMS = {
         "native journal inventory"
         " lock inbox timers coroutines chain ctrl_c cancellation crew resolver mending scheduler wait"
         " thread outcome stepping member joining loop deadline sleeping jobs line turns block events semaphores"
-        " mutexes capacity exchange sorting queues memory_channel roster group osthreads milestone unbroken"
+        " mutexes capacity exchange sorting queues memory_channel roster group gathering osthreads milestone unbroken"
         " condition catching signals portal"
     ),
     "socket2.sockets": "names hostnames address nameinfo setup socket paths tcp udp eyeballs endpoint descriptors",

@@ -72,10 +72,11 @@ def steps_later(func: Any, args: tuple[Any, ...]) -> Any:
             check_result(func, made)
         return steps_of(made)
     _check_args(func, args)
-    return _steps_of_call(func, args)
+    return steps_of_call(func, args)
 
 
-def _steps_of_call(func: Callable[..., Any], args: tuple[Any, ...]) -> Generator[Any, None, Any]:
+def steps_of_call(func: Callable[..., Any], args: tuple[Any, ...] = ()) -> Generator[Any, None, Any]:
+    """Call `func`. If it returns something that can be a thread, run that, and return its result."""
     made = func(*args)
     if is_coroutine(made):
         return (yield from awaiting(made))

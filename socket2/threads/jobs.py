@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from pollers import Operation, operation
 
-from .coroutines import A, P, S, T, Y, awaiting, is_coroutine, name_of
+from .coroutines import A, P, S, T, Y, name_of, steps_of_call
 from .loop import newthread, now
 from .sleeping import sleep
 from .thread import Thread, currentthread, report
@@ -87,7 +87,7 @@ def _job(
 @operation
 def _at(call: Callable[[], Any], when: float) -> Generator[Any, None, Any]:
     yield from _until(when)
-    return (yield from _made(call))
+    return (yield from steps_of_call(call))
 
 
 @operation
@@ -97,7 +97,7 @@ def _every(call: Callable[[], Any], begun: float, seconds: float) -> Generator[A
         times = max(times, floor((now() - begun) / seconds)) + 1
         yield from _until(begun + times * seconds)
         try:
-            if (yield from _made(call)) is False:
+            if (yield from steps_of_call(call)) is False:
                 return
         except Exception as error:
             report(currentthread(), error)
@@ -107,9 +107,3 @@ def _every(call: Callable[[], Any], begun: float, seconds: float) -> Generator[A
 def _until(when: float) -> Generator[Any, None, None]:
     while (left := when - now()) > 0:
         yield from sleep(left)
-
-
-@operation
-def _made(call: Callable[[], Any]) -> Generator[Any, None, Any]:
-    made = call()
-    return (yield from awaiting(made)) if is_coroutine(made) else made
