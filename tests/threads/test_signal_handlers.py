@@ -38,8 +38,9 @@ Place = tuple[CodeType, int, int]
 class Injection:
     """Calls `handler` before an instruction; with None it notes all instructions."""
 
-    def __init__(self, at: Place | None, handler: Handler) -> None:
+    def __init__(self, at: Place | None, handler: Handler, files: set[str] = MECHANISM) -> None:
         self._at = at
+        self._files = files
         self._handler = handler
         self._times: Counter[tuple[CodeType, int]] = Counter()
 
@@ -49,7 +50,7 @@ class Injection:
 
     def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
         code = frame.f_code
-        if code.co_filename not in MECHANISM or (self._at is not None and self._at[0] is not code):
+        if code.co_filename not in self._files or (self._at is not None and self._at[0] is not code):
             return None
         frame.f_trace = self._step  # first: Python 3.13 traces opcodes only if there is a trace function already
         frame.f_trace_opcodes = True
@@ -84,20 +85,20 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     return str(request.param)
 
 
-def everywhere(scenario: Callable[[list[Handler]], None], stride: int) -> None:
+def everywhere(scenario: Callable[[list[Handler]], None], stride: int, files: set[str] = MECHANISM) -> None:
     """Run `scenario` again and again, and call its handler before each instruction in turn, or before a sample of them.
 
     The scenario puts its handler into the list that it gets.
     """
-    places = once(scenario, None)
+    places = once(scenario, None, files)
     assert len(places) > 100
     for place in places[::stride]:
-        once(scenario, place)
+        once(scenario, place, files)
 
 
-def once(scenario: Callable[[list[Handler]], None], at: Place | None) -> list[Place]:
+def once(scenario: Callable[[list[Handler]], None], at: Place | None, files: set[str]) -> list[Place]:
     handlers: list[Handler] = []
-    with Injection(at, lambda: [handler() for handler in handlers]) as injection:
+    with Injection(at, lambda: [handler() for handler in handlers], files) as injection:
         scenario(handlers)
     scheduler = current_scheduler()
     if scheduler.inbox:  # of a handler that came at the very end
