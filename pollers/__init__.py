@@ -14,11 +14,13 @@ import sys
 from collections.abc import Callable
 
 from .closing import close
+from .control import Control, PacketInfo, control_of, packet_info_of, tos_of, ttl_of
 from .credentials import peer_uid
 from .decorator import CHECKING, operation
 from .disconnect import disconnect
 from .foreign import Foreign
 from .lock import lock
+from .multicast import Interface, group_call
 from .nowait import Access
 from .operation import (
     STREAK_MAX,
@@ -39,7 +41,14 @@ from .options import OPTIONS, get_option, option_call, prepare_listener
 from .paths import BoundPath, bind_path, is_abstract
 from .probe import ready
 from .readiness.attempts import NOSIGNAL
-from .readiness.passing import receive_descriptors, send_descriptors
+from .readiness.messages import (
+    check_messages,
+    close_descriptors,
+    receive_descriptors,
+    receive_message,
+    send_descriptors,
+    send_message,
+)
 from .unbound import adopt, local_address
 from .unique import Unique
 
@@ -54,11 +63,14 @@ __all__ = [
     "Busy",
     "Cancelled",
     "Closed",
+    "Control",
     "Direction",
     "Exhausted",
     "Foreign",
     "Handle",
+    "Interface",
     "Operation",
+    "PacketInfo",
     "Poller",
     "Stats",
     "Unique",
@@ -66,23 +78,32 @@ __all__ = [
     "available",
     "bind_path",
     "bytes_sent",
+    "check_messages",
     "choose",
     "close",
+    "close_descriptors",
+    "control_of",
     "disconnect",
     "end_of_stream",
     "get_option",
+    "group_call",
     "is_abstract",
     "local_address",
     "lock",
     "native_status",
     "operation",
     "option_call",
+    "packet_info_of",
     "peer_uid",
     "prepare_listener",
     "ready",
     "receive_descriptors",
+    "receive_message",
     "register",
     "send_descriptors",
+    "send_message",
+    "tos_of",
+    "ttl_of",
 ]
 
 _factories: dict[str, Callable[[], Poller]] = {}

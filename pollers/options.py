@@ -8,9 +8,13 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
+from collections.abc import Sequence
 from typing import Any, Final
 
 from .closing import LINGER
+from .control import constant
+from .multicast import sending_interface
 
 
 def prepare_listener(sock: socket.socket) -> None:
@@ -35,7 +39,7 @@ class Option:
 
     def __init__(self, level: int, *constants: str) -> None:
         self.level = level
-        self.number: int | None = next((getattr(socket, name) for name in constants if hasattr(socket, name)), None)
+        self.number = next((number for name in constants if (number := constant(name)) is not None), None)
 
     def encode(self, value: Any) -> int | bytes:
         if not isinstance(value, (bool, int)) or value not in (0, 1):
@@ -73,6 +77,36 @@ class _Linger(Option):
         return seconds if on else None
 
 
+class _Interface(Option):
+    kind = "the name, number or IPv4 address of an interface, or None"
+
+    def __init__(self, family: int, level: int, *constants: str) -> None:
+        super().__init__(level, *constants)
+        self._family = family
+
+    def encode(self, value: Any) -> int | bytes:
+        return sending_interface(self._family, value)
+
+    def read(self, sock: socket.socket, number: int) -> Any:
+        """Return the number, or for IPv4 the address, which is 0.0.0.0 if it was set by a name or a number."""
+        found = sock.getsockopt(self.level, number, 4)
+        return socket.inet_ntoa(found) if self._family == socket.AF_INET else int.from_bytes(found, sys.byteorder)
+
+
+class _ByFamily(Option):
+    """An option that IPv4 and IPv6 each have. `options`: in this order."""
+
+    def __init__(self, *options: Option) -> None:
+        self._options: Sequence[Option] = options
+
+    def of(self, family: int) -> Option:
+        return self._options[family == socket.AF_INET6]
+
+
+def _both(kind: type[Option], names: str, names6: str) -> _ByFamily:
+    return _ByFamily(kind(socket.IPPROTO_IP, *names.split()), kind(socket.IPPROTO_IPV6, *names6.split()))
+
+
 OPTIONS: Final[dict[str, Option]] = {
     "broadcast": Option(socket.SOL_SOCKET, "SO_BROADCAST"),
     "dontroute": Option(socket.SOL_SOCKET, "SO_DONTROUTE"),
@@ -82,22 +116,34 @@ OPTIONS: Final[dict[str, Option]] = {
     "keepalive_interval": _Number(socket.IPPROTO_TCP, "TCP_KEEPINTVL"),
     "keepalive_count": _Number(socket.IPPROTO_TCP, "TCP_KEEPCNT"),
     "linger": _Linger(socket.SOL_SOCKET, "SO_LINGER"),
+    "multicast_interface": _ByFamily(
+        _Interface(socket.AF_INET, socket.IPPROTO_IP, "IP_MULTICAST_IF"),
+        _Interface(socket.AF_INET6, socket.IPPROTO_IPV6, "IPV6_MULTICAST_IF"),
+    ),
+    "multicast_loop": _both(Option, "IP_MULTICAST_LOOP", "IPV6_MULTICAST_LOOP"),
+    "multicast_ttl": _both(_Number, "IP_MULTICAST_TTL", "IPV6_MULTICAST_HOPS"),
     "nodelay": Option(socket.IPPROTO_TCP, "TCP_NODELAY"),
+    # These three ask for control data: control.py.
+    "packet_info": _both(Option, "IP_PKTINFO", "IPV6_RECVPKTINFO"),
+    "recv_tos": _both(Option, "IP_RECVTOS", "IPV6_RECVTCLASS"),
+    "recv_ttl": _both(Option, "IP_RECVTTL", "IPV6_RECVHOPLIMIT"),
     "rcvbuf": _Number(socket.SOL_SOCKET, "SO_RCVBUF"),
     "reuseaddr": Option(socket.SOL_SOCKET, "SO_REUSEADDR"),
     # FreeBSD distributes connections over the listeners only with SO_REUSEPORT_LB.
     "reuseport": Option(socket.SOL_SOCKET, "SO_REUSEPORT_LB", "SO_REUSEPORT"),
     "sndbuf": _Number(socket.SOL_SOCKET, "SO_SNDBUF"),
+    "tos": _both(_Number, "IP_TOS", "IPV6_TCLASS"),
+    "ttl": _both(_Number, "IP_TTL", "IPV6_UNICAST_HOPS"),
     "v6only": Option(socket.IPPROTO_IPV6, "IPV6_V6ONLY"),
 }
 
 
-def option_call(name: str, value: Any) -> tuple[int, int, int | bytes]:
-    """Return the arguments of setsockopt(2) that set the option `name` to `value`.
+def option_call(name: str, value: Any, family: int = socket.AF_INET) -> tuple[int, int, int | bytes]:
+    """Return the arguments of setsockopt(2) that set the option `name` of a socket of this family to `value`.
 
     Raises TypeError if the option does not take such a value, and the same errors as get_option().
     """
-    option, number = _option(name)
+    option, number = _option(name, family)
     try:
         return option.level, number, option.encode(value)
     except TypeError:
@@ -109,14 +155,16 @@ def get_option(sock: socket.socket, name: str) -> Any:
 
     Raises ValueError if the name is unknown, OSError (ENOPROTOOPT) if this system lacks the option.
     """
-    option, number = _option(name)
+    option, number = _option(name, sock.family)
     return option.read(sock, number)
 
 
-def _option(name: str) -> tuple[Option, int]:
+def _option(name: str, family: int) -> tuple[Option, int]:
     option = OPTIONS.get(name)
     if option is None:
         raise ValueError(f"unknown option {name!r}: the options are {', '.join(OPTIONS)}")
+    if isinstance(option, _ByFamily):
+        option = option.of(family)
     if option.number is None:
         raise OSError(errno.ENOPROTOOPT, f"this system has no option {name}")
     return option, option.number

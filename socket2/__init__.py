@@ -8,7 +8,7 @@ from __future__ import annotations
 import os as _os
 import sys as _sys
 
-from pollers import Busy, Cancelled, Closed, Operation, bytes_sent
+from pollers import Busy, Cancelled, Closed, Operation, PacketInfo, bytes_sent
 
 from .files.disk import File, open_file
 from .files.fdstream import FdStream, fd_stream, pipe
@@ -24,6 +24,7 @@ from .servers.server import Server
 from .servers.supervisor import Workers
 from .servers.workers import serve_workers
 from .sockets.address import Address, AddressList, addr
+from .sockets.ancillary import Message
 from .sockets.descriptors import recv_fds, send_fds
 from .sockets.endpoint import bind
 from .sockets.nameinfo import getnameinfo
@@ -79,7 +80,9 @@ __all__ = [
     "IncompleteRead",
     "LimitExceeded",
     "Lock",
+    "Message",
     "Operation",
+    "PacketInfo",
     "PriorityQueue",
     "Process",
     "Queue",

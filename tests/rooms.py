@@ -13,10 +13,10 @@ from .interop.peers import ROOT
 ROOMS = {
     "pollers": (
         "once unique unbound pairs paths probe lengths lock sigpipe file foreign nowait operation credentials"
-        " disconnect closing options"
+        " disconnect closing control multicast options"
     ),
     "pollers.readiness": (
-        "interface gone attempts winattempts passing oneshot handle engine sharing epoll kqueue select"
+        "interface gone attempts winattempts messages oneshot handle engine sharing epoll kqueue select"
     ),
     "pollers.windows": "winsock overlapped winhandles iocp",
     "pollers.checked": "watched checking",
@@ -29,7 +29,9 @@ ROOMS = {
         " mutexes capacity exchange sorting queues memory_channel roster group gathering osthreads milestone unbroken"
         " condition catching signals portal"
     ),
-    "socket2.sockets": "names hostnames address nameinfo setup socket paths tcp udp eyeballs endpoint descriptors",
+    "socket2.sockets": (
+        "names hostnames address nameinfo setup ancillary socket paths tcp udp eyeballs endpoint descriptors"
+    ),
     "socket2.streams": "buffer claim transport stream",
     "socket2.tls": "engine lane carrier layer reloading contexts endpoint",
     "socket2.files": "waitable fdstream standard disk",

@@ -186,11 +186,13 @@ class Socket(pollers.Unique):
 
         True or False: nodelay, keepalive, broadcast, reuseaddr, reuseport, v6only, dontroute. A number: keepalive_idle
         and keepalive_interval (seconds), keepalive_count, sndbuf and rcvbuf (bytes; Linux doubles them). linger: how
-        many seconds close() keeps data in flight; 0 resets the connection; None sets no limit. Options survive a failed
-        connect as with setsockopt(). Raises ValueError if the name is unknown, TypeError if the value is wrong, OSError
+        many seconds close() keeps data in flight; 0 resets the connection; None sets no limit. For datagrams: ttl, tos,
+        multicast_ttl (numbers), multicast_loop (bool), multicast_interface (its name, number or IPv4 address), and
+        packet_info, recv_ttl, recv_tos (bool), which tell recvmsg() more. Options survive a failed connect as with
+        setsockopt(). Raises ValueError if the name is unknown, TypeError if the value is wrong, OSError
         (ENOPROTOOPT) if the system or the socket has no such option.
         """
-        self.setsockopt(*pollers.option_call(name, value))
+        self.setsockopt(*pollers.option_call(name, value, self.std.family))
 
     def getopt(self, name: str) -> Any:
         """Return an option by its name: a bool or a number; None if linger is off. Raises as setopt() does."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import io
+import operator
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 import pollers
-from pollers import Busy, Closed, Exhausted, Handle, Operation, operation
+from pollers import Busy, Closed, Control, Exhausted, Handle, Operation, control_of, operation
 
 from ..threads.journal import Journal
 from ..threads.lock import lock
@@ -20,6 +21,7 @@ from ..threads.scheduler import current_scheduler
 from ..threads.sleeping import persist
 from ..threads.thread import over_at_once
 from .address import Address, Host, Port, Query, resolve, text_of
+from .ancillary import ROOM, Message, check_limits, pieces_of, receive_message, send_message
 from .socket import AGAIN_MAX_S, AGAIN_S, NODELAY, Socket, check_octets, make, place_of, sockaddr_of
 
 if TYPE_CHECKING:
@@ -230,7 +232,38 @@ class TCP(Socket):
         """
         return self.limit_read((self._handle or self._attach()).recv_into(buffer, n or 0, self))
 
+    def recvmsg(self, n: int, *, max_fds: int = 0, control_size: int = ROOM) -> Operation[Message]:
+        """Receive up to `n` bytes with control data, and with up to `max_fds` descriptors. recvmsg(2), unix(7).
+
+        `control_size`: the room for other control data in bytes. The message has no data at the end of the stream. It
+        ends where descriptors begin. More descriptors than `max_fds` are closed, and `control_truncated` is true then.
+        A cancellation or timeout takes nothing. Raises as recv() does; ValueError if a limit is too low;
+        io.UnsupportedOperation on Windows.
+        """
+        check_limits(n, max_fds, control_size)
+        return self.limit_read(receive_message(self._handle or self._attach(), n, control_size, max_fds, self))
+
     # Sending.
+
+    def sendmsg(
+        self,
+        data: ReadableBuffer | Iterable[ReadableBuffer],
+        *,
+        fds: Iterable[int] = (),
+        ancillary: Iterable[Control] = (),
+    ) -> Operation[int]:
+        """Send as much of `data`, one buffer or several, as the kernel accepts; return the number of bytes. sendmsg(2).
+
+        Duplicates of the descriptors `fds` and the control data `ancillary`, (level, type, data), travel with the first
+        byte. A cancellation or timeout sends nothing. Raises as send() does; ValueError if there is no data, or for
+        descriptors if this is not a UNIX socket; OSError (EBADF, EINVAL, ETOOMANYREFS), io.UnsupportedOperation on
+        Windows.
+        """
+        pieces = pieces_of(data)
+        if not any(memoryview(piece).nbytes for piece in pieces):
+            raise ValueError("control data travels with data: send at least one byte")
+        control = [*control_of(self.std.family, fds=[*map(operator.index, fds)]), *ancillary]
+        return self.limit_write(send_message(self._handle or self._attach(), pieces, control, None, self))
 
     @shortcut
     def send(self, data: ReadableBuffer) -> Operation[int]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import functools
+import operator
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
-from pollers import Operation, operation
+import pollers
+from pollers import Control, Interface, Operation, PacketInfo, control_of, operation
 
 from ..threads.scheduler import current_scheduler
 from ..threads.sleeping import persist
 from . import names
 from .address import AddressList, Host, Port, Query, resolve
+from .ancillary import ROOM, Message, check_limits, pieces_of, receive_message, send_message
 from .socket import AGAIN_MAX_S, AGAIN_S, Socket, check_octets, make, place_of, sockaddr_of
 from .tcp import TCP
 
@@ -74,6 +77,50 @@ class UDP(Socket):
         """
         return self._receive((self._handle or self._attach()).recvfrom_into(buffer, n or 0, self))
 
+    def recvmsg(self, n: int, *, max_fds: int = 0, control_size: int = ROOM) -> Operation[Message]:
+        """Receive a datagram of up to `n` bytes with its control data, such as where it arrived. recvmsg(2).
+
+        What the control data tells depends on the options "packet_info", "recv_ttl" and "recv_tos". `control_size`: the
+        room for it in bytes. `max_fds`: how many descriptors may come over a UNIX socket. More of them are closed, and
+        `control_truncated` is true then. A cancellation or timeout takes nothing. Raises as recv() does; ValueError if
+        a limit is too low; io.UnsupportedOperation on Windows.
+        """
+        check_limits(n, max_fds, control_size)
+        return self._receive(receive_message(self._handle or self._attach(), n, control_size, max_fds, self))
+
+    def sendmsg(
+        self,
+        data: ReadableBuffer | Iterable[ReadableBuffer],
+        host: Host = None,
+        port: Port = 0,
+        *,
+        packet_info: PacketInfo | None = None,
+        ttl: int | None = None,
+        tos: int | None = None,
+        fds: Iterable[int] = (),
+        ancillary: Iterable[Control] = (),
+    ) -> Operation[int]:
+        """Send a datagram, one buffer or several, with control data; return its length. sendmsg(2).
+
+        `host` and `port`: as in send(). `packet_info`: the local address and interface to send from, for example those
+        of a received message. `ttl`, `tos`: those of this packet. `fds`: descriptors, over a UNIX socket. `ancillary`:
+        other control data, (level, type, data). A cancellation or timeout sends nothing. Raises as send() does;
+        ValueError if the socket has no such control data; io.UnsupportedOperation on Windows.
+        """
+        pieces = pieces_of(data)
+        numbers = [*map(operator.index, fds)]
+        control = control_of(self.std.family, packet_info=packet_info, ttl=ttl, tos=tos, fds=numbers)
+        to = host if host is None or (isinstance(host, tuple) and self._is_numeric(host)) else self._query(host, port)
+        sending = self._sendmsg(pieces, [*control, *ancillary], to)
+        return self.limit_write(self._set_up().senders.through("turn to send", sending))
+
+    @operation
+    def _sendmsg(self, pieces: list[ReadableBuffer], control: list[Control], to: Any) -> Generator[Any, None, int]:
+        address = sockaddr_of(self, (yield from resolve(to))[0]) if isinstance(to, Query) else to
+        handle = self._handle or self._attach()
+        sending = functools.partial(send_message, handle, pieces, control, address, self)
+        return (yield from persist(sending, AGAIN_S, AGAIN_MAX_S))
+
     def send(self, data: ReadableBuffer, host: Host = None, port: Port = 0) -> Operation[int]:
         """Send a datagram to `host` and `port`, or to the peer of a connected socket; return its length. sendto(2).
 
@@ -128,6 +175,32 @@ class UDP(Socket):
             except OSError:
                 if at == len(addresses):
                     raise
+
+    # Multicast.
+
+    def join_group(self, group: str, interface: Interface = None, source: str | None = None) -> None:
+        """Receive what is sent to a multicast group on a network interface. ip(7), ipv6(7).
+
+        `group`: its IP address. `interface`: a name, a number, for IPv4 also an IP address of the interface; None: the
+        one that the system chooses. `source`: receive only the datagrams of this sender. Bind the socket to the port of
+        the group. Raises ValueError if `group` is not the address of a group of the socket's family; OSError (ENODEV:
+        no such interface; EADDRINUSE: joined already; ENOPROTOOPT), Closed.
+        """
+        self._change_group(group, interface, source, True)
+
+    def leave_group(self, group: str, interface: Interface = None, source: str | None = None) -> None:
+        """Receive nothing more of a multicast group. Closing the socket leaves all groups.
+
+        The arguments must be those of join_group(). Raises as join_group(), and OSError (EADDRNOTAVAIL) if the socket
+        is not in the group.
+        """
+        self._change_group(group, interface, source, False)
+
+    def _change_group(self, group: str, interface: Interface, source: str | None, join: bool) -> None:
+        call = pollers.group_call(group, interface, source, join)
+        if self.family != ("inet6" if ":" in group else "inet"):
+            raise ValueError(f"the group {group} cannot be used with a socket of family {self.family}")
+        self.std.setsockopt(*call)
 
 
 class RAW(UDP):

@@ -271,7 +271,7 @@ def test_mistakes() -> None:
 
 
 def test_where_the_system_cannot_set_close_on_exec_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pollers.readiness.passing, "_CLOEXEC", 0)
+    monkeypatch.setattr(pollers.readiness.messages, "_CLOEXEC", 0)
     one, two = socket.socketpair()
     with one, two, files(1) as sent:
         socket.send_fds(one, [b"x"], sent)

@@ -1,0 +1,104 @@
+"""Messages with control data: recvmsg(2), sendmsg(2). Each function makes one attempt without a wait.
+
+A descriptor is open in this process as soon as recvmsg(2) returns. So the receiver has to close it, whatever goes wrong
+afterwards.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..control import FD_SIZE, Control, control_of, rights_of
+from ..operation import Address, Exhausted
+from .attempts import NOSIGNAL
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+# With this flag the kernel sets close-on-exec at once. Otherwise another OS thread could fork before it is set.
+_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
+Received = tuple[bytes, list[Control], list[int], int, Address]
+"""The data, the control data without descriptors, the descriptors, flags (MSG_TRUNC, MSG_CTRUNC), and the sender."""
+
+
+def check_messages(sock: object) -> None:
+    """Raise io.UnsupportedOperation if there is no recvmsg(2) and sendmsg(2) for this socket."""
+    if not hasattr(sock, "recvmsg"):
+        raise io.UnsupportedOperation("this system has no recvmsg(2) and sendmsg(2)")
+
+
+def receive_message(sock: socket.socket, n: int, room: int, most: int) -> Received:
+    """Receive up to `n` bytes, `room` bytes of control data, and up to `most` descriptors. recvmsg(2).
+
+    The descriptors are close-on-exec, and the caller's. More than `most` are closed, as if the kernel had done that:
+    then MSG_CTRUNC is set. Raises BlockingIOError if there is nothing to receive.
+    """
+    room += socket.CMSG_SPACE(most * FD_SIZE) if most else 0
+    data, ancillary, flags, address = sock.recvmsg(n, room, _CLOEXEC)
+    fds = rights_of(ancillary)
+    if len(fds) > most:
+        flags |= socket.MSG_CTRUNC
+        close_descriptors(fds[most:])
+        del fds[most:]
+    if not _CLOEXEC:
+        for fd in fds:
+            os.set_inheritable(fd, False)
+    rest = [item for item in ancillary if item[:2] != (socket.SOL_SOCKET, socket.SCM_RIGHTS)] if ancillary else []
+    return data, rest, fds, flags, address
+
+
+def send_message(
+    sock: socket.socket, buffers: Sequence[ReadableBuffer], control: Sequence[Control], address: Address = None
+) -> int:
+    """Send the concatenated buffers with control data, to a numeric address or to the peer. sendmsg(2).
+
+    Returns the number of bytes sent. Raises BlockingIOError if there is no room, Exhausted if the queue of a UNIX
+    receiver that is not the peer is full.
+    """
+    if address is None:
+        return sock.sendmsg(buffers, control, NOSIGNAL)
+    try:
+        return sock.sendmsg(buffers, control, NOSIGNAL, address)
+    except BlockingIOError as error:
+        if sock.family != getattr(socket, "AF_UNIX", None):
+            raise
+        # Events report only our own buffer, which is not full.
+        raise Exhausted(error.errno, error.strerror) from None
+
+
+def send_descriptors(sock: socket.socket, data: ReadableBuffer, fds: Sequence[int]) -> int:
+    """Send some of `data`, and all of `fds` with its first byte. Returns the number of bytes sent. sendmsg(2).
+
+    Raises BlockingIOError if there is no room.
+    """
+    return send_message(sock, [data], control_of(sock.family, fds=fds))
+
+
+def receive_descriptors(sock: socket.socket, n: int, most: int) -> tuple[bytes, list[int]]:
+    """Receive up to `n` bytes and the descriptors that came with them, which are close-on-exec. recvmsg(2).
+
+    Raises BlockingIOError if there is nothing to receive. Raises OSError (EMSGSIZE) if there are more than `most`
+    descriptors; all of them are closed then.
+    """
+    data, _, fds, flags, _ = receive_message(sock, n, 0, most)
+    if flags & socket.MSG_CTRUNC:
+        close_descriptors(fds)
+        raise OSError(errno.EMSGSIZE, f"more than {most} descriptors came with {len(data)} bytes")
+    return data, fds
+
+
+def close_descriptors(fds: Sequence[int]) -> None:
+    """Close all of them, even if a signal handler raises in between."""
+    left = list(fds)
+    try:
+        while left:
+            os.close(left.pop())
+    finally:
+        for fd in left:
+            os.close(fd)
