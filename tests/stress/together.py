@@ -1,4 +1,4 @@
-"""Random groups of threads, and random use of queues, semaphores, locks and events.
+"""Random groups of threads, and random use of queues, channels, semaphores, locks, conditions and events.
 
 Rounds run one after the other until enough operations were made. Every error of a group's thread is reported once;
 every item is got once; permits never exceed their number; and each waiter is woken exactly once.
@@ -19,6 +19,8 @@ from socket2 import Cancelled, Thread
 from .ledger import Ledger, Steps
 from .worker import A_MOMENT_S, Meant, outcome
 
+Held = socket2.Lock | socket2.RLock | socket2.Semaphore | socket2.CapacityLimiter
+
 
 class Together:
     def __init__(self, ledger: Ledger, seed: int, operations: int) -> None:
@@ -30,7 +32,7 @@ class Together:
         self._told: Counter[BaseException] = Counter()
 
     def run(self) -> Steps:
-        rounds = [self._group, self._group, self._queue, self._semaphore, self._event]
+        rounds = [self._group, self._group, self._queue, self._channel, self._semaphore, self._condition, self._event]
         socket2.thread.crashhook, hook = self._crashed, socket2.thread.crashhook
         try:
             begun = self._ledger.operations
@@ -126,7 +128,8 @@ class Together:
     # A queue.
 
     def _queue(self, rng: random.Random) -> Steps:
-        queue: socket2.Queue[int] = socket2.Queue(rng.choice([None, 0, 1, 3]))
+        make: Any = rng.choice([socket2.Queue, socket2.PriorityQueue])
+        queue: socket2.Queue[int] = make(rng.choice([None, 0 if make is socket2.Queue else 1, 1, 3]))
         put, got = Counter[int](), Counter[int]()
         threads = [
             self._start("putter", self._putter(queue, put, number * 1000, random.Random(rng.random())))
@@ -167,11 +170,90 @@ class Together:
                 if rng is not None:
                     yield from self._hesitate(rng)
 
+    # A channel.
+
+    def _channel(self, rng: random.Random) -> Steps:
+        sender, receiver = socket2.channel[int](rng.choice([None, 0, 1, 3]))
+        sent, got = Counter[int](), Counter[int]()
+        senders = [
+            self._start("sender", self._sender(sender.clone(), sent, number * 1000, random.Random(rng.random())))
+            for number in range(rng.randrange(1, 6))
+        ]
+        receivers = [
+            self._start("receiver", self._receiver(receiver.clone(), got, random.Random(rng.random())))
+            for _ in range(rng.randrange(1, 6))
+        ]
+        sender.close()
+        yield from self._cancel_some(rng, [*senders, *receivers])
+        rest = self._start("receiver", self._receiver(receiver, got, None))
+        yield from self._all([*senders, *receivers, rest])
+        if sent != got:
+            self._ledger.fail(f"sent but not received: {sent - got}; received but not sent: {got - sent}")
+
+    def _sender(self, sender: socket2.Sender[int], sent: Counter[int], first: int, rng: random.Random) -> Steps:
+        with sender:
+            for item in range(first, first + rng.randrange(20)):
+                with suppress(TimeoutError):
+                    yield from sender.send(item, rng.choice([None, None, 0, rng.random() * A_MOMENT_S]))
+                    with self._lock:
+                        sent[item] += 1
+                yield from self._hesitate(rng)
+
+    def _receiver(self, receiver: socket2.Receiver[int], got: Counter[int], rng: random.Random | None) -> Steps:
+        with receiver, suppress(socket2.EndOfChannel):
+            while True:
+                timeout_s = rng.choice([None, None, 0, rng.random() * A_MOMENT_S]) if rng is not None else None
+                with suppress(TimeoutError):
+                    item = yield from receiver.receive(timeout_s)
+                    with self._lock:
+                        got[item] += 1
+                if rng is not None:
+                    yield from self._hesitate(rng)
+
+    # A condition: each notification is for one item, so no thread waits while there is one.
+
+    def _condition(self, rng: random.Random) -> Steps:
+        condition = socket2.Condition(socket2.Lock() if rng.random() < 0.5 else socket2.RLock())
+        items, got = list[int](), list[int]()
+        consumers = [
+            self._start("consumer", self._consumer(condition, items, got, random.Random(rng.random())))
+            for _ in range(rng.randrange(1, 6))
+        ]
+        count = rng.randrange(20)
+        for item in range(count):
+            with (yield from condition.acquire()):
+                items.append(item)
+                condition.notify()
+            yield from self._hesitate(rng)
+        yield from self._cancel_some(rng, consumers)
+        consumers.append(self._start("consumer", self._consumer(condition, items, got, None)))
+        while len(got) < count:
+            yield from socket2.sleep(A_MOMENT_S)
+        for thread in consumers:
+            thread.cancel()
+        yield from self._all(consumers)
+        if sorted(got) != list(range(count)) or condition.locked():
+            self._ledger.fail(f"{condition!r}: of {count} items only {got}")
+
+    def _consumer(
+        self, condition: socket2.Condition, items: list[int], got: list[int], rng: random.Random | None
+    ) -> Steps:
+        while True:
+            timeout_s = rng.choice([None, None, 0, rng.random() * A_MOMENT_S]) if rng is not None else None
+            with suppress(TimeoutError), (yield from condition.acquire()):
+                yield from condition.wait_for(lambda: items, timeout_s)
+                got.append(items.pop())
+            if rng is not None:
+                yield from self._hesitate(rng)
+
     # Permits.
 
     def _semaphore(self, rng: random.Random) -> Steps:
         permits = rng.randrange(1, 4)
-        semaphore = socket2.Lock() if permits == 1 else socket2.Semaphore(permits)
+        made: list[Held] = [socket2.Semaphore(permits), socket2.CapacityLimiter(permits)]
+        if permits == 1:
+            made += [socket2.Lock(), socket2.RLock()]
+        semaphore = rng.choice(made)
         inside: list[int] = []
         threads = [
             self._start("holder", self._holder(semaphore, permits, inside, random.Random(rng.random())))
@@ -182,9 +264,7 @@ class Together:
         if semaphore._free != permits or inside:
             self._ledger.fail(f"{semaphore!r} of {permits}; inside: {len(inside)}")
 
-    def _holder(
-        self, semaphore: socket2.Semaphore | socket2.Lock, permits: int, inside: list[int], rng: random.Random
-    ) -> Steps:
+    def _holder(self, semaphore: Held, permits: int, inside: list[int], rng: random.Random) -> Steps:
         for _ in range(rng.randrange(6)):
             with suppress(TimeoutError), (yield from semaphore.acquire(rng.choice([None, None, 0, A_MOMENT_S]))):
                 inside.append(1)
