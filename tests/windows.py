@@ -74,6 +74,7 @@ EXPECTED: dict[str, str] = {
     "tests/servers/test_server.py::test_reuse_port_lets_two_servers_share_one": _NO_REUSEPORT,
     "tests/streams/test_stream_pieces.py::test_a_reset_keeps_what_has_come": _RESET,
     "tests/threads/test_sync.py::test_a_signal_handler_may_set_an_event": "Windows has no SIGUSR2",
+    "tests/threads/test_sync.py::test_a_signal_handler_may_release_a_semaphore": "Windows has no SIGUSR2",
     "tests/sockets/test_tcp.py::test_giving_away_a_descriptor_ends_who_waits_on_it": _NO_DETACH,
     "tests/sockets/test_tcp_lifetime.py::test_a_reset_that_getsockopt_has_told_is_one_to_receives_and_sends": _NOT_TOLD,
     "tests/sockets/test_tcp.py::test_listen_forms": _NO_UNIX,

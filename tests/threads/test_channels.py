@@ -53,7 +53,7 @@ def test_items_come_in_order(size: int | None) -> None:
 
     def main() -> Steps:
         sender, receiver = channel[int](size)
-        with threadset() as ts:
+        with threadset(keep_outcomes=True) as ts:
             ts.newthread(producer, sender)
             ts.newthread(consumer, receiver)
             return (yield from ts.join())

@@ -101,7 +101,7 @@ def test_both_kinds_of_thread_and_block() -> None:
             yield from sleep(0)
 
     def main() -> Steps:
-        with threadset() as ts:
+        with threadset(keep_outcomes=True) as ts:
             for func in (consumer, consumer, producer):
                 ts.newthread(func)
             return (yield from ts.join())
@@ -269,7 +269,7 @@ def test_conditions_may_share_a_lock() -> None:
         return got
 
     def main() -> Steps:
-        with threadset() as ts:
+        with threadset(keep_outcomes=True) as ts:
             ts.newthread(consumer)
             ts.newthread(producer)
             return (yield from ts.join())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -90,6 +91,39 @@ def test_a_signal_handler_may_set_an_event() -> None:
         run(main)
     finally:
         signal.signal(signal.SIGUSR2, previous)
+
+
+def test_a_signal_handler_may_release_a_semaphore() -> None:
+    semaphore = Semaphore(0)
+    previous = signal.signal(signal.SIGUSR2, lambda *_: semaphore.release())
+
+    def main() -> Steps:
+        runafter(0.005, os.kill, os.getpid(), signal.SIGUSR2)
+        yield from semaphore.acquire(20)
+
+    try:
+        run(main)
+    finally:
+        signal.signal(signal.SIGUSR2, previous)
+
+
+def test_an_os_thread_may_set_an_event_and_release_a_semaphore() -> None:
+    """It does not serve the scheduler, and no thread waits for anything else."""
+    event, semaphore = Event(), Semaphore(0)
+
+    def outside() -> None:
+        event.set()
+        semaphore.release()
+
+    def main() -> Steps:
+        os_thread = threading.Thread(target=outside)
+        waiters = [newthread(event.wait), newthread(semaphore.acquire)]
+        os_thread.start()
+        yield from ends(*waiters)
+        os_thread.join()
+        assert [waiter.error for waiter in waiters] == [None, None]
+
+    run(main)
 
 
 # Locks and semaphores.
