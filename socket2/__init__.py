@@ -18,7 +18,7 @@ from .processes.capture import run_process
 from .processes.child import Process, process
 from .servers.connection import between_requests
 from .servers.current import current_server
-from .servers.listeners import inherited_listeners
+from .servers.passed import InheritedSockets, inherited_listeners, inherited_sockets
 from .servers.program import serve
 from .servers.server import Server
 from .servers.supervisor import Workers
@@ -78,6 +78,7 @@ __all__ = [
     "FdStream",
     "File",
     "IncompleteRead",
+    "InheritedSockets",
     "LimitExceeded",
     "Lock",
     "Message",
@@ -115,6 +116,7 @@ __all__ = [
     "gather",
     "getnameinfo",
     "inherited_listeners",
+    "inherited_sockets",
     "iocp",
     "kqueue_fd",
     "listen",

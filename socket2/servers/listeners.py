@@ -1,4 +1,4 @@
-"""The listening sockets of a server: one for each address of a host, all on one port, or those of a service manager.
+"""The listening sockets of a server: one for each address of a host, all on one port.
 
 IPv6 sockets do not take IPv4 connections (IPV6_V6ONLY). So the two never compete for a port, and all systems behave
 alike. This module knows nothing of accepting.
@@ -26,9 +26,6 @@ _NOT_HERE = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}  # the errors of a family 
 
 # A port that is free in one family may be in use in the other. This is how many ports are tried.
 _PORTS_TRIED = 32
-
-# The first descriptor that a service manager passes: sd_listen_fds(3).
-_LISTEN_FDS_START = 3
 
 
 def queries_of(host: Host, port: Port) -> list[Query]:
@@ -163,31 +160,6 @@ def adopt_listener(listener: TCP | socket.socket) -> TCP:
     """Return the listener as a TCP object, which owns the descriptor. Raises as check_listener() does."""
     check_listener(listener)
     return listener if isinstance(listener, TCP) else tcp(fileno=listener.detach())
-
-
-def inherited_listeners() -> list[TCP]:
-    """Take over the listening sockets that a service manager passed to this process; [] if there are none.
-
-    This is systemd's protocol: LISTEN_PID names this process, and LISTEN_FDS counts the descriptors from 3 on. The
-    variables are removed from the environment, so a second call returns []. Raises ValueError if a descriptor is not a
-    listening stream socket. (sd_listen_fds(3))
-    """
-    count = os.environ.pop("LISTEN_FDS", "")
-    if os.environ.pop("LISTEN_PID", "") != str(os.getpid()) or not count.isdecimal():
-        return []
-    os.environ.pop("LISTEN_FDNAMES", None)
-    listeners: list[TCP] = []
-    try:
-        for fd in range(_LISTEN_FDS_START, _LISTEN_FDS_START + int(count)):
-            os.set_inheritable(fd, False)
-            listeners.append(tcp(fileno=fd))
-            if not listeners[-1].getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                raise ValueError(f"descriptor {fd}, passed in LISTEN_FDS, is not listening")
-    except BaseException:
-        for listener in listeners:
-            listener.close()
-        raise
-    return listeners
 
 
 def where(addresses: Iterable[Any]) -> str:

@@ -21,7 +21,7 @@ from socket2 import (
     serve,
     tcp,
 )
-from socket2.servers import listeners
+from socket2.servers import passed as passed_sockets
 
 from ..interop.peers import ROOT, Program, connect, receive_all
 from .test_server import ask, connected, echo, needs_descriptors, until
@@ -33,14 +33,18 @@ Steps = Generator[Any, Any, Any]
 
 
 @contextmanager
-def passed(monkeypatch: pytest.MonkeyPatch, *socks: socket.socket, pid: int | None = None) -> Iterator[None]:
-    """Pass listeners as systemd does, but not from descriptor 3 on, which is not free here."""
+def passed(
+    monkeypatch: pytest.MonkeyPatch, *socks: socket.socket, pid: int | None = None, names: str | None = None
+) -> Iterator[None]:
+    """Pass sockets as systemd does, but not from descriptor 3 on, which is not free here."""
     start = 200
     for at, sock in enumerate(socks):
         os.dup2(sock.fileno(), start + at)
         sock.close()
-    monkeypatch.setattr(listeners, "_LISTEN_FDS_START", start)
+    monkeypatch.setattr(passed_sockets, "_START", start)
     monkeypatch.setenv("LISTEN_FDS", str(len(socks)))
+    if names is not None:
+        monkeypatch.setenv("LISTEN_FDNAMES", names)
     monkeypatch.setenv("LISTEN_PID", str(os.getpid() if pid is None else pid))
     yield
 
