@@ -95,7 +95,7 @@ class Connection(Join):
     def wait_for_request(self, thread: Thread[object]) -> None:
         with lock:
             self.idle = thread
-            if self.server.stopping:
+            if self.server.stopping.is_set():
                 thread.scheduler.post(self.leave)  # by then it waits, and has received what was there
 
     def request_has_come(self, error: BaseException | None) -> None:

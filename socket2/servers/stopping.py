@@ -11,4 +11,4 @@ class Stopping(Event):
     __slots__ = ()
 
     def __bool__(self) -> bool:
-        return self.is_set()
+        return self._set

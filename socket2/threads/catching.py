@@ -98,9 +98,9 @@ class catching:
             raise
 
     def end(self, again: Iterable[int] = ()) -> None:
-        """Stop catching. The main OS thread restores the handlers as soon as it can.
+        """Stop catching. The main OS thread restores the handlers as soon as it can, at the latest at the next signal.
 
-        Then it raises the signals `again` for the restored handlers, unless others still catch them.
+        Then the signals `again` are raised for the restored handlers, unless others still catch them.
         """
         try:
             self._end(again)
@@ -173,11 +173,9 @@ def _put_back(signals: Iterable[int]) -> None:
 
 
 def raise_again(signum: int) -> None:
-    """Have the main OS thread raise a signal that nobody took, unless others catch it. It may be lost if that is gone.
-
-    Call this after end().
-    """
-    call_in_main(partial(_raise_again, signum))
+    """Raise a signal that nobody took, for the restored handler, unless others catch it. Call this after end()."""
+    if not call_in_main(partial(_raise_again, signum)):
+        _raise_again(signum)  # its handler, which the main OS thread runs, restores the earlier one
 
 
 def _raise_again(signum: int) -> None:
@@ -199,8 +197,14 @@ def name_of(signum: int) -> str:
 
 
 def _note(signum: int, frame: FrameType | None) -> None:
-    for one in _catching.get(signum, ()):
+    catchers = _catching.get(signum, ())
+    for one in catchers:
         one._note(signum)
+    if not catchers and signal.getsignal(signum) is _note:
+        # The last catcher ended when the main OS thread ran no loop that could restore the handler.
+        _put_back([signum])
+        if signal.getsignal(signum) is not _note:
+            signal.raise_signal(signum)
 
 
 def _after_fork_in_child() -> None:

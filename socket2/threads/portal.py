@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, overload
 
 import pollers
@@ -40,18 +41,20 @@ class _Call(Join):
         super().__init__("call through a portal")
         self.thread: Thread[Any] | None = None  # None until it is made
         self._portal = portal
+        # These are None when the future has got its outcome.
+        self._future: Future[Any] | None = future
+        self._context: Context | None = copy_context()
         self._func = func
-        self._args = args
-        self._future: Future[Any] | None = future  # None when it has got its outcome
-        self._context: Context = copy_context()
+        self._args: tuple[Any, ...] | None = args
         self._dropped = False  # nobody waits for the outcome any more
 
     def start(self) -> None:
         """Start the thread. The loop calls this between two steps."""
-        if self._dropped:
+        func, args, context = self._func, self._args, self._context  # in this order: see _forget()
+        if self._dropped or context is None or args is None:
             return
         try:
-            self._context.run(current_member().newthread, self._func, self._args, None, self)
+            context.run(current_member().newthread, func, args, None, self)
         except BaseException as error:
             thread = self.thread
             if thread is not None and (thread.done or thread in thread.scheduler.threads):
@@ -130,7 +133,8 @@ class _Call(Join):
             self._forget()
 
     def _forget(self) -> None:
-        self._future = None  # which refers to this object
+        self._context = self._future = None  # the future refers to this object
+        self._func = self._args = None  # after the context
         self._portal._calls.pop(self, None)
 
 
@@ -194,7 +198,7 @@ class portal(pollers.Unique, Block):
         call = self._begin(func, args, kwargs, future)
         try:
             try:
-                self._post(call)
+                self._submit(call)
                 self._await(call, future)
             except BaseException:  # a signal handler raised
                 call.drop()
@@ -220,30 +224,34 @@ class portal(pollers.Unique, Block):
         """Call `func(*args, **kwargs)` in a thread of the loop. Return a concurrent.futures.Future of its outcome.
 
         It does not wait, so any OS thread, any signal handler and any finalizer may call this. cancel() of the future
-        cancels the thread, and gives up its outcome. If the thread then fails nevertheless, crashhook() reports it. The
-        future's callbacks run in the loop, and must not block. Do not wait for the future in an OS thread that serves
+        cancels the thread, and gives up its outcome. If the thread then fails nevertheless, crashhook() reports it.
+        Otherwise the future alone has an error of the function, so ask it. Its callbacks run in the loop, and must not
+        block. Do not wait for the future in an OS thread that serves
         the loop. Raises RuntimeError if the portal is closed or the loop has ended, TypeError if `func` cannot be
         called; the future raises TypeError if the arguments do not fit.
         """
         future: Future[Any] = Future()
         call = self._begin(func, args, kwargs, future)
         future.add_done_callback(call.future_ended)
-        self._post(call)
+        self._submit(call)
         return future
 
     def close(self) -> None:
         """Close the portal. Any OS thread and any signal handler may call this. A second call does nothing.
 
-        A call that closes its own portal goes on to its end.
+        Calls in progress end when the loop gets to it. A call that closes its own portal goes on to its end.
         """
         with lock:
             self._closed = True
         if self._scheduler.at_hand():
             self._let_go()
         else:
-            with suppress(RuntimeError):  # the loop has been shut down
-                self._scheduler.post(self._let_go)
-        self._give_up(_CLOSED)
+            self._post(self._let_go)
+        give_up = partial(self._give_up, _CLOSED, local.member.current if local.member is not None else None)
+        if is_held() or self._serves():
+            self._post(give_up)  # a signal handler or finalizer must not run the callbacks of futures
+        else:
+            give_up()
 
     # Inside.
 
@@ -269,11 +277,19 @@ class portal(pollers.Unique, Block):
             raise RuntimeError(reason)
         return call
 
-    def _post(self, call: _Call) -> None:
+    def _submit(self, call: _Call) -> None:
         try:
             self._scheduler.post(call.start)
         except RuntimeError:  # the loop has been shut down, or belongs to the parent process
             call.give_up(_ENDED)
+
+    def _post(self, call: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the same
+            self._scheduler.post(call)
+
+    def _serves(self) -> bool:
+        """Whether this OS thread runs the loop now."""
+        return local.scheduler is self._scheduler and local.member is not None and local.member.running
 
     def _await(self, call: _Call, future: Future[Any]) -> None:
         """Block this OS thread until the call has ended."""
@@ -283,10 +299,10 @@ class portal(pollers.Unique, Block):
             if not future.done() and not self._scheduler.loops and not self._os_thread.is_alive():
                 call.give_up(_ENDED)
 
-    def _give_up(self, reason: str) -> None:
-        me = local.member.current if local.member is not None else None
+    def _give_up(self, reason: str, but: object = None) -> None:
+        """End all calls in progress, but not the one of the thread `but`."""
         for call in list(self._calls):
-            if me is None or call.thread is not me:
+            if but is None or call.thread is not but:
                 call.give_up(reason)
 
     def _let_go(self) -> None:
@@ -309,8 +325,7 @@ class portal(pollers.Unique, Block):
 
     def __del__(self) -> None:
         if self._holds:
-            with suppress(RuntimeError):  # the loop has been shut down
-                self._scheduler.post(_let_go)
+            self._post(_let_go)
 
     def __repr__(self) -> str:
         return f"<portal, {'closed' if self._closed else 'open'}, {len(self._calls)} calls>"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from typing import Any
@@ -96,7 +98,7 @@ def test_a_loop_that_runs_again_takes_calls_again() -> None:
 def test_a_call_may_close_its_own_portal() -> None:
     def closes() -> Generator[Any, None, str]:
         p.close()
-        yield from sleep(0)
+        yield from sleep(0.001)
         return "closed"
 
     with portal() as p, beside(lambda: p.call(closes)) as thread:
@@ -178,6 +180,50 @@ def test_nothing_is_left_for_the_collector() -> None:
         start()
 
     assert left_by(whole) == []
+
+
+def test_a_future_keeps_no_arguments() -> None:
+    class Big:
+        pass
+
+    def other(p: portal) -> None:
+        big = Big()
+        future = p.spawn(repr, big)
+        assert "Big" in future.result(LIMIT_S)
+        p.call(sleep, 0)
+        gone = weakref.ref(big)
+        del big
+        assert gone() is None
+        assert future.done()
+
+    with_portal(other)
+
+
+def test_a_signal_handler_that_closes_the_portal_runs_no_callbacks() -> None:
+    where: list[str] = []
+
+    def main() -> Steps:
+        future = p.spawn(suspend)
+        future.add_done_callback(lambda future: where.append("handler" if handling else "loop"))
+        yield from sleep(0)
+        signal.raise_signal(signal.SIGTERM)
+        assert repr(p) == "<portal, closed, 1 calls>"
+        yield from until(future.done)
+        yield from sleep(0)
+        with pytest.raises(RuntimeError, match="has been closed"):
+            future.result()
+
+    def handler(signum: int, frame: object) -> None:
+        handling.append(signum)
+        p.close()
+        handling.clear()
+
+    handling: list[int] = []
+    p = portal()
+    before = signal.signal(signal.SIGTERM, handler)
+    run(main)
+    signal.signal(signal.SIGTERM, before)
+    assert where == ["loop"]
 
 
 # Cancelling.

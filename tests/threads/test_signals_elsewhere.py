@@ -16,7 +16,7 @@ from socket2.threads.member import current_member
 from socket2.threads.scheduler import Scheduler, local
 
 from ..contract.kinds import make, names
-from ..interop.peers import LIMIT_S, beside
+from ..interop.peers import LIMIT_S, OSThread, beside
 from ..servers.test_server import until
 from . import test_signals
 from .test_signals import INT, TERM, take, unix_only
@@ -126,11 +126,12 @@ def test_a_loop_of_another_os_thread_takes_what_the_main_one_handles() -> None:
 
 @pytest.mark.usefixtures("refused")
 def test_another_os_thread_is_told_that_the_system_refuses() -> None:
-    over = threading.Event()
+    entered, over = threading.Event(), threading.Event()
 
     def other() -> Steps:
         try:
             with signals(INT) as got:
+                entered.set()
                 with pytest.raises(RuntimeError, match="cannot catch SIGINT: refused"):
                     yield from got.next()
                 with pytest.raises(RuntimeError, match="cannot catch SIGINT: refused"):
@@ -140,10 +141,45 @@ def test_another_os_thread_is_told_that_the_system_refuses() -> None:
 
     def main() -> Steps:
         with beside(elsewhere, other):
+            assert entered.wait(LIMIT_S)  # before this OS thread gets to it
             yield from until(over.is_set)
         yield from sleep(0)
 
     run(main)
+
+
+def test_a_block_that_outlasts_the_loop_of_the_main_os_thread() -> None:
+    """Nobody can restore the handler when the block ends. The next signal does, and reaches the restored handler."""
+    begun, go_on = threading.Event(), threading.Event()
+    handled: list[int] = []
+
+    async def other() -> None:
+        async with signals(TERM, INT):
+            begun.set()
+            go_on.wait(LIMIT_S)
+            signal.raise_signal(TERM)  # nobody takes it
+            await sleep(0)
+
+    def handler(signum: int, frame: object) -> None:
+        handled.append(signum)
+
+    def main() -> Steps:
+        running.start()
+        yield from until(begun.is_set)
+
+    running = OSThread(elsewhere, other)
+    before = signal.signal(TERM, handler)
+    run(main)
+    go_on.set()
+    running.join(LIMIT_S)
+    running.outcome()
+    assert handled == [TERM]
+    assert signal.getsignal(TERM) is handler
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(INT)
+    signal.raise_signal(TERM)
+    assert handled == [TERM, TERM]
+    signal.signal(TERM, before)
 
 
 def test_any_of_several_os_threads_runs_the_block() -> None:
