@@ -19,7 +19,7 @@ from .credentials import peer_uid
 from .decorator import CHECKING, operation
 from .disconnect import disconnect
 from .foreign import Foreign
-from .lock import lock
+from .lock import leakproof, lock
 from .multicast import Interface, group_call
 from .nowait import Access
 from .operation import (
@@ -88,6 +88,7 @@ __all__ = [
     "get_option",
     "group_call",
     "is_abstract",
+    "leakproof",
     "local_address",
     "lock",
     "native_status",

@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -92,6 +93,15 @@ def no_patience_with_what_is_expected_to_fail(request: pytest.FixtureRequest, mo
         monkeypatch.setattr(peers, "LIMIT_S", _LITTLE_S)
 
 
+def end(calls: osthreads.Pool) -> None:
+    """End the OS threads. One that has just delivered its outcome is busy for another moment."""
+    limit = time.monotonic() + _LITTLE_S
+    calls.end()
+    while calls._busy and time.monotonic() < limit:
+        time.sleep(0.001)
+        calls.end()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     assert local.scheduler is None
@@ -113,8 +123,8 @@ def nothing_left_behind() -> Iterator[None]:
         current_member().close()
         local.scheduler = local.member = None
     del scheduler
-    osthreads.calls.end()
-    osthreads.lookups.end()
+    for calls in (osthreads.calls, osthreads.lookups):
+        end(calls)
     gc.collect()
     left += [f"fd {fd}: {what}" for fd, what in descriptors().items() if fd not in open_before]
     left += [f"OS thread {thread.name}" for thread in set(threading.enumerate()) - os_threads_before]

@@ -43,7 +43,8 @@ def points(code: CodeType) -> set[int]:
         begins = instruction.opname.startswith("RESUME") and (instruction.arg or 0) & 3 < 2  # else in a `yield from`
         if after_call or begins or instruction.opname == "JUMP_BACKWARD":
             found.add(at)
-        called_at = at if instruction.opname.startswith(("CALL", "WITH_EXCEPT", "BINARY_SUBSCR")) else None
+        subscribes = instruction.opname == "BINARY_SUBSCR" or instruction.argrepr == "[]"  # the latter in Python 3.14
+        called_at = at if subscribes or instruction.opname.startswith(("CALL", "WITH_EXCEPT")) else None
     return found
 
 

@@ -315,8 +315,8 @@ class Handle(Unique):
                 while True:
                     with octets[sent:] as rest:  # an error refers to this frame, which must not keep a view of the data
                         sent += yield from self.writing.operate(attempts.send, rest, owner)
-                    if sent == len(octets):
-                        return
+                        if sent == len(octets):
+                            return
         except BaseException as error:
             error.bytes_sent = sent  # type: ignore[attr-defined]
             raise

@@ -16,7 +16,7 @@ import threading
 import traceback
 from contextlib import suppress
 
-from pollers import peer_uid
+from pollers import leakproof, peer_uid
 
 from ..threads.scheduler import PoolThread
 from .listing import REPORTS, printable, report
@@ -29,7 +29,7 @@ _OK = b"ok\n"
 
 # Held while a report is made, and while the process forks: a report takes locks of pollers and others, and the child
 # would wait for them for ever.
-_reporting = threading.RLock()
+_reporting = leakproof(threading.RLock())
 
 # The pause after an accept for which the system had no descriptor.
 _ACCEPT_AGAIN_S = 0.1

@@ -50,7 +50,7 @@ class File(pollers.Unique, Block, Generic[AnyStr]):
         self.wrapped: IO[AnyStr] = wrapped
         """Python's file object, for what this class lacks. It blocks."""
         self._turns = Turns()
-        self._changed = threading.Lock()
+        self._changed = pollers.leakproof(threading.Lock())
         self._running = self._closing = False
 
     @property

@@ -70,7 +70,7 @@ class FdStream(pollers.Unique):
         self._access = access
         self._owned = owned
         self._made_at = made_at
-        self._changed = threading.RLock()  # held during an attempt, so that the number stays ours
+        self._changed = pollers.leakproof(threading.RLock())  # held during an attempt, so that the number stays ours
         self._own: Handle | None = None  # of a file that is ours alone
         self._foreign: dict[bool, tuple[Foreign, Handle]] = {}  # else by direction: True for writing
         self._limits: dict[str, Patience | None] = {"read": None, "write": None}

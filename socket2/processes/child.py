@@ -60,7 +60,7 @@ class Process(pollers.Unique, Block):
         self._streams = streams
         self._turns = Turns()
         self._watcher: reaping.Watcher | None = None
-        self._changed = threading.RLock()  # a signal handler may send the child a signal
+        self._changed = pollers.leakproof(threading.RLock())  # a signal handler may send the child a signal
 
     # The streams.
 

@@ -382,9 +382,10 @@ class Server(pollers.Unique):
 
     def _cancel_accepting(self) -> None:
         with lock:
-            threads = [thread for thread in self._accepting.values() if thread is not None]
+            threads = list(self._accepting.values())
         for thread in threads:
-            thread.cancel()
+            if thread is not None:
+                thread.cancel()
 
     @operation
     def _gone_after(self, seconds: float) -> Generator[Any, None, bool]:

@@ -5,8 +5,8 @@ and pollers share this one. It is held for a few instructions at a time, and nev
 take it again, so it does not keep out a signal handler or finalizer that runs in the same OS thread. That code checks
 is_held(): if True, it has interrupted a change, must not make another one, and posts its request to the loop.
 Such a handler may also raise. So no loop inside a `with lock:` block ends with a condition, as in `while condition:`,
-`for ...: if ...:` or `[... if ...]`. Python 3.12 and 3.13 compile its jump back outside the block, and an exception
-that is raised at this jump would leave the lock held. A @locked function may have such loops.
+`for ...: if ...:`, `[... if ...]` or `any(...)`. Python 3.12 and later compile its jump back outside the block, and an
+exception that is raised at this jump would leave the lock held. A @locked function may have such loops.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from typing import Any
 
-from pollers import operation
+from pollers import leakproof, operation
 
 from .scheduler import Scheduler
 from .thread import currentthread
@@ -24,7 +24,7 @@ class Milestone:
 
     def __init__(self, purpose: str) -> None:
         self._purpose = purpose
-        self._changed = threading.Lock()
+        self._changed = leakproof(threading.Lock())
         self._reached = False
         self._waits: list[tuple[Scheduler, Wait]] = []
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, overload
 
-from pollers import Operation, operation
+from pollers import Operation, leakproof, operation
 
 from .capacity import CapacityLimiter
 from .coroutines import P, T, Ts, awaiting, is_coroutine, name_of
@@ -90,7 +90,8 @@ class Pool:
         self._busy: set[threading.Thread] = set()
         self._lost: set[threading.Thread] = set()  # of the busy ones
         self._ending: set[threading.Thread] = set()
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = leakproof(threading.Lock())
+        self._changed = threading.Condition(self._lock)
 
     @operation
     def call(
@@ -108,7 +109,7 @@ class Pool:
         try:
             return (yield from wait.wait())
         except GeneratorExit:
-            # A finalizer may do this, in the middle of code that holds `_changed`. So the loop does the rest.
+            # A finalizer may do this, in the middle of code that holds `_lock`. So the loop does the rest.
             with suppress(RuntimeError):  # the loop has been shut down
                 scheduler.post(partial(self._leave, call))
             raise
@@ -119,7 +120,7 @@ class Pool:
 
     def end(self) -> None:
         """End the OS threads that make no call now, and wait until they have ended."""
-        with self._changed:
+        with self._lock:
             ending = self._threads - self._busy
             self._ending |= ending
             self._changed.notify_all()
@@ -129,7 +130,7 @@ class Pool:
     def _submit(
         self, scheduler: Scheduler, wait: Wait, func: Callable[..., Any], args: tuple[Any, ...], key: Hashable
     ) -> _Call:
-        with self._changed:
+        with self._lock:
             call = self._shared.get(key)
             if call is not None:
                 call.waits.append((scheduler, wait))
@@ -160,7 +161,7 @@ class Pool:
 
     def _leave(self, call: _Call) -> None:
         """A thread has stopped waiting for `call`."""
-        with self._changed:
+        with self._lock:
             if call.os_thread is None or call.is_wanted():
                 return
             self._forget(call)  # it may hang; a new request makes a new call
@@ -182,7 +183,7 @@ class Pool:
 
     def _next(self, me: threading.Thread) -> _Call | None:
         """Wait for a call and return it. Return None if this OS thread is to end."""
-        with self._changed:
+        with self._lock:
             while True:
                 self._changed.wait_for(lambda: self._calls or me in self._ending, IDLE_S)
                 if not self._calls:
@@ -204,7 +205,7 @@ class Pool:
 
     def _made(self, me: threading.Thread, call: _Call) -> bool:
         """A call has ended. Return whether this OS thread goes on; if there are too many, it ends."""
-        with self._changed:
+        with self._lock:
             self._forget(call)
             call.os_thread = None
             self._busy.discard(me)
@@ -228,7 +229,7 @@ class _LimitedCall:
         self._limiter = limiter
         self._func = func
         self._scheduler = current_scheduler()
-        self._changed = threading.Lock()
+        self._changed = leakproof(threading.Lock())
         self._begun = self._dropped = False
 
     def make(self) -> Any:

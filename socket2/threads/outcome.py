@@ -13,7 +13,7 @@ from pollers import Cancelled
 
 from .lock import lock
 from .scheduler import Scheduler
-from .thread import Outlasting, Thread, outlast, report
+from .thread import Outlasting, Thread, outlast, outlasting_in, report
 from .wait import Join
 
 
@@ -31,8 +31,9 @@ class Finisher:
         try:
             with lock:
                 joins = thread.joins()
-                if any(isinstance(join, Outlasting) for join in joins):
-                    self._outlast(thread, joins, result, error)
+                waiting = outlasting_in(joins)
+                if waiting:
+                    self._outlast(thread, waiting, result, error)
                     return
                 # There is no call between these lines, so a signal handler raises before all of them or after them.
                 thread._outcome = result if error is None else error.__traceback__
@@ -54,10 +55,9 @@ class Finisher:
             raise
 
     def _outlast(
-        self, thread: Thread[object], joins: Collection[Join], result: Any, error: BaseException | None
+        self, thread: Thread[object], waiting: list[Outlasting], result: Any, error: BaseException | None
     ) -> None:
         """Make `thread` wait for the `end()` of each Outlasting before it ends. The caller holds the lock."""
-        waiting = [join for join in joins if isinstance(join, Outlasting)]
         thread._coro = outlast(waiting, result, error)
         try:
             self._go_on_after_end(thread, waiting)

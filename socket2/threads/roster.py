@@ -162,7 +162,7 @@ class Roster(pollers.Unique):
                 return True
             if not self._open:
                 return False
-            if not any(one is thread for one, _ in self._errors):  # it is there if a signal handler raised later
+            if thread not in [one for one, _ in self._errors]:  # it is there if a signal handler raised later
                 self._errors.append((thread, error))
             if self._interruption is None:
                 interruption = Cancelled(f"{thread.name} failed in a threadset of {self._owner.name}")

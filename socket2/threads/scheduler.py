@@ -82,7 +82,8 @@ class Scheduler(pollers.Unique):
         self._calls = 0  # how many OS threads make a call from the inbox now
         self.portals: weakref.WeakSet[LoopUser] = weakref.WeakSet()  # told when no loop runs any more
         self.loops: list[CrewMember] = []  # the members whose loops run; at most one without a crew
-        self.entry = threading.RLock()  # held to enter or leave a loop, and to start a thread outside one
+        # Held to enter or leave a loop, and to start a thread outside one.
+        self.entry = pollers.leakproof(threading.RLock())
         self.crew: Crew | None = None  # set once several OS threads may serve the scheduler
         with lock:
             _schedulers[self] = None
@@ -240,7 +241,7 @@ def _after_fork_in_child() -> None:
     local.scheduler = local.member = None
     for scheduler in _schedulers:
         scheduler.crew = None  # its other members do not exist in the child
-        scheduler.entry = threading.RLock()
+        scheduler.entry = pollers.leakproof(threading.RLock())
     _schedulers.clear()
 
 

@@ -194,11 +194,14 @@ class Thread(pollers.Unique, Generic[T_co]):
         with lock:
             if self._coro is None:
                 return False
-            if not any(isinstance(error, Cancelled) and error.meant_for is self for error in self._errors or ()):
+            if not self._is_to_be_cancelled():
                 error = Cancelled(f"{self.name} was cancelled")
                 error.meant_for = self
                 self.scheduler.interrupt(self, error)
             return True
+
+    def _is_to_be_cancelled(self) -> bool:
+        return any(isinstance(error, Cancelled) and error.meant_for is self for error in self._errors or ())
 
     def __repr__(self) -> str:
         state = "ended" if self.done else f"waiting: {self.waiting_on!r}" if self.waiting_on else "running"
@@ -228,6 +231,10 @@ class Outlasting(Join):
     def __init__(self, end: Callable[[], Operation[Any]]) -> None:
         super().__init__("end of a thread")
         self.end = end
+
+
+def outlasting_in(joins: Collection[Join]) -> list[Outlasting]:
+    return [join for join in joins if isinstance(join, Outlasting)]
 
 
 def outlast(waiting: list[Outlasting], result: Any, error: BaseException | None) -> Generator[Any, None, Any]:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
-from pollers import Cancelled, Operation, operation
+from pollers import Cancelled, Operation, leakproof, operation
 
 from .milestone import Milestone
 from .osthreads import call_in_thread
@@ -50,7 +50,7 @@ class _Begun(Generic[T]):
     def __init__(self, func: Callable[..., T], args: tuple[Any, ...]) -> None:
         self._func = func
         self._args = args
-        self._changed = threading.Lock()
+        self._changed = leakproof(threading.Lock())
         self._begun = self._dropped = False
         self._result: T | None = None
         self._error: BaseException | None = None

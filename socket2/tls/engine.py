@@ -13,6 +13,8 @@ import ssl
 import threading
 from typing import Any, NoReturn
 
+from pollers import leakproof
+
 RECORD = 1 << 14
 """The most plain bytes in a record."""
 
@@ -61,7 +63,7 @@ class Engine:
         """Whether the handshake is complete on this side."""
         self._server_side = server_side
         self._ragged_end = ragged_end
-        self._lock = threading.Lock()
+        self._lock = leakproof(threading.Lock())
         self._received: bytes | memoryview = b""  # ciphertext that OpenSSL has not been given yet
         self._plain = b""  # data that was decrypted and not taken
         self._made: list[bytes] = []  # ciphertext to send, before that in `_outgoing`

@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 
 import pytest
 
-from socket2 import Cancelled, File, newthread, open_file, run, sleep, timeout
+from socket2 import Cancelled, File, currentthread, newthread, open_file, run, sleep, timeout
 
 from ..conftest import descriptors
 
@@ -189,17 +189,19 @@ def test_a_read_that_has_begun_outlasts_a_timeout() -> None:
         wrapped, file = slow()
 
         def let_go_later(block: timeout) -> Steps:
+            yield from begun(wrapped)
+            block.arm(currentthread().scheduler.now())  # not earlier: a busy machine starts an OS thread late
             while not block.expired:
                 yield from sleep(0.001)
             yield from sleep(0)
             wrapped.let_go.release()
 
-        with timeout(0.01) as block:
+        with timeout(60) as block:
             newthread(let_go_later, block)
             assert (yield from file.read(4)) == b"0123"
         assert block.expired
         with pytest.raises(TimeoutError):
-            with timeout(0.01) as block:
+            with timeout(60) as block:
                 newthread(let_go_later, block)
                 yield from file.read(4)
                 yield from sleep(60)
