@@ -13,7 +13,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -94,12 +93,13 @@ def no_patience_with_what_is_expected_to_fail(request: pytest.FixtureRequest, mo
 
 
 def end(calls: osthreads.Pool) -> None:
-    """End the OS threads. One that has just delivered its outcome is busy for another moment."""
-    limit = time.monotonic() + _LITTLE_S
+    """End the OS threads, also those that have just delivered an outcome and are busy for another moment."""
+    with calls._lock:
+        busy = {*calls._threads}
+        calls._ending |= busy
     calls.end()
-    while calls._busy and time.monotonic() < limit:
-        time.sleep(0.001)
-        calls.end()
+    for thread in busy:
+        thread.join(_LITTLE_S)
 
 
 @pytest.fixture(autouse=True)
