@@ -270,7 +270,7 @@ class FdStream(pollers.Unique):
 
     # Closing.
 
-    def shutdown(self, how: int) -> None:
+    def shutdown(self, how: int = socket.SHUT_WR) -> None:
         """End one direction or both: socket.SHUT_RD, SHUT_WR or SHUT_RDWR. Ending the only direction closes the stream.
 
         Raises Closed; io.UnsupportedOperation for one of two directions, since they have one descriptor.

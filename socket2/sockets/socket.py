@@ -266,10 +266,11 @@ class Socket(pollers.Unique):
 
     # Closing.
 
-    def shutdown(self, how: int) -> None:
+    def shutdown(self, how: int = socket.SHUT_WR) -> None:
         """End one direction or both: socket.SHUT_RD, SHUT_WR or SHUT_RDWR. shutdown(2).
 
-        After SHUT_WR the peer receives the remaining data and then the end of the stream. Raises OSError (ENOTCONN).
+        After SHUT_WR, the default, the peer receives the remaining data and then the end of the stream. Raises OSError
+        (ENOTCONN).
         """
         self.std.shutdown(how)
 
