@@ -37,7 +37,6 @@ from .streams.transport import ByteStream
 from .threads import thread as thread  # its crashhook can be replaced
 from .threads.capacity import CapacityLimiter
 from .threads.condition import Condition
-from .threads.deadline import timeout
 from .threads.events import Event
 from .threads.gathering import first, gather
 from .threads.group import threadset
@@ -50,6 +49,7 @@ from .threads.osthreads import call_in_thread
 from .threads.portal import portal
 from .threads.queues import PriorityQueue, Queue
 from .threads.resolver import Resolver
+from .threads.scope import fail_after, move_on_after, scope, timeout
 from .threads.semaphores import Semaphore
 from .threads.signals import signals
 from .threads.sleeping import resume, sleep, suspend
@@ -111,6 +111,7 @@ __all__ = [
     "current_server",
     "currentthread",
     "epoll_fd",
+    "fail_after",
     "fd_stream",
     "first",
     "gather",
@@ -120,6 +121,7 @@ __all__ = [
     "iocp",
     "kqueue_fd",
     "listen",
+    "move_on_after",
     "newthread",
     "now",
     "open_file",
@@ -135,6 +137,7 @@ __all__ = [
     "runafter",
     "runat",
     "runevery",
+    "scope",
     "send_fds",
     "serve",
     "serve_threads",

@@ -142,7 +142,7 @@ class File(pollers.Unique, Block, Generic[AnyStr]):
         closed nevertheless.
         """
         currentthread()
-        return unbroken(self._close)
+        return unbroken(self._close())
 
     @operation
     def _close(self) -> Generator[Any, None, None]:

@@ -13,7 +13,7 @@ from typing import Any, overload
 
 from pollers import Cancelled, Closed, Handle, Operation, operation
 
-from ..threads import deadline
+from ..threads import scope
 from ..threads.loop import newthread, now
 from ..threads.scheduler import current_scheduler
 from ..threads.thread import Thread, all_ended
@@ -92,7 +92,7 @@ def _select(readers: list[Any], writers: list[Any], seconds: float | None) -> Ge
         if left is not None and left <= 0:
             return readable, writable, Message("timeout")
         try:
-            with deadline.timeout(left):
+            with scope.timeout(left):
                 yield from _until_any(readers, writers)
         except TimeoutError:
             pass  # look once more

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from pollers import STREAK_MAX, Operation, operation
 
-from ..threads.deadline import timeout
 from ..threads.loop import now
 from ..threads.scheduler import current_scheduler
+from ..threads.scope import timeout
 from ..threads.sleeping import sleep
 
 T = TypeVar("T")

@@ -129,7 +129,7 @@ def _run_in_os_thread(
         out, err = yield from talking.join()
     except Cancelled:
         popen.kill()  # then communicate() ends, and takes the exit code
-        yield from unbroken(talking.join)
+        yield from unbroken(talking.join())
         raise
     except BaseException:
         popen.kill()

@@ -183,7 +183,7 @@ class Process(pollers.Unique, Block):
     def _leave(self) -> Generator[Any, None, None]:
         if self._stop():
             with suppress(ChildProcessError):
-                yield from unbroken(self.wait)
+                yield from unbroken(self.wait())
 
     def __repr__(self) -> str:
         code = self._popen.returncode

@@ -15,8 +15,9 @@ from typing import Any
 from pollers import Handle, Operation, operation
 
 from ..sockets.tcp import TCP
-from ..threads.deadline import Patience, timeout
+from ..threads.deadline import Patience
 from ..threads.lock import lock
+from ..threads.scope import timeout
 from ..threads.semaphores import Semaphore
 from ..threads.sleeping import persist, sleep
 

@@ -18,7 +18,8 @@ from pollers import Busy, Closed, Operation, operation
 
 from ..sockets.socket import check_octets
 from ..threads.coroutines import awaiting
-from ..threads.deadline import Patience, timeout
+from ..threads.deadline import Patience
+from ..threads.scope import timeout
 from ..threads.thread import currentthread, over_at_once
 from ..threads.timers import duration
 from ..threads.wait import Pass

@@ -32,28 +32,45 @@ class Interruptible(Protocol):
     def done(self) -> bool: ...
 
 
+class Nested(Protocol):
+    """What this module knows of a scope: a block that may be a shield."""
+
+    _outer: Nested | None  # the scope around it
+    _shield: bool
+    _since: int
+
+
+# The value of an interruption that a shield holds back.
+_HELD_BACK = -1
+
+
 class Interruptions:
     """The interruptions of one scheduler's threads."""
 
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
         # For each thread: the interruptions whose scope it has not left yet. Each has the value of `raised` after its
-        # own raise, or 0 while it is pending.
+        # own raise, or 0 while it is pending, or _HELD_BACK.
         self.known: dict[Any, dict[Cancelled, int]] = {}
-        self.raised = 0  # how many have been raised
+        self.raised = 0  # how many have been raised, plus how many scopes have been entered
+        self.scopes: dict[Any, Nested] = {}  # for each thread that is in scopes: the innermost one
 
     def end_wait(self, thread: Interruptible, error: BaseException) -> bool:
         """End the current wait of `thread` with `error`. Return True if the caller must now make the thread ready.
 
         Return False if the thread has ended, or if no wait could be ended. In the second case its next wait raises
-        `error`.
+        `error`, or the first one after the shield that holds it back.
         Only Scheduler.interrupt() and Stepper.interrupt() call this. Other code calls one of these two.
         """
         with lock:
             if thread.done:
                 return False
             if isinstance(error, Cancelled) and error.meant_for is not None:
-                self.known[thread] = {**_others(self.known.get(thread, {}), error), error: 0}
+                held_back = bool(self.scopes) and self._is_held_back(thread, error)
+                others = _others(self.known.get(thread, {}), error)
+                self.known[thread] = {**others, error: _HELD_BACK if held_back else 0}
+                if held_back:
+                    return False
             waiting = thread.waiting_on
             if not thread._errors and waiting is not None and waiting.cancel(error):
                 self._note_raise(thread, error)
@@ -74,6 +91,11 @@ class Interruptions:
             if thread._errors is not None:
                 self._set_pending(thread, _all_but(error, thread._errors))
 
+    def forget(self, thread: Interruptible) -> None:
+        """Forget the interruptions and the scopes of `thread`, which has ended."""
+        self.known.pop(thread, None)
+        self.scopes.pop(thread, None)
+
     def take_first(self, thread: Interruptible) -> None:
         """Note that the first pending interruption of `thread` is pending no more: it is being raised."""
         assert thread._errors is not None
@@ -81,7 +103,7 @@ class Interruptions:
         self._set_pending(thread, thread._errors[1:])
 
     def is_pending_or_raised(self, thread: Interruptible, error: BaseException) -> bool:
-        """Whether `error` is pending in `thread`, or has been raised."""
+        """Whether `error` is pending in `thread`, is held back, or has been raised."""
         known: Any = self.known.get(thread, {})
         pending = _is_one_of(error, thread._errors or ()) or getattr(thread.waiting_on, "error", None) is error
         return pending or bool(known.get(error))
@@ -130,10 +152,12 @@ class Interruptions:
         if due:
             self.known[thread].update(dict.fromkeys(due, 0))
             thread._errors = [*due, *(thread._errors or ())]
-            self._make_next_operation_yield()
+            if self.scopes:
+                self.hold_back(thread)
+            self.make_next_operation_yield()
 
-    def _make_next_operation_yield(self) -> None:
-        """Make the next operation yield before its first attempt. An interruption there loses no data."""
+    def make_next_operation_yield(self) -> None:
+        """Make the next operation in this loop yield before its first attempt. An interruption there loses no data."""
         self._poller.streak = STREAK_MAX
 
     def on_their_way(self, thread: Interruptible) -> list[Cancelled]:
@@ -141,7 +165,7 @@ class Interruptions:
         known = self.known.get(thread, {})
         error = sys.exception() if known else None
         handled = with_contexts([error]) if error is not None else ()
-        return [error for error, raised in known.items() if raised and _is_one_of(error, handled)]
+        return [error for error, raised in known.items() if raised > 0 and _is_one_of(error, handled)]
 
     def cleanup_timed_out(
         self, thread: Interruptible, errors: list[Cancelled], deadline: BaseException
@@ -154,18 +178,18 @@ class Interruptions:
         """
         with lock:
             known = self.known.get(thread, {})
-            errors = list(filter(known.get, errors))
-            second_time = next((error for error in errors if _was_lost(error)), None)
+            errors = _raised_since(known, 0, errors)
+            second_time = next((one for one in errors if _was_lost(one) and not self._is_held_back(thread, one)), None)
             if second_time is None and errors:
                 for error in errors:
                     error._suspects = [*_suspects(error), weakref.ref(deadline)]  # type: ignore[attr-defined]
                 thread._errors = thread._errors or []
-                self._make_next_operation_yield()
+                self.make_next_operation_yield()
             return second_time
 
     def _in_doubt(self, thread: Interruptible) -> list[Cancelled]:
         known = self.known.get(thread, {})
-        return [error for error, raised in known.items() if raised and _suspects(error)]
+        return [error for error, raised in known.items() if raised > 0 and _suspects(error)]
 
     def look_for_lost(self, thread: Interruptible) -> None:
         """Check the interruptions that are in doubt, while `thread` is in a wait. Raise the lost ones again."""
@@ -180,6 +204,55 @@ class Interruptions:
         if thread._errors is not None:
             self._set_pending(thread, thread._errors)
 
+    # Shields.
+
+    def _is_held_back(self, thread: Interruptible, error: BaseException) -> bool:
+        """Whether `thread` is in a shield, and `error` is meant for something outside it.
+
+        Entering a scope counts in `raised`. So what was entered later, inside it, has a higher `_since`.
+        """
+        scope = self.scopes.get(thread)
+        while scope is not None and not scope._shield:
+            scope = scope._outer
+        if scope is None or not isinstance(error, Cancelled) or error.meant_for in (None, scope):
+            return False
+        since: int = getattr(error.meant_for, "_since", _HELD_BACK)  # a thread has none: it is outside of everything
+        return since <= scope._since
+
+    def hold_back(self, thread: Interruptible) -> None:
+        """Hold back the pending interruptions of `thread` that are meant for something outside its shields."""
+        with lock:
+            for error in list(thread._errors or ()):
+                self._hold_back_one(thread, error)
+
+    def _hold_back_one(self, thread: Interruptible, error: BaseException) -> None:
+        if isinstance(error, Cancelled) and self._is_held_back(thread, error):
+            errors = _all_but(error, thread._errors or [])
+            self.known.setdefault(thread, {})[error] = _HELD_BACK
+            self._set_pending(thread, errors)
+
+    def held_back_no_more(self, thread: Interruptible) -> list[Cancelled]:
+        """Return the interruptions that have been held back, and that no shield holds back any more.
+
+        The caller passes each to Scheduler.interrupt(). If `thread` runs, its next operation raises the first one.
+        """
+        held_back = [error for error, raised in self.known.get(thread, {}).items() if raised == _HELD_BACK]
+        due = [error for error in held_back if not self._is_held_back(thread, error)]
+        if due:
+            self.make_next_operation_yield()
+        return due
+
+    def take_pending(self, thread: Interruptible) -> Cancelled | None:
+        """Return the first pending interruption of `thread`, for the caller to raise. None if there is none."""
+        with lock:
+            pending = thread._errors
+            if pending and isinstance(pending[0], Cancelled):
+                self.take_first(thread)
+                return pending[0]
+            return None
+
+    # Interruptions in doubt.
+
     def before_interruption(self, thread: Interruptible) -> None:
         """Prepare a step of `thread`, for which an interruption is pending or in doubt."""
         pending = thread._errors
@@ -187,7 +260,7 @@ class Interruptions:
             self.take_first(thread)  # its wait was ended with this error
         if thread._errors is not None:
             # The step begins with the result of the last wait. The next operation is the one to interrupt.
-            self._make_next_operation_yield()
+            self.make_next_operation_yield()
 
 
 def _was_lost(error: Cancelled) -> bool:
@@ -212,8 +285,11 @@ def _all_but(error: BaseException, errors: list[BaseException]) -> list[BaseExce
     return [one for one in errors if one is not error]
 
 
-def _raised_since(known: dict[Cancelled, int], since: int) -> list[Cancelled]:
-    return [error for error, raised in known.items() if raised > since]
+def _raised_since(
+    known: dict[Cancelled, int], since: int, errors: Iterable[Cancelled] | None = None
+) -> list[Cancelled]:
+    """Return those of `errors`, by default of all that are known, that were raised after `since`."""
+    return [error for error in (known if errors is None else errors) if known.get(error, 0) > since]
 
 
 def _is_the_same(one: Cancelled, other: Cancelled) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Generator
-from functools import partial
 from typing import Any, TypeVar
 
 import pollers
@@ -116,7 +115,7 @@ class Condition(pollers.Unique):
     @operation
     def _lock_again(self, depth: int) -> Generator[Any, None, None]:
         if not self._lock._is_mine():  # a signal handler may have raised before it was let go
-            yield from unbroken(partial(self._lock._take_again, depth))
+            yield from unbroken(self._lock._take_again(depth))
 
     def _pass_on(self, _: object) -> None:
         """Give the notification of a thread that is not there any more to the next one."""

@@ -7,17 +7,19 @@ finished by then, its result is delivered: a receive that finishes a moment afte
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from types import TracebackType
 from typing import Any, TypeVar
 
 from pollers import STREAK_MAX, Cancelled, Operation, operation
 
 from .lock import lock
 from .thread import Thread, currentthread
-from .timers import Alarm, duration
+from .timers import Alarm, Timers, duration
 from .wait import Pass
 
 T = TypeVar("T")
+
+
+_NONE = Timers(lambda: 0.0)  # those of a deadline that has not been entered
 
 
 class Deadline(Alarm):
@@ -29,6 +31,7 @@ class Deadline(Alarm):
     __slots__ = ("_error", "_on_their_way", "_since", "_thread", "expired")
 
     def __init__(self) -> None:
+        self.timers = _NONE
         self._thread: Thread[object] | None = None
         self._error: Cancelled | None = None  # what it interrupted the thread with
         self._since = 0  # see Interruptions.leave_scope()
@@ -37,73 +40,78 @@ class Deadline(Alarm):
 
     def enter(self, thread: Thread[object], when: float | None) -> bool:
         """Interrupt `thread` at `when` on its scheduler's clock; None: never. Return False if this is in use."""
+        scheduler = thread.scheduler
         with lock:
             if self._thread is not None:
                 return False
-            self._thread = thread
-        try:
-            self.expired = False
-            scheduler = thread.scheduler
+            if self.timers is not scheduler.timers:
+                self.belong(scheduler.timers)
             self._since = scheduler.interruptions.raised
             if scheduler.interruptions.known:
                 self._on_their_way = scheduler.interruptions.on_their_way(thread)
-            if getattr(self, "timers", None) is not scheduler.timers:
-                self.belong(scheduler.timers)
-            if when is not None:
+            self.expired = False
+            self._thread = thread  # the last one: from here on any signal handler may call what a scope offers
+        if when is not None:
+            try:
                 self.arm(when)
-        except BaseException:
-            self.give_up()
-            raise
+            except BaseException:
+                self.give_up()
+                raise
         return True
 
     def give_up(self) -> None:
         """End the use of this deadline, after a signal handler raised at any point."""
         with lock:
             thread, error = self._thread, self._error
-            if getattr(self, "timers", None) is not None:
+            if self.timers is not _NONE:
                 self.disarm()
             if thread is not None and error is not None:
                 thread.scheduler.interruptions.forgive(thread, error)
             self._thread = self._error = self._on_their_way = None
 
-    def leave(self, error: BaseException | None) -> Cancelled | None:
+    def leave(self, error: BaseException | None, swallows: bool = False) -> Cancelled | None:
         """End the scope of the deadline, and take back the interruption. `error` is what leaves the scope, or None.
 
-        Return a lost interruption to raise instead of the TimeoutError, or None. See Interruptions.leave_scope().
+        Return a lost interruption to raise instead of the TimeoutError, or None. See Interruptions.leave_scope(). If
+        the scope `swallows` its interruption, no TimeoutError replaces the interruptions that are on their way.
         """
         thread = self._thread
         instead = None
         assert thread is not None
         interruptions = thread.scheduler.interruptions
         with lock:
-            self.disarm()
+            self._disarm()
             if self._error is not None:
                 interruptions.forgive(thread, self._error)
             if interruptions.known:
                 ours = error is not None and error is self._error
                 instead = interruptions.leave_scope(thread, self._since, error, ours)
-                if error is not None and ours and self._on_their_way:
+                if error is not None and ours and self._on_their_way and not swallows:
                     instead = interruptions.cleanup_timed_out(thread, self._on_their_way, error) or instead
             self._thread = self._error = self._on_their_way = None
         return instead
 
     def ring(self) -> None:
+        self.expired = True
+        self.interrupt("timed out")
+
+    def interrupt(self, why: str) -> None:
+        """Interrupt the thread. A second call does nothing. The caller holds the lock."""
         thread, error = self._thread, self._error
         assert thread is not None
-        self.expired = True
         if error is None:
-            error = Cancelled("timed out")
+            error = Cancelled(why)
             waiting = thread.waiting_on
             if hasattr(waiting, "fileno"):  # a server must know which socket was too slow
                 error.socket_fd = waiting.fileno()  # type: ignore[attr-defined]
             error.meant_for = self
             self._error = error
         elif thread.scheduler.interruptions.is_pending_or_raised(thread, error):
-            return  # this is the second ring() for one deadline
+            return  # this is a second call
         thread.scheduler.interrupt(thread, error)
 
 
-def _timeout_error(message: str, cancelled: BaseException | None) -> TimeoutError:
+def timeout_error(message: str, cancelled: BaseException | None) -> TimeoutError:
     """Return the TimeoutError to raise instead of `cancelled`. It keeps `bytes_sent` and `socket_fd`."""
     error = TimeoutError(message)
     if hasattr(cancelled, "bytes_sent"):
@@ -150,7 +158,7 @@ class Patience(Deadline):
                 if not ours:
                     raise
                 try:
-                    raise instead or _timeout_error("timed out", error) from None
+                    raise instead or timeout_error("timed out", error) from None
                 finally:
                     del instead  # its traceback has this frame: avoid a cycle
             self.leave(None)
@@ -175,42 +183,3 @@ def within(timeout_s: float | None, make: Callable[..., Operation[T]], *args: An
         return make(*args)
     patience = Patience(duration(timeout_s))  # first: an operation that is made must be awaited
     return patience.limit(make(*args))
-
-
-class timeout(Deadline):
-    """A block that raises TimeoutError if it takes longer than `seconds`: `with timeout(5): ...`. None means no limit.
-
-    When the time is over, the current or next wait in the block raises Cancelled. This becomes TimeoutError at the end
-    of the block. Code in between can clean up, and an `except TimeoutError` for an inner timeout does not catch it. An
-    interrupted operation leaves behind what it leaves after a cancellation. A block that does not wait any more ends
-    normally, however late. `expired` is True if the time was over. Blocks may be nested.
-
-    Raises TypeError if `seconds` is not a number; ValueError if it is negative or NaN; RuntimeError outside a thread,
-    or if the block has already been entered.
-    """
-
-    __slots__ = ("_seconds",)
-
-    def __init__(self, seconds: float | None) -> None:
-        super().__init__()
-        self._seconds = None if seconds is None else duration(seconds)
-
-    def __enter__(self) -> timeout:
-        thread = currentthread()
-        if not self.enter(thread, None if self._seconds is None else thread.scheduler.now() + self._seconds):
-            raise RuntimeError("this timeout block has already been entered")
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        ours = error is not None and error is self._error
-        instead = None
-        try:
-            instead = self.leave(error)
-        except BaseException:
-            self.give_up()
-            raise
-        try:
-            if ours:
-                raise instead or _timeout_error(f"the block took longer than {self._seconds:g} s", error) from None
-        finally:
-            del self, error, at, instead  # an error's traceback has this frame: avoid a cycle

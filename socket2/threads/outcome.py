@@ -76,8 +76,9 @@ class Finisher:
         """Remove `thread` from the live threads. If this came before its joins, the loop might end too early."""
         scheduler = self.scheduler
         scheduler.threads.pop(thread, None)
-        if scheduler.interruptions.known:
-            scheduler.interruptions.known.pop(thread, None)
+        interruptions = scheduler.interruptions
+        if interruptions.known or interruptions.scopes:
+            interruptions.forget(thread)
         if scheduler.crew is not None:
             scheduler.crew.ended(thread)
 

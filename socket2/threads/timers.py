@@ -142,11 +142,16 @@ class Alarm:
     def disarm(self) -> None:
         """Take back the time: it is not due until it is armed again."""
         with lock:
-            if self.due is not None:
-                self.due = None
-                if self.queued is not None:
-                    self.timers.useless += 1
-                    self.timers.sweep()
+            self._disarm()
+
+    def _disarm(self) -> None:
+        if self.due is not None:
+            self.due = None
+            if self.queued is not None:
+                timers = self.timers
+                timers.useless += 1
+                if timers.useless >= _SWEEP_MIN:
+                    timers.sweep()
 
 
 class Timer(Alarm):
@@ -162,13 +167,17 @@ class Timer(Alarm):
         self.callback()
 
 
+# float() accepts these, but they are no times.
+_TEXTS = (str, bytes, bytearray)
+
+
 def duration(seconds: float) -> float:
     """Return a length of time in seconds as a float.
 
     Raises TypeError if `seconds` is not a number; ValueError if it is negative or NaN.
     """
     value = _number(seconds)
-    if math.isnan(value) or value < 0:
+    if not value >= 0:  # this is true for NaN, too
         raise ValueError(f"a number of seconds must not be negative or NaN, but it is {seconds!r}")
     return value
 
@@ -185,7 +194,7 @@ def moment(when: float) -> float:
 
 
 def _number(value: float) -> float:
-    if isinstance(value, (str, bytes, bytearray)):
+    if isinstance(value, _TEXTS):
         raise TypeError(f"a time must be a number of seconds, not {value!r}")
     try:
         return float(value)

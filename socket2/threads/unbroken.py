@@ -13,35 +13,26 @@ from pollers import Cancelled, Operation, leakproof, operation
 
 from .milestone import Milestone
 from .osthreads import call_in_thread
+from .scope import timeout
 from .thread import currentthread
 
 T = TypeVar("T")
 
 
 @operation
-def unbroken(make: Callable[[], Operation[T]], *earlier: BaseException) -> Generator[Any, None, T]:
-    """Run the operation that `make` makes, and a new one after each cancellation, until one ends. Return its result.
+def unbroken(doing: Operation[T], *earlier: BaseException) -> Generator[Any, None, T]:
+    """Run an operation to its end, and return its result.
 
-    The cancellations, and the `earlier` ones, are raised at the next waits, each at one.
+    The cancellations that come meanwhile, and the `earlier` ones, are raised at the next waits, each at one.
     """
     me = currentthread()
-    interruptions = list(earlier)
     try:
-        while True:
-            try:
-                return (yield from make())
-            except Cancelled as error:
-                if not any(_is_the_same(error, one) for one in interruptions):
-                    interruptions.append(error)
+        with timeout(None, shield=True):
+            for error in earlier:
+                me.scheduler.interrupt(me, error)
+            return (yield from doing)
     finally:
-        for later in interruptions:
-            me.scheduler.interrupt(me, later)
-        interruptions.clear()  # their tracebacks have this frame: avoid a cycle
-
-
-def _is_the_same(error: Cancelled, other: BaseException) -> bool:
-    """Whether the second of two cancellations of one thread stands for both."""
-    return isinstance(other, Cancelled) and error.meant_for is not None and error.meant_for is other.meant_for
+        del earlier  # the traceback of an error has this frame: avoid a cycle
 
 
 class _Begun(Generic[T]):
@@ -101,5 +92,5 @@ def call_unbroken(func: Callable[..., T], *args: Any) -> Generator[Any, None, T]
     except Cancelled as error:
         if call.drop():
             raise
-        yield from unbroken(call.ended, error)
+        yield from unbroken(call.ended(), error)
     return call.outcome()

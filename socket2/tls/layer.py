@@ -19,8 +19,9 @@ from ..sockets.hostnames import ascii_name
 from ..sockets.socket import check_octets
 from ..streams.claim import Claim
 from ..streams.transport import ByteStream, byte_count, check_byte_stream, note_socket, room_in
-from ..threads.deadline import Patience, patience, timeout
+from ..threads.deadline import Patience, patience
 from ..threads.loop import newthread
+from ..threads.scope import timeout
 from ..threads.thread import currentthread, over_at_once
 from ..threads.timers import duration
 from .carrier import BLOCK, Carrier

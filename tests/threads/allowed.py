@@ -15,6 +15,7 @@ PLACES = (
 CALLS = {
     "`event.set()`, `semaphore.release()`": ("yes", "yes", "yes", "yes", "yes"),
     "`thread.cancel()`": ("yes", "yes", "yes", "yes", "yes"),
+    "`scope.cancel()`, setting its `deadline` or `shield`": ("yes", "yes", "yes", "yes", "yes"),
     "`resume(thread)`": ("yes", "later", "later", "later", "later"),
     "`portal.spawn()`, `portal.close()`": ("yes", "yes", "yes", "yes", "yes"),
     "`portal.call()`": ("RuntimeError", "yes", "yes", "RuntimeError", "RuntimeError"),

@@ -27,6 +27,7 @@ from socket2 import (
     portal,
     resume,
     run,
+    scope,
     sleep,
     start,
     stop,
@@ -167,6 +168,21 @@ def cancelling(at: At, cell: str) -> Steps:
     thread = newthread(suspend)
     assert (yield from at.allows(cell, thread.cancel, lambda: thread.done))
     assert isinstance(thread.error, Cancelled)
+
+
+def ending_blocks(at: At, cell: str) -> Steps:
+    by_cancel, by_deadline, by_shield = scope(), scope(), scope(shield=True)
+    waiting = [newthread(suspended_in, block) for block in (by_cancel, by_deadline, by_shield)]
+    yield from at.allows(cell, by_cancel.cancel, lambda: waiting[0].done)
+    yield from at.allows(cell, partial(setattr, by_deadline, "deadline", 0), lambda: waiting[1].done)
+    waiting[2].cancel()
+    yield from at.allows(cell, partial(setattr, by_shield, "shield", False), lambda: waiting[2].done)
+    assert (by_cancel.cut_short, by_deadline.cut_short, by_shield.cut_short) == (True, True, False)
+
+
+def suspended_in(block: scope) -> Steps:
+    with block:
+        yield from suspend()
 
 
 def resuming(at: At, cell: str) -> Steps:
@@ -348,6 +364,7 @@ def joining(at: At, cell: str) -> Steps:
 ROWS: tuple[Callable[[At, str], Steps], ...] = (
     setting,
     cancelling,
+    ending_blocks,
     resuming,
     spawning,
     calling,

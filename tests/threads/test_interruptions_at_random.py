@@ -14,7 +14,22 @@ from typing import Any
 
 import pytest
 
-from socket2 import TCP, Cancelled, Queue, Thread, newthread, resume, run, sleep, suspend, threadset, timeout, unix
+from socket2 import (
+    TCP,
+    Cancelled,
+    Queue,
+    Thread,
+    currentthread,
+    newthread,
+    resume,
+    run,
+    scope,
+    sleep,
+    suspend,
+    threadset,
+    timeout,
+    unix,
+)
 from socket2.threads import joining
 from socket2.threads.lock import lock
 from socket2.threads.scheduler import current_scheduler
@@ -33,7 +48,7 @@ class Program:
         self.conn = conn
         self.peer = peer
         self.queue: Queue[int] = Queue()
-        self.blocks: list[timeout] = []
+        self.blocks: list[timeout | scope] = []
         self.cancelled = self.ends = False
         self.wrong: list[str] = []
 
@@ -51,6 +66,7 @@ class Program:
         kinds: list[Callable[[int], Steps]] = [self.wait]
         if depth < DEPTH_MAX:
             kinds += [self.several, self.block, self.cleanup, self.retried, self.group, self.limited]
+            kinds += [self.left_early, self.shielded]
         yield from self.chance.choice(kinds)(depth + 1)
 
     def wait(self, depth: int) -> Steps:
@@ -85,6 +101,34 @@ class Program:
         if ended:
             self.wrong.append("a block whose time was over has come to its end")
 
+    def left_early(self, depth: int) -> Steps:
+        block = scope(timeout_s=3600)
+        ended = False
+        try:
+            with block:
+                self.blocks.append(block)
+                with suppress(TimeoutError):
+                    yield from self.part(depth)
+                over = block.expired or block.cancelled
+                yield from sleep(0)
+                yield from sleep(0)
+                ended = over
+        finally:
+            self.blocks.remove(block)
+        if ended and not block.cut_short:
+            self.wrong.append("a scope that was over has come to its end")
+
+    def shielded(self, depth: int) -> Steps:
+        outside = [currentthread(), *self.blocks]
+        with scope(shield=True):
+            try:
+                with suppress(TimeoutError):
+                    yield from self.part(depth)
+            except Cancelled as error:
+                if any(error.meant_for is one for one in outside):
+                    self.wrong.append("a shield has let something through")
+                raise
+
     def cleanup(self, depth: int) -> Steps:
         try:
             yield from self.part(depth)
@@ -118,6 +162,9 @@ class Program:
         for _ in range(self.chance.choice((0, 0, 0, 1, 2, 3))):
             if self.blocks and self.chance.random() < 0.8:
                 block = self.chance.choice(self.blocks)
+                if isinstance(block, scope) and self.chance.random() < 0.5:
+                    block.cancel()
+                    continue
                 with lock:
                     if not block.expired:
                         block.disarm()

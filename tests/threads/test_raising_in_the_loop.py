@@ -18,7 +18,7 @@ import pytest
 
 import socket2
 from pollers import Poller
-from socket2 import Event, Semaphore, Thread, newthread, sleep, start, timeout, unix
+from socket2 import Event, Semaphore, Thread, newthread, scope, sleep, start, timeout, unix
 from socket2.threads import ctrl_c, joining
 from socket2.threads.lock import is_held
 from socket2.threads.member import current_member
@@ -35,7 +35,7 @@ MECHANISM = {
     *modules_in(
         "socket2/threads",
         "wait stepping outcome scheduler mending inbox member crew timers deadline cancellation coroutines sleeping"
-        " line events semaphores mutexes exchange queues turns thread",
+        " scope line events semaphores mutexes exchange queues turns thread",
     ),
     *modules_in("pollers/readiness"),
     *modules_in("pollers/checked"),
@@ -53,7 +53,7 @@ class Scene:
         self.threads: list[Thread[object]] = []
         self.joined: list[Any] = []
         target = self.start(self.spin)
-        for make in (self.sleep, self.spin, self.limited, self.wait, self.wait, self.receive):
+        for make in (self.sleep, self.spin, self.limited, self.shielded, self.wait, self.wait, self.receive):
             self.start(make)
         self.takers = [self.start(self.take) for _ in range(2)]
         for _ in range(3):
@@ -75,6 +75,12 @@ class Scene:
     def limited(self) -> Steps:
         with pytest.raises(TimeoutError), timeout(0.0003):
             yield from sleep(100)
+
+    def shielded(self) -> Steps:
+        with scope() as outer, scope(timeout_s=0.0003, shield=True):
+            outer.cancel()
+            yield from sleep(100)
+        yield from sleep(0)
 
     def wait(self) -> Steps:
         yield from self.event.wait()
@@ -121,6 +127,7 @@ def attempt(make: Callable[[], Poller], shared: bool, injection: PlacedInjection
     assert len(scene.joined) == 3 or failed, where
     assert (scheduler.hopeless, scheduler.threads, list(scheduler.ready)) == (0, {}, []), where
     assert (scheduler.timers.armed, scheduler.interruptions.known) == (0, {}), where
+    assert scheduler.interruptions.scopes == {}, where
     scene.conn.close()
     scene.peer.close()
     current_member().close()

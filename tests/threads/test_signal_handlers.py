@@ -14,7 +14,21 @@ from typing import Any
 
 import pytest
 
-from socket2 import Cancelled, Event, Semaphore, Thread, newthread, resume, run, sleep, start, stop, suspend, threadset
+from socket2 import (
+    Cancelled,
+    Event,
+    Semaphore,
+    Thread,
+    newthread,
+    resume,
+    run,
+    scope,
+    sleep,
+    start,
+    stop,
+    suspend,
+    threadset,
+)
 from socket2.threads import joining
 from socket2.threads.scheduler import current_scheduler
 
@@ -27,7 +41,7 @@ Handler = Callable[[], Any]
 MECHANISM = modules_in(
     "socket2/threads",
     "wait stepping scheduler thread sleeping events semaphores mutexes exchange queues member crew group deadline"
-    " cancellation",
+    " scope cancellation",
 )
 
 
@@ -190,6 +204,41 @@ def cancelled_by_a_handler(handlers: list[Handler]) -> None:
     assert outcomes.count("cancelled") <= 1
 
 
+def ended_by_a_handler(handlers: list[Handler]) -> None:
+    """A scope is cut short at most once, its shield holds back the cancel of the thread, and nothing is left."""
+    outcomes: list[str] = []
+
+    def worker() -> Steps:
+        with inner:
+            for _ in range(3):
+                yield from sleep(0)
+        outcomes.append("behind the block")
+        yield from sleep(0)
+        outcomes.append("too far")
+
+    inner = scope(shield=True)
+
+    def handler() -> None:
+        inner.deadline = 0
+        inner.cancel()
+        inner.shield = False
+        inner.shield = True
+
+    def main() -> Steps:
+        thread = newthread(worker)
+        handlers.append(handler)
+        thread.cancel()
+        while not thread.done:
+            yield from sleep(0)
+        with suppress(Cancelled):
+            yield from thread.join()
+
+    run(main)
+    assert outcomes in ([], ["behind the block"])
+    assert current_scheduler().interruptions.known == {}
+    assert current_scheduler().interruptions.scopes == {}
+
+
 def set_by_a_handler(handlers: list[Handler]) -> None:
     """Each waiter is woken once, whether it is cancelled or not."""
     gate = Event()
@@ -283,6 +332,7 @@ def stopped_by_a_handler(handlers: list[Handler]) -> None:
     [
         resumed_again_and_again,
         cancelled_by_a_handler,
+        ended_by_a_handler,
         set_by_a_handler,
         released_by_a_finalizer,
         stopped_by_a_handler,
