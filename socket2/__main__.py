@@ -90,6 +90,16 @@ def show(pid: int, kind: str | None, every_s: float | None) -> None:
         watch(partial(listing, pid, kind), every_s or _EVERY_S)
 
 
+def show_rates(pid: int, every_s: float, times: int | None) -> None:
+    try:
+        from .console.top import top
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "rich":
+            raise
+        raise Unanswered("top needs the package rich: pip install 'socket2[top]'") from None
+    top(pid, every_s, times)
+
+
 def echo_until_interrupted(host: str, port: int) -> None:
     debug.enable()
     run(serve_echo, host, port)
@@ -117,6 +127,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         ("json", "everything as a line of JSON"),
     ):
         kinds.add_argument(f"--{kind}", dest="kind", action="store_const", const=kind, help=help)
+    command = commands.add_parser("top", help="show what a process does in each second; needs socket2[top]")
+    command.add_argument("pid", type=process_id, metavar="PID", help="one of your processes, run with SOCKET2_DEBUG=1")
+    command.add_argument("--every", type=seconds, default=_EVERY_S, metavar="SECONDS", help="how often; by default 2")
+    command.add_argument("--times", type=process_id, metavar="N", help="end after N pictures")
     return complete(ps, parser.parse_args(arguments))
 
 
@@ -136,6 +150,8 @@ def main(arguments: list[str] | None = None) -> int:
             describe()
         elif options.command == "ps":
             show(options.pid, options.kind, options.watch)
+        elif options.command == "top":
+            show_rates(options.pid, options.every, options.times)
         else:
             echo_until_interrupted(*options.address)
     except KeyboardInterrupt:

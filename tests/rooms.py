@@ -36,12 +36,12 @@ ROOMS = {
     "socket2.tls": "engine lane carrier layer reloading contexts endpoint",
     "socket2.files": "waitable fdstream standard disk",
     "socket2.processes": "reaping child capture",
-    "socket2.debug": "stacks history snapshot facts listing watchdog inquiry tracing __init__",
+    "socket2.debug": "stacks history snapshot backlog facts listing watchdog inquiry tracing __init__",
     "socket2.servers": (
         "listeners passed accepting stopping connection handshaking server current renewal program inheritance staff"
         " supervisor workers"
     ),
-    "socket2.console": "asking table redraw",
+    "socket2.console": "asking table redraw rates screen top",
     "socket2.net": (
         "failures arguments ip encodings emitter abort connection callbacks limit piping receiving readable"
         " writable wishes address adoption dialing socket opening accepting server channel cluster __init__"

@@ -4,9 +4,9 @@ You can ask at any time what a thread is doing. The time of its start, and the t
 while enable() is in force; until then nothing is recorded and nothing costs anything. This room knows how to find what
 a thread waits for. It only observes, and threads, sockets and streams must not know it.
 
-Read `stacks` first: where code is. `history`: times and starters. `snapshot`: both as data. `facts`: as JSON.
-`listing`: as text. Then the modules that ask: `watchdog`, if something blocks; `inquiry`, from another process;
-`tracing`, for the bytes of one socket.
+Read `stacks` first: where code is. `history`: times and starters. `snapshot`: both as data. `backlog`: queues. `facts`:
+all of this as JSON. `listing`: as text. Then the modules that ask: `watchdog`, if something blocks; `inquiry`, from
+another process; `tracing`, for the bytes of one socket.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from types import FrameType
 from typing import Any
 
 from ..sockets.socket import Socket
-from ..threads import stepping
+from ..threads import exchange, stepping
 from ..threads.ctrl_c import wakes_nobody
 from ..threads.journal import Journal
 from ..threads.scheduler import Scheduler, local, schedulers
 from ..threads.thread import Thread
-from . import history, listing
+from . import backlog, history, listing
 from .inquiry import Answerer
 from .snapshot import LoopStats, Snapshot, ThreadInfo
 from .stacks import Place
@@ -154,6 +154,7 @@ def enable(slow_s: float | None = 0.1, signum: int | None = SIGNAL, serve: bool 
     _debugging = _Debugging(slow_s, signum, serve)
     _debugging.start()
     stepping.starthook = history.adopt
+    exchange.madehook = backlog.note
     for each in schedulers():
         if each is local.scheduler:
             _adopt_all(each)
@@ -171,7 +172,7 @@ def disable() -> None:
     """Undo enable(). Does nothing if it was not called."""
     global _debugging
     ending, _debugging = _debugging, None
-    stepping.starthook = None
+    stepping.starthook = exchange.madehook = None
     if ending is not None:
         ending.stop()
 

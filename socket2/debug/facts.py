@@ -18,6 +18,7 @@ from typing import Any
 from ..threads.inventory import enrolled
 from ..version import __version__
 from . import history
+from .backlog import backlogs
 from .snapshot import Snapshot, ThreadInfo, again
 
 
@@ -34,6 +35,7 @@ def facts(now: Snapshot) -> dict[str, Any]:
         "memory_bytes": _memory_bytes(),
         "loops": [asdict(loop) for loop in now.loops()],
         "kinds": _kinds(now),
+        "queues": backlogs(),
         "servers": [each for each in listed if "server" in each and (each["connections"] or not each["stopping"])],
         "supervisor": next((each for each in listed if "workers" in each), None),
     }

@@ -17,6 +17,9 @@ from .thread import over_at_once
 
 T = TypeVar("T")
 
+madehook: Callable[[Exchange[Any]], Any] | None = None
+"""Called with each new Exchange. Debugging sets it."""
+
 
 class Exchange(Generic[T]):
     """Items, and the lines of the threads that wait for room or for an item. They come out in the order of their put().
@@ -24,7 +27,7 @@ class Exchange(Generic[T]):
     `size` is the number of items that fit in; None: no limit; 0: put() waits for a get(). `kind` appears in listings.
     """
 
-    __slots__ = ("getters", "items", "kind", "no_get", "no_put", "putters", "size")
+    __slots__ = ("__weakref__", "getters", "items", "kind", "no_get", "no_put", "putters", "size")
 
     def __init__(self, size: int | None, kind: str) -> None:
         self.size = size
@@ -34,6 +37,8 @@ class Exchange(Generic[T]):
         self.putters = Line()
         self.no_put: Callable[[], Closed] | None = None  # the error of each put()
         self.no_get: Callable[[], Closed] | None = None  # the error of a get() when no item is left
+        if madehook is not None:
+            madehook(self)
 
     def __len__(self) -> int:
         return len(self.items)
