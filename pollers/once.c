@@ -4,12 +4,14 @@
    that generator itself, without a frame or a call in between. The GIL decides which await is the first, so there is no
    lock. Knows CPython. Must not know sockets or pollers. */
 
+#include "forgotten.h"
 #include "standin.h"
 
 typedef struct {
     PyObject_HEAD
     PyObject *steps; /* the generator; NULL after it was cleared as garbage */
     bool taken;
+    bool excused; /* it is not reported as forgotten */
 } Once;
 
 static PyObject *
@@ -19,6 +21,7 @@ once_new(PyTypeObject *type, PyObject *steps)
     if (op != NULL) {
         op->steps = Py_NewRef(steps);
         op->taken = false;
+        op->excused = false;
         PyObject_GC_Track(op);
     }
     return (PyObject *)op;
@@ -97,6 +100,28 @@ once_repr(PyObject *self)
     return text;
 }
 
+static PyObject *
+once_excuse(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    ((Once *)self)->excused = true;
+    Py_RETURN_NONE;
+}
+
+static void
+once_finalize(PyObject *self)
+{
+    Once *op = (Once *)self;
+    if (op->taken || op->steps == NULL || !PyGen_Check(op->steps) || !is_dropped(self)) {
+        return;
+    }
+    PyObject *steps = Py_NewRef(op->steps); /* the report runs foreign code, which may close the operation */
+    if (!op->excused) {
+        forgotten_report(self, PyObject_GetAttrString(steps, "__qualname__"));
+    }
+    forgotten_call(self, "excuse_arguments", steps, NULL);
+    Py_DECREF(steps);
+}
+
 static int
 once_traverse(PyObject *self, visitproc visit, void *arg)
 {
@@ -116,6 +141,9 @@ static void
 once_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    if (!((Once *)self)->taken && PyObject_CallFinalizerFromDealloc(self) < 0) {
+        return; /* the report keeps it */
+    }
     PyObject_GC_UnTrack(self);
     Py_TRASHCAN_BEGIN(self, once_dealloc) /* operations can wrap operations to any depth */
     once_clear(self);
@@ -126,6 +154,7 @@ once_dealloc(PyObject *self)
 
 static PyMethodDef once_methods[] = {
     {"close", once_close, METH_NOARGS, PyDoc_STR("Drop the operation on purpose before its first step.")},
+    {"excuse", once_excuse, METH_NOARGS, PyDoc_STR("Do not report it if nobody awaits it.")},
     {NULL, NULL, 0, NULL},
 };
 
@@ -133,6 +162,7 @@ static PyType_Slot once_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("An operation. `yield from` and `await` take it once.")},
     {Py_tp_new, once_make},
     {Py_tp_dealloc, once_dealloc},
+    {Py_tp_finalize, once_finalize},
     {Py_tp_traverse, once_traverse},
     {Py_tp_clear, once_clear},
     {Py_tp_repr, once_repr},
@@ -147,6 +177,78 @@ static PyType_Spec once_spec = {
     .basicsize = sizeof(Once),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = once_slots,
+};
+
+/* The base of operations in Python that make their steps when they are awaited. It reports those that never are. */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *pending; /* None once it is awaited */
+    bool excused;
+} Lazy;
+
+static PyObject *
+lazy_excuse(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    ((Lazy *)self)->excused = true;
+    Py_RETURN_NONE;
+}
+
+static void
+lazy_finalize(PyObject *self)
+{
+    Lazy *op = (Lazy *)self;
+    if (op->pending != Py_None && op->pending != NULL && !op->excused && is_dropped(self)) {
+        forgotten_report(self, PyObject_GetAttrString(self, "name"));
+    }
+}
+
+static int
+lazy_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((Lazy *)self)->pending);
+    return 0;
+}
+
+static int
+lazy_clear(PyObject *self)
+{
+    Py_CLEAR(((Lazy *)self)->pending);
+    return 0;
+}
+
+static void
+lazy_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    lazy_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef lazy_members[] = {
+    {"pending", T_OBJECT_EX, offsetof(Lazy, pending), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef lazy_methods[] = {
+    {"excuse", lazy_excuse, METH_NOARGS, PyDoc_STR("Do not report it if nobody awaits it.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot lazy_slots[] = {
+    {Py_tp_dealloc, lazy_dealloc},   {Py_tp_finalize, lazy_finalize}, {Py_tp_traverse, lazy_traverse},
+    {Py_tp_clear, lazy_clear},       {Py_tp_methods, lazy_methods},   {Py_tp_members, lazy_members},
+    {0, NULL},
+};
+
+static PyType_Spec lazy_spec = {
+    .name = "pollers._once.Lazy",
+    .basicsize = sizeof(Lazy),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = lazy_slots,
 };
 
 /* The object that the decorator makes from a generator function. */
@@ -247,6 +349,15 @@ static PyType_Spec maker_spec = {
 /* The module. Its state is the operation type. */
 
 static int
+add_type(PyObject *module, PyType_Spec *spec)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    int status = type != NULL ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
+    Py_XDECREF(type);
+    return status;
+}
+
+static int
 execute(PyObject *module)
 {
     PyTypeObject **once_type = PyModule_GetState(module);
@@ -255,10 +366,7 @@ execute(PyObject *module)
         return -1;
     }
     (*once_type)->tp_vectorcall = once_vectorcall;
-    PyObject *maker_type = PyType_FromModuleAndSpec(module, &maker_spec, NULL);
-    int status = maker_type != NULL ? PyModule_AddType(module, (PyTypeObject *)maker_type) : -1;
-    Py_XDECREF(maker_type);
-    return status;
+    return add_type(module, &lazy_spec) < 0 || add_type(module, &maker_spec) < 0 ? -1 : 0;
 }
 
 static int

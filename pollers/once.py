@@ -10,7 +10,9 @@ import functools
 import importlib
 import os
 from collections.abc import Callable, Generator
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from . import forgotten as forgotten  # the operations in C look for it among the loaded modules
 
 P = ParamSpec("P")
 
@@ -42,6 +44,14 @@ class _Once:
     def __repr__(self) -> str:
         steps: Any = self._steps or self._taken
         return text_of(steps.__qualname__, self._steps is None, steps.gi_frame is None)
+
+
+class _Lazy:
+    """The base of operations that make their steps when they are awaited. In C it reports those that never are."""
+
+    __slots__ = ("pending",)
+
+    pending: Any  # what makes their attempt; None once they are awaited
 
 
 def awaited_already(ended: bool) -> RuntimeError:
@@ -76,3 +86,8 @@ def _in_c() -> Any:
 _compiled = _in_c()
 Once: Any = _Once if _compiled is None else _compiled.Once
 once: Any = _once if _compiled is None else _compiled.once
+
+if TYPE_CHECKING:
+    Lazy = _Lazy
+else:
+    Lazy = _Lazy if _compiled is None else _compiled.Lazy

@@ -12,7 +12,7 @@ from .interop.peers import ROOT
 # From the ground up. `pollers` and `socket2` come twice: as the part under the others, and as the part on top of all.
 ROOMS = {
     "pollers": (
-        "once unique unbound pairs paths probe lengths lock sigpipe file foreign nowait operation credentials"
+        "forgotten once unique unbound pairs paths probe lengths lock sigpipe file foreign nowait operation credentials"
         " disconnect closing control multicast options"
     ),
     "pollers.readiness": (

@@ -14,7 +14,7 @@ from .interop.peers import ROOT
 
 # From the ground up.
 PARTS = {
-    "pollers": "cpython standin once",
+    "pollers": "cpython standin forgotten once",
     "pollers/native": (
         "state engine handle operation sockaddr sock reasons ways closing attempts parking steps calls faces"
         " poller finished attached epoll module"

@@ -49,6 +49,7 @@ typedef struct Operation {
     uint64_t phase : 2;
     uint64_t asked : 1;      /* cancelled during an attempt: it ends with that error unless the attempt ends it */
     uint64_t tried : 1;      /* RUNNING: the attempt is made for it, not by its own step */
+    uint64_t excused : 1;    /* it is not reported as forgotten, or has been finalized */
     uint64_t begun : 1;      /* CONNECT: connect(2) was called; SENDALL: `argument` is a memoryview that we made */
 } Operation;
 

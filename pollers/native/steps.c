@@ -6,6 +6,7 @@
    Knows one attempt, the ways of a handle, and how a handle ends. Must not know parking, or pollers. */
 
 #include "steps.h"
+#include "../forgotten.h"
 #include "attempts.h"
 #include "closing.h"
 #include "ways.h"
@@ -36,6 +37,7 @@ operation_new(Handle *handle, Kind kind, PyObject *argument, Py_ssize_t count, P
     op->asked = 0;
     op->begun = 0;
     op->tried = 0;
+    op->excused = 0;
     PyObject_GC_Track(op);
     return (PyObject *)op;
 }
@@ -417,6 +419,24 @@ operation_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
+operation_excuse(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    ((Operation *)self)->excused = 1;
+    Py_RETURN_NONE;
+}
+
+static void
+operation_finalize(PyObject *self)
+{
+    Operation *op = (Operation *)self;
+    bool is_forgotten = op->phase == NEW && !op->excused && is_dropped(self);
+    op->excused = 1;
+    if (is_forgotten) {
+        forgotten_report(self, PyUnicode_FromString(operation_name(op->kind)));
+    }
+}
+
+static PyObject *
 operation_repr(PyObject *self)
 {
     Operation *op = (Operation *)self;
@@ -456,6 +476,9 @@ operation_dealloc(PyObject *self)
     Handle *handle = op->handle;
     State *state = handle->engine->state;
     PyTypeObject *type = Py_TYPE(self);
+    if (op->phase == NEW && PyObject_CallFinalizerFromDealloc(self) < 0) {
+        return; /* the report keeps it */
+    }
     PyObject_GC_UnTrack(self);
     Py_TRASHCAN_BEGIN(self, operation_dealloc) /* an owner may be an operation, which has an owner, and so on */
     if (op->phase == SUSPENDED) {
@@ -464,7 +487,7 @@ operation_dealloc(PyObject *self)
         error_put(error);
     }
     operation_let_go(op);
-    if (state->free_count < FREE_MAX) {
+    if (state->free_count < FREE_MAX && !op->excused) { /* CPython finalizes an object once */
         op->owner = (PyObject *)state->free;
         state->free = op;
         state->free_count++;
@@ -480,12 +503,14 @@ static PyMethodDef operation_methods[] = {
     {"send", operation_send, METH_O, PyDoc_STR("Like send() of a generator.")},
     {"throw", (PyCFunction)(void (*)(void))operation_throw, METH_FASTCALL, PyDoc_STR("Like throw() of a generator.")},
     {"close", operation_close, METH_NOARGS, PyDoc_STR("Drop the operation on purpose.")},
+    {"excuse", operation_excuse, METH_NOARGS, PyDoc_STR("Do not report it if nobody awaits it.")},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot operation_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("One operation on a socket, for `yield from` and `await`.")},
     {Py_tp_dealloc, operation_dealloc},
+    {Py_tp_finalize, operation_finalize},
     {Py_tp_traverse, operation_traverse},
     {Py_tp_clear, operation_clear},
     {Py_tp_repr, operation_repr},

@@ -70,7 +70,7 @@ class Direction(Unique):
 
     def operate(self, attempt: Callable[[Any, Any], Any], value: Any, owner: object) -> Operation[Any]:
         op = OneShot()
-        op.side = self
+        op.pending = self
         op.attempt = attempt
         op.value = value
         op.owner = owner
@@ -269,7 +269,7 @@ class Handle(Unique):
                 return Once(self.reading.answer(b""))
             self.usual_n = n
         op = OneShot()  # the same as operate(), without the call
-        op.side = self.reading
+        op.pending = self.reading
         op.attempt = attempts.recv
         op.value = n
         op.owner = owner
@@ -303,7 +303,7 @@ class Handle(Unique):
         if type(data) is not bytes:
             return Once(self.send_rest(data, 0, owner))
         op = SendAll()
-        op.handle = self
+        op.pending = self
         op.data = data
         op.owner = owner
         return op

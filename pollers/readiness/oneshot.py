@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
-from ..once import awaited_already, text_of
+from ..once import Lazy, awaited_already, text_of
 from ..operation import FINISHED, IDLE, OFFERED
 from .attempts import NOSIGNAL
 from .interface import Attempting, Half
@@ -46,25 +46,25 @@ class _Sender(Attempting, Protocol):
     def send_rest(self, data: bytes, sent: int, owner: object) -> Generator[Any, None, None]: ...
 
 
-class OneShot:
+class OneShot(Lazy):
     """An operation that makes an attempt, and repeats it after each event until it does not block.
 
     Direction.operate() makes it.
     """
 
-    __slots__ = ("attempt", "owner", "side", "value")
+    __slots__ = ("attempt", "owner", "value")
 
     attempt: Callable[[Any, Any], Any]
     owner: object  # kept alive as long as the operation
-    side: _Side | None  # None once it is awaited
+    pending: _Side | None
     value: Any  # the argument of the attempt; _ENDED at the end
 
     def __iter__(self) -> Generator[Any, None, Any]:
         # Few local variables: they are most of what an idle connection costs.
-        side = self.side
+        side = self.pending
         if side is None:
             raise awaited_already(self.value is _ENDED)
-        self.side = None
+        self.pending = None
         try:
             if side.state:
                 raise side.refusal()
@@ -103,34 +103,39 @@ class OneShot:
 
     __await__ = __iter__
 
+    @property
+    def name(self) -> str:
+        return self.attempt.__name__
+
     def close(self) -> None:
         """Drop the operation on purpose before its first step."""
-        if self.side is not None:
-            self.side = None
+        if self.pending is not None:
+            self.pending = None
             self.value = _ENDED
 
     def __repr__(self) -> str:
-        return text_of(self.attempt.__name__, self.side is None, self.value is _ENDED)
+        return text_of(self.name, self.pending is None, self.value is _ENDED)
 
 
-class SendAll:
+class SendAll(Lazy):
     """A sendall() of a bytes object.
 
     Nearly always the kernel takes all bytes at once, and no generator is needed. Only the rest is sent in steps.
     """
 
-    __slots__ = ("_steps", "data", "handle", "owner")
+    __slots__ = ("_steps", "data", "owner")
 
     data: bytes
-    handle: _Sender | None  # None once it is awaited
     owner: object
+    pending: _Sender | None
+    name = "sendall"
     _steps: Generator[Any, None, None]
 
     def __iter__(self) -> Generator[Any, None, None]:
-        handle = self.handle
+        handle = self.pending
         if handle is None:
             raise awaited_already(self._has_ended())
-        self.handle = None
+        self.pending = None
         sent = 0
         side = handle.writing
         poller = handle.poller
@@ -156,7 +161,7 @@ class SendAll:
 
     def close(self) -> None:
         """Drop the operation on purpose before its first step."""
-        self.handle = None
+        self.pending = None
         if not self._has_ended():
             self._steps.close()
 
@@ -166,4 +171,4 @@ class SendAll:
         return steps is None or steps.gi_frame is None
 
     def __repr__(self) -> str:
-        return text_of("sendall", self.handle is None, self._has_ended())
+        return text_of(self.name, self.pending is None, self._has_ended())
