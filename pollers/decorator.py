@@ -21,8 +21,8 @@ CHECKING: Final = os.environ.get("SOCKET2_CHECK", "") not in ("", "0")
 def operation(func: Callable[P, Generator[Any, None, T]]) -> Callable[P, Operation[T]]:
     """Turn a generator function into one that returns operations, for `yield from` and `await`.
 
-    Each operation can be awaited once. A second await raises RuntimeError, and the first one continues. With
-    SOCKET2_CHECK=1 an operation that is dropped before its first step causes a RuntimeWarning.
+    Each operation can be awaited once. A second await raises RuntimeError, and the first one continues. One that is
+    dropped before its first step causes a RuntimeWarning, in pure Python only with SOCKET2_CHECK=1.
     """
     made = cast(Callable[P, Operation[T]], once(func))
     if CHECKING:

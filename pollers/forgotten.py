@@ -1,8 +1,8 @@
 """Reports an operation that nobody has awaited: a `yield from` or an `await` was forgotten.
 
-The operations in C call report() when their last reference goes away before their first step. For an operation in
-Python this would cost 5 to 7 % of an echo, so only SOCKET2_CHECK=1 sees those. They do not call it if the garbage
-collector has found the operation, or while an exception leaves the frame that held it.
+The parts in C call report() when the last reference to an operation goes away before its first step. They do not if
+the garbage collector has found it, or while an exception leaves the frame that held it. Without the parts in C this
+would cost 5 to 7 % of an echo, so only SOCKET2_CHECK=1 reports it then.
 This module knows CPython's frames and instructions. It must not know sockets, threads, or how operations run.
 """
 
@@ -37,8 +37,8 @@ _IN_HANDLERS = ("COPY", "POP_EXCEPT", "POP_TOP", "SWAP")
 
 def report(op: Any, name: str) -> None:
     """Warn that the operation `op` was dropped before its first step, by the code that is running now."""
-    frame = sys._getframe(1)
-    if sys.is_finalizing() or _is_ours(frame.f_globals.get("__name__")):
+    frame = sys._getframe().f_back
+    if sys.is_finalizing() or frame is None or _is_ours(frame.f_globals.get("__name__")):
         return  # what this package drops itself was not forgotten by its user
     code = frame.f_code
     by, before = _instructions(code, frame.f_lasti)

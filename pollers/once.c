@@ -77,6 +77,9 @@ static PyObject *
 once_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     Once *op = (Once *)self;
+    if (!op->taken && op->steps != NULL && PyGen_Check(op->steps)) {
+        forgotten_call(self, "excuse_arguments", op->steps, NULL);
+    }
     op->taken = true;
     return op->steps != NULL ? PyObject_CallMethod(op->steps, "close", NULL) : Py_NewRef(Py_None);
 }
@@ -111,15 +114,18 @@ static void
 once_finalize(PyObject *self)
 {
     Once *op = (Once *)self;
-    if (op->taken || op->steps == NULL || !PyGen_Check(op->steps) || !is_dropped(self)) {
+    if (op->taken || op->steps == NULL || !PyGen_Check(op->steps)) {
         return;
     }
+    bool is_forgotten = !op->excused && is_dropped(self);
+    PyObject *error = error_take();
     PyObject *steps = Py_NewRef(op->steps); /* the report runs foreign code, which may close the operation */
-    if (!op->excused) {
+    if (is_forgotten) {
         forgotten_report(self, PyObject_GetAttrString(steps, "__qualname__"));
     }
     forgotten_call(self, "excuse_arguments", steps, NULL);
     Py_DECREF(steps);
+    error_put(error);
 }
 
 static int

@@ -1,7 +1,8 @@
 """Operations that know where they were made, and report this if nobody ever takes their first step.
 
-Python does not notice a forgotten `yield from`. If the result is unpacked, Python reports a different error. This
-module is used only if checking is on, since it costs an object and a look at the stack for each operation.
+The operations in C report this themselves, but they do not know where they were made, and those in Python report
+nothing. If the result is unpacked, Python reports a different error. This module is used only if checking is on, since
+it costs an object and a look at the stack for each operation.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
+from ..forgotten import MISSING, OURS
 from ..operation import Operation
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_OURS = ("pollers", "socket2")
 
 # The instructions of CPython that unpack a result or iterate over it.
 _TAKES_APART = {"CALL_FUNCTION_EX", "FOR_ITER", "LIST_EXTEND", "UNPACK_EX", "UNPACK_SEQUENCE"}
@@ -36,7 +36,7 @@ def name_and_place() -> tuple[str, str]:
     """Return the function of ours that the innermost caller outside has called, and 'file:line' of that call."""
     frame = sys._getframe(1)
     name = ""
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).split(".")[0] in _OURS:
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).split(".")[0] in OURS:
         name = frame.f_code.co_name
         frame = frame.f_back
     return name, f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -56,8 +56,7 @@ class Watched:
         if _takes_apart(sys._getframe(1)):
             if not begun:
                 self._drop()
-            missing = "is a `yield from` or an `await` missing?"
-            raise TypeError(f"{self.name} made at {self.made_at} is unpacked or iterated over, not awaited: {missing}")
+            raise TypeError(f"{self.name} made at {self.made_at} is unpacked or iterated over, not awaited: {MISSING}")
         if self._inner is None:
             raise RuntimeError(f"{self.name} made at {self.made_at} was dropped")
         return (yield from self._inner)  # the operation itself refuses to be awaited twice
@@ -85,7 +84,7 @@ class Watched:
         if not self._started and not _dropping:
             self._drop()
             warnings.warn(
-                f"{self.name} made at {self.made_at} was never awaited: is a `yield from` or an `await` missing?",
+                f"{self.name} made at {self.made_at} was never awaited: {MISSING}",
                 RuntimeWarning,
                 stacklevel=2,
                 source=self,

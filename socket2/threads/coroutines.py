@@ -140,5 +140,6 @@ def no_wait(name: str, yielded: object, error: Exception) -> Exception:
     """Return the exception to throw into the thread `name`, which yielded something that cannot be waited for."""
     if hasattr(yielded, "park"):
         return error
-    missing = " (did you write `yield` instead of `yield from`?)" if is_coroutine(yielded) else ""
-    return TypeError(f"{name} waits for {yielded!r}, which is not an operation of socket2{missing}")
+    if is_coroutine(yielded):
+        return TypeError(f"{name} yielded {yielded!r}: did you write `yield` instead of `yield from`?")
+    return TypeError(f"{name} waits for {yielded!r}, which is not an operation of socket2")
