@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import pytest
 
 import socket2
-from socket2 import TCP, Event, Server, current_server, newthread, run, serve, serve_threads, sleep, threadset
+from socket2 import TCP, Event, Server, current_server, first, newthread, run, serve, serve_threads, sleep, threadset
 
 from ..interop.peers import LIMIT_S
 from .test_server import connected, everything, until
@@ -67,6 +68,23 @@ def test_a_handler_waits_for_the_stop_itself() -> None:
             assert (yield from everything(client)) == b"goodbye"
         assert server.stopping
         yield from server.stopping.wait()
+
+    assert run(lambda: serve(handler, "127.0.0.1", signals=(), ready=ready)) == 0
+
+
+def test_a_handler_waits_for_the_client_and_for_the_stop() -> None:
+    async def handler(conn: TCP) -> None:
+        stopping = current_server().stopping
+        while data := await first(partial(conn.recv, 100), stopping.wait):
+            await conn.sendall(data.upper())
+        await conn.sendall(b"goodbye")
+
+    def ready(server: Server) -> Steps:
+        with (yield from connected(server.addresses[0])) as client:
+            yield from client.sendall(b"hello")
+            assert (yield from client.recv(100)) == b"HELLO"
+            newthread(server.stop, LIMIT_S)
+            assert (yield from everything(client)) == b"goodbye"
 
     assert run(lambda: serve(handler, "127.0.0.1", signals=(), ready=ready)) == 0
 
