@@ -18,6 +18,7 @@ from ..lock import lock
 from ..operation import CLOSED, FINISHED, FORKED, PARKED
 from ..readiness import handle as readiness
 from ..readiness import winattempts
+from ..readiness.engine import _engines
 from ..readiness.interface import READABLE, WRITABLE
 from ..readiness.sharing import ShareableEngine, SharedEngine
 from . import winsock
@@ -90,7 +91,10 @@ class Iocp(ShareableEngine):
     def forget(self, handle: readiness.Handle) -> None:
         super().forget(handle)
         assert isinstance(handle, IocpHandle)
-        if handle.in_flight:
+        if handle.in_flight and handle.shares:
+            for request in [request for request in self._requests.values() if request.handle is handle]:
+                winsock.cancel(handle.fd, request.overlapped)  # those of the duplicate go on
+        elif handle.in_flight:
             winsock.cancel(handle.fd)
 
     def disown(self, fd: int) -> None:
@@ -183,12 +187,31 @@ class Iocp(ShareableEngine):
     def _associate(self, handle: IocpHandle) -> None:
         begun, handle.associated = handle.associated is None, None  # a signal handler may have raised after the call
         code = winsock.associate(self._port, handle.fd)
+        if code == winsock.ASSOCIATED_ALREADY and not begun:
+            code = self._associate_duplicate(handle)
         if code and not (begun and code == winsock.ASSOCIATED_ALREADY):
             handle.associated = False
             raise winsock.error_of_code(code)
         handle.associated = True
         # A datagram that does not fit sends a packet in any case, so only streams skip packets.
         handle.skips = handle.is_stream and winsock.skip_on_success(handle.sock)
+
+    def _associate_duplicate(self, handle: IocpHandle) -> int:
+        """Share the port with a duplicate of the socket: the port belongs to the open file. Returns a code.
+
+        If the duplicate is closed by now, the port may be that of another poller, so the file gets this one.
+        """
+        for engine in list(_engines):
+            for other in list(engine._handles.values()):
+                if other is handle or not isinstance(other, IocpHandle) or not other.associated:
+                    continue
+                if winsock.are_duplicates(other.fd, handle.fd):
+                    if engine is not self:
+                        return winsock.ASSOCIATED_ALREADY
+                    handle.shares = other.shares = True
+                    return 0
+        handle.shares = True
+        return winsock.associate(self._port, handle.fd) if winsock.dissociate(handle.fd) else winsock.ASSOCIATED_ALREADY
 
     def _start(self, request: Request) -> Request:
         """Make the call. Raises OSError if it has failed at once; then there is no packet."""

@@ -174,7 +174,7 @@ class Writing(_Asked, readiness.Writing):
 class IocpHandle(readiness.Handle):
     """A socket, its two directions, and the number of its requests in flight."""
 
-    __slots__ = ("accepting", "associated", "in_flight", "is_stream", "skips")
+    __slots__ = ("accepting", "associated", "in_flight", "is_stream", "shares", "skips")
 
     directions = (Reading, Writing)
     poller: HandlesPort
@@ -185,6 +185,7 @@ class IocpHandle(readiness.Handle):
         super().__init__(poller, sock, drains)
         self.is_stream = drains or sock.type == socket.SOCK_STREAM
         self.associated: bool | None = False  # None: in progress, or unknown
+        self.shares = False  # True: a duplicate has the same open file, and perhaps requests of its own
         self.skips = False  # True: a call that succeeds at once sends no packet
         self.in_flight = 0
         self.accepting = 0

@@ -33,6 +33,7 @@ BOOL GetQueuedCompletionStatusEx(HANDLE, OVERLAPPED_ENTRY *, DWORD, DWORD *, DWO
 BOOL PostQueuedCompletionStatus(HANDLE, DWORD, uintptr_t, OVERLAPPED *);
 BOOL CancelIoEx(HANDLE, OVERLAPPED *);
 BOOL CloseHandle(HANDLE);
+BOOL CompareObjectHandles(HANDLE, HANDLE);
 BOOL SetFileCompletionNotificationModes(HANDLE, unsigned char);
 
 int WSARecv(SOCKET, WSABUF *, DWORD, DWORD *, DWORD *, OVERLAPPED *, void *);
@@ -49,7 +50,9 @@ typedef BOOL (*TransmitFile)(SOCKET, HANDLE, DWORD, DWORD, OVERLAPPED *, void *,
 """
 )
 NULL = ffi.NULL
-_kernel32, _ws2_32, _ntdll = (ffi.dlopen(f"{name}.dll") for name in ("kernel32", "ws2_32", "ntdll"))
+_kernel32, _ws2_32, _ntdll, _kernelbase = (
+    ffi.dlopen(f"{name}.dll") for name in ("kernel32", "ws2_32", "ntdll", "kernelbase")
+)
 
 PENDING = 997
 WAIT_TIMEOUT = 258
@@ -174,6 +177,14 @@ def dissociate(fd: int) -> bool:
         ffi.cast("HANDLE", fd), answer, nothing, ffi.sizeof(nothing), _FILE_REPLACE_COMPLETION_INFORMATION
     )
     return bool(status == 0)
+
+
+def are_duplicates(fd: int, other: int) -> bool:
+    """Return whether two sockets are the same open file. False if Windows cannot tell (before Windows 10)."""
+    try:
+        return bool(_kernelbase.CompareObjectHandles(ffi.cast("HANDLE", fd), ffi.cast("HANDLE", other)))
+    except AttributeError:
+        return False
 
 
 def post(port: Any) -> None:

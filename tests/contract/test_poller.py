@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from pollers import Closed
+
 from .driver import Driver, Task, does
 
 
@@ -73,8 +75,14 @@ def test_a_duplicate_of_a_socket_is_independent(driver: Driver, closed: int) -> 
     one, peer = driver.half()
     both = one, driver.attach(one.sock.dup())
     waits = [driver.spawn(does(handle.recv(10))) for handle in both]
+    driver.turn()
+    assert not any(wait.done for wait in waits)
     both[closed].close()
     driver.until(lambda: waits[closed].done)
+    assert isinstance(waits[closed].error, Closed)
+    for _ in range(3):
+        driver.turn()
+    assert not waits[not closed].done
     peer.send(b"data")
     assert driver.finish(waits[not closed]) == [b"data"]
     stays = both[not closed]
