@@ -9,6 +9,8 @@ import socket
 from contextlib import suppress
 from socket import socketpair as unix_pair
 
+_DATAGRAM_MAX = 65535
+
 _LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
@@ -60,5 +62,5 @@ def _drain(sock: socket.socket) -> None:
     with suppress(BlockingIOError):
         while True:
             with suppress(ConnectionError):
-                sock.recv(1)
+                sock.recv(_DATAGRAM_MAX)
     sock.setblocking(True)

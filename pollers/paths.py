@@ -2,7 +2,7 @@
 
 Nobody can connect to a stream socket before listen(2), so a file that gets its rights between bind(2) and listen(2) is
 never open to more people. But until then it looks like the file of a dead server. So whoever takes a path holds a lock
-on the file beside it whose name ends with ".lock". That file exists only for this short time.
+on a file beside it, with SUFFIX appended to the name. That file exists only for this short time.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 Path: TypeAlias = "str | bytes"
+
+SUFFIX: Final = ".socket2-lock"
 
 
 class BoundPath:
@@ -110,7 +112,7 @@ def _alone_at(path: Path) -> Iterator[None]:
     """Hold the lock of a path. Raises OSError (EADDRINUSE) if somebody else holds it: nobody waits here."""
     import fcntl  # no such module on Windows
 
-    name = os.fsencode(path) + b".lock"
+    name = os.fsencode(path) + SUFFIX.encode()
     fd = -1
     try:
         while fd < 0 or not _is_at(name, fd):  # else the last holder has removed the file since it was opened
@@ -133,10 +135,14 @@ def _alone_at(path: Path) -> Iterator[None]:
 
 def _opened(name: bytes, path: Path) -> int:
     try:
-        return os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
         where = os.fsdecode(name) if os.path.lexists(name) else path
         raise OSError(error.errno, error.strerror, where) from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EEXIST, "this should be a lock file", os.fsdecode(name))
+    return fd
 
 
 def _is_at(name: bytes, fd: int) -> bool:

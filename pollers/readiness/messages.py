@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # With this flag the kernel sets close-on-exec at once. Otherwise another OS thread could fork before it is set.
 _CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
+# How many buffers sendmsg(2) takes.
+_BUFFERS_MAX = os.sysconf("SC_IOV_MAX") if hasattr(os, "sysconf") else 16
+
 Received = tuple[bytes, list[Control], list[int], int, Address]
 """The data, the control data without descriptors, the descriptors, flags (MSG_TRUNC, MSG_CTRUNC), and the sender."""
 
@@ -61,6 +64,8 @@ def send_message(
     Returns the number of bytes sent. Raises BlockingIOError if there is no room, Exhausted if the queue of a UNIX
     receiver that is not the peer is full.
     """
+    if len(buffers) > _BUFFERS_MAX:
+        buffers = buffers[:_BUFFERS_MAX] if sock.type == socket.SOCK_STREAM else [b"".join(buffers)]
     if address is None:
         return sock.sendmsg(buffers, control, NOSIGNAL)
     try:

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pollers
-from pollers import Control, Handle, PacketInfo, Unique, operation
+from pollers import Closed, Control, Handle, PacketInfo, Unique, operation
 
 if TYPE_CHECKING:
     from typing import Self
@@ -134,6 +134,8 @@ def receive_message(handle: Handle, n: int, room: int, max_fds: int, owner: obje
         except BlockingIOError:
             continue  # another thread was faster
         except OSError as error:
+            if handle.fileno() < 0:
+                raise Closed() from None  # by another OS thread
             raise handle.told(error) or error from None
         message = Message(*received)
         if not message.data:
@@ -154,4 +156,6 @@ def send_message(
         except BlockingIOError:
             pass  # another thread was faster, or there is room, but not enough
         except OSError as error:
+            if handle.fileno() < 0:
+                raise Closed() from None
             raise handle.told(error) or error from None

@@ -180,6 +180,21 @@ def test_a_stream_takes_what_there_is_room_for() -> None:
     run(main)
 
 
+def test_more_buffers_than_the_system_takes_at_once() -> None:
+    async def main() -> None:
+        pieces = [b"%d," % n for n in range(5000)]
+        ours, theirs = socketpair()
+        with ours, theirs:
+            sent = await ours.sendmsg(pieces)
+            assert await theirs.recv(sent) == b"".join(pieces)[:sent]
+        here, there = socketpair("dgram")
+        with here, there:
+            assert await here.sendmsg(pieces) == len(b"".join(pieces))
+            assert (await there.recvmsg(100_000)).data == b"".join(pieces)
+
+    run(main)
+
+
 def test_a_cancel_or_timeout_takes_nothing() -> None:
     async def main() -> None:
         for ours, theirs in (socketpair("stream"), socketpair("dgram")):

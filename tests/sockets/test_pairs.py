@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from typing import Any
 
@@ -102,7 +101,7 @@ def test_a_duplicate_has_directions_of_its_own() -> None:
         with ours, theirs, ours.dup() as again:
             assert isinstance(again, TCP)
             assert again.fileno() != ours.fileno()
-            assert not os.get_inheritable(again.fileno())
+            assert not again.std.get_inheritable()
             first, second = newthread(ours.recv(1)), newthread(again.recv(1))
             with pytest.raises(Busy):
                 await again.recv(1)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pollers.paths import SUFFIX
 from socket2 import TCP, Server, TLSListener, bind, connect, listen, run, serve, server_context, unix
 from socket2.sockets.paths import PathRules
 
@@ -47,7 +48,7 @@ def left_by_a_dead_server(path: Path, kind: int = socket.SOCK_STREAM) -> tuple[i
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "s"
-    assert [name for name in os.listdir(tmp_path) if name.endswith(".lock")] == []
+    assert [name for name in os.listdir(tmp_path) if name.endswith(SUFFIX)] == []
 
 
 WAYS: dict[str, Callable[..., Any]] = {

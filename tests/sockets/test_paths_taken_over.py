@@ -17,6 +17,7 @@ import pytest
 
 import pollers
 import pollers.paths
+from pollers.paths import SUFFIX
 from socket2 import bind, listen
 
 from ..interop.peers import LIMIT_S, ROOT
@@ -106,9 +107,28 @@ def test_a_path_that_somebody_is_just_taking(path: Path) -> None:
 
 
 def test_a_lock_that_was_left_behind(path: Path) -> None:
-    path.with_name("s.lock").touch()
+    lock = path.with_name(f"s{SUFFIX}")
+    lock.touch()
     with listen(path):
-        assert not path.with_name("s.lock").exists()
+        assert not lock.exists()
+
+
+@pytest.mark.parametrize("what", ["fifo", "directory", "link"])
+def test_what_is_no_lock_is_never_removed(path: Path, what: str) -> None:
+    lock = path.with_name(f"s{SUFFIX}")
+    if what == "fifo":
+        os.mkfifo(lock)
+    elif what == "directory":
+        lock.mkdir()
+    else:
+        lock.symlink_to("target")
+    before = lock.lstat()
+    with pytest.raises(OSError, match=SUFFIX):
+        listen(path)
+    assert lock.lstat() == before
+    assert not path.exists()
+    assert not path.with_name("target").exists()
+    lock.rmdir() if what == "directory" else lock.unlink()
 
 
 def test_a_lock_that_was_removed_since_it_was_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
