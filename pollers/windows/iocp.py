@@ -18,7 +18,6 @@ from ..lock import lock
 from ..operation import CLOSED, FINISHED, FORKED, PARKED
 from ..readiness import handle as readiness
 from ..readiness import winattempts
-from ..readiness.engine import _engines
 from ..readiness.interface import READABLE, WRITABLE
 from ..readiness.sharing import ShareableEngine, SharedEngine
 from . import winsock
@@ -31,6 +30,9 @@ _ACCEPTS_IN_FLIGHT = 4
 _DRAIN_S = 5.0
 _ASK_AGAIN_S = 0.02
 _SOON_S = 0.1
+
+
+_ports: weakref.WeakSet[Iocp] = weakref.WeakSet()
 
 
 class Iocp(ShareableEngine):
@@ -52,6 +54,7 @@ class Iocp(ShareableEngine):
         self._edges: list[tuple[int, int]] = []
         self._reported: list[IocpHandle] = []
         super().__init__()
+        _ports.add(self)
         self._waker = IocpHandle(self, self._wake_receiver, True)
 
     # What the engine calls.
@@ -201,12 +204,12 @@ class Iocp(ShareableEngine):
 
         If the duplicate is closed by now, the port may be that of another poller, so the file gets this one.
         """
-        for engine in list(_engines):
-            for other in list(engine._handles.values()):
+        for port in list(_ports):
+            for other in list(port._handles.values()):
                 if other is handle or not isinstance(other, IocpHandle) or not other.associated:
                     continue
                 if winsock.are_duplicates(other.fd, handle.fd):
-                    if engine is not self:
+                    if port is not self:
                         return winsock.ASSOCIATED_ALREADY
                     handle.shares = other.shares = True
                     return 0

@@ -39,6 +39,7 @@ from socket2 import (
     send_fds,
     serve,
     sleep,
+    socketpair,
     stream,
     suspend,
     tcp,
@@ -244,6 +245,20 @@ def descriptors() -> Steps:
         os.close(fds[0])
         yield from fails(send_fds(ours, b"x", [99_999]), OSError)
         yield from given_up(lambda: recv_fds(theirs, 10, 1))
+
+
+@case
+def messages() -> Steps:
+    ours, theirs = socketpair()
+    with ours, theirs, ours.dup() as again:
+        yield from again.sendmsg([b"x"], fds=[0])
+        (yield from theirs.recvmsg(10, max_fds=1)).close()
+        yield from fails(ours.sendmsg(b"x", fds=[99_999]), OSError)
+        yield from given_up(lambda: theirs.recvmsg(10))
+        ours.close()
+        again.close()
+        yield from fails(theirs.sendmsg(b"x"), OSError)
+    yield from fails(theirs.recvmsg(10), Closed)
 
 
 @case
