@@ -21,6 +21,8 @@ from socket2 import (
     Lock,
     Queue,
     Thread,
+    first,
+    gather,
     newthread,
     resume,
     sleep,
@@ -66,6 +68,8 @@ class Company:
             self.start(make)
         for make in (self.receive, self.receive, self.impatient, self.unlucky):
             self.start(make)
+        for owner in (self.waiting_owner, self.gathering_owner, self.racing_owner):
+            self.start(owner)
         self.start(self.act)
 
     def start(self, *what: Any) -> Thread[object]:
@@ -97,6 +101,19 @@ class Company:
             for steps in (self.for_ever, self.fails, self.for_ever):
                 self.threads.append(ts.newthread(steps))
             yield from ts.join()
+
+    async def waiting_owner(self) -> None:
+        with suppress(LookupError):
+            async with threadset() as ts:
+                for steps in (self.for_ever, self.fails, self.for_ever):
+                    self.threads.append(ts.newthread(steps))
+
+    def gathering_owner(self) -> Steps:
+        with suppress(LookupError):
+            yield from gather(self.for_ever, self.fails)
+
+    def racing_owner(self) -> Steps:
+        yield from first(self.fails, self.child, self.for_ever)
 
     def parent(self) -> Steps:
         child = self.start(self.child)
