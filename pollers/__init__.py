@@ -16,7 +16,7 @@ from collections.abc import Callable
 from .closing import close
 from .control import Control, PacketInfo, control_of, packet_info_of, tos_of, ttl_of
 from .credentials import peer_uid
-from .decorator import CHECKING, operation
+from .decorator import CHECKING
 from .disconnect import disconnect
 from .foreign import Foreign
 from .lock import leakproof, lock
@@ -51,6 +51,9 @@ from .readiness.messages import (
 )
 from .unbound import adopt, local_address
 from .unique import Unique
+
+# isort: split
+from .decorator import operation  # last: pyright takes `from .operation import` for an import of that module, too
 
 __all__ = [
     "CHECKING",

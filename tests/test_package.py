@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import os
 import re
@@ -157,6 +158,17 @@ socket2.newthread(generator, socket2.tcp(), bytearray(b"x"))
 socket2.newthread(coroutine, socket2.tcp(), b"x")
 socket2.start()
 """
+
+
+def test_a_type_checker_takes_operation_for_the_decorator() -> None:
+    """To pyright, `from .operation import ...` binds the name `operation` to the module. The last import counts."""
+    imports = [
+        node for node in ast.parse((ROOT / "pollers/__init__.py").read_text()).body if type(node) is ast.ImportFrom
+    ]
+    binding = [
+        node for node in imports if node.module == "operation" or "operation" in [name.name for name in node.names]
+    ]
+    assert binding[-1].module == "decorator"
 
 
 def test_a_users_program_passes_mypy(tmp_path: Path) -> None:
