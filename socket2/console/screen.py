@@ -137,7 +137,7 @@ def _queues(rates: Rates, rows_max: int) -> Table:
 def _time(seconds: float) -> str:
     if not seconds:
         return "-"
-    return text_of_time(seconds) if seconds >= 0.001 else f"{seconds * 1e6:.0f} µs"
+    return text_of_time(seconds) if seconds >= 0.01 else f"{seconds * 1000:.2g} ms"
 
 
 def _number(n: int | None) -> str:

@@ -26,7 +26,7 @@ overran: Callable[[Times, float], Any] | None = None
 
 
 _WINDOW_S = 10.0
-_KINDS_MAX = 1000
+_KINDS_MAX = 5000
 
 
 class Tally:

@@ -30,6 +30,7 @@ _OK = b"ok\n"
 # Held while a report is made, and while the process forks: a report takes locks of pollers and others, and the child
 # would wait for them for ever.
 _reporting = leakproof(threading.RLock())
+_FORK_S = 1.0  # how long a fork waits for it
 
 # The pause after an accept for which the system had no descriptor.
 _ACCEPT_AGAIN_S = 0.1
@@ -264,7 +265,27 @@ def _exchange(path: str, question: str, limit_s: float) -> bytes:
     return b"".join(parts)
 
 
+class _Forking(threading.local):
+    holds = False
+
+
+_forking = _Forking()
+
+
+def _before_fork() -> None:
+    # Not for ever: a report may wait for a lock of the program that the forking OS thread holds.
+    _forking.holds = _reporting.acquire(timeout=_FORK_S)
+
+
+def _after_fork() -> None:
+    if _forking.holds:
+        _reporting.release()
+
+
+def _after_fork_in_child() -> None:
+    global _reporting
+    _reporting = leakproof(threading.RLock())  # the old one may be held by an OS thread that is not here
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_reporting.acquire, after_in_parent=_reporting.release, after_in_child=_reporting.release
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

@@ -246,6 +246,35 @@ def test_a_child_that_is_forked_during_an_answer_does_not_keep_its_end_from_the_
         assert "idle" in inquiry.ask(running.pid, "ps")
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_does_not_wait_for_ever_for_a_report_that_waits_for_the_forking_thread() -> None:
+    text = """
+        from socket2.debug import listing
+
+        def slow(now):
+            reporting.set()
+            with mine:
+                return ""
+
+        mine, reporting = threading.Lock(), threading.Event()
+        listing.REPORTS["slow"] = slow
+        say("ready")
+        with mine:
+            reporting.wait()
+            if (child := os.fork()) == 0:
+                debug.disable()
+                debug.enable()
+                say("child")
+                signal.pause()
+        say("parent")
+        signal.pause()
+    """
+    with program(text) as running:
+        assert inquiry.ask(running.pid, "slow") == ""
+        running.announced("^parent$")
+        running.announced("^child$")
+
+
 # What does not change.
 
 
