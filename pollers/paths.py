@@ -110,19 +110,13 @@ def _remove_stale(path: Path, probe: Callable[[], socket.socket]) -> None:
 @contextmanager
 def _alone_at(path: Path) -> Iterator[None]:
     """Hold the lock of a path. Raises OSError (EADDRINUSE) if somebody else holds it: nobody waits here."""
-    import fcntl  # no such module on Windows
-
     name = os.fsencode(path) + SUFFIX.encode()
-    fd = -1
+    fd = _locked(name, path)
     try:
-        while fd < 0 or not _is_at(name, fd):  # else the last holder has removed the file since it was opened
-            if fd >= 0:
-                os.close(fd)
-            fd = _opened(name, path)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise OSError(errno.EADDRINUSE, "another process is about to listen here", path) from None
+        while not _is_at(name, fd):  # the last holder has removed the file since it was opened
+            os.close(fd)
+            fd = -1
+            fd = _locked(name, path)
         try:
             yield
         finally:
@@ -133,16 +127,30 @@ def _alone_at(path: Path) -> Iterator[None]:
             os.close(fd)
 
 
+def _locked(name: bytes, path: Path) -> int:
+    """Open the lock file of a path, and lock it."""
+    import fcntl  # no such module on Windows
+
+    fd = _opened(name, path)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EEXIST, "this should be a lock file", os.fsdecode(name))
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise OSError(errno.EADDRINUSE, "another process is about to listen here", path) from None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
 def _opened(name: bytes, path: Path) -> int:
     try:
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        return os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
         where = os.fsdecode(name) if os.path.lexists(name) else path
         raise OSError(error.errno, error.strerror, where) from None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise OSError(errno.EEXIST, "this should be a lock file", os.fsdecode(name))
-    return fd
 
 
 def _is_at(name: bytes, fd: int) -> bool:

@@ -44,16 +44,21 @@ def receive_message(sock: socket.socket, n: int, room: int, most: int) -> Receiv
     """
     room += socket.CMSG_SPACE(most * FD_SIZE) if most else 0
     data, ancillary, flags, address = sock.recvmsg(n, room, _CLOEXEC)
-    fds = rights_of(ancillary)
-    if len(fds) > most:
-        flags |= socket.MSG_CTRUNC
-        close_descriptors(fds[most:])
-        del fds[most:]
-    if not _CLOEXEC:
-        for fd in fds:
-            os.set_inheritable(fd, False)
-    rest = [item for item in ancillary if item[:2] != (socket.SOL_SOCKET, socket.SCM_RIGHTS)] if ancillary else []
-    return data, rest, fds, flags, address
+    fds: list[int] | None = None
+    try:
+        fds = rights_of(ancillary)
+        if len(fds) > most:
+            flags |= socket.MSG_CTRUNC
+            while len(fds) > most:
+                os.close(fds.pop())
+        if not _CLOEXEC:
+            for fd in fds:
+                os.set_inheritable(fd, False)
+        rest = [item for item in ancillary if item[:2] != (socket.SOL_SOCKET, socket.SCM_RIGHTS)] if ancillary else []
+        return data, rest, fds, flags, address
+    except BaseException:  # a signal handler raised
+        close_descriptors(rights_of(ancillary) if fds is None else fds)
+        raise
 
 
 def send_message(
