@@ -11,7 +11,7 @@ import re
 import socket
 import sys
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Literal, overload
 
 import pollers
 from pollers import Operation, operation
@@ -96,6 +96,39 @@ def listen_from(
     return sock
 
 
+@overload
+def bind(
+    where: Host,
+    port: Port = None,
+    type: Literal["udp"] = "udp",
+    *,
+    mode: int | None = MODE,
+    owner: Owner = None,
+    unlink: Unlink = "own",
+    **options: Any,
+) -> UDP: ...
+@overload
+def bind(
+    where: Host,
+    port: Port = None,
+    *,
+    type: Literal["tcp"],
+    mode: int | None = MODE,
+    owner: Owner = None,
+    unlink: Unlink = "own",
+    **options: Any,
+) -> TCP: ...
+@overload
+def bind(
+    where: Host,
+    port: Port,
+    type: Literal["tcp"],
+    *,
+    mode: int | None = MODE,
+    owner: Owner = None,
+    unlink: Unlink = "own",
+    **options: Any,
+) -> TCP: ...
 def bind(
     where: Host,
     port: Port = None,

@@ -109,7 +109,7 @@ def _of_names() -> list[Wrong]:
         (ValueError, lambda on: socket2.listen("127.0.0.1:0", nosuch=1)),
         (TypeError, lambda on: socket2.listen("127.0.0.1:0", backlog="x")),  # type: ignore[call-overload]
         (ValueError, lambda on: socket2.tcp("nosuch")),
-        (ValueError, lambda on: socket2.bind("127.0.0.1:0", type="nosuch")),
+        (ValueError, lambda on: socket2.bind("127.0.0.1:0", type="nosuch")),  # type: ignore[call-overload]
     ]
 
 

@@ -116,7 +116,7 @@ def test_other_mistakes_are_said_at_once() -> None:
         (lambda: connect("127.0.0.1", 80, delay_s=-1), ValueError),
         (lambda: connect(5, 80), TypeError),  # type: ignore[call-overload]
         (lambda: listen("127.0.0.1:0", nosuch=1), ValueError),
-        (lambda: bind("127.0.0.1:0", type="raw"), ValueError),
+        (lambda: bind("127.0.0.1:0", type="raw"), ValueError),  # type: ignore[call-overload]
         (lambda: bind("127.0.0.1:0", broadcast="yes"), TypeError),
         (lambda: connect(AddressList([])), ValueError),
         (lambda: listen(AddressList([])), ValueError),

@@ -202,7 +202,7 @@ def test_listen_on_what_addr_found() -> None:
 @needs_unix
 def test_a_path_that_a_dead_server_left_behind_is_taken_over(tmp_path: pathlib.Path) -> None:
     path = str(tmp_path / "s")
-    listen(path).close()
+    listen(path, unlink="never").close()
     assert os.path.exists(path)
     with listen(path):
         with pytest.raises(OSError, match=r".") as failure:
