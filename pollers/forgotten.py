@@ -20,6 +20,9 @@ MISSING = "is a `yield from` or an `await` missing?"
 # The instructions that drop the value of an expression, so that the operation was made or returned in their line.
 _DISCARDS = ("FORMAT_", "JUMP_IF_", "POP_JUMP_", "POP_TOP", "TO_BOOL", "UNARY_NOT")
 
+# The instructions that load a function or method which is then called.
+_NAMES = ("LOAD_ATTR", "LOAD_DEREF", "LOAD_FAST", "LOAD_GLOBAL", "LOAD_METHOD", "LOAD_NAME")
+
 # The instructions of `del op`, and of the end of an `except` block or `with` statement. The latter drop an exception,
 # and with it the frames that it has left. `op = None` and the end of `except Error as error` look the same, too.
 _DELIBERATE = (
@@ -100,7 +103,7 @@ def _called_at(code: CodeType, at: int, name: str) -> str:
     names = [
         ((where.end_lineno, where.end_col_offset), one.argval)
         for one, where in zip(known, place, strict=True)
-        if one.opname.startswith("LOAD_") and (where.lineno, where.col_offset) == begin
+        if one.opname.startswith(_NAMES) and (where.lineno, where.col_offset) == begin
     ]
     called = str(max(names)[1]) if names else name
     return name if name.rpartition(".")[2] == called else called
