@@ -205,7 +205,6 @@ class _Race(_Calls):
         self._start(self._attempt, (at, call), name_of(call))
 
     def _attempt(self, at: int, call: Any) -> Generator[Any, None, None]:
-        me = currentthread()
         try:
             made = call if is_coroutine(call) else call()
             if is_coroutine(made):
@@ -216,20 +215,21 @@ class _Race(_Calls):
             self._cancel(now=False)
         except Cancelled as error:
             self.errors[at] = error
-            if error.meant_for is me:
+            if error.meant_for is currentthread():
                 raise
         except Exception as error:
             if is_bad_call(error):
                 raise
-            if self._cancelled and _ends_cleanup(me, error):
-                report(me, error)
+            if self._cancelled and _ends_cleanup(error):
+                report(currentthread(), error)
             else:
                 self.errors[at] = error
 
 
-def _ends_cleanup(thread: Thread[object], error: BaseException) -> bool:
-    """Whether an error comes from the cleanup after a cancellation of `thread`."""
-    return any(isinstance(one, Cancelled) and one.meant_for is thread for one in with_contexts([error]))
+def _ends_cleanup(error: BaseException) -> bool:
+    """Whether an error comes from the cleanup after a cancellation of the current thread."""
+    me = currentthread()
+    return any(isinstance(one, Cancelled) and one.meant_for is me for one in with_contexts([error]))
 
 
 @operation

@@ -94,9 +94,11 @@ class threadset(Roster, Generic[R_co]):
 
         The list is in the order of the starts, and has None for a thread that was cancelled. If a thread fails, the
         others are cancelled. When all have ended, join() raises the error, or an ExceptionGroup if several failed. A
-        cancellation or timeout of join() cancels the threads, and is raised when all have ended. Raises RuntimeError in
-        any thread but the one that made the set.
+        cancellation or timeout of join() cancels the threads, and is raised when all have ended. Raises RuntimeError
+        outside the block, and in any thread but the one that made the set.
         """
+        if not self._open:
+            raise RuntimeError("a threadset is joined inside its block")
         if currentthread() is not self._owner:
             raise RuntimeError(f"only the thread {self._owner.name!r}, which made this threadset, can join it")
         return self._join()
@@ -130,8 +132,7 @@ class threadset(Roster, Generic[R_co]):
         try:
             self._raise_after(error, *([_not_waited_for(left)] if left and kind is None else ()))
         finally:
-            self._interruption = None  # its traceback has this frame: avoid a cycle
-            self._joined = []
+            self._forget()
 
     @operation
     def __aenter__(self) -> Generator[Any, None, Self]:
@@ -160,9 +161,15 @@ class threadset(Roster, Generic[R_co]):
                 self._owner.scheduler.interrupt(self._owner, interruption)  # only one can be raised now
             self._raise_after(error)
         finally:
-            self._interruption = None  # its traceback has this frame: avoid a cycle
-            self._joined = []
+            self._forget()
             del interruption
+
+    def _forget(self) -> None:
+        """Avoid cycles: tracebacks of errors have frames that refer to this set."""
+        self._interruption = None
+        self._joined = []
+        if not self._alive:
+            self._owner = None  # type: ignore[assignment]  # it may end with such an error
 
     def _raise_after(self, error: BaseException | None, *own: Exception) -> None:
         """Raise what is to be raised at the end of the block instead of `error`, if anything is.

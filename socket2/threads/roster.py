@@ -113,9 +113,12 @@ class Roster(pollers.Unique):
             finally:
                 self._joining = waiting = None
         self._forgive()
-        for later in interruptions[1:]:
-            self._owner.scheduler.interrupt(self._owner, later)
-        return interruptions[0] if interruptions else None
+        while interruptions[1:]:
+            self._owner.scheduler.interrupt(self._owner, interruptions.pop(1))
+        try:
+            return interruptions[0] if interruptions else None
+        finally:
+            interruptions.clear()  # their tracebacks have this frame: avoid a cycle
 
     def _admit(self, member: Member) -> None:
         """Add `member`, whose thread is about to start."""
@@ -133,6 +136,7 @@ class Roster(pollers.Unique):
             if self._kept is not None:
                 self._kept.pop(member, None)
             self._leave(member)
+            member.thread = None  # which has this join: avoid a cycle
 
     def _leave(self, member: Member) -> None:
         self._alive.pop(member, None)

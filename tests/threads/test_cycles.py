@@ -121,6 +121,33 @@ def failed_join() -> Steps:
         yield from threads.join()
 
 
+async def waiting_threadset() -> None:
+    async with threadset() as threads:
+        threads.newthread(sleep, 100)
+
+
+def join_threadset() -> Steps:
+    with threadset() as threads:
+        threads.newthread(sleep, 100)
+        yield from threads.join()
+
+
+def owners_end_with_errors() -> Steps:
+    with pytest.raises(LookupError):
+        yield from newthread(failed_threadset).join()
+    for owner in (waiting_threadset, join_threadset):
+        newthread(owner).cancel()
+    for _ in range(5):
+        yield from sleep(0)
+
+
+def bad_call() -> Steps:
+    call: Any = fail
+    with pytest.raises(TypeError), threadset() as threads:
+        threads.newthread(call, 1)
+    yield from sleep(0)
+
+
 def joined() -> Steps:
     yield from newthread(block_in_time).join()
 
@@ -138,6 +165,8 @@ def joined() -> Steps:
         calls,
         failed_async_block,
         failed_join,
+        owners_end_with_errors,
+        bad_call,
         joined,
     ],
 )

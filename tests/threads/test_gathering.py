@@ -25,7 +25,7 @@ from socket2 import (
     timeout,
 )
 
-from ..garbage import without_collector
+from ..garbage import left_by
 from . import test_group
 
 crashes = test_group.crashes
@@ -288,23 +288,36 @@ def test_other_threads_get_their_turn(several: Several) -> None:
 
 
 @BOTH
-def test_errors_leave_no_cycle(several: Several, crashes: list[str]) -> None:
-    async def main() -> None:
-        with pytest.raises((ValueError, ExceptionGroup)):
-            await several(partial(fails, ValueError("meant")), suspend if several is gather else fails_at_once)
-        with pytest.raises(TimeoutError), timeout(0):
-            await several(suspend, suspend)
-        thread = newthread(several, fails_in_its_cleanup)
-        thread.cancel()
-        with pytest.raises(Cancelled):
-            await thread.join()
-
-    def fails_at_once() -> None:
+@pytest.mark.parametrize("case", ["failure", "failures", "timeout", "cancel", "bad call"])
+def test_errors_leave_no_cycle(several: Several, case: str) -> None:
+    def fails_at_once() -> Steps:
         raise LookupError
+        yield
 
-    run(main)
-    with without_collector():
-        run(main)
+    def fails_later() -> Steps:
+        yield from sleep(0)
+        raise ValueError
+
+    async def main() -> None:
+        match case:
+            case "failure":
+                with pytest.raises((LookupError, ExceptionGroup)):
+                    await several(fails_at_once)
+            case "failures":
+                with pytest.raises((ValueError, ExceptionGroup)):
+                    await several(fails_later, fails_later)
+            case "timeout":
+                with pytest.raises(TimeoutError), timeout(0):
+                    await several(suspend, suspend)
+            case "bad call":
+                with pytest.raises(TypeError):
+                    await several(suspend, number)
+            case _:
+                newthread(several, suspend).cancel()
+                for _ in range(5):
+                    await sleep(0)
+
+    assert left_by(lambda: run(main)) == []
 
 
 @BOTH
