@@ -106,10 +106,13 @@ class threadset(Roster, Generic[R_co]):
     @operation
     def _join(self) -> Generator[Any, None, Any]:
         interruption = yield from self._all_ended()
-        if interruption is None:
-            self._joined = self._errors
-        self._raise(interruption)
-        return self._outcomes()
+        try:
+            if interruption is None:
+                self._joined = self._errors
+            self._raise(interruption)
+            return self._outcomes()
+        finally:
+            del interruption  # its traceback has this frame: avoid a cycle
 
     def cancel(self) -> None:
         """Cancel all threads of the set, including those that are started later. The block itself goes on."""
