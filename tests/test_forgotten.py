@@ -120,8 +120,7 @@ signals.next()
 threadset.join()
 """.splitlines()
 
-# Used by other rooms only, or the base class or an equal of one in the list.
-NOT_LISTED = ("limit_read", "limit_write")
+# They have no operations of their own.
 EQUALS = ("RAW", "Socket")
 
 
@@ -165,7 +164,7 @@ def world(opened: contextlib.ExitStack) -> Generator[Any, None, dict[str, Any]]:
         "file": io.BytesIO(),
         "local": opened.enter_context(local),
         "signals": opened.enter_context(socket2.signals(signal.SIGUSR1)),
-        "threadset": threadset(),
+        "threadset": opened.enter_context(threadset()),
     }
     return names
 
@@ -174,7 +173,8 @@ def operations() -> set[str]:
     """Return the names of the public operations, by their types."""
 
     def is_one(made: Any) -> bool:
-        return "Operation[" in str(getattr(made, "__annotations__", {}).get("return"))
+        for_other_rooms = "For the other rooms" in (getattr(made, "__doc__", None) or "")
+        return not for_other_rooms and "Operation[" in str(getattr(made, "__annotations__", {}).get("return"))
 
     found = set()
     for name in socket2.__all__:
@@ -182,7 +182,7 @@ def operations() -> set[str]:
         if is_one(public):
             found.add(name)
         for method in dir(public) if inspect.isclass(public) and name not in EQUALS else ():
-            if not method.startswith("_") and method not in NOT_LISTED and is_one(getattr(public, method)):
+            if not method.startswith("_") and is_one(getattr(public, method)):
                 found.add(f"{name}.{method}")
     return found
 
