@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from pollers import STREAK_MAX, Cancelled, Poller
 
 from .chain import handled_in, with_contexts
-from .lock import lock
+from .lock import lock, locked
 
 
 class Interruptible(Protocol):
@@ -222,8 +222,9 @@ class Interruptions:
     def hold_back(self, thread: Interruptible) -> None:
         """Hold back the pending interruptions of `thread` that are meant for something outside its shields."""
         with lock:
-            for error in list(thread._errors or ()):
-                self._hold_back_one(thread, error)
+            if not thread.done:
+                for error in list(thread._errors or ()):
+                    self._hold_back_one(thread, error)
 
     def _hold_back_one(self, thread: Interruptible, error: BaseException) -> None:
         if isinstance(error, Cancelled) and self._is_held_back(thread, error):
@@ -231,6 +232,7 @@ class Interruptions:
             self.known.setdefault(thread, {})[error] = _HELD_BACK
             self._set_pending(thread, errors)
 
+    @locked
     def held_back_no_more(self, thread: Interruptible) -> list[Cancelled]:
         """Return the interruptions that have been held back, and that no shield holds back any more.
 

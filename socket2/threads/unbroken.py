@@ -25,14 +25,19 @@ def unbroken(doing: Operation[T], *earlier: BaseException) -> Generator[Any, Non
 
     The cancellations that come meanwhile, and the `earlier` ones, are raised at the next waits, each at one.
     """
-    me = currentthread()
     try:
         with timeout(None, shield=True):
-            for error in earlier:
-                me.scheduler.interrupt(me, error)
+            _raise_again(earlier)
             return (yield from doing)
     finally:
         del earlier  # the traceback of an error has this frame: avoid a cycle
+
+
+def _raise_again(errors: tuple[BaseException, ...]) -> None:
+    """Have the shield that the current thread is in hold back the errors."""
+    me = currentthread()
+    for error in errors:
+        me.scheduler.interrupt(me, error)
 
 
 class _Begun(Generic[T]):
