@@ -44,7 +44,8 @@ def points(code: CodeType) -> set[int]:
         if after_call or begins or instruction.opname == "JUMP_BACKWARD":
             found.add(at)
         subscribes = instruction.opname == "BINARY_SUBSCR" or instruction.argrepr == "[]"  # the latter in Python 3.14
-        called_at = at if subscribes or instruction.opname.startswith(("CALL", "WITH_EXCEPT")) else None
+        calls = instruction.opname.startswith(("CALL", "WITH_EXCEPT")) and "INTRINSIC" not in instruction.opname
+        called_at = at if calls or subscribes else None
     return found
 
 
