@@ -141,10 +141,12 @@ class Alarm:
 
     def disarm(self) -> None:
         """Take back the time: it is not due until it is armed again."""
-        with lock:
-            self._disarm()
+        if self.due is not None:
+            with lock:
+                self._disarm()
 
     def _disarm(self) -> None:
+        """Do the same for a caller that holds the lock."""
         if self.due is not None:
             self.due = None
             if self.queued is not None:

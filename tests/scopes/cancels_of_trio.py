@@ -283,6 +283,12 @@ async def a_cancel_leaves_no_garbage(w: World) -> None:
         with scope() as s:
             s.cancel()
             await w.rest()
+        with scope() as outer, scope() as inner:
+            inner.cancel()
+            outer.cancel()
+            await w.rest()
+        with pytest.raises(RuntimeError):
+            inner.__exit__(None, None, None)
         with move_on_after(1, shield=True):
             await w.rest()
         with suppress(TimeoutError), fail_after(1):

@@ -301,6 +301,27 @@ def test_an_async_generator_that_another_thread_goes_on_with() -> None:
     nothing_is_pending()
 
 
+def test_a_yield_in_a_block_of_an_async_generator_that_is_left_early() -> None:
+    async def ones() -> AsyncGenerator[int, None]:
+        with scope(shield=True):
+            yield 1
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="timeout block was left before another"):
+            with timeout(60):
+                async for _ in ones():
+                    break
+        await sleep(0)  # now the generator has been closed, in a thread of its own
+        await sleep(0)
+        nothing_is_pending()
+        currentthread().cancel()
+        with pytest.raises(Cancelled):
+            await sleep(0)
+
+    run(main)
+    nothing_is_pending()
+
+
 def test_a_thread_that_ends_in_a_block_leaves_no_scope() -> None:
     def main() -> Steps:
         scope().__enter__()
