@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import socket
-import struct
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
 from .interop.peers import (
     LIMIT_S,
-    ROOT,
-    Program,
     beside,
     connect,
     pattern,
@@ -23,16 +17,17 @@ from .interop.peers import (
     receive_all,
     receive_exactly,
 )
+from .programs.running import EXAMPLES, byte_passes, reset, send_all, server, settles
 
-EXAMPLES = ROOT / "examples"
-STOP_S = 4.0  # less than any example waits for a client
 ECHO_SERVERS = ["echo_server.py", "echo_server_async.py", "echo_server_net.py"]
-SERVERS = [[name] for name in [*ECHO_SERVERS, "chat.py", "udp_time_server.py", "worker_server.py"]] + [
+PROTOCOLS = ["resp_server.py", "socks5_server.py", "job_queue.py", "mqtt_broker.py"]
+SERVERS = [[name] for name in [*ECHO_SERVERS, *PROTOCOLS, "chat.py", "udp_time_server.py", "worker_server.py"]] + [
+    ["dns_cache.py", "--upstream", "127.0.0.1"],
     ["tcp_proxy.py", "127.0.0.1:9"],
     ["throttled_server.py", str(Path(__file__).resolve())],
     ["password_server.py", ":memory:"],
 ]
-ALL = {*ECHO_SERVERS, "chat.py", "udp_time_server.py", "tcp_proxy.py"} | {
+ALL = {*ECHO_SERVERS, *PROTOCOLS, "dns_cache.py", "chat.py", "udp_time_server.py", "tcp_proxy.py"} | {
     "port_scanner.py",
     "ping.py",
     "worker_server.py",
@@ -41,56 +36,6 @@ ALL = {*ECHO_SERVERS, "chat.py", "udp_time_server.py", "tcp_proxy.py"} | {
     "follow_command.py",
     "pipeline.py",
 }
-
-
-@contextmanager
-def server(name: str, *args: str) -> Iterator[tuple[Program, int]]:
-    """Run a server on a free port. At the end of the block Ctrl-C ends it: at once, with status 0 and no output."""
-    with python(EXAMPLES / name, "--port", "0", *args) as program:
-        yield program, program.port(r"^listening on 127\.0\.0\.1:(\d+)$")
-        stop(program)
-        assert program.stderr() == b""
-
-
-def stop(program: Program) -> None:
-    program.send_signal(signal.SIGINT)
-    begun = monotonic()
-    status = program.wait()
-    took_s = monotonic() - begun
-    assert status == 0, program.stderr().decode()
-    assert took_s < STOP_S, f"Ctrl-C took {took_s:.2f} s to end it"
-
-
-def reset(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
-def meet(port: int) -> bytes:
-    """Connect, and receive the first data."""
-    with connect("127.0.0.1", port) as sock:
-        return sock.recv(100)
-
-
-def byte_passes(one: socket.socket, other: socket.socket) -> None:
-    """Check that data sent on `one` arrives at `other`."""
-    one.sendall(b"!")
-    assert receive_exactly(other, 1) == b"!"
-
-
-def settles(program: Program, open_files: int, goes_on: Callable[[], None]) -> None:
-    """Check that the program soon has that many descriptors open, while it does other things."""
-    for _ in range(100):
-        if program.open_files() == open_files:
-            return
-        goes_on()
-    assert program.open_files() == open_files
-
-
-def send_all(sock: socket.socket, data: bytes) -> None:
-    """Send, and end the stream in this direction."""
-    sock.sendall(data)
-    sock.shutdown(socket.SHUT_WR)
 
 
 def test_every_example_is_tested_here() -> None:
@@ -108,7 +53,7 @@ def test_ctrl_c_ends_a_server_that_has_done_nothing_yet(args: list[str]) -> None
 
 @pytest.mark.parametrize("args", SERVERS, ids=lambda args: args[0])
 def test_a_server_whose_address_is_taken_says_so(args: list[str]) -> None:
-    kind = socket.SOCK_DGRAM if args[0] == "udp_time_server.py" else socket.SOCK_STREAM
+    kind = socket.SOCK_DGRAM if args[0] in ("udp_time_server.py", "dns_cache.py") else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as taken:
         taken.bind(("127.0.0.1", 0))
         if kind == socket.SOCK_STREAM:

@@ -26,7 +26,7 @@ from .interop.peers import (
     python,
     receive_all,
 )
-from .test_examples import EXAMPLES, reset, server, stop
+from .programs.running import EXAMPLES, reset, server, stop
 
 # The throttled server.
 

@@ -24,7 +24,7 @@ from .interop.peers import (
     receive_exactly,
     swallowing,
 )
-from .test_examples import EXAMPLES, byte_passes, meet, reset, send_all, server, settles, stop
+from .programs.running import EXAMPLES, byte_passes, meet, reset, send_all, server, settles, stop
 
 # The time server.
 
