@@ -115,19 +115,23 @@ def printable(line: bytes) -> str:
 
 
 def accept(listener: socket2.TCP) -> Generator[Any, Any, None]:
-    host, port = listener.local_address
-    print(f"listening on {host}:{port}", flush=True)
+    print("listening on", socket2.format_address(listener.local_address), flush=True)
     room = Room()
     while True:
         conn = yield from listener.accept()
         socket2.newthread(room.serve, conn)
 
 
+class Options(argparse.Namespace):
+    host: str
+    port: int
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Let people talk to each other.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", default=7003, type=int, help="0: a free port")
-    args = parser.parse_args()
+    args = parser.parse_args(namespace=Options())
     with socket2.tcp() as listener:
         try:
             listener.listen(args.host, args.port)

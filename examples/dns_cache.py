@@ -266,7 +266,7 @@ class Clients:
                 data, sender = await sock.recvfrom(MESSAGE_MAX)
                 threads.newthread(self._datagram, sock, data, sender)
 
-    async def _datagram(self, sock: socket2.UDP, data: bytes, sender: tuple[str, int]) -> None:
+    async def _datagram(self, sock: socket2.UDP, data: bytes, sender: socket2.SocketAddress) -> None:
         try:
             with self._room.acquire_nowait():
                 answer = await self._forwarder.answer(data, over_udp=True)
@@ -294,8 +294,7 @@ class Clients:
 
 
 def announce(server: socket2.Server) -> None:
-    host, port = server.addresses[0][:2]
-    print(f"listening on {host}:{port}", flush=True)
+    print("listening on", socket2.format_address(server.addresses[0]), flush=True)
 
 
 class Options(argparse.Namespace):
@@ -310,7 +309,6 @@ class Options(argparse.Namespace):
 
 async def serve(options: Options, sock: socket2.UDP) -> None:
     """Serve over UDP, and over TCP at the same port, until a signal stops the program."""
-    _, port = sock.local_address[:2]
     async with socket2.threadset() as threads:
         cache = Cache(options.size)
         forwarder = Forwarder(threads, options.upstream, options.limit, options.tries, cache, options.clients)
@@ -319,7 +317,7 @@ async def serve(options: Options, sock: socket2.UDP) -> None:
         await socket2.serve(
             clients.connection,
             options.host,
-            port,
+            sock.local_address[1],
             max_connections=options.clients,
             grace_s=options.limit * options.tries,
             ready=announce,

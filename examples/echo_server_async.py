@@ -23,18 +23,22 @@ async def echo(conn: socket2.TCP) -> None:
 
 
 async def serve(listener: socket2.TCP) -> None:
-    host, port = listener.local_address
-    print(f"listening on {host}:{port}", flush=True)
+    print("listening on", socket2.format_address(listener.local_address), flush=True)
     while True:
         conn = await listener.accept()
         socket2.newthread(echo, conn)
+
+
+class Options(argparse.Namespace):
+    host: str
+    port: int
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Send back what is received.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", default=7000, type=int, help="0: a free port")
-    args = parser.parse_args()
+    args = parser.parse_args(namespace=Options())
     with socket2.tcp() as listener:
         try:
             listener.listen(args.host, args.port)

@@ -22,11 +22,16 @@ def echo(conn: net.Socket) -> None:
     conn.pipe(conn)
 
 
+class Options(argparse.Namespace):
+    host: str
+    port: int
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Send back what is received.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", default=7000, type=int, help="0: a free port")
-    args = parser.parse_args()
+    args = parser.parse_args(namespace=Options())
     server = net.createServer({"allowHalfOpen": True}, echo)
 
     @server.on("listening")

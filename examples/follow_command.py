@@ -51,17 +51,22 @@ def watch(command: list[str], limit_s: float | None, grace_s: float) -> Generato
             raise
 
 
+class Options(argparse.Namespace):
+    limit: float | None
+    grace: float
+    command: list[str]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run a command, and print its output with the time of each line.")
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="end it after this time")
     parser.add_argument("--grace", type=float, default=2, metavar="SECONDS", help="kill it so long after SIGTERM")
     parser.add_argument("command", nargs=argparse.REMAINDER)
-    args = parser.parse_args()
+    args = parser.parse_args(namespace=Options())
     if not args.command:
         parser.error("no command")
     try:
-        code: int = socket2.run(watch, args.command, args.limit, args.grace)
-        return code
+        return socket2.run(watch, args.command, args.limit, args.grace)
     except TimeoutError:
         print(f"{args.command[0]} took longer than {args.limit:g} s", file=sys.stderr)
         return 124

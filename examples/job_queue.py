@@ -271,8 +271,7 @@ class Options(argparse.Namespace):
 
 
 def announce(server: socket2.Server) -> None:
-    host, port = server.addresses[0][:2]
-    print(f"listening on {host}:{port}", flush=True)
+    print("listening on", socket2.format_address(server.addresses[0]), flush=True)
 
 
 def main() -> None:

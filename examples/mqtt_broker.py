@@ -358,8 +358,7 @@ def published(topic: str, message: bytes, retained: bool = False) -> bytes:
 
 
 def announce(server: socket2.Server) -> None:
-    host, port = server.addresses[0][:2]
-    print(f"listening on {host}:{port}", flush=True)
+    print("listening on", socket2.format_address(server.addresses[0]), flush=True)
 
 
 class Options(argparse.Namespace):

@@ -77,10 +77,18 @@ def serve_one(conn: socket2.TCP, passwords: Passwords) -> Generator[Any, Any, No
 
 def serve(listener: socket2.TCP, passwords: Passwords) -> Generator[Any, Any, None]:
     with listener:
-        print("listening on {}:{}".format(*listener.local_address), flush=True)
+        print("listening on", socket2.format_address(listener.local_address), flush=True)
         while True:
             conn = yield from listener.accept()
             socket2.newthread(serve_one, conn, passwords)
+
+
+class Options(argparse.Namespace):
+    host: str
+    port: int
+    members: int
+    rounds: int
+    database: str
 
 
 def main() -> None:
@@ -90,7 +98,7 @@ def main() -> None:
     parser.add_argument("--members", default=4, type=int, metavar="N", help="OS threads (default: %(default)s)")
     parser.add_argument("--rounds", default=200_000, type=int, help="rounds of the hash (default: %(default)s)")
     parser.add_argument("database", help="created if it does not exist")
-    args = parser.parse_args()
+    args = parser.parse_args(namespace=Options())
     listener = socket2.tcp()
     try:
         listener.listen(args.host, args.port)

@@ -92,13 +92,20 @@ async def ping_all(sock: socket2.RAW, host: str, count: int, interval_s: float, 
     return received
 
 
+class Options(argparse.Namespace):
+    host: str
+    count: int
+    interval: float
+    timeout: float
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Ask a host for an ICMP echo.")
     parser.add_argument("host", nargs="?", default="127.0.0.1")
     parser.add_argument("-c", "--count", default=4, type=int)
     parser.add_argument("-i", "--interval", default=1.0, type=float, metavar="SECONDS")
     parser.add_argument("-W", "--timeout", default=1.0, type=float, metavar="SECONDS")
-    args = parser.parse_args()
+    args = parser.parse_args(namespace=Options())
     if not (args.interval >= 0 and args.timeout >= 0):
         parser.error("times must not be negative")
     try:

@@ -56,15 +56,20 @@ async def limited(commands: list[str], output: str | None, limit_s: float | None
         return await run_pipeline(commands, output)
 
 
+class Options(argparse.Namespace):
+    output: str | None
+    limit: float | None
+    commands: list[str]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run commands, each with the output of the one before as its input.")
     parser.add_argument("--output", metavar="PATH", help="write the result to this file")
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="kill them all after this time")
     parser.add_argument("commands", nargs="+", metavar="COMMAND")
-    args = parser.parse_args()
+    args = parser.parse_args(namespace=Options())
     try:
-        code: int = socket2.run(limited, args.commands, args.output, args.limit)
-        return code
+        return socket2.run(limited, args.commands, args.output, args.limit)
     except TimeoutError:
         print(f"not finished after {args.limit:g} s", file=sys.stderr)
         return 124

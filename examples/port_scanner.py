@@ -59,13 +59,20 @@ def port_range(text: str) -> range:
     return ports
 
 
+class Options(argparse.Namespace):
+    host: str
+    ports: range
+    timeout: float
+    limit: int
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Find open TCP ports.")
     parser.add_argument("host")
     parser.add_argument("--ports", default="1-1024", type=port_range, metavar="FIRST-LAST")
     parser.add_argument("--timeout", default=1.0, type=float, metavar="SECONDS", help="for each port")
     parser.add_argument("--limit", default=200, type=int, metavar="N", help="how many ports to probe at a time")
-    args = parser.parse_args()
+    args = parser.parse_args(namespace=Options())
     if args.limit < 1 or not args.timeout >= 0:
         parser.error("--limit must be at least 1, and --timeout must not be negative")
     try:

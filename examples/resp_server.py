@@ -311,8 +311,7 @@ class Database:
 
     async def ready(self, server: socket2.Server) -> None:
         """Say where the server listens, and drop keys that expire."""
-        host, port = server.addresses[0][:2]
-        print(f"listening on {host}:{port}", flush=True)
+        print("listening on", socket2.format_address(server.addresses[0]), flush=True)
         while True:
             await socket2.sleep(SWEEP_S)
             self.store.sweep()

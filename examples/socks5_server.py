@@ -53,10 +53,12 @@ def code_of(error: OSError) -> int:
     return NETWORK_UNREACHABLE if error.errno in (errno.ENETUNREACH, errno.EADDRNOTAVAIL) else FAILED
 
 
-def reply(code: int, host: str = "0.0.0.0", port: int = 0) -> bytes:
-    address = ipaddress.ip_address(host.partition("%")[0])
+def reply(code: int, bound: socket2.SocketAddress = ("0.0.0.0", 0)) -> bytes:
+    """Return a reply with the address of our side of the connection."""
+    assert isinstance(bound, tuple)
+    address = ipaddress.ip_address(bound[0].partition("%")[0])
     kind = IPV4 if address.version == 4 else IPV6
-    return bytes([VERSION, code, 0, kind]) + address.packed + struct.pack("!H", port)
+    return bytes([VERSION, code, 0, kind]) + address.packed + struct.pack("!H", bound[1])
 
 
 class Relay:
@@ -113,7 +115,7 @@ class Proxy:
             return  # the client has left
         with upstream:
             try:
-                await client.sendall(reply(SUCCEEDED, *upstream.local_address[:2]))
+                await client.sendall(reply(SUCCEEDED, upstream.local_address))
                 await Relay(client, upstream, self._idle_s).run()
             except OSError:
                 conn.setopt("linger", 0)  # a stream that was cut off must not look complete
@@ -172,8 +174,7 @@ class Proxy:
 
 
 def announce(server: socket2.Server) -> None:
-    host, port = server.addresses[0][:2]
-    print(f"listening on {host}:{port}", flush=True)
+    print("listening on", socket2.format_address(server.addresses[0]), flush=True)
 
 
 def name_and_password(text: str) -> tuple[bytes, bytes]:

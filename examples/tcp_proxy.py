@@ -57,10 +57,16 @@ def relay(client: socket2.TCP, host: str, port: str) -> Generator[Any, Any, None
 
 
 def serve(listener: socket2.TCP, host: str, port: str) -> Generator[Any, Any, None]:
-    print("listening on {}:{}".format(*listener.local_address), flush=True)
+    print("listening on", socket2.format_address(listener.local_address), flush=True)
     while True:
         client = yield from listener.accept()
         socket2.newthread(relay, client, host, port)
+
+
+class Options(argparse.Namespace):
+    host: str
+    port: int
+    target: str
 
 
 def main() -> None:
@@ -68,7 +74,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", default=7002, type=int, help="0: a free port")
     parser.add_argument("target", metavar="HOST:PORT", help="the address to forward to")
-    args = parser.parse_args()
+    args = parser.parse_args(namespace=Options())
     target_host, colon, target_port = args.target.rpartition(":")
     if not colon:
         parser.error(f"{args.target!r} is not HOST:PORT")

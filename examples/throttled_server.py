@@ -45,13 +45,20 @@ def serve(server: socket.TCP, path: Path, rate: float) -> Generator[Any, Any, No
         socket2.newthread(send, client, path, rate)
 
 
+class Options(argparse.Namespace):
+    host: str
+    port: int
+    rate: float
+    file: Path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Send a file to every client at a limited speed.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", default=7007, type=int, help="0: a free port")
     parser.add_argument("--rate", default=10_000, type=float, help="bytes per second for each client")
     parser.add_argument("file", type=Path)
-    args = parser.parse_args()
+    args = parser.parse_args(namespace=Options())
     if not args.rate > 0:
         parser.error("--rate must be more than 0 bytes per second")
     if not args.file.is_file():

@@ -23,8 +23,7 @@ import socket2
 
 
 def serve(sock: socket2.UDP) -> Generator[Any, Any, None]:
-    host, port = sock.getsockname()
-    print(f"listening on {host}:{port}", flush=True)
+    print("listening on", socket2.format_address(sock.local_address), flush=True)
     while True:
         request, sender = yield from sock.recvfrom(512)
         if request.strip() == b"time":
@@ -33,11 +32,16 @@ def serve(sock: socket2.UDP) -> Generator[Any, Any, None]:
                 yield from sock.sendto(answer, sender)
 
 
+class Options(argparse.Namespace):
+    host: str
+    port: int
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Tell the time over UDP.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", default=7001, type=int, help="0: a free port")
-    args = parser.parse_args()
+    args = parser.parse_args(namespace=Options())
     with socket2.udp() as sock:
         try:
             sock.bind(args.host, args.port)

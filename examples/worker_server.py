@@ -40,8 +40,14 @@ def answer(conn: socket2.TCP) -> Generator[Any, Any, None]:
 
 
 def announce(workers: socket2.Workers) -> None:
-    host, port = workers.addresses[0][:2]
-    print(f"listening on {host}:{port}", flush=True)
+    print("listening on", socket2.format_address(workers.addresses[0]), flush=True)
+
+
+class Options(argparse.Namespace):
+    host: str
+    port: int
+    workers: int
+    grace: float
 
 
 def main() -> None:
@@ -50,7 +56,7 @@ def main() -> None:
     parser.add_argument("--port", default=7000, type=int, help="0: a free port")
     parser.add_argument("--workers", default=2, type=int)
     parser.add_argument("--grace", default=10.0, type=float, metavar="SECONDS")
-    args = parser.parse_args()
+    args = parser.parse_args(namespace=Options())
     try:
         cut = socket2.serve_workers(
             answer,

@@ -23,7 +23,7 @@ from .servers.program import serve
 from .servers.server import Server
 from .servers.supervisor import Workers
 from .servers.workers import serve_workers
-from .sockets.address import Address, AddressList, addr
+from .sockets.address import Address, AddressList, SocketAddress, addr, format_address
 from .sockets.ancillary import Message
 from .sockets.descriptors import recv_fds, send_fds
 from .sockets.endpoint import bind
@@ -94,6 +94,7 @@ __all__ = [
     "Sender",
     "Server",
     "Socket",
+    "SocketAddress",
     "Stream",
     "TLSListener",
     "Thread",
@@ -114,6 +115,7 @@ __all__ = [
     "fail_after",
     "fd_stream",
     "first",
+    "format_address",
     "gather",
     "getnameinfo",
     "inherited_listeners",

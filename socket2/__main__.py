@@ -17,7 +17,7 @@ from . import TCP, __version__, addr, debug, newthread, run, tcp
 from .console.redraw import watch
 from .console.table import listing
 from .debug.inquiry import Unanswered
-from .sockets.address import text_of
+from .sockets.address import format_address
 from .threads.native import in_c
 from .threads.scheduler import current_scheduler
 
@@ -42,7 +42,7 @@ def serve_echo(host: str, port: int) -> Generator[Any, None, None]:
     addresses = yield from addr(host, port, family=None)
     with tcp(addresses.family) as listener:
         listener.listen(addresses[0])
-        where = text_of(listener.getsockname())
+        where = format_address(listener.getsockname())
         print(f"echo server on {where}, poller {current_scheduler().poller.name}", flush=True)
         print(f"try it:  nc {' '.join(map(str, listener.getsockname()[:2]))}   (Ctrl-C ends it)", flush=True)
         while True:
@@ -160,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read has left; what is still buffered goes nowhere
         return 1
     except (OSError, ValueError, Unanswered) as error:
-        where = f"{text_of(options.address)}: " if options.command == "echo" else ""
+        where = f"{format_address(options.address)}: " if options.command == "echo" else ""
         print(f"python -m socket2: {where}{getattr(error, 'strerror', None) or error}", file=sys.stderr)
         return 1
     return 0

@@ -24,7 +24,7 @@ import socket2
 from pollers import Cancelled
 from socket2 import TCP, Server, debug, newthread, run, serve, sleep, start, tcp
 from socket2.servers import server as server_module
-from socket2.sockets.address import text_of
+from socket2.sockets.address import format_address
 
 from .interop.peers import LIMIT_S, ROOT
 from .test_main import SEARCH
@@ -332,7 +332,7 @@ def test_the_fields_say_who_it_was(caplog: pytest.LogCaptureFixture) -> None:
         yield from server.listen("127.0.0.1")
         with tcp() as client:
             yield from client.connect(server.addresses[0])
-            names.extend([text_of(client.getsockname()), text_of(server.addresses[0])])
+            names.extend([format_address(client.getsockname()), format_address(server.addresses[0])])
             yield from client.sendall(b"x")
             assert (yield from client.recv(1)) == b""
         yield from server.stop(0)

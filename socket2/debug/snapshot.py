@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from pollers import Poller
 
-from ..sockets.address import text_of
+from ..sockets.address import format_address
 from ..threads.deadline import Deadline
 from ..threads.member import Member
 from ..threads.scheduler import Scheduler, schedulers
@@ -266,7 +266,7 @@ def _addresses(waiting: Any, poller: Poller) -> tuple[str | None, str | None]:
 
 def _name(get: Callable[[], Any]) -> str | None:
     with suppress(OSError):
-        return text_of(get()) or None
+        return format_address(get()) or None
     return None
 
 

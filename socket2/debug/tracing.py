@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pollers import Address, Closed, Operation, operation
 
-from ..sockets.address import text_of
+from ..sockets.address import format_address
 from ..sockets.socket import Socket, exchange_handle
 
 if TYPE_CHECKING:
@@ -168,14 +168,14 @@ def _dump(data: bytes) -> Iterator[str]:
 
 def _ends(sock: Socket) -> str:
     try:
-        here = text_of(sock.getsockname())
+        here = format_address(sock.getsockname())
     except OSError:
         here = ""
     try:
-        return f"{here} <> {text_of(sock.getpeername())}"
+        return f"{here} <> {format_address(sock.getpeername())}"
     except OSError:
         return here or repr(sock)
 
 
 def _text(address: Address) -> str:
-    return text_of(address) if address else "an unnamed socket"
+    return format_address(address) if address else "an unnamed socket"

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from pollers import Cancelled, Closed, Poller
 
-from ..sockets.address import text_of
+from ..sockets.address import format_address
 from ..sockets.tcp import TCP
 from ..streams.buffer import IncompleteRead, LimitExceeded
 from ..threads.journal import Journal
@@ -154,7 +154,7 @@ class Connection(Join):
             return
         if clients and not log.wants(INFO):
             return
-        peer = text_of(self.conn.remote_address)
+        peer = format_address(self.conn.remote_address)
         about = self.server.about() | {"peer": peer, "coro_thread": thread.name}
         if clients:
             log.info("%s: %s", thread.name, _in_a_line(error), about=about)
@@ -237,4 +237,4 @@ class before_requests(between_requests):
 
 
 def name_of(handler: str, conn: TCP) -> str:
-    return f"{handler} {text_of(conn.remote_address)}"
+    return f"{handler} {format_address(conn.remote_address)}"

@@ -16,7 +16,7 @@ from typing import Any
 import pollers
 from pollers import Closed, operation
 
-from ..sockets.address import Address, AddressList, Host, Port, Query, resolve, text_of
+from ..sockets.address import Address, AddressList, Host, Port, Query, format_address, resolve
 from ..sockets.endpoint import split
 from ..sockets.paths import PathRules, bind_to_file, check_no_file, file_of
 from ..sockets.tcp import TCP, tcp
@@ -164,4 +164,4 @@ def adopt_listener(listener: TCP | socket.socket) -> TCP:
 
 def where(addresses: Iterable[Any]) -> str:
     """Return the addresses of a server as text."""
-    return ", ".join(map(text_of, addresses))
+    return ", ".join(map(format_address, addresses))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pollers
 from pollers import Cancelled, Closed, Operation, operation
 
-from ..sockets.address import Host, Port, Query, text_of
+from ..sockets.address import Host, Port, Query, SocketAddress, format_address
 from ..sockets.paths import MODE, Owner, PathRules, Unlink
 from ..sockets.tcp import TCP, check_backlog
 from ..threads.events import Event
@@ -106,7 +106,7 @@ class Server(pollers.Unique):
         self._drains_shared = False  # no other process serves the clients that wait in a shared listener
         self._failure: Exception | None = None
         # These do not change, or take the lock themselves.
-        self.addresses: list[Any] = []
+        self.addresses: list[SocketAddress] = []
         self._handler: Callable[[Any], Any] = handler
         if tls is not None:
             self._handler = Secured(self._handler, tls, handshake_s, max_handshakes).serve
@@ -129,7 +129,7 @@ class Server(pollers.Unique):
     def facts(self) -> dict[str, object]:
         """Return what the server is doing. For the other rooms of socket2."""
         counts = {name: getattr(self, name) for name in ("connections", "accepted", "requests", "cut")}
-        addresses = list(map(text_of, self.addresses))
+        addresses = list(map(format_address, self.addresses))
         return {"server": self._name, "addresses": addresses, "stopping": bool(self.stopping)} | counts
 
     # Accepting.
@@ -192,7 +192,7 @@ class Server(pollers.Unique):
             listener.close()
             raise RuntimeError("the server has been stopped")
         try:
-            thread = newthread(self._accept(listener, shared, address), name=f"accept on {text_of(address)}")
+            thread = newthread(self._accept(listener, shared, address), name=f"accept on {format_address(address)}")
         except BaseException:  # no trace of it stays, and the server continues without it
             with lock:
                 self.addresses.remove(address)
@@ -219,7 +219,9 @@ class Server(pollers.Unique):
             if (not shared or self._drains_shared) and not self._cutting and not listener.closed:
                 yield from drain(listener, self._admit, lambda: self._cutting)
         except Exception as error:
-            log.error("%r stopped accepting: %s", listener, error, about=self.about() | {"local": text_of(address)})
+            log.error(
+                "%r stopped accepting: %s", listener, error, about=self.about() | {"local": format_address(address)}
+            )
             self._failure = error
         finally:
             self._drop(listener)
@@ -265,7 +267,7 @@ class Server(pollers.Unique):
             self._ended(connection)
             if not isinstance(error, Exception):
                 raise
-            about = self.about() | {"peer": text_of(connection.conn.remote_address)}
+            about = self.about() | {"peer": format_address(connection.conn.remote_address)}
             log.error("cannot start %r for a connection", self._handler, error=error, about=about)
         else:
             if self._cutting:

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import pollers
 
-from ..sockets.address import text_of
+from ..sockets.address import SocketAddress, format_address
 from ..threads.catching import name_of
 from ..threads.inventory import enroll, withdraw
 from ..threads.journal import Journal
@@ -54,7 +54,7 @@ class Workers:
         self,
         work: Callable[[socket.socket, Iterable[Any]], Any],
         count: int,
-        addresses: list[Any],
+        addresses: list[SocketAddress],
         grace_s: float,
         places: Places | None = None,
         reload: Callable[[int, dict[str, object]], bool] | None = None,
@@ -123,7 +123,11 @@ class Workers:
         for worker in workers:
             worker["starts"] = self._starts[worker["number"]]
         workers.sort(key=lambda worker: (worker["number"], -(worker["age_s"] or 0)))
-        return {"workers": workers, "addresses": list(map(text_of, self.addresses)), "stopping": bool(self._asked)}
+        return {
+            "workers": workers,
+            "addresses": list(map(format_address, self.addresses)),
+            "stopping": bool(self._asked),
+        }
 
     def _living(self) -> list[Worker]:
         return [*self._workers.values(), *self._leaving]

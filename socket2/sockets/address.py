@@ -25,6 +25,9 @@ from .hostnames import ascii_name
 Host: TypeAlias = "str | bytes | bool | os.PathLike[str] | tuple[Any, ...] | AddressList | Address | None"
 Port: TypeAlias = "int | str | None"
 
+SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | str | bytes
+"""A socket address in the standard library's form: (host, port), IPv6 (host, port, flow, scope), or a UNIX path."""
+
 _ANY = {"inet": "0.0.0.0", "inet6": "::"}
 _LOOPBACK = {"inet": "127.0.0.1", "inet6": "::1"}
 
@@ -47,7 +50,7 @@ class Address:
     @property
     def host(self) -> str:
         """The literal IP address, or the path of a UNIX socket."""
-        return text_of(self.sockaddr) if self.family == "unix" else str(self.sockaddr[0])
+        return format_address(self.sockaddr) if self.family == "unix" else str(self.sockaddr[0])
 
     @property
     def port(self) -> int:
@@ -55,18 +58,23 @@ class Address:
         return 0 if self.family == "unix" else int(self.sockaddr[1])
 
     def __str__(self) -> str:
-        return text_of(self.sockaddr)
+        return format_address(self.sockaddr)
 
 
-def text_of(sockaddr: Any) -> str:
-    """Return 'ip:port' or '[ip]:port', or only the IP address if the port is 0; a UNIX path, or '@name'."""
-    if isinstance(sockaddr, bytes):
-        sockaddr = sockaddr.decode(errors="surrogateescape")
-    if isinstance(sockaddr, str):
-        return "@" + sockaddr[1:] if sockaddr.startswith("\0") else sockaddr
-    host, port = sockaddr[0], sockaddr[1]
-    if len(sockaddr) > 3 and sockaddr[3] and "%" not in host:
-        host = f"{host}%{_scope(sockaddr[3])}"
+def format_address(address: SocketAddress) -> str:
+    """Return an address of the standard library's form as text, for people: "127.0.0.1:80", "[::1]:80", "/run/app".
+
+    Only the IP address if the port is 0; "@name" for an abstract UNIX name. An interface is shown by its name:
+    "[fe80::1%eth0]:80". `address`: what `local_address`, `remote_address`, `addresses` and recvfrom() give. For an
+    Address use str().
+    """
+    if isinstance(address, bytes):
+        address = address.decode(errors="surrogateescape")
+    if isinstance(address, str):
+        return "@" + address[1:] if address.startswith("\0") else address
+    host, port = address[0], address[1]
+    if len(address) > 3 and address[3] and "%" not in host:
+        host = f"{host}%{_scope(address[3])}"
     if not port:
         return str(host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

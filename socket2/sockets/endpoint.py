@@ -28,7 +28,7 @@ _PLACE = re.compile(r"(?:\[(?P<literal>[^\[\]]+)\]|(?P<name>[^:\[\]]*)):(?P<port
 
 
 def split(where: Host, port: Port = None) -> tuple[Host, Port, str | None]:
-    """Return the host, port and family of a place: family "unix" for a path, else None.
+    """Return the host, port and family of a place: family "unix" for a path without a port, else None.
 
     Raises ValueError if the text is neither a path nor has a port.
     """
@@ -38,12 +38,12 @@ def split(where: Host, port: Port = None) -> tuple[Host, Port, str | None]:
         where = os.fsdecode(where)
     if not isinstance(where, str):
         return where, port, None
+    if port is not None:  # a name that came from the network must not lead to a UNIX socket
+        return where.removeprefix("[").removesuffix("]"), port, None
     if where.startswith("@"):
         where = "\0" + where[1:]
     if where.startswith("\0") or "/" in where:
         return where, 0, "unix"
-    if port is not None:
-        return where.removeprefix("[").removesuffix("]"), port, None
     match = _PLACE.fullmatch(where)
     if match is None:
         raise ValueError(f"{where!r} has no port: use 'host:port', '[::1]:port', or a path with a '/' in it")

@@ -21,7 +21,7 @@ from ..threads.deadline import patience
 from ..threads.lock import lock
 from ..threads.scheduler import current_scheduler, local
 from . import names
-from .address import Address, Host, Port, Query, text_of
+from .address import Address, Host, Port, Query, SocketAddress, format_address
 from .setup import Setup
 
 if TYPE_CHECKING:
@@ -149,14 +149,16 @@ class Socket(pollers.Unique):
         return self.std.getpeername()
 
     @property
-    def local_address(self) -> Any:
+    def local_address(self) -> SocketAddress:
         """The local address, as getsockname() returns it."""
-        return local_address(self.std)
+        address: SocketAddress = local_address(self.std)
+        return address
 
     @property
-    def remote_address(self) -> Any:
+    def remote_address(self) -> SocketAddress:
         """The peer's address, as getpeername() returns it. Raises OSError (ENOTCONN) if the socket is not connected."""
-        return self.std.getpeername()
+        address: SocketAddress = self.std.getpeername()
+        return address
 
     # Options.
 
@@ -341,8 +343,8 @@ class Socket(pollers.Unique):
             return f"<{type(self).__name__} closed>"
         there = ""
         try:
-            here = text_of(local_address(self.std))
-            there = " to " + text_of(self.std.getpeername())
+            here = format_address(local_address(self.std))
+            there = " to " + format_address(self.std.getpeername())
         except OSError:
             here = here if "here" in locals() else ""
         return f"<{type(self).__name__} fd {self.fileno()}, {self.family} {here}{there}>"

@@ -20,7 +20,7 @@ from ..threads.native import shortcut
 from ..threads.scheduler import current_scheduler
 from ..threads.sleeping import persist
 from ..threads.thread import over_at_once
-from .address import Address, Host, Port, Query, resolve, text_of
+from .address import Address, Host, Port, Query, SocketAddress, format_address, resolve
 from .ancillary import ROOM, Message, check_limits, pieces_of, receive_message, send_message
 from .socket import AGAIN_MAX_S, AGAIN_S, NODELAY, Socket, check_octets, make, place_of, sockaddr_of
 
@@ -62,14 +62,15 @@ class TCP(Socket):
         return type(self)(sock, None, made_at, self._remote)
 
     @property
-    def remote_address(self) -> Any:
+    def remote_address(self) -> SocketAddress:
         """The peer's address in the form of the standard library, known even after the peer has gone.
 
         Raises OSError (ENOTCONN) if the socket was never connected.
         """
         if self._remote is None:
             self._remote = self.std.getpeername()
-        return self._remote
+        address: SocketAddress = self._remote
+        return address
 
     # Listening.
 
@@ -118,7 +119,7 @@ class TCP(Socket):
         """Log that accepting fails for lack of resources. For the other rooms of socket2."""
         local = None
         with suppress(OSError):  # it may have been closed meanwhile
-            local = text_of(self.getsockname())
+            local = format_address(self.getsockname())
         log.warning("accept on %r: %s; retrying every %g s", self, error, _ACCEPT_AGAIN_S, about={"local": local})
 
     # Connecting.

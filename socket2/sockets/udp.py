@@ -15,7 +15,7 @@ from pollers import Control, Interface, Operation, PacketInfo, control_of, opera
 from ..threads.scheduler import current_scheduler
 from ..threads.sleeping import persist
 from . import names
-from .address import AddressList, Host, Port, Query, resolve
+from .address import AddressList, Host, Port, Query, SocketAddress, resolve
 from .ancillary import ROOM, Message, check_limits, pieces_of, receive_message, send_message
 from .socket import AGAIN_MAX_S, AGAIN_S, Socket, check_octets, make, place_of, sockaddr_of
 from .tcp import TCP
@@ -63,14 +63,14 @@ class UDP(Socket):
         """
         return self._receive(self._first((self._handle or self._attach()).recvfrom_into(buffer, n or 0, self)))
 
-    def recvfrom(self, n: int) -> Operation[tuple[bytes, Any]]:
+    def recvfrom(self, n: int) -> Operation[tuple[bytes, SocketAddress]]:
         """Receive a datagram, truncated to `n` bytes; return it and its sender's address.
 
         The address has the standard library's form. A cancellation or timeout takes nothing. Raises as recv() does.
         """
         return self._receive((self._handle or self._attach()).recvfrom(n, self))
 
-    def recvfrom_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[tuple[int, Any]]:
+    def recvfrom_into(self, buffer: WriteableBuffer, n: int | None = None) -> Operation[tuple[int, SocketAddress]]:
         """Receive a datagram into `buffer`; return the number of bytes stored and the sender's address.
 
         Otherwise as recv_into().

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from pollers import Operation, operation
 
 from ..sockets import endpoint
-from ..sockets.address import Address, AddressList, Host, Port
+from ..sockets.address import Address, AddressList, Host, Port, SocketAddress
 from ..sockets.eyeballs import DELAY_S
 from ..sockets.paths import MODE, Owner, PathRules, Unlink
 from ..sockets.socket import place_of
@@ -72,9 +72,9 @@ def connect(
     """Connect a new socket and return it: `sock = yield from connect("example.org:80")`, or `connect(host, port)`.
 
     `where`: "host:port" with a name or a literal address, or ":80" for this host; "[::1]:80"; a UNIX path, which
-    contains a "/" or is a pathlib.Path; "@name" or a leading NUL for an abstract one; or a result of addr(). `family`:
-    "inet" or "inet6" to use only those addresses. `options`: as in setopt(), set before connecting; nodelay defaults to
-    True.
+    contains a "/" or is a pathlib.Path; "@name" or a leading NUL for an abstract one; or a result of addr(). With a
+    `port`, it is the name or address of a host, whatever it contains. `family`: "inet" or "inet6" to use only those
+    addresses. `options`: as in setopt(), set before connecting; nodelay defaults to True.
 
     Several addresses are tried `delay_s` seconds apart, alternating between families, until one connects (RFC 8305). So
     an address that does not answer costs 250 ms. If all fail, the OSError lists each address with its reason. If all
@@ -188,7 +188,7 @@ class TLSListener:
         return self.sock.getsockname()
 
     @property
-    def local_address(self) -> Any:
+    def local_address(self) -> SocketAddress:
         """The local address, as getsockname() returns it."""
         return self.sock.local_address
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pollers import Closed, Operation, operation
 
+from ..sockets.address import SocketAddress
 from ..sockets.hostnames import ascii_name
 from ..sockets.socket import check_octets
 from ..streams.claim import Claim
@@ -154,14 +155,16 @@ class TLS(Carrier):
         return fd
 
     @property
-    def local_address(self) -> Any:
+    def local_address(self) -> SocketAddress:
         """The local address of the socket below. Raises AttributeError if there is no socket."""
-        return self.sock.local_address
+        address: SocketAddress = self.sock.local_address
+        return address
 
     @property
-    def remote_address(self) -> Any:
+    def remote_address(self) -> SocketAddress:
         """The peer's address, from the socket below. Raises as TCP.remote_address does."""
-        return self.sock.remote_address
+        address: SocketAddress = self.sock.remote_address
+        return address
 
     # Timeouts.
 

@@ -130,9 +130,8 @@ def test_objects_with_a_descriptor() -> None:
 def test_a_socket_of_ours_and_its_timeout() -> None:
     def main() -> Steps:
         with listen("127.0.0.1:0") as listener:
-            host, port = listener.local_address
             accepting = newthread(wait_readable, listener)
-            with (yield from connect(host, port)) as client:
+            with (yield from connect(listener.local_address)) as client:
                 yield from accepting.join()
                 with (yield from listener.accept()) as conn:
                     yield from wait_writable(client)

@@ -30,6 +30,7 @@ from mypy.types import (
 from ..interop.peers import ROOT
 
 OURS = ("socket2.", "pollers.")
+UNKNOWABLE = {"socket2.threads.sleeping.suspend"}  # it returns what resume() was given
 
 
 def has_any(found: Type) -> bool:
@@ -78,16 +79,16 @@ class _File:
     def _is_ours(self, callee: Expression) -> bool:
         if isinstance(callee, MemberExpr) and self._owner_is_ours(callee):
             return True
-        return isinstance(callee, RefExpr) and callee.fullname.startswith(OURS)
+        if not isinstance(callee, RefExpr) or callee.fullname in UNKNOWABLE:
+            return False
+        return callee.fullname.startswith(OURS)
 
     def _owner_is_ours(self, member: MemberExpr) -> bool:
         owner = get_proper_type(self._types.get(member.expr))
         if isinstance(owner, TypeType):
             owner = owner.item
-        items = owner.items if isinstance(owner, UnionType) else [owner]
-        return any(
-            isinstance(item, Instance) and _is_of_ours(item, member.name) for item in map(get_proper_type, items)
-        )
+        items = [get_proper_type(item) for item in (owner.items if isinstance(owner, UnionType) else [owner]) if item]
+        return any(isinstance(item, Instance) and _is_of_ours(item, member.name) for item in items)
 
 
 def _is_of_ours(owner: Instance, name: str) -> bool:

@@ -273,7 +273,7 @@ def test_a_server_under_load_answers_all_that_it_has_accepted() -> None:
         yield from server.listen("127.0.0.1")
         with threadset(keep_outcomes=True) as ts:
             for at in range(12):
-                ts.newthread(call_in_thread, client, server.addresses[0], b"client %d" % at)
+                ts.newthread(call_in_thread, client, ("127.0.0.1", int(server.addresses[0][1])), b"client %d" % at)
             yield from until(lambda: accepted >= 200)
             begun = monotonic()
             assert (yield from server.stop(LIMIT_S)) == 0

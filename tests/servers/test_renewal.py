@@ -86,7 +86,7 @@ def test_an_error_of_reload_is_logged_and_the_server_goes_on(caplog: pytest.LogC
         for count in (1, 2):
             hang_up()
             yield from until(lambda count=count: len(caplog.records) == count)  # type: ignore[misc]
-        with socket.create_connection(server.addresses[0], LIMIT_S) as client:
+        with socket.create_connection(("127.0.0.1", server.addresses[0][1]), LIMIT_S) as client:
             yield from until(lambda: server.connections == 1)
             client.close()
         yield from server.stop()

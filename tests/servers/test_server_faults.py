@@ -13,7 +13,7 @@ import pytest
 
 import socket2
 from socket2 import TCP, Cancelled, Server, run, stream, tcp, threadset, timeout
-from socket2.sockets.address import text_of
+from socket2.sockets.address import format_address
 from socket2.threads.lock import lock
 
 from ..interop.peers import LIMIT_S
@@ -84,7 +84,7 @@ def serve_one(handler: Callable[[TCP], Any], data: bytes = b"", then: Callable[[
         server = Server(handler)
         yield from server.listen("127.0.0.1")
         with (yield from connected(server.addresses[0])) as client:
-            names.append(text_of(client.getsockname()))
+            names.append(format_address(client.getsockname()))
             yield from client.sendall(data)
             then(client)
             yield from until(lambda: server.connections == 0 and "ended" in ended)

@@ -80,7 +80,7 @@ except RuntimeError as error:
 
 
 async def ready_async(server: Server) -> None:
-    with await socket2.connect("%s:%d" % server.addresses[0]) as conn:  # noqa: UP031
+    with await socket2.connect(server.addresses[0]) as conn:
         await conn.sendall(b"hello")
         assert await conn.recv(100) == b"hello"
     await server.stop()
@@ -174,7 +174,7 @@ def test_a_first_request_is_waited_for_as_long_as_is_said() -> None:
 
 def test_serve_passes_it_on() -> None:
     def ready(server: Server) -> Steps:
-        with socket.create_connection(server.addresses[0]) as silent:
+        with socket.create_connection(("127.0.0.1", server.addresses[0][1])) as silent:
             yield from until(lambda: server.connections == 1)
             yield from server.stop(LIMIT_S)
             assert receive_all(silent) == b""

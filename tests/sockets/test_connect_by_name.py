@@ -87,6 +87,8 @@ async def connected_to(where: Any, *args: Any, **options: Any) -> Any:
         (("[2001:db8::1]", 80), ("2001:db8::1", 80, None)),
         ((b"example.org:80",), ("example.org", "80", None)),
         ((None, 80), (None, 80, None)),
+        (("/run/s", 80), ("/run/s", 80, None)),  # a client of a proxy may send such a name
+        (("@name", 0), ("@name", 0, None)),
         ((("192.0.2.1", 80),), (("192.0.2.1", 80), None, None)),
         (("/run/s",), ("/run/s", 0, "unix")),
         (("./s",), ("./s", 0, "unix")),

@@ -54,7 +54,7 @@ def test_nothing_is_called_under_the_lock(count: int, monkeypatch: pytest.Monkey
         current_scheduler().post(lambda: calls.append(is_held()))
         server = Server(handler)
         yield from server.listen("127.0.0.1")
-        with connect("127.0.0.1", server.addresses[0][1]) as peer:
+        with connect("127.0.0.1", int(server.addresses[0][1])) as peer:
             peer.sendall(b"hello")
             while not log.held or len(calls) < 2 or not crashes:
                 yield from sleep(0.001)

@@ -216,7 +216,7 @@ def test_a_handler_that_blocks_does_not_keep_its_server_from_accepting(kind: str
     def main() -> Steps:
         server = Server(answer if kind == "generator" else plain)
         yield from server.listen("127.0.0.1")
-        port = server.addresses[0][1]
+        port = int(server.addresses[0][1])
         yield from sleep(0)
         with connect("127.0.0.1", port) as first, connect("127.0.0.1", port) as second:
             first.sendall(b"block")
