@@ -348,3 +348,19 @@ def test_the_canonical_name_is_there_when_it_was_asked_for(monkeypatch: pytest.M
 
 def address(host: str, port: int, family: str = "inet", name: str | None = None) -> Address:
     return Address(family, "tcp", "tcp", name, (host, port) if family == "inet" else (host, port, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        (("127.0.0.1", 80), "127.0.0.1:80"),
+        (("::1", 80, 0, 0), "[::1]:80"),
+        (("fe80::1", 80, 0, 99_999), "[fe80::1%99999]:80"),
+        (("192.0.2.1", 0), "192.0.2.1"),
+        ("/run/app.sock", "/run/app.sock"),
+        (b"\0app", "@app"),
+        ("", ""),
+    ],
+)
+def test_an_address_as_text(address: socket2.SocketAddress, text: str) -> None:
+    assert socket2.format_address(address) == text
