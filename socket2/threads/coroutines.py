@@ -127,7 +127,7 @@ def check_callable(func: Any) -> None:
 
 
 def check_result(func: Any, made: Any) -> None:
-    if hasattr(made, "__anext__"):
+    if hasattr(made, "asend"):  # a stream, too, has __anext__()
         raise TypeError(f"{func!r} returned an async generator, which cannot be a thread")
 
 

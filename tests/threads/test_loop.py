@@ -6,14 +6,14 @@ import contextvars
 import gc
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from functools import partial
 from typing import Any
 
 import pytest
 
 import socket2
-from socket2 import Event, newthread, poll, resume, run, sleep, start, stop, suspend
+from socket2 import Event, Queue, newthread, poll, resume, run, sleep, start, stop, suspend
 from socket2.threads.member import current_member
 from socket2.threads.scheduler import current_scheduler
 
@@ -38,6 +38,17 @@ def test_run_returns_and_raises_what_main_does() -> None:
     assert run(lambda: 5) == 5
     with pytest.raises(ZeroDivisionError):
         run(lambda: 1 / 0)
+
+
+def test_a_function_may_return_what_async_for_accepts() -> None:
+    queue = Queue[int]()
+    assert run(lambda: queue) is queue
+
+    async def numbers() -> AsyncGenerator[int, None]:
+        yield 1
+
+    with pytest.raises(TypeError, match="async generator"):
+        run(numbers)
 
 
 def test_run_does_not_report_what_it_raises(caplog: pytest.LogCaptureFixture) -> None:
