@@ -120,6 +120,12 @@ def test_the_reference_leaves_out_methods_that_are_for_other_rooms_only() -> Non
         for methods in re.findall(r":exclude-members: (.*)", options)
         for method in methods.split(", ")
     }
+    # A method with overloads is left out of the members, and told with a shorter signature.
+    left_out -= {
+        f"{cls}.{method}"
+        for cls, members in re.findall(r"^\.\. autoclass:: socket2\.(\w+)\n((?:(?: .*)?\n)*)", reference, re.M)
+        for method in re.findall(r"^   \.\. automethod:: (\w+)", members, re.M)
+    }
     internal = {
         f"{name}.{method}"
         for name in socket2.__all__
