@@ -34,7 +34,8 @@ exports.blocked_by_ipv6_rules = (stage, net) => {
   for (const address of ADDRESSES.slice(0, 11)) stage.attempt('list', address.join(' '), () => list.check(...address));
 };
 
-exports.rules = (stage, net) => { stage.say('list', 'rules', filled(net).rules, new net.BlockList().rules); };
+// Sorted: the order depends on the version of Node.
+exports.rules = (stage, net) => { stage.say('list', 'rules', [...filled(net).rules].sort(), new net.BlockList().rules); };
 
 exports.blocked_wrongly = (stage, net) => {
   const list = new net.BlockList();

@@ -59,7 +59,7 @@ def blocked_by_ipv6_rules(stage: Stage) -> None:
 
 
 def rules(stage: Stage) -> None:
-    stage.say("list", "rules", filled().rules, BlockList().rules)
+    stage.say("list", "rules", sorted(filled().rules), BlockList().rules)
 
 
 def blocked_wrongly(stage: Stage) -> None:
