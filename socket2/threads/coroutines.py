@@ -60,10 +60,11 @@ def are_new(steps: Any) -> bool:
 def steps_later(func: Any, args: tuple[Any, ...]) -> Any:
     """Return an object with send() and throw() without running any code of `func`. Its first step runs that code.
 
-    Raises TypeError if `func` cannot become a thread, or if its signature is known and does not fit `args`.
+    Raises TypeError if `func` cannot become a thread, or if its signature is known and does not fit `args`;
+    RuntimeError if it is a generator or coroutine that has begun.
     """
     if is_coroutine(func):
-        check_no_args(args)
+        check_given(func, args)
         return steps_of(func)
     check_callable(func)
     if _is_lazy(func):
@@ -111,14 +112,20 @@ def name_of(func: Any) -> str | None:
 def with_kwargs(func: Any, kwargs: dict[str, Any]) -> Any:
     """Return a function that calls `func` with `kwargs`. Raises TypeError if `func` cannot be called."""
     if is_coroutine(func):
-        check_no_args((kwargs,))
+        check_given(func, (kwargs,))
     check_callable(func)
     return partial(func, **kwargs)
 
 
-def check_no_args(args: tuple[Any, ...]) -> None:
+def check_given(made: object, args: tuple[Any, ...] = ()) -> None:
+    """Check a generator, coroutine or other awaitable that is given in place of a function.
+
+    Two threads must not step one generator: the first one would wait for ever for what the second one took.
+    """
     if args:
         raise TypeError("a generator or coroutine that exists already takes no arguments")
+    if isinstance(made, (GeneratorType, CoroutineType)) and not are_new(made):
+        raise RuntimeError(f"{made!r} has begun already: make one for each thread")
 
 
 def check_callable(func: Any) -> None:

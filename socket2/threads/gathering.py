@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar, overload
 from pollers import Cancelled, Operation, operation
 
 from .chain import with_contexts
-from .coroutines import awaiting, check_callable, check_result, is_bad_call, is_coroutine, name_of
+from .coroutines import awaiting, check_callable, check_given, check_result, is_bad_call, is_coroutine, name_of
 from .group import threadset
 from .lock import lock
 from .thread import Thread, currentthread, report
@@ -206,6 +206,8 @@ class _Race(_Calls):
 
     def _attempt(self, at: int, call: Any) -> Generator[Any, None, None]:
         try:
+            if is_coroutine(call):
+                check_given(call)
             made = call if is_coroutine(call) else call()
             if is_coroutine(made):
                 made = yield from awaiting(made)

@@ -6,6 +6,7 @@ Knows how a block of threads is left, and what it raises. roster.py knows which 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
@@ -115,14 +116,25 @@ class threadset(Roster, Generic[R_co]):
             del interruption  # its traceback has this frame: avoid a cycle
 
     def cancel(self) -> None:
-        """Cancel all threads of the set, including those that are started later. The block itself goes on."""
-        self._cancel(now=False)
+        """Cancel all threads of the set, including those that are started later. The block itself goes on.
+
+        Any OS thread and any signal handler may call this.
+        """
+        owner: Thread[object] | None = self._owner
+        if owner is None:
+            return  # the block and all threads have ended
+        if owner.scheduler.at_hand():
+            self._cancel(now=False)
+        else:
+            owner.scheduler.post(partial(self._cancel, now=False))
 
     # The block.
 
     def __enter__(self) -> Self:
         if self._entered:
             raise RuntimeError("this threadset has already been entered")
+        if currentthread() is not self._owner:
+            raise RuntimeError(f"only the thread {self._owner.name!r}, which made this threadset, can enter it")
         self._entered = self._open = True
         self._since = self._owner.scheduler.interruptions.raised
         return self

@@ -58,8 +58,8 @@ def newthread(func: Any, /, *args: Any, name: str | None = None, **kwargs: Any) 
     then takes the first step of the new thread. If that step blocks, the caller is not delayed.
 
     If the thread ends with an exception, join() raises it. If no thread is joining at that moment, crashhook() reports
-    it, and the loop goes on. Raises TypeError if `func` cannot be called, or not with these arguments; the thread has
-    not been started then. (luapower's newthread)
+    it, and the loop goes on. Raises TypeError if `func` cannot be called, or not with these arguments, and RuntimeError
+    if it is a generator or coroutine that has begun. The thread has not been started then. (luapower's newthread)
     """
     if name is not None and not isinstance(name, str):
         raise TypeError(f"the name of a thread must be a str, not {name!r}")

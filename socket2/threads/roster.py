@@ -125,6 +125,8 @@ class Roster(pollers.Unique):
         with lock:
             if not self._open:
                 raise RuntimeError("a threadset starts threads only inside its block")
+            if member.thread is not None and member.thread.scheduler is not self._owner.scheduler:
+                raise RuntimeError("a threadset starts threads only in an OS thread that serves its scheduler")
             self._alive[member] = None
             if self._kept is not None:
                 self._kept[member] = None

@@ -20,7 +20,7 @@ from typing import Any, Protocol, cast
 from .coroutines import (
     are_new,
     check_callable,
-    check_no_args,
+    check_given,
     check_result,
     is_bad_call,
     is_coroutine,
@@ -145,7 +145,7 @@ class Stepper(Finisher):
     def _begin(self, thread: Thread[object], func: Any, args: tuple[Any, ...]) -> bool:
         """Call `func`. Return False if the thread has ended with that. If `func` cannot be called, raise the error."""
         if is_coroutine(func):
-            check_no_args(args)
+            check_given(func, args)
             thread._coro = steps_of(func)
             return True
         check_callable(func)

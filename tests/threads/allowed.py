@@ -14,7 +14,7 @@ PLACES = (
 # OS thread that calls it; the name of an error that is raised; "no": it must not be called there.
 CALLS = {
     "`event.set()`, `semaphore.release()`": ("yes", "yes", "yes", "yes", "yes"),
-    "`thread.cancel()`": ("yes", "yes", "yes", "yes", "yes"),
+    "`thread.cancel()`, `threadset.cancel()`": ("yes", "yes", "yes", "yes", "yes"),
     "`scope.cancel()`, setting its `deadline` or `shield`": ("yes", "yes", "yes", "yes", "yes"),
     "`resume(thread)`": ("yes", "later", "later", "later", "later"),
     "`portal.spawn()`, `portal.close()`": ("yes", "yes", "yes", "yes", "yes"),

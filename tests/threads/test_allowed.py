@@ -32,6 +32,7 @@ from socket2 import (
     start,
     stop,
     suspend,
+    threadset,
 )
 from socket2.threads.member import current_member
 from socket2.threads.scheduler import local
@@ -168,6 +169,10 @@ def cancelling(at: At, cell: str) -> Steps:
     thread = newthread(suspend)
     assert (yield from at.allows(cell, thread.cancel, lambda: thread.done))
     assert isinstance(thread.error, Cancelled)
+    with threadset() as group:
+        thread = group.newthread(suspend)
+        yield from at.allows(cell, group.cancel, lambda: thread.done)
+        yield from group.join()
 
 
 def ending_blocks(at: At, cell: str) -> Steps:

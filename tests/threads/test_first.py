@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from socket2 import Cancelled, Event, currentthread, first, newthread, run, sleep, suspend
+from socket2 import Cancelled, Event, currentthread, first, gather, newthread, run, sleep, suspend
 
 from . import test_group
 from .test_gathering import Steps, fails, fails_in_its_cleanup, number, octets, stubborn, text
@@ -110,3 +110,16 @@ def test_an_error_of_a_loser_that_came_with_the_result_is_dropped(crashes: list[
 
     run(main)
     assert not crashes
+
+
+def test_one_generator_is_not_two_calls() -> None:
+    def main() -> Steps:
+        made = text()
+        with pytest.raises(RuntimeError, match="has begun already"):
+            yield from gather(made, made)
+        failing = fails(KeyError())
+        with pytest.raises(ExceptionGroup) as caught:
+            yield from first(failing, failing)
+        assert [type(error) for error in caught.value.exceptions] == [KeyError, RuntimeError]
+
+    run(main)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from socket2 import Cancelled, Event, newthread, run, sleep, suspend, threadset
+from socket2 import Cancelled, Event, call_in_thread, newthread, run, sleep, suspend, threadset
+from socket2.threads.member import current_member
 
 Steps = Generator[Any, Any, Any]
 
@@ -215,3 +216,46 @@ def test_whoever_left_a_plain_block_ends_after_the_rest(crashes: list[str]) -> N
 
     run(main)
     assert crashes == ["KeyError('in the cleanup')"]
+
+
+def test_only_the_thread_that_made_a_set_enters_it() -> None:
+    """Otherwise a failure would interrupt the one that made it."""
+
+    def main() -> Steps:
+        group = threadset()
+
+        def other() -> None:
+            with pytest.raises(RuntimeError, match="only the thread .*main'"), group:
+                pass
+
+        yield from newthread(other).join()
+        with group:
+            yield from group.join()
+
+    run(main)
+
+
+def test_members_are_started_in_os_threads_of_the_scheduler_only() -> None:
+    """A member that no loop runs would never end."""
+
+    def start_one(group: threadset[None]) -> None:
+        with pytest.raises(RuntimeError, match="only in an OS thread that serves"):
+            group.newthread(sleep, 0)
+        current_member().close()
+
+    def main() -> Steps:
+        with threadset() as group:
+            yield from call_in_thread(start_one, group)
+            yield from group.join()
+
+    run(main)
+
+
+def test_cancel_after_the_end() -> None:
+    def main() -> Steps:
+        with threadset() as group:
+            group.newthread(sleep, 0)
+            yield from group.join()
+        group.cancel()
+
+    run(main)

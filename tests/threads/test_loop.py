@@ -96,6 +96,27 @@ def test_a_deadlock_is_told() -> None:
     start()
 
 
+def test_two_threads_cannot_run_one_generator() -> None:
+    """The first would wait for ever for what the second took."""
+
+    def generator() -> Steps:
+        yield from sleep(0)
+
+    async def coroutine() -> None:
+        await sleep(0)
+
+    def main() -> Steps:
+        for made in (generator(), coroutine()):
+            thread = newthread(made)
+            with pytest.raises(RuntimeError, match="has begun already"):
+                newthread(made)
+            yield from thread.join()
+            with pytest.raises(RuntimeError, match="has begun already"):
+                newthread(made)
+
+    run(main)
+
+
 def test_start_returns_when_nothing_is_left() -> None:
     assert start() is True
     newthread(pause, 0.001)
