@@ -215,17 +215,20 @@ class Broker:
     async def serve(self, conn: socket2.TCP) -> None:
         conn.settimeout(SEND_S, "write")
         client = Client(conn)
-        async with socket2.threadset() as threads:
-            threads.newthread(client.write)
-            try:
-                with socket2.timeout(CONNECT_S):
-                    name, keep_alive_s = await self._connect(client)
-                if name is not None:
-                    await self._take_part(client, name, keep_alive_s)
-            except Violation as error:
-                raise ConnectionAbortedError(str(error)) from error  # for the log: it is the client's fault
-            finally:
-                client.finish()
+        try:
+            async with socket2.threadset() as threads:
+                threads.newthread(client.write)
+                try:
+                    with socket2.timeout(CONNECT_S):
+                        name, keep_alive_s = await self._connect(client)
+                    if name is not None:
+                        await self._take_part(client, name, keep_alive_s)
+                except Violation as error:
+                    raise ConnectionAbortedError(str(error)) from error  # for the log: it is the client's fault
+                finally:
+                    client.finish()
+        except* socket2.Closed:
+            pass  # another client has taken its name, or it does not read
 
     async def _connect(self, client: Client) -> tuple[str | None, float | None]:
         """Take the first packet. Return the client's name, None if it is refused, and its keep-alive time."""

@@ -187,14 +187,17 @@ class Database:
     async def serve(self, conn: socket2.TCP) -> None:
         conn.settimeout(SEND_S, "write")
         client = Client(conn)
-        async with socket2.threadset() as threads:
-            threads.newthread(client.write)
-            try:
-                await self._answer_all(client)
-            finally:
-                for channel in list(client.channels):
-                    self._unsubscribe(client, channel)
-                client.finish()
+        try:
+            async with socket2.threadset() as threads:
+                threads.newthread(client.write)
+                try:
+                    await self._answer_all(client)
+                finally:
+                    for channel in list(client.channels):
+                        self._unsubscribe(client, channel)
+                    client.finish()
+        except* socket2.Closed:
+            pass  # it was disconnected, because it does not read
 
     async def _answer_all(self, client: Client) -> None:
         try:

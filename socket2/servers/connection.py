@@ -22,7 +22,7 @@ from ..threads.lock import lock
 from ..threads.scheduler import current_scheduler
 from ..threads.thread import Thread, currentthread
 from ..threads.timers import Timer
-from ..threads.wait import Join
+from ..threads.wait import Join, Pass
 from .stopping import Stopping
 
 log = Journal("socket2.server")
@@ -125,7 +125,7 @@ class Connection(Join):
             waiting = idle.waiting_on
         now = idle.scheduler.now()
         due = now if self.met else self.begun + self.server._first_request_s
-        goes_on = waiting is None or _is_readable(waiting, idle.scheduler.poller)
+        goes_on = waiting is None or isinstance(waiting, Pass) or _is_readable(waiting, idle.scheduler.poller)
         with lock:
             if self.idle is not idle or self.interruption is not None:
                 return

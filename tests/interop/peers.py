@@ -33,7 +33,14 @@ ROOT = Path(__file__).parents[2]
 LIMIT_S = 30.0
 """How long a test waits for anything before it fails, in seconds. Nothing takes that long."""
 
-_PACKAGES = {"nc": "netcat-openbsd"}
+_PACKAGES = {
+    "nc": "netcat-openbsd",
+    "redis-cli": "redis-tools",
+    "redis-benchmark": "redis-tools",
+    "dig": "bind9-dnsutils",
+    "mosquitto_pub": "mosquitto-clients",
+    "mosquitto_sub": "mosquitto-clients",
+}
 
 
 def needs(program: str) -> str:

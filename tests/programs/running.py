@@ -63,3 +63,19 @@ def send_all(sock: socket.socket, data: bytes) -> None:
     """Send, and end the stream in this direction."""
     sock.sendall(data)
     sock.shutdown(socket.SHUT_WR)
+
+
+def answers(sock: socket.socket, request: bytes, answer: bytes) -> None:
+    """Send a request, and check that this answer comes, and not yet more."""
+    sock.sendall(request)
+    assert receive_exactly(sock, len(answer)) == answer
+
+
+def is_over(sock: socket.socket) -> bool:
+    """Receive until the connection is over: by its end or by a reset."""
+    try:
+        while sock.recv(65536):
+            pass
+    except ConnectionResetError:
+        pass
+    return True

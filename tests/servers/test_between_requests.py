@@ -122,6 +122,35 @@ def test_a_request_that_came_while_the_last_one_was_answered_is_answered_too() -
     run(main)
 
 
+@pytest.mark.parametrize("at", range(0, 200, 9))
+def test_requests_that_the_handler_has_received_already_are_answered(at: int) -> None:
+    """Wherever it is when the server stops, for example where it lets other threads run."""
+
+    def handler(conn: TCP) -> Steps:
+        requests = socket2.stream(conn)
+        count = 0
+        while True:
+            with between_requests():
+                request = yield from requests.recvline()
+            if request is None:
+                return
+            count += 1
+            if count == at:
+                newthread(server.stop, LIMIT_S)
+            yield from requests.sendall(request)
+
+    def main() -> Steps:
+        yield from server.listen("127.0.0.1")
+        with (yield from connected(server.addresses[0])) as client:
+            yield from client.sendall(b"x\n" * 200)
+            newthread(server.stop, LIMIT_S)
+            assert (yield from everything(client)) == b"x" * 200
+        yield from server.wait()
+
+    server = Server(handler)
+    run(main)
+
+
 def test_between_requests_means_nothing_elsewhere() -> None:
     def main() -> Steps:
         with between_requests():
