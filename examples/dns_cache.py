@@ -307,8 +307,21 @@ class Options(argparse.Namespace):
     clients: int
 
 
-async def serve(options: Options, sock: socket2.UDP) -> None:
-    """Serve over UDP, and over TCP at the same port, until a signal stops the program."""
+def listen(host: str, port: int) -> tuple[socket2.UDP, socket2.TCP]:
+    """Return sockets for UDP and TCP at the same port."""
+    for tries_left in reversed(range(100 if port == 0 else 1)):
+        listener = socket2.listen(host, port)
+        try:
+            return socket2.bind(host, listener.local_address[1]), listener
+        except OSError:
+            listener.close()
+            if not tries_left:  # else try another free port
+                raise
+    raise AssertionError
+
+
+async def serve(options: Options, sock: socket2.UDP, listener: socket2.TCP) -> None:
+    """Serve over UDP and TCP until a signal stops the program."""
     async with socket2.threadset() as threads:
         cache = Cache(options.size)
         forwarder = Forwarder(threads, options.upstream, options.limit, options.tries, cache, options.clients)
@@ -316,8 +329,7 @@ async def serve(options: Options, sock: socket2.UDP) -> None:
         threads.newthread(clients.datagrams, sock)
         await socket2.serve(
             clients.connection,
-            options.host,
-            sock.local_address[1],
+            listeners=[listener],
             max_connections=options.clients,
             grace_s=options.limit * options.tries,
             ready=announce,
@@ -344,11 +356,11 @@ def main() -> None:
     parser.add_argument("--clients", default=1000, type=int, help="at a time (default: %(default)s)")
     options = parser.parse_args(namespace=Options())
     try:
-        with socket2.udp("inet6" if ":" in options.host else "inet") as sock:
-            sock.bind(options.host, options.port)
-            socket2.run(serve, options, sock)
+        sock, listener = listen(options.host, options.port)
     except (OSError, OverflowError) as error:
         sys.exit(f"cannot listen on {options.host}:{options.port}: {error}")
+    with sock, listener:
+        socket2.run(serve, options, sock, listener)
 
 
 if __name__ == "__main__":

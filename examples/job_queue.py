@@ -251,7 +251,7 @@ class Worker:
         with suppress(TimeoutError), socket2.between_requests(), socket2.timeout(limit_s):
             job = await socket2.first(partial(self.jobs.reserve, self), self._gone)
             if job is None:
-                raise EOFError("the client left while it waited for a job")
+                raise ConnectionAbortedError("the client left while it waited for a job")
             return b"RESERVED %d %d\r\n%s" % (job.id, len(job.body), job.body)
         return b"TIMED_OUT"
 

@@ -117,7 +117,7 @@ class Proxy:
             try:
                 await client.sendall(reply(SUCCEEDED, upstream.local_address))
                 await Relay(client, upstream, self._idle_s).run()
-            except OSError:
+            except* OSError:
                 conn.setopt("linger", 0)  # a stream that was cut off must not look complete
                 upstream.setopt("linger", 0)
 
