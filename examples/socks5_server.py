@@ -62,33 +62,25 @@ def reply(code: int, bound: socket2.SocketAddress = ("0.0.0.0", 0)) -> bytes:
 
 
 class Relay:
-    """Two connections, and how long neither of them has sent anything."""
+    """Two connections. Each byte that passes moves the deadline for silence."""
 
     def __init__(self, client: socket2.Stream, upstream: socket2.TCP, idle_s: float) -> None:
         self.client = client
         self.upstream = upstream
         self._idle_s = idle_s
-        self._active = socket2.now()
+        self._silence = socket2.fail_after(idle_s)
 
     async def run(self) -> None:
-        async with socket2.threadset() as threads:
-            watch = threads.newthread(self._watch)
-            up = threads.newthread(self._carry, self.client, self.upstream)
-            await self._carry(self.upstream, self.client)
-            await up.join()
-            watch.cancel()
+        with self._silence:
+            async with socket2.threadset() as threads:
+                threads.newthread(self._carry, self.client, self.upstream)
+                await self._carry(self.upstream, self.client)
 
     async def _carry(self, source: socket2.TCP | socket2.Stream, sink: socket2.TCP | socket2.Stream) -> None:
         while data := await source.recv(BLOCK):
-            self._active = socket2.now()
+            self._silence.deadline = socket2.now() + self._idle_s
             await sink.sendall(data)
-            self._active = socket2.now()
         sink.shutdown()
-
-    async def _watch(self) -> None:
-        while (left := self._active + self._idle_s - socket2.now()) > 0:
-            await socket2.sleep(left)
-        raise TimeoutError(f"nothing was sent for {self._idle_s:g} s")
 
 
 class Proxy:

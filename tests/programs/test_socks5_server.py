@@ -195,13 +195,22 @@ def test_silence_in_both_directions_ends_a_connection() -> None:
 
 
 def test_slow_and_broken_clients_hurt_nobody() -> None:
+    def is_refused() -> None:
+        with connect("127.0.0.1", port) as sock:
+            sock.sendall(SOCKS4)
+            assert is_over(sock)
+
     with server(NAME, "--connections", "20") as (program, port), upstream() as (listener, _):
-        with through(port, listener):
-            pass
+        is_refused()
+        open_files = program.open_files()
         with ExitStack() as stack:
             for half in (b"", b"\5", HELLO, HELLO + b"\5\1\0", HELLO + b"\5\1\0\3\xff"):
                 stack.enter_context(connect("127.0.0.1", port)).sendall(half)
-            stack.enter_context(through(port, listener))
+            deaf, flooding = stack.enter_context(through(port, listener))
+            deaf.setblocking(False)
+            flooding.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                flooding.sendall(bytes(64_000_000))
             with through(port, listener) as (client, accepted):
                 client.sendall(b"!")
                 assert accepted.recv(1) == b"!"
@@ -209,15 +218,7 @@ def test_slow_and_broken_clients_hurt_nobody() -> None:
             sock = connect("127.0.0.1", port)
             sock.sendall((b"\5", HELLO, b"\5\1\0\5\1")[at % 3])
             reset(sock)
-        with through(port, listener):
-            open_files = program.open_files()
-
-        def works() -> None:
-            with through(port, listener) as (client, accepted):
-                client.sendall(b"!")
-                assert accepted.recv(1) == b"!"
-
-        settles(program, open_files - 2, works)
+        settles(program, open_files, is_refused)
 
 
 def test_connections_beyond_the_limit_wait() -> None:
