@@ -27,27 +27,16 @@ REFUSED = 0x80
 PACKET_MAX = 256 * 1024  # bytes
 LEVELS_MAX = 64  # of a topic
 FILTERS_MAX = 1000  # for each client
-UNREAD_MAX = 2 * 1024 * 1024  # bytes that wait for a client; then it misses messages
+UNREAD_MAX = 2 * 1024 * 1024  # bytes that wait for a client; then it misses messages, and is not read
+OVERHEAD = 50  # bytes of memory for each packet that waits, about
 CONNECT_S = 10.0
 SEND_S = 30.0  # a client that takes nothing for so long is gone
 
 
-class Kind(IntEnum):
-    """The kinds of packets."""
-
-    CONNECT = 1
-    CONNACK = 2
-    PUBLISH = 3
-    PUBACK = 4
-    SUBSCRIBE = 8
-    SUBACK = 9
-    UNSUBSCRIBE = 10
-    UNSUBACK = 11
-    PINGREQ = 12
-    PINGRESP = 13
-    DISCONNECT = 14
-
-
+Kind = IntEnum(
+    "Kind",
+    "CONNECT CONNACK PUBLISH PUBACK PUBREC PUBREL PUBCOMP SUBSCRIBE SUBACK UNSUBSCRIBE UNSUBACK PINGREQ PINGRESP DISCONNECT",
+)
 FLAGS: dict[int, int] = {Kind.SUBSCRIBE: 2, Kind.UNSUBSCRIBE: 2}  # of packets that clients send
 
 
@@ -175,31 +164,33 @@ class Client:
         self.stream = socket2.stream(conn)
         self.filters: dict[str, None] = {}
         self.will: tuple[str, bytes, bool] | None = None
-        self._outbox: socket2.Queue[bytes] = socket2.Queue()
+        self.outbox: socket2.Queue[bytes] = socket2.Queue()
         self._unsent = 0  # bytes in the outbox or being sent
+        self._has_room = socket2.Condition()
 
     def tell(self, data: bytes) -> None:
         """Queue a packet. Does not wait."""
-        self._unsent += len(data)
-        if self._unsent > 2 * UNREAD_MAX:
-            self.stream.close()  # it asks, and does not take the answers
-        else:
-            self._outbox.put_nowait(data)
+        self._unsent += len(data) + OVERHEAD
+        self.outbox.put_nowait(data)
+
+    async def room(self) -> None:
+        """Wait until the client has read most of what is for it, before it can ask for more."""
+        if self._unsent >= UNREAD_MAX:
+            async with self._has_room:
+                await self._has_room.wait_for(lambda: self._unsent < UNREAD_MAX)
 
     def pass_on(self, data: bytes) -> None:
         """Queue a message of QoS 0, unless too much waits already."""
         if self._unsent < UNREAD_MAX:
             self.tell(data)
 
-    def finish(self) -> None:
-        """Tell the writer to end after it has sent everything."""
-        self._outbox.close()
-
     async def write(self) -> None:
-        async for data in self._outbox:
-            pieces = [data, *(self._outbox.get_nowait() for _ in range(len(self._outbox)))]
+        async for data in self.outbox:
+            pieces = [data, *(self.outbox.get_nowait() for _ in range(len(self.outbox)))]
             await self.stream.sendv(pieces)
-            self._unsent -= sum(map(len, pieces))
+            self._unsent -= sum(map(len, pieces)) + OVERHEAD * len(pieces)
+            async with self._has_room:
+                self._has_room.notify_all()
 
 
 class Broker:
@@ -226,9 +217,9 @@ class Broker:
                 except Violation as error:
                     raise ConnectionAbortedError(str(error)) from error  # for the log: it is the client's fault
                 finally:
-                    client.finish()
+                    client.outbox.close()  # the writer ends when it has sent everything
         except* socket2.Closed:
-            pass  # another client has taken its name, or it does not read
+            pass  # another client has taken its name
 
     async def _connect(self, client: Client) -> tuple[str | None, float | None]:
         """Take the first packet. Return the client's name, None if it is refused, and its keep-alive time."""
@@ -268,6 +259,7 @@ class Broker:
 
     async def _packets(self, client: Client, keep_alive_s: float | None) -> None:
         while True:
+            await client.room()
             with socket2.between_requests(), socket2.timeout(keep_alive_s):
                 came = await receive(client.stream)
             if came is None:

@@ -32,7 +32,7 @@ PATTERN_MAX = 1000  # bytes
 SEND_S = 30.0  # a client that takes nothing for so long is gone
 SWEEP_S = 0.1
 SWEEP_KEYS = 500  # looked at in each sweep
-OVERHEAD = 150  # bytes of memory for each key, about
+OVERHEAD = 150  # bytes of memory for each key, and for each answer that waits, about
 NAMES = set(b"PING ECHO SET GET DEL EXISTS INCR EXPIRE TTL KEYS PUBLISH SUBSCRIBE UNSUBSCRIBE COMMAND QUIT".split())
 WHILE_SUBSCRIBED = {b"PING", b"SUBSCRIBE", b"UNSUBSCRIBE", b"QUIT"}
 
@@ -148,7 +148,7 @@ class Client:
 
     def tell(self, data: bytes) -> None:
         """Queue data for the writer. Does not wait."""
-        self._unsent += len(data)
+        self._unsent += len(data) + OVERHEAD
         self._outbox.put_nowait(data)
 
     def push(self, data: bytes) -> None:
@@ -172,7 +172,7 @@ class Client:
         async for data in self._outbox:
             pieces = [data, *(self._outbox.get_nowait() for _ in range(len(self._outbox)))]
             await self.stream.sendv(pieces)
-            self._unsent -= sum(map(len, pieces))
+            self._unsent -= sum(map(len, pieces)) + OVERHEAD * len(pieces)
             async with self._has_room:
                 self._has_room.notify_all()
 

@@ -43,20 +43,29 @@ def address(asked: bytes, last: int = 1, ttl: int = 300) -> bytes:
     return reply(asked, record(A, ttl, bytes([192, 0, 2, last])))
 
 
+def both() -> tuple[socket.socket, socket.socket]:
+    """Return a UDP and a TCP socket of the same port."""
+    while True:
+        listener = socket.create_server(("127.0.0.1", 0))
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            sock.bind(listener.getsockname())
+            return sock, listener
+        except OSError:
+            sock.close()
+            listener.close()
+
+
 class Upstream:
     """A server that answers as it is told, over UDP and TCP, and counts the questions."""
 
     def __init__(self, udp: Answer, tcp: Answer | None = None) -> None:
         self.asked: list[bytes] = []
         self._udp, self._tcp = udp, tcp
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind(("127.0.0.1", 0))
+        self.sock, self.listener = both()
         self.port = self.sock.getsockname()[1]
         self.place = f"127.0.0.1:{self.port}"
-        self.listener = socket.create_server(("127.0.0.1", self.port)) if tcp else None
-        self._threads = [threading.Thread(target=self._serve_udp, daemon=True)]
-        if self.listener is not None:
-            self._threads.append(threading.Thread(target=self._serve_tcp, daemon=True))
+        self._threads = [threading.Thread(target=serve, daemon=True) for serve in (self._serve_udp, self._serve_tcp)]
         for thread in self._threads:
             thread.start()
 
@@ -67,8 +76,6 @@ class Upstream:
                 self.sock.sendto(answer, came[1])
 
     def _serve_tcp(self) -> None:
-        assert self.listener is not None
-        assert self._tcp is not None
         while True:
             conn, _ = self.listener.accept()
             with conn:
@@ -76,7 +83,7 @@ class Upstream:
                 if not size:
                     return
                 self.asked.append(receive_exactly(conn, int.from_bytes(size, "big")))
-                for answer in self._tcp(self.asked[-1]):
+                for answer in self._tcp(self.asked[-1]) if self._tcp else ():
                     conn.sendall(struct.pack("!H", len(answer)) + answer)
 
     def __enter__(self) -> Upstream:
@@ -85,13 +92,11 @@ class Upstream:
     def __exit__(self, *_: object) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
             last.sendto(b"end", ("127.0.0.1", self.port))
-        if self.listener is not None:
-            connect("127.0.0.1", self.port).close()
+        connect("127.0.0.1", self.port).close()
         for thread in self._threads:
             thread.join(LIMIT_S)
         self.sock.close()
-        if self.listener is not None:
-            self.listener.close()
+        self.listener.close()
 
 
 @contextmanager
