@@ -33,21 +33,14 @@ ROOT = Path(__file__).parents[2]
 LIMIT_S = 30.0
 """How long a test waits for anything before it fails, in seconds. Nothing takes that long."""
 
-_PACKAGES = {
-    "nc": "netcat-openbsd",
-    "redis-cli": "redis-tools",
-    "redis-benchmark": "redis-tools",
-    "dig": "bind9-dnsutils",
-    "mosquitto_pub": "mosquitto-clients",
-    "mosquitto_sub": "mosquitto-clients",
-}
+_PACKAGES = {"nc": "netcat-openbsd"}
 
 
-def needs(program: str) -> str:
+def needs(program: str, package: str = "") -> str:
     """Return the path of a program, or skip the test."""
     path = shutil.which(program)
     if path is None:
-        pytest.skip(f"{program} is not installed (Debian: {_PACKAGES.get(program, program)})")
+        pytest.skip(f"{program} is not installed (Debian: {package or _PACKAGES.get(program, program)})")
     return path
 
 

@@ -129,7 +129,7 @@ def code(message: bytes) -> int:
 def test_dig() -> None:
     with Upstream(lambda asked: [address(asked, 9)]) as up, server(NAME, "--upstream", up.place) as (_, port):
         for options in ([], ["+tcp"], ["+edns"], ["+noedns"], ["+noedns", "+tcp"]):
-            done = call([needs("dig"), "-p", str(port), "@127.0.0.1", *options, "WWW.example"])
+            done = call([needs("dig", "bind9-dnsutils"), "-p", str(port), "@127.0.0.1", *options, "WWW.example"])
             assert b"192.0.2.9" in done.stdout
             assert b"WWW.example." in done.stdout  # the letters of the client
             assert b"status: NOERROR" in done.stdout

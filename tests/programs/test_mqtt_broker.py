@@ -68,9 +68,20 @@ def nothing_comes(sock: socket.socket) -> None:
 
 
 def test_mosquitto(port: int) -> None:
-    pub = [needs("mosquitto_pub"), "-p", str(port)]
+    pub = [needs("mosquitto_pub", "mosquitto-clients"), "-p", str(port)]
     call([*pub, "-t", "home/kitchen/light", "-m", "on", "-r"])
-    sub = [needs("mosquitto_sub"), "-p", str(port), "-v", "-t", "home/+/temperature", "-t", "home/#", "-F", "%t %p %r"]
+    sub = [
+        needs("mosquitto_sub", "mosquitto-clients"),
+        "-p",
+        str(port),
+        "-v",
+        "-t",
+        "home/+/temperature",
+        "-t",
+        "home/#",
+        "-F",
+        "%t %p %r",
+    ]
     with Program(sub) as subscriber:
         subscriber.announced("^home/kitchen/light on 1$")  # retained, and now it has subscribed
         call([*pub, "-t", "home/kitchen/temperature", "-m", "21.5", "-q", "1"])
@@ -85,7 +96,7 @@ def test_mosquitto(port: int) -> None:
 
 def test_mosquitto_leaves_a_will(port: int) -> None:
     will = ["--will-topic", "wills/a", "--will-payload", "gone"]
-    command = [needs("mosquitto_sub"), "-p", str(port), "-t", "x", *will]
+    command = [needs("mosquitto_sub", "mosquitto-clients"), "-p", str(port), "-t", "x", *will]
     with client(port, "wills/#") as watcher:
         watcher.sendall(publish("x", "ready", retain=True))
         with Program(command) as other:

@@ -24,7 +24,7 @@ def port() -> Iterator[int]:
 
 
 def cli(port: int, *args: str) -> str:
-    return call([needs("redis-cli"), "-p", str(port), *args]).stdout.decode().strip()
+    return call([needs("redis-cli", "redis-tools"), "-p", str(port), *args]).stdout.decode().strip()
 
 
 # Real clients.
@@ -49,7 +49,7 @@ def test_redis_cli(port: int) -> None:
 
 
 def test_redis_cli_subscribes(port: int) -> None:
-    with Program([needs("redis-cli"), "-p", str(port), "subscribe", "news"]) as subscriber:
+    with Program([needs("redis-cli", "redis-tools"), "-p", str(port), "subscribe", "news"]) as subscriber:
         subscriber.announced("^1$")
         assert cli(port, "publish", "news", "first") == "1"
         assert cli(port, "publish", "other", "first") == "0"
@@ -57,7 +57,7 @@ def test_redis_cli_subscribes(port: int) -> None:
 
 
 def test_redis_benchmark(port: int) -> None:
-    command = [needs("redis-benchmark"), "-p", str(port), "-q", "-n", "2000", "-c", "20", "-P", "8"]
+    command = [needs("redis-benchmark", "redis-tools"), "-p", str(port), "-q", "-n", "2000", "-c", "20", "-P", "8"]
     done = subprocess.run([*command, "-t", "ping,set,get,incr"], capture_output=True, timeout=LIMIT_S, check=True)
     assert done.stdout.count(b"requests per second") == 5
     assert b"ERR" not in done.stdout
