@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from .closing import close
+from .closing import close, close_descriptors
 from .control import Control, PacketInfo, control_of, packet_info_of, tos_of, ttl_of
 from .credentials import peer_uid
 from .decorator import CHECKING
@@ -38,12 +38,11 @@ from .operation import (
     end_of_stream,
 )
 from .options import OPTIONS, get_option, option_call, prepare_listener
-from .paths import BoundPath, bind_path, is_abstract
+from .paths import BoundPath, bind_path, is_abstract, remove_stale
 from .probe import ready
 from .readiness.attempts import NOSIGNAL
 from .readiness.messages import (
     check_messages,
-    close_descriptors,
     receive_descriptors,
     receive_message,
     send_descriptors,
@@ -104,6 +103,7 @@ __all__ = [
     "receive_descriptors",
     "receive_message",
     "register",
+    "remove_stale",
     "send_descriptors",
     "send_message",
     "tos_of",

@@ -86,3 +86,16 @@ class Identified(Protocol):
 def close_all(handles: Iterable[Identified]) -> None:
     for handle in handles:
         close(handle.sock, handle.identity)
+
+
+def close_descriptors(fds: list[int], keep: int = 0) -> None:
+    """Close all but the first `keep` descriptors, and remove them from the list. close(2).
+
+    A signal handler that raises comes before all of that or after it, so another call closes what is left, and nothing
+    twice. If one of them is not open, the others are closed, and OSError (EBADF) is raised.
+    """
+    closing = map(os.close, map(fds.pop, [keep] * (len(fds) - keep)))
+    try:
+        any(closing)
+    finally:
+        any(closing)

@@ -1,8 +1,9 @@
 """The files of UNIX sockets: taking a path over from a dead server, its rights, and removing it.
 
 Nobody can connect to a stream socket before listen(2), so a file that gets its rights between bind(2) and listen(2) is
-never open to more people. But until then it looks like the file of a dead server. So whoever takes a path holds a lock
-on a file beside it, with SUFFIX appended to the name. That file exists only for this short time.
+never open to more people. Of several processes that find a dead server's file, only one may replace it. So whoever
+takes a path holds a lock on a file beside it, with SUFFIX appended to the name. That file exists only for this short
+time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, TypeAlias
+
+from .closing import close_descriptors
 
 Path: TypeAlias = "str | bytes"
 
@@ -68,14 +71,13 @@ def bind_path(
     """Bind a UNIX socket to a path, set the rights of the file, and call `begin`, which makes a stream socket listen.
 
     `mode`: the rights, whatever the umask is; None: those that the umask leaves. `owner`: user and group, -1 leaves one
-    as it is. `probe`: makes a socket of the same kind, which finds out whether somebody answers at the path. If not,
-    the path is taken over.
-    Raises OSError (EADDRINUSE) if there is a file that is no socket, if somebody answers, or if another process is just
-    taking the path. After an error there is no new file. A datagram socket can be sent to at once: on Linux its file
-    never has more rights than `mode`, elsewhere it has those of the umask for a moment.
+    as it is. `probe`: as in remove_stale(); the file of a dead server is replaced.
+    Raises OSError (EADDRINUSE) if there is a file that is no socket, if its socket is open, or if another process is
+    just taking the path. After an error there is no new file. A datagram socket can be sent to at once: on Linux its
+    file never has more rights than `mode`, elsewhere it has those of the umask for a moment.
     """
     with _alone_at(path):
-        _remove_stale(path, probe)
+        remove_stale(path, probe)
         if mode is not None:
             with suppress(OSError):  # only on Linux does bind(2) take the rights of the socket
                 os.fchmod(sock.fileno(), mode if owner == (-1, -1) else mode & stat.S_IRWXU)
@@ -85,7 +87,7 @@ def bind_path(
             if owner != (-1, -1):
                 os.chown(path, *owner, follow_symlinks=False)
             if mode is not None and stat.S_IMODE(os.lstat(path).st_mode) != mode and bound.is_there():
-                os.chmod(path, mode)
+                _chmod(path, mode)
             begin()
         except BaseException:
             bound.remove()
@@ -93,8 +95,22 @@ def bind_path(
         return bound
 
 
-def _remove_stale(path: Path, probe: Callable[[], socket.socket]) -> None:
-    """Remove the path of a server that has gone: one that refuses connections."""
+def _chmod(path: Path, mode: int) -> None:
+    """Set the rights of a file, but not of the target of a symbolic link that may have taken its place."""
+    try:
+        os.chmod(path, mode, follow_symlinks=False)
+    except NotImplementedError:  # musl and old versions of glibc need /proc for this
+        if not stat.S_ISLNK(os.lstat(path).st_mode):
+            os.chmod(path, mode)
+
+
+def remove_stale(path: Path, probe: Callable[[], socket.socket]) -> None:
+    """Remove the file of a UNIX socket that nobody has open any more: the file of a dead server.
+
+    `probe`: makes a UNIX datagram socket. Only at the file of a dead socket does its connect(2) fail with ECONNREFUSED.
+    At a stream socket it fails with EPROTOTYPE, on every system, however full the queue of that socket is, and its
+    server notices nothing. A path that leads to anything else stays.
+    """
     found = _identity(path)
     if found is None:
         return
@@ -111,43 +127,39 @@ def _remove_stale(path: Path, probe: Callable[[], socket.socket]) -> None:
 def _alone_at(path: Path) -> Iterator[None]:
     """Hold the lock of a path. Raises OSError (EADDRINUSE) if somebody else holds it: nobody waits here."""
     name = os.fsencode(path) + SUFFIX.encode()
-    fd = _locked(name, path)
+    opened: list[int] = []
     try:
-        while not _is_at(name, fd):  # the last holder has removed the file since it was opened
-            os.close(fd)
-            fd = -1
-            fd = _locked(name, path)
+        _lock(name, path, opened)
+        while not _is_at(name, opened[0]):  # the last holder has removed the file since it was opened
+            close_descriptors(opened)
+            _lock(name, path, opened)
         try:
             yield
         finally:
             with suppress(OSError):  # somebody has cleaned up
                 os.unlink(name)
     finally:
-        if fd >= 0:
+        for fd in opened:
             os.close(fd)
 
 
-def _locked(name: bytes, path: Path) -> int:
-    """Open the lock file of a path, and lock it."""
+def _lock(name: bytes, path: Path, opened: list[int]) -> None:
+    """Open the lock file of a path, and lock it. Its descriptor is in `opened` even if that fails."""
     import fcntl  # no such module on Windows
 
-    fd = _opened(name, path)
+    _open(name, path, opened)
+    if not stat.S_ISREG(os.fstat(opened[0]).st_mode):
+        raise OSError(errno.EEXIST, "this should be a lock file", os.fsdecode(name))
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EEXIST, "this should be a lock file", os.fsdecode(name))
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(opened[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(fd)
         raise OSError(errno.EADDRINUSE, "another process is about to listen here", path) from None
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
 
 
-def _opened(name: bytes, path: Path) -> int:
+def _open(name: bytes, path: Path, opened: list[int]) -> None:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        return os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        opened.extend(map(os.open, [name], [flags], [0o600]))  # in one call: a signal handler that raises loses nothing
     except OSError as error:
         where = os.fsdecode(name) if os.path.lexists(name) else path
         raise OSError(error.errno, error.strerror, where) from None

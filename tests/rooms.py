@@ -12,8 +12,8 @@ from .interop.peers import ROOT
 # From the ground up. `pollers` and `socket2` come twice: as the part under the others, and as the part on top of all.
 ROOMS = {
     "pollers": (
-        "forgotten once unique unbound pairs paths probe lengths lock sigpipe file foreign nowait operation credentials"
-        " disconnect closing control multicast options"
+        "forgotten once unique unbound pairs closing paths probe lengths lock sigpipe file foreign nowait operation"
+        " credentials disconnect control multicast options"
     ),
     "pollers.readiness": (
         "interface gone attempts winattempts messages oneshot handle engine sharing epoll kqueue select"

@@ -11,8 +11,10 @@ import io
 import os
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import starmap
+from typing import TYPE_CHECKING, Any
 
+from ..closing import close_descriptors
 from ..control import FD_SIZE, Control, control_of, rights_of
 from ..operation import Address, Exhausted
 from .attempts import NOSIGNAL
@@ -43,21 +45,24 @@ def receive_message(sock: socket.socket, n: int, room: int, most: int) -> Receiv
     then MSG_CTRUNC is set. Raises BlockingIOError if there is nothing to receive.
     """
     room += socket.CMSG_SPACE(most * FD_SIZE) if most else 0
-    data, ancillary, flags, address = sock.recvmsg(n, room, _CLOEXEC)
+    came: list[Any] = []
     fds: list[int] | None = None
     try:
+        # In one call: a signal handler that raises comes before or after.
+        came.extend(starmap(sock.recvmsg, [(n, room, _CLOEXEC)]))
+        data, ancillary, flags, address = came[0]
         fds = rights_of(ancillary)
         if len(fds) > most:
             flags |= socket.MSG_CTRUNC
-            while len(fds) > most:
-                os.close(fds.pop())
+            close_descriptors(fds, most)
         if not _CLOEXEC:
             for fd in fds:
                 os.set_inheritable(fd, False)
         rest = [item for item in ancillary if item[:2] != (socket.SOL_SOCKET, socket.SCM_RIGHTS)] if ancillary else []
         return data, rest, fds, flags, address
-    except BaseException:  # a signal handler raised
-        close_descriptors(rights_of(ancillary) if fds is None else fds)
+    except BaseException:
+        if came:  # a signal handler raised
+            close_descriptors(rights_of(came[0][1]) if fds is None else fds)
         raise
 
 
@@ -101,14 +106,3 @@ def receive_descriptors(sock: socket.socket, n: int, most: int) -> tuple[bytes, 
         close_descriptors(fds)
         raise OSError(errno.EMSGSIZE, f"more than {most} descriptors came with {len(data)} bytes")
     return data, fds
-
-
-def close_descriptors(fds: Sequence[int]) -> None:
-    """Close all of them, even if a signal handler raises in between."""
-    left = list(fds)
-    try:
-        while left:
-            os.close(left.pop())
-    finally:
-        for fd in left:
-            os.close(fd)

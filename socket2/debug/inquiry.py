@@ -16,7 +16,7 @@ import threading
 import traceback
 from contextlib import suppress
 
-from pollers import leakproof, peer_uid
+from pollers import leakproof, peer_uid, remove_stale
 
 from ..threads.scheduler import PoolThread
 from .listing import REPORTS, printable, report
@@ -170,25 +170,18 @@ def _report_on_stderr() -> None:
 
 
 def _sweep(home: str) -> None:
-    """Remove the sockets of dead processes: those that refuse connections. Pids may be from another PID namespace."""
+    """Remove the sockets of dead processes. Their pids may be from another PID namespace."""
     for name in os.listdir(home):
-        _remove_if_dead(os.path.join(home, name))
+        remove_stale(os.path.join(home, name), _probe)
 
 
-def _remove_if_dead(path: str) -> None:
-    with socket.socket(socket.AF_UNIX) as sock, suppress(OSError):
-        sock.setblocking(False)
-        try:
-            sock.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
+def _probe() -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
 
 def remove_socket_of(pid: int) -> None:
     """Remove the socket of a process of this user that could not clean up."""
-    path = os.path.join(directory(os.geteuid()), str(pid))
-    if os.path.exists(path):
-        _remove_if_dead(path)
+    remove_stale(os.path.join(directory(os.geteuid()), str(pid)), _probe)
 
 
 def _is_alive(pid: int) -> bool:

@@ -78,8 +78,8 @@ def listen(bound: list[TCP], backlog: int | None) -> list[TCP]:
 def bind(answers: Sequence[AddressList], reuse_port: bool, rules: PathRules) -> list[TCP]:
     """Return a socket for each address, bound but not listening yet. Port 0 becomes the same free port for all.
 
-    At a UNIX path it listens at once: a path with a socket that does not listen can be taken over. Of several answers,
-    those of a family that this machine lacks are skipped. Raises OSError; then nothing is bound.
+    At a UNIX path it listens at once, because other programs take a socket that does not listen for a dead server's. Of
+    several answers, those of a family that this machine lacks are skipped. Raises OSError; then nothing is bound.
     """
     for _ in range(_PORTS_TRIED - 1):
         try:

@@ -79,7 +79,7 @@ class Message(Unique):
 
     def close(self) -> None:
         """Close the descriptors that nobody has taken. A second call does nothing."""
-        pollers.close_descriptors(self.take_fds())
+        pollers.close_descriptors(self._fds)
 
     def __enter__(self) -> Self:
         return self
@@ -137,10 +137,14 @@ def receive_message(handle: Handle, n: int, room: int, max_fds: int, owner: obje
             if handle.fileno() < 0:
                 raise Closed() from None  # by another OS thread
             raise handle.told(error) or error from None
-        message = Message(*received)
-        if not message.data:
-            pollers.end_of_stream(handle)
-        return message
+        try:
+            message = Message(*received)
+            if not message.data:
+                pollers.end_of_stream(handle)
+            return message
+        except BaseException:  # a signal handler raised
+            pollers.close_descriptors(received[2])
+            raise
 
 
 @operation

@@ -5,13 +5,14 @@ Each operation waits until the socket is ready and then makes one attempt. The a
 
 from __future__ import annotations
 
+import errno
 import operator
 from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pollers
-from pollers import Operation, operation
+from pollers import Operation, control_of, operation
 
+from .ancillary import receive_message, send_message
 from .tcp import TCP
 from .udp import UDP
 
@@ -40,14 +41,7 @@ def _send_fds(sock: TCP | UDP, data: ReadableBuffer, fds: Sequence[int]) -> Gene
     sent = 0
     try:
         with memoryview(data) as view, view.cast("B") as octets:
-            while not sent:
-                yield from handle.wait_writable(sock)
-                try:
-                    sent = pollers.send_descriptors(handle.sock, octets, fds)
-                except BlockingIOError:
-                    pass  # another thread was faster, or there is room, but not enough
-                except OSError as error:
-                    raise handle.told(error) or error from None
+            sent = yield from send_message(handle, [octets], control_of(handle.sock.family, fds=fds), None, sock)
             if sent < len(octets):
                 with octets[sent:] as rest:
                     yield from handle.sendall(rest, sock)
@@ -74,17 +68,11 @@ def recv_fds(sock: TCP | UDP, n: int, max_fds: int) -> Operation[tuple[bytes, li
 @operation
 def _recv_fds(sock: TCP | UDP, n: int, max_fds: int) -> Generator[Any, None, tuple[bytes, list[int]]]:
     handle = sock._handle or sock._attach()
-    while True:
-        yield from handle.wait_readable(sock)
-        try:
-            received = pollers.receive_descriptors(handle.sock, n, max_fds)
-        except BlockingIOError:
-            continue
-        except OSError as error:
-            raise handle.told(error) or error from None
-        if not received[0]:
-            pollers.end_of_stream(handle)
-        return received
+    message = yield from receive_message(handle, n, 0, max_fds, sock)
+    if message.control_truncated:
+        message.close()
+        raise OSError(errno.EMSGSIZE, f"more than {max_fds} descriptors came with {len(message.data)} bytes")
+    return message.data, message.take_fds()
 
 
 def _check(sock: TCP | UDP) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 import os
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
@@ -89,7 +90,7 @@ def file_of(host: Host, family: str | None) -> str | bytes | None:
 def bind_to_file(sock: Socket, path: str | bytes, rules: PathRules, begin: Callable[[], Any]) -> None:
     """Bind to a path by the rules, and call `begin`. close() then removes the file. Raises as pollers.bind_path()."""
     std = sock.std
-    probe = partial(current_scheduler().poller.socket, std.family, std.type, 0)
+    probe = partial(current_scheduler().poller.socket, std.family, socket.SOCK_DGRAM, 0)
     try:
         bound = pollers.bind_path(std, path, rules.mode, rules.owner, probe, begin)
     except OSError as error:

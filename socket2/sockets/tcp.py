@@ -260,8 +260,8 @@ class TCP(Socket):
         descriptors if this is not a UNIX socket; OSError (EBADF, EINVAL, ETOOMANYREFS), io.UnsupportedOperation on
         Windows.
         """
-        pieces = pieces_of(data)
-        if not any(memoryview(piece).nbytes for piece in pieces):
+        pieces = [piece for piece in pieces_of(data) if memoryview(piece).nbytes]
+        if not pieces:
             raise ValueError("control data travels with data: send at least one byte")
         control = [*control_of(self.std.family, fds=[*map(operator.index, fds)]), *ancillary]
         return self.limit_write(send_message(self._handle or self._attach(), pieces, control, None, self))

@@ -258,7 +258,7 @@ def listen(
     can connect. None: what the umask leaves. `owner`: a user (number or name), "user:group", ":group", or a tuple of
     user and group. Nobody can connect before both are set. `unlink`: "own": close() removes the file, if the path still
     leads to it and this process has bound it, not one that inherited the socket. "never": the file stays. If there is a
-    socket at the path already and nobody answers there, it is taken over. A live server, any other file, or a process
+    socket at the path already and nobody has it open, it is taken over. A live server, any other file, or a process
     that is just taking the path raises OSError (EADDRINUSE). Raises LookupError if there is no such user or group.
 
     `tls`: a context such as server_context() makes. Then a TLSListener is returned, and accept() returns TLS objects.

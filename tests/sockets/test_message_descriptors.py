@@ -7,15 +7,18 @@ import fcntl
 import gc
 import os
 import socket
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import pollers
-from socket2 import Cancelled, newthread, sleep, socketpair
+from socket2 import Cancelled, Message, newthread, recv_fds, sleep, socketpair
 
 from ..conftest import descriptors
+from ..injection import PlacedInjection, Raised, at_each_place
 from ..interop.peers import run
+from ..sources import modules_in
 from .test_descriptors import files, same_file
 
 pytestmark = [
@@ -172,3 +175,31 @@ def test_all_are_closed_although_a_signal_handler_raises(monkeypatch: pytest.Mon
         pollers.close_descriptors([1, 2, 3])
     monkeypatch.undo()
     assert sorted(closed) == [1, 2, 3]
+
+
+@pytest.mark.filterwarnings("ignore:unclosed descriptors:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <function Message:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("most", [3, 1])
+@pytest.mark.parametrize("way", ["recvmsg", "recv_fds"])
+def test_a_signal_handler_that_raises_leaves_none_open(way: str, most: int) -> None:
+    def attempt(injection: PlacedInjection) -> None:
+        run(receive, injection)
+
+    async def receive(injection: PlacedInjection) -> None:
+        ours, theirs = socketpair()
+        with ours, theirs, files(3) as sent:
+            await ours.sendmsg(b"x")
+            assert (await theirs.recvmsg(1)).data == b"x"
+            await ours.sendmsg(b"x", fds=sent)
+            before = descriptors()
+            fds: list[int] = []
+            with suppress(Raised, OSError):
+                with injection:
+                    op = theirs.recvmsg(1, max_fds=most) if way == "recvmsg" else recv_fds(theirs, 1, most)
+                    received: Any = await op
+                fds = received.take_fds() if isinstance(received, Message) else received[1]
+            pollers.close_descriptors(fds)
+            assert descriptors() == before, injection.where
+
+    files_of = modules_in("pollers", "closing control messages")
+    assert at_each_place(attempt, files_of | modules_in("socket2/sockets", "ancillary descriptors")) > 10

@@ -8,7 +8,7 @@ import socket
 import stat
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +95,10 @@ def test_a_path_never_has_more_rights_than_asked_for(path: Path, monkeypatch: py
 
 
 def test_nobody_can_connect_before_the_rights_are_set(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def chmod(name: Any, mode: int) -> None:
+    def chmod(name: Any, mode: int, **how: bool) -> None:
         with socket.socket(socket.AF_UNIX) as client, pytest.raises(ConnectionRefusedError):
             client.connect(str(path))
-        real(name, mode)
+        real(name, mode, **how)
         tried.append(mode)
 
     real, tried = os.chmod, list[int]()
@@ -106,6 +106,25 @@ def test_nobody_can_connect_before_the_rights_are_set(path: Path, monkeypatch: p
     with umask(0o777):
         listen(path, mode=0o666).close()
     assert tried == [0o666]
+
+
+def test_the_rights_of_a_link_s_target_stay(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody replaces the file by a link just before it gets its rights."""
+    target = path.with_name("target")
+    target.touch(0o600)
+
+    def chmod(name: Any, mode: int, **how: bool) -> None:
+        path.unlink(missing_ok=True)
+        path.symlink_to("target")
+        with suppress(OSError):  # some systems change the link
+            real(name, mode, **how)
+
+    real = os.chmod
+    monkeypatch.setattr(os, "chmod", chmod)
+    with umask(0o777):
+        listen(path, mode=0o666).close()
+    assert path.is_symlink()
+    assert mode_of(target) == 0o600
 
 
 @needs_root

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,10 @@ import pollers.paths
 from pollers.paths import SUFFIX
 from socket2 import bind, listen
 
+from ..conftest import descriptors
+from ..injection import PlacedInjection, Raised, at_each_place
 from ..interop.peers import LIMIT_S, ROOT
+from ..sources import modules_in
 from .test_paths import left_by_a_dead_server, mode_of, path, way
 
 __all__ = ["path", "way"]
@@ -50,15 +55,36 @@ def test_a_live_server_s_path_is_not_taken_over(path: Path) -> None:
         assert path.is_socket()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse connections when a queue is full")
 def test_a_server_whose_queue_is_full_is_alive(path: Path) -> None:
-    with listen(path, backlog=0), socket.socket(socket.AF_UNIX) as client, socket.socket(socket.AF_UNIX) as late:
-        client.connect(str(path))
-        late.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            late.connect(str(path))
+    with listen(path, backlog=0), ExitStack() as clients:
+        while True:
+            client = clients.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            try:
+                client.connect(str(path))
+            except (BlockingIOError, ConnectionRefusedError):
+                break
         with pytest.raises(OSError, match=r"in use"):
             listen(path)
+        assert path.is_socket()
+
+
+def test_a_live_server_notices_nothing(path: Path) -> None:
+    with listen(path) as server, bind(path.with_name("datagrams")) as receiver:
+        for make in (listen, bind):
+            for taken in (path, path.with_name("datagrams")):
+                with pytest.raises(OSError, match=r"in use"):
+                    make(taken)
+        assert pollers.ready([server.fileno(), receiver.fileno()], []) == (set(), set())
+
+
+def test_a_socket_that_does_not_listen_yet_is_alive(path: Path) -> None:
+    with bind(path, type="tcp") as sock:
+        with pytest.raises(OSError, match=r"in use"):
+            listen(path)
+        sock.listen()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
 
 
 @pytest.mark.parametrize("what", ["file", "directory", "fifo", "link", "link to a dead socket"])
@@ -133,18 +159,37 @@ def test_what_is_no_lock_is_never_removed(path: Path, what: str) -> None:
 
 def test_a_lock_that_was_removed_since_it_was_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The former holder removes the file between our open(2) and our flock(2)."""
-    real, opened = pollers.paths._opened, []
+    real, tried = pollers.paths._open, []
 
-    def opens(name: bytes, path: Any) -> int:
-        opened.append(name)
-        fd = real(name, path)
-        if len(opened) < 3:
+    def opens(name: bytes, path: Any, opened: list[int]) -> None:
+        tried.append(name)
+        real(name, path, opened)
+        if len(tried) < 3:
             os.unlink(name)
-        return fd
 
-    monkeypatch.setattr(pollers.paths, "_opened", opens)
+    monkeypatch.setattr(pollers.paths, "_open", opens)
     with listen(path):
-        assert len(opened) == 3
+        assert len(tried) == 3
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+def test_a_signal_handler_that_raises_leaves_no_descriptor_open(path: Path) -> None:
+    def attempt(injection: PlacedInjection) -> None:
+        left_by_a_dead_server(path)
+        sock = socket.socket(socket.AF_UNIX)
+        before = descriptors()
+        try:
+            with injection:
+                pollers.bind_path(sock, str(path), 0o600, (-1, -1), probe, sock.listen)
+        except Raised:
+            assert injection.where
+        assert descriptors() == before, injection.where
+        sock.close()
+        path.unlink(missing_ok=True)
+        path.with_name(f"s{SUFFIX}").unlink(missing_ok=True)
+
+    probe = partial(socket.socket, socket.AF_UNIX, socket.SOCK_DGRAM)
+    assert at_each_place(attempt, modules_in("pollers", "paths closing")) > 30
 
 
 RACER = """
