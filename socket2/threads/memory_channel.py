@@ -15,10 +15,8 @@ from pollers import Closed, Operation, operation
 from .block import Block
 from .deadline import within
 from .exchange import Exchange
-from .line import Place
-from .lock import lock
+from .lock import lock, locked
 from .queues import checked_size, text_of_content
-from .thread import over_at_once
 
 if TYPE_CHECKING:
     from typing import Self
@@ -34,19 +32,23 @@ class BrokenChannel(Closed):
     """All receivers of a channel are closed, so no item can be sent any more. (trio's BrokenResourceError)"""
 
 
-class _Channel(Generic[T]):
-    """What the ends of a channel share."""
+class _Channel(Exchange[T]):
+    """What the ends of a channel share: items, and how many ends are open."""
 
-    __slots__ = ("exchange", "receivers", "senders")
+    __slots__ = ("receivers", "senders")
 
     def __init__(self, size: int | None) -> None:
-        self.exchange: Exchange[T] = Exchange(size, "channel")
-        self.senders = self.receivers = 0  # open ends
+        super().__init__(size, "channel")
+        self.senders = self.receivers = 0
+
+    @locked
+    def take_back(self, item: T) -> None:
+        if self.receivers:
+            super().take_back(item)
 
     def __repr__(self) -> str:
-        waiting = f"{len(self.exchange.putters)} sending, {len(self.exchange.getters)} receiving"
-        ends = f"{self.senders} senders, {self.receivers} receivers"
-        return f"{text_of_content(self.exchange)}, {ends}, {waiting}"
+        waiting = f"{len(self.putters)} sending, {len(self.getters)} receiving"
+        return f"{text_of_content(self)}, {self.senders} senders, {self.receivers} receivers, {waiting}"
 
 
 class _End(pollers.Unique, Block, Generic[T]):
@@ -104,39 +106,26 @@ class Sender(_End[T]):
         TimeoutError after `timeout_s` seconds; None: no limit. After an error or a cancellation the item has not been
         sent. Raises ValueError if `timeout_s` is negative or NaN.
         """
-        return within(timeout_s, self._send, item)
+        return within(timeout_s, self._channel.put, item, self)
 
     def send_nowait(self, item: T) -> None:
         """Send an item without waiting. Raises WouldBlock if send() would wait, or the errors of send()."""
-        self._offer(item, False)
+        self._channel.put_nowait(item, self)
 
     def close(self) -> None:
         """Close this sender. A thread that waits in its send() gets Closed. A second close() does nothing.
 
         If it was the last sender, threads receive the items that are left. Then they get EndOfChannel.
         """
-        exchange = self._channel.exchange
+        channel = self._channel
         with lock:
             if not self._is_closed:
                 self._is_closed = True
-                self._channel.senders -= 1
-            exchange.putters.dissolve(_closed, self)  # again, if a signal handler raised in the first close()
-            if not self._channel.senders:
-                exchange.no_get = _ended
-                exchange.getters.dissolve(_ended)
-
-    @operation
-    def _send(self, item: T) -> Generator[Any, None, None]:
-        if (turn := over_at_once()) is not None:
-            yield from turn.wait()
-        place = self._offer(item, True)
-        if place is not None:
-            yield from self._channel.exchange.putters.stay(place)
-
-    def _offer(self, item: T, wait: bool) -> Place | None:
-        with lock:
-            self._check_open()
-            return self._channel.exchange.offer(item, wait, self)
+                channel.senders -= 1
+            channel.putters.dissolve(_closed, self)  # again, if a signal handler raised in the first close()
+            if not channel.senders:
+                channel.no_get = _ended
+                channel.getters.dissolve(_ended)
 
     def _opened(self) -> None:
         self._channel.senders += 1
@@ -157,12 +146,11 @@ class Receiver(_End[T]):
         TimeoutError after `timeout_s` seconds; None: no limit. After an error or a cancellation no item has been
         received. Raises ValueError if `timeout_s` is negative or NaN.
         """
-        return within(timeout_s, self._receive)
+        return within(timeout_s, self._channel.get, self)
 
     def receive_nowait(self) -> T:
         """Receive an item without waiting. Raises WouldBlock if receive() would wait, or the errors of receive()."""
-        item: T = self._take(False)
-        return item
+        return self._channel.get_nowait(self)
 
     def close(self) -> None:
         """Close this receiver. A thread that waits in its receive() gets Closed. A second close() does nothing.
@@ -170,37 +158,18 @@ class Receiver(_End[T]):
         If it was the last receiver, items that are left are dropped, and threads that send, or wait for that, get
         BrokenChannel.
         """
-        exchange = self._channel.exchange
+        channel = self._channel
         dropped: deque[T] | None = None  # kept until the lock is free: destructors of the program may run
         with lock:
             if not self._is_closed:
                 self._is_closed = True
-                self._channel.receivers -= 1
-            exchange.getters.dissolve(_closed, self)  # again, if a signal handler raised in the first close()
-            if not self._channel.receivers:
-                exchange.no_put = _broken
-                exchange.putters.dissolve(_broken)
-                dropped, exchange.items = exchange.items, deque()
+                channel.receivers -= 1
+            channel.getters.dissolve(_closed, self)  # again, if a signal handler raised in the first close()
+            if not channel.receivers:
+                channel.no_put = _broken
+                channel.putters.dissolve(_broken)
+                dropped, channel.items = channel.items, deque()
         del dropped
-
-    @operation
-    def _receive(self) -> Generator[Any, None, T]:
-        if (turn := over_at_once()) is not None:
-            yield from turn.wait()
-        got = self._take(True)
-        if type(got) is Place:
-            got = yield from self._channel.exchange.getters.stay(got, self._take_back)
-        item: T = got
-        return item
-
-    def _take(self, wait: bool) -> Any:
-        with lock:
-            self._check_open()
-            return self._channel.exchange.take(wait, self)
-
-    def _take_back(self, item: T) -> None:
-        if self._channel.receivers:
-            self._channel.exchange.take_back(item)
 
     def _opened(self) -> None:
         self._channel.receivers += 1

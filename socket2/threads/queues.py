@@ -61,7 +61,7 @@ class Queue(pollers.Unique, Generic[T]):
     def put_nowait(self, item: T) -> None:
         """Put an item in without waiting. Raises queue.Full if there is no room; Closed if the queue is closed."""
         try:
-            self._exchange.offer(item, False)
+            self._exchange.put_nowait(item)
         except WouldBlock:
             raise queue.Full from None
 
@@ -71,10 +71,9 @@ class Queue(pollers.Unique, Generic[T]):
         Raises queue.Empty if there is none; Closed if the queue is closed as well.
         """
         try:
-            item: T = self._exchange.take(False)
+            return self._exchange.get_nowait()
         except WouldBlock:
             raise queue.Empty from None
-        return item
 
     @locked
     def close(self) -> None:

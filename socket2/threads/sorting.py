@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pollers import operation
 
-from .exchange import Exchange
+from .exchange import End, Exchange
 from .line import Place
 from .lock import lock, locked
 from .thread import over_at_once
@@ -31,27 +31,34 @@ class SortingExchange(Exchange[T]):
         super().__init__(size, kind)
         self._sorted: list[Any] = []  # the smallest one is the last
         self._changes = 0
-        self._reserved = 0  # how many threads have room for an item that they have not put in yet
+        self._reserved: dict[Place, None] = {}  # of threads that have room for an item and have not put it in yet
 
     def __len__(self) -> int:
         return len(self._sorted) + len(self.items)
 
     @operation
-    def put(self, item: T, end: Any = None) -> Generator[Any, None, None]:
+    def put(self, item: T, end: End | None = None) -> Generator[Any, None, None]:
         if (turn := over_at_once()) is not None:
             yield from turn.wait()
-        place = self._reserve(True)
-        if place is not None:
-            yield from self.putters.stay(place, lambda _: self._give_up_room())
-        self._put_reserved(item)
+        place = self._place()
+        try:
+            if not self._reserve(place, True):
+                yield from self.putters.stay(place)
+            self._put_in(item, place)
+        except BaseException:
+            self._give_up(place)
+            raise
 
-    def offer(self, item: T, wait: bool, end: Any = None) -> Place | None:
-        place = self._reserve(wait)
-        if place is None:
-            self._put_reserved(item)
-        return place
+    def put_nowait(self, item: T, end: End | None = None) -> None:
+        place = self._place()
+        try:
+            self._reserve(place, False)
+            self._put_in(item, place)
+        except BaseException:
+            self._give_up(place)
+            raise
 
-    def take(self, wait: bool, end: Any = None) -> Any:
+    def _take(self, wait: bool, end: End | None) -> Any:
         with lock:
             if not self.items and not self._sorted:
                 if self.no_get is not None:
@@ -62,39 +69,48 @@ class SortingExchange(Exchange[T]):
             self._offer_room()
             return item
 
-    def _reserve(self, wait: bool) -> Place | None:
-        """Reserve room for an item and return None. If there is none, return a place, or raise WouldBlock."""
+    def _place(self) -> Place:
+        return Place(f"room in a {self.kind}")
+
+    def _reserve(self, place: Place, wait: bool) -> bool:
+        """Reserve room for an item. If there is none, wait at `place` and return False, or raise WouldBlock."""
         with lock:
             if self.no_put is not None:
                 raise self.no_put()
             if self._has_room():
-                self._reserved += 1
-                return None
-            return self.line_up(self.putters, wait, Place(f"room in a {self.kind}"))
+                self._reserved[place] = None
+                return True
+            self.line_up(self.putters, wait, place)
+            return False
 
     def _has_room(self) -> bool:
-        return self.size is None or len(self) + self._reserved < self.size
+        return self.size is None or len(self) + len(self._reserved) < self.size
 
-    def _give_up_room(self) -> None:
-        with lock:
-            self._reserved -= 1
+    def _give_up(self, place: Place) -> None:
+        """Give the room back. If the item is in, or no room was reserved, this does nothing."""
+        try:
+            with lock:
+                self._reserved.pop(place, None)
+                self._offer_room()
+        except BaseException:  # a signal handler raised
+            self._reserved.pop(place, None)
             self._offer_room()
+            raise
 
     @locked
     def _offer_room(self) -> None:
         """Reserve the free room for the threads that wait for it."""
-        while self.putters.places and self._has_room():
-            if self.putters.call() is None:
-                return
-            self._reserved += 1
+        while self.putters.places and self._has_room() and (place := self.putters.first()) is not None:
+            self._reserved[place] = None
+            try:
+                place.finish()
+            finally:
+                if not place.finished:
+                    del self._reserved[place]
 
-    def _put_reserved(self, item: T) -> None:
-        try:
-            while not self._insert(item, *self._find(item)):
-                pass
-        except BaseException:  # the item is not in: it cannot be compared, for example
-            self._give_up_room()
-            raise
+    def _put_in(self, item: T, place: Place) -> None:
+        while not self._insert(item, place, *self._find(item)):
+            pass
 
     def _find(self, item: Any) -> tuple[int, int]:
         """Return the index where the item belongs, and the number of the change after which that was true."""
@@ -112,7 +128,7 @@ class SortingExchange(Exchange[T]):
                 if changes == self._changes:
                     raise
 
-    def _insert(self, item: T, at: int, changes: int) -> bool:
+    def _insert(self, item: T, place: Place, at: int, changes: int) -> bool:
         """Put the item in, or give it to a thread that waits for it. Return False if `at` is not valid any more."""
         with lock:
             if self._changes != changes:
@@ -120,9 +136,10 @@ class SortingExchange(Exchange[T]):
             if self.no_put is not None:
                 raise self.no_put()
             if self.getters.places and self.getters.call(item) is not None:
-                self._give_up_room()
+                del self._reserved[place]
+                self._offer_room()
                 return True
             self._sorted[at:at] = [item]
             self._changes += 1
-            self._reserved -= 1
+            del self._reserved[place]
             return True

@@ -130,6 +130,26 @@ def test_an_item_that_a_closed_generator_had_got_goes_to_the_next_or_back() -> N
     run(main)
 
 
+def test_an_item_that_comes_back_makes_the_queue_too_full_for_a_moment_only() -> None:
+    def main() -> Steps:
+        items = Queue[int](1)
+        dropped = items.get().__iter__()
+        next(dropped)
+        items.put_nowait(0)
+        items.put_nowait(1)
+        putter = newthread(items.put, 2)
+        dropped.close()
+        got, lengths = [], [len(items)]
+        for _ in range(3):
+            got.append((yield from items.get()))
+            lengths.append(len(items))
+        yield from putter.join()
+        assert got == [0, 1, 2]
+        assert lengths == [2, 1, 1, 0]
+
+    run(main)
+
+
 def test_closing_wakes_all_and_leaves_what_is_in() -> None:
     def main() -> Steps:
         items = Queue[int](1)

@@ -146,6 +146,8 @@ def attempt(make: Callable[[], Poller], shared: bool, injection: PlacedInjection
         with suppress(injection.error, RuntimeError):
             start(LIMIT_S)
     assert all(thread.done for thread in company.threads), (where, company.threads)
+    exchange: Any = company.priorities._exchange
+    assert (company.semaphore._free, company.limiter.borrowed, exchange._reserved) == (1, 0, {}), where
     errors = [thread.error for thread in company.threads if thread.error is not None]
     expected = (injection.error, Cancelled, Closed, RuntimeError)
     assert all(isinstance(error, expected) for error in errors), (where, errors)
