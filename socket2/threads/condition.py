@@ -100,6 +100,15 @@ class Condition(pollers.Unique):
     def _wait(self) -> Generator[Any, None, None]:
         self._check_lock("wait")
         depth = self._lock._depth
+        try:
+            yield from self._wait_without(depth)
+        except GeneratorExit:  # nothing can be waited for any more, not even for the lock
+            self._lock._blocks_without += depth
+            raise
+
+    @operation
+    def _wait_without(self, depth: int) -> Generator[Any, None, None]:
+        """Wait for a notification without the lock."""
         place = Place("condition")
         try:
             self._line.add(place)  # before another OS thread can take the lock and notify
@@ -107,7 +116,7 @@ class Condition(pollers.Unique):
             yield from place.wait()
         except BaseException as error:
             self._line.leave(place, self._pass_on)
-            if not isinstance(error, GeneratorExit):  # after that nothing can be waited for
+            if not isinstance(error, GeneratorExit):
                 yield from self._lock_again(depth)
             raise
         yield from self._lock_again(depth)

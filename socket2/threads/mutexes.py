@@ -10,17 +10,18 @@ from pollers import operation
 from .lock import lock
 from .scheduler import leave_to_loop
 from .semaphores import Held, Permits
-from .thread import Thread, currentthread, is_closing, over_at_once
+from .thread import Thread, currentthread, over_at_once
 
 
 class Mutex(Permits):
     """What Lock and RLock have in common. `_depth` is how often the holder has acquired it."""
 
-    __slots__ = ("_depth", "_holder")
+    __slots__ = ("_blocks_without", "_depth", "_holder")
 
     def __init__(self) -> None:
         super().__init__(1)
         self._depth = 0
+        self._blocks_without = 0  # how many blocks are being dropped in the wait of a Condition, where they had no lock
         self._holder: Thread[object] | None = None
 
     def locked(self) -> bool:
@@ -71,8 +72,10 @@ class Mutex(Permits):
     def _end_block(self, dropped: bool) -> None:
         if not dropped:
             self.release()
-        elif self._holder is not None and is_closing(self._holder) and not leave_to_loop(self._release):
-            self._release()  # if the holder is not the one that was dropped: a dropped Condition.wait() has no lock
+        elif self._blocks_without:
+            self._blocks_without -= 1
+        elif self._holder is not None and not leave_to_loop(self._release):
+            self._release()  # in any thread: the block may be in an async generator, which another thread closes
 
 
 class Lock(Mutex):

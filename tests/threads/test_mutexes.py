@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
 import pytest
@@ -22,9 +22,11 @@ from socket2 import (
     serve_threads,
     sleep,
     threadset,
+    timeout,
 )
 from socket2.threads.scheduler import local
 
+from ..interop.peers import LIMIT_S
 from .test_sync import ends
 
 Steps = Generator[Any, Any, Any]
@@ -240,6 +242,54 @@ def test_a_dropped_thread_that_waits_for_a_notification_has_no_lock_to_let_go() 
     drop(generator)
     drop(coroutine)
     assert ended == [False, False]
+
+
+@pytest.mark.parametrize("make", [Lock, RLock])
+def test_a_dropped_wait_leaves_the_lock_to_whoever_holds_it(make: Callable[[], Lock | RLock]) -> None:
+    def inner(condition: Condition) -> Steps:
+        with (yield from condition.acquire()):
+            yield from condition.wait()
+
+    def waiting_for(condition: Condition) -> Any:
+        steps = inner(condition)
+        next(steps)
+        assert not condition.locked()
+        return steps
+
+    def main() -> Steps:
+        condition = Condition(make())
+        steps = waiting_for(condition)
+        with (yield from condition.acquire()):
+            steps.close()
+            assert condition.locked()
+        steps = waiting_for(condition)
+        with (yield from condition.acquire()):
+            condition.notify()
+            steps.close()
+            assert condition.locked()
+        assert not condition.locked()
+        assert condition._lock._blocks_without == 0
+
+    run(main)
+
+
+@pytest.mark.parametrize("make", [Lock, RLock, lambda: Semaphore(1)], ids=["lock", "rlock", "semaphore"])
+def test_an_async_generator_that_is_left_early_lets_it_go(make: Callable[[], Lock | RLock | Semaphore]) -> None:
+    """The loop closes it in another thread."""
+
+    async def numbers(made: Any) -> AsyncGenerator[int, None]:
+        async with made:
+            yield 1
+            yield 2
+
+    async def main() -> None:
+        made = make()
+        async for _ in numbers(made):
+            break
+        with timeout(LIMIT_S):
+            await newthread(made.acquire).join()
+
+    run(main)
 
 
 def test_a_lock_that_a_thread_leaves_by_closing_a_generator_is_free() -> None:
