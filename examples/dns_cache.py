@@ -355,6 +355,8 @@ def main() -> None:
     parser.add_argument("--size", default=10_000, type=int, help="answers to keep (default: %(default)s)")
     parser.add_argument("--clients", default=1000, type=int, help="at a time (default: %(default)s)")
     options = parser.parse_args(namespace=Options())
+    if min(options.tries, options.size, options.clients) < 1 or not options.limit > 0:
+        parser.error("--limit must be more than 0, --tries, --size and --clients at least 1")
     try:
         sock, listener = listen(options.host, options.port)
     except (OSError, OverflowError) as error:

@@ -284,18 +284,18 @@ def main() -> None:
     parser.add_argument("--grace", default=3.0, type=float, metavar="SECONDS", help="for connections at the end")
     args = parser.parse_args(namespace=Options())
     jobs = Jobs(args.memory * 1024 * 1024)
-    serve = partial(
-        socket2.serve,
-        lambda conn: Worker(conn, jobs, args.job).serve(),
-        args.host,
-        args.port,
-        max_connections=args.connections,
-        grace_s=args.grace,
-        ready=announce,
-    )
     try:
-        socket2.run(serve)
-    except (OSError, OverflowError) as error:
+        socket2.run(
+            socket2.serve(
+                lambda conn: Worker(conn, jobs, args.job).serve(),
+                args.host,
+                args.port,
+                max_connections=args.connections,
+                grace_s=args.grace,
+                ready=announce,
+            )
+        )
+    except (OSError, OverflowError, ValueError) as error:
         sys.exit(f"cannot listen on {args.host}:{args.port}: {error}")
 
 

@@ -18,7 +18,6 @@ import struct
 import sys
 from collections.abc import Iterator
 from enum import IntEnum
-from functools import partial
 
 import socket2
 
@@ -373,18 +372,18 @@ def main() -> None:
     parser.add_argument("--retained", default=64, type=int, metavar="MB", help="limit (default: %(default)s)")
     parser.add_argument("--grace", default=3.0, type=float, metavar="SECONDS", help="for connections at the end")
     args = parser.parse_args(namespace=Options())
-    serve = partial(
-        socket2.serve,
-        Broker(args.retained * 1024 * 1024).serve,
-        args.host,
-        args.port,
-        max_connections=args.clients,
-        grace_s=args.grace,
-        ready=announce,
-    )
     try:
-        socket2.run(serve)
-    except (OSError, OverflowError) as error:
+        socket2.run(
+            socket2.serve(
+                Broker(args.retained * 1024 * 1024).serve,
+                args.host,
+                args.port,
+                max_connections=args.clients,
+                grace_s=args.grace,
+                ready=announce,
+            )
+        )
+    except (OSError, OverflowError, ValueError) as error:
         sys.exit(f"cannot listen on {args.host}:{args.port}: {error}")
 
 

@@ -18,7 +18,6 @@ import fnmatch
 import re
 import sys
 from dataclasses import dataclass
-from functools import partial
 
 import socket2
 
@@ -337,18 +336,18 @@ def main() -> None:
     parser.add_argument("--grace", default=3.0, type=float, metavar="SECONDS", help="for connections at the end")
     args = parser.parse_args(namespace=Options())
     database = Database(args.memory * 1024 * 1024)
-    serve = partial(
-        socket2.serve,
-        database.serve,
-        args.host,
-        args.port,
-        max_connections=args.clients,
-        grace_s=args.grace,
-        ready=database.ready,
-    )
     try:
-        socket2.run(serve)
-    except (OSError, OverflowError) as error:
+        socket2.run(
+            socket2.serve(
+                database.serve,
+                args.host,
+                args.port,
+                max_connections=args.clients,
+                grace_s=args.grace,
+                ready=database.ready,
+            )
+        )
+    except (OSError, OverflowError, ValueError) as error:
         sys.exit(f"cannot listen on {args.host}:{args.port}: {error}")
 
 

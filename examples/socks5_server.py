@@ -18,7 +18,6 @@ import ipaddress
 import socket
 import struct
 import sys
-from functools import partial
 
 import socket2
 
@@ -197,18 +196,18 @@ def main() -> None:
     parser.add_argument("--grace", default=3.0, type=float, metavar="SECONDS", help="for connections at the end")
     args = parser.parse_args(namespace=Options())
     proxy = Proxy(dict(args.user), args.connect, args.idle)
-    serve = partial(
-        socket2.serve,
-        proxy.serve,
-        args.host,
-        args.port,
-        max_connections=args.connections,
-        grace_s=args.grace,
-        ready=announce,
-    )
     try:
-        socket2.run(serve)
-    except (OSError, OverflowError) as error:
+        socket2.run(
+            socket2.serve(
+                proxy.serve,
+                args.host,
+                args.port,
+                max_connections=args.connections,
+                grace_s=args.grace,
+                ready=announce,
+            )
+        )
+    except (OSError, OverflowError, ValueError) as error:
         sys.exit(f"cannot listen on {args.host}:{args.port}: {error}")
 
 

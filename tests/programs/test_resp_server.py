@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -11,8 +12,8 @@ from time import monotonic
 
 import pytest
 
-from ..interop.peers import LIMIT_S, Program, beside, call, connect, needs, receive_all, receive_exactly
-from .running import answers, is_over, reset, server, settles
+from ..interop.peers import LIMIT_S, Program, beside, call, connect, needs, python, receive_all, receive_exactly
+from .running import EXAMPLES, answers, is_over, reset, server, settles
 
 NAME = "resp_server.py"
 
@@ -269,3 +270,13 @@ def test_ctrl_c_while_it_is_busy() -> None:
             while True:
                 deaf.sendall(b"ping\r\n" * 10_000)
     deaf.close()
+
+
+@pytest.mark.parametrize(
+    "option", [["--port", "99999"], ["--clients", "0"], ["--grace", "-1"], ["--host", "192.0.2.1"]]
+)
+@pytest.mark.parametrize("name", ["resp_server.py", "socks5_server.py", "job_queue.py", "mqtt_broker.py"])
+def test_wrong_options_are_said(name: str, option: list[str]) -> None:
+    with python(EXAMPLES / name, "--port", "0", *option) as program:
+        assert program.wait() == 1
+        assert re.fullmatch(rb"cannot listen on [^\n]+\n", program.stderr())

@@ -109,7 +109,7 @@ def test_curl_is_told_why() -> None:
         for url, code in (
             (f"http://127.0.0.1:{at}/", b"(5)"),
             (f"http://127.0.0.1:{swallows}/", b"(6)"),
-            ("http://name.invalid/", b"(4)"),
+            ("http://a..b/", b"(4)"),
         ):
             done = curl(f"socks5h://127.0.0.1:{port}", url)
             assert done.returncode == 97
