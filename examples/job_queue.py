@@ -264,7 +264,7 @@ class Worker:
 class Options(argparse.Namespace):
     host: str
     port: int
-    connections: int
+    clients: int
     job: int
     memory: int
     grace: float
@@ -278,7 +278,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Give jobs to workers, as beanstalkd does.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", default=11300, type=int, help="0: a free port")
-    parser.add_argument("--connections", default=10_000, type=int, help="at a time (default: %(default)s)")
+    parser.add_argument("--clients", default=10_000, type=int, help="connections at a time (default: %(default)s)")
     parser.add_argument("--job", default=65535, type=int, metavar="BYTES", help="limit (default: %(default)s)")
     parser.add_argument("--memory", default=256, type=int, metavar="MB", help="for all jobs (default: %(default)s)")
     parser.add_argument("--grace", default=3.0, type=float, metavar="SECONDS", help="for connections at the end")
@@ -290,7 +290,7 @@ def main() -> None:
                 lambda conn: Worker(conn, jobs, args.job).serve(),
                 args.host,
                 args.port,
-                max_connections=args.connections,
+                max_connections=args.clients,
                 grace_s=args.grace,
                 ready=announce,
             )

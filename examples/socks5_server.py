@@ -179,7 +179,7 @@ class Options(argparse.Namespace):
     host: str
     port: int
     user: list[tuple[bytes, bytes]]
-    connections: int
+    clients: int
     connect: float
     idle: float
     grace: float
@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", default=1080, type=int, help="0: a free port")
     parser.add_argument("--user", default=[], type=name_and_password, action="append", metavar="NAME:PASSWORD")
-    parser.add_argument("--connections", default=1000, type=int, help="at a time (default: %(default)s)")
+    parser.add_argument("--clients", default=1000, type=int, help="connections at a time (default: %(default)s)")
     parser.add_argument("--connect", default=10.0, type=float, metavar="SECONDS", help="limit (default: %(default)s)")
     parser.add_argument("--idle", default=600.0, type=float, metavar="SECONDS", help="limit (default: %(default)s)")
     parser.add_argument("--grace", default=3.0, type=float, metavar="SECONDS", help="for connections at the end")
@@ -202,7 +202,7 @@ def main() -> None:
                 proxy.serve,
                 args.host,
                 args.port,
-                max_connections=args.connections,
+                max_connections=args.clients,
                 grace_s=args.grace,
                 ready=announce,
             )

@@ -200,7 +200,7 @@ def test_slow_and_broken_clients_hurt_nobody() -> None:
             sock.sendall(SOCKS4)
             assert is_over(sock)
 
-    with server(NAME, "--connections", "20") as (program, port), upstream() as (listener, _):
+    with server(NAME, "--clients", "20") as (program, port), upstream() as (listener, _):
         is_refused()
         open_files = program.open_files()
         with ExitStack() as stack:
@@ -222,7 +222,7 @@ def test_slow_and_broken_clients_hurt_nobody() -> None:
 
 
 def test_connections_beyond_the_limit_wait() -> None:
-    with server(NAME, "--connections", "1") as (_, port):
+    with server(NAME, "--clients", "1") as (_, port):
         with connect("127.0.0.1", port) as second:
             second.sendall(HELLO)
             assert receive_exactly(second, 2) == WELCOME
