@@ -34,6 +34,6 @@ def backlogs() -> list[dict[str, Any]]:
         known["queues"] += 1
         known["items"] += len(exchange)
         known["longest"] = max(known["longest"], len(exchange))
-        known["getting"] += again(lambda: len(exchange.getters))  # noqa: B023 (it is called at once)
-        known["putting"] += again(lambda: len(exchange.putters))  # noqa: B023
+        known["getting"] += len(exchange.getters)
+        known["putting"] += len(exchange.putters)
     return list(found.values())

@@ -45,7 +45,7 @@ class Event(pollers.Unique):
 
     def _wake_later(self) -> None:
         """Post _wake() to the scheduler of each waiting thread."""
-        for waiter in [place.waiter for place in self._line.places]:
+        for waiter in [place.waiter for place in list(self._line.places)]:
             if waiter is not None:
                 waiter.scheduler.post(self._wake)
 

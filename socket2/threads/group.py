@@ -81,8 +81,9 @@ class threadset(Roster, Generic[R_co]):
     def newthread(self, func: Any, /, *args: Any, name: str | None = None, **kwargs: Any) -> Thread[Any]:  # type: ignore[misc]
         """Start a thread of this set. The arguments and errors are those of socket2.newthread().
 
-        Any thread may call this while the block lasts. If the set has been cancelled, the new thread is cancelled, too.
-        join() returns the thread's result until the block is left. Raises RuntimeError outside the block.
+        Any thread of the scheduler may call this while the block lasts. If the set has been cancelled, the new thread
+        is cancelled, too. With `keep_outcomes`, join() returns its result. Raises RuntimeError outside the block, and
+        in an OS thread that does not serve the scheduler.
         """
         if name is not None and not isinstance(name, str):
             raise TypeError(f"the name of a thread must be a str, not {name!r}")

@@ -48,7 +48,7 @@ class Line:
         self.places: OrderedDict[Place, None] = OrderedDict()
 
     def __len__(self) -> int:
-        return sum(not place.done for place in self.places)
+        return sum(not place.done for place in list(self.places))  # another OS thread may change them
 
     @locked
     def add(self, place: Place) -> None:

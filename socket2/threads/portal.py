@@ -223,12 +223,13 @@ class portal(pollers.Unique, Block):
     def spawn(self, func: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Call `func(*args, **kwargs)` in a thread of the loop. Return a concurrent.futures.Future of its outcome.
 
-        It does not wait, so any OS thread, any signal handler and any finalizer may call this. cancel() of the future
-        cancels the thread, and gives up its outcome. If the thread then fails nevertheless, crashhook() reports it.
-        Otherwise the future alone has an error of the function, so ask it. Its callbacks run in the loop, and must not
-        block. Do not wait for the future in an OS thread that serves
-        the loop. Raises RuntimeError if the portal is closed or the loop has ended, TypeError if `func` cannot be
-        called; the future raises TypeError if the arguments do not fit.
+        It does not wait, so any OS thread, any signal handler and any finalizer may call this. An error of the function
+        is raised by the future only, so ask it. Its callbacks run in the loop, and must not block. Do not wait for it
+        in an OS thread that serves the loop. cancel() of the future cancels the thread, and gives up its outcome. If
+        the thread then fails, crashhook() reports that.
+
+        Raises RuntimeError if the portal is closed or the loop has ended; TypeError if `func` cannot be called. The
+        future raises TypeError if the arguments do not fit.
         """
         future: Future[Any] = Future()
         call = self._begin(func, args, kwargs, future)

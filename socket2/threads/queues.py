@@ -105,9 +105,9 @@ class PriorityQueue(Queue[T]):
     """A queue whose smallest item comes out first. Equal items come out in the order in which they were put in.
 
     Use tuples to give items a priority: `(priority, item)`. Items are compared with `<` only. put() and put_nowait()
-    raise the error of a comparison that fails, TypeError for example, and the item is then not in the queue. Several
-    threads that wait for room put their items in in the order of their arrival. Raises ValueError if `size` is less
-    than 1. (queue.PriorityQueue)
+    raise the error of a comparison that fails, TypeError for example, and the item is then not in the queue. Threads
+    that wait for room get it in the order of their arrival. Raises ValueError if `size` is less than 1.
+    (queue.PriorityQueue)
     """
 
     __slots__ = ()

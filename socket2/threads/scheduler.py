@@ -189,12 +189,21 @@ def _mend() -> None:
 def leave_to_loop(call: Callable[[], Any]) -> bool:
     """Post `call` and return True if this OS thread is in the middle of a change. Otherwise return False.
 
-    A signal handler or finalizer may come in the middle of one. An OS thread without a scheduler makes no changes.
+    A signal handler or finalizer may come in the middle of one. Any loop that runs can make the call.
     """
-    if not is_held() or local.scheduler is None:
+    scheduler = _that_runs() if is_held() else None
+    if scheduler is None:
         return False
-    local.scheduler.post(call)
+    scheduler.post(call)
     return True
+
+
+def _that_runs() -> Scheduler | None:
+    """Return a scheduler whose loop runs. If there is none, return the one of this OS thread, or None."""
+    own = local.scheduler
+    if own is not None and own.loops:
+        return own
+    return next((scheduler for scheduler in schedulers() if scheduler.loops), own)
 
 
 def other_os_threads() -> bool:

@@ -23,6 +23,11 @@ from socket2 import (
     sleep,
     threadset,
 )
+from socket2.threads.line import Line
+from socket2.threads.lock import lock
+from socket2.threads.member import current_member
+
+from ..interop.peers import LIMIT_S, OSThread
 
 Steps = Generator[Any, Any, Any]
 
@@ -287,3 +292,50 @@ def test_a_wake_up_is_passed_on_when_the_generator_is_closed() -> None:
         assert [name for name, _ in trail] == ["second"]
 
     run(main)
+
+
+@pytest.mark.parametrize("had_a_loop", [True, False])
+def test_a_handler_in_the_middle_of_a_change_leaves_it_to_a_loop_that_runs(had_a_loop: bool) -> None:
+    """The loop of its own OS thread may have ended for good, or there may have been none."""
+    event, parked = Event(), threading.Event()
+
+    def main() -> Steps:
+        thread = newthread(event.wait)
+        parked.set()
+        yield from thread.join()
+
+    def waiting() -> None:
+        run(main)
+        current_member().close()
+
+    def changing() -> None:
+        if had_a_loop:
+            run(sleep, 0)
+        with lock:
+            event.set()
+            assert len(event._line) == 1  # not in the middle
+        if had_a_loop:
+            current_member().close()
+
+    waits = OSThread(waiting)
+    waits.start()
+    assert parked.wait(LIMIT_S)
+    changes = OSThread(changing)
+    changes.start()
+    changes.outcome()
+    waits.outcome()
+
+
+def test_a_line_that_changes_meanwhile_has_a_length() -> None:
+    """Another OS thread may change it while repr() or the debugger counts the places."""
+    line = Line()
+
+    class Leaving:
+        @property
+        def done(self) -> bool:
+            line.places.clear()
+            return False
+
+    for place in (Leaving(), Leaving()):
+        line.places[place] = None  # type: ignore[index]
+    assert len(line) == 2
