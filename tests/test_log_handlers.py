@@ -28,7 +28,7 @@ def printed(program: str) -> str:
     text = head + textwrap.dedent(program)
     command = [sys.executable, "-c", text]
     done = subprocess.run(command, env=os.environ | SEARCH, capture_output=True, timeout=LIMIT_S, check=True)
-    return (done.stdout + done.stderr).decode()
+    return (done.stdout + done.stderr).decode().replace(os.linesep, "\n")
 
 
 FAILS = """

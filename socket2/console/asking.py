@@ -58,7 +58,7 @@ class Asked:
 
 def ask_with_workers(pid: int, question: str = "facts", limit_s: float | None = None) -> Asked:
     """Ask a process and its workers for "facts" or "json". Raises Unanswered if the process itself does not answer."""
-    facts = json.loads(ask(pid, question, limit_s))
+    facts = _facts_of(pid, ask(pid, question, limit_s))
     supervisor = facts["supervisor"]
     pids = [worker["pid"] for worker in supervisor["workers"] if worker["pid"] is not None] if supervisor else []
     return Asked(facts, {answer.pid: answer for answer in ask_each(pids, question, limit_s)})
@@ -70,9 +70,16 @@ def ask_each(pids: Iterable[int], question: str, limit_s: float | None = None) -
     def answer(pid: int) -> Answer:
         try:
             text = ask(pid, question, limit_s)
+            return Answer(pid, _facts_of(pid, text) if question in ("facts", "json") else {"text": text})
         except Unanswered as error:
             return Answer(pid, None, str(error))
-        return Answer(pid, json.loads(text) if question in ("facts", "json") else {"text": text})
 
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as askers:
         return list(askers.map(answer, pids))
+
+
+def _facts_of(pid: int, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise Unanswered(f"process {pid} ended while it answered") from None

@@ -109,6 +109,11 @@ def _seconds(old: dict[str, Any] | None, new: dict[str, Any]) -> float | None:
     return float(new["monotonic_s"] - old["monotonic_s"])
 
 
+def _rate(now: float, then: float, seconds: float) -> float:
+    """Return how much a counter grows in each second. 0 if it has begun anew, such as that of a new server."""
+    return max(now - then, 0) / seconds
+
+
 def _add_kinds(kinds: dict[str, KindRates], old: dict[str, Any] | None, new: dict[str, Any]) -> None:
     seconds = _seconds(old, new)
     requests = _requests_of(new)
@@ -123,13 +128,12 @@ def _add_kinds(kinds: dict[str, KindRates], old: dict[str, Any] | None, new: dic
         if old is None or seconds is None:
             continue
         then = old["kinds"].get(kind, {"alive": 0, "started": 0, "turns": 0, "ran_s": 0.0})
-        started = now["started"] - then["started"]
-        told.started_s += started / seconds
-        told.ended_s += max(started - (now["alive"] - then["alive"]), 0) / seconds
-        told.turns_s += (now["turns"] - then["turns"]) / seconds
-        told.busy += (now["ran_s"] - then["ran_s"]) / seconds
+        told.started_s += _rate(now["started"], then["started"], seconds)
+        told.ended_s += _rate(now["started"] - now["alive"], then["started"] - then["alive"], seconds)
+        told.turns_s += _rate(now["turns"], then["turns"], seconds)
+        told.busy += _rate(now["ran_s"], then["ran_s"], seconds)
         if told.requests_s is not None:
-            told.requests_s += (requests.get(kind, 0) - requests_before.get(kind, 0)) / seconds
+            told.requests_s += _rate(requests.get(kind, 0), requests_before.get(kind, 0), seconds)
 
 
 def _requests_of(facts: dict[str, Any]) -> dict[str, int]:
@@ -149,8 +153,8 @@ def _add_servers(servers: dict[str, ServerRates], old: dict[str, Any] | None, ne
         told.connections += now["connections"]
         was = then.get(_identity(now), {"accepted": 0, "requests": 0})
         if seconds is not None:
-            told.accepted_s += max(now["accepted"] - was["accepted"], 0) / seconds
-            told.requests_s += max(now["requests"] - was["requests"], 0) / seconds
+            told.accepted_s += _rate(now["accepted"], was["accepted"], seconds)
+            told.requests_s += _rate(now["requests"], was["requests"], seconds)
 
 
 def _identity(server: dict[str, Any]) -> tuple[str, ...]:
@@ -198,9 +202,9 @@ def _process(name: str, state: str, answer: Answer, known: dict[int, dict[str, A
     told.connections = sum(server["connections"] for server in new["servers"])
     seconds = _seconds(old, new)
     if old is not None and seconds is not None:
-        told.cpu = (new["cpu_s"] - old["cpu_s"]) / seconds
-        events = [sum(loop["events"] for loop in facts["loops"]) for facts in (old, new)]
-        told.events_s = max(events[1] - events[0], 0) / seconds
+        told.cpu = _rate(new["cpu_s"], old["cpu_s"], seconds)
+        events, events_before = (sum(loop["events"] for loop in facts["loops"]) for facts in (new, old))
+        told.events_s = _rate(events, events_before, seconds)
         servers: dict[str, ServerRates] = {}
         _add_servers(servers, old, new)
         told.requests_s = sum(server.requests_s for server in servers.values())

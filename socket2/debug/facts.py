@@ -43,6 +43,8 @@ def facts(now: Snapshot) -> dict[str, Any]:
 
 def _memory_bytes() -> int | None:
     """Return how much memory the process has in use (RSS); None if the system does not say. proc_pid_statm(5)."""
+    if not hasattr(os, "sysconf"):
+        return None
     with suppress(OSError, ValueError, IndexError), open("/proc/self/statm", "rb") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return None

@@ -71,7 +71,7 @@ def serve(
     certificate again if the program has not set another action for it and `signals` is not empty.
 
     `reload_signals`: the signals that do this instead of SIGHUP, such as SIGBREAK on Windows, which has no SIGHUP. ():
-    none.
+    none. Raises ValueError if one of them is among `signals`.
 
     A signal stops every serve() that catches it. An ignored signal stays ignored. Earlier handlers are restored at the
     end. To catch signals, the main OS thread must run a loop, this one or another. If it does not, RuntimeError is

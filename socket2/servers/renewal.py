@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 from pollers import operation
@@ -18,12 +18,13 @@ log = Journal("socket2.server")
 
 
 def signals_to_reload(
-    chosen: Iterable[int] | None, tls: Any, reload: Callable[[], Any] | None, others: Iterable[int]
+    chosen: Iterable[int] | None, tls: Any, reload: Callable[[], Any] | None, stops: Sequence[int]
 ) -> tuple[int, ...]:
     """Return the signals at which to reload: the `chosen` ones, by default SIGHUP if there is something to load.
 
     A certificate alone is loaded at SIGHUP only if the program leaves that signal alone, and the server catches
-    `others`. Raises TypeError if signals were chosen and there is nothing to load, or if `reload` is no function.
+    `stops`, the signals that stop it. Raises TypeError if signals were chosen and there is nothing to load, or if
+    `reload` is no function; ValueError if a chosen signal is one of `stops`.
     """
     if reload is not None and not callable(reload):
         raise TypeError(f"reload must be a function, not {reload!r}")
@@ -31,11 +32,14 @@ def signals_to_reload(
         numbers = checked(chosen)
         if numbers and reload is None and not hasattr(tls, "reload"):
             raise TypeError(f"only a server_context() can load its certificate again, not {tls!r}")
+        for number in numbers:
+            if number in stops:
+                raise ValueError(f"{name_of(number)} cannot reload, because it stops the server")
         return numbers
     hangup: int | None = getattr(signal, "SIGHUP", None)
     if hangup is None or (reload is None and not hasattr(tls, "reload")):
         return ()
-    return (hangup,) if reload is not None or (tuple(others) and is_default(hangup)) else ()
+    return (hangup,) if reload is not None or (stops and is_default(hangup)) else ()
 
 
 class Reloader:

@@ -75,9 +75,9 @@ class Server(pollers.Unique):
 
     `stopping`: an Event that is set when stop() is called or no listener is left; true if it is set. `cut`: how many
     connections were cut off. `accepted`, `requests`: how many connections there were, and how many between_requests
-    blocks ended without an error. `addresses`: where the server listens or listened, in the standard library's
-    form. Any thread of the scheduler may call the methods, in any OS thread: shared state changes under a lock that
-    is never held while waiting.
+    blocks ended without an error. `addresses`: where the server listens or listened, in the standard library's form.
+    Any thread of the scheduler may call the methods, in any OS thread: shared state changes under a lock that is never
+    held while waiting.
     """
 
     def __init__(

@@ -116,8 +116,9 @@ class Workers:
 
     def facts(self) -> dict[str, Any]:
         """Return what the supervisor and its workers are doing. For the other rooms of socket2."""
-        workers = [worker.facts(bool(self._asked)) for worker in self._living()]
-        for number, due in list(self._due.items()):
+        living = dict.fromkeys(self._living())  # another OS thread may just move one: then it is there twice
+        workers = [worker.facts(bool(self._asked)) for worker in living]
+        for number, due in [(number, due) for number, due in list(self._due.items()) if number not in self._workers]:
             start_s = max(due - monotonic(), 0)
             workers.append({"number": number, "pid": None, "state": "missing", "age_s": None, "start_s": start_s})
         for worker in workers:
@@ -262,8 +263,8 @@ class Workers:
             if worker.leaving:
                 worker.tell(LEAVE)
                 worker.kill_at = self._last_moment()
-                del self._workers[worker.number]
                 self._leaving.append(worker)
+                del self._workers[worker.number]
                 self._due[worker.number] = monotonic()
                 about = self._about(worker.number, worker.pid)
                 log.info("worker %d (pid %d) is leaving; starting another", worker.number, worker.pid, about=about)

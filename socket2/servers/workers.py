@@ -98,7 +98,7 @@ def serve_workers(
     for name, func in (("ready", ready), ("reload", reload)):
         if inspect.iscoroutinefunction(func) or inspect.isgeneratorfunction(func):
             raise _must_be_plain(name, func)
-    reloads = signals_to_reload(reload_signals, tls, reload, (signal.SIGTERM,))
+    reloads = signals_to_reload(reload_signals, tls, reload, (signal.SIGTERM, signal.SIGINT))
     options: dict[str, Any] = {
         "max_connections": max_connections,
         "first_request_s": first_request_s,

@@ -188,11 +188,11 @@ class Socket(pollers.Unique):
 
         True or False: nodelay, keepalive, broadcast, reuseaddr, reuseport, v6only, dontroute. A number: keepalive_idle
         and keepalive_interval (seconds), keepalive_count, sndbuf and rcvbuf (bytes; Linux doubles them). linger: how
-        many seconds close() keeps data in flight; 0 resets the connection; None sets no limit. For datagrams: ttl, tos,
-        multicast_ttl (numbers), multicast_loop (bool), multicast_interface (its name, number or IPv4 address), and
-        packet_info, recv_ttl, recv_tos (bool), which tell recvmsg() more. Options survive a failed connect as with
-        setsockopt(). Raises ValueError if the name is unknown, TypeError if the value is wrong, OSError
-        (ENOPROTOOPT) if the system or the socket has no such option.
+        many seconds close() keeps data in flight; 0 resets the connection; None sets no limit. Of sent packets: ttl and
+        tos (numbers), for multicast multicast_ttl (a number), multicast_loop (bool) and multicast_interface (its name,
+        number or IPv4 address). packet_info, recv_ttl, recv_tos (bool): what recvmsg() reports of received packets.
+        Options survive a failed connect as with setsockopt(). Raises ValueError if the name is unknown, TypeError if
+        the value is wrong, OSError (ENOPROTOOPT) if the system or the socket has no such option.
         """
         self.setsockopt(*pollers.option_call(name, value, self.std.family))
 
@@ -314,8 +314,9 @@ class Socket(pollers.Unique):
 
         Both send and receive on the same connection, or the same queue of datagrams, and have the same options, peer
         and O_NONBLOCK. But each has its own waits, so one thread may wait in each of them, and either of two receivers
-        gets what arrives. Timeouts are copied. To close one does not affect the other; shutdown() ends the direction of
-        both. Raises Closed; OSError if no descriptor is left.
+        gets what arrives. Timeouts are copied. Closing one does not affect the other; shutdown() ends the direction of
+        both. The file of a UNIX path belongs to the original, whose close() removes it. Raises Closed; OSError if no
+        descriptor is left.
         """
         made = self._like(current_scheduler().poller.adopt(self.std.dup().detach()), place_of(sys._getframe(1)))
         made._setup = self._setup.copied() if self._setup is not None else None

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from socket2.__main__ import parse
-from socket2.console import redraw
+from socket2.console import asking, redraw
 from socket2.console.asking import Answer, Asked, ask_with_workers
 from socket2.console.table import text_of_bytes, workers
 from socket2.debug import inquiry
@@ -210,6 +210,14 @@ def test_a_worker_that_ends_while_it_is_asked() -> None:
     assert rows_of(text)[7][2:] == ["serving, no answer", "1", "1 s", *["-"] * 6]
     assert text.endswith("\nthere is no process 7\n")
     assert json.loads(asked.as_json())["supervisor"]["workers"][0]["trouble"] == "there is no process 7"
+
+
+def test_an_answer_that_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is killed while it answers."""
+    monkeypatch.setattr(asking, "ask", lambda pid, question, limit_s: '{"pid": 7, "socket2": "0.')
+    with pytest.raises(Unanswered, match="process 7 ended while it answered"):
+        ask_with_workers(7)
+    assert asking.ask_each([7], "facts") == [Answer(7, None, "process 7 ended while it answered")]
 
 
 def test_sizes() -> None:

@@ -115,5 +115,6 @@ def test_the_busiest_come_first() -> None:
 @pytest.mark.parametrize("gone", ["handle", "other"])
 def test_servers_that_come_and_go(gone: str) -> None:
     before = process(1, 0.0, servers=[server(5, 5, name=gone)])
-    now = rates(Asked(before, {}), Asked(process(1, 1.0, servers=[server(2, 2)]), {}))
-    assert now.servers[0].requests_s == (0 if gone == "handle" else 2)
+    after = process(1, 1.0, servers=[server(2, 2)], kinds={"handle": kind(1, 1, 1, 0.0)})
+    now = rates(Asked(before, {}), Asked(after, {}))
+    assert now.servers[0].requests_s == now.kinds[0].requests_s == (0 if gone == "handle" else 2)

@@ -181,16 +181,16 @@ def test_which_signals_are_chosen_by_default(monkeypatch: pytest.MonkeyPatch) ->
     class Reloadable:
         def reload(self) -> None: ...
 
-    def chosen(tls: Any = None, reload: Any = None, others: Any = (signal.SIGTERM,), signals: Any = None) -> Any:
-        return signals_to_reload(signals, tls, reload, others)
+    def chosen(tls: Any = None, reload: Any = None, stops: Any = (signal.SIGTERM,), signals: Any = None) -> Any:
+        return signals_to_reload(signals, tls, reload, stops)
 
     hangup = (signal.SIGHUP,)
     assert chosen() == ()
     assert chosen(tls=object()) == ()
     assert chosen(tls=Reloadable()) == hangup
-    assert chosen(tls=Reloadable(), others=()) == ()
+    assert chosen(tls=Reloadable(), stops=()) == ()
     assert chosen(reload=print) == hangup
-    assert chosen(reload=print, others=()) == hangup
+    assert chosen(reload=print, stops=()) == hangup
     assert chosen(reload=print, signals=[signal.SIGUSR2]) == (signal.SIGUSR2,)
     for handler in (signal.SIG_IGN, lambda signum, frame: None):
         before = signal.signal(signal.SIGHUP, handler)
@@ -203,6 +203,11 @@ def test_which_signals_are_chosen_by_default(monkeypatch: pytest.MonkeyPatch) ->
         chosen(signals=hangup)
     with pytest.raises(ValueError, match="SIGKILL cannot be caught"):
         chosen(reload=print, signals=[signal.SIGKILL])
+    with pytest.raises(ValueError, match="SIGTERM cannot reload, because it stops the server"):
+        serve(echo, reload=print, reload_signals=[signal.SIGUSR2, signal.SIGTERM])
+    with pytest.raises(ValueError, match="SIGINT cannot reload"):
+        serve_workers(echo, reload=print, reload_signals=[signal.SIGINT])
+    serve(echo, reload=print, reload_signals=[signal.SIGINT], signals=[signal.SIGTERM]).close()
     monkeypatch.delattr(signal, "SIGHUP")
     assert chosen(reload=print) == ()
 
