@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
+    from .address import SocketAddress
+
 ROOM = 256
 """The default room for control data in bytes. All that the options by name ask for takes less than 200."""
 
@@ -31,7 +33,9 @@ class Message(Unique):
 
     __slots__ = ("__weakref__", "_fds", "address", "ancillary", "data", "flags")
 
-    def __init__(self, data: bytes, ancillary: list[Control], fds: list[int], flags: int, address: Any) -> None:
+    def __init__(
+        self, data: bytes, ancillary: list[Control], fds: list[int], flags: int, address: SocketAddress | None
+    ) -> None:
         self._fds = fds
         self.data = data
         """The bytes: one datagram, or a part of a stream."""
@@ -97,7 +101,7 @@ class Message(Unique):
     def __repr__(self) -> str:
         told = [f"{len(self.data)} bytes"]
         told += [f"descriptors {', '.join(map(str, self._fds))}"] if self._fds else []
-        told += [f"from {self.address}"] if self.address else []
+        told += [f"from {self.address!r}"] if self.address else []
         told += ["truncated"] if self.truncated else []
         told += ["control data truncated"] if self.control_truncated else []
         return f"<Message, {', '.join(told)}>"

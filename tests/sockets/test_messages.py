@@ -46,6 +46,7 @@ def test_where_a_datagram_arrived_and_what_the_packet_says(family: str, here: st
             assert await client.sendmsg(b"one", server.getsockname(), ttl=7, tos=0x2E) == 3
             message = await waiting.join()
             assert message.data == b"one"
+            assert isinstance(message.address, tuple)
             assert message.address[:2] == (here, client.getsockname()[1])
             assert message.packet_info == PacketInfo(here, loopback(), here)
             assert (message.ttl, message.tos) == (7, 0x2E)
