@@ -29,7 +29,7 @@ from pathlib import Path
 import socket2
 
 COMMAND_MAX, LINE_MAX = 2048, 65536  # bytes
-COMMAND_S, MESSAGE_S = 300.0, 1800.0
+COMMAND_S, MESSAGE_S, LAST_S = 300.0, 1800.0, 0.9
 RECIPIENTS_MAX, ERRORS_MAX = 100, 20
 BLOCK = 65536
 NUMBERS = count(1)
@@ -117,19 +117,23 @@ class Session:
                     if self._errors > ERRORS_MAX:
                         raise Goodbye("421 too many errors") from error
                     await self._say(str(error))
-        except socket2.Cancelled:  # the server stops
-            with socket2.move_on_after(1, shield=True), suppress(OSError):
-                await self._say("421 the server stops")
+        except socket2.Cancelled:
+            await self._say_last("421 the server stops")
             raise
         except Goodbye as error:
-            await self._say(str(error))
+            await self._say_last(str(error))
         except TimeoutError:
-            await self._say("421 too slow")
+            await self._say_last("421 too slow")
         except socket2.LimitExceeded:
-            await self._say("500 the line is too long")
+            await self._say_last("500 the line is too long")
         except EOFError:
             return  # the client has left
         await self._stream.finish()
+
+    async def _say_last(self, answer: str) -> None:
+        """Say something although the thread may have been cancelled, to a client that may have gone."""
+        with socket2.move_on_after(LAST_S, shield=True), suppress(OSError):
+            await self._say(answer)
 
     async def _obey(self, line: bytes) -> str:
         word, _, rest = line.partition(b" ")

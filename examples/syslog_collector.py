@@ -76,7 +76,7 @@ class Files:
 
 def parsed(message: bytes) -> tuple[int, str]:
     """Return the priority and a text that is one line; user.notice if there is no priority."""
-    match = re.match(rb"<(\d{1,3})>(?:1 )?", message)
+    match = re.match(rb"<(\d{1,3})>", message)
     has_priority = match is not None and int(match[1]) < 8 * len(FACILITIES)
     text = message[match.end() :] if match and has_priority else message
     shown = text.rstrip(b"\0\r\n").decode(errors="backslashreplace")
@@ -109,9 +109,7 @@ class Collector:
         conn.settimeout(self._idle_s)
         stream = socket2.stream(conn)
         while True:
-            with socket2.between_requests():
-                first = await stream.peek()
-            if not first:
+            if not (first := await stream.peek()):
                 return
             if first.isdigit():
                 length = await stream.recvuntil(b" ", 5)

@@ -202,22 +202,25 @@ class Server:
         """Return the path for a request. It is in our directory, whatever dots and links the name contains."""
         try:
             path = (self._root / request.name.lstrip("/\\")).resolve()
-        except (OSError, ValueError, RuntimeError):
-            raise Refusal(NOT_FOUND, "no such file") from None
-        if not path.is_relative_to(self._root):
-            raise Refusal(DENIED, "outside the directory")
-        if request.kind == RRQ:
-            if not path.is_file():
+            if not path.is_relative_to(self._root):
+                raise Refusal(DENIED, "outside the directory")
+            if request.kind == WRQ:
+                self._check_new(path, request.size or 0)
+            elif not path.is_file():
                 raise Refusal(NOT_FOUND, "no such file")
-        elif not self._options.write:
-            raise Refusal(DENIED, "this server takes no files")
-        elif path.exists():
-            raise Refusal(EXISTS, "the file exists already")
-        elif not path.parent.is_dir():
-            raise Refusal(NOT_FOUND, "no such directory")
-        elif (request.size or 0) > self._options.size:
-            raise Refusal(DISK_FULL, "the file is too large")
+        except (OSError, ValueError, RuntimeError) as error:  # a name that is too long, or a loop of links
+            raise Refusal(NOT_FOUND, "no such file") from error
         return path
+
+    def _check_new(self, path: Path, size: int) -> None:
+        if not self._options.write:
+            raise Refusal(DENIED, "this server takes no files")
+        if path.exists():
+            raise Refusal(EXISTS, "the file exists already")
+        if not path.parent.is_dir():
+            raise Refusal(NOT_FOUND, "no such directory")
+        if size > self._options.size:
+            raise Refusal(DISK_FULL, "the file is too large")
 
 
 async def serve(sock: socket2.UDP, options: Options) -> None:

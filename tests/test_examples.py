@@ -24,6 +24,10 @@ PROTOCOLS = ["resp_server.py", "socks5_server.py", "job_queue.py", "mqtt_broker.
 SERVERS = [[name] for name in [*ECHO_SERVERS, *PROTOCOLS, "chat.py", "udp_time_server.py", "worker_server.py"]] + [
     ["dns_cache.py", "--upstream", "127.0.0.1"],
     ["tcp_proxy.py", "127.0.0.1:9"],
+    ["reverse_proxy.py", "127.0.0.1:9"],
+    ["static_server.py", str(EXAMPLES)],
+    ["tftp_server.py", str(EXAMPLES)],
+    ["syslog_collector.py", "--tcp", "0", str(EXAMPLES)],
     ["throttled_server.py", str(Path(__file__).resolve())],
     ["password_server.py", ":memory:"],
 ]
@@ -35,7 +39,14 @@ ALL = {*ECHO_SERVERS, *PROTOCOLS, "dns_cache.py", "chat.py", "udp_time_server.py
     "password_server.py",
     "follow_command.py",
     "pipeline.py",
+    "reverse_proxy.py",
+    "smtp_sink.py",
+    "static_server.py",
+    "tftp_server.py",
+    "syslog_collector.py",
+    "health_checker.py",
 }
+DATAGRAMS = {"udp_time_server.py", "tftp_server.py", "syslog_collector.py"}
 
 
 def test_every_example_is_tested_here() -> None:
