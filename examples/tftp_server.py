@@ -227,10 +227,11 @@ async def serve(sock: socket2.UDP, options: Options) -> None:
     """Serve until a signal comes; then let the transfers end."""
     with socket2.signals(signal.SIGTERM, signal.SIGINT) as got:
         async with socket2.threadset() as transfers:
-            listening = socket2.newthread(Server(options).listen, sock, transfers)
-            print("listening on", socket2.format_address(sock.local_address), flush=True)
-            await got.next()
-            listening.cancel()
+            async with socket2.threadset() as listening:
+                listening.newthread(Server(options).listen, sock, transfers)
+                print("listening on", socket2.format_address(sock.local_address), flush=True)
+                await got.next()
+                listening.cancel()
             with socket2.move_on_after(options.grace):
                 await transfers.join()
             transfers.cancel()

@@ -46,7 +46,7 @@ ALL = {*ECHO_SERVERS, *PROTOCOLS, "dns_cache.py", "chat.py", "udp_time_server.py
     "syslog_collector.py",
     "health_checker.py",
 }
-DATAGRAMS = {"udp_time_server.py", "tftp_server.py", "syslog_collector.py"}
+DATAGRAMS = {"dns_cache.py", "udp_time_server.py", "tftp_server.py", "syslog_collector.py"}
 
 
 def test_every_example_is_tested_here() -> None:
@@ -64,7 +64,7 @@ def test_ctrl_c_ends_a_server_that_has_done_nothing_yet(args: list[str]) -> None
 
 @pytest.mark.parametrize("args", SERVERS, ids=lambda args: args[0])
 def test_a_server_whose_address_is_taken_says_so(args: list[str]) -> None:
-    kind = socket.SOCK_DGRAM if args[0] in ("udp_time_server.py", "dns_cache.py") else socket.SOCK_STREAM
+    kind = socket.SOCK_DGRAM if args[0] in DATAGRAMS else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as taken:
         taken.bind(("127.0.0.1", 0))
         if kind == socket.SOCK_STREAM:
