@@ -98,8 +98,11 @@ def test_clients_that_leave_at_any_point_leave_nothing_behind() -> None:
             size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
             assert b'"one"' in receive_exactly(probe, size)
 
-        ask()
-        open_files = program.open_files()
+        def counted() -> int:
+            ask()
+            return program.open_files()
+
+        open_files = min(counted() for _ in range(20))  # the connection to the backend may still be open
         post = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"
         for end in range(0, len(post) + 1, 3):
             for leave in (reset, socket.socket.close):
