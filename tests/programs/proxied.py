@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 
 from ..interop.curl import command
-from ..interop.peers import Program, call
-from .backends import scripted
+from ..interop.peers import ROOT, Program, call
+from .backends import http_server, scripted
 from .running import server
 
 NAME = "reverse_proxy.py"
@@ -63,6 +65,13 @@ class Other(Handler):
 
 
 @contextmanager
+def backend_process() -> Iterator[int]:
+    """Run a backend in a process of its own, for tests that share it: its OS threads would outlive a test."""
+    with Program([sys.executable, "-m", __name__], env={"PYTHONPATH": str(ROOT)}) as program:
+        yield program.port()
+
+
+@contextmanager
 def between(*backends: int, args: tuple[str, ...] = ()) -> Iterator[tuple[Program, int]]:
     with server(NAME, *args, *(f"127.0.0.1:{port}" for port in backends)) as (program, port):
         yield program, port
@@ -77,3 +86,9 @@ def before(serve: Callable[[socket.socket], None], *args: str) -> Iterator[int]:
 
 def curl(port: int, *args: str, path: str = "/") -> bytes:
     return call(command(*args, f"http://127.0.0.1:{port}{path}")).stdout
+
+
+if __name__ == "__main__":
+    with http_server(Handler) as own_port:
+        print(f"listening on 127.0.0.1:{own_port}", flush=True)
+        threading.Event().wait()

@@ -15,14 +15,14 @@ import pytest
 from ..interop.curl import command
 from ..interop.peers import beside, call, connect, pattern, python, receive_all, refusing, swallowing
 from .backends import head_of, http_server, scripted, status_of, told
-from .proxied import CLOSING, GET, NAME, Handler, Other, before, between, curl
+from .proxied import CLOSING, GET, NAME, Handler, Other, backend_process, before, between, curl
 from .running import EXAMPLES
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """The port of a proxy that all these tests share: none of them may harm it."""
-    with http_server(Handler) as backend, between(backend) as (_, port):
+    with backend_process() as backend, between(backend) as (_, port):
         yield port
 
 

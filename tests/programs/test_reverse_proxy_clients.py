@@ -12,14 +12,14 @@ import pytest
 
 from ..interop.peers import beside, connect, receive_all, receive_exactly, refusing
 from .backends import head_of, http_server, status_of, told
-from .proxied import CLOSING, GET, Handler, before, between, curl
+from .proxied import CLOSING, GET, Handler, backend_process, before, between, curl
 from .running import reset, settles
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """The port of a proxy that all these tests share: none of them may harm it."""
-    with http_server(Handler) as backend, between(backend) as (_, port):
+    with backend_process() as backend, between(backend) as (_, port):
         yield port
 
 
