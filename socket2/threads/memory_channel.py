@@ -17,6 +17,7 @@ from .deadline import within
 from .exchange import Exchange
 from .lock import lock, locked
 from .queues import checked_size, text_of_content
+from .scheduler import leave_to_loop
 
 if TYPE_CHECKING:
     from typing import Self
@@ -83,7 +84,8 @@ class _End(pollers.Unique, Block, Generic[T]):
         raise NotImplementedError
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        if not leave_to_loop(self.close):  # a finalizer may close the generator that has this block
+            self.close()
 
     @operation
     def _leave(self) -> Generator[Any, None, None]:

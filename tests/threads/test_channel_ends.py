@@ -18,6 +18,7 @@ from socket2 import (
     run,
     sleep,
 )
+from socket2.threads.lock import lock
 
 from ..garbage import left_by
 from .test_channels import fails
@@ -207,3 +208,22 @@ def test_errors_leave_no_cycle() -> None:
             yield from receiver.receive()
 
     assert left_by(lambda: run(main)) == []
+
+
+def test_a_block_that_a_finalizer_ends_in_the_middle_of_a_change_closes_its_end_later() -> None:
+    def main() -> Steps:
+        sender, receiver = channel[int](1)
+
+        def inner() -> Steps:
+            with sender, receiver:
+                yield from sleep(0)
+
+        steps = inner()
+        next(steps)
+        with lock:
+            steps.close()
+            assert (sender.closed, receiver.closed) == (False, False)
+        yield from sleep(0)
+        assert (sender.closed, receiver.closed) == (True, True)
+
+    run(main)
