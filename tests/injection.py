@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -49,7 +49,34 @@ def points(code: CodeType) -> set[int]:
     return found
 
 
-class Injection:
+class Tracing:
+    """Calls _step() before each instruction of the block."""
+
+    def _traces(self, code: CodeType) -> bool:
+        """Whether instructions of this code are among them."""
+        return True
+
+    def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
+        if not self._traces(frame.f_code):
+            return None
+        frame.f_trace = self._step  # first: Python 3.13 traces opcodes only if there is a trace function already
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        return self._step
+
+    def _step(self, frame: FrameType, event: str, arg: object) -> Any:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 checks whether anybody wants opcodes when tracing begins
+        sys.settrace(self._enter)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+
+class Injection(Tracing):
     """Raises at the point of that number, counted over all points that the block reaches."""
 
     error: type[BaseException] = Raised
@@ -61,13 +88,8 @@ class Injection:
         self.count = 0
         self.where = ""
 
-    def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
-        if frame.f_code.co_filename not in self._files:
-            return None
-        frame.f_trace = self._step  # first: Python 3.13 traces opcodes only if there is a trace function already
-        frame.f_trace_opcodes = True
-        frame.f_trace_lines = False
-        return self._step
+    def _traces(self, code: CodeType) -> bool:
+        return code.co_filename in self._files
 
     def _step(self, frame: FrameType, event: str, arg: object) -> Any:
         if event == "opcode" and frame.f_lasti in points(frame.f_code):
@@ -80,14 +102,6 @@ class Injection:
 
     def _is_here(self, frame: FrameType) -> bool:
         return self.count == self._at
-
-    def __enter__(self) -> Injection:
-        sys._getframe().f_trace_opcodes = True  # Python 3.12 checks whether anybody wants opcodes when tracing begins
-        sys.settrace(self._enter)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
 
 
 class ExactInjection(Injection):

@@ -16,7 +16,7 @@ import pytest
 
 from pollers import leakproof, lock
 
-from ..injection import Raised
+from ..injection import Raised, Tracing
 from ..rooms import sources
 
 
@@ -29,7 +29,7 @@ class Pending:
     __pos__ = _thread.interrupt_main
 
 
-class SignalAt:
+class SignalAt(Tracing):
     """Makes the signal come before the instruction of that number, of all that the block executes."""
 
     def __init__(self, at: int) -> None:
@@ -40,12 +40,6 @@ class SignalAt:
     def came(self) -> bool:
         return self._left == 0
 
-    def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
-        frame.f_trace = self._step
-        frame.f_trace_opcodes = True
-        frame.f_trace_lines = False
-        return self._step
-
     def _step(self, frame: FrameType, event: str, arg: object) -> Any:
         if event == "opcode":
             self._left -= 1
@@ -53,14 +47,6 @@ class SignalAt:
                 sys.settrace(None)  # first: the next trace function would run the handler
                 return +self._signal
         return self._step
-
-    def __enter__(self) -> SignalAt:
-        sys._getframe().f_trace_opcodes = True  # Python 3.12 checks whether anybody wants opcodes when tracing begins
-        sys.settrace(self._enter)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from socket2 import (
 from socket2.threads import joining
 from socket2.threads.scheduler import current_scheduler
 
-from ..injection import step_in_python
+from ..injection import Tracing, step_in_python
 from ..sources import modules_in
 
 Steps = Generator[Any, Any, Any]
@@ -49,7 +49,7 @@ MECHANISM = modules_in(
 Place = tuple[CodeType, int, int]
 
 
-class Injection:
+class Injection(Tracing):
     """Calls `handler` before an instruction; with None it notes all instructions."""
 
     def __init__(self, at: Place | None, handler: Handler, files: set[str] = MECHANISM) -> None:
@@ -62,14 +62,8 @@ class Injection:
         """Return the instructions to call it before: each one, the first and the last time."""
         return [(*where, time) for where, times in self._times.items() for time in sorted({1, times})]
 
-    def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
-        code = frame.f_code
-        if code.co_filename not in self._files or (self._at is not None and self._at[0] is not code):
-            return None
-        frame.f_trace = self._step  # first: Python 3.13 traces opcodes only if there is a trace function already
-        frame.f_trace_opcodes = True
-        frame.f_trace_lines = False
-        return self._step
+    def _traces(self, code: CodeType) -> bool:
+        return code.co_filename in self._files and (self._at is None or self._at[0] is code)
 
     def _step(self, frame: FrameType, event: str, arg: object) -> Any:
         if event == "opcode":
@@ -79,14 +73,6 @@ class Injection:
                 sys.settrace(None)  # there is nothing left to do
                 self._handler()
         return self._step
-
-    def __enter__(self) -> Injection:
-        sys._getframe().f_trace_opcodes = True  # Python 3.12 checks whether anybody wants opcodes when tracing begins
-        sys.settrace(self._enter)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
 
 
 @pytest.fixture(params=["python", "python-shared", "built", "built-shared"])
