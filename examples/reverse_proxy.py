@@ -175,7 +175,7 @@ class Proxy:
                 goes_on = await self._exchange(conn, client)
         except Failure as failure:
             await client.sendall(failure.page())
-        except Broken as error:
+        except (Broken, ExceptionGroup) as error:  # a group: the request and the response broke off at the same time
             print(f"a response was broken off: {error}", flush=True)
             conn.setopt("linger", 0)  # a reset, so that the response does not look complete
             return
