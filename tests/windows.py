@@ -20,6 +20,7 @@ _NOT_TOLD = "Wine's SO_ERROR says nothing of a reset"
 _NO_IDENTITY = "Windows has nothing that tells a socket from another one with the same number"
 _KEEPALIVE = "Wine has no TCP_KEEPIDLE"
 _ROUTES = "Wine takes SO_DONTROUTE for set once and for all"
+_INTERFACE = "Wine takes an interface for IPv4 by its address only, and not by its number"
 _REFUSED = "Wine tells a refused datagram only to a receive that was waiting already"
 
 EXPECTED: dict[str, str] = {
@@ -53,6 +54,15 @@ EXPECTED: dict[str, str] = {
     "tests/sockets/test_addr.py::test_a_protocol_that_the_type_does_not_have_is_a_failed_look_up": _ANY_PROTOCOL,
     "tests/sockets/test_addr.py::test_a_scope_can_be_given_by_name_and_by_number": _NO_SCOPE_NAMES,
     "tests/sockets/test_addr.py::test_a_unix_socket_has_no_address_that_goes_without_saying": _NO_UNIX,
+    **{
+        f"tests/sockets/test_multicast.py::{test}[{poller}-inet]": _INTERFACE
+        for test in (
+            "test_a_group_is_joined_and_left",
+            "test_several_receivers_on_one_port",
+            "test_a_group_with_a_source",
+        )
+        for poller in ("iocp-bare", "iocp-checked", "select-bare")
+    },
     "tests/test_examples_ping.py::test_a_stop_under_load_answers_whoever_was_greeted": _NO_FORK,
     "tests/test_examples_ping.py::test_a_worker_of_four_that_is_killed_takes_its_own_connections_with_it_only": (
         _NO_FORK

@@ -14,13 +14,20 @@ export PYTHONPATH=$PWD
 # systems), the modules that wait, and the examples.
 what=(tests/contract tests/iocp -k 'not select-checked and not select-shared')
 what+=(tests/test_{examples,examples_proxy,examples_ping,main}.py
-      tests/pollers/test_{checking,checking_steps,checking_alone,choosing,options}.py)
+      tests/test_{forgotten,log_handlers,logging}.py
+      tests/pollers/test_{checking,checking_steps,checking_alone,choosing,lock,options}.py)
 what+=(tests/threads/test_{group,group_end,interruptions,interruption_errors,osthreads,osthreads_lost}.py
-      tests/threads/test_{scheduler,cancel,loop,sleeping,sync,queues,timers}.py)
+      tests/threads/test_{scheduler,cancel,loop,sleeping,sync,queues,timers}.py
+      tests/threads/test_{channels,channel_ends,conditions,limited_calls,mutexes,priority_queues,signals}.py
+      tests/threads/test_{allowed,allowed_in_handlers,first,forgotten,gathering,group_leaving,groups_at_random}.py
+      tests/threads/test_{portal,portal_end,portal_raising,raising_while_held,signals_elsewhere}.py
+      tests/scopes)
 what+=(tests/threads/test_{sharing,sharing_end,sharing_once,sharing_races,sharing_stress}.py)
-what+=(tests/sockets/test_{addr,lookups,nodelay,tcp,tcp_connect,tcp_transfer,tcp_lifetime,udp,udp_many,udp_unix}.py
+what+=(tests/sockets/test_{hostnames,multicast,multicast_by_ipv6,nameinfo,pairs}.py
+      tests/sockets/test_{addr,lookups,nodelay,tcp,tcp_connect,tcp_transfer,tcp_lifetime,udp,udp_many,udp_unix}.py
       tests/streams/test_{buffer,stream,stream_pieces,stream_sending}.py
-      tests/servers/test_{server,handlers,stopping,between_requests,inherited_listeners}.py)
+      tests/servers/test_{server,handlers,stopping,between_requests,inherited_listeners,long_connections}.py
+      tests/console/test_rates.py tests/debug/test_{backlog,tallies}.py)
 [ $# = 0 ] || what=("$@")
 # A test that hangs ends its worker, and pytest names it. The other tests continue.
 hang=(-o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true)

@@ -46,6 +46,7 @@ class Iocp(ShareableEngine):
         self._requests: dict[int, Request] = {}
         self._memory: dict[int, list[Any]] = {}  # of the requests; it may have to outlive this object
         self._close_port = weakref.finalize(self, _close_port, self._port, self._memory)
+        self._close_port.atexit = False  # a function of atexit may still run a loop
         self._packets = ffi.new("OVERLAPPED_ENTRY[]", _PACKETS_MAX)
         self._packets_count = ffi.new("DWORD *")
         self._packets_seen = 0
