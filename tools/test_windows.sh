@@ -31,7 +31,7 @@ what+=(tests/sockets/test_{hostnames,multicast,multicast_by_ipv6,nameinfo,pairs}
 [ $# = 0 ] || what=("$@")
 # A test that hangs ends its worker, and pytest names it. The other tests continue.
 hang=(-o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true)
-run() { WINPY_TIMEOUT=${WINPY_TIMEOUT:-900} .winpy/run -m pytest -q -n "$(nproc)" "${hang[@]}" "${what[@]}"; }
+run() { WINPY_TIMEOUT=${WINPY_TIMEOUT:-1800} .winpy/run -m pytest -q -n "$(nproc)" "${hang[@]}" "${what[@]}"; }
 status=0
 run || status=$?
 if [ $status = 75 ]; then # Wine's server has ended by an assertion of its own; no test is at fault

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pollers import Operation, control_of, operation
 
-from .ancillary import receive_message, send_message
+from .ancillary import ROOM, receive_message, send_message
 from .tcp import TCP
 from .udp import UDP
 
@@ -68,7 +68,7 @@ def recv_fds(sock: TCP | UDP, n: int, max_fds: int) -> Operation[tuple[bytes, li
 @operation
 def _recv_fds(sock: TCP | UDP, n: int, max_fds: int) -> Generator[Any, None, tuple[bytes, list[int]]]:
     handle = sock._handle or sock._attach()
-    message = yield from receive_message(handle, n, 0, max_fds, sock)
+    message = yield from receive_message(handle, n, ROOM, max_fds, sock)
     if message.control_truncated:
         message.close()
         raise OSError(errno.EMSGSIZE, f"more than {max_fds} descriptors came with {len(message.data)} bytes")

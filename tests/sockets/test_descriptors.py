@@ -314,3 +314,16 @@ def test_a_receive_stops_where_descriptors_begin_and_the_next_one_goes_on() -> N
             assert received == b"twothreefour"
 
     run(main)
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_PASSCRED"), reason="this system passes no credentials")
+def test_other_control_data_is_not_taken_for_too_many_descriptors() -> None:
+    async def main() -> None:
+        with pair() as (ours, theirs), files(1) as sent:
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            await send_fds(ours, b"x", sent)
+            data, [fd] = await recv_fds(theirs, 10, 1)
+            os.close(fd)
+            assert data == b"x"
+
+    run(main)

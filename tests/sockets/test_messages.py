@@ -188,6 +188,8 @@ def test_more_buffers_than_the_system_takes_at_once() -> None:
         with ours, theirs:
             sent = await ours.sendmsg(pieces)
             assert await theirs.recv(sent) == b"".join(pieces)[:sent]
+            assert await ours.sendmsg([b""] * 5000 + [b"after empty ones"]) == 16
+            assert await theirs.recv(sent) == b"after empty ones"
         here, there = socketpair("dgram")
         with here, there:
             assert await here.sendmsg(pieces) == len(b"".join(pieces))
