@@ -67,6 +67,7 @@ class Engine(Unique):
         self._wake_sender.setblocking(False)
         # An OS thread and its poller may just end, without a ResourceWarning.
         self._close_wakers = weakref.finalize(self, _close_all, self._wake_receiver, self._wake_sender)
+        self._close_wakers.atexit = False  # a function of atexit may still run a loop
         _engines.add(self)
 
     # The methods of a back end.
