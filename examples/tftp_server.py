@@ -150,7 +150,7 @@ class Server:
         self._numbers = count(1)
         self._active: set[socket2.SocketAddress] = set()
 
-    async def listen(self, sock: socket2.UDP, threads: socket2.threadset) -> None:
+    async def listen(self, sock: socket2.UDP, threads: socket2.threadset[None]) -> None:
         sock.setopt("packet_info", True)
         while True:
             message = await sock.recvmsg(REQUEST_MAX)

@@ -9,10 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mypy import build
-from mypy.config_parser import parse_config_file
-from mypy.modulefinder import BuildSource
+from mypy.main import process_options
 from mypy.nodes import CallExpr, Expression, MemberExpr, MypyFile, RefExpr
-from mypy.options import Options
 from mypy.server.subexpr import get_subexpressions
 from mypy.types import (
     AnyType,
@@ -99,12 +97,10 @@ def _is_of_ours(owner: Instance, name: str) -> bool:
 
 def places_of_any(paths: list[Path]) -> tuple[list[str], int]:
     """Return mypy's errors and the places where something of ours is Any, and the number of calls of ours."""
-    options = Options()
-    parse_config_file(options, lambda: None, str(ROOT / "pyproject.toml"))
-    options.strict_optional = options.export_types = options.preserve_asts = True
-    options.incremental = False
+    config = ["--strict", "--config-file", str(ROOT / "pyproject.toml"), "--no-incremental"]
+    sources, options = process_options([*config, *map(str, paths)])
+    options.export_types = options.preserve_asts = True
     options.fine_grained_incremental = False
-    sources = [BuildSource(str(path), f"examples_{path.stem}") for path in paths]
     result = build.build(sources, options, alt_lib_path=str(ROOT))
     places = list(result.errors)
     calls = 0
