@@ -5,8 +5,9 @@ ADDRESS ?= 127.0.0.1:8000
 SCENARIOS ?= echo connections idle scale share bulk bulk-send udp spawn switch timers lookup import micro
 # Options for all scenarios, for instance: make bench BENCH="--rounds 3 --share-core"
 BENCH ?=
-# Tests that the second run skips: the first run covers all pollers, or they test only the parts in C.
+# Tests that the second run skips: the first run covers all pollers, they test only the parts in C, or whole programs.
 ONCE := tests/contract tests/native tests/files tests/processes tests/tls tests/interop/test_thousand.py \
+	tests/programs tests/console tests/test_side_by_side.py \
 	tests/threads/test_stepping.py tests/sockets/test_shortcut.py \
 	tests/test_package.py tests/test_parts_in_c.py tests/test_rooms.py tests/test_tidy.py
 # Tests that the third run repeats over a simulated kqueue.
