@@ -105,6 +105,11 @@ def rights_of(ancillary: Iterable[Control]) -> list[int]:
     return fds.tolist()
 
 
+def without_rights(ancillary: Iterable[Control]) -> list[Control]:
+    """Return the control data that is no descriptors."""
+    return [item for item in ancillary if item[:2] != (socket.SOL_SOCKET, socket.SCM_RIGHTS)]
+
+
 def control_of(
     family: int,
     *,

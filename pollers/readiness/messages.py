@@ -15,7 +15,7 @@ from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 from ..closing import close_descriptors
-from ..control import FD_SIZE, Control, control_of, rights_of
+from ..control import FD_SIZE, Control, control_of, rights_of, without_rights
 from ..operation import Address, Exhausted
 from .attempts import NOSIGNAL
 
@@ -58,8 +58,7 @@ def receive_message(sock: socket.socket, n: int, room: int, most: int) -> Receiv
         if not _CLOEXEC:
             for fd in fds:
                 os.set_inheritable(fd, False)
-        rest = [item for item in ancillary if item[:2] != (socket.SOL_SOCKET, socket.SCM_RIGHTS)] if ancillary else []
-        return data, rest, fds, flags, address
+        return data, without_rights(ancillary), fds, flags, address
     except BaseException:
         if came:  # a signal handler raised
             close_descriptors(rights_of(came[0][1]) if fds is None else fds)
