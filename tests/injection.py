@@ -80,6 +80,7 @@ class Injection(Tracing):
     """Raises at the point of that number, counted over all points that the block reaches."""
 
     error: type[BaseException] = Raised
+    begins = False  # whether to raise before the first instruction of a function, too, which no `try` block guards
 
     def __init__(self, at: int, files: set[str]) -> None:
         """`files`: the code that the handler may interrupt."""
@@ -91,14 +92,24 @@ class Injection(Tracing):
     def _traces(self, code: CodeType) -> bool:
         return code.co_filename in self._files
 
+    def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
+        step = super()._enter(frame, event, arg)
+        if step is not None and self.begins:
+            self._reach(frame)
+        return step
+
     def _step(self, frame: FrameType, event: str, arg: object) -> Any:
-        if event == "opcode" and frame.f_lasti in points(frame.f_code):
+        if event == "opcode":
+            self._reach(frame)
+        return self._step
+
+    def _reach(self, frame: FrameType) -> None:
+        if frame.f_lasti in points(frame.f_code):
             self.count += 1
             if self._is_here(frame):
                 self.where = f"{frame.f_code.co_qualname}, line {frame.f_lineno}, before byte {frame.f_lasti}"
                 sys.settrace(None)
                 raise self.error
-        return self._step
 
     def _is_here(self, frame: FrameType) -> bool:
         return self.count == self._at
@@ -141,9 +152,10 @@ Place = tuple[CodeType, int, int]
 class PlacedInjection(ExactInjection):
     """Raises at a place; with None it notes all places."""
 
-    def __init__(self, place: Place | None, files: set[str], error: type[BaseException] = Raised) -> None:
+    def __init__(self, place: Place | None, files: set[str], error: type[BaseException], begins: bool) -> None:
         super().__init__(0, files)
         self.error = error
+        self.begins = begins
         self._place = place
         self._times: Counter[tuple[CodeType, int]] = Counter()
 
@@ -158,15 +170,18 @@ class PlacedInjection(ExactInjection):
 
 
 def at_each_place(
-    attempt: Callable[[PlacedInjection], None], files: set[str], error: type[BaseException] = Raised
+    attempt: Callable[[PlacedInjection], None],
+    files: set[str],
+    error: type[BaseException] = Raised,
+    begins: bool = False,
 ) -> int:
     """Make an attempt without a handler that raises, then one for each place where it may. Return how many places."""
-    first = PlacedInjection(None, files, error)
+    first = PlacedInjection(None, files, error, begins)
     attempt(first)
     places = first.places()
     assert places
     for place in places:
-        attempt(PlacedInjection(place, files, error))
+        attempt(PlacedInjection(place, files, error, begins))
     return len(places)
 
 

@@ -113,17 +113,15 @@ class CapacityLimiter(Permits):
             raise RuntimeError(f"{currentthread().name!r} has already borrowed a token of this limiter")
 
     def _own(self) -> Held:
-        me = None
-        try:
-            me = currentthread()
-            self._borrowers[me] = None
-            return Held(self)
-        except BaseException:  # a signal handler raised
-            if me in self._borrowers:
-                self._give_back(me)
-            else:
-                self._put_back()
-            raise
+        self._borrowers[currentthread()] = None
+        return Held(self)
+
+    def _disown(self) -> None:
+        me = currentthread()
+        if me in self._borrowers:
+            self._give_back(me)
+        else:
+            self._put_back()
 
     def _place(self) -> Place:
         return _LimiterPlace(self._purpose, not self._limits_calls)

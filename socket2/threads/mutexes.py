@@ -44,19 +44,19 @@ class Mutex(Permits):
         place = self._enter(True)
         if place is not None:
             yield from self._line.stay(place, lambda _: self._put_back())
-        self._own()
+        try:
+            self._own()
+        except BaseException:
+            self._disown()
+            raise
         self._depth = depth
 
     def _release(self) -> None:
         self._put_back()
 
     def _own(self) -> Held:
-        try:
-            self._holder, self._depth = currentthread(), 1
-            return Held(self)
-        except BaseException:  # a signal handler raised
-            self._put_back()
-            raise
+        self._holder, self._depth = currentthread(), 1
+        return Held(self)
 
     def _put_back(self) -> None:
         """Release the lock, whatever its depth is."""

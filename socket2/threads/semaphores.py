@@ -59,7 +59,11 @@ class Permits(pollers.Unique):
         """Acquire without waiting. Return the same as acquire(). Raises WouldBlock if acquire() would wait."""
         self._check()
         self._enter(False)
-        return self._own()
+        try:  # out here, because a signal handler may raise where _own() begins
+            return self._own()
+        except BaseException:
+            self._disown()
+            raise
 
     @operation
     def _acquire(self) -> Generator[Any, None, Held]:
@@ -69,7 +73,11 @@ class Permits(pollers.Unique):
         place = self._enter(True)
         if place is not None:
             yield from self._line.stay(place, lambda _: self._put_back())
-        return self._own()
+        try:
+            return self._own()
+        except BaseException:
+            self._disown()
+            raise
 
     # What the kinds of permits do in their own way.
 
@@ -78,11 +86,11 @@ class Permits(pollers.Unique):
 
     def _own(self) -> Held:
         """Return the block of the permit that the current thread has taken, and note that it is the holder."""
-        try:
-            return Held(self)
-        except BaseException:  # a signal handler raised
-            self._put_back()
-            raise
+        return Held(self)
+
+    def _disown(self) -> None:
+        """Release what _own() was called for, after a signal handler raised in it."""
+        self._put_back()
 
     def _place(self) -> Place:
         return Place(self._purpose)

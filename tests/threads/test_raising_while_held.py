@@ -1,6 +1,7 @@
 """A signal handler that raises anywhere in locks, conditions, limiters, queues, channels: all threads can be ended.
 
-As test_raising_among_threads.py. A lock whose holder was interrupted as it gave it back may stay locked.
+As test_raising_among_threads.py. A lock or permit whose holder was interrupted as it gave it back may be lost. One that
+was just taken is not.
 """
 
 from __future__ import annotations
@@ -40,6 +41,17 @@ from ..sources import modules_in
 Steps = Generator[Any, Any, Any]
 
 NAMES = "line events semaphores mutexes capacity condition exchange sorting queues memory_channel unbroken wait"
+
+# A handler that raises where one of these begins keeps it from giving anything back.
+GIVE_BACK = (
+    "CapacityLimiter._end_block",
+    "CapacityLimiter._give_back",
+    "CapacityLimiter.release",
+    "Held.__exit__",
+    "Permits._put_back",
+    "Semaphore._end_block",
+    "Semaphore.release",
+)
 
 
 class Company:
@@ -147,7 +159,8 @@ def attempt(make: Callable[[], Poller], shared: bool, injection: PlacedInjection
             start(LIMIT_S)
     assert all(thread.done for thread in company.threads), (where, company.threads)
     exchange: Any = company.priorities._exchange
-    assert (company.semaphore._free, company.limiter.borrowed, exchange._reserved) == (1, 0, {}), where
+    left = (company.semaphore._free, company.limiter.borrowed, exchange._reserved)
+    assert left == (1, 0, {}) or where.split(",")[0] in GIVE_BACK, (where, left)
     errors = [thread.error for thread in company.threads if thread.error is not None]
     expected = (injection.error, Cancelled, Closed, RuntimeError)
     assert all(isinstance(error, expected) for error in errors), (where, errors)
@@ -168,4 +181,4 @@ def test_whoever_is_left_can_be_ended(
 ) -> None:
     monkeypatch.setattr("socket2.thread.crashhook", lambda thread, error: None)
     files = modules_in("socket2/threads", NAMES)
-    assert at_each_place(partial(attempt, partial(kinds.make, kind), shared), files, error) > 100
+    assert at_each_place(partial(attempt, partial(kinds.make, kind), shared), files, error, begins=True) > 100
