@@ -209,6 +209,8 @@ def open_file(
     or a terminal, where reads may take for ever: use fd_stream(). RuntimeError outside a thread.
     """
     currentthread()
+    if not isinstance(mode, str):
+        raise TypeError(f"a mode must be a string, such as 'rb', not {mode!r}")
     return _open_file(lambda: open(path, mode, buffering, encoding, errors, newline, opener=_opened))
 
 

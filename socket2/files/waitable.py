@@ -70,9 +70,18 @@ def _wait(what: Waitable, writing: bool) -> Operation[None]:
     if isinstance(what, Socket):
         return _wait_for_socket(what, writing)
     check_system()
-    fd = what if isinstance(what, int) else what.fileno()
+    fd = descriptor_of(what)
     _check_can_wait(fd)
     return _wait_for_descriptor(fd, writing)
+
+
+def descriptor_of(what: FileDescriptorLike) -> int:
+    """Return the descriptor of what has one. Raises TypeError if it has none."""
+    if isinstance(what, int):
+        return what
+    if not callable(getattr(what, "fileno", None)):
+        raise TypeError(f"a descriptor or an object with fileno() is needed, not {what!r}")
+    return what.fileno()
 
 
 @operation

@@ -16,7 +16,7 @@ from ..threads.loop import newthread
 from ..threads.osthreads import call_in_thread
 from ..threads.thread import Thread
 from ..threads.unbroken import unbroken
-from .child import Process, process
+from .child import Process, checked, process
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, StrOrBytesPath
@@ -63,9 +63,10 @@ def run_process(
         stdout = stderr = PIPE
     if stdin is PIPE and input is None:
         input = b""
+    arguments = checked(args, env, cwd, (stdin, stdout, stderr))
     options: dict[str, Any] = {"env": env, "cwd": cwd, "start_new_session": start_new_session}
     options |= {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-    return _run(args, input, check, options)
+    return _run(arguments, input, check, options)
 
 
 @operation

@@ -216,11 +216,7 @@ def process(
     ValueError if `args` is empty, or if a stream that is handed over has unread bytes in its buffer. On Windows, PIPE
     and streams raise io.UnsupportedOperation: there use run_process(), files or DEVNULL. fork(2), execve(2).
     """
-    if isinstance(args, (str, bytes, os.PathLike)):
-        raise TypeError(f"a list of arguments is needed, such as ['ls', '-l'], not {args!r}")
-    arguments = list(args)
-    if not arguments:
-        raise ValueError("no program to start")
+    arguments = checked(args, env, cwd, (stdin, stdout, stderr))
     made_at = place_of(sys._getframe(1))
     streams: dict[str, Stream] = {}
     given: dict[str, Any] = {}
@@ -246,6 +242,32 @@ def process(
             )
         ours.pop_all()
     return Process(popen, arguments, streams)
+
+
+def checked(
+    args: Sequence[StrOrBytesPath], env: object, cwd: StrOrBytesPath | None, redirects: Collection[Redirect]
+) -> list[StrOrBytesPath]:
+    """Return the arguments of a program as a list. Raises TypeError or ValueError if something is wrong."""
+    if isinstance(args, (str, bytes, os.PathLike)):
+        raise TypeError(f"a list of arguments is needed, such as ['ls', '-l'], not {args!r}")
+    if not isinstance(env, Mapping | None):
+        raise TypeError(f"an environment must be a mapping, such as a dict, not {env!r}")
+    for redirect in redirects:
+        if redirect is not None:
+            _check_redirect(redirect)
+    if cwd is not None:
+        os.fspath(cwd)
+    arguments = list(args)
+    if not arguments:
+        raise ValueError("no program to start")
+    return arguments
+
+
+def _check_redirect(redirect: object) -> None:
+    if not isinstance(redirect, int) and not callable(getattr(redirect, "fileno", None)):
+        raise TypeError(
+            f"a child's stream must be None, PIPE, DEVNULL, a descriptor or an object with fileno(), not {redirect!r}"
+        )
 
 
 def _pipe_to(name: str, made_at: str) -> tuple[int, FdStream]:

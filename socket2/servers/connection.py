@@ -154,8 +154,7 @@ class Connection(Join):
             return
         if clients and not log.wants(INFO):
             return
-        peer = format_address(self.conn.remote_address)
-        about = self.server.about() | {"peer": peer, "coro_thread": thread.name}
+        about = self.server.about() | {"peer": peer_of(self.conn), "coro_thread": thread.name}
         if clients:
             log.info("%s: %s", thread.name, _in_a_line(error), about=about)
         else:
@@ -237,4 +236,9 @@ class before_requests(between_requests):
 
 
 def name_of(handler: str, conn: TCP) -> str:
-    return f"{handler} {format_address(conn.remote_address)}"
+    return f"{handler} {peer_of(conn)}"
+
+
+def peer_of(conn: TCP) -> str:
+    """Return the client's address as text. Most clients at a UNIX path have none."""
+    return format_address(conn.remote_address) or "unix client"

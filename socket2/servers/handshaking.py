@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     import ssl
 
 
+def check_limits(max_connections: int | None, handshake_s: float | None, max_handshakes: int | None) -> None:
+    """Raise TypeError if a limit of a server is no number, ValueError if it is too small. None means no limit."""
+    for name, limit in (("max_connections", max_connections), ("max_handshakes", max_handshakes)):
+        if limit is not None and operator.index(limit) < 1:
+            raise ValueError(f"{name} must be at least 1, not {limit!r}")
+    if handshake_s is not None:
+        duration(handshake_s)
+
+
 class Secured:
     """Makes each connection TLS, and passes that to `handler`.
 
@@ -39,8 +48,6 @@ class Secured:
         max_handshakes: int | None,
     ) -> None:
         check_context(context)
-        if max_handshakes is not None and operator.index(max_handshakes) < 1:
-            raise ValueError(f"max_handshakes must be at least 1, not {max_handshakes!r}")
         self._handler = handler
         self._context = context
         self._handshake_s = None if handshake_s is None else duration(handshake_s)

@@ -6,7 +6,6 @@ survive all failures of connections. Each owns its listener and closes it when i
 
 from __future__ import annotations
 
-import operator
 import socket
 from collections import deque
 from collections.abc import Callable, Generator
@@ -32,8 +31,8 @@ from ..threads.thread import Thread
 from ..threads.timers import duration
 from ..tls.layer import HANDSHAKE_S, TLS
 from .accepting import Room, accept, accept_in_turn, drain
-from .connection import Connection, current_connection, name_of
-from .handshaking import Secured
+from .connection import Connection, current_connection, name_of, peer_of
+from .handshaking import Secured, check_limits
 from .listeners import adopt_listener, listen_at, queries_of, where
 from .stopping import Stopping
 
@@ -92,8 +91,7 @@ class Server(pollers.Unique):
     ) -> None:
         if not callable(handler):
             raise TypeError(f"handler must be a function, not {handler!r}")
-        if max_connections is not None and operator.index(max_connections) < 1:
-            raise ValueError(f"max_connections must be at least 1, not {max_connections!r}")
+        check_limits(max_connections, handshake_s, max_handshakes)
         # The lock guards these, and the fields of a Connection that are marked there.
         self.stopping = Stopping()
         self.cut = 0
@@ -267,8 +265,8 @@ class Server(pollers.Unique):
             self._ended(connection)
             if not isinstance(error, Exception):
                 raise
-            about = self.about() | {"peer": format_address(connection.conn.remote_address)}
-            log.error("cannot start %r for a connection", self._handler, error=error, about=about)
+            about = self.about() | {"peer": peer_of(connection.conn)}
+            log.error("cannot start %s for a connection", self._name, error=error, about=about)
         else:
             if self._cutting:
                 self._cut_off(connection)

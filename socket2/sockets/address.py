@@ -175,8 +175,7 @@ class Query:
             host = host.decode("ascii")
         self.port = _checked_port(port)
         self.host = host = os.fspath(host) if family == "unix" and isinstance(host, os.PathLike) else host
-        if not isinstance(host, (str, bytes, NoneType, AddressList, Address)) and host is not False:
-            raise TypeError(f"a host must be a string, None, False or an AddressList, not {host!r}")
+        check_host(host)
         if family != "unix" and isinstance(host, str):
             if "\0" in host:
                 raise ValueError("a host name must not contain NUL")
@@ -242,6 +241,12 @@ class Query:
             )
             for family, kind, protocol, name, sockaddr in found
         )
+
+
+def check_host(host: object) -> None:
+    """Raise TypeError if `host` is none of the kinds that Host names, of which a tuple and a path are converted."""
+    if not isinstance(host, (str, bytes, NoneType, AddressList, Address)) and host is not False:
+        raise TypeError(f"a host must be a string, None, False or an AddressList, not {host!r}")
 
 
 def _of_sockaddr(address: tuple[Any, ...]) -> tuple[Any, Any]:

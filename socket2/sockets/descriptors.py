@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pollers import Operation, control_of, operation
 
 from .ancillary import ROOM, receive_message, send_message
+from .socket import Socket
 from .tcp import TCP
 from .udp import UDP
 
@@ -76,5 +77,7 @@ def _recv_fds(sock: TCP | UDP, n: int, max_fds: int) -> Generator[Any, None, tup
 
 
 def _check(sock: TCP | UDP) -> None:
+    if not isinstance(sock, Socket):
+        raise TypeError(f"descriptors travel over a socket of socket2, not over {sock!r}")
     if sock.family != "unix":
         raise ValueError(f"descriptors travel only over UNIX sockets, not over {sock!r}")

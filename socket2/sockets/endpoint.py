@@ -17,7 +17,7 @@ import pollers
 from pollers import Operation, operation
 
 from ..threads.timers import duration
-from .address import Address, AddressList, Host, Port, Query, resolve
+from .address import Address, AddressList, Host, Port, Query, check_host, resolve
 from .eyeballs import connect_to_first
 from .paths import MODE, Owner, PathRules, Unlink, bind_to_file, check_no_file, file_of
 from .socket import make, place_of
@@ -55,6 +55,8 @@ def connect_from(
 ) -> Operation[TCP]:
     """Do what socket2.connect() does without TLS. `made_at`: the place that a ResourceWarning names."""
     host, port, found = split(where, port)
+    if port is None and (host is None or host is False):
+        raise ValueError("connect() needs a port: use 'host:port'")
     if host is None or host == "":
         host = False
     for name, value in options.items():
@@ -168,7 +170,8 @@ def _made(where: Host, port: Port, type: str, options: dict[str, Any], made_at: 
     if isinstance(host, Address) or (isinstance(host, AddressList) and host):
         family = host.family
     elif family is None:
-        name = host[0] if isinstance(host, tuple) else host
+        name = host[0] if isinstance(host, tuple) and host else host
+        check_host(None if isinstance(host, tuple) else host)
         family = "inet6" if isinstance(name, str) and ":" in name else "inet"
     made = make(family, type, None, None)
     sock = TCP(made, None, made_at) if type == "tcp" else UDP(made, made_at)

@@ -74,8 +74,10 @@ def _connect_to(
         for name, value in options.items():
             sock.setopt(name, value)
         yield from sock.connect(address)
-    except BaseException:
+    except BaseException as error:
         sock.close()
+        if address.family == "unix" and isinstance(error, OSError) and error.errno is not None:
+            error.filename = str(address)
         raise
     return sock
 

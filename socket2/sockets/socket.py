@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import pollers
@@ -247,8 +248,9 @@ class Socket(pollers.Unique):
         if addresses is None:
             in_thread = local.member is not None and local.member.current is not None
             if in_thread or current_scheduler().resolver is not None:
+                what = f"the port {query.port!r}" if isinstance(query.port, str) else f"{query.host!r}"
                 raise ValueError(
-                    f"{query.host!r} has to be looked up, which waits: bind to the result of `yield from addr(...)`"
+                    f"{what} has to be looked up, which waits: bind to the result of `yield from addr(...)`"
                 )
             addresses = query.look_up()
         sock = self.std
@@ -342,13 +344,13 @@ class Socket(pollers.Unique):
     def __repr__(self) -> str:
         if self.closed:
             return f"<{type(self).__name__} closed>"
-        there = ""
-        try:
-            here = format_address(local_address(self.std))
-            there = " to " + format_address(self.std.getpeername())
-        except OSError:
-            here = here if "here" in locals() else ""
-        return f"<{type(self).__name__} fd {self.fileno()}, {self.family} {here}{there}>"
+        ends = ""
+        with suppress(OSError):
+            if here := format_address(local_address(self.std)):
+                ends = f" {here}"
+            if there := format_address(self.std.getpeername()):
+                ends += f" to {there}"
+        return f"<{type(self).__name__} fd {self.fileno()}, {self.family}{ends}>"
 
 
 def sockaddr_of(sock: Socket, address: Address) -> Any:

@@ -229,7 +229,9 @@ class Stream(pollers.Unique):
         return Pieces(lambda: self.recvline(max_bytes, keep_end), None)
 
     def chunks(self, n: int = BLOCK) -> Pieces[bytes]:
-        """Iterate over the data as it comes, with `async for`: recv(n) until it returns b""."""
+        """Iterate over the data as it comes, with `async for`: recv(n) until it returns b"". ValueError if `n` < 1."""
+        if byte_count(n) == 0:
+            raise ValueError("a piece has at least 1 byte, not 0")
         return Pieces(lambda: self.recv(n), b"")
 
     def __aiter__(self) -> Pieces[bytes | None]:
@@ -255,8 +257,8 @@ class Stream(pollers.Unique):
         A piece of 64 KB or more is sent as it is. The iterable is read while sending. On an error, `bytes_sent` counts
         over all pieces. Raises as sendall() does.
         """
-        if isinstance(pieces, str):
-            raise TypeError("pieces must be bytes, not text")
+        if isinstance(pieces, (str, bytes, bytearray, memoryview)):
+            raise TypeError(f"several pieces of bytes are needed, not one {type(pieces).__name__}")
         for piece in pieces if isinstance(pieces, (list, tuple)) else ():
             check_octets(piece)
         return self._send(None, iter(pieces))

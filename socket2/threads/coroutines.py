@@ -67,7 +67,7 @@ def steps_later(func: Any, args: tuple[Any, ...]) -> Any:
         check_given(func, args)
         return steps_of(func)
     check_callable(func)
-    if _is_lazy(func):
+    if is_lazy(func):
         made = func(*args)
         if not is_coroutine(made):
             check_result(func, made)
@@ -85,7 +85,7 @@ def steps_of_call(func: Callable[..., Any], args: tuple[Any, ...] = ()) -> Gener
     return made
 
 
-def _is_lazy(func: Any) -> bool:
+def is_lazy(func: Any) -> bool:
     """Whether a call of `func` makes a generator or a coroutine, and runs no code of `func`."""
     while isinstance(func, (partial, MethodType)):
         func = func.func if isinstance(func, partial) else func.__func__

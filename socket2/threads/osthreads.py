@@ -20,7 +20,7 @@ from typing import Any, overload
 from pollers import Operation, leakproof, operation
 
 from .capacity import CapacityLimiter
-from .coroutines import P, T, Ts, awaiting, is_coroutine, name_of
+from .coroutines import P, T, Ts, awaiting, is_coroutine, is_lazy, name_of
 from .resolver import AddressInfo, Answer, Resolver
 from .scheduler import Caller, PoolThread, Scheduler, current_scheduler, leave_to_loop
 from .thread import currentthread
@@ -284,7 +284,8 @@ def call_in_thread(  # type: ignore[misc]
     Return its result, or raise its exception. `func` sees the caller's contextvars. At most 32 calls run at the same
     time, and further ones wait in a queue. A cancellation or timeout ends the wait at once. A call that has not begun
     is then dropped. One that has begun goes on, no longer counts as one of the 32, and its outcome is dropped. Raises
-    RuntimeError outside a thread, or if the system cannot start an OS thread; TypeError if `func` is not callable.
+    RuntimeError outside a thread, or if the system cannot start an OS thread; TypeError if `func` is not callable, or
+    is an `async def` or generator function, which a call would not run.
 
     `limiter` limits how many calls run at the same time. The call waits for a token of it first, and has that until
     `func` has ended, even if nothing waits for the outcome any more. It is the call that borrows the token: the thread
@@ -293,6 +294,8 @@ def call_in_thread(  # type: ignore[misc]
     caller = currentthread().scheduler.caller or calls
     if not callable(func):
         raise TypeError(f"call_in_thread() needs a function, not {func!r}")
+    if is_lazy(func):
+        raise TypeError(f"call_in_thread() would make {func!r} and not run it: use newthread()")
     if not isinstance(limiter, CapacityLimiter | None):
         raise TypeError(f"the limiter of a call must be a CapacityLimiter, not {limiter!r}")
     call = partial(func, **kwargs) if kwargs else func

@@ -54,10 +54,13 @@ def resume(thread: Thread[object], value: Any = None) -> None:
     """Make the suspend() of `thread` return `value`, when the thread's turn comes.
 
     Any OS thread and any signal handler may call this. Raises RuntimeError if the thread is not suspended, or has
-    already been resumed. In an OS thread that does not serve the same scheduler, and in a signal handler that runs
-    between two steps, such a call has no effect instead. (luapower's resume)
+    already been resumed; TypeError if it is no Thread. In an OS thread that does not serve the same scheduler, and in a
+    signal handler that runs between two steps, such a call has no effect instead. (luapower's resume)
     """
-    scheduler = thread.scheduler
+    try:
+        scheduler = thread.scheduler
+    except AttributeError:
+        raise TypeError(f"resume() needs a Thread, not {thread!r}") from None
     if not scheduler.at_hand():
         scheduler.post(functools.partial(_resume, thread, value))
     elif not _resume(thread, value):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Generator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from socket2 import TCP, Server, poll, run, timeout
+from socket2 import TCP, Server, connect, poll, run, sleep, timeout
 from socket2.servers import server as server_module
 from socket2.servers.connection import Connection
 
@@ -85,3 +86,30 @@ def test_a_connection_whose_end_is_interrupted_is_counted_out(where: str, monkey
             poll(LIMIT_S)
     with client:
         run(end)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no UNIX sockets")
+def test_the_log_names_a_client_that_has_no_address(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def leaves(conn: TCP) -> Steps:
+        yield from sleep(0)
+        raise ConnectionResetError(104, "it has left")
+
+    def takes_none() -> None: ...
+
+    def main(handler: Any, name: str) -> Steps:
+        server = Server(handler)
+        yield from server.listen(tmp_path / name)
+        with (yield from connect(tmp_path / name)) as client:
+            assert (yield from client.recv(1)) == b""
+        with timeout(LIMIT_S):
+            yield from server.stop(1)
+
+    with caplog.at_level("INFO", "socket2.server"):
+        run(main, leaves, "one")
+        run(main, takes_none, "two")
+    name = leaves.__qualname__
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{name} unix client: [Errno 104] it has left",
+        f"cannot start {takes_none.__qualname__} for a connection",
+    ]
+    assert {getattr(record, "peer", None) for record in caplog.records} == {"unix client"}

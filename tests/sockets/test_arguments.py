@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import math
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,7 +37,10 @@ def _of_stream_sockets() -> list[Wrong]:
         (ValueError, lambda on: on.conn.sendfile(io.BytesIO(b"x"), -1)),
         (ValueError, lambda on: on.conn.sendfile(io.BytesIO(b"x"), 0, 0)),
         (TypeError, lambda on: on.conn.sendfile(io.BytesIO(b"x"), 0, "1")),
-        *((TypeError, lambda on, pieces=pieces: on.stream.sendv(pieces)) for pieces in ("x", ["x"], 5, [b"x", 5])),
+        *(
+            (TypeError, lambda on, pieces=pieces: on.stream.sendv(pieces))
+            for pieces in ("x", ["x"], b"x", 5, [b"x", 5])
+        ),
         (TypeError, lambda on: on.conn.connect(5.5, 1)),
         (OverflowError, lambda on: on.conn.connect("127.0.0.1", -1)),
         (OverflowError, lambda on: on.conn.connect("127.0.0.1", 70000)),
@@ -63,6 +67,8 @@ def _of_streams() -> list[Wrong]:
         *((TypeError, lambda on, n=n: on.stream.recv(n)) for n in ("1", None)),
         (ValueError, lambda on: on.stream.recv(-1)),
         *((TypeError, lambda on, data=data: on.stream.sendall(data)) for data in ("t", 5, None)),
+        (TypeError, lambda on: on.stream.chunks("1")),
+        *((ValueError, lambda on, n=n: on.stream.chunks(n)) for n in (0, -1)),
         (TypeError, lambda on: on.stream.finish("x")),
         (ValueError, lambda on: on.stream.finish(-1)),
         (ValueError, lambda on: on.stream.finish(math.nan)),
@@ -88,6 +94,11 @@ def _of_datagrams_and_descriptors() -> list[Wrong]:
         (ValueError, lambda on: socket2.recv_fds(on.unix, -1, 1)),
         (ValueError, lambda on: socket2.recv_fds(on.unix, 1, -1)),
         (ValueError, lambda on: socket2.send_fds(on.conn, b"x", [1])),
+        (TypeError, lambda on: socket2.send_fds(5, b"x", [1])),  # type: ignore[arg-type]
+        (TypeError, lambda on: socket2.recv_fds(5, 1, 1)),  # type: ignore[arg-type]
+        (TypeError, lambda on: socket2.wait_readable("x")),  # type: ignore[arg-type]
+        (TypeError, lambda on: socket2.wait_readable(None)),  # type: ignore[arg-type]
+        (TypeError, lambda on: socket2.wait_writable("x")),  # type: ignore[arg-type]
     ]
 
 
@@ -96,6 +107,8 @@ def _of_names() -> list[Wrong]:
         (TypeError, lambda on: socket2.connect("127.0.0.1", 9, nodelay="x")),
         (ValueError, lambda on: socket2.connect("127.0.0.1", 9, nosuch=1)),
         (ValueError, lambda on: socket2.connect("host")),
+        (ValueError, lambda on: socket2.connect(None)),
+        (ValueError, lambda on: socket2.connect(False)),
         (OverflowError, lambda on: socket2.connect("host:99999")),
         (OverflowError, lambda on: socket2.connect("host", -5)),
         (ValueError, lambda on: socket2.connect(LONG, 1)),
@@ -108,9 +121,24 @@ def _of_names() -> list[Wrong]:
         (ValueError, lambda on: socket2.addr("h", 1, "tcp", "nosuch")),
         (ValueError, lambda on: socket2.listen("127.0.0.1:0", nosuch=1)),
         (TypeError, lambda on: socket2.listen("127.0.0.1:0", backlog="x")),  # type: ignore[call-overload]
+        *((TypeError, lambda on, make=make: make(8000)) for make in (socket2.listen, socket2.bind, socket2.connect)),
+        *((TypeError, lambda on, host=host: socket2.listen(host)) for host in (True, 1.5, ("h",))),
+        (ValueError, lambda on: socket2.listen("127.0.0.1:80x")),
         (ValueError, lambda on: socket2.tcp("nosuch")),
         (ValueError, lambda on: socket2.bind("127.0.0.1:0", type="nosuch")),  # type: ignore[call-overload]
     ]
+
+
+def _lazy() -> tuple[Any, ...]:
+    def steps() -> Steps:
+        yield
+
+    async def waits() -> None: ...
+
+    async def pieces() -> AsyncIterator[int]:
+        yield 1
+
+    return steps, waits, pieces, partial(waits), SimpleNamespace(method=steps).method
 
 
 def _of_threads() -> list[Wrong]:
@@ -122,6 +150,8 @@ def _of_threads() -> list[Wrong]:
         (ValueError, lambda on: socket2.sleep(math.nan)),
         (ValueError, lambda on: socket2.timeout(-1)),
         (TypeError, lambda on: socket2.call_in_thread(5)),  # type: ignore[call-overload]
+        *((TypeError, lambda on, func=func: socket2.call_in_thread(func)) for func in _lazy()),
+        *((TypeError, lambda on, thread=thread: socket2.resume(thread)) for thread in (5, None, "x")),
         (TypeError, lambda on: socket2.runafter(1, 5)),  # type: ignore[call-overload]
         (ValueError, lambda on: socket2.runevery(-1, print)),
         *((TypeError, lambda on, size=size: socket2.Queue(size)) for size in ("x", 1.5)),
@@ -135,6 +165,20 @@ def _of_threads() -> list[Wrong]:
     ]
 
 
+def _of_processes() -> list[Wrong]:
+    return [
+        *((TypeError, lambda on, args=args: socket2.run_process(args)) for args in ("true", b"true", 5)),
+        (ValueError, lambda on: socket2.run_process([])),
+        *((TypeError, lambda on, make=make: make(["true"], stdout="x")) for make in _RUNS),
+        *((TypeError, lambda on, make=make: make(["true"], stdin=1.5)) for make in _RUNS),
+        *((TypeError, lambda on, make=make: make(["true"], env=["A=1"])) for make in _RUNS),
+        *((TypeError, lambda on, make=make: make(["true"], cwd=5)) for make in _RUNS),
+    ]
+
+
+_RUNS: tuple[Any, ...] = (socket2.process, socket2.run_process)
+
+
 def _of_servers() -> list[Wrong]:
     def server() -> socket2.Server:
         return socket2.Server(print)
@@ -143,6 +187,11 @@ def _of_servers() -> list[Wrong]:
         (TypeError, lambda on: socket2.Server(5)),  # type: ignore[arg-type]
         *((TypeError, lambda on, n=n: socket2.Server(print, max_connections=n)) for n in ("x", 1.5)),
         (ValueError, lambda on: socket2.Server(print, max_connections=0)),
+        *((ValueError, lambda on, n=n: socket2.Server(print, max_handshakes=n)) for n in (0, -1)),
+        (TypeError, lambda on: socket2.Server(print, max_handshakes="x")),  # type: ignore[arg-type]
+        (ValueError, lambda on: socket2.Server(print, handshake_s=-1)),
+        (TypeError, lambda on: socket2.Server(print, handshake_s="x")),  # type: ignore[arg-type]
+        (TypeError, lambda on: socket2.serve(print, 8000)),  # type: ignore[arg-type]
         (OverflowError, lambda on: server().listen("127.0.0.1", -1)),
         (TypeError, lambda on: server().listen(5.5, 1)),  # type: ignore[arg-type]
         (TypeError, lambda on: server().listen("127.0.0.1", 0, backlog="x")),  # type: ignore[arg-type]
@@ -169,6 +218,7 @@ TABLE = [
         _of_datagrams_and_descriptors,
         _of_names,
         _of_threads,
+        _of_processes,
         _of_servers,
     )
     for number, wrong in enumerate(table())

@@ -229,3 +229,28 @@ def test_abstract_names() -> None:
             await connect(f"@{name}")
 
     run(main)
+
+
+@needs_unix
+def test_the_error_of_a_connect_names_the_path(tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "nobody")
+
+    async def main() -> None:
+        with pytest.raises(FileNotFoundError, match="nobody'") as caught:
+            await connect(path)
+        assert caught.value.filename == path
+        with pytest.raises(FileNotFoundError) as of_bytes:
+            await connect(path.encode())
+        assert of_bytes.value.filename == path
+
+    run(main)
+
+
+def test_a_bad_port_is_not_taken_for_a_name() -> None:
+    async def main() -> None:
+        with pytest.raises(ValueError, match="the port '80x' has to be looked up"):
+            listen("127.0.0.1:80x")
+        with pytest.raises(ValueError, match="'host.invalid' has to be looked up"):
+            listen("host.invalid:80")
+
+    run(main)

@@ -205,3 +205,15 @@ def test_a_duplicate_that_is_forgotten_is_reported_and_closed() -> None:
         with pytest.warns(ResourceWarning, match="test_pairs.py"):
             ours.dup()
     assert socket2.TCP.dup is socket2.UDP.dup
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no UNIX sockets")
+def test_the_text_of_sockets_without_a_name() -> None:
+    async def main() -> None:
+        ours, theirs = socketpair(family="unix")
+        with ours, theirs:
+            assert repr(ours) == f"<TCP fd {ours.fileno()}, unix>"
+        with tcp() as sock:
+            assert repr(sock) == f"<TCP fd {sock.fileno()}, inet 0.0.0.0>"
+
+    run(main)
