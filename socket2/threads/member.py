@@ -107,28 +107,58 @@ class Member(Stepper):
 
     def run(self, main: Any, args: tuple[Any, ...]) -> Any:
         """See loop.run()."""
-        thread, interrupted = self._in_loop(functools.partial(self._run_main, main, args))
-        if interrupted and isinstance(thread.error, Cancelled):
-            raise KeyboardInterrupt
-        return thread.result()
+        thread, leaving = self._in_loop(functools.partial(self._run_main, main, args))
+        try:
+            if isinstance(leaving, SystemExit) and (thread.error is None or isinstance(thread.error, Cancelled)):
+                raise leaving
+            if leaving is not None and isinstance(thread.error, Cancelled):
+                raise KeyboardInterrupt
+            return thread.result()
+        finally:
+            del leaving, thread  # the error's traceback has this frame: avoid a cycle
 
-    def _run_main(self, main: Any, args: tuple[Any, ...]) -> tuple[Thread[Any], bool]:
-        """Run `main` in a thread until this has ended. Return the thread, and whether Ctrl-C cancelled it."""
+    def _run_main(
+        self, main: Any, args: tuple[Any, ...]
+    ) -> tuple[Thread[Any], KeyboardInterrupt | SystemExit | None]:
+        """Run `main` in a thread until this has ended. Return the thread, and what cancelled it: see _run()."""
         join = Join("run")
         self._main = thread = self.newthread(main, args, join=join)
         try:
-            interrupted = self._run(thread)
+            leaving = self._run(thread)
         finally:
             self._main = None
             thread._drop_join(join)
-        if self._escaping is thread.error:
-            self._escaping = None
-        self._escape()
-        return thread, interrupted
+        try:
+            if self._escaping is thread.error:
+                self._escaping = None
+            self._escape()
+            return thread, leaving
+        finally:
+            del leaving, thread  # see run()
 
-    def _run(self, thread: Thread[object]) -> bool:
-        """Run the loop until `thread` has ended. Return whether Ctrl-C cancelled it."""
-        interrupted = hopeless = False
+    def _run(self, thread: Thread[object]) -> KeyboardInterrupt | SystemExit | None:
+        """Run the loop until `thread` has ended. Return the Ctrl-C or SystemExit that cancelled it, if any.
+
+        A second one is raised at once. What else a signal handler raises leaves the loop and cancels nothing.
+        """
+        leaving: KeyboardInterrupt | SystemExit | None = None
+        try:
+            while True:
+                try:
+                    self._turn_until_done(thread)
+                    return leaving
+                except (KeyboardInterrupt, SystemExit) as error:
+                    if self.scheduler.crew is not None:
+                        self.scheduler.crew.step_back(self)
+                    self.scheduler.mend_later()
+                    if leaving is not None or not thread._cancel():
+                        raise
+                    leaving = error
+        finally:
+            del leaving, thread  # see run()
+
+    def _turn_until_done(self, thread: Thread[object]) -> None:
+        hopeless = False
         while not thread.done:
             if self._stopping:
                 raise RuntimeError(f"stop() was called before {thread!r} had ended")
@@ -140,16 +170,7 @@ class Member(Stepper):
                 check_again = self.scheduler.now() + _CHECK_AGAIN_S
                 if not was_hopeless and self.scheduler.crew is not None:
                     self.scheduler.crew.recheck()
-            try:
-                self._turn(check_again)
-            except KeyboardInterrupt:
-                if self.scheduler.crew is not None:
-                    self.scheduler.crew.step_back(self)
-                self.scheduler.mend_later()
-                if interrupted or thread.done:
-                    raise
-                interrupted = thread._cancel()
-        return interrupted
+            self._turn(check_again)
 
     def _anything_to_wait_for(self) -> bool:
         return self._escaping is not None or self.scheduler.anything_to_wait_for()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
+from weakref import WeakSet
 
 from pollers import Cancelled
 
@@ -15,6 +16,9 @@ from .lock import lock
 from .scheduler import Scheduler
 from .thread import Outlasting, Thread, outlast, outlasting_in, report
 from .wait import Join
+
+# An attribute of an error that has left the loop: the threads that were alive then.
+_WITNESSES = "_socket2_witnesses"
 
 
 class Finisher:
@@ -85,7 +89,9 @@ class Finisher:
     def _tell(self, thread: Thread[object], error: BaseException, joined: bool) -> None:
         """Let the error of `thread` out of the loop, drop it, or report it."""
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            self._escaping = error
+            if not _has_left_before(thread, error):
+                self._escaping = error
+                setattr(error, _WITNESSES, WeakSet(list(self.scheduler.threads)))
         elif isinstance(error, Cancelled) and error.meant_for is thread:
             error.meant_for = None  # it has served its purpose; avoid a cycle
         elif not joined:
@@ -96,3 +102,8 @@ class Finisher:
         if self._escaping is not None:
             error, self._escaping = self._escaping, None
             raise error
+
+
+def _has_left_before(thread: Thread[object], error: BaseException) -> bool:
+    """Whether `error` left the loop when another thread ended with it, and `thread` got it from there, as by a join."""
+    return thread in getattr(error, _WITNESSES, ())
