@@ -117,18 +117,17 @@ class Member(Stepper):
         finally:
             del leaving, thread  # the error's traceback has this frame: avoid a cycle
 
-    def _run_main(
-        self, main: Any, args: tuple[Any, ...]
-    ) -> tuple[Thread[Any], KeyboardInterrupt | SystemExit | None]:
+    def _run_main(self, main: Any, args: tuple[Any, ...]) -> tuple[Thread[Any], KeyboardInterrupt | SystemExit | None]:
         """Run `main` in a thread until this has ended. Return the thread, and what cancelled it: see _run()."""
         join = Join("run")
         self._main = thread = self.newthread(main, args, join=join)
+        leaving: KeyboardInterrupt | SystemExit | None = None
         try:
-            leaving = self._run(thread)
-        finally:
-            self._main = None
-            thread._drop_join(join)
-        try:
+            try:
+                leaving = self._run(thread)
+            finally:
+                self._main = None
+                thread._drop_join(join)
             if self._escaping is thread.error:
                 self._escaping = None
             self._escape()
@@ -159,18 +158,21 @@ class Member(Stepper):
 
     def _turn_until_done(self, thread: Thread[object]) -> None:
         hopeless = False
-        while not thread.done:
-            if self._stopping:
-                raise RuntimeError(f"stop() was called before {thread!r} had ended")
-            check_again = None
-            was_hopeless, hopeless = hopeless, not self._anything_to_wait_for()
-            if hopeless:  # every live thread is in a hopeless wait: only another OS thread could end one
-                if not other_os_threads() and not may_wake():
-                    raise RuntimeError(f"deadlock: nothing is left that could wake {thread!r}")
-                check_again = self.scheduler.now() + _CHECK_AGAIN_S
-                if not was_hopeless and self.scheduler.crew is not None:
-                    self.scheduler.crew.recheck()
-            self._turn(check_again)
+        try:
+            while not thread.done:
+                if self._stopping:
+                    raise RuntimeError(f"stop() was called before {thread!r} had ended")
+                check_again = None
+                was_hopeless, hopeless = hopeless, not self._anything_to_wait_for()
+                if hopeless:  # every live thread is in a hopeless wait: only another OS thread could end one
+                    if not other_os_threads() and not may_wake():
+                        raise RuntimeError(f"deadlock: nothing is left that could wake {thread!r}")
+                    check_again = self.scheduler.now() + _CHECK_AGAIN_S
+                    if not was_hopeless and self.scheduler.crew is not None:
+                        self.scheduler.crew.recheck()
+                self._turn(check_again)
+        finally:
+            del thread  # see run()
 
     def _anything_to_wait_for(self) -> bool:
         return self._escaping is not None or self.scheduler.anything_to_wait_for()
@@ -268,7 +270,10 @@ class Member(Stepper):
         if self._ctrl_c.noted:
             self._ctrl_c.noted = 0
             raise KeyboardInterrupt
-        return result
+        try:
+            return result
+        finally:
+            del result  # see run()
 
     def _enter(self) -> None:
         self.running = True

@@ -101,7 +101,10 @@ class Finisher:
         """Raise the KeyboardInterrupt or SystemExit that ended a thread, if there is one."""
         if self._escaping is not None:
             error, self._escaping = self._escaping, None
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback has this frame: avoid a cycle
 
 
 def _has_left_before(thread: Thread[object], error: BaseException) -> bool:

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from socket2 import Cancelled, Event, newthread, run, serve_threads, sleep, star
 from socket2.threads import joining
 from socket2.threads.scheduler import current_scheduler
 
+from ..garbage import left_by
 from ..injection import PlacedInjection, at_each_place
 from ..interop.peers import LIMIT_S
 from ..sources import modules_in
@@ -190,6 +192,16 @@ def test_the_same_object_can_be_raised_again_later() -> None:
         assert main.cleaned_up
 
 
+@pytest.mark.parametrize("main", [Main, lambda: waits_for_an_exit, lambda: joins_an_exit])
+def test_no_cycle_is_left(main: Callable[[], Callable[..., Steps]]) -> None:
+    def attempt() -> None:
+        made = main()
+        with suppress(SystemExit):
+            run(made, *([partial(exits, 3)] if isinstance(made, Main) else []))
+
+    assert left_by(attempt) == []
+
+
 # Several OS threads, and signal handlers.
 
 
@@ -243,7 +255,6 @@ def test_a_signal_handler_that_exits_anywhere_in_the_loop(shared: bool) -> None:
                 injection.__exit__(None, None, None)
                 ended.append("in time")
             finally:
-                yield from sleep(0)
                 ended.append("cleaned up")
 
         def sets(event: Event) -> Steps:
