@@ -5,7 +5,7 @@ knows no protocol but TLS's handshake: a handler speaks to the client. It uses t
 public methods.
 
 Read `listeners` first, then `accepting`; `connection`, one connection and its thread; `handshaking`, for TLS; `server`,
-all of them; `stopping` and `current`, what a handler sees of it. `renewal` and `program` make serve(), a server that
+all of them; `current`, what a handler sees of it. `renewal` and `program` make serve(), a server that
 runs until a signal comes. For several processes there are `inheritance`, the sockets that outlast them; `staff`, one
 process as seen from outside; `supervisor`, which starts them; `workers`, their code.
 """

@@ -17,13 +17,13 @@ from pollers import Cancelled, Closed, Poller
 from ..sockets.address import format_address
 from ..sockets.tcp import TCP
 from ..streams.buffer import IncompleteRead, LimitExceeded
+from ..threads.events import Event
 from ..threads.journal import Journal
 from ..threads.lock import lock
 from ..threads.scheduler import current_scheduler
 from ..threads.thread import Thread, currentthread
 from ..threads.timers import Timer
 from ..threads.wait import Join, Pass
-from .stopping import Stopping
 
 log = Journal("socket2.server")
 
@@ -42,7 +42,7 @@ class _NoRequest(Cancelled):
 class Owner(Protocol):
     """What a connection knows of its server."""
 
-    stopping: Stopping
+    stopping: Event
     requests: int
     _first_request_s: float
 
@@ -202,12 +202,12 @@ current_connection: ContextVar[Connection | None] = ContextVar("socket2 connecti
 
 
 class between_requests:
-    """A block in a handler around the wait for the next request: `with between_requests(): line = yield from ...`.
+    """A block around the wait for the next request: `with between_requests(): line = yield from ...`.
 
     When the server stops, a thread in such a block is cancelled at once, not at the end of the grace. Data that has
     arrived by then is still received, and the thread continues until it enters a block again. The first request of a
-    connection gets more time: until the connection is `first_request_s` old (see Server). In a thread that no server
-    has started, the block does nothing.
+    connection gets more time: until the connection is `first_request_s` old (see Server). The thread is that of the
+    handler or one that it has started. In a thread that comes from no server, the block does nothing.
     """
 
     __slots__ = ("_connection",)

@@ -75,8 +75,8 @@ def serve(
 
     A signal stops every serve() that catches it. An ignored signal stays ignored. Earlier handlers are restored at the
     end. To catch signals, the main OS thread must run a loop, this one or another. If it does not, RuntimeError is
-    raised before anything is served. A cancellation cuts off all connections. Raises as Server.listen() and
-    Server.add() do.
+    raised before anything is served. A cancellation cuts off all connections. Raises ValueError if there is neither a
+    host nor a port nor a listener; otherwise as Server.listen() and Server.add() do.
     """
     server = Server(
         handler,
@@ -88,6 +88,8 @@ def serve(
     )
     stops = checked(signals)
     reloads = signals_to_reload(reload_signals, tls, reload, stops)
+    if not listeners and host is None and port is None:
+        raise ValueError("serve() needs a host, a port (0 for a free one) or listeners")
     for listener in listeners:
         check_listener(listener)
     check_backlog(backlog)
@@ -121,7 +123,7 @@ def _serve(
         yield from catcher.begin()
         yield from reload_catcher.begin()
         yield from _listen(server, where, listeners)
-        if not server.stopping:
+        if not server.stopping.is_set():
             yield from _until_gone(server, ready)
         cut = yield from server.wait()
     except (Exception, Cancelled):
@@ -147,7 +149,7 @@ def _listen(server: Server, where: _Where, listeners: Sequence[TCP | socket.sock
         while rest:
             server.add(rest.pop(0), shared=True)
     except RuntimeError:
-        if not server.stopping:
+        if not server.stopping.is_set():
             raise
     finally:
         for listener in rest:

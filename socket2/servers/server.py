@@ -34,7 +34,6 @@ from .accepting import Room, accept, accept_in_turn, drain
 from .connection import Connection, current_connection, name_of, peer_of
 from .handshaking import Secured, check_limits
 from .listeners import adopt_listener, listen_at, queries_of, where
-from .stopping import Stopping
 
 if TYPE_CHECKING:
     import ssl
@@ -72,7 +71,7 @@ class Server(pollers.Unique):
     Raises TypeError if the handler is not callable, ValueError if a limit is less than 1 connection or a time is
     negative.
 
-    `stopping`: an Event that is set when stop() is called or no listener is left; true if it is set. `cut`: how many
+    `stopping`: an Event that is set when stop() is called or no listener is left. `cut`: how many
     connections were cut off. `accepted`, `requests`: how many connections there were, and how many between_requests
     blocks ended without an error. `addresses`: where the server listens or listened, in the standard library's form.
     Any thread of the scheduler may call the methods, in any OS thread: shared state changes under a lock that is never
@@ -93,7 +92,7 @@ class Server(pollers.Unique):
             raise TypeError(f"handler must be a function, not {handler!r}")
         check_limits(max_connections, handshake_s, max_handshakes)
         # The lock guards these, and the fields of a Connection that are marked there.
-        self.stopping = Stopping()
+        self.stopping = Event()
         self.cut = 0
         self.accepted = 0
         self.requests = 0
@@ -128,7 +127,7 @@ class Server(pollers.Unique):
         """Return what the server is doing. For the other rooms of socket2."""
         counts = {name: getattr(self, name) for name in ("connections", "accepted", "requests", "cut")}
         addresses = list(map(format_address, self.addresses))
-        return {"server": self._name, "addresses": addresses, "stopping": bool(self.stopping)} | counts
+        return {"server": self._name, "addresses": addresses, "stopping": self.stopping.is_set()} | counts
 
     # Accepting.
 
@@ -212,7 +211,7 @@ class Server(pollers.Unique):
         except Closed:
             pass
         except Cancelled:
-            if not self.stopping:
+            if not self.stopping.is_set():
                 raise
             if (not shared or self._drains_shared) and not self._cutting and not listener.closed:
                 yield from drain(listener, self._admit, lambda: self._cutting)
@@ -356,7 +355,7 @@ class Server(pollers.Unique):
     @operation
     def _stop(self, grace_s: float) -> Generator[Any, None, int]:
         with lock:
-            first = not self.stopping
+            first = not self.stopping.is_set()
             self.stopping.set()
             self._cutting = self._cutting or grace_s == 0
         if first:  # a second cancellation would interrupt the drain
@@ -394,5 +393,5 @@ class Server(pollers.Unique):
         return self._gone.is_set()
 
     def __repr__(self) -> str:
-        state = ", stopping" if self.stopping else ""
+        state = ", stopping" if self.stopping.is_set() else ""
         return f"<Server on {where(self.addresses)}, {self.connections} connections{state}>"

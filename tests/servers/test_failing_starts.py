@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from socket2 import TCP, Server, connect, poll, run, sleep, timeout
+from socket2 import TCP, Server, connect, poll, run, serve, sleep, timeout
 from socket2.servers import server as server_module
 from socket2.servers.connection import Connection
 
@@ -113,3 +113,11 @@ def test_the_log_names_a_client_that_has_no_address(tmp_path: Path, caplog: pyte
         f"cannot start {takes_none.__qualname__} for a connection",
     ]
     assert {getattr(record, "peer", None) for record in caplog.records} == {"unix client"}
+
+
+@pytest.mark.parametrize("listeners", [[], ()])
+def test_no_address_at_all_is_refused(listeners: Sequence[TCP]) -> None:
+    """serve() does not listen on a random port of all interfaces by mistake."""
+    with pytest.raises(ValueError, match="needs a host, a port"):
+        serve(print, listeners=listeners)
+    serve(print, port=0, listeners=listeners).close()

@@ -10,7 +10,20 @@ from typing import Any
 import pytest
 
 import socket2
-from socket2 import TCP, Event, Server, current_server, first, newthread, run, serve, serve_threads, sleep, threadset
+from socket2 import (
+    TCP,
+    Event,
+    Lock,
+    Server,
+    current_server,
+    first,
+    newthread,
+    run,
+    serve,
+    serve_threads,
+    sleep,
+    threadset,
+)
 
 from ..interop.peers import LIMIT_S
 from .test_server import connected, everything, until
@@ -20,18 +33,54 @@ Steps = Generator[Any, Any, Any]
 
 def talks(conn: TCP) -> Steps:
     """Serve a client until it leaves, or until the server stops."""
+    stopping = current_server().stopping
+    sending = Lock()
     with threadset() as ts:
-        ts.newthread(says_goodbye, conn)
-        while data := (yield from conn.recv(100)):
-            yield from conn.sendall(data)
+        ts.newthread(says_goodbye, conn, sending)
+        while data := (yield from conn.recv(1 << 20)):
+            with (yield from sending.acquire()):
+                if not stopping.is_set():
+                    yield from conn.sendall(data)
         ts.cancel()
         yield from ts.join()
 
 
-def says_goodbye(conn: TCP) -> Steps:
+def says_goodbye(conn: TCP, sending: Lock) -> Steps:
     yield from current_server().stopping.wait()
-    yield from conn.sendall(b"goodbye")
-    conn.shutdown(1)
+    with (yield from sending.acquire()):
+        yield from conn.sendall(b"goodbye")
+        conn.shutdown()
+
+
+def test_a_goodbye_comes_after_an_answer_that_is_being_sent() -> None:
+    def main() -> Steps:
+        server = Server(talks)
+        yield from server.listen("127.0.0.1")
+        with (yield from connected(server.addresses[0])) as client:
+            sending = newthread(client.sendall, b"x" * 20_000_000)
+            yield from until(lambda: is_sending(server))  # the client does not receive
+            stopping = newthread(server.stop, LIMIT_S)
+            yield from server.stopping.wait()
+            got = b""
+            while data := (yield from client.recv(1 << 20)):
+                got += data
+            assert got.strip(b"x") == b"goodbye"
+            yield from sending.join()
+        assert (yield from stopping.join()) == 0
+
+    def is_sending(server: Server) -> bool:
+        (connection,) = server._connections or (None,)
+        thread = connection and connection.thread
+        return thread is not None and "send" in repr(thread.waiting_on)
+
+    run(main)
+
+
+def test_an_event_that_is_not_set_is_no_less_true_than_others() -> None:
+    stopping = Server(talks).stopping
+    assert type(stopping) is Event
+    assert stopping
+    assert not stopping.is_set()
 
 
 def test_long_connections_say_goodbye() -> None:
@@ -60,13 +109,13 @@ def test_a_handler_waits_for_the_stop_itself() -> None:
 
     def ready(server: Server) -> Steps:
         assert isinstance(server.stopping, Event)
-        assert not server.stopping
+        assert not server.stopping.is_set()
         assert not server.stopping.is_set()
         with (yield from connected(server.addresses[0])) as client:
             yield from until(lambda: server.connections == 1)
             newthread(server.stop, LIMIT_S)
             assert (yield from everything(client)) == b"goodbye"
-        assert server.stopping
+        assert server.stopping.is_set()
         yield from server.stopping.wait()
 
     assert run(lambda: serve(handler, "127.0.0.1", signals=(), ready=ready)) == 0
@@ -97,7 +146,7 @@ def test_it_is_set_when_no_listener_is_left() -> None:
         (listener,) = server._accepting
         listener.close()
         yield from waiting.join()
-        assert server.stopping
+        assert server.stopping.is_set()
         yield from server.wait()
 
     run(main)

@@ -190,7 +190,7 @@ def test_a_signal_stops_every_serve_that_catches_it() -> None:
         yield from until(lambda: len(servers) == 3)
         TERM()
         assert (yield from app.join()) == (yield from metrics.join()) == 0
-        assert not servers[2].stopping
+        assert not servers[2].stopping.is_set()
         signal.raise_signal(signal.SIGUSR2)
         assert (yield from other.join()) == 0
 

@@ -47,7 +47,7 @@ def test_stop_lets_handlers_finish() -> None:
                 ts.newthread(ask, server.addresses[0], b"%d" % at)
             yield from until(lambda: server.connections == 5)
             ts.newthread(server.stop, LIMIT_S)
-            assert server.stopping
+            assert server.stopping.is_set()
             stopping.set()
             assert (yield from server.wait()) == 0
             assert (yield from ts.join()) == [*(b"%d" % at for at in range(5)), 0]

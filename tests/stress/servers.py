@@ -190,7 +190,7 @@ class Round:
     def _ask(self, sock: TCP, request: bytes) -> Steps:
         """Send a request. Return whether it was answered and the connection is still open."""
         yield from sock.sendall(request)
-        must_be_answered = not self._server.stopping and request[:1] != b"c"
+        must_be_answered = not self._server.stopping.is_set() and request[:1] != b"c"
         answer = b""
         with suppress(ConnectionResetError):
             while len(answer) < SIZE and (piece := (yield from sock.recv(SIZE))):

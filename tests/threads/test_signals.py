@@ -329,7 +329,7 @@ def test_ignored_signals_are_taken_too_but_not_by_a_server_in_the_block() -> Non
             signal.raise_signal(TERM)
             assert (yield from got.next()) == TERM
             yield from sleep(0)
-            assert not listening[0].stopping
+            assert not listening[0].stopping.is_set()
             yield from listening[0].stop()
             yield from serving.join()
 
