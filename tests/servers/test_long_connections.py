@@ -69,9 +69,8 @@ def test_a_goodbye_comes_after_an_answer_that_is_being_sent() -> None:
         assert (yield from stopping.join()) == 0
 
     def is_sending(server: Server) -> bool:
-        (connection,) = server._connections or (None,)
-        thread = connection and connection.thread
-        return thread is not None and "send" in repr(thread.waiting_on)
+        threads = [connection.thread for connection in server._connections]
+        return any(thread is not None and "send" in repr(thread.waiting_on) for thread in threads)
 
     run(main)
 
