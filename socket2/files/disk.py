@@ -17,7 +17,7 @@ import pollers
 from pollers import Operation, operation
 
 from ..threads.block import Block
-from ..threads.thread import currentthread
+from ..threads.thread import currentthread, over_at_once
 from ..threads.turns import Turns
 from ..threads.unbroken import call_unbroken, unbroken
 
@@ -142,12 +142,13 @@ class File(pollers.Unique, Block, Generic[AnyStr]):
         closed nevertheless.
         """
         currentthread()
-        return unbroken(self._close())
+        return self._close()
 
     @operation
     def _close(self) -> Generator[Any, None, None]:
-        if not self.closed:
-            yield from self._turns.through(f"turn at {self.name!r}", call_unbroken(self.wrapped.close))
+        if self.closed and (turn := over_at_once()) is not None:
+            yield from turn.wait()
+        yield from self._leave()
 
     def __exit__(self, *_: object) -> None:
         with self._changed:
@@ -156,8 +157,11 @@ class File(pollers.Unique, Block, Generic[AnyStr]):
         if not running:  # else the call closes it
             self.wrapped.close()
 
-    def _leave(self) -> Operation[None]:
-        return self.close()
+    @operation
+    def _leave(self) -> Generator[Any, None, None]:
+        if not self.closed:
+            closing: Operation[None] = call_unbroken(self.wrapped.close)
+            yield from unbroken(self._turns.through(f"turn at {self.name!r}", closing))
 
     def __aiter__(self) -> Self:
         return self

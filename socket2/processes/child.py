@@ -23,12 +23,14 @@ from ..files.waitable import check_system
 from ..sockets.socket import Socket, place_of
 from ..streams.stream import Stream, stream
 from ..threads.block import Block
-from ..threads.thread import currentthread, over_at_once
+from ..threads.thread import currentthread, interruption_first, over_at_once
 from ..threads.turns import Turns
 from ..threads.unbroken import unbroken
 from . import reaping
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from _typeshed import FileDescriptorLike, StrOrBytesPath
 
     Redirect: TypeAlias = FileDescriptorLike | Stream | Socket | None
@@ -178,6 +180,16 @@ class Process(pollers.Unique, Block):
             self._watched().os_thread.join(_KILLED_S)
         if not self._has_ended():
             self._watched()
+
+    @operation
+    def __aenter__(self) -> Generator[Any, None, Self]:
+        try:
+            if (turn := interruption_first()) is not None:
+                yield from turn.wait()  # the end of the block leaves an interruption to the next wait
+        except BaseException as error:
+            yield from self.__aexit__(type(error), error, None)
+            raise
+        return self
 
     @operation
     def _leave(self) -> Generator[Any, None, None]:

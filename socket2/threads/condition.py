@@ -17,7 +17,7 @@ from .deadline import within
 from .line import Line, Place
 from .mutexes import Lock, RLock
 from .semaphores import Held
-from .thread import over_at_once
+from .thread import interruption_first, over_at_once
 from .unbroken import unbroken
 
 T = TypeVar("T")
@@ -99,6 +99,8 @@ class Condition(pollers.Unique):
     @operation
     def _wait(self) -> Generator[Any, None, None]:
         self._check_lock("wait")
+        if (turn := interruption_first()) is not None:
+            yield from turn.wait()
         depth = self._lock._depth
         try:
             yield from self._wait_without(depth)

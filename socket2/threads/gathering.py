@@ -15,7 +15,7 @@ from .chain import with_contexts
 from .coroutines import awaiting, check_callable, check_given, check_result, is_bad_call, is_coroutine, name_of
 from .group import threadset
 from .lock import lock
-from .thread import Thread, currentthread, report
+from .thread import Thread, currentthread, interruption_first, report
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
@@ -142,6 +142,8 @@ class _Calls(threadset[Any]):
         """Start the calls, and wait until all have ended. Return the first interruption that arrived, or None."""
         left = deque(enumerate(calls))
         try:
+            if (turn := interruption_first()) is not None:
+                yield from turn.wait()
             while left and not self._cancelled:
                 self._begin(*left.popleft())
         except Exception:

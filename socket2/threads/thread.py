@@ -56,6 +56,18 @@ def over_at_once(n: int = 1) -> Pass | None:
     return Pass("turn of the other threads")
 
 
+def interruption_first() -> Pass | None:
+    """Do the same as over_at_once(), but also return a Pass if an interruption of the current thread is pending.
+
+    An operation that may finish in spite of an interruption, and leave it to the next wait, calls this before anything
+    has begun. Without it, a loop over this operation could not be interrupted.
+    """
+    turn = over_at_once()
+    if turn is None and currentthread()._errors is not None:
+        turn = Pass("turn of the other threads")
+    return turn
+
+
 class Thread(pollers.Unique, Generic[T_co]):
     """A coroutine thread. newthread() makes it. A `Thread[int]` returns an int. Every thread is a `Thread[object]`."""
 

@@ -14,7 +14,7 @@ from pollers import Cancelled, Operation, leakproof, operation
 from .milestone import Milestone
 from .osthreads import call_in_thread
 from .scope import timeout
-from .thread import currentthread
+from .thread import currentthread, interruption_first
 
 T = TypeVar("T")
 
@@ -91,6 +91,8 @@ def call_unbroken(func: Callable[..., T], *args: Any) -> Generator[Any, None, T]
 
     A cancellation or timeout drops the call if it has not begun. Otherwise it is raised at the next wait.
     """
+    if (turn := interruption_first()) is not None:
+        yield from turn.wait()
     call = _Begun(func, args)
     try:
         yield from call_in_thread(call.make)
