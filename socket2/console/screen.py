@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from ..debug.listing import printable, text_of_time
 from .rates import Rates
 from .table import text_of_bytes
+
+_GAP = 2  # between two columns
+_NAME_MIN = 12
+_NAME_LEAST = 6
+_PLACE_MIN = 16
 
 
 def picture(rates: Rates, heading: str, rows_max: int = 1000) -> Group:
@@ -32,16 +38,65 @@ def picture(rates: Rates, heading: str, rows_max: int = 1000) -> Group:
     return Group(*parts)
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="reverse", padding=(0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in left else "right", no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    return table
+class _Table:
+    """A table whose numbers are whole. On a narrow screen, places are cut at the left, then names."""
+
+    def __init__(
+        self, headings: Sequence[str], rows: Iterable[Sequence[str]], names: Sequence[str], place: str | None = None
+    ) -> None:
+        self._headings = headings
+        self._rows = [[printable(cell) for cell in row] for row in rows]
+        self._names = names
+        self._place = place
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        gap, widths = self._layout(options.max_width)
+        table = Table(box=None, pad_edge=False, header_style="reverse", padding=(0, gap, 0, 0))
+        shown = [at for at, width in enumerate(widths) if width]
+        for at in shown:
+            heading = self._headings[at]
+            left = heading in self._names or heading == self._place
+            text = _cut(heading, widths[at], False)
+            table.add_column(text, justify="left" if left else "right", no_wrap=True, overflow="ellipsis")
+        for row in self._rows:
+            table.add_row(*(Text(_cut(row[at], widths[at], self._headings[at] == self._place)) for at in shown))
+        yield table
+
+    def _layout(self, width: int) -> tuple[int, list[int]]:
+        """Return the gap between columns and how wide each may be, in a table of this width. 0: it is left out."""
+        widths = [max(map(cell_len, column)) for column in zip(self._headings, *self._rows, strict=True)]
+        places = [] if self._place is None else [self._headings.index(self._place)]
+        names = sorted((self._headings.index(name) for name in self._names), key=lambda at: -widths[at])
+        gap = _GAP
+        for columns, least in ((places, _PLACE_MIN), (names, _NAME_MIN), (places, 0), (names, _NAME_LEAST)):
+            if columns is places and not least and _excess(widths, gap, width) > 0:
+                gap = 1
+            for at in columns:
+                if (excess := _excess(widths, gap, width)) > 0:
+                    widths[at] = min(widths[at], max(widths[at] - excess, least)) if least else 0
+        return gap, widths
 
 
-def _processes(rates: Rates) -> Table:
+def _excess(widths: Sequence[int], gap: int, width: int) -> int:
+    shown = [each for each in widths if each]
+    return sum(shown) + gap * (len(shown) - 1) - width
+
+
+def _cut(text: str, width: int, at_left: bool) -> str:
+    """Return a text that fits: the end of a path tells more than its beginning."""
+    if cell_len(text) <= width:
+        return text
+    at = len(text)
+    room = width - 1
+    for letter in reversed(text) if at_left else text:
+        room -= cell_len(letter)
+        if room < 0:
+            break
+        at -= 1
+    return "…" + text[at:] if at_left else text[: len(text) - at] + "…"
+
+
+def _processes(rates: Rates) -> _Table:
     headings = (
         "PROCESS",
         "PID",
@@ -69,10 +124,10 @@ def _processes(rates: Rates) -> Table:
         )
         for process in rates.processes
     ]
-    return _table(headings, rows, ("PROCESS", "STATE"))
+    return _Table(headings, rows, ("PROCESS", "STATE"))
 
 
-def _servers(rates: Rates) -> Table:
+def _servers(rates: Rates) -> _Table:
     headings = ("SERVER", "LISTENS ON", "CONNECTIONS", "ACCEPTED/s", "REQUESTS/s")
     rows = [
         (
@@ -84,10 +139,10 @@ def _servers(rates: Rates) -> Table:
         )
         for server in rates.servers
     ]
-    return _table(headings, rows, ("SERVER", "LISTENS ON"))
+    return _Table(headings, rows, ("SERVER", "LISTENS ON"))
 
 
-def _kinds(rates: Rates, rows_max: int) -> Table:
+def _kinds(rates: Rates, rows_max: int) -> _Table:
     headings = (
         "THREADS OF",
         "ALIVE",
@@ -113,10 +168,10 @@ def _kinds(rates: Rates, rows_max: int) -> Table:
         )
         for kind in rates.kinds[:rows_max]
     ]
-    return _table(headings, rows, ("THREADS OF", "WHICH ENDED AT"))
+    return _Table(headings, rows, ("THREADS OF",), "WHICH ENDED AT")
 
 
-def _queues(rates: Rates, rows_max: int) -> Table:
+def _queues(rates: Rates, rows_max: int) -> _Table:
     headings = ("QUEUE MADE AT", "KIND", "QUEUES", "ITEMS", "LONGEST", "SIZE", "GETTING", "PUTTING")
     rows = [
         (
@@ -131,7 +186,7 @@ def _queues(rates: Rates, rows_max: int) -> Table:
         )
         for queue in rates.queues[:rows_max]
     ]
-    return _table(headings, rows, ("QUEUE MADE AT", "KIND"))
+    return _Table(headings, rows, ("KIND",), "QUEUE MADE AT")
 
 
 def _time(seconds: float) -> str:

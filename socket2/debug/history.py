@@ -19,7 +19,7 @@ from ..threads.thread import Thread
 from .stacks import Place, frames_of_coroutine, place_in_program, places_of
 
 running: dict[int, Times] = {}
-"""The thread whose turn it is in each OS thread, by ident. A thread started within a turn belongs to that turn."""
+"""The thread that runs in each OS thread, by ident. A turn within another one, such as a first step, is its own."""
 
 overran: Callable[[Times, float], Any] | None = None
 """Called after each turn with its times and how many seconds it took."""
@@ -84,7 +84,20 @@ def kind_of(thread: Thread[object], coro: Any) -> str:
 class Times:
     """The times of one thread, in seconds of its loop's clock. Only `turn` is a time.monotonic()."""
 
-    __slots__ = ("_coro", "_now", "_starter", "began", "kind", "name", "since", "started_by", "steps", "turn")
+    __slots__ = (
+        "_coro",
+        "_entered",
+        "_now",
+        "_outer",
+        "_starter",
+        "began",
+        "kind",
+        "name",
+        "since",
+        "started_by",
+        "steps",
+        "turn",
+    )
 
     def __init__(self, thread: Thread[object], starter: Thread[object] | None, began: float | None) -> None:
         self._coro = weakref.ref(thread._coro)
@@ -93,7 +106,9 @@ class Times:
         self.kind = kind_of(thread, thread._coro)
         self.began = began
         self.turn: float | None = None
-        """When the thread's turn began, while it runs."""
+        """When the thread's turn began, while it runs. Later by as long as the turns within it took."""
+        self._outer: Times | None = None  # the turn that this one is in
+        self._entered = 0.0  # when the turn began, whatever it contains
         self.since = began
         """When the thread began to run or to wait, whichever it does now. None: that was before debugging was on."""
         self.started_by = starter.name if starter is not None else None
@@ -112,8 +127,11 @@ class Times:
     def begin(self) -> None:
         self.steps += 1
         self.since = self._now()
-        self.turn = monotonic()
-        running.setdefault(get_ident(), self)
+        ident = get_ident()
+        outer = running.get(ident)
+        self._outer = outer if outer is not None and outer.is_running() else None
+        self.turn = self._entered = monotonic()
+        running[ident] = self
 
     def end(self) -> None:
         began, self.turn = self.turn, None
@@ -121,13 +139,24 @@ class Times:
         ident = get_ident()
         tally = tallies.get((ident, self.kind)) or _new_tally(ident, self.kind)
         tally.turns += 1
-        if running.get(ident) is self:
+        if running.get(ident) is not self or began is None:  # a signal handler raised in begin()
+            return
+        now = monotonic()
+        took_s = now - began
+        outer, self._outer = self._outer, None
+        if outer is None or outer.turn is None:
             del running[ident]
-            if began is not None:
-                took_s = monotonic() - began
-                tally.note(began, took_s, self._coro())
-                if overran is not None:
-                    overran(self, took_s)
+        else:
+            running[ident] = outer
+            outer.turn += now - self._entered
+        tally.note(began, took_s, self._coro())
+        if overran is not None:
+            overran(self, took_s)
+
+    def is_running(self) -> bool:
+        """Whether it is in a turn. A signal handler that raised may have kept end() from noting the end of the last."""
+        coro = self._coro()
+        return self.turn is not None and bool(getattr(coro, "gi_running", False) or getattr(coro, "cr_running", False))
 
 
 # Weak, as are the references in a Times. A strong reference would keep the thread alive.

@@ -25,7 +25,7 @@ class Watchdog:
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
-        self._reported: dict[int, float] = {}  # the start of the reported turn, by OS thread
+        self._reported: dict[int, tuple[history.Times, int]] = {}  # the thread and its turn, by OS thread
         self._ending = threading.Event()
         self._thread = PoolThread(target=self._watch, name="socket2 watchdog", daemon=True)
 
@@ -46,12 +46,13 @@ class Watchdog:
                     self._report(ident, times, since)
 
     def _report(self, ident: int, times: history.Times, since: float) -> None:
-        if self._reported.get(ident) == since or not log.wants(logging.WARNING):
+        turn = times, times.steps
+        if self._reported.get(ident) == turn or not log.wants(logging.WARNING):
             return
         places = places_of(frames_of_running(times.coro, frames_of_os_threads())[1])
         if history.running.get(ident) is not times or times.turn != since:
             return  # the turn is over: the stack belongs to something else
-        self._reported[ident] = since
+        self._reported[ident] = turn
         ran_s = monotonic() - since
         log.warning(
             "thread '%s' has been running for %s and blocks the loop; it is here:\n%s",

@@ -74,6 +74,36 @@ def test_the_screen() -> None:
     ]
 
 
+PLACE = "/home/somebody/a_rather_long_directory_name/another_long_directory/server_program_with_jobs.py:12"
+
+
+def test_long_paths_are_cut_at_the_left_and_no_number_is_cut() -> None:
+    name = "a_program_with_a_long_name.handler"
+    processes = [ProcessRates("process", 7, "", 0.123, 21_000_000, 12, 3, 20, 345.6, 1000.4)]
+    kinds = [KindRates(name, 20, 1.5, 0.5, 345.6, 999.9, 1.2345, 0.000_25, PLACE)]
+    servers = [ServerRates("handle", ["127.0.0.1:80"] * 9, 20, 0.25, 345.6)]
+    queues = [QueueLengths("queue", PLACE, 2, 70, 50, 50, 0, 4)]
+    rates = Rates(processes, kinds, servers, queues)
+    for width in (80, 100, 150, 240):
+        text = drawn(rates, width=width)
+        assert max(map(len, text.splitlines())) <= width
+        assert re.search(r"ALIVE +STARTED/s +ENDED/s +REQUESTS/s +TURNS/s +BUSY +SLOWEST TURN", text)
+        assert re.search(r" 20 +1.5 +0.5 +346 +1000 +123.4 % +0.25 ms", text)
+        assert re.search(r"^…?\S*jobs.py:12 +queue +2 +70 +50 +50 +0 +4$", text, re.MULTILINE)
+        assert re.search(r" 20 +0.2 +346$", text, re.MULTILINE)
+        assert re.search(r"^process +7 +12.3 % +21 MB +12 +3 +20 +346 +1000$", text, re.MULTILINE)
+        assert text.count("WHICH ENDED AT") == text.count("jobs.py:12") - 1 == (width > 80)
+    assert name in drawn(rates, width=150)
+    assert text.count(PLACE) == 2
+    drawn(rates, width=10)
+
+
+def test_wide_letters_are_cut_to_the_width_of_the_column() -> None:
+    text = drawn(Rates([], [KindRates("漢字" * 40, slowest_at="漢字" * 40 + ".py:1")], [], []), width=120)
+    assert "字.py:1" in text
+    assert "0.0 %" in text
+
+
 def test_names_are_neither_markup_nor_obeyed_by_the_terminal() -> None:
     name = "[bold]\x1b[31m[/nothing]"
     text = drawn(Rates([ProcessRates(name, 1, "")], [KindRates(name)], [ServerRates(name)], []), name)

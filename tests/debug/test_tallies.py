@@ -120,3 +120,59 @@ def test_the_number_of_kinds_is_limited(monkeypatch: pytest.MonkeyPatch) -> None
     run(main)
     assert len(history.tallies) == 4
     assert kinds()["(others)"]["started"] == 8
+
+
+def test_a_first_step_counts_for_the_new_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(history, "monotonic", lambda: clock[0])
+
+    def innermost() -> Steps:
+        clock[0] += 4
+        yield from sleep(0)
+        clock[0] += 0.5
+
+    async def inner() -> None:
+        clock[0] += 2
+        newthread(innermost)
+        clock[0] += 8
+
+    def outer() -> Steps:
+        clock[0] += 1
+        newthread(inner)
+        clock[0] += 16
+        yield from newthread(inner).join()
+        yield from sleep(0)
+
+    run(outer)
+    told = kinds()
+    assert told["outer"]["ran_s"] == 17
+    assert told["inner"]["ran_s"] == 20
+    assert told["innermost"]["ran_s"] == 9
+    assert history.running == {}
+
+
+def test_a_turn_whose_end_was_interrupted_does_not_count_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a signal handler that raises before the end is noted."""
+    clock = [100.0]
+    monkeypatch.setattr(history, "monotonic", lambda: clock[0])
+
+    def fails() -> Steps:
+        yield from sleep(0)
+
+    class Raised(BaseException):
+        pass
+
+    def raises(times: history.Times) -> None:
+        raise Raised
+
+    def main() -> Steps:
+        clock[0] += 1
+        yield from sleep(0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(history.Times, "end", raises)
+        with pytest.raises(Raised):
+            run(fails)
+    assert len(history.running) == 1
+    run(main)
+    assert history.running == {}

@@ -94,9 +94,7 @@ def test_each_turn_is_reported_on_its_own(reports: Reports) -> None:
     assert [" has been running for " in text for text in reports.texts] == [True, False, True, False]
 
 
-def test_a_thread_that_starts_one_that_blocks_is_to_blame(reports: Reports) -> None:
-    """The starter's turn lasts as long, but the stack shows the other thread."""
-
+def test_a_thread_that_blocks_in_its_first_step_is_to_blame_and_not_the_one_that_started_it(reports: Reports) -> None:
     def inner() -> Steps:
         reports.wait_for(1)
         return
@@ -110,9 +108,27 @@ def test_a_thread_that_starts_one_that_blocks_is_to_blame(reports: Reports) -> N
     with watched(0.02):
         thread = newthread(outer, name="outer")
     thread.result()
-    assert reports.texts[0].startswith("thread 'outer' ")
-    assert ".inner\n" in reports.texts[0]
-    assert len(reports.texts) == 2
+    during, after = reports.texts
+    assert during.startswith("thread 'inner' has been running for ")
+    assert ".inner\n" in during
+    assert after.startswith("thread 'inner' ran for ")
+
+
+def test_a_thread_is_to_blame_for_what_it_does_after_another_ones_first_step(reports: Reports) -> None:
+    def inner() -> Steps:
+        yield from sleep(0)
+
+    def outer() -> Steps:
+        newthread(inner)
+        reports.wait_for(1)
+        yield from newthread(inner).join()
+        yield from sleep(0)
+
+    with watched(0.02):
+        run(outer)
+    assert [text.partition(" ran")[0].partition(" has")[0] for text in reports.texts] == [
+        f"thread '{outer.__qualname__}'"
+    ] * 2
 
 
 def test_a_turn_that_nobody_has_seen_is_reported_when_it_is_over(reports: Reports) -> None:
