@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from functools import partial
+from subprocess import PIPE
 from typing import Any
 
 import pytest
 
-from socket2 import Cancelled, Event, newthread, run, serve_threads, sleep, start, threadset
+from socket2 import Cancelled, Event, Process, newthread, process, run, serve_threads, sleep, start, threadset
 from socket2.threads import joining
 from socket2.threads.scheduler import current_scheduler
 
@@ -272,3 +274,19 @@ def test_a_signal_handler_that_exits_anywhere_in_the_loop(shared: bool) -> None:
 
     places = modules_in("socket2/threads", "member stepping outcome crew inbox timers scheduler wait sleeping events")
     assert at_each_place(attempt, places, Exits) > 30
+
+
+@needs_signals
+def test_no_process_is_left_behind() -> None:
+    children: list[Process] = []
+
+    def main() -> Steps:
+        with process([sys.executable, "-c", "input()"], stdin=PIPE) as child:
+            children.append(child)
+            newthread(exits, 3)
+            yield from child.wait()
+
+    with pytest.raises(SystemExit, match="3"):
+        run(main)
+    with pytest.raises(ProcessLookupError):
+        os.kill(children[0].pid, 0)
