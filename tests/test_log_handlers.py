@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from socket2 import TCP, newthread, start
+import socket2
+from socket2 import TCP, newthread, run, start
 from socket2.threads.journal import Journal
 
 from .interop.peers import LIMIT_S
@@ -42,7 +43,7 @@ socket2.newthread(fails, name="unlucky")
 
 def test_without_any_configuration_it_is_on_stderr_with_its_traceback() -> None:
     first, *rest = printed(f"{FAILS}\nsocket2.start()").splitlines()
-    assert first == "exception in thread 'unlucky', which no other thread joins"
+    assert first == "exception in thread 'unlucky', which no other thread was joining"
     assert rest[0] == "Traceback (most recent call last):"
     assert rest[-1] == "LookupError: lost"
 
@@ -85,7 +86,7 @@ def test_what_a_broken_handler_should_have_logged_is_printed(capfd: pytest.Captu
         a_thread_fails(pytest.MonkeyPatch())
     told = capfd.readouterr().err
     assert "RuntimeError: of the log handler" in told
-    assert "exception in thread 'unlucky', which no other thread joins\nTraceback" in told
+    assert "exception in thread 'unlucky', which no other thread was joining\nTraceback" in told
     assert told.endswith("LookupError: lost\n")
 
 
@@ -172,3 +173,35 @@ def test_workers_flush_their_handlers_at_their_end(capfd: pytest.CaptureFixture[
         Workers(work, 1, [], 0).run(None)
     """
     assert printed(program).count("of the worker") == 1
+
+
+def test_the_report_is_true_if_the_thread_is_joined_later(caplog: pytest.LogCaptureFixture) -> None:
+    def fails() -> None:
+        raise ValueError("early")
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match="early"):
+            await newthread(fails).join()
+
+    run(main)
+    assert "which no other thread was joining" in caplog.text
+
+
+def test_the_parameters_of_a_crashhook_may_have_any_names() -> None:
+    crashes: list[tuple[str, str]] = []
+
+    def note(who: socket2.Thread[object], what: BaseException) -> None:
+        crashes.append((who.name, str(what)))
+
+    def fails() -> None:
+        raise ValueError("early")
+
+    async def main() -> None:
+        newthread(fails, name="unlucky")
+
+    previous, socket2.thread.crashhook = socket2.thread.crashhook, note
+    try:
+        run(main)
+    finally:
+        socket2.thread.crashhook = previous
+    assert crashes == [("unlucky", "early")]

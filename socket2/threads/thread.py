@@ -220,15 +220,15 @@ class Thread(pollers.Unique, Generic[T_co]):
         return f"<thread {self.name!r}, {state}>"
 
 
-def crashhook(thread: Thread[object], error: BaseException) -> None:
-    """Log the exception of a thread that no other thread joins, with its traceback, to "socket2.thread" (ERROR).
+def crashhook(thread: Thread[object], error: BaseException, /) -> None:
+    """Log the exception of a thread that no other thread was joining, with its traceback, to "socket2.thread" (ERROR).
 
     If logging is not configured, the standard library prints this to stderr. To replace the hook, assign a function to
     `socket2.thread.crashhook`, which is looked up for each report. If the hook raises an exception itself, that is
     printed, and the loop goes on.
     """
     log.error(
-        "exception in thread %r, which no other thread joins",
+        "exception in thread %r, which no other thread was joining",
         thread.name,
         error=error,
         about={"coro_thread": thread.name},
