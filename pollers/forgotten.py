@@ -49,6 +49,7 @@ def report(op: Any, name: str) -> None:
         return
     if by == "POP_TOP" and before.startswith(_IN_HANDLERS):
         return
+    name = name.rpartition(".")[2].lstrip("_")  # its class may be an inner one
     place = f"{code.co_filename}:{frame.f_lineno}"
     if by.startswith(_DISCARDS):
         told = f"operation {_called_at(code, frame.f_lasti, name)} at {place} was never awaited: {MISSING}"
@@ -105,5 +106,4 @@ def _called_at(code: CodeType, at: int, name: str) -> str:
         for one, where in zip(known, place, strict=True)
         if one.opname.startswith(_NAMES) and (where.lineno, where.col_offset) == begin
     ]
-    called = str(max(names)[1]) if names else name
-    return name if name.rpartition(".")[2] == called else called
+    return str(max(names)[1]) if names else name

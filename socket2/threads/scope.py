@@ -238,6 +238,9 @@ class _Scope(Deadline):
         return f"<{', '.join([f'{type(self).__name__} {state}', *words])}>"
 
 
+_Scope.__init__.__qualname__ = "timeout.__init__"  # the error of a wrong call has it; scope passes only what is right
+
+
 class scope(_Scope):
     """A block that can be cancelled: `with scope() as s: ...`, and `s.cancel()` anywhere.
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pollers import Operation, operation
-from socket2 import Cancelled, newthread, run, sleep, tcp, timeout
+from socket2 import Cancelled, Queue, newthread, run, sleep, tcp, timeout
 
 from ..interop.peers import LIMIT_S, ROOT
 from ..test_forgotten import reporting
@@ -287,3 +287,14 @@ def test_one_that_the_report_keeps_can_still_be_awaited() -> None:
 
 def test_nothing_is_reported_at_the_end_of_the_interpreter() -> None:
     assert errors_of("import socket2; kept = []; socket2.run(lambda: kept.append(socket2.sleep(1)))") == ""
+
+
+def test_the_report_has_no_internal_name() -> None:
+    with pytest.warns(RuntimeWarning, match=r"^operation put at .* was never awaited"):
+        Queue[int]().put(1)
+
+
+def test_the_error_of_a_wrong_call_names_what_was_called() -> None:
+    with pytest.raises(TypeError, match=r"^timeout\.__init__\(\) takes 2 "):
+        made: Any = timeout
+        made(1, 2)
