@@ -179,7 +179,7 @@ static PyType_Slot once_slots[] = {
 };
 
 static PyType_Spec once_spec = {
-    .name = "pollers._once.Once",
+    .name = "pollers.Operation",
     .basicsize = sizeof(Once),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = once_slots,
@@ -368,7 +368,7 @@ execute(PyObject *module)
 {
     PyTypeObject **once_type = PyModule_GetState(module);
     *once_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &once_spec, NULL);
-    if (*once_type == NULL || PyModule_AddType(module, *once_type) < 0) {
+    if (*once_type == NULL || PyModule_AddObjectRef(module, "Once", (PyObject *)*once_type) < 0) {
         return -1;
     }
     (*once_type)->tp_vectorcall = once_vectorcall;

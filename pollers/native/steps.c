@@ -523,7 +523,7 @@ static PyType_Slot operation_slots[] = {
 };
 
 PyType_Spec operation_spec = {
-    .name = "pollers._native.Operation",
+    .name = "pollers.Operation",
     .basicsize = sizeof(Operation),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = operation_slots,

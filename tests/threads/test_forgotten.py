@@ -298,3 +298,14 @@ def test_the_error_of_a_wrong_call_names_what_was_called() -> None:
     with pytest.raises(TypeError, match=r"^timeout\.__init__\(\) takes 2 "):
         made: Any = timeout
         made(1, 2)
+
+
+def test_an_operation_that_is_used_as_something_else_is_called_an_operation() -> None:
+    async def main() -> None:
+        op: Any = sleep(0)
+        with pytest.raises(TypeError, match=r"'pollers\.Operation' object"):
+            async with op:
+                pass
+        await op
+
+    run(main)
