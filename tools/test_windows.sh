@@ -27,7 +27,7 @@ what+=(tests/sockets/test_{hostnames,multicast,multicast_by_ipv6,nameinfo,pairs}
       tests/sockets/test_{addr,lookups,nodelay,tcp,tcp_connect,tcp_transfer,tcp_lifetime,udp,udp_many,udp_unix}.py
       tests/streams/test_{buffer,stream,stream_pieces,stream_sending}.py
       tests/servers/test_{server,handlers,stopping,between_requests,inherited_listeners,long_connections}.py
-      tests/console/test_rates.py tests/debug/test_{backlog,tallies}.py)
+      tests/console/test_rates.py tests/debug/test_backlog.py)
 [ $# = 0 ] || what=("$@")
 # A test that hangs ends its worker, and pytest names it. The other tests continue.
 hang=(-o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true)

@@ -33,6 +33,19 @@ _ALL = READABLE | WRITABLE | HUNG_UP
 WAIT_MAX_S = 86400.0
 
 
+class _Waker(socket.socket):
+    """One end of the pair that wakes a poller. An OS thread and its poller may just end, without a ResourceWarning."""
+
+    @classmethod
+    def of(cls, sock: socket.socket) -> _Waker:
+        waker = cls(fileno=sock.detach())
+        waker.setblocking(False)
+        return waker
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Engine(Unique):
     """A poller over a back end: subclasses say how to arm, to disown and to wait."""
 
@@ -62,12 +75,7 @@ class Engine(Unique):
         self._forked = False
         self._pid = os.getpid()
         self._polls = self._events = self._wakeups = 0
-        self._wake_receiver, self._wake_sender = socket.socketpair()
-        self._wake_receiver.setblocking(False)
-        self._wake_sender.setblocking(False)
-        # An OS thread and its poller may just end, without a ResourceWarning.
-        self._close_wakers = weakref.finalize(self, _close_all, self._wake_receiver, self._wake_sender)
-        self._close_wakers.atexit = False  # a function of atexit may still run a loop
+        self._wake_receiver, self._wake_sender = map(_Waker.of, socket.socketpair())
         _engines.add(self)
 
     # The methods of a back end.
@@ -249,7 +257,8 @@ class Engine(Unique):
         if not self._shut:
             self.close_handles()
             self._shut = True
-            self._close_wakers()
+            self._wake_receiver.close()
+            self._wake_sender.close()
             self.release()
         return self._take_finished()
 
@@ -284,11 +293,6 @@ class Engine(Unique):
 
     def __repr__(self) -> str:
         return f"<{self.name} poller, {len(self._handles)} handles>"
-
-
-def _close_all(*socks: socket.socket) -> None:
-    for sock in socks:
-        sock.close()
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
