@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +22,10 @@ class Raised(BaseException):
 
 class RaisedError(Exception):
     """The error of the handler, which `except Exception` catches."""
+
+
+BOTH = (Raised, RaisedError)
+EACH_ERROR = os.environ.get("EACH_ERROR") == "1"  # `make stress` sets it
 
 
 @cache
@@ -172,16 +177,21 @@ class PlacedInjection(ExactInjection):
 def at_each_place(
     attempt: Callable[[PlacedInjection], None],
     files: set[str],
-    error: type[BaseException] = Raised,
+    *errors: type[BaseException],
     begins: bool = False,
 ) -> int:
-    """Make an attempt without a handler that raises, then one for each place where it may. Return how many places."""
-    first = PlacedInjection(None, files, error, begins)
+    """Make an attempt without a handler that raises, then one for each place where it may. Return how many places.
+
+    The places take turns with the errors, or, with EACH_ERROR, each has all of them.
+    """
+    errors = errors or (Raised,)
+    first = PlacedInjection(None, files, errors[0], begins)
     attempt(first)
     places = first.places()
     assert places
-    for place in places:
-        attempt(PlacedInjection(place, files, error, begins))
+    for at, place in enumerate(places):
+        for error in errors if EACH_ERROR else [errors[at % len(errors)]]:
+            attempt(PlacedInjection(place, files, error, begins))
     return len(places)
 
 

@@ -167,6 +167,7 @@ def test_a_block_goes_on_in_another_os_thread() -> None:
     """Many threads are cancelled in every way, and no shield is broken, whoever runs it."""
     where: set[int] = set()
     broken: list[BaseException] = []
+    ended: list[bool] = []
 
     def worker(s: scope, inner: scope) -> Steps:
         with s:
@@ -188,24 +189,31 @@ def test_a_block_goes_on_in_another_os_thread() -> None:
         return "went on"
 
     def blocks() -> Steps:
-        """Make another OS thread take over."""
-        while len(where) < 2:
-            threading.Event().wait(0.01)
+        """Make another OS thread take over from the one that has run the workers so far."""
+        while len(where) < 2 and not ended:
+            if threading.get_ident() in where:
+                threading.Event().wait(0.01)
             yield from sleep(0)
 
     def main() -> Steps:
         newthread(blocks)
-        with timeout(LIMIT_S):
-            while len(where) < 2:
-                scopes = [(scope(), scope(shield=True)) for _ in range(30)]
-                threads = [newthread(worker, *pair) for pair in scopes]
-                yield from sleep(0)
-                for number, (outer, inner) in enumerate(scopes):
-                    outer.cancel()
-                    if number % 3 == 0:
-                        inner.cancel()
-                for thread in threads:
-                    assert (yield from thread.join()) == "went on"
+        try:
+            with timeout(LIMIT_S):
+                while len(where) < 2:
+                    yield from round_of_workers()
+        finally:
+            ended.append(True)
+
+    def round_of_workers() -> Steps:
+        scopes = [(scope(), scope(shield=True)) for _ in range(30)]
+        threads = [newthread(worker, *pair) for pair in scopes]
+        yield from sleep(0)
+        for number, (outer, inner) in enumerate(scopes):
+            outer.cancel()
+            if number % 3 == 0:
+                inner.cancel()
+        for thread in threads:
+            assert (yield from thread.join()) == "went on"
 
     thread = newthread(main)
     assert serve_threads(3) is True
