@@ -39,7 +39,7 @@ test-windows: $(VENV)/bin/python
 
 stress: $(VENV)/installed-test
 	$(BIN)/python -m tests.stress --poller all
-	EACH_ERROR=1 $(BIN)/python -m pytest -q -n auto $(wildcard tests/threads/test_raising_*.py)
+	EACH_ERROR=1 $(BIN)/python -m pytest -q -n auto tests/threads -k test_raising
 	$(BIN)/python -m tests.tls.at_random --total 100000
 
 lint: $(VENV)/installed-test
