@@ -56,6 +56,7 @@ class FdStream(pollers.Unique):
         "_closed",
         "_fd",
         "_foreign",
+        "_left",
         "_limits",
         "_made_at",
         "_own",
@@ -69,6 +70,7 @@ class FdStream(pollers.Unique):
         self._fd = access.fd
         self._access = access
         self._owned = owned
+        self._left: list[int] = []  # the descriptors that close() has yet to close
         self._made_at = made_at
         self._changed = pollers.leakproof(threading.RLock())  # held during an attempt, so that the number stays ours
         self._own: Handle | None = None  # of a file that is ours alone
@@ -153,22 +155,23 @@ class FdStream(pollers.Unique):
 
     @operation
     def _recv(self, n: int) -> Generator[Any, None, bytes]:
-        with self._reading:
-            try:
-                if (turn := over_at_once()) is not None:
-                    self._reading.thread = currentthread()
-                    yield from turn.wait()
-                while True:
-                    if self._access.is_disk:
-                        return (yield from call_unbroken(self._read, min(n, _DISK_BLOCK)))
-                    try:
-                        return self._read(min(n, _READ_MAX))
-                    except BlockingIOError:
-                        pass
-                    self._reading.thread = currentthread()
-                    yield from self._until_ready(writing=False)
-            finally:
-                self._reading.thread = None
+        claim = self._reading.take()
+        try:
+            if (turn := over_at_once()) is not None:
+                claim.thread = currentthread()
+                yield from turn.wait()
+            while True:
+                if self._access.is_disk:
+                    return (yield from call_unbroken(self._read, min(n, _DISK_BLOCK)))
+                try:
+                    return self._read(min(n, _READ_MAX))
+                except BlockingIOError:
+                    pass
+                claim.thread = currentthread()
+                yield from self._until_ready(writing=False)
+        finally:
+            claim.thread = None
+            claim.free.append(None)
 
     def _read(self, n: int) -> bytes:
         with self._changed:
@@ -196,22 +199,24 @@ class FdStream(pollers.Unique):
     @operation
     def _sendall(self, data: ReadableBuffer) -> Generator[Any, None, None]:
         sent = 0
-        with self._writing, memoryview(data) as view, view.cast("B") as octets:
-            try:
+        claim = self._writing.take()
+        try:
+            with memoryview(data) as view, view.cast("B") as octets:
                 while True:
                     if (turn := over_at_once()) is not None:
-                        self._writing.thread = currentthread()
+                        claim.thread = currentthread()
                         yield from turn.wait()
                     self._check_open()
                     if sent == len(octets):
                         return
                     with octets[sent:] as rest:
                         sent += yield from self._send(rest)
-            except BaseException as error:
-                error.bytes_sent = sent  # type: ignore[attr-defined]
-                raise
-            finally:
-                self._writing.thread = None
+        except BaseException as error:
+            error.bytes_sent = sent  # type: ignore[attr-defined]
+            raise
+        finally:
+            claim.thread = None
+            claim.free.append(None)
 
     @operation
     def _send(self, data: memoryview) -> Generator[Any, None, int]:
@@ -289,19 +294,26 @@ class FdStream(pollers.Unique):
 
         The descriptor is closed, too, unless it is stdin(), stdout(), stderr() or one with `owned=False`.
         """
-        with self._changed:
-            if self._closed:
-                return
-            self._closed = True
+        try:
+            self._close()
+        except BaseException:  # a signal handler raised
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        """Close what is not closed yet."""
         access = self._access
+        with self._changed:
+            if not self._closed:
+                left = [access.fd] if access.ours and self._own is None else []  # else `_own` closes it
+                if self._owned and not self.private:
+                    left.append(self._fd)
+                self._left, self._closed = left, True
         for _, handle in self._foreign.values():
             handle.close()
         if self._own is not None:
-            self._own.close()  # closes the descriptor, too
-        elif access.ours:
-            os.close(access.fd)
-        if self._owned and not self.private:  # else it is closed already
-            os.close(self._fd)
+            self._own.close()
+        pollers.close_descriptors(self._left)
         access.close()
 
     def __enter__(self) -> Self:

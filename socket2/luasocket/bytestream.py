@@ -116,8 +116,9 @@ class StreamObject(Object[TCP]):
         begun = current_scheduler().now()
         waits = self._timeouts.begin()
         err: Message | None = None
-        with self._reading:
-            self._reading.thread = currentthread()
+        claim = self._reading.take()
+        try:
+            claim.thread = currentthread()
             try:
                 connection = self._opened
                 while (end := pattern.end(self._buffer, prefix)) < 0:
@@ -130,9 +131,10 @@ class StreamObject(Object[TCP]):
             except OSError as error:
                 err = message_of(error)
                 end = len(self._buffer)
-            finally:
-                self._reading.thread = None
             data = pattern.result(prefix, self._buffer.take(end))
+        finally:
+            claim.thread = None
+            claim.free.append(None)
         self._received += end
         return _told((data, None, None) if err is None else (None, err, data), begun)
 
@@ -160,21 +162,22 @@ class StreamObject(Object[TCP]):
         waits = self._timeouts.begin()
         err: Message | None = None
         sent = 0
-        with self._writing:
-            self._writing.thread = currentthread()
-            try:
-                with memoryview(data) as view, view.cast("B") as octets:
-                    while before + sent < to:
-                        with octets[before + sent : to] as rest:
-                            sent += yield from waits.limit(self._opened.send(rest))
-            except OSError as error:
-                err = message_of(error)
-            except BaseException as error:
-                error.bytes_sent = sent  # type: ignore[attr-defined]
-                raise
-            finally:
-                self._writing.thread = None
-                self._sent += sent
+        claim = self._writing.take()
+        try:
+            claim.thread = currentthread()
+            with memoryview(data) as view, view.cast("B") as octets:
+                while before + sent < to:
+                    with octets[before + sent : to] as rest:
+                        sent += yield from waits.limit(self._opened.send(rest))
+        except OSError as error:
+            err = message_of(error)
+        except BaseException as error:
+            error.bytes_sent = sent  # type: ignore[attr-defined]
+            raise
+        finally:
+            self._sent += sent
+            claim.thread = None
+            claim.free.append(None)
         last = before + sent
         return _told((last, None, None) if err is None else (None, err, last), begun)
 
@@ -199,7 +202,7 @@ class StreamObject(Object[TCP]):
 
     def _refuse_if_in_use(self, side: Literal["reading", "writing"]) -> None:
         claim: Claim = getattr(self, f"_{side}")
-        if claim.lock.locked():
+        if not claim.free:
             raise claim.refusal()
         super()._refuse_if_in_use(side)  # a thread in accept() has no claim
 
@@ -236,8 +239,12 @@ class StreamObject(Object[TCP]):
 
     def _forget(self) -> None:
         """Drop the buffer, unless a thread is receiving: that thread returns it as its partial result."""
-        with suppress(Busy), self._reading:
-            self._buffer.clear()
+        with suppress(Busy):
+            claim = self._reading.take()
+            try:
+                self._buffer.clear()
+            finally:
+                claim.free.append(None)
 
 
 def backlog_of(backlog: int | None) -> int:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import threading
+from typing import TYPE_CHECKING
 
 from pollers import Busy
 
 from ..threads.thread import Thread
 
+if TYPE_CHECKING:
+    from typing import Self
+
 
 class Claim:
-    """One thread's right to one direction of a stream, for all steps of an operation."""
+    """One thread's right to one direction of a stream, for all steps of an operation.
 
-    __slots__ = ("_doing", "counted", "lock", "thread")
+    `claim.take()`, and then at once a `try` block whose `finally` calls `claim.free.append(None)`. A signal handler
+    may raise anywhere: then the claim has not been taken, or it is given back. No `with` block could promise that,
+    because its `__exit__()`, in Python, may be interrupted before its first instruction.
+    """
+
+    __slots__ = ("_doing", "counted", "free", "thread")
 
     def __init__(self, doing: str) -> None:
         self._doing = doing
-        self.lock = threading.Lock()  # acquired without waiting
+        self.free = [None]  # empty while it is taken
         self.thread: Thread[object] | None = None  # the thread that holds it, while it waits
         self.counted = 0  # how many operations that end at once have been counted in advance
 
@@ -25,9 +33,10 @@ class Claim:
         who = f"thread {holder.name!r}" if holder is not None else "another thread"
         return Busy(f"{who} is {self._doing} this stream already")
 
-    def __enter__(self) -> None:
-        if not self.lock.acquire(False):
-            raise self.refusal()
-
-    def __exit__(self, *_: object) -> None:
-        self.lock.release()
+    def take(self) -> Self:
+        """Take it without waiting. Raises Busy if another thread has it."""
+        try:
+            del self.free[0]  # one thread succeeds. After a call the interpreter would check for signals
+        except IndexError:
+            raise self.refusal() from None
+        return self

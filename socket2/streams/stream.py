@@ -176,9 +176,7 @@ class Stream(pollers.Unique):
     @operation
     def _receive(self, find: Callable[..., bytes | None], size: int, *args: Any) -> Generator[Any, None, Any]:
         """Return what `find` finds in the buffer. Until then, receive up to `size` bytes at a time."""
-        claim = self._reading
-        if not claim.lock.acquire(False):
-            raise claim.refusal()
+        claim = self._reading.take()
         try:
             if claim.counted:
                 claim.counted -= 1
@@ -195,7 +193,7 @@ class Stream(pollers.Unique):
             note_socket(error, self.sock)
             raise
         finally:
-            claim.lock.release()
+            claim.free.append(None)
 
     def _let_others_run(self, turn: Pass) -> Generator[Any, None, None]:
         self._reading.thread = currentthread()
@@ -280,9 +278,7 @@ class Stream(pollers.Unique):
 
     @operation
     def _send(self, data: ReadableBuffer | None, pieces: Iterable[ReadableBuffer] = ()) -> Generator[Any, None, None]:
-        claim = self._writing
-        if not claim.lock.acquire(False):
-            raise claim.refusal()
+        claim = self._writing.take()
         try:
             claim.thread = currentthread()
             if data is not None:  # not earlier: a refused call must not start a send below
@@ -294,7 +290,7 @@ class Stream(pollers.Unique):
             raise
         finally:
             claim.thread = None
-            claim.lock.release()
+            claim.free.append(None)
 
     # Closing.
 
@@ -306,8 +302,11 @@ class Stream(pollers.Unique):
         if how == socket.SHUT_RD:
             self.sock.shutdown(how)
             return
-        with self._writing:
+        claim = self._writing.take()
+        try:
             self.sock.shutdown(how)
+        finally:
+            claim.free.append(None)
 
     def finish(self, grace_s: float = 2.0) -> Operation[None]:
         """Close so that the data we sent arrives: end our half, then drop input until the peer ends its half.
@@ -321,18 +320,28 @@ class Stream(pollers.Unique):
 
     @operation
     def _finish(self, grace_s: float) -> Generator[Any, None, None]:
-        with self._writing, self._reading:
+        writing = self._writing.take()
+        try:
+            reading = self._reading.take()
             try:
-                if hasattr(self.sock, "finish"):  # it has an end of its own
-                    yield from awaiting(self.sock.finish(grace_s))
-                    return
-                with suppress(OSError), timeout(grace_s):  # TimeoutError is an OSError
-                    self.sock.shutdown(socket.SHUT_WR)
-                    while (yield from awaiting(self.sock.recv(BLOCK))):
-                        pass
+                yield from self._finish_below(grace_s)
             finally:
-                self.sock.close()
-                self._buffer.clear()
+                reading.free.append(None)
+        finally:
+            writing.free.append(None)
+
+    def _finish_below(self, grace_s: float) -> Generator[Any, None, None]:
+        try:
+            if hasattr(self.sock, "finish"):  # it has an end of its own
+                yield from awaiting(self.sock.finish(grace_s))
+                return
+            with suppress(OSError), timeout(grace_s):  # TimeoutError is an OSError
+                self.sock.shutdown(socket.SHUT_WR)
+                while (yield from awaiting(self.sock.recv(BLOCK))):
+                    pass
+        finally:
+            self.sock.close()
+            self._buffer.clear()
 
     def close(self) -> None:
         """Close the socket now and drop the buffer. Operations that wait raise Closed; a second close does nothing.
@@ -340,8 +349,12 @@ class Stream(pollers.Unique):
         The kernel still sends the data that it has accepted, unless received data was left unread: see finish().
         """
         self.sock.close()
-        with suppress(Busy), self._reading:
-            self._buffer.clear()
+        with suppress(Busy):
+            claim = self._reading.take()
+            try:
+                self._buffer.clear()
+            finally:
+                claim.free.append(None)
 
     def __enter__(self) -> Self:
         return self

@@ -92,7 +92,8 @@ class Carrier(pollers.Unique):
                 self.close()
             raise
         finally:
-            self._shaking.give()
+            self._shaking.free.append(None)
+            self._shaking.wake()
 
     @operation
     def _shake_in_time(self) -> Generator[Any, None, None]:
@@ -133,7 +134,8 @@ class Carrier(pollers.Unique):
             data = yield from awaiting(self.sock.recv(BLOCK))
             self._engine.feed(data)
         finally:
-            lane.give()
+            lane.free.append(None)
+            lane.wake()
 
     def _flush(self) -> Generator[Any, None, None]:
         """Send all ciphertext that there is."""
@@ -142,7 +144,8 @@ class Carrier(pollers.Unique):
         try:
             yield from self._push()
         finally:
-            self._sending.give()
+            self._sending.free.append(None)
+            self._sending.wake()
 
     def _push(self) -> Generator[Any, None, None]:
         """Send all ciphertext; `_sending` is held. What does not leave is kept."""
@@ -173,4 +176,5 @@ class Carrier(pollers.Unique):
                 with suppress(OSError):
                     yield from Patience(0).limit(self._pushing())
             finally:
-                self._sending.give()
+                self._sending.free.append(None)
+                self._sending.wake()

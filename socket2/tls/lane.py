@@ -6,9 +6,9 @@ send. This module knows threads. It must not know how ciphertext is moved.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 from pollers import operation
@@ -17,23 +17,31 @@ from ..threads.wait import Wait
 
 
 class Lane:
-    """One thread at a time holds it, also while it waits for the stream below."""
+    """One thread at a time holds it, also while it waits for the stream below.
 
-    __slots__ = ("_lock", "_purpose", "_waiting")
+    `lane.free.append(None)` and `lane.wake()` give it back, in the `finally` of a `try` block that follows at once: see
+    streams.claim.
+    """
+
+    __slots__ = ("_purpose", "_waiting", "free")
 
     def __init__(self, purpose: str) -> None:
-        self._lock = threading.Lock()  # acquired without waiting
+        self.free = [None]  # empty while it is taken
         self._purpose = purpose
         self._waiting: deque[Wait] | None = None
 
     def take_if_free(self) -> bool:
-        return self._lock.acquire(False)
+        try:
+            del self.free[0]
+        except IndexError:
+            return False
+        return True
 
-    def give(self) -> None:
-        """Give it back, and wake all that wait for it."""
-        self._lock.release()
-        while self._waiting:
-            self._waiting.popleft().finish()
+    def wake(self) -> None:
+        """Wake all that wait for it."""
+        with suppress(IndexError):  # another OS thread may have been faster
+            while self._waiting:
+                self._waiting.popleft().finish()
 
     @operation
     def changed(self) -> Generator[Any, None, None]:
@@ -42,8 +50,8 @@ class Lane:
             self._waiting = deque()
         wait = Wait(self._purpose)
         self._waiting.append(wait)
-        if self._lock.acquire(False):  # otherwise the holder sees this wait
-            self.give()
+        if self.free:  # otherwise the holder sees this wait
+            self.wake()
         yield from wait.wait()
 
     @operation

@@ -234,9 +234,7 @@ class TLS(Carrier):
     @operation
     def _receive(self, n: int, buffer: memoryview | None) -> Generator[Any, None, Any]:
         """Return what the engine has: data, or how much it has put into `buffer`."""
-        claim = self._reading
-        if not claim.lock.acquire(False):
-            raise claim.refusal()
+        claim = self._reading.take()
         try:
             if not self._ready:
                 claim.thread = currentthread()
@@ -262,7 +260,7 @@ class TLS(Carrier):
             raise
         finally:
             claim.thread = None
-            claim.lock.release()
+            claim.free.append(None)
 
     # Sending.
 
@@ -281,9 +279,7 @@ class TLS(Carrier):
 
     @operation
     def _sendall(self, data: ReadableBuffer) -> Generator[Any, None, None]:
-        claim = self._writing
-        if not claim.lock.acquire(False):
-            raise claim.refusal()
+        claim = self._writing.take()
         sent = 0
         try:
             claim.thread = currentthread()
@@ -313,7 +309,7 @@ class TLS(Carrier):
             raise
         finally:
             claim.thread = None
-            claim.lock.release()
+            claim.free.append(None)
 
     # Closing.
 
@@ -330,8 +326,7 @@ class TLS(Carrier):
         if not self._ready:
             raise OSError(errno.ENOTCONN, "the TLS handshake has not been made")
         if how != socket.SHUT_RD:
-            with self._writing:
-                self._engine.end()
+            self._end_engine()
             if self._owes:
                 newthread(self._say_goodbye(), name="close_notify")
         if how != socket.SHUT_WR:
@@ -348,10 +343,16 @@ class TLS(Carrier):
 
     @operation
     def _end(self) -> Generator[Any, None, None]:
-        with self._writing:
-            self._engine.end()
+        self._end_engine()
         if self._owes and not self.closed:
             yield from self._send_at_once()
+
+    def _end_engine(self) -> None:
+        claim = self._writing.take()
+        try:
+            self._engine.end()
+        finally:
+            claim.free.append(None)
 
     def finish(self, grace_s: float = 2.0) -> Operation[None]:
         """Close so that the data we sent arrives: send what is left and a close_notify, and drop input until the end.
@@ -364,17 +365,27 @@ class TLS(Carrier):
 
     @operation
     def _finish(self, grace_s: float) -> Generator[Any, None, None]:
-        with self._writing, self._reading:
+        writing = self._writing.take()
+        try:
+            reading = self._reading.take()
             try:
-                with suppress(OSError), timeout(grace_s):
-                    self._engine.end()
-                    yield from self._flush()
-                    self.sock.shutdown(socket.SHUT_WR)
-                    while self._ready and (data := self._engine.receive(BLOCK)) != b"":
-                        if data is None:
-                            yield from self._fill()
+                yield from self._finish_both(grace_s)
             finally:
-                self.close()
+                reading.free.append(None)
+        finally:
+            writing.free.append(None)
+
+    def _finish_both(self, grace_s: float) -> Generator[Any, None, None]:
+        try:
+            with suppress(OSError), timeout(grace_s):
+                self._engine.end()
+                yield from self._flush()
+                self.sock.shutdown(socket.SHUT_WR)
+                while self._ready and (data := self._engine.receive(BLOCK)) != b"":
+                    if data is None:
+                        yield from self._fill()
+        finally:
+            self.close()
 
     def __enter__(self) -> Self:
         return self
