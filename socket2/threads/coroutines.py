@@ -117,6 +117,16 @@ def with_kwargs(func: Any, kwargs: dict[str, Any]) -> Any:
     return partial(func, **kwargs)
 
 
+def explain_missing(error: TypeError, func: Any, option: str, taken_by: str) -> None:
+    """If `func` was called without its argument `option`, because the caller takes that for itself, say so in `error`.
+
+    A type checker cannot see this: a ParamSpec has all parameters of the function.
+    """
+    text = str(error)
+    if f"'{option}'" in text and text.startswith((f"{name_of(func)}() missing ", "missing a required ")):
+        error.args = (f"{text}. {taken_by}() takes {option}= for itself: pass it on with functools.partial()",)
+
+
 def check_given(made: object, args: tuple[Any, ...] = ()) -> None:
     """Check a generator, coroutine or other awaitable that is given in place of a function.
 
@@ -131,6 +141,14 @@ def check_given(made: object, args: tuple[Any, ...] = ()) -> None:
 def check_callable(func: Any) -> None:
     if not callable(func):
         raise TypeError(f"a thread needs a function, a generator or a coroutine, not {func!r}")
+
+
+def not_a_call(func: Any, made: Any) -> TypeError:
+    """Return the error of gather() and first() for a plain function, which cannot run beside others."""
+    return TypeError(
+        f"{func!r} returned {made!r}, but a call must return a generator, a coroutine or an operation: "
+        "for a function that blocks, use call_in_thread()"
+    )
 
 
 def check_result(func: Any, made: Any) -> None:

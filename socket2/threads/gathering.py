@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar, overload
 from pollers import Cancelled, Operation, operation
 
 from .chain import with_contexts
-from .coroutines import awaiting, check_callable, check_given, check_result, is_bad_call, is_coroutine, name_of
+from .coroutines import awaiting, check_callable, check_given, is_bad_call, is_coroutine, is_lazy, name_of, not_a_call
 from .group import threadset
 from .lock import lock
 from .thread import Thread, currentthread, interruption_first, report
@@ -58,15 +58,16 @@ def gather(*calls: Call[Any]) -> Operation[tuple[Any, ...]]:
     """Run all `calls` at the same time, each in a thread. Return a tuple of their results, in the order of the calls.
 
     A call is a function without arguments that returns a generator, a coroutine or an operation, or one of these
-    itself. For arguments use functools.partial(). Without calls the result is an empty tuple. A type checker knows the
-    type of each result for up to six calls; for more calls, and for `gather(*calls)`, they have one type.
+    itself. For arguments use functools.partial(), and for a function that blocks call_in_thread(). Without calls the
+    result is an empty tuple. A type checker knows the type of each result for up to six calls; for more calls, and for
+    `gather(*calls)`, they have one type.
 
     If a call fails, the others are cancelled. When all have ended, the error is raised, or an ExceptionGroup if several
     failed. A cancellation or timeout of gather() cancels the calls, and is raised when all have ended. If all of them
     have succeeded by then, the results are returned instead, and the next wait raises it. Otherwise results
     are dropped.
 
-    Raises TypeError if a call cannot be made, or not without arguments.
+    Raises TypeError if a call cannot be made, or not without arguments, or returns something else.
     """
     _check(calls)
     return _gather(calls)
@@ -103,7 +104,8 @@ def first(*calls: Call[Any]) -> Operation[Any]:
     A cancellation or timeout of first() cancels the calls, and is raised when all have ended. If one of them has
     succeeded by then, its result is returned instead, and the next wait raises it.
 
-    Raises ValueError if there are no calls; TypeError if a call cannot be made, or not without arguments.
+    Raises ValueError if there are no calls; TypeError if a call cannot be made, or not without arguments, or returns
+    something else.
     """
     if not calls:
         raise ValueError("first() needs at least one call")
@@ -160,13 +162,23 @@ class _Calls(threadset[Any]):
             self._owner.scheduler.interrupt(self._owner, interruption)
 
 
+def _steps_of_call(call: Any) -> Generator[Any, None, Any]:
+    made = call()
+    if not is_coroutine(made):
+        raise not_a_call(call, made)
+    return (yield from awaiting(made))
+
+
 class _All(_Calls):
     """The threads of gather()."""
 
     __slots__ = ()
 
     def _begin(self, at: int, call: Any) -> None:
-        self._start(call, (), None)
+        if is_coroutine(call) or is_lazy(call):
+            self._start(call, (), None)
+        else:
+            self._start(_steps_of_call, (call,), name_of(call))
 
     def _is_failure(self, thread: Thread[object], error: BaseException) -> bool:
         """Whether a thread has failed. So has one that was cancelled on its own, since there is no result."""
@@ -211,11 +223,9 @@ class _Race(_Calls):
             if is_coroutine(call):
                 check_given(call)
             made = call if is_coroutine(call) else call()
-            if is_coroutine(made):
-                made = yield from awaiting(made)
-            else:
-                check_result(call, made)
-            self.results.append(made)
+            if not is_coroutine(made):
+                raise not_a_call(call, made)
+            self.results.append((yield from awaiting(made)))
             self._cancel(now=False)
         except Cancelled as error:
             self.errors[at] = error

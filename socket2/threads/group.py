@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from pollers import Cancelled, Operation, operation
 
-from .coroutines import A, P, S, T, Ts, Y, with_kwargs
+from .coroutines import A, P, S, T, Ts, Y, explain_missing, with_kwargs
 from .roster import Roster
 from .thread import Outlasting, Thread, currentthread, report
 
@@ -89,7 +89,12 @@ class threadset(Roster, Generic[R_co]):
             raise TypeError(f"the name of a thread must be a str, not {name!r}")
         if kwargs:
             func = with_kwargs(func, kwargs)
-        return self._start(func, args, name)
+        try:
+            return self._start(func, args, name)
+        except TypeError as error:
+            if name is not None:
+                explain_missing(error, func, "name", "newthread")
+            raise
 
     def join(self) -> Operation[R_co]:
         """Wait until all threads have ended. Return None, or a list of what they returned with `keep_outcomes`.

@@ -11,7 +11,7 @@ from typing import Any, overload
 from pollers import Operation
 
 from . import joining
-from .coroutines import A, P, S, T, Ts, Y, with_kwargs
+from .coroutines import A, P, S, T, Ts, Y, explain_missing, with_kwargs
 from .member import current_member
 from .resolver import Resolver, check_resolver
 from .scheduler import current_scheduler
@@ -65,7 +65,12 @@ def newthread(func: Any, /, *args: Any, name: str | None = None, **kwargs: Any) 
         raise TypeError(f"the name of a thread must be a str, not {name!r}")
     if kwargs:
         func = with_kwargs(func, kwargs)
-    return current_member().newthread(func, args, name)
+    try:
+        return current_member().newthread(func, args, name)
+    except TypeError as error:
+        if name is not None:
+            explain_missing(error, func, "name", "newthread")
+        raise
 
 
 def now() -> float:
@@ -155,7 +160,11 @@ def run(main: Any, /, *args: Any, resolver: Resolver | None = None, **kwargs: An
     if resolver is None:
         return current_member().run(main, args)
     with _resolving_with(resolver):
-        return current_member().run(main, args)
+        try:
+            return current_member().run(main, args)
+        except TypeError as error:
+            explain_missing(error, main, "resolver", "run")
+            raise
 
 
 class _resolving_with:

@@ -20,7 +20,7 @@ from typing import Any, overload
 from pollers import Operation, leakproof, operation
 
 from .capacity import CapacityLimiter
-from .coroutines import P, T, Ts, awaiting, is_coroutine, is_lazy, name_of
+from .coroutines import P, T, Ts, awaiting, explain_missing, is_coroutine, is_lazy, name_of
 from .resolver import AddressInfo, Answer, Resolver
 from .scheduler import Caller, PoolThread, Scheduler, current_scheduler, leave_to_loop
 from .thread import currentthread
@@ -272,6 +272,14 @@ def _call_limited(
         raise
 
 
+def _call_without_limiter(func: Callable[..., T], args: tuple[Any, ...]) -> T:
+    try:
+        return func(*args)
+    except TypeError as error:
+        explain_missing(error, func, "limiter", "call_in_thread")
+        raise
+
+
 @overload
 def call_in_thread(func: Callable[[*Ts], T], /, *args: *Ts, limiter: CapacityLimiter | None) -> Operation[T]: ...
 @overload
@@ -301,7 +309,7 @@ def call_in_thread(  # type: ignore[misc]
     call = partial(func, **kwargs) if kwargs else func
     purpose = f"call of {name_of(func) or func} in an OS thread"
     if limiter is not None:
-        return _call_limited(caller, purpose, partial(call, *args), limiter)
+        return _call_limited(caller, purpose, partial(_call_without_limiter, call, args), limiter)
     return caller.call(purpose, call, args)
 
 

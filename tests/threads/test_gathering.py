@@ -92,8 +92,6 @@ def test_results_come_in_the_order_of_the_calls_and_have_types() -> None:
         assert assert_type(await gather(*calls), tuple[str, ...]) == ("0", "0")
         gathered = gather(number(1), text, number(3), text, number(5), octets)
         assert assert_type(await gathered, tuple[int, str, int, str, int, bytes]) == (1, "0", 3, "0", 5, b"\0")
-        plain: Any = lambda: 5  # noqa: E731
-        assert await gather(plain) == (5,)
         nested = await gather(gather(number(1), text(2)), lambda: first(number(3)))
         assert assert_type(nested, tuple[tuple[int, str], int]) == ((1, "2"), 3)
         return "done"
@@ -108,10 +106,30 @@ def test_first_has_the_types_of_all_calls() -> None:
         assert assert_type(await first(partial(number, 1), text), int | str) == 1
         assert assert_type(await first(partial(sleep, 100), octets, text), bytes | str | None) == b"\0"
         assert assert_type(await first(*[number(n) for n in range(3)]), int) == 0
-        plain: Any = lambda: 5  # noqa: E731
-        assert await first(plain) == 5
 
     run(main)
+
+
+def plain() -> int:
+    return 5
+
+
+@BOTH
+def test_a_plain_function_is_refused(several: Several) -> None:
+    """Type checkers refuse it, too: nothing could run beside it."""
+    trail: list[str] = []
+
+    def main() -> Steps:
+        with pytest.raises(TypeError, match=r"<function plain at .*> returned 5, but a call must return a generator"):
+            yield from several(partial(stubborn, trail), plain)
+        assert trail == ["stubborn"]
+
+    run(main)
+
+
+def test_types_of_plain_functions_are_refused() -> None:
+    gather(plain).close()  # type: ignore[arg-type]
+    first(plain).close()  # type: ignore[arg-type]
 
 
 @BOTH
@@ -138,19 +156,22 @@ def test_calls_run_at_the_same_time(several: Several) -> None:
 def test_nothing_begins_before_the_operation_is_awaited(several: Several) -> None:
     begun: list[int] = []
 
+    async def begin(n: int) -> None:
+        begun.append(n)
+
     async def main() -> None:
-        op = several(partial(begun.append, 1))
+        op = several(partial(begin, 1))
         await sleep(0)
         assert not begun
         await op
         assert begun == [1]
         with pytest.raises(RuntimeError, match="awaited already"):
             await op
-        several(partial(begun.append, 2)).close()
+        several(partial(begin, 2)).close()
 
     run(main)
     with pytest.raises(RuntimeError, match="inside a thread"):
-        next(iter(several(partial(begun.append, 3))))
+        next(iter(several(partial(begin, 3))))
     assert begun == [1]
 
 
@@ -279,7 +300,7 @@ def test_other_threads_get_their_turn(several: Several) -> None:
     def main() -> Steps:
         thread = newthread(other)
         for _ in range(1000):
-            yield from several(lambda: 1)
+            yield from several(partial(number, 1))
         thread.cancel()
 
     run(main)

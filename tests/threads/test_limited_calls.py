@@ -43,6 +43,9 @@ def call_limited(work: Work, limiter: CapacityLimiter, name: str) -> Operation[s
     return call_in_thread(work, name, limiter=limiter)
 
 
+def needs_limiter(limiter: object) -> None: ...
+
+
 def until(is_true: Callable[[], bool]) -> Steps:
     while not is_true():
         yield from sleep(0.001)
@@ -81,6 +84,8 @@ def test_arguments_results_and_errors() -> None:
         assert limiter.borrowed == 0
         with pytest.raises(TypeError, match="must be a CapacityLimiter"):
             untyped(int, limiter=1)
+        with pytest.raises(TypeError, match=r"'limiter'\. call_in_thread\(\) takes limiter= for itself: .*partial"):
+            yield from call_in_thread(needs_limiter, limiter=limiter)
         with (yield from limiter.acquire()):
             with pytest.raises(TimeoutError):  # the call borrows a token of its own
                 yield from sleep_limited(limiter, 0.001)

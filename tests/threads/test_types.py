@@ -29,6 +29,7 @@ from socket2 import (
     start,
     threadset,
 )
+from socket2.threads.osthreads import SystemResolver
 
 from ..interop.peers import ROOT
 
@@ -145,10 +146,33 @@ def test_a_function_with_a_parameter_that_is_called_name() -> None:
         assert await thread.join() == "hello you"
         assert await newthread(partial(greeting, name="you")).join() == "hello you"
         assert newthread(partial(greeting, name="you")).name == "greeting"
-        with pytest.raises(TypeError, match="missing 1 required positional argument: 'name'"):
-            newthread(greeting, name="you")
+        async with threadset() as ts:
+            with pytest.raises(TypeError, match=r"'name'\. newthread\(\) takes name= for itself: .*partial"):
+                newthread(greeting, name="you")
+            with pytest.raises(TypeError, match=r"'name'\. newthread\(\) takes name= for itself: .*partial"):
+                ts.newthread(greeting, name="you")
+        with pytest.raises(TypeError, match=r"argument: 'name'$"):
+            newthread(greeting)  # type: ignore[call-overload]
 
     run(main)
+
+
+def test_a_function_with_a_parameter_that_is_called_resolver() -> None:
+    async def resolve(resolver: object) -> None: ...
+
+    with pytest.raises(TypeError, match=r"'resolver'\. run\(\) takes resolver= for itself: .*partial"):
+        run(resolve, resolver=SystemResolver())
+
+
+def test_a_wrong_call_in_the_function_is_told_as_it_is() -> None:
+    async def main(name: str) -> None:
+        greeting()  # type: ignore[call-arg]
+
+    async def start() -> None:
+        with pytest.raises(TypeError, match=r"greeting\(\) missing 1 required positional argument: 'name'$"):
+            await newthread(main, "you", name="one").join()
+
+    run(start)
 
 
 def test_names_of_our_parameters_are_free_for_the_function() -> None:
