@@ -39,7 +39,7 @@ class _NoRequest(Cancelled):
     """Ends the wait for a request. Unlike a user's cancellation, it may be withdrawn."""
 
 
-class Owner(Protocol):
+class ServerSide(Protocol):
     """What a connection knows of its server."""
 
     stopping: Event
@@ -57,7 +57,7 @@ class Connection(Join):
 
     __slots__ = ("begun", "conn", "cut", "fd", "idle", "interruption", "met", "server", "thread", "timer")
 
-    def __init__(self, server: Owner, conn: TCP) -> None:
+    def __init__(self, server: ServerSide, conn: TCP) -> None:
         super().__init__("connection")
         self.server = server
         self.conn = conn
@@ -205,9 +205,10 @@ class between_requests:
     """A block around the wait for the next request: `with between_requests(): line = yield from ...`.
 
     When the server stops, a thread in such a block is cancelled at once, not at the end of the grace. Data that has
-    arrived by then is still received, and the thread continues until it enters a block again. The first request of a
-    connection gets more time: until the connection is `first_request_s` old (see Server). The thread is that of the
-    handler or one that it has started. In a thread that comes from no server, the block does nothing.
+    arrived by then is still received, also from the buffer of a Stream, and the thread continues until a block has to
+    wait. The first request of a connection gets more time: until the connection is `first_request_s` old (see Server).
+    The thread is that of the handler or one that it has started. In a thread that comes from no server, the block does
+    nothing.
     """
 
     __slots__ = ("_connection",)

@@ -1,8 +1,8 @@
 """Which threads of a group are alive, which have failed, and who is told: the state of threadset, gather and first.
 
 A thread reports its end to its group through the Join that it was started with. Any OS thread may start a thread of the
-group, or see one end. So `_alive`, `_kept`, `_errors`, `_open`, `_cancelled`, `_joining` and `_interruption` are read
-and changed under the lock only, in short functions. Threads are cancelled after the lock has been released.
+group, or see one end. So while the block lasts, `_alive`, `_kept`, `_errors`, `_open`, `_cancelled`, `_joining` and
+`_interruption` change under the lock only, in short functions. Threads are cancelled after the lock has been released.
 Must not know how a group is left, nor what it raises: that is in group.py.
 """
 
@@ -111,7 +111,9 @@ class Roster(pollers.Unique):
                     interruptions.append(error)
                 self._cancel(now=False)
             finally:
-                self._joining = waiting = None
+                waiting = None
+                with lock:
+                    self._joining = None
         self._forgive()
         while interruptions[1:]:
             self._owner.scheduler.interrupt(self._owner, interruptions.pop(1))

@@ -1,13 +1,17 @@
-"""first(): which call wins, what becomes of the others, and what happens if none succeeds. See test_gathering.py."""
+"""first(): which call wins, what becomes of the others, and what happens if none succeeds; what both refuse.
+
+See test_gathering.py.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 
-from socket2 import Cancelled, Event, currentthread, first, gather, newthread, run, sleep, suspend
+from socket2 import Cancelled, Event, Operation, currentthread, first, gather, newthread, run, sleep, suspend
 
 from . import test_group
 from .test_gathering import Steps, fails, fails_in_its_cleanup, number, octets, stubborn, text
@@ -123,3 +127,25 @@ def test_one_generator_is_not_two_calls() -> None:
         assert [type(error) for error in caught.value.exceptions] == [KeyError, RuntimeError]
 
     run(main)
+
+
+def plain() -> int:
+    return 5
+
+
+@pytest.mark.parametrize("several", [gather, first], ids=["gather", "first"])
+def test_a_plain_function_is_refused(several: Callable[..., Operation[Any]]) -> None:
+    """Type checkers refuse it, too: nothing could run beside it."""
+    trail: list[str] = []
+
+    def main() -> Steps:
+        with pytest.raises(TypeError, match=r"<function plain at .*> returned 5, but a call must return a generator"):
+            yield from several(partial(stubborn, trail), plain)
+        assert trail == ["stubborn"]
+
+    run(main)
+
+
+def test_types_of_plain_functions_are_refused() -> None:
+    gather(plain).close()  # type: ignore[arg-type]
+    first(plain).close()  # type: ignore[arg-type]

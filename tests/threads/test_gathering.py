@@ -110,28 +110,6 @@ def test_first_has_the_types_of_all_calls() -> None:
     run(main)
 
 
-def plain() -> int:
-    return 5
-
-
-@BOTH
-def test_a_plain_function_is_refused(several: Several) -> None:
-    """Type checkers refuse it, too: nothing could run beside it."""
-    trail: list[str] = []
-
-    def main() -> Steps:
-        with pytest.raises(TypeError, match=r"<function plain at .*> returned 5, but a call must return a generator"):
-            yield from several(partial(stubborn, trail), plain)
-        assert trail == ["stubborn"]
-
-    run(main)
-
-
-def test_types_of_plain_functions_are_refused() -> None:
-    gather(plain).close()  # type: ignore[arg-type]
-    first(plain).close()  # type: ignore[arg-type]
-
-
 @BOTH
 def test_calls_run_at_the_same_time(several: Several) -> None:
     def main() -> Steps:

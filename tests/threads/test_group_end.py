@@ -11,6 +11,8 @@ import pytest
 
 import socket2
 from socket2 import Cancelled, Event, newthread, run, sleep, start, suspend, threadset, timeout
+from socket2.threads.lock import is_held
+from socket2.threads.roster import Roster
 
 from . import test_group
 from .test_group import failing, worker
@@ -344,3 +346,25 @@ def test_a_generator_that_is_dropped_in_its_block_cancels_the_members() -> None:
         assert trail == [1]
 
     run(main)
+
+
+def test_what_other_os_threads_see_changes_under_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that ends the last thread looks at the wait for it, which may have been cancelled."""
+    slot: Any = vars(Roster)["_joining"]
+    changes: list[bool] = []
+
+    def change(group: Roster, wait: Any) -> None:
+        changes.append(is_held())
+        slot.__set__(group, wait)
+
+    async def main() -> None:
+        async with threadset() as ts:
+            ts.newthread(suspend)
+            changes.clear()
+            with pytest.raises(TimeoutError), timeout(0.001):
+                await ts.join()
+
+    monkeypatch.setattr(Roster, "_joining", property(slot.__get__, change))
+    run(main)
+    assert len(changes) >= 2
+    assert all(changes)
