@@ -8,18 +8,24 @@ import argparse
 import os
 import sys
 from collections.abc import Generator
+from contextlib import ExitStack
 from functools import partial
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import pollers
 
-from . import TCP, __version__, addr, debug, newthread, run, tcp
+from . import TCP, TLS, __version__, addr, debug, newthread, run, server_context, tcp
 from .console.redraw import watch
 from .console.table import listing
 from .debug.inquiry import Unanswered
 from .sockets.address import format_address
 from .threads.native import in_c
 from .threads.scheduler import current_scheduler
+
+if TYPE_CHECKING:
+    import ssl
 
 _BLOCK = 1 << 16
 _EVERY_S = 2.0
@@ -28,25 +34,58 @@ _EVERY_S = 2.0
 PARTS_IN_C = {"_once": "pollers", "_stepping": "socket2", "_shortcut": "socket2"}
 
 
-def echo(conn: TCP) -> Generator[Any, None, None]:
+def echo(conn: TCP | TLS) -> Generator[Any, None, None]:
     try:
         while data := (yield from conn.recv(_BLOCK)):
             yield from conn.sendall(data)
-    except ConnectionError:
-        pass  # the client has gone, which concerns nobody else
+        if isinstance(conn, TLS):
+            yield from conn.finish()
+    except OSError:
+        pass  # the client has gone, or does not speak TLS, which concerns nobody else
     finally:
         conn.close()
 
 
-def serve_echo(host: str, port: int) -> Generator[Any, None, None]:
+def serve_echo(host: str, port: int, tls: ssl.SSLContext | None, trust: Path | None) -> Generator[Any, None, None]:
     addresses = yield from addr(host, port, family=None)
     with tcp(addresses.family) as listener:
         listener.listen(addresses[0])
+        name, number = listener.getsockname()[:2]
         where = format_address(listener.getsockname())
-        print(f"echo server on {where}, poller {current_scheduler().poller.name}", flush=True)
-        print(f"try it:  nc {' '.join(map(str, listener.getsockname()[:2]))}   (Ctrl-C ends it)", flush=True)
+        print(f"echo server on {where}, {'TLS, ' * bool(tls)}poller {current_scheduler().poller.name}")
+        if trust is not None:
+            print("its certificate is for development only: clients have to trust the authority in the file below")
+        if tls is None:
+            client = f"nc {name} {number}"
+        else:
+            client = f"openssl s_client -quiet -connect {where}" + (f" -CAfile {trust}" if trust else "")
+        print(f"try it:  {client}   (Ctrl-C ends it)", flush=True)
         while True:
-            newthread(echo, (yield from listener.accept()))
+            conn: TCP = yield from listener.accept()
+            newthread(echo, conn if tls is None else TLS(conn, tls, server_side=True))
+
+
+def context_for(
+    host: str, certificate: Path | None, key: Path | None, folder: Path
+) -> tuple[ssl.SSLContext, Path | None]:
+    """Return a context, and the authority of its certificate if that had to be made, in `folder`."""
+    if certificate is not None:
+        try:
+            return server_context(certificate, key), None
+        except OSError as error:
+            raise Unanswered(f"{certificate}: {error.strerror or error}") from None
+    from .tls.development import development_certificate
+
+    names = {"localhost", "127.0.0.1", "::1", *({host.partition("%")[0]} - {"", "*"})}
+    try:
+        certificate, authority = development_certificate(folder, sorted(names))
+    except ModuleNotFoundError as error:
+        if error.name != "trustme":
+            raise
+        raise Unanswered(
+            "echo --tls without --certificate needs the package trustme: pip install 'socket2[certificate]'"
+        ) from None
+    return server_context(certificate), authority
 
 
 def host_and_port(text: str) -> tuple[str, int]:
@@ -100,9 +139,15 @@ def show_rates(pid: int, every_s: float, times: int | None) -> None:
     top(pid, every_s, times)
 
 
-def echo_until_interrupted(host: str, port: int) -> None:
+def echo_until_interrupted(options: argparse.Namespace) -> None:
+    host, port = options.address
     debug.enable()
-    run(serve_echo, host, port)
+    with ExitStack() as stack:
+        tls = authority = None
+        if options.tls:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="socket2-echo-")))
+            tls, authority = context_for(host, options.certificate, options.key, folder)
+        run(serve_echo, host, port, tls, authority)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -111,6 +156,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     command = commands.add_parser("echo", help="run an echo server")
     command.add_argument("address", type=host_and_port, metavar="HOST:PORT")
+    command.add_argument("--tls", action="store_true", help="over TLS, by default with a certificate made for this run")
+    command.add_argument("--certificate", type=Path, metavar="FILE", help="the server's certificate in PEM; for --tls")
+    command.add_argument("--key", type=Path, metavar="FILE", help="its private key, if that is in another file")
+    echo = command
     ps = command = commands.add_parser("ps", help="show what the threads of a process are waiting for")
     command.add_argument(
         "pid", type=process_id, metavar="PID", nargs="?", help="one of your processes, run with SOCKET2_DEBUG=1"
@@ -131,14 +180,21 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     command.add_argument("pid", type=process_id, metavar="PID", help="one of your processes, run with SOCKET2_DEBUG=1")
     command.add_argument("--every", type=seconds, default=_EVERY_S, metavar="SECONDS", help="how often; by default 2")
     command.add_argument("--times", type=process_id, metavar="N", help="end after N pictures")
-    return complete(ps, parser.parse_args(arguments))
+    return complete(echo, ps, parser.parse_args(arguments))
 
 
-def complete(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
-    """Tell `ps --watch PID` from `ps --watch SECONDS PID`."""
+def complete(
+    echo: argparse.ArgumentParser, ps: argparse.ArgumentParser, options: argparse.Namespace
+) -> argparse.Namespace:
+    """Refuse options that need another; tell `ps --watch PID` from `ps --watch SECONDS PID`."""
+    if options.command == "echo":
+        if options.certificate and not options.tls:
+            echo.error("--certificate needs --tls")
+        if options.key and not options.certificate:
+            echo.error("--key needs --certificate")
     if options.command == "ps" and options.pid is None:
         if not options.watch or options.watch != int(options.watch):
-            parser.error("the following arguments are required: PID")
+            ps.error("the following arguments are required: PID")
         options.pid, options.watch = int(options.watch), 0.0
     return options
 
@@ -153,14 +209,15 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "top":
             show_rates(options.pid, options.every, options.times)
         else:
-            echo_until_interrupted(*options.address)
+            echo_until_interrupted(options)
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read has left; what is still buffered goes nowhere
         return 1
     except (OSError, ValueError, Unanswered) as error:
-        where = f"{format_address(options.address)}: " if options.command == "echo" else ""
+        from_system = options.command == "echo" and not isinstance(error, Unanswered)
+        where = f"{format_address(options.address)}: " if from_system else ""
         print(f"python -m socket2: {where}{getattr(error, 'strerror', None) or error}", file=sys.stderr)
         return 1
     return 0

@@ -46,10 +46,10 @@ WATCHDOG = re.compile(
 
 
 @contextmanager
-def echo(address: str, **env: str) -> Iterator[tuple[Program, int]]:
+def echo(*args: str, **env: str) -> Iterator[tuple[Program, int]]:
     """Run an echo server. At the end of the block Ctrl-C ends it: soon, with status 0 and no output."""
-    with Program([*PYTHON_M, "echo", address], env=SEARCH | env) as program:
-        yield program, program.port(r"^echo server on \S+:(\d+), poller ")
+    with Program([*PYTHON_M, "echo", *args], env=SEARCH | env) as program:
+        yield program, program.port(r"^echo server on \S+:(\d+), (?:TLS, )?poller ")
         program.send_signal(signal.SIGINT)
         began = monotonic()
         status = program.wait()
