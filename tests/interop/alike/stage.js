@@ -1,9 +1,10 @@
 'use strict';
-// Runs one scenario and prints the events of each emitter as JSON: node stage.js NAME TOPIC DIRECTORY
+// Runs one scenario and prints the events of each emitter as JSON: node stage.js NAME TOPIC DIRECTORY SLOWNESS
 const net = require('net');
 const path = require('path');
 
 const LIMIT_MS = 10000;
+const SLOWNESS = Number(process.argv[5]);
 const trace = {};
 const names = new Map();
 
@@ -60,7 +61,7 @@ const stage = {
       say(who, event, 'raises', error);
     }
   },
-  after: (ms, act) => setTimeout(act, ms),
+  after: (ms, act) => setTimeout(act, ms * SLOWNESS),
   soon: (act) => setImmediate(act),
   known: (value, name) => names.set(value, name),
   serve(options, connection, then) {

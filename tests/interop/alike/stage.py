@@ -13,10 +13,14 @@ Act = Callable[[], Any]
 
 
 class Stage:
-    """The tools of a scenario. It keeps a log for each emitter: there is no order between emitters."""
+    """The tools of a scenario. It keeps a log for each emitter: there is no order between emitters.
 
-    def __init__(self, directory: str) -> None:
+    `slowness`: by how much to multiply its pauses.
+    """
+
+    def __init__(self, directory: str, slowness: int) -> None:
         self.directory = directory
+        self._slowness = slowness
         self.trace: dict[str, list[list[Any]]] = {}
         self._names: dict[Any, str] = {}
         self._made: list[Socket | Server] = []
@@ -77,7 +81,7 @@ class Stage:
             self.say(who, event, "itself" if isinstance(made, (Socket, Server)) else made)
 
     def after(self, ms: float, act: Act) -> None:
-        socket2.runafter(ms / 1000, act)
+        socket2.runafter(ms * self._slowness / 1000, act)
 
     def soon(self, act: Act) -> None:
         socket2.runafter(0, act)
