@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ADDRESS ?= 127.0.0.1:8000
-SCENARIOS ?= echo connections idle scale share bulk bulk-send udp spawn switch timers lookup import micro
+SCENARIOS ?= echo connections idle scale share bulk bulk-send udp spawn switch timers lookup import micro tls
 # Options for all scenarios, for instance: make bench BENCH="--rounds 3 --share-core"
 BENCH ?=
 # Tests that the second run skips: the first run covers all pollers, they test only the parts in C, or whole programs.

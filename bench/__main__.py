@@ -32,6 +32,7 @@ from bench.scenarios import (
     spawn,
     switch,
     timers,
+    tls,
     udp,
 )
 
@@ -50,6 +51,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     lookup.SCENARIO,
     imports.SCENARIO,
     micro.SCENARIO,
+    tls.SCENARIO,
 )
 OUTPUT_OPTIONS = ("scenario", "chosen_scenario", "only", "json", "plot", "save")
 
@@ -78,13 +80,14 @@ def _parser() -> ArgumentParser:
         command = commands.add_parser(scenario.name, help=scenario.summary, description=scenario.summary)
         command.set_defaults(chosen_scenario=scenario)
         scenario.add_arguments(command)
-        _add_common(command, scenario.roster)
+        _add_common(command, scenario)
     return parser
 
 
-def _add_common(command: ArgumentParser, roster: Roster) -> None:
+def _add_common(command: ArgumentParser, scenario: Scenario) -> None:
+    rounds, roster = scenario.rounds, scenario.roster
     names = ", ".join(row.name for row in roster)
-    command.add_argument("--rounds", type=_rounds, default=5, metavar="N", help="rounds (default: %(default)s)")
+    command.add_argument("--rounds", type=_rounds, default=rounds, metavar="N", help="rounds (default: %(default)s)")
     command.add_argument(
         "--only", type=_only(roster), default=roster, metavar="A,B,C", help=f"some of: {names} (default: all)"
     )
@@ -103,7 +106,7 @@ def _run(options: Namespace) -> Results:
 
     scenario: Scenario = options.chosen_scenario
     if scenario.compiled:
-        build_all()
+        build_all(scenario.tls)
     machine = describe()
     busy = busy_note()
     placement = place(options.share_core)

@@ -1,7 +1,8 @@
 """The C programs: the baseline servers and the load generators, compiled on first use.
 
 Knows the C compiler. A program is rebuilt if any source in bench/c is newer, so that nobody measures
-an old one. The compiler is `$CC` or `cc`. The flags are fixed, so that baselines are comparable.
+an old one. The compiler is `$CC` or `cc`. The flags are fixed, so that baselines are comparable. Only
+the programs for TLS need a library, so that the others can be built without it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,15 @@ __all__ = ["BUILD", "build_all", "compiler_version"]
 SOURCES = Path(__file__).resolve().parent / "c"
 BUILD = SOURCES.parent / "build"
 FLAGS = ("-std=gnu11", "-O2", "-pthread", "-Wall", "-Wextra")
+TLS_PROGRAMS = "tls_"
+OPENSSL = ("-lssl", "-lcrypto")
 
 
-def build_all() -> None:
+def build_all(tls: bool = False) -> None:
     """Compile all programs that are missing or older than a source, before anything is measured.
+
+    Args:
+        tls: also those that need OpenSSL.
 
     Raises:
         BenchError: there is no C compiler, or it fails.
@@ -30,6 +36,8 @@ def build_all() -> None:
     newest = max(path.stat().st_mtime for path in SOURCES.iterdir())
     for source in sorted(SOURCES.glob("*.c")):
         program = BUILD / source.stem
+        if source.stem.startswith(TLS_PROGRAMS) and not tls:
+            continue
         if not program.exists() or program.stat().st_mtime < newest:
             _compile(source, program)
 
@@ -49,13 +57,15 @@ def _compiler() -> list[str]:
 
 def _compile(source: Path, program: Path) -> None:
     compiler = _compiler()
+    needs_openssl = source.stem.startswith(TLS_PROGRAMS)
     # Compile into another file first, so that an interrupted compilation does not look finished.
     fresh = program.with_name(f"{program.name}.{os.getpid()}")
-    command = [*compiler, *FLAGS, "-o", str(fresh), str(source)]
+    command = [*compiler, *FLAGS, "-o", str(fresh), str(source), *(OPENSSL if needs_openssl else ())]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
         raise BenchError(f"no C compiler: {compiler[0]!r} not found; install one or set CC") from error
     if done.returncode != 0:
-        raise BenchError(f"{compiler[0]} could not compile {source.name}:\n{done.stderr.strip()}")
+        hint = ". It needs OpenSSL 3 for C (Debian: libssl-dev; Fedora: openssl-devel)" if needs_openssl else ""
+        raise BenchError(f"{compiler[0]} could not compile {source.name}{hint}:\n{done.stderr.strip()}")
     fresh.replace(program)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.build import BUILD
 from bench.programs import BenchError, Program
@@ -20,6 +21,8 @@ HOST = "127.0.0.1"
 OPEN_TIMEOUT_S = 120.0
 # Added to the time that the load itself takes. The load generator gives up after 10 s without an answer.
 GRACE_S = 30.0
+# Added to it if a number of requests, and not a time, ends the load.
+REQUESTS_TIMEOUT_S = 600.0
 PROGRAMS = {"echo": "load", "udp": "load", "idle": "load", "connections": "churn", "bulk": "pour", "bulk-send": "fetch"}
 
 
@@ -33,6 +36,9 @@ class LoadSettings:
         size: bytes per request, or per send.
         warmup_s: how long to run before the measurement, in seconds.
         duration_s: how long to measure, in seconds.
+        requests: how many requests, or connections, to make in a measurement, whatever time that takes.
+        certificate: use TLS; the file with the server's certificate.
+        resume: resume TLS sessions.
     """
 
     mode: str
@@ -40,6 +46,15 @@ class LoadSettings:
     size: int
     warmup_s: float
     duration_s: float
+    requests: int | None = None
+    certificate: Path | None = None
+    resume: bool = False
+
+
+def _command(mode: str, port: int, connections: int, certificate: Path | None) -> list[str]:
+    program = PROGRAMS[mode] if certificate is None else f"tls_{PROGRAMS[mode]}"
+    command = [str(BUILD / program), mode, HOST, str(port), "--connections", str(connections)]
+    return command if certificate is None else [*command, "--certificate", str(certificate)]
 
 
 class Load:
@@ -52,9 +67,13 @@ class Load:
     """
 
     def __init__(self, settings: LoadSettings, port: int, core: int | None) -> None:
-        command = [str(BUILD / PROGRAMS[settings.mode]), settings.mode, HOST, str(port)]
-        command += ["--connections", str(settings.connections), "--size", str(settings.size)]
+        command = _command(settings.mode, port, settings.connections, settings.certificate)
+        command += ["--size", str(settings.size)]
         command += ["--warmup-s", str(settings.warmup_s), "--duration-s", str(settings.duration_s)]
+        if settings.requests is not None:
+            command += ["--requests", str(settings.requests)]
+        if settings.resume:
+            command.append("--resume")
         self._settings = settings
         self.program = Program("load", command, core)
 
@@ -63,9 +82,11 @@ class Load:
         self.program.expect("warm", OPEN_TIMEOUT_S + self._settings.warmup_s)
 
     def measure(self) -> dict[str, float]:
-        """Load the server. Returns the load generator's figures when the server is at rest again."""
+        """Load the server. Returns the load generator's figures when the server is at rest again. May be repeated."""
+        settings = self._settings
         self.program.tell("go")
-        text = self.program.expect("", self._settings.duration_s + GRACE_S)
+        longest_s = settings.duration_s if settings.requests is None else REQUESTS_TIMEOUT_S
+        text = self.program.expect("", longest_s + GRACE_S)
         try:
             answer: dict[str, float] = json.loads(text)
         except ValueError as error:
@@ -74,15 +95,15 @@ class Load:
 
 
 @contextmanager
-def holding(port: int, core: int | None, connections: int) -> Iterator[None]:
+def holding(port: int, core: int | None, connections: int, certificate: Path | None = None) -> Iterator[None]:
     """Hold idle connections. Each has made one echo, so that its handler runs.
 
     Args:
         port: the port of the server.
         core: the core to pin the load generator to, None for any.
         connections: the number of connections.
+        certificate: use TLS; the file with the server's certificate.
     """
-    command = [str(BUILD / PROGRAMS["idle"]), "idle", HOST, str(port), "--connections", str(connections)]
-    with Program("load", command, core) as program:
+    with Program("load", _command("idle", port, connections, certificate), core) as program:
         program.expect("open", OPEN_TIMEOUT_S)
         yield

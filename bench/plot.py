@@ -45,7 +45,8 @@ def write_png(results: Results, path: Path) -> None:
         figure = Figure(figsize=(9.0, 5.5), layout="constrained")
         _lines(figure.subplots(), results.trials[0], results.plan.line)
     else:
-        panels = [(t, column) for t in results.trials for column in results.plan.columns if column.spread]
+        plan = results.plan
+        panels = [(t, column) for t in results.trials for column in plan.columns_of(t.case) if column.spread]
         headlines = len(panels) // len(results.trials)
         across = headlines if headlines > 1 else min(PANELS_ABREAST, len(panels))
         down = math.ceil(len(panels) / across)

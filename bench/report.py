@@ -59,7 +59,7 @@ def print_results(results: Results, file: TextIO) -> None:
     """Print the tables and notes to a file or a terminal."""
     console = Console(file=file, width=WIDTH, highlight=False)
     for trial in results.trials:
-        console.print(_table(trial, results.plan.columns))
+        console.print(_table(trial, results.plan.columns_of(trial.case)))
     troubles = {
         f"{outcome.row.name}: {outcome.state}: {outcome.trouble}"
         for trial in results.trials

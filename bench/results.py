@@ -68,7 +68,7 @@ def write_json(results: Results, path: Path) -> None:
 
 
 def _case(trial: Trial, plan: Plan) -> str:
-    metrics = [column.metric for column in plan.columns]
+    metrics = [column.metric for column in plan.columns_of(trial.case)]
     rows = ",\n".join(f"   {json.dumps(_record(outcome, trial.outcomes[0], metrics))}" for outcome in trial.outcomes)
     return f'  {{"name": {json.dumps(trial.case.name)}, "rows": [\n{rows}\n  ]}}'
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 import pollers
 from bench.build import BUILD
+from bench.certificates import CERTIFICATE
 
 __all__ = [
     "BLOCKING_SERVERS",
@@ -25,6 +26,7 @@ __all__ = [
     "SINK_SERVERS",
     "SOURCE_SERVERS",
     "STACKS",
+    "TLS_SERVERS",
     "UDP_SERVERS",
     "Contender",
     "Roster",
@@ -34,6 +36,9 @@ __all__ = [
 POLLER = "SOCKET2_POLLER"
 PURE = {POLLER: "epoll", "SOCKET2_NATIVE": "0"}
 NATIVE = {POLLER: "native"}
+# asyncio and its kind allocate 256 KiB per receive. Depending on what else is in the heap, glibc gives that memory back
+# each time, and a request costs two page faults and 15 to 20 us more. These settings prevent it.
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "16777216", "MALLOC_MMAP_THRESHOLD_": "8388608"}
 
 
 @dataclass(frozen=True)
@@ -45,17 +50,20 @@ class Contender:
         command: the program and its arguments. It runs in the root of the repository.
         module: the top-level module that it needs, or None.
         env: its environment variables.
+        below: another module that it needs, below the measured one.
     """
 
     name: str
     command: tuple[str, ...]
     module: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    below: str | None = None
 
     def missing(self) -> str | None:
         """Return why it cannot be measured here, or None if it can."""
-        if self.module is not None and find_spec(self.module) is None:
-            return f"module {self.module} is not installed"
+        for module in (self.module, self.below):
+            if module is not None and find_spec(module) is None:
+                return f"module {module} is not installed"
         poller = self.env.get(POLLER)
         if poller is not None and poller not in pollers.available():
             return f"socket2 has no poller {poller!r} here"
@@ -107,6 +115,32 @@ ECHO_SERVERS: Roster = (
     _python("gevent-sockets", "servers.echo.gevent_sockets", "gevent"),
     _python("curio-sockets", "servers.echo.curio_sockets", "curio"),
     _python("trio-streams", "servers.echo.trio_streams", "trio"),
+)
+
+
+def _tls(row: Contender, keep_memory: bool = False) -> Contender:
+    """Return the row for a server that takes its certificate as an argument. +m: see KEEP_MEMORY."""
+    command = (*row.command, str(CERTIFICATE))
+    if keep_memory:
+        return replace(row, name=f"{row.name}+m", command=command, env={**row.env, **KEEP_MEMORY})
+    return replace(row, command=command)
+
+
+TLS_SERVERS: Roster = (
+    _tls(Contender("c", (str(BUILD / "tls_echo_server"),))),
+    *map(_tls, _socket2("servers.tls.socket2_{style}", "generator")),
+    *map(_tls, _socket2("servers.tls.socket2_{style}", "async")),
+    *(
+        _tls(row, keep_memory=True)
+        for row in (
+            replace(_python("aiofastnet-uvloop", "servers.tls.aiofastnet_uvloop", "aiofastnet"), below="uvloop"),
+            _python("uvloop-protocol", "servers.tls.uvloop_protocol", "uvloop"),
+            _python("uvloop-streams", "servers.tls.uvloop_streams", "uvloop"),
+            _python("asyncio-protocol", "servers.tls.asyncio_protocol"),
+            _python("asyncio-streams", "servers.tls.asyncio_streams"),
+            _python("trio-streams", "servers.tls.trio_streams", "trio"),
+        )
+    ),
 )
 
 UDP_SERVERS: Roster = (

@@ -125,7 +125,7 @@ def _partner(number: int, sample: Sample, baseline: Outcome) -> Sample | None:
 def moved_note(trials: Sequence[Trial]) -> str | None:
     """Return a warning if the cores were not equally far apart in all samples."""
     samples = [sample for trial in trials for outcome in trial.outcomes for sample in outcome.samples]
-    distances = [sample.get(METRIC, 0.0) for sample in samples]
+    distances = [sample[METRIC] for sample in samples if METRIC in sample]
     if not distances or alike(min(distances), max(distances)):
         return None
     return (

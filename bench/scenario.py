@@ -41,10 +41,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Case:
-    """One setting of a scenario: its name in the tables, and the function that takes one sample."""
+    """One setting of a scenario.
+
+    Args:
+        name: its name in the tables.
+        sample: takes one sample.
+        columns: the columns of its table, if they are not the plan's.
+    """
 
     name: str
     sample: Callable[[Contender], Sample]
+    columns: tuple[Column, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Plan:
 
     Args:
         cases: one or more cases.
-        columns: the columns of the table, after the row's name.
+        columns: the columns of the tables, after the row's name.
         notes: notes to print with the results.
         line: how to plot it, if not as bars of the metrics with a spread.
         where: where programs run, in words, if not at the given placement.
@@ -73,6 +80,10 @@ class Plan:
     notes: tuple[str, ...] = ()
     line: Line | None = None
     where: str = ""
+
+    def columns_of(self, case: Case) -> tuple[Column, ...]:
+        """Return the columns of a case's table."""
+        return case.columns or self.columns
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,8 @@ class Scenario:
         add_arguments: declares the scenario's own command line options.
         plan: makes the plan from the parsed options and the cores to use.
         compiled: whether it needs the C programs.
+        tls: whether it needs those for TLS, too.
+        rounds: how many rounds to make if nobody says it.
     """
 
     name: str
@@ -94,3 +107,5 @@ class Scenario:
     add_arguments: Callable[[ArgumentParser], None]
     plan: Callable[[Namespace, Placement], Plan]
     compiled: bool = True
+    tls: bool = False
+    rounds: int = 5

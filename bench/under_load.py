@@ -45,6 +45,7 @@ class Loaded:
             f"user_us_per_{name}": cpu_us * self.used.user_share,
             f"system_us_per_{name}": cpu_us * (1 - self.used.user_share),
             f"{unit}_per_s": count / seconds,
+            f"faults_per_{name}": self.used.minor_faults / count,
             "busy_percent": self.used.total_s / seconds * 100,
             "load_busy_percent": self.answer["load_cpu_s"] / seconds * 100,
             **self.answer,

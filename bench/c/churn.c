@@ -14,11 +14,16 @@
 
 #include "histogram.h"
 
+#ifndef TRANSPORT
+#define TRANSPORT "plain_transport.h"
+#endif
+#include TRANSPORT
+
 enum { BUFFER_BYTES = 4096, EVENTS_MAX = 1024, LIVES_PER_ADDRESS = 8000, ADDRESSES = 60000 };
 
 struct client {
-    int fd;
-    enum { CONNECTING, ANSWERED_IN_PART, CLOSING } phase;
+    struct transport transport;
+    enum { CONNECTING, SHAKING, ANSWERED_IN_PART, CLOSING } phase;
     uint32_t sequence;
     const char *message;
     size_t received;
@@ -54,37 +59,44 @@ static void bind_source(int fd)
 static void begin(struct stage *stage, struct client *client)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = client};
-    int on = 1;
+    int fd, on = 1;
 
-    client->fd = -1;
     client->started_ns = now_ns(CLOCK_MONOTONIC);
     if (client->started_ns >= stage->deadline_ns || stage->begun >= stage->lives_max)
         return;
     stage->begun++;
-    client->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (client->fd < 0)
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
         die("socket");
-    setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    bind_source(client->fd);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    bind_source(fd);
+    transport_begin(&client->transport, fd);
     client->phase = CONNECTING;
     client->message = pattern + pattern_offset((size_t)(client - clients), ++client->sequence);
     client->received = 0;
-    if (connect(client->fd, (struct sockaddr *)&server, sizeof server) < 0 && errno != EINPROGRESS)
+    if (connect(fd, (struct sockaddr *)&server, sizeof server) < 0 && errno != EINPROGRESS)
         die("connect");
-    if (epoll_ctl(poller, EPOLL_CTL_ADD, client->fd, &event) < 0)
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) < 0)
         die("epoll_ctl");
 }
 
-static void speak(struct client *client)
+static void check_connected(struct client *client)
 {
     int error = 0;
     socklen_t length = sizeof error;
 
-    getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    getsockopt(client->transport.fd, SOL_SOCKET, SO_ERROR, &error, &length);
     errno = error;
     if (error != 0)
         die("connect");
-    if (send(client->fd, client->message, (size_t)options.size, MSG_NOSIGNAL) != options.size)
+    client->phase = SHAKING;
+}
+
+static void speak(struct client *client)
+{
+    if (!transport_handshake(&client->transport))
+        return;
+    if (transport_send(&client->transport, client->message, (size_t)options.size) != options.size)
         die("send");
     client->phase = ANSWERED_IN_PART;
 }
@@ -93,7 +105,7 @@ static void speak(struct client *client)
 static bool hear(struct client *client)
 {
     for (;;) {
-        ssize_t received = recv(client->fd, buffer, sizeof buffer, 0);
+        ssize_t received = transport_receive(&client->transport, buffer, sizeof buffer);
         if (received < 0 && errno == EAGAIN)
             return false;
         if (received < 0 && errno == EINTR)
@@ -108,7 +120,7 @@ static bool hear(struct client *client)
             die("client %ld got other bytes than it sent", (long)(client - clients));
         client->received += (size_t)received;
         if (client->received == (size_t)options.size) {
-            shutdown(client->fd, SHUT_WR);
+            transport_shutdown(&client->transport);
             client->phase = CLOSING;
         }
     }
@@ -117,13 +129,15 @@ static bool hear(struct client *client)
 static void advance(struct stage *stage, struct client *client, uint32_t events)
 {
     if (client->phase == CONNECTING && events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+        check_connected(client);
+    if (client->phase == SHAKING)
         speak(client);
-    if (client->phase == CONNECTING || !hear(client))
+    if (client->phase < ANSWERED_IN_PART || !hear(client))
         return;
     errno = 0;
     if (client->phase != CLOSING)
         die("the server closed the connection before it had answered");
-    close(client->fd);
+    transport_close(&client->transport);
     histogram_add(&stage->latency, now_ns(CLOCK_MONOTONIC) - client->started_ns);
     stage->ended++;
     begin(stage, client);
@@ -152,6 +166,13 @@ static void run(struct stage *stage, double duration_s, long lives)
     stage->cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns;
 }
 
+static void report(const struct stage *stage)
+{
+    printf("{\"connections\": %llu, \"seconds\": %.6f, \"load_cpu_s\": %.6f, \"p50_us\": %.2f, \"p99_us\": %.2f}\n",
+           (unsigned long long)stage->ended, (double)stage->elapsed_ns / 1e9, (double)stage->cpu_ns / 1e9,
+           histogram_quantile(&stage->latency, 0.5) / 1e3, histogram_quantile(&stage->latency, 0.99) / 1e3);
+}
+
 int main(int argc, char **argv)
 {
     static struct stage warmup, measured;
@@ -160,6 +181,7 @@ int main(int argc, char **argv)
     errno = 0;
     if (options.size > BUFFER_BYTES)
         die("--size: at most %d", BUFFER_BYTES);
+    transport_setup();
     server = server_address();
     pattern = make_pattern((size_t)options.size);
     clients = calloc((size_t)options.connections, sizeof *clients);
@@ -168,9 +190,10 @@ int main(int argc, char **argv)
         die("no memory or no epoll");
     run(&warmup, options.warmup_s, 0);
     await_go();
-    run(&measured, options.duration_s, options.requests);
-    printf("{\"connections\": %llu, \"seconds\": %.6f, \"load_cpu_s\": %.6f, \"p50_us\": %.2f, \"p99_us\": %.2f}\n",
-           (unsigned long long)measured.ended, (double)measured.elapsed_ns / 1e9, (double)measured.cpu_ns / 1e9,
-           histogram_quantile(&measured.latency, 0.5) / 1e3, histogram_quantile(&measured.latency, 0.99) / 1e3);
+    do {
+        memset(&measured, 0, sizeof measured);
+        run(&measured, options.duration_s, options.requests);
+        report(&measured);
+    } while (await_line());
     return 0;
 }

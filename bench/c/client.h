@@ -30,6 +30,8 @@ enum {
 
 static struct {
     const char *mode, *host;
+    const char *certificate; /* for TLS: a file with the server's certificate */
+    bool resume;             /* for TLS: resume sessions */
     long port, connections, size, requests;
     double warmup_s, duration_s;
 } options = {.connections = 100, .size = 64, .warmup_s = 0.5, .duration_s = 2};
@@ -90,15 +92,24 @@ static inline struct sockaddr_in server_address(void)
     return address;
 }
 
-/* Prints that the warm-up is over, and waits until the harness has read the server's CPU time. */
-static inline void await_go(void)
+/* Waits for a line, which begins a measurement. Returns false if stdin has ended. */
+static inline bool await_line(void)
 {
     char line[16];
 
-    puts("warm");
     fflush(stdout);
-    if (!fgets(line, sizeof line, stdin) && ferror(stdin))
+    if (fgets(line, sizeof line, stdin))
+        return true;
+    if (ferror(stdin))
         die("stdin");
+    return false;
+}
+
+/* Prints that the warm-up is over, and waits until the harness has read the server's CPU time. */
+static inline void await_go(void)
+{
+    puts("warm");
+    await_line();
 }
 
 static inline double number(const char *name, const char *text, double least, double most)
@@ -117,7 +128,8 @@ static inline void read_options(int argc, char **argv, const char *modes)
     static const struct option names[] = {
         {"connections", required_argument, NULL, 'c'}, {"size", required_argument, NULL, 's'},
         {"warmup-s", required_argument, NULL, 'w'},    {"duration-s", required_argument, NULL, 'd'},
-        {"requests", required_argument, NULL, 'r'},    {0},
+        {"requests", required_argument, NULL, 'r'},    {"certificate", required_argument, NULL, 'k'},
+        {"resume", no_argument, NULL, 'm'},            {0},
     };
     int name, index = 0;
 
@@ -128,6 +140,8 @@ static inline void read_options(int argc, char **argv, const char *modes)
         case 'w': options.warmup_s = number("warmup-s", optarg, 0, DURATION_MAX_S); break;
         case 'd': options.duration_s = number("duration-s", optarg, 0, DURATION_MAX_S); break;
         case 'r': options.requests = (long)number("requests", optarg, 1, REQUESTS_MAX); break;
+        case 'k': options.certificate = optarg; break;
+        case 'm': options.resume = true; break;
         default: exit(2);
         }
     }

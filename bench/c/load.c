@@ -15,6 +15,11 @@
 
 #include "histogram.h"
 
+#ifndef TRANSPORT
+#define TRANSPORT "plain_transport.h"
+#endif
+#include TRANSPORT
+
 enum {
     BUFFER_BYTES = 65536,
     EVENTS_MAX = 1024,
@@ -23,7 +28,7 @@ enum {
 };
 
 struct connection {
-    int fd;
+    struct transport transport;
     bool busy;
     uint32_t sequence;
     const char *message;
@@ -63,10 +68,12 @@ static void check(const struct connection *connection, const char *data, size_t 
 static void greet(struct connection *connection, size_t size)
 {
     next_message(connection);
-    if (send(connection->fd, connection->message, size, MSG_NOSIGNAL) != (ssize_t)size)
+    if (!transport_handshake(&connection->transport))
+        die("handshake");
+    if (transport_send(&connection->transport, connection->message, size) != (ssize_t)size)
         die("first send");
     while (connection->received < size) {
-        ssize_t received = recv(connection->fd, buffer, size - connection->received, 0);
+        ssize_t received = transport_receive(&connection->transport, buffer, size - connection->received);
         if (received <= 0)
             die("first answer: %s", received == 0 ? "the server closed the connection" : "");
         check(connection, buffer, (size_t)received);
@@ -93,7 +100,7 @@ static void open_all(size_t greeting)
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
         if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
             die("connect %ld", i);
-        connections[i].fd = fd;
+        transport_begin(&connections[i].transport, fd);
         greet(&connections[i], greeting);
     }
 }
@@ -108,9 +115,11 @@ static void watch_all(void)
         die("epoll_create1");
     for (long i = 0; i < options.connections; i++) {
         struct epoll_event event = {.events = watched, .data.ptr = &connections[i]};
-        if (fcntl(connections[i].fd, F_SETFL, O_NONBLOCK) < 0)
+        int fd = connections[i].transport.fd;
+
+        if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
             die("O_NONBLOCK");
-        if (epoll_ctl(poller, EPOLL_CTL_ADD, connections[i].fd, &event) < 0)
+        if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) < 0)
             die("epoll_ctl");
     }
 }
@@ -120,8 +129,8 @@ static void push(struct connection *connection)
     size_t size = (size_t)options.size;
 
     while (connection->sent < size) {
-        ssize_t sent = send(connection->fd, connection->message + connection->sent, size - connection->sent,
-                            MSG_NOSIGNAL);
+        ssize_t sent = transport_send(&connection->transport, connection->message + connection->sent,
+                                      size - connection->sent);
         if (sent < 0 && errno == EAGAIN)
             return;
         if (sent < 0 && errno != EINTR)
@@ -137,7 +146,8 @@ static bool pull(struct connection *connection)
 
     while (connection->received < size) {
         size_t want = size - connection->received;
-        ssize_t received = recv(connection->fd, buffer, want < sizeof buffer ? want : sizeof buffer, 0);
+        ssize_t received = transport_receive(&connection->transport, buffer,
+                                             want < sizeof buffer ? want : sizeof buffer);
         if (received < 0 && errno == EAGAIN)
             return false;
         if (received < 0 && errno == EINTR)
@@ -168,7 +178,7 @@ static void advance(struct stage *stage, struct connection *connection, uint32_t
     if (!connection->busy) {
         errno = 0;
         if (datagrams)
-            recv(connection->fd, buffer, sizeof buffer, 0); /* too late: it has been counted as lost */
+            recv(connection->transport.fd, buffer, sizeof buffer, 0); /* too late: it has been counted as lost */
         else if (events & ~(uint32_t)EPOLLOUT)
             die("the server spoke, or closed, on a connection at rest");
         return;
@@ -239,8 +249,11 @@ static void echo(void)
     watch_all();
     run(&warmup, options.warmup_s, 0);
     await_go();
-    run(&measured, options.duration_s, options.requests);
-    report(&measured);
+    do {
+        memset(&measured, 0, sizeof measured);
+        run(&measured, options.duration_s, options.requests);
+        report(&measured);
+    } while (await_line());
 }
 
 static void idle(void)
@@ -251,7 +264,7 @@ static void idle(void)
     open_all(GREETING_BYTES);
     /* Reset, since thousands of ports in TIME_WAIT would slow down the next round. */
     for (long i = 0; i < options.connections; i++)
-        setsockopt(connections[i].fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        setsockopt(connections[i].transport.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     printf("open %ld\n", options.connections);
     fflush(stdout);
     while (getchar() != EOF)
@@ -262,7 +275,10 @@ int main(int argc, char **argv)
 {
     read_options(argc, argv, "echo|udp|idle");
     datagrams = strcmp(options.mode, "udp") == 0;
+    transport_setup();
     errno = 0;
+    if (datagrams && options.certificate)
+        die("no TLS over datagrams");
     if (datagrams && options.size > BUFFER_BYTES - 512)
         die("no datagram is that long: %ld", options.size);
     if (datagrams || strcmp(options.mode, "echo") == 0)
