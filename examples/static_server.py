@@ -187,7 +187,7 @@ async def send_file(conn: Connection, file: socket2.File[bytes], at: int, size: 
     await file.seek(at)
     while size:
         if isinstance(conn, socket2.TCP):
-            sent = await conn.sendfile(file.wrapped, at, min(size, PIECE))
+            sent = await conn.sendfile(file, at, min(size, PIECE))
         else:
             data = await file.read(min(size, PIECE))
             await conn.sendall(data)

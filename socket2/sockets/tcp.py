@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Generator, Iterable
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import pollers
 from pollers import Busy, Closed, Control, Exhausted, Handle, Operation, control_of, operation
@@ -41,6 +41,12 @@ _READ_BLOCK = 1 << 16
 def check_backlog(backlog: Any) -> None:
     if backlog is not None and not isinstance(backlog, int):
         raise TypeError(f"a backlog must be a number, not {backlog!r}")
+
+
+class Wrapping(Protocol):
+    """A File of open_file(), as sendfile() sees it."""
+
+    wrapped: IO[bytes]
 
 
 class TCP(Socket):
@@ -292,16 +298,18 @@ class TCP(Socket):
             return (self._handle or self._attach()).sendall(data, self)
         return self.limit_write(self.handle.sendall(data, self))
 
-    def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> Operation[int]:
+    def sendfile(self, file: IO[bytes] | Wrapping, offset: int = 0, count: int | None = None) -> Operation[int]:
         """Send `count` bytes of a binary file, or the rest of it, from `offset` on; return the number of bytes sent.
 
-        The kernel copies the data if it can (sendfile(2)). Reading the file may block. In every case the file's
-        position is then after the last byte sent, and an error, cancellation or timeout carries `bytes_sent`. Raises as
-        send() does; OSError if reading the file fails; TypeError and ValueError as socket.sendfile() does.
+        `file` comes from open() or open_file(). The kernel copies the data if it can (sendfile(2)). Reading the file
+        may block. In every case the file's position is then after the last byte sent, and an error, cancellation or
+        timeout carries `bytes_sent`. Raises as send() does; OSError if reading the file fails; TypeError and ValueError
+        as socket.sendfile() does.
         """
-        if "b" not in getattr(file, "mode", "b"):
+        source: Any = getattr(file, "wrapped", file)
+        if "b" not in getattr(source, "mode", "b"):
             raise ValueError("the file must be opened in binary mode")
-        if not hasattr(file, "read") or isinstance(file, io.TextIOBase):
+        if not hasattr(source, "read") or isinstance(source, io.TextIOBase):
             raise TypeError(f"expected a file opened in binary mode, not {file!r}")
         if count is not None and not isinstance(count, int):
             raise TypeError(f"count must be a positive number, not {count!r}")
@@ -309,7 +317,7 @@ class TCP(Socket):
             raise ValueError(f"count must be a positive number, not {count!r}")
         if offset < 0:
             raise ValueError(f"offset must not be negative: {offset!r}")
-        return self.limit_write(self._sendfile(file, offset, count))
+        return self.limit_write(self._sendfile(source, offset, count))
 
     @operation
     def _sendfile(self, file: IO[bytes], offset: int, count: int | None) -> Generator[Any, None, int]:

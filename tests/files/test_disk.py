@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 
 import pytest
 
-from socket2 import Cancelled, File, currentthread, newthread, open_file, run, sleep, timeout
+from socket2 import Cancelled, File, currentthread, newthread, open_file, run, sleep, socketpair, timeout
 
 from ..conftest import descriptors
 
@@ -357,5 +357,23 @@ def test_a_file_says_what_it_is(tmp_path: Path) -> None:
         with file:
             assert repr(file) == f"<File {str(tmp_path / 'file')!r}, mode 'wb'>"
         assert repr(file).endswith(", closed>")
+
+    run(main)
+
+
+def test_a_socket_sends_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+
+    async def main() -> None:
+        here, there = socketpair()
+        async with await open_file(path, "rb") as file:
+            with here, there:
+                assert await here.sendfile(file, 2, 5) == 5
+                assert await there.recv(100) == b"23456"
+                assert await file.tell() == 7
+                async with await open_file(path) as text:
+                    with pytest.raises(ValueError, match="binary mode"):
+                        here.sendfile(text)  # type: ignore[arg-type]
 
     run(main)
