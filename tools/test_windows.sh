@@ -29,8 +29,6 @@ what+=(tests/sockets/test_{hostnames,multicast,multicast_by_ipv6,nameinfo,pairs}
       tests/servers/test_{server,handlers,stopping,between_requests,inherited_listeners,long_connections}.py
       tests/console/test_rates.py tests/debug/test_backlog.py)
 [ $# = 0 ] || what=("$@")
-# This fails there in one run of three: the server, while it stops, accepts clients that connect again and again.
-what+=(--deselect tests/servers/test_between_requests.py::test_a_server_under_load_answers_all_that_it_has_accepted)
 # A test that hangs ends its worker, and pytest names it. The other tests continue.
 hang=(-o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true)
 run() { WINPY_TIMEOUT=${WINPY_TIMEOUT:-1800} .winpy/run -m pytest -q -n "$(nproc)" "${hang[@]}" "${what[@]}"; }

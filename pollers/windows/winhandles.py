@@ -199,6 +199,7 @@ class IocpHandle(readiness.Handle):
             if kept and not self.reading.state:
                 self.poller.streak = min(self.poller.streak + 1, STREAK_MAX)
                 return kept.pop(0)  # even if the operation is cancelled: the connection has been accepted
+            self.reading.ready = True  # whoever must let others run does so before the kernel is asked, not after
         accepted: tuple[readiness.Handle, Address] = yield from self.reading.operate(accept, None, owner)
         return accepted
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from pollers import Cancelled, Handle, Poller
+from pollers import STREAK_MAX, Cancelled, Handle, Poller
 
 T = TypeVar("T")
 Steps = Generator[Any, None, T]
@@ -41,6 +41,7 @@ class Driver:
         self.kind = kind  # its name in kinds.make()
         self.ready: list[Task] = []
         self.handles: list[Handle] = []
+        self.streak = 0  # STREAK_MAX: the next operation of each task yields
 
     def spawn(self, steps: Steps[Any]) -> Task:
         task = Task(steps)
@@ -51,7 +52,7 @@ class Driver:
         assert not task.done, "resumed after its end"
         task.waiting_on = None
         task.resumptions += 1
-        self.poller.streak = 0
+        self.poller.streak = self.streak
         try:
             direction = task.steps.send(None)
         except StopIteration as stop:
@@ -71,11 +72,13 @@ class Driver:
         return ended
 
     def give_up(self, task: Task) -> None:
-        """Cancel the task until it has ended in some way."""
+        """Cancel the task until it has ended in some way. As under a scheduler, its operations yield first."""
+        self.streak = STREAK_MAX
         while not task.done:
             if task.waiting_on is not None:
                 self.cancel(task)
             self.turn(0.1)
+        self.streak = 0
 
     def fill(self, handle: Handle) -> int:
         """Send until the kernel takes no more. Return how many bytes it took."""

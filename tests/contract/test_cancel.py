@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import socket
+import tempfile
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from pollers import Cancelled, Handle
+from pollers import STREAK_MAX, Cancelled, Handle
 
+from ..interop.peers import beside
 from .driver import Driver, Steps, Task, does
 
 
@@ -141,6 +147,81 @@ def cancel_against_connections(driver: Driver, listener: Handle, address: tuple[
     finally:
         producer.join()
     assert accepted == {client.getsockname() for client in clients}
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "name", ["recv", "recvfrom", "sendto", "sendall", "sendfile", "wait_readable", "wait_writable"]
+)
+def test_a_loop_of_operations_that_need_not_wait_is_cancelled(driver: Driver, name: str) -> None:
+    """The peer of the sends receives as fast as it can."""
+    handle, peer = driver.half()
+    peer.sendall(b"x" * 10000)
+    datagrams, address = queue_of_datagrams(driver, 100)
+    for one in (handle, datagrams):
+        driver.run(does(one.wait_readable()))
+
+    def consume() -> None:
+        with contextlib.suppress(ConnectionResetError):  # the handle is closed with data that it has not received
+            while peer.recv(100000):
+                pass
+
+    rounds = 0
+
+    def repeat(make: Callable[[], Any]) -> Steps[None]:
+        nonlocal rounds
+        while rounds < 1000:
+            yield from make()
+            rounds += 1
+
+    with tempfile.TemporaryFile() as file:
+        file.truncate(200000)
+        operations: dict[str, Callable[[], Any]] = {
+            "recv": lambda: handle.recv(1),
+            "recvfrom": lambda: datagrams.recvfrom(100),
+            "sendto": lambda: datagrams.sendto(b"x", address),
+            "sendall": lambda: handle.sendall(bytes(200000)),
+            "sendfile": lambda: handle.sendfile(file.fileno(), 0, 200000),
+            "wait_readable": handle.wait_readable,
+            "wait_writable": datagrams.wait_writable,
+        }
+        with peer, beside(consume):
+            task = driver.spawn(repeat(operations[name]))
+            driver.give_up(task)
+            handle.close()
+    if isinstance(task.error, io.UnsupportedOperation):
+        pytest.skip("this poller has no sendfile")
+    assert isinstance(task.error, Cancelled)
+    assert rounds <= STREAK_MAX
+
+
+def queue_of_datagrams(driver: Driver, count: int) -> tuple[Handle, object]:
+    """Return a handle that has `count` datagrams to receive, and its address."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    for _ in range(count):
+        sock.sendto(b"x", sock.getsockname())
+    return driver.attach(sock), sock.getsockname()
+
+
+def test_a_loop_of_accepts_is_cancelled_although_clients_wait(driver: Driver) -> None:
+    """It may take some of them first. But a kernel that accepts for us is not asked for more meanwhile."""
+    listener, address = driver.listener(backlog=128)
+    clients = [socket.create_connection(address) for _ in range(100)]
+    accepted = 0
+
+    def server() -> Steps[None]:
+        nonlocal accepted
+        while True:
+            handle, _ = yield from listener.accept()
+            accepted += 1
+            handle.close()
+
+    task = driver.spawn(server())
+    driver.give_up(task)
+    assert isinstance(task.error, Cancelled)
+    assert accepted <= STREAK_MAX
     for client in clients:
         client.close()
 
