@@ -31,6 +31,9 @@ from .socket import Socket
 class Accepting(Emitter):
     """The part of a server that accepts."""
 
+    _for_connections = ("connection",)
+    """The events whose listeners want connections. The first one has the connections."""
+
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__()
         self._socket_options = dict(options)
@@ -84,7 +87,7 @@ class Accepting(Emitter):
     def _see_to_accepting(self) -> None:
         """Start a thread that accepts if somebody wants connections; stop it if not."""
         with lock:
-            wanted = self._told and self._pauser is None and bool(self._takers or self.listenerCount("connection"))
+            wanted = self._told and self._pauser is None and bool(self._takers or any(map(self.listenerCount, self._for_connections)))
             wanted = wanted and not (self._shared and self._is_full() and not self._drops_too_many)
             listener = self._listener if wanted and self._accepting is None else None
             stopped = None
@@ -104,7 +107,7 @@ class Accepting(Emitter):
         self._count()
 
     def _listeners_changed(self, event: str) -> None:
-        if event == "connection" and self._told:
+        if event in self._for_connections and self._told:
             self._see_to_accepting()
 
     def _accept(self, sock: TCP, turn: object) -> Generator[Any, None, None]:
@@ -136,9 +139,13 @@ class Accepting(Emitter):
             return
         socket = Socket({**self._socket_options, "handle": conn, "pauseOnCreate": self._pause_on_connect})
         self._took(socket)
-        self._hand_out(socket)
+        self._welcome(socket)
         if self._shared:
             self._see_to_accepting()
+
+    def _welcome(self, socket: Socket) -> None:
+        """Begin with an accepted connection. To be overridden."""
+        self._hand_out(socket)
 
     def _hand_out(self, socket: Socket) -> None:
         with lock:
@@ -150,8 +157,8 @@ class Accepting(Emitter):
                 del self._takers[0]
         if taken:
             self._see_to_accepting()
-        elif self.listenerCount("connection"):
-            self._fire("connection", socket)
+        elif self.listenerCount(self._for_connections[0]):
+            self._fire(self._for_connections[0], socket)
         elif self._told:
             self._spare.append(socket)
         else:

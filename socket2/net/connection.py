@@ -7,16 +7,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-from pollers import Closed, Handle
+from pollers import Closed, Operation
 
 from ..sockets.tcp import TCP
 from ..threads.lock import lock
 from ..threads.scheduler import current_scheduler
 from ..threads.timers import Timer
 from .emitter import Emitter
-from .failures import RangeError, told
+from .failures import RangeError, described, told
+
+
+class Way(Protocol):
+    """How data comes and goes: the handle of the kernel's socket, or a layer over it that behaves like one."""
+
+    def recv(self, n: int, owner: object, /) -> Operation[bytes]: ...
+    def recv_into(self, buffer: Any, n: int, owner: object, /) -> Operation[int]: ...
+    def send(self, data: Any, owner: object, /) -> Operation[int]: ...
+    def told(self, error: OSError, /) -> OSError | None: ...
 
 
 class Connection(Emitter):
@@ -26,7 +35,7 @@ class Connection(Emitter):
         super().__init__()
         self._scheduler = current_scheduler()
         self._tcp: TCP | None = None
-        self._handle: Handle | None = None  # while it is connected
+        self._handle: Way | None = None  # while data can come and go
         self._idle: Timer | None = None
         self._idle_s = 0.0  # 0: no timeout
         self._over = False  # both sides have ended: the kernel's socket is closed, even if data is still unread here
@@ -120,6 +129,10 @@ class Connection(Emitter):
         self._later(self._emit_close, error)
         self._gone()
         return self
+
+    def _described(self, error: OSError, syscall: str) -> OSError:
+        """Return the error of a receive or send in Node's form. To be overridden."""
+        return described(error, syscall)
 
     def _gone(self) -> None:
         """The last step of destroy(). To be overridden."""

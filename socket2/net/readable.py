@@ -10,13 +10,14 @@ import socket
 from collections.abc import Callable, Generator
 from typing import Any, Self, TypeVar
 
-from pollers import Closed, Handle, operation
+from pollers import Closed, operation
 
 from ..threads.lock import lock
 from ..threads.loop import newthread
+from ..threads.thread import Thread
 from ..threads.wait import Wait
+from .connection import Way
 from .encodings import Decoder, decoder
-from .failures import described
 from .piping import Destination, Pipe
 from .receiving import CHUNK, Receiving
 
@@ -53,6 +54,8 @@ class Reading(Receiving):
         self._emitting = False
         self._held: Wait | None = None
         self._reading = False  # a thread is reading
+        self._reader: Thread[object] | None = None
+        self._lent = False  # a layer above has the connection
         self._aside = False  # the reading thread does not keep the loop running
 
     # Called by the user.
@@ -123,11 +126,13 @@ class Reading(Receiving):
 
     # The thread that reads.
 
-    def _start_reading(self, handle: Handle) -> None:
+    def _start_reading(self, handle: Way) -> None:
         self._reading = True
-        newthread(self._read, handle, name=f"reader of {self!r}")
+        reader = newthread(self._read, handle, name=f"reader of {self!r}")
+        if self._reading:
+            self._reader = reader
 
-    def _read(self, handle: Handle) -> Generator[Any, None, None]:
+    def _read(self, handle: Way) -> Generator[Any, None, None]:
         self._count()
         recv = handle.recv if self._onread is None else self._recv_into
         try:
@@ -162,10 +167,11 @@ class Reading(Receiving):
             return
         except OSError as error:
             if self._handle is handle:
-                self.destroy(described(error, "read"))
+                self.destroy(self._described(error, "read"))
         finally:
             if self._handle is handle:
                 self._reading = False
+                self._reader = None
                 self._count()
 
     @operation
@@ -189,6 +195,8 @@ class Reading(Receiving):
 
     def _wants(self) -> bool:
         """Whether to receive more now."""
+        if self._lent:
+            return False
         if self._onread is not None:
             return self._flowing is not False
         if self._receivers:
@@ -197,19 +205,21 @@ class Reading(Receiving):
             return not self._chunks or self._unread < self.readableHighWaterMark
         return self._flowing and not self._chunks and not self._emitting
 
-    def _hold(self, handle: Handle) -> Generator[Any, None, None]:
+    def _hold(self, handle: Way) -> Generator[Any, None, None]:
         """Wait until more is wanted. If nothing is unread, also notice a peer that resets the connection."""
         self._count()
-        if not self._chunks:
-            yield from handle.wait_readable(self)
+        tcp = self._tcp
+        if not self._chunks and tcp is not None:
+            kernel = tcp.handle
+            yield from kernel.wait_readable(self)
             if self._handle is not handle or self._wants():
                 return
             try:
-                handle.sock.recv(1, socket.MSG_PEEK)  # if a send met a reset, the send reports it
+                kernel.sock.recv(1, socket.MSG_PEEK)  # if a send met a reset, the send reports it
             except BlockingIOError:
                 pass
             except OSError as error:
-                raise handle.told(error) or error from None
+                raise kernel.told(error) or error from None
         with lock:
             if self._wants() or self._handle is not handle:
                 return
@@ -300,6 +310,7 @@ class Reading(Receiving):
     def _leave(self, error: BaseException | None) -> None:
         super()._leave(error)
         self._reading = self.readable = False
+        self._reader = None
         self._wanted()
 
     # Listeners.

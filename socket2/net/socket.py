@@ -9,8 +9,6 @@ import errno
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Protocol, Self
 
-from pollers import Handle
-
 from ..sockets.tcp import TCP
 from ..threads.lock import lock
 from ..threads.loop import newthread
@@ -26,6 +24,7 @@ from .arguments import (
     connect_arguments,
     options_of,
 )
+from .connection import Way
 from .dialing import Destination, destination, dial
 from .failures import failure, told
 from .ip import block_list_of
@@ -196,7 +195,7 @@ class Socket(Reading, Writing, Wishes):
         if paused:
             self._flowing = False
         if writable:
-            self._connected_for_writing(handle)
+            self._connected_for_writing()
         else:
             self.writableEnded = self.writableFinished = self._shut = True
         if told:
@@ -209,8 +208,8 @@ class Socket(Reading, Writing, Wishes):
         else:
             self._later(self._begin, handle)
 
-    def _begin(self, handle: Handle) -> None:
-        if self._handle is handle and not self._never_readable and not self._reading:
+    def _begin(self, handle: Way) -> None:
+        if self._handle is handle and not self._never_readable and not self._reading and not self._lent:
             self._start_reading(handle)
 
     # Moving to another process.

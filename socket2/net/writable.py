@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Self
 
-from pollers import NOSIGNAL, Closed, Handle, operation
+from pollers import NOSIGNAL, Closed, operation
 
 from ..sockets.tcp import TCP
 from ..threads.lock import lock
@@ -19,6 +19,7 @@ from ..threads.loop import newthread
 from ..threads.thread import over_at_once
 from ..threads.wait import Wait
 from .callbacks import Callback
+from .connection import Way
 from .encodings import bytes_of
 from .failures import described, told
 from .limit import Limited
@@ -95,7 +96,7 @@ class Writing(Limited):
             self._queued = size
             self._note(callback)
             handle = self._handle
-            self._write_failed(described((handle and handle.told(error)) or error, "write"))
+            self._write_failed(self._described((handle and handle.told(error)) or error, "write"))
             return False
         if sent < size:
             self._send = None
@@ -231,7 +232,7 @@ class Writing(Limited):
             self._complained = True
             self._fire("error", error)
 
-    def _connected_for_writing(self, handle: Handle) -> None:
+    def _connected_for_writing(self) -> None:
         self.writable = not self.writableEnded
         self._start_flushing()
 
@@ -247,13 +248,18 @@ class Writing(Limited):
         else:
             self._open_the_way(handle)
 
-    def _open_the_way(self, handle: Handle) -> None:
+    def _open_the_way(self, handle: Way) -> None:
         if not self.writableEnded and not self._corked:
-            self._send = handle.sock.send
+            self._send = self._direct_way(handle)
         self._progress()
         self._finish()
 
-    def _flush(self, handle: Handle) -> Generator[Any, None, None]:
+    def _direct_way(self, handle: Any) -> Callable[[Any, int], int] | None:
+        """Return what sends at once, as socket.send() does. None: everything is queued. To be overridden."""
+        send: Callable[[Any, int], int] = handle.sock.send
+        return send
+
+    def _flush(self, handle: Way) -> Generator[Any, None, None]:
         try:
             while (piece := self._next(handle)) is not None:
                 n = yield from handle.send(piece, self)
@@ -262,12 +268,12 @@ class Writing(Limited):
             return
         except OSError as error:
             if self._handle is handle:
-                self._write_failed(described(error, "write"))
+                self._write_failed(self._described(error, "write"))
         else:
             if self._handle is handle:
                 self._open_the_way(handle)
 
-    def _next(self, handle: Handle) -> bytes | memoryview | None:
+    def _next(self, handle: Way) -> bytes | memoryview | None:
         """Return the head of the queue, with small pieces joined; None if there is nothing more to send."""
         with lock:
             if self._handle is not handle:
@@ -287,7 +293,7 @@ class Writing(Limited):
                 queue.appendleft(b"".join(pieces))
             return queue[0]
 
-    def _taken(self, handle: Handle, n: int) -> None:
+    def _taken(self, handle: Way, n: int) -> None:
         """Remove `n` bytes of the head, which the kernel has accepted."""
         with lock:
             if self._handle is not handle:
@@ -331,6 +337,10 @@ class Writing(Limited):
             if not self.writableEnded or self._shut or tcp is None or self._queue or self._flushing:
                 return
             self._shut = True
+        self._send_the_end(tcp)
+
+    def _send_the_end(self, tcp: TCP) -> None:
+        """Tell the peer, then emit 'finish'. To be overridden."""
         try:
             tcp.shutdown(socket.SHUT_WR)
         except OSError:
