@@ -44,7 +44,10 @@ ROOMS = {
     "socket2.console": "asking table redraw rates screen top",
     "socket2.net": (
         "failures arguments ip encodings emitter abort connection callbacks limit piping receiving readable"
-        " writable wishes address adoption dialing socket opening accepting server channel cluster __init__"
+        " writable lending wishes address adoption dialing socket opening accepting server channel cluster __init__"
+    ),
+    "socket2.net.tls": (
+        "failures credentials identity certificates verdict handle arguments terms peer socket client server __init__"
     ),
     "socket2.luasocket": (
         "calls messages timeouts options patterns lookup objects bytestream datagrams tcp udp unix readymade dns clock"

@@ -31,7 +31,7 @@ from .socket import Socket
 class Accepting(Emitter):
     """The part of a server that accepts."""
 
-    _for_connections = ("connection",)
+    _for_connections: tuple[str, ...] = ("connection",)
     """The events whose listeners want connections. The first one has the connections."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -87,7 +87,8 @@ class Accepting(Emitter):
     def _see_to_accepting(self) -> None:
         """Start a thread that accepts if somebody wants connections; stop it if not."""
         with lock:
-            wanted = self._told and self._pauser is None and bool(self._takers or any(map(self.listenerCount, self._for_connections)))
+            wanted = bool(self._takers) or any(map(self.listenerCount, self._for_connections))
+            wanted = wanted and self._told and self._pauser is None
             wanted = wanted and not (self._shared and self._is_full() and not self._drops_too_many)
             listener = self._listener if wanted and self._accepting is None else None
             stopped = None

@@ -56,6 +56,7 @@ class Reading(Receiving):
         self._reading = False  # a thread is reading
         self._reader: Thread[object] | None = None
         self._lent = False  # a layer above has the connection
+        self._lending: Wait | None = None  # until the reading thread has ended
         self._aside = False  # the reading thread does not keep the loop running
 
     # Called by the user.
@@ -173,6 +174,8 @@ class Reading(Receiving):
                 self._reading = False
                 self._reader = None
                 self._count()
+            if self._lending is not None:
+                self._lending.finish()
 
     @operation
     def _recv_into(self, _n: int, owner: object) -> Generator[Any, None, memoryview]:

@@ -28,9 +28,9 @@ from .connection import Way
 from .dialing import Destination, destination, dial
 from .failures import failure, told
 from .ip import block_list_of
-from .readable import HIGH_WATER_MARK, Reading
+from .lending import Lending
+from .readable import HIGH_WATER_MARK
 from .wishes import Wishes
-from .writable import Writing
 
 
 class Acceptor(Protocol):
@@ -45,7 +45,7 @@ class Acceptor(Protocol):
     def _left_by(self, socket: Socket, /) -> None: ...
 
 
-class Socket(Reading, Writing, Wishes):
+class Socket(Lending, Wishes):
     """A connection: from the options `fd` or `handle`, made by connect(), or passed to a Server's 'connection'.
 
     Options, as a dictionary or as keywords: `fd`, with `readable` and `writable` (False), takes over an open

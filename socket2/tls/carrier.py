@@ -67,6 +67,10 @@ class Carrier(pollers.Unique):
         if self._closed:
             raise Closed
 
+    def feed(self, data: bytes) -> None:
+        """Take ciphertext that was received before this layer was there. For the other rooms of socket2."""
+        self._engine.feed(data)
+
     @property
     def _owes(self) -> bool:
         """Whether there is ciphertext to send."""

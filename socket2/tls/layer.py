@@ -337,15 +337,15 @@ class TLS(Carrier):
         with suppress(OSError):
             yield from self._flush()
 
-    def end(self) -> Operation[None]:
-        """Send a close_notify if that needs no wait. For the other rooms of socket2."""
-        return self._end()
+    def end(self, *, wait: bool = False) -> Operation[None]:
+        """Send a close_notify; without `wait`, only if that needs no wait. For the other rooms of socket2."""
+        return self._end(wait)
 
     @operation
-    def _end(self) -> Generator[Any, None, None]:
+    def _end(self, wait: bool) -> Generator[Any, None, None]:
         self._end_engine()
         if self._owes and not self.closed:
-            yield from self._send_at_once()
+            yield from self._flush() if wait else self._send_at_once()
 
     def _end_engine(self) -> None:
         claim = self._writing.take()

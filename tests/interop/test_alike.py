@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,12 +20,16 @@ import pytest
 import socket2
 from socket2.threads import thread
 
+from .alike.papers import write_papers
 from .alike.stage import Stage
 from .peers import LIMIT_S, needs
 
 HERE = Path(__file__).with_name("alike")
 OURS = HERE / "deliberate.json"  # the events that come instead
-TOPICS = ("connecting", "ends", "flow", "writing", "servers", "rules", "lives")
+TOPICS = ("connecting", "ends", "flow", "writing", "servers", "rules", "lives", "secure")
+
+# Topics whose scenarios need certificates.
+WITH_PAPERS = ("secure",)
 
 # Topics with more than one Python module.
 MORE_OF = {
@@ -32,6 +37,7 @@ MORE_OF = {
     "ends": ("ends_by_others",),
     "flow": ("flow_in_pipes",),
     "servers": ("servers_at_paths",),
+    "secure": ("secure_flow",),
 }
 
 Trace = dict[str, list[Any]]
@@ -107,6 +113,7 @@ DELIBERATE = {
         "rejected_in_data": REPORTED,
     },
     "rules": {},
+    "secure": {"destroyed_in_connect": LATE},
     "lives": {"destroyed_soon_before_it_is_connected": TURN},
 }
 
@@ -157,8 +164,16 @@ def of_node(node: str, topic: str, name: str, directory: Path, slowness: int) ->
     return trace
 
 
+@pytest.fixture(scope="session")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with certificates."""
+    folder = tmp_path_factory.mktemp("papers")
+    write_papers(folder)
+    return folder
+
+
 @pytest.mark.parametrize(("topic", "name"), scenarios())
-def test_ours_is_as_nodes(topic: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ours_is_as_nodes(topic: str, name: str, tmp_path: Path, papers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     node = needs("node")
     differs = name in DELIBERATE[topic]
     # A pause of a scenario can be too short on a busy machine. Then longer ones give the right events.
@@ -166,6 +181,8 @@ def test_ours_is_as_nodes(topic: str, name: str, tmp_path: Path, monkeypatch: py
         folder = tmp_path / str(slowness)
         for whose in "ours", "node":
             (folder / whose).mkdir(parents=True)
+            if topic in WITH_PAPERS:
+                shutil.copytree(papers, folder / whose, dirs_exist_ok=True)
         told = ours(topic, name, folder / "ours", slowness, monkeypatch)
         by_node = of_node(node, topic, name, folder / "node", slowness)
         expected = json.loads(OURS.read_text())[topic][name] if differs else by_node
