@@ -17,7 +17,7 @@ from pollers import Handle, Operation, operation
 from ..sockets.tcp import TCP
 from ..threads.deadline import Patience
 from ..threads.lock import lock
-from ..threads.scope import timeout
+from ..threads.scope import scope
 from ..threads.semaphores import Semaphore
 from ..threads.sleeping import persist, sleep
 
@@ -26,6 +26,9 @@ _MADE_AT = "a server's accept"
 # The system may have no descriptor left for a connection. It does not report when one is free again.
 _AGAIN_S = 0.1
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+# No system has longer queues. On Windows SOMAXCONN only means as many as the system allows.
+_QUEUE_MAX = 65535
 
 
 class Room(Semaphore):
@@ -78,18 +81,21 @@ def _accept_at_once(handle: Handle, listener: TCP) -> Operation[tuple[Handle, An
 
 
 @operation
-def drain(listener: TCP, admit: Callable[[TCP], Any], over: Callable[[], bool]) -> Generator[Any, None, None]:
-    """Admit the connections in the kernel's queue. Close the listener right after: the kernel refuses later ones.
+def drain(
+    listener: TCP, admit: Callable[[TCP], Any], over: Callable[[], bool], leaves_queue: bool = False
+) -> Generator[Any, None, None]:
+    """Admit all connections that wait. Close the listener right after: the kernel refuses later ones.
 
     If the system has no descriptors left, wait for some until `over` returns true. New clients cannot prolong this: it
-    takes no more connections than a queue can hold.
+    takes no more connections than a queue can hold. `leaves_queue`: other processes serve those that wait in the
+    kernel. Admit only those that the poller has accepted ahead.
     """
-    places = iter(range(socket.SOMAXCONN))
-    while not listener.closed and not over():
-        for _ in range(2):  # a poller may have accepted ahead; a timeout of 0 makes it stop that
-            with suppress(OSError), timeout(0):
-                while True:
-                    admit((yield from accept(listener)))
+    with suppress(OSError), scope() as accepted_ahead:
+        accepted_ahead.cancel()  # first, so that the poller accepts no more
+        while True:
+            admit((yield from accept(listener)))
+    places = iter(range(min(socket.SOMAXCONN, _QUEUE_MAX)))
+    while not leaves_queue and not listener.closed and not over():
         if _drain_at_once(listener, admit, over, places):
             return
         yield from sleep(_AGAIN_S)

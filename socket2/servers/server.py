@@ -213,8 +213,9 @@ class Server(pollers.Unique):
         except Cancelled:
             if not self.stopping.is_set():
                 raise
-            if (not shared or self._drains_shared) and not self._cutting and not listener.closed:
-                yield from drain(listener, self._admit, lambda: self._cutting)
+            if not self._cutting and not listener.closed:
+                leaves_queue = shared and not self._drains_shared
+                yield from drain(listener, self._admit, lambda: self._cutting, leaves_queue)
         except Exception as error:
             log.error(
                 "%r stopped accepting: %s", listener, error, about=self.about() | {"local": format_address(address)}

@@ -14,17 +14,19 @@ import pytest
 
 import socket2
 from socket2 import (
+    TCP,
     Server,
     inherited_listeners,
     newthread,
     run,
     serve,
     tcp,
+    threadset,
 )
 from socket2.servers import passed as passed_sockets
 
-from ..interop.peers import ROOT, Program, connect, receive_all
-from .test_server import ask, connected, echo, needs_descriptors, until
+from ..interop.peers import LIMIT_S, ROOT, Program, connect, receive_all
+from .test_server import ask, connected, echo, everything, needs_descriptors, several, turns, until
 
 Steps = Generator[Any, Any, Any]
 
@@ -89,6 +91,42 @@ def test_what_was_passed_and_does_not_listen(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(ValueError, match="is not a tcp socket"):
             inherited_listeners()
     os.close(200)  # not ours, so it was not touched
+
+
+def test_whoever_waits_in_a_shared_listener_is_answered_by_this_server_or_left_to_the_others() -> None:
+    """On Windows, the poller has accepted some of them ahead."""
+
+    def main() -> Steps:
+        with socket.create_server(("127.0.0.1", 0)) as theirs, threadset(keep_outcomes=True) as ts:
+            server = Server(echo, max_connections=1)
+            server.add(theirs.dup(), shared=True)
+            address = theirs.getsockname()
+            busy = yield from connected(address)
+            yield from until(lambda: server.connections == 1)
+            for client in (yield from several(6, address)):
+                ts.newthread(request, client)
+            yield from turns()
+            stopping = newthread(server.stop, LIMIT_S)
+            yield from until(server.stopping.is_set)
+            busy.close()
+            assert (yield from stopping.join()) == 0
+            theirs.setblocking(False)
+            left = 7 - server.accepted
+            for _ in range(left):
+                conn, _ = theirs.accept()
+                with conn:
+                    conn.setblocking(True)
+                    conn.sendall(conn.recv(5))
+            assert (yield from ts.join()) == [b"hello"] * 6
+            assert left == 6 or sys.platform == "win32"
+
+    def request(client: TCP) -> Steps:
+        with client:
+            yield from client.sendall(b"hello")
+            client.shutdown(socket.SHUT_WR)
+            return (yield from everything(client))
+
+    run(main)
 
 
 @needs_descriptors
