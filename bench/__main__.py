@@ -33,6 +33,7 @@ from bench.scenarios import (
     switch,
     timers,
     tls,
+    tls_soak,
     udp,
 )
 
@@ -52,6 +53,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     imports.SCENARIO,
     micro.SCENARIO,
     tls.SCENARIO,
+    tls_soak.SCENARIO,
 )
 OUTPUT_OPTIONS = ("scenario", "chosen_scenario", "only", "json", "plot", "save")
 
