@@ -19,11 +19,11 @@ class KindRates:
 
     kind: str
     alive: int = 0
-    started_s: float = 0.0
-    ended_s: float = 0.0
-    requests_s: float | None = None
+    started_per_s: float = 0.0
+    ended_per_s: float = 0.0
+    requests_per_s: float | None = None
     """None if the function is no handler of a server."""
-    turns_s: float = 0.0
+    turns_per_s: float = 0.0
     busy: float = 0.0
     """How many seconds they run in each second."""
     slowest_s: float = 0.0
@@ -38,8 +38,8 @@ class ServerRates:
     server: str
     addresses: list[str] = field(default_factory=list)
     connections: int = 0
-    accepted_s: float = 0.0
-    requests_s: float = 0.0
+    accepted_per_s: float = 0.0
+    requests_per_s: float = 0.0
 
 
 @dataclass
@@ -68,8 +68,8 @@ class ProcessRates:
     threads: int | None = None
     ready: int | None = None
     connections: int | None = None
-    requests_s: float | None = None
-    events_s: float | None = None
+    requests_per_s: float | None = None
+    events_per_s: float | None = None
     trouble: str | None = None
 
 
@@ -96,8 +96,8 @@ def rates(before: Asked, after: Asked) -> Rates:
         _add_queues(queues, new["queues"])
     return Rates(
         _with_sum(_processes(after, known)),
-        sorted(kinds.values(), key=lambda kind: (-kind.busy, -kind.turns_s, -kind.alive, kind.kind)),
-        sorted(servers.values(), key=lambda server: (-server.requests_s, -server.connections, server.server)),
+        sorted(kinds.values(), key=lambda kind: (-kind.busy, -kind.turns_per_s, -kind.alive, kind.kind)),
+        sorted(servers.values(), key=lambda server: (-server.requests_per_s, -server.connections, server.server)),
         sorted(queues.values(), key=lambda queue: (-queue.items, -queue.putting, -queue.getting, queue.made_at)),
     )
 
@@ -124,16 +124,16 @@ def _add_kinds(kinds: dict[str, KindRates], old: dict[str, Any] | None, new: dic
         if now["slowest_s"] > told.slowest_s:
             told.slowest_s, told.slowest_at = now["slowest_s"], now["slowest_at"]
         if kind in requests:
-            told.requests_s = told.requests_s or 0.0
+            told.requests_per_s = told.requests_per_s or 0.0
         if old is None or seconds is None:
             continue
         then = old["kinds"].get(kind, {"alive": 0, "started": 0, "turns": 0, "ran_s": 0.0})
-        told.started_s += _rate(now["started"], then["started"], seconds)
-        told.ended_s += _rate(now["started"] - now["alive"], then["started"] - then["alive"], seconds)
-        told.turns_s += _rate(now["turns"], then["turns"], seconds)
+        told.started_per_s += _rate(now["started"], then["started"], seconds)
+        told.ended_per_s += _rate(now["started"] - now["alive"], then["started"] - then["alive"], seconds)
+        told.turns_per_s += _rate(now["turns"], then["turns"], seconds)
         told.busy += _rate(now["ran_s"], then["ran_s"], seconds)
-        if told.requests_s is not None:
-            told.requests_s += _rate(requests.get(kind, 0), requests_before.get(kind, 0), seconds)
+        if told.requests_per_s is not None:
+            told.requests_per_s += _rate(requests.get(kind, 0), requests_before.get(kind, 0), seconds)
 
 
 def _requests_of(facts: dict[str, Any]) -> dict[str, int]:
@@ -153,8 +153,8 @@ def _add_servers(servers: dict[str, ServerRates], old: dict[str, Any] | None, ne
         told.connections += now["connections"]
         was = then.get(_identity(now), {"accepted": 0, "requests": 0})
         if seconds is not None:
-            told.accepted_s += _rate(now["accepted"], was["accepted"], seconds)
-            told.requests_s += _rate(now["requests"], was["requests"], seconds)
+            told.accepted_per_s += _rate(now["accepted"], was["accepted"], seconds)
+            told.requests_per_s += _rate(now["requests"], was["requests"], seconds)
 
 
 def _identity(server: dict[str, Any]) -> tuple[str, ...]:
@@ -185,7 +185,7 @@ def _with_sum(processes: list[ProcessRates]) -> list[ProcessRates]:
     if len(processes) == 1:
         return processes
     total = ProcessRates("all", None, "")
-    for name in ("cpu", "memory_bytes", "threads", "ready", "connections", "requests_s", "events_s"):
+    for name in ("cpu", "memory_bytes", "threads", "ready", "connections", "requests_per_s", "events_per_s"):
         known = [value for process in processes if (value := getattr(process, name)) is not None]
         setattr(total, name, sum(known) if known else None)
     return [total, *processes]
@@ -204,8 +204,8 @@ def _process(name: str, state: str, answer: Answer, known: dict[int, dict[str, A
     if old is not None and seconds is not None:
         told.cpu = _rate(new["cpu_s"], old["cpu_s"], seconds)
         events, events_before = (sum(loop["events"] for loop in facts["loops"]) for facts in (new, old))
-        told.events_s = _rate(events, events_before, seconds)
+        told.events_per_s = _rate(events, events_before, seconds)
         servers: dict[str, ServerRates] = {}
         _add_servers(servers, old, new)
-        told.requests_s = sum(server.requests_s for server in servers.values())
+        told.requests_per_s = sum(server.requests_per_s for server in servers.values())
     return told

@@ -119,8 +119,8 @@ def _processes(rates: Rates) -> _Table:
             _number(process.threads),
             _number(process.ready),
             _number(process.connections),
-            _rate(process.requests_s),
-            _rate(process.events_s),
+            _rate(process.requests_per_s),
+            _rate(process.events_per_s),
         )
         for process in rates.processes
     ]
@@ -134,8 +134,8 @@ def _servers(rates: Rates) -> _Table:
             server.server,
             ", ".join(server.addresses),
             str(server.connections),
-            _rate(server.accepted_s),
-            _rate(server.requests_s),
+            _rate(server.accepted_per_s),
+            _rate(server.requests_per_s),
         )
         for server in rates.servers
     ]
@@ -158,10 +158,10 @@ def _kinds(rates: Rates, rows_max: int) -> _Table:
         (
             kind.kind,
             str(kind.alive),
-            _rate(kind.started_s),
-            _rate(kind.ended_s),
-            _rate(kind.requests_s),
-            _rate(kind.turns_s),
+            _rate(kind.started_per_s),
+            _rate(kind.ended_per_s),
+            _rate(kind.requests_per_s),
+            _rate(kind.turns_per_s),
             _percent(kind.busy),
             _time(kind.slowest_s),
             kind.slowest_at or "-",

@@ -11,13 +11,13 @@ from pollers import Operation, operation
 from ..threads.osthreads import answer_of, resolver
 from ..threads.thread import over_at_once
 from . import names
-from .address import Address, AddressList, Query
+from .address import Address, AddressList, Query, SocketAddress
 
 _NUMERIC = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 
 
 def getnameinfo(
-    where: Address | AddressList | tuple[Any, ...], flags: str | Iterable[str] = ()
+    where: Address | AddressList | SocketAddress, flags: str | Iterable[str] = ()
 ) -> Operation[tuple[str, str]]:
     """Find the names of an address: `host, service = yield from getnameinfo(sock.remote_address)`. getnameinfo(3).
 
@@ -29,8 +29,8 @@ def getnameinfo(
 
     The resolver given to run() looks up the names, by default the system in an OS thread, as for addr(). With
     numerichost and numericserv there is no lookup. A cancellation or timeout ends the wait at once and drops the
-    answer. Raises socket.gaierror if there is no answer; ValueError for a UNIX path or a name, TypeError if `where` is
-    no address, OverflowError if the port is out of range.
+    answer. Raises socket.gaierror if there is no answer; ValueError for a UNIX path or the name of a host, TypeError if
+    `where` is no address, OverflowError if the port is out of range.
     """
     bits = names.flag_bits(flags, names.NAMEINFO_FLAGS)
     if isinstance(where, (Address, AddressList)):
@@ -39,6 +39,8 @@ def getnameinfo(
         first = where if isinstance(where, Address) else where[0]
         bits |= socket.NI_DGRAM if first.type == "udp" else 0
         return _getnameinfo(_internet(first), bits)
+    if isinstance(where, (str, bytes)):
+        raise ValueError(f"a UNIX path has no name, and an address is (host, port): {where!r}")
     if not isinstance(where, tuple):
         raise TypeError(f"expected an address such as (host, port), not {where!r}")
     return _getnameinfo(_literal(where), bits)

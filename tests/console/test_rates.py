@@ -46,9 +46,9 @@ def test_rates_of_one_process() -> None:
     )
     now = rates(Asked(before, {}), Asked(after, {}))
     (one,) = now.processes
-    assert (one.name, one.cpu, one.events_s, one.requests_s, one.connections) == ("process", 0.5, 10, 15, 3)
+    assert (one.name, one.cpu, one.events_per_s, one.requests_per_s, one.connections) == ("process", 0.5, 10, 15, 3)
     (told,) = now.servers
-    assert (told.accepted_s, told.requests_s, told.addresses) == (3, 15, ["127.0.0.1:80"])
+    assert (told.accepted_per_s, told.requests_per_s, told.addresses) == (3, 15, ["127.0.0.1:80"])
     handle, late = now.kinds
     assert dataclasses.astuple(handle) == ("handle", 4, 3.0, 2.0, 15.0, 100.0, 0.5, 0.2, "app.py:1")
     assert dataclasses.astuple(late) == ("late", 1, 1.0, 0.5, None, 2.0, 0.0, 0.0, None)
@@ -63,7 +63,7 @@ def test_workers_are_summed_and_each_is_listed() -> None:
     before = supervised(worker(2, 0.0, 0, 0.1), worker(3, 5.0, 10, 0.3))
     after = supervised(worker(2, 1.0, 7, 0.1), worker(3, 7.0, 20, 0.3), at=1.0)
     now = rates(before, after)
-    assert [(each.name, each.requests_s) for each in now.processes] == [
+    assert [(each.name, each.requests_per_s) for each in now.processes] == [
         ("all", 12.0),
         ("supervisor", 0),
         ("worker 0", 7.0),
@@ -71,7 +71,7 @@ def test_workers_are_summed_and_each_is_listed() -> None:
     ]
     assert now.processes[0].memory_bytes == 30
     (handle,) = now.kinds
-    assert (handle.alive, handle.requests_s, handle.turns_s, handle.slowest_s) == (6, 12.0, 12.0, 0.3)
+    assert (handle.alive, handle.requests_per_s, handle.turns_per_s, handle.slowest_s) == (6, 12.0, 12.0, 0.3)
     assert now.servers[0].connections == 6
     assert now.queues == [QueueLengths("queue", "app.py:9", 2, 5, 3, 50, 0, 2)]
 
@@ -80,17 +80,17 @@ def test_a_worker_that_has_just_come_adds_nothing_yet() -> None:
     old = Answer(2, process(2, 5.0, servers=[server(100, 9)]))
     new = Answer(3, process(3, 1.0, servers=[server(5, 5)], kinds={"handle": kind(5, 5, 9, 1.0)}))
     now = rates(supervised(old), supervised(new, at=1.0))
-    assert [(each.pid, each.requests_s) for each in now.processes[2:]] == [(3, None)]
-    assert (now.kinds[0].alive, now.kinds[0].turns_s, now.kinds[0].requests_s) == (5, 0.0, 0.0)
-    assert (now.servers[0].connections, now.servers[0].requests_s) == (3, 0.0)
+    assert [(each.pid, each.requests_per_s) for each in now.processes[2:]] == [(3, None)]
+    assert (now.kinds[0].alive, now.kinds[0].turns_per_s, now.kinds[0].requests_per_s) == (5, 0.0, 0.0)
+    assert (now.servers[0].connections, now.servers[0].requests_per_s) == (3, 0.0)
 
 
 def test_a_process_with_the_pid_of_another_has_no_rates() -> None:
     before = process(1, 100.0, cpu_s=50.0, servers=[server(1000, 9)])
     for after in (process(1, 101.0, cpu_s=0.1, servers=[server(5, 5)]), process(1, 1.0, cpu_s=60.0)):
         now = rates(Asked(before, {}), Asked(after, {}))
-        assert (now.processes[0].cpu, now.processes[0].events_s) == (None, None)
-        assert all(told.requests_s == 0 for told in now.servers)
+        assert (now.processes[0].cpu, now.processes[0].events_per_s) == (None, None)
+        assert all(told.requests_per_s == 0 for told in now.servers)
 
 
 def test_a_worker_without_an_answer_is_listed_with_the_reason() -> None:
@@ -117,4 +117,4 @@ def test_servers_that_come_and_go(gone: str) -> None:
     before = process(1, 0.0, servers=[server(5, 5, name=gone)])
     after = process(1, 1.0, servers=[server(2, 2)], kinds={"handle": kind(1, 1, 1, 0.0)})
     now = rates(Asked(before, {}), Asked(after, {}))
-    assert now.servers[0].requests_s == now.kinds[0].requests_s == (0 if gone == "handle" else 2)
+    assert now.servers[0].requests_per_s == now.kinds[0].requests_per_s == (0 if gone == "handle" else 2)
