@@ -162,16 +162,32 @@ class PlacedInjection(ExactInjection):
         self.error = error
         self.begins = begins
         self._place = place
-        self._times: Counter[tuple[CodeType, int]] = Counter()
+        self._only = None if place is None else place[0]
+        self._codes: dict[int, CodeType] = {}  # by id: it takes long to hash them
+        self._times: Counter[tuple[int, int]] = Counter()
+
+    def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
+        code = frame.f_code
+        if self._only is None or code is self._only:
+            return super()._enter(frame, event, arg)
+        if code.co_name == "__init__":
+            return None
+        frame.f_trace_lines = False
+        return self._outside
 
     def _is_here(self, frame: FrameType) -> bool:
-        point = frame.f_code, frame.f_lasti
-        self._times[point] += 1
-        return (*point, self._times[point]) == self._place
+        code, at = frame.f_code, frame.f_lasti
+        self._codes[id(code)] = code
+        self._times[id(code), at] += 1
+        return self._place is not None and (at, self._times[id(code), at]) == self._place[1:]
 
     def places(self) -> list[Place]:
         """Return each point in the source: the first two times, and the last one."""
-        return [(*point, time) for point, times in self._times.items() for time in sorted({1, min(2, times), times})]
+        return [
+            (self._codes[code], at, time)
+            for (code, at), times in self._times.items()
+            for time in sorted({1, min(2, times), times})
+        ]
 
 
 def at_each_place(
