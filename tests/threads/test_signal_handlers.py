@@ -5,10 +5,13 @@ A trace function calls the handler before each instruction of that code in turn.
 
 from __future__ import annotations
 
+import dis
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from functools import cache
+from itertools import pairwise
 from types import CodeType, FrameType
 from typing import Any
 
@@ -45,6 +48,21 @@ MECHANISM = modules_in(
 )
 
 
+# They touch nothing but the frame. The names of modules count as such: no handler here binds them anew.
+_LOADS = {"COPY", "COPY_FREE_VARS", "KW_NAMES", "LOAD_CLOSURE", "LOAD_GLOBAL", "PRECALL", "PUSH_NULL", "RESUME", "SWAP"}
+
+
+@cache
+def same_as_next(code: CodeType) -> set[int]:
+    """Return the instructions before which a handler does what it does before the one that follows."""
+    return {
+        at.offset
+        for at, following in pairwise(dis.get_instructions(code))
+        if (at.opname in _LOADS or at.opname.startswith(("LOAD_FAST", "LOAD_CONST", "LOAD_SMALL_INT")))
+        and not following.is_jump_target
+    }
+
+
 # An instruction, and the number of the visit to it, from 1.
 Place = tuple[CodeType, int, int]
 
@@ -56,20 +74,27 @@ class Injection(Tracing):
         self._at = at
         self._files = files
         self._handler = handler
-        self._times: Counter[tuple[CodeType, int]] = Counter()
+        self._codes: dict[int, CodeType] = {}  # by id: it takes long to hash them
+        self._times: Counter[tuple[int, int]] = Counter()
 
     def places(self) -> list[Place]:
-        """Return the instructions to call it before: each one, the first and the last time."""
-        return [(*where, time) for where, times in self._times.items() for time in sorted({1, times})]
+        """Return the instructions to call it before: each one that matters, the first and the last time."""
+        return [
+            (self._codes[code], at, time)
+            for (code, at), times in self._times.items()
+            if at not in same_as_next(self._codes[code])
+            for time in sorted({1, times})
+        ]
 
     def _traces(self, code: CodeType) -> bool:
         return code.co_filename in self._files and (self._at is None or self._at[0] is code)
 
     def _step(self, frame: FrameType, event: str, arg: object) -> Any:
         if event == "opcode":
-            where = frame.f_code, frame.f_lasti
-            self._times[where] += 1
-            if (*where, self._times[where]) == self._at:
+            code, at = frame.f_code, frame.f_lasti
+            self._codes[id(code)] = code
+            self._times[id(code), at] += 1
+            if self._at is not None and (at, self._times[id(code), at]) == self._at[1:]:
                 sys.settrace(None)  # there is nothing left to do
                 self._handler()
         return self._step
@@ -90,13 +115,13 @@ def everywhere(scenario: Callable[[list[Handler]], None], stride: int, files: se
 
     The scenario puts its handler into the list that it gets.
     """
-    places = once(scenario, None, files)
+    places = once(scenario, None, files).places()
     assert len(places) > 100
     for place in places[::stride]:
         once(scenario, place, files)
 
 
-def once(scenario: Callable[[list[Handler]], None], at: Place | None, files: set[str]) -> list[Place]:
+def once(scenario: Callable[[list[Handler]], None], at: Place | None, files: set[str]) -> Injection:
     handlers: list[Handler] = []
     with Injection(at, lambda: [handler() for handler in handlers], files) as injection:
         scenario(handlers)
@@ -106,7 +131,7 @@ def once(scenario: Callable[[list[Handler]], None], at: Place | None, files: set
     assert not scheduler.threads, f"before {at}"
     assert not scheduler.ready, f"before {at}"
     assert scheduler.hopeless == 0, f"before {at}"
-    return injection.places()
+    return injection
 
 
 def resumed_again_and_again(handlers: list[Handler]) -> None:
