@@ -69,7 +69,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Use short names for the tests' directories. Tests bind sockets there, whose paths have at most 103 bytes.
 
     The directory for temporary files takes 49 of them on macOS.
+
+    Keep bytecode, even if the environment says otherwise, as in many containers: the tests start a thousand
+    interpreters, which would each compile our modules again.
     """
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if os.name == "posix" and len(tempfile.gettempdir()) > len("/var/tmp") and not config.option.basetemp:
         config.option.basetemp = tempfile.mkdtemp(prefix="s2-", dir="/tmp")
         config.add_cleanup(partial(shutil.rmtree, config.option.basetemp, ignore_errors=True))
