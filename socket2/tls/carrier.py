@@ -7,7 +7,7 @@ with the next send. This module knows the stream below only as a ByteStream, and
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ from ..threads.deadline import Patience
 from .lane import Lane
 
 if TYPE_CHECKING:
+    import ssl
+
     from .engine import Engine
 
 BLOCK = 1 << 16
@@ -70,6 +72,10 @@ class Carrier(pollers.Unique):
     def feed(self, data: bytes) -> None:
         """Take ciphertext that was received before this layer was there. For the other rooms of socket2."""
         self._engine.feed(data)
+
+    def watch_sessions(self, tell: Callable[[ssl.SSLSession], object]) -> None:
+        """Call `tell` with each session that the server sends. For the other rooms of socket2."""
+        self._engine.watch_sessions(tell)
 
     @property
     def _owes(self) -> bool:

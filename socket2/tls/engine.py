@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import ssl
 import threading
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from pollers import leakproof
@@ -40,6 +41,8 @@ class Engine:
         "_ragged_end",
         "_received",
         "_server_side",
+        "_session",
+        "_tell_session",
         "established",
         "hungry",
         "ssl_object",
@@ -75,6 +78,8 @@ class Engine:
         self._peer_ended = False
         self._ended = False
         self._failure: Exception | None = None
+        self._session: ssl.SSLSession | None = None
+        self._tell_session: Callable[[ssl.SSLSession], object] | None = None
 
     # Ciphertext.
 
@@ -202,6 +207,8 @@ class Engine:
                 if self._put():
                     continue
                 self._dry = True
+                if self._tell_session is not None:
+                    self._look_for_session()
                 if not self._eof:
                     self.hungry = True
                     return None
@@ -217,7 +224,20 @@ class Engine:
             elif (data if buffer else len(data)) < n:  # it is at the end of a record
                 self._dry = not self._incoming.pending
                 self.hungry = self._dry and not self._received and not self._eof
+            if self._tell_session is not None:
+                self._look_for_session()
             return data
+
+    def watch_sessions(self, tell: Callable[[ssl.SSLSession], object]) -> None:
+        """Call `tell` with each session that the server sends after the handshake. It must not use this engine."""
+        self._tell_session = tell
+
+    def _look_for_session(self) -> None:
+        session = self.ssl_object.session
+        if session is not None and session.has_ticket and session != self._session:
+            self._session = session
+            assert self._tell_session is not None
+            self._tell_session(session)
 
     def encrypt(self, data: bytes | memoryview) -> int:
         """Make records of `data`. Return how many bytes are in records now; less if ciphertext is needed first.

@@ -26,10 +26,12 @@ from .peers import LIMIT_S, needs
 
 HERE = Path(__file__).with_name("alike")
 OURS = HERE / "deliberate.json"  # the events that come instead
-TOPICS = ("connecting", "ends", "flow", "writing", "servers", "rules", "lives", "secure")
+TOPICS = ("connecting", "ends", "flow", "writing", "servers", "rules", "lives", "secure", "certified", "shaking")
+
+PAGES = ("net.md", "net-tls.md")
 
 # Topics whose scenarios need certificates.
-WITH_PAPERS = ("secure",)
+WITH_PAPERS = ("secure", "certified", "shaking")
 
 # Topics with more than one Python module.
 MORE_OF = {
@@ -55,6 +57,10 @@ AT_ONCE = "A server listens at once if there is no name to look up"
 REPORTED = (
     "An exception in a listener ends its connection, not the process, and the other listeners still get the event"
 )
+IN_TIME = "A certificate that is not accepted ends the handshake"
+TRUE_OF_TLS = "'close' reports whether there was an 'error'"
+NO_PROTOCOL = "Without a common protocol the connection has none"
+AFTER_ALL = "end() waits for the handshake"
 PATHS = "The address of a UNIX socket is its path, and has no port"
 
 DELIBERATE = {
@@ -114,6 +120,12 @@ DELIBERATE = {
     },
     "rules": {},
     "secure": {"destroyed_in_connect": LATE},
+    "certified": {
+        "no_common_protocol": NO_PROTOCOL,
+        "a_client_without_a_certificate": TRUE_OF_TLS,
+        "a_client_with_a_strange_certificate": IN_TIME,
+    },
+    "shaking": {"ended_before_the_handshake": AFTER_ALL, "over_a_socket_that_is_refused": TRUE_OF_TLS},
     "lives": {"destroyed_soon_before_it_is_connected": TURN},
 }
 
@@ -203,6 +215,6 @@ def test_every_scenario_is_there_twice() -> None:
 
 
 def test_the_page_gives_the_reasons() -> None:
-    page = " ".join((HERE.parents[2] / "docs" / "net.md").read_text().split())
+    page = " ".join(" ".join((HERE.parents[2] / "docs" / name).read_text() for name in PAGES).split())
     reasons = {reason for listed in DELIBERATE.values() for reason in listed.values()}
     assert not [reason for reason in reasons if reason not in page and not reason.startswith("Node has")]

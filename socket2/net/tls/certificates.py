@@ -33,7 +33,8 @@ def chain_of(ssl_object: ssl.SSLObject) -> list[bytes]:
 
 
 def _chain(ssl_object: Any) -> list[Any]:
-    return list(ssl_object._sslobj.get_unverified_chain() or ())
+    chain = ssl_object._sslobj.get_unverified_chain() or ()
+    return [one for one in chain if one is not None]  # a client without a certificate has None in its chain
 
 
 def certificate_of(ssl_object: ssl.SSLObject, detailed: bool) -> dict[str, Any]:

@@ -46,18 +46,30 @@ _OF_CERTIFICATES = {
 }
 
 
-def code_of(error: ssl.SSLCertVerificationError) -> str:
-    """Return what Node calls the fault of a certificate."""
-    return _OF_CERTIFICATES.get(error.verify_code, "UNSPECIFIED")
+_NO_ISSUER, _NO_ISSUER_OF_A_LEAF = 20, 21
 
 
-def explained(error: OSError, syscall: str | None = None) -> OSError:
-    """Add the attributes of Node's errors. Existing attributes stay."""
+def code_of(error: ssl.SSLCertVerificationError, certificates: int) -> str:
+    """Return what Node calls the fault of a certificate.
+
+    OpenSSL finds more faults if nobody stops it at the first one, and Node does not. So a certificate that came without
+    that of its issuer has another fault there.
+    """
+    code = error.verify_code
+    return _OF_CERTIFICATES.get(
+        _NO_ISSUER_OF_A_LEAF if code == _NO_ISSUER and certificates == 1 else code, "UNSPECIFIED"
+    )
+
+
+def explained(error: OSError, syscall: str | None = None, certificates: int = 0) -> OSError:
+    """Add the attributes of Node's errors. Existing attributes stay. `certificates`: how many the peer has sent."""
     if not isinstance(error, ssl.SSLError):
         return error if syscall is None else described(error, syscall)
     if not hasattr(error, "syscall"):
         error.syscall = None  # type: ignore[attr-defined]  # Node gives it none
-    code = code_of(error) if isinstance(error, ssl.SSLCertVerificationError) else f"ERR_SSL_{_reason(error)}"
+    code = (
+        code_of(error, certificates) if isinstance(error, ssl.SSLCertVerificationError) else f"ERR_SSL_{_reason(error)}"
+    )
     return told(error, code=code)
 
 

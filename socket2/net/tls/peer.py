@@ -52,6 +52,29 @@ class Peer(Connection):
             self.authorizationError = getattr(objection, "code", None) or str(objection)
         return objection
 
+    def _expect_sessions(self) -> None:
+        """Emit 'session' for those that come after the handshake, if somebody listens."""
+        if self._tls is not None and not self._terms.is_server and self.listenerCount("session"):
+            self._tls.watch_sessions(self._session_came)
+
+    def _session_came(self, session: ssl.SSLSession) -> None:
+        self._later(self._tell_session, session)
+
+    def _tell_session(self, session: ssl.SSLSession) -> None:
+        if not self.destroyed:
+            self._fire("session", session)
+
+    def _tell_session_of_handshake(self) -> None:
+        """Before TLS 1.3, a session comes with the handshake."""
+        tls = self._tls
+        if tls is not None and tls.version != "TLSv1.3" and tls.session is not None and not tls.resumed:
+            self._tell_session(tls.session)
+
+    def _listeners_changed(self, event: str) -> None:
+        super()._listeners_changed(event)
+        if event == "session" and not self.secureConnecting:
+            self._expect_sessions()
+
     @property
     def _ssl(self) -> ssl.SSLObject | None:
         return None if self._tls is None or self.destroyed else self._tls.ssl_object

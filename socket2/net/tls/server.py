@@ -104,11 +104,17 @@ class Server(PlainServer):
 
     # Connections.
 
+    def _own_options(self) -> dict[str, Any]:
+        """Return the options of a Socket that concern its two sides, and not the connection below."""
+        names = ("highWaterMark", "maxBufferSize", "noDelay")
+        own = {name: self._socket_options[name] for name in names if name in self._socket_options}
+        return {**own, "pauseOnCreate": self._pause_on_connect}
+
     def _welcome(self, socket: Socket) -> None:
         self._fire("connection", socket)
 
     def _secure(self, raw: Socket) -> None:
-        secured = TLSSocket(raw, self._terms, pauseOnCreate=self._pause_on_connect)
+        secured = TLSSocket(raw, self._terms, **self._own_options())
         secured.server = self
         _Handshake(self, secured)
 

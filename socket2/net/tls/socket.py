@@ -23,6 +23,7 @@ from ..arguments import SOCKET_OPTIONS
 from ..failures import failure, told
 from ..socket import Socket
 from .arguments import TLS_SOCKET_OPTIONS, split
+from .certificates import chain_of
 from .credentials import checked_options
 from .failures import explained, hung_up, left_in_the_handshake, too_slow
 from .handle import SecureHandle, end
@@ -52,6 +53,7 @@ class TLSSocket(Peer, Socket):
         self._below: Socket | None = None
         self._on_success: Callable[[], object] | None = None  # set by a server
         self._on_failure: Callable[[BaseException], object] | None = None
+        self._prompt = own.get("noDelay") is not False
         self._start_securing_over()
         if socket is not None:
             own = {**own, "allowHalfOpen": socket.allowHalfOpen}
@@ -106,7 +108,7 @@ class TLSSocket(Peer, Socket):
         self.connecting = False
         self.readable = True
         self.writable = not self.writableEnded
-        if conn.family != "unix" and "noDelay" not in self._wishes:
+        if self._prompt and "noDelay" not in self._wishes:
             self.setNoDelay(True)  # otherwise what follows the handshake may wait for the peer's acknowledgement
         self._fulfil_wishes()
         for which in ("getsockname", "getpeername"):
@@ -179,14 +181,19 @@ class TLSSocket(Peer, Socket):
             return
         self._securing = None
         layered, self._layered = self._layered, None
-        error = getattr(layered and layered.ssl_object, "refusal", error)  # an error of SNICallback
+        sent = 0
+        if layered is not None:
+            error = getattr(layered.ssl_object, "refusal", error)  # an error of SNICallback
+            sent = len(chain_of(layered.ssl_object))
         reported: BaseException | None = error
         if isinstance(error, ssl.SSLEOFError):
             reported = None if self._terms.is_server else left_in_the_handshake(self._terms.where)
         elif isinstance(error, TimeoutError) and error.errno is None:
             reported = too_slow()
         elif isinstance(error, OSError):
-            reported = explained(error, "read")
+            reported = explained(error, "read", sent)
+            if isinstance(error, ssl.SSLCertVerificationError):
+                self.authorizationError = error.code  # type: ignore[attr-defined]
         if self._on_failure is not None:
             self._on_failure(reported or hung_up())
         self.destroy(reported)
@@ -207,10 +214,13 @@ class TLSSocket(Peer, Socket):
             if not self.destroyed:
                 self._handle = handle
         self.secureConnecting = False
+        self._expect_sessions()
         events = ("secure",) if self._terms.is_server else ("secureConnect", "secure")
         for event in events:
             if self._handle is handle:
                 self._fire(event)
+            if event == "secureConnect" and self._handle is handle:
+                self._tell_session_of_handshake()
         if self._on_success is not None and self._handle is handle:
             self._on_success()
         if self._handle is handle:

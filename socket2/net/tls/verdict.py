@@ -31,7 +31,7 @@ def what_is_wrong(context: ssl.SSLContext, chain: list[bytes], hostname: str) ->
             return None
         if error.reason != "WRONG_CERTIFICATE_TYPE":
             break
-    return explained(error)
+    return explained(error, certificates=len(chain))
 
 
 def _shown(context: ssl.SSLContext, chain: list[bytes], hostname: str, suite: bytes) -> ssl.SSLError:

@@ -1,39 +1,6 @@
 'use strict';
-const fs = require('fs');
-const path = require('path');
 const tls = require('tls');
-const ENDS = ['end', 'finish', 'drain', 'timeout', 'error', 'close'];
-const EVENTS = ['connect', 'ready', 'secureConnect', ...ENDS];
-
-const pem = (stage, name) => fs.readFileSync(path.join(stage.directory, `${name}.pem`));
-const identity = (stage, name = 'localhost') => ({ key: pem(stage, name), cert: pem(stage, name) });
-const trusting = (stage) => ({ ca: pem(stage, 'ca'), servername: 'localhost' });
-
-// A server that listens and a function that says where.
-const serve = (stage, options, connection, then) => {
-  const server = tls.createServer({ ...identity(stage), ...options }, connection);
-  stage.watch('server', server, 'tlsClientError');
-  server.listen(0, '127.0.0.1', () => {
-    stage.known(server.address().port, 'PORT');
-    then({ port: server.address().port, host: '127.0.0.1' }, server);
-  });
-  return server;
-};
-
-// Connects a client to a server, watches both, and calls act(client, conn, raw) when both have made the handshake.
-const pair = (stage, act, ofServer = {}, ofClient = {}) => {
-  let conn, client, raw;
-  const both = () => { if (conn && client) act(client, conn, raw); };
-  const server = serve(stage, ofServer, (made) => {
-    conn = stage.watch('conn', made, ...ENDS);
-    server.close();
-    both();
-  }, (where) => {
-    const made = stage.watch('client', tls.connect({ ...where, ...trusting(stage), ...ofClient }), ...EVENTS);
-    made.on('secureConnect', () => { client = made; both(); });
-  });
-  server.on('connection', (made) => { raw = made; });
-};
+const { ENDS, EVENTS, identity, pair, serve, trusting } = require('./papers');
 
 exports.the_handshake = (stage) => pair(stage, (client, conn) => {
   const state = (one) => [one.encrypted, one.authorized, one.authorizationError, one.alpnProtocol, one.servername, one.secureConnecting];

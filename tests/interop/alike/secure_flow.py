@@ -7,7 +7,7 @@ from typing import Any
 from socket2.net import Socket, tls
 from socket2.net.tls import TLSSocket
 
-from .secure import ENDS, HERE, dial, flow, pair, serve, trusting
+from .papers import ENDS, HERE, dial, flow, pair, serve, trusting
 from .stage import Stage
 
 MUCH = "x" * 4_000_000
