@@ -1,6 +1,7 @@
 // The peers in Node that the tests need: `node node_peer.js ROLE WHERE [SIZE]`. WHERE is a port or a path.
+// With PAPERS, a folder of certificates, in the environment they use TLS, up to TLS_VERSION.
 'use strict';
-const net = require('net');
+const net = process.env.PAPERS ? secured(process.env.PAPERS, process.env.TLS_VERSION) : require('net');
 const crypto = require('crypto');
 
 const [role, where, amount] = process.argv.slice(2);
@@ -9,6 +10,17 @@ const size = +amount;
 const fail = (error) => { console.error(error); process.exit(1); };
 const sha = (data) => crypto.createHash('sha256').update(data).digest('hex');
 const pattern = (n) => Buffer.alloc(n, 'a pattern in which nothing can be moved unnoticed: 0123456789 ');
+
+function secured(papers, maxVersion) {
+  const tls = require('tls');
+  const read = (name) => require('fs').readFileSync(`${papers}/${name}.pem`);
+  const own = { key: read('localhost'), cert: read('localhost'), maxVersion };
+  const trusted = { ca: read('ca'), servername: 'localhost', maxVersion };
+  return {
+    createServer: (options, listener) => tls.createServer({ ...own, ...options }, listener),
+    connect: (options, listener) => tls.connect({ ...trusted, ...options }, listener),
+  };
+}
 
 function serve(options, listener) {
   const server = net.createServer(options, listener).listen(place, () => {
