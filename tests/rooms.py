@@ -50,9 +50,10 @@ ROOMS = {
         "failures credentials identity certificates verdict handle arguments terms peer socket client server __init__"
     ),
     "socket2.luasocket": (
-        "calls messages timeouts options patterns lookup objects bytestream datagrams tcp udp unix readymade dns clock"
-        " results select modes ends"
+        "calls messages timeouts options patterns lookup objects transfer bytestream datagrams tcp udp unix readymade"
+        " dns clock results select modes ends"
     ),
+    "socket2.luasocket.ssl": "reasons options x509 parameters channel connection __init__",
     "socket2.luasocket.ltn12": "filter source sink pump __init__",
     "socket2.luasocket (whole)": "__init__",
     "socket2 (whole)": "__init__ __main__",
@@ -167,7 +168,7 @@ def shown(title: str) -> str:
     """Return a room's name in the picture, or '' for socket2's version, which is not drawn: any room may import it."""
     if title in ("pollers", "socket2"):
         return GROUND if title == "pollers" else ""
-    return room_of(title).removesuffix(".ltn12").removeprefix("socket2.").replace(".", "/")
+    return room_of(title).removesuffix(".ltn12").removesuffix(".ssl").removeprefix("socket2.").replace(".", "/")
 
 
 def stands_on() -> dict[str, set[str]]:

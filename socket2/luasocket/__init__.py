@@ -4,9 +4,10 @@ This room knows what LuaSocket's calls return, and how LuaSocket words errors. I
 an operation on a socket2 socket, limited by LuaSocket's two timeouts. This module holds the public names and nothing
 else.
 
-Read `calls` first; then `messages` and `timeouts`; `objects` and `options`, which all objects share; `bytestream` with
-`patterns` and `tcp`; `datagrams` with `udp`; and `unix`. Then `lookup`, `dns`, `readymade`, `select` and `clock`. Last
-`results`, for errors as in Lua, and `modes`, `ends` and `ltn12`, for sources and sinks.
+Read `calls` first; then `messages` and `timeouts`; `objects` and `options`, which all objects share; `transfer` with
+`patterns`, `bytestream` and `tcp`; `datagrams` with `udp`; and `unix`. Then `lookup`, `dns`, `readymade`, `select` and
+`clock`. Last `results`, for errors as in Lua, and `modes`, `ends` and `ltn12`, for sources and sinks. `ssl` is
+LuaSec's interface, which only a program that imports it loads.
 """
 
 from __future__ import annotations

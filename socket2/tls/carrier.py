@@ -123,7 +123,7 @@ class Carrier(pollers.Unique):
         engine = self._engine
         while True:
             complete = engine.handshake()
-            if engine.pending:
+            if self._owes:
                 yield from self._flush()
             if complete:
                 return
