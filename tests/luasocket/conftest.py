@@ -15,6 +15,7 @@ import pytest
 from socket2 import luasocket
 
 from ..interop.peers import LIMIT_S, run
+from ..tls.certificates import Authority
 from .face import Do, Pair
 
 
@@ -55,3 +56,8 @@ def pair() -> Iterator[Pair]:
     peer.settimeout(LIMIT_S)
     with peer, client:
         yield Pair(client, peer)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls"))

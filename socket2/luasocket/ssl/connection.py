@@ -279,6 +279,10 @@ class Connection(Named, TransferObject):
             return None, Message("not supported")
         return ssl_object.get_channel_binding("tls-unique"), None
 
+    def getpeername(self) -> tuple[str | None, int | Message | None, str | None]:
+        """Return (ip, port, family) of the peer, with "inet" or "inet6"; or (None, err, None)."""
+        return self._name("getpeername")
+
     def _name(self, which: str) -> tuple[str | None, int | Message | None, str | None]:
         if self._family == "unix":
             return None, Message("not supported"), None

@@ -138,12 +138,13 @@ def _load_pair(context: ssl.SSLContext, pair: Mapping[str, Any]) -> None:
             _check_file(path, what)
     try:
         # Without a password OpenSSL would ask for it on the terminal.
-        context.load_cert_chain(certificate, key, "" if password is None else _answer(password))
+        context.load_cert_chain(certificate, key, lambda: _answer(password))
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise Refused("private key does not match public key") from None
-        what = "certificate" if _lacks_certificate(certificate) else "private key"
-        raise _refused(f"error loading {what}", error) from None
+        if _lacks_certificate(certificate):
+            raise Refused("error loading certificate (no start line)") from None
+        raise _refused("error loading private key", error) from None
 
 
 def _check_file(path: str | os.PathLike[str], what: str) -> None:
@@ -163,7 +164,7 @@ def _lacks_certificate(path: str | os.PathLike[str]) -> bool:
 
 
 def _answer(password: Any) -> Any:
-    """Return a password that is known. A function that returns no string has none, as in LuaSec."""
+    """Return the password. A function that returns no string has none, as in LuaSec."""
     answer = password() if callable(password) else password
     return answer if isinstance(answer, (str, bytes)) else ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import ssl
 
@@ -12,6 +13,8 @@ _PYTHONS = re.compile(r"(?:\[[^\]]*\] )?(?P<text>.*?)(?: \(_ssl\.c:\d+\))?", re.
 
 def reason_of(error: OSError) -> Message:
     """Return the message for an error of TLS or of the socket below. Raises Busy, which is a mistake of the program."""
+    if isinstance(error, BrokenPipeError):
+        return Message("closed", errno.EPIPE)  # also after our own shutdown(), for which the engine has another text
     if not isinstance(error, ssl.SSLError):
         return message_of(error)
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -96,7 +96,7 @@ class LuaSec(Party):
             self._process.kill()  # it does not end by itself: LuaSec can loop
         done, *results = json.loads(self._process.stdout.readline() or "[false]")
         assert done, results
-        return told(results)
+        return _without_trailing_none(results)
 
 
 class Ours(Party):
@@ -145,17 +145,22 @@ class Ours(Party):
 
 
 def told(value: Any) -> Any:
-    """Return results in the form in which both are compared."""
+    """Return our results in the form in which both are compared: as JSON from Lua, where text is bytes."""
     if isinstance(value, bytes):
         return value.decode("latin-1")
     if isinstance(value, (list, tuple)):
-        values = [told(one) for one in value]
-        while values and values[-1] is None:
-            values.pop()
-        return values
+        return _without_trailing_none([told(one) for one in value])
     if isinstance(value, dict):
         return {str(key): told(one) for key, one in value.items() if one is not None} or []
-    return value if value is None or isinstance(value, (str, int, float)) else "object"
+    if isinstance(value, str):
+        return value.encode().decode("latin-1")
+    return value if value is None or isinstance(value, (int, float)) else "object"
+
+
+def _without_trailing_none(values: list[Any]) -> list[Any]:
+    while values and values[-1] is None:
+        values.pop()
+    return values
 
 
 def _lua(value: Any) -> str:

@@ -15,7 +15,7 @@ local function json(v)
     if kind == "string" then return text(v) end
     if kind ~= "table" then return '"object"' end
     local parts = {}
-    if #v > 0 then
+    if #v > 0 or next(v) == nil then
         for _, value in ipairs(v) do parts[#parts + 1] = json(value) end
         return "[" .. table.concat(parts, ",") .. "]"
     end
