@@ -178,6 +178,31 @@ class Carrier(pollers.Unique):
 
     _pushing = operation(_push)
 
+    def send_now(self, data: bytes, send: Callable[[bytes], int]) -> int | None:
+        """Make a record of `data`, and let `send` take what it can without a wait. For the other rooms of socket2.
+
+        Return how much ciphertext is left, for the next send. Return None, and do nothing, if another thread is sending
+        or the peer has to say something first. At most 16 KB. Raises what `send` raises, except BlockingIOError;
+        ssl.SSLError, see TLS.
+        """
+        if not self._ready or not self._sending.take_if_free():
+            return None
+        try:
+            if not self._engine.encrypt(data):
+                return None
+            ciphertext = self._unsent + self._engine.take() if self._unsent else self._engine.take()
+            self._unsent = b""  # a signal handler that raises behind the call finds it sent, as it is most of the time
+            try:
+                self._unsent = ciphertext[send(ciphertext) :]
+            except OSError as error:
+                self._unsent = ciphertext
+                if not isinstance(error, BlockingIOError):
+                    raise
+            return len(self._unsent)
+        finally:
+            self._sending.free.append(None)
+            self._sending.wake()
+
     @operation
     def _send_at_once(self) -> Generator[Any, None, None]:
         """Send what the stream below accepts without a wait, unless another thread sends. Errors appear elsewhere."""

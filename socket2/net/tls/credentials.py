@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from ..arguments import options_of
+from ..arguments import CONNECT_OPTIONS, SERVER_OPTIONS, SOCKET_OPTIONS, options_of
 from ..failures import told
 from .failures import unavailable
 
@@ -39,15 +39,21 @@ _UNAVAILABLE = {
 _VERSIONS = {name: ssl.TLSVersion[name.replace(".", "_")] for name in ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")}
 _SUITES = frozenset(("TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"))
 
+_OF_NET = SOCKET_OPTIONS | CONNECT_OPTIONS | SERVER_OPTIONS
+
 Choose = Callable[[ssl.SSLObject, str | None, ssl.SSLContext], int | None]
 
 
 def checked_options(given: Any, named: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """Merge options as options_of() does, and say which ones of Node's the ssl module has no way to do."""
+    """Merge options as options_of() does, and say which ones of Node's the ssl module has no way to do.
+
+    None stands for an option of TLS that is not given.
+    """
     merged = {**(given if isinstance(given, Mapping) else {}), **named}
     for name in merged.keys() & _UNAVAILABLE.keys():
         raise unavailable(_UNAVAILABLE[name])
-    return {name: value for name, value in options_of(given, named, known).items() if value is not None}
+    options = options_of(given, named, known)
+    return {name: value for name, value in options.items() if value is not None or name in _OF_NET}
 
 
 def createSecureContext(options: Mapping[str, Any] | None = None, **named: Any) -> SecureContext:

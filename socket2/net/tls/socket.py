@@ -44,6 +44,8 @@ class TLSSocket(Peer, Socket):
     def __init__(
         self, socket: Socket | None = None, options: Mapping[str, Any] | Terms | None = None, /, **named: Any
     ) -> None:
+        if socket is not None and not isinstance(socket, Socket):
+            raise told(TypeError(f"socket must be a net.Socket, not {socket!r}"), code="ERR_INVALID_ARG_TYPE")
         if isinstance(options, Terms):
             own, self._terms = named, options
         else:
@@ -72,8 +74,6 @@ class TLSSocket(Peer, Socket):
     # The connection below.
 
     def _stand_on(self, socket: Socket) -> None:
-        if not isinstance(socket, Socket):
-            raise told(TypeError(f"socket must be a net.Socket, not {socket!r}"), code="ERR_INVALID_ARG_TYPE")
         self._below = socket
         socket._promise()
         socket.once("close", self._below_closed)
@@ -233,7 +233,17 @@ class TLSSocket(Peer, Socket):
         return explained(error, syscall)
 
     def _direct_way(self, handle: Any) -> Callable[[Any, int], int] | None:
-        return None
+        return self._send_record
+
+    def _send_record(self, data: bytes, _: int) -> int:
+        handle = self._handle
+        if not isinstance(handle, SecureHandle):
+            raise BlockingIOError
+        if handle.send_now(data):  # the rest of the record leaves before anything else does
+            self._send = None
+            self._queue.append(b"")
+            self._start_flushing()
+        return len(data)
 
     def _send_the_end(self, tcp: TCP) -> None:
         newthread(self._say_goodbye, tcp, name=f"end of {self!r}")
