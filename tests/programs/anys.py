@@ -95,18 +95,18 @@ def _is_of_ours(owner: Instance, name: str) -> bool:
     return holder is not None and holder.fullname.startswith(OURS)
 
 
-def places_of_any(paths: list[Path]) -> tuple[list[str], int]:
-    """Return mypy's errors and the places where something of ours is Any, and the number of calls of ours."""
+def places_of_any(paths: list[Path]) -> tuple[list[str], dict[str, int]]:
+    """Return mypy's errors and the places where something of ours is Any, and how often each file calls ours."""
     config = ["--strict", "--config-file", str(ROOT / "pyproject.toml"), "--no-incremental"]
     sources, options = process_options([*config, *map(str, paths)])
     options.export_types = options.preserve_asts = True
     options.fine_grained_incremental = False
     result = build.build(sources, options, alt_lib_path=str(ROOT))
     places = list(result.errors)
-    calls = 0
+    calls = {}
     for source in sources:
         tree = result.files[source.module]
         found = _File(tree, result.types)
         places += found.places
-        calls += found.calls
+        calls[Path(tree.path).name] = found.calls
     return places, calls

@@ -1,16 +1,14 @@
 """What a type checker knows of threads: what they return, and which arguments their functions take.
 
-mypy checks this module, and it runs. So each `assert_type` holds for real values, and each line with a `type: ignore`
-is refused by both. `type: ignore[call-overload]` must stand on the line of the call: mypy reports unused ones.
+tests/programs/test_types.py has mypy check this module, and it runs. So each `assert_type` holds for real values, and
+each line with a `type: ignore` is refused by both. `type: ignore[call-overload]` must stand on the line of the call:
+mypy reports unused ones.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
-from pathlib import Path
 from typing import Any, assert_type
 
 import pytest
@@ -30,8 +28,6 @@ from socket2 import (
     threadset,
 )
 from socket2.threads.osthreads import SystemResolver
-
-from ..interop.peers import ROOT
 
 
 def generator(number: int, text: str = "", *, twice: bool = False) -> Generator[Any, Any, int]:
@@ -276,10 +272,3 @@ def test_functions_that_start_threads_for_others() -> None:
         return newthread(func, 1)
 
     assert run(start(coroutine).join) == "1"
-
-
-def test_mypy_agrees(tmp_path: Path) -> None:
-    pytest.importorskip("mypy.version", minversion="1.18", reason="mypy 1.18 is not installed")
-    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--cache-dir", str(tmp_path), "-m", __name__]
-    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
