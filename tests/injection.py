@@ -14,6 +14,7 @@ from typing import Any, Self
 import pytest
 
 from socket2.threads import joining, member, stepping
+from socket2.threads.native import in_c
 
 
 class Raised(BaseException):
@@ -209,6 +210,10 @@ def at_each_place(
         for error in errors if EACH_ERROR else [errors[at % len(errors)]]:
             attempt(PlacedInjection(place, files, error, begins))
     return len(places)
+
+
+WAYS = ["python", "built"] if in_c("_stepping") else ["python"]
+"""The versions of the step: the one in Python, and the one in C, if it is built."""
 
 
 def step_in_python(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ from socket2 import (
 from socket2.threads import joining
 from socket2.threads.scheduler import current_scheduler
 
-from ..injection import Tracing, step_in_python
+from ..injection import WAYS, Tracing, step_in_python
 from ..sources import modules_in
 
 Steps = Generator[Any, Any, Any]
@@ -100,7 +100,7 @@ class Injection(Tracing):
         return self._step
 
 
-@pytest.fixture(params=["python", "python-shared", "built", "built-shared"])
+@pytest.fixture(params=[f"{way}{shared}" for way in WAYS for shared in ("", "-shared")])
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Which implementation of the step to use, and whether other OS threads may serve, too."""
     if request.param.startswith("python"):
