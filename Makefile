@@ -21,7 +21,7 @@ CODE := pollers socket2 tests bench examples docs
 # Many tests wait for a timeout or another process, so two workers share a core.
 export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
-.PHONY: run test test-native test-headers test-windows stress lint bench docs clean
+.PHONY: run test test-native test-tls test-headers test-windows stress lint bench docs clean
 
 run: $(VENV)/installed
 	@$(BIN)/python -m socket2 echo $(ADDRESS)
@@ -33,6 +33,9 @@ test: $(VENV)/installed-test
 
 test-native: $(VENV)/installed-test
 	tools/test_native.sh $(BIN)/python
+
+test-tls: $(VENV)/installed-test $(VENV)/installed-examiners
+	$(BIN)/python -m pytest -q -n auto tests/examined
 
 test-headers: $(VENV)/installed-headers
 	$(BIN)/python -m tests.kqueue.headers
