@@ -97,7 +97,7 @@ class Bare:
 
 
 class Polled:
-    """A poller, and threads that receive for ever."""
+    """A poller, and threads that receive forever."""
 
     def __init__(self, poller: pollers.Poller, sockets: list[socket.socket]) -> None:
         self.poller = poller

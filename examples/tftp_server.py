@@ -1,7 +1,7 @@
 """A TFTP server (RFC 1350) with the options blksize, timeout and tsize (RFC 2347 to 2349). It can take files, too.
 
 Shows a socket for each transfer, from the address that the client has asked, and a graceful stop of datagrams. A
-block is sent again when its answer does not come in time, and only then, so no packet is doubled for ever. What a
+block is sent again when its answer does not come in time, and only then, so no packet is doubled forever. What a
 forged sender address can make the server send is limited by the number of attempts and of transfers.
 
     $ python examples/tftp_server.py --port 6969 /srv/tftp
@@ -156,7 +156,7 @@ class Server:
             message = await sock.recvmsg(REQUEST_MAX)
             client = message.address
             if client is None or client in self._active or message.data[:2] not in (b"\0\1", b"\0\2"):
-                continue  # asked again, or no request: two servers that answer everything could talk for ever
+                continue  # asked again, or no request: two servers that answer everything could talk forever
             if len(self._active) < self._options.transfers:
                 self._active.add(client)
                 local = message.packet_info.local if message.packet_info else ""

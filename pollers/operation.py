@@ -359,7 +359,7 @@ class Poller(Protocol):
     def poll(self, timeout_s: float | None = None, limit: int = 256, /) -> list[Any]:
         """Return the waiters whose operations have finished, each once.
 
-        Waits for the first one up to `timeout_s` seconds (None: for ever), and takes up to `limit` events from the
+        Waits for the first one up to `timeout_s` seconds (None: forever), and takes up to `limit` events from the
         kernel. It may return early with an empty list. It runs no code of the waiters. It may also return the waiter of
         a receive that is ready but not made yet, or of a long send that lets others run. The resumed operation then
         continues, and yields again if it has to wait. Raises only if the poller itself is broken.

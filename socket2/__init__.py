@@ -1,4 +1,4 @@
-"""A coroutine socket stack. Threads are generators or `async def` functions; they `yield from` or await what waits.
+"""A coroutine socket library. Threads are generators or `async def` functions; they `yield from` or await what waits.
 
 This module holds the public names and nothing else.
 """

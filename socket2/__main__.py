@@ -151,7 +151,7 @@ def echo_until_interrupted(options: argparse.Namespace) -> None:
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m socket2", description="A coroutine socket stack.")
+    parser = argparse.ArgumentParser(prog="python -m socket2", description="A coroutine socket library.")
     parser.add_argument("--version", action="version", version=f"socket2 {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     command = commands.add_parser("echo", help="run an echo server")

@@ -3,7 +3,7 @@
  * Knows no protocol. Between the warm-up and the measurement nothing is in flight, and the load generator waits
  * for a line on stdin: the harness reads the server's CPU clock while the server is at rest. Only loopback
  * addresses are allowed, and every count and time has a limit, so that a typo cannot load another machine, or
- * this one for ever.
+ * this one forever.
  */
 #include <arpa/inet.h>
 #include <errno.h>

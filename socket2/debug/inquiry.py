@@ -28,7 +28,7 @@ _QUESTION_MAX = 64
 _OK = b"ok\n"
 
 # Held while a report is made, and while the process forks: a report takes locks of pollers and others, and the child
-# would wait for them for ever.
+# would wait for them forever.
 _reporting = leakproof(threading.RLock())
 _FORK_S = 1.0  # how long a fork waits for it
 
@@ -266,7 +266,7 @@ _forking = _Forking()
 
 
 def _before_fork() -> None:
-    # Not for ever: a report may wait for a lock of the program that the forking OS thread holds.
+    # Not forever: a report may wait for a lock of the program that the forking OS thread holds.
     _forking.holds = _reporting.acquire(timeout=_FORK_S)
 
 

@@ -210,7 +210,7 @@ def open_file(
     In an `async def` function: `async with await open_file("notes.txt") as file: async for line in file: ...`. It is
     opened in an OS thread. A cancellation or timeout leaves no open file behind: it opens none, or the file is returned
     and the cancellation is raised at the next wait. Raises OSError, as open() does; io.UnsupportedOperation for a FIFO
-    or a terminal, where reads may take for ever: use fd_stream(). RuntimeError outside a thread.
+    or a terminal, where reads may take forever: use fd_stream(). RuntimeError outside a thread.
     """
     currentthread()
     if not isinstance(mode, str):
@@ -224,7 +224,7 @@ def _open_file(opening: Callable[[], IO[Any]]) -> Generator[Any, None, File[Any]
 
 
 def _opened(path: str, flags: int) -> int:
-    """Open a file, but not one that may block for ever, now or later."""
+    """Open a file, but not one that may block forever, now or later."""
     fd = os.open(path, flags | _NONBLOCK | _NOCTTY, 0o666)
     try:
         mode = os.fstat(fd).st_mode

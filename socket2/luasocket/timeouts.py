@@ -93,7 +93,7 @@ class Waits:
     @operation
     def _limit(self, op: Operation[T]) -> Generator[Any, None, T]:
         left = self._left()
-        # A peer that sends without end must not keep a call going for ever.
+        # A peer that sends without end must not keep a call going forever.
         if left == 0 and not self.none and self._waited:
             op.close()
             raise TimeoutError

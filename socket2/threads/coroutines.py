@@ -130,7 +130,7 @@ def explain_missing(error: TypeError, func: Any, option: str, taken_by: str) -> 
 def check_given(made: object, args: tuple[Any, ...] = ()) -> None:
     """Check a generator, coroutine or other awaitable that is given in place of a function.
 
-    Two threads must not step one generator: the first one would wait for ever for what the second one took.
+    Two threads must not step one generator: the first one would wait forever for what the second one took.
     """
     if args:
         raise TypeError("a generator or coroutine that exists already takes no arguments")

@@ -95,7 +95,7 @@ class _MemberThread(threading.Thread):
     """An OS thread that serves a scheduler until nothing is left to wait for, or until it is stopped."""
 
     def __init__(self, scheduler: Scheduler, number: int) -> None:
-        # A daemon, because a member that blocks for ever must not keep the interpreter alive.
+        # A daemon, because a member that blocks forever must not keep the interpreter alive.
         super().__init__(name=f"socket2 member {number}", daemon=True)
         self.member = Member(scheduler, guest=True)  # made here, so that it can be stopped before its loop begins
         self.error: BaseException | None = None
@@ -147,7 +147,7 @@ def serve(count: int) -> bool:
         with lock:
             coming[:] = filterfalse(members.__contains__, coming)
         stop_all(scheduler)
-    _raise_error_of(others)  # before waiting for them: one may be blocked for ever
+    _raise_error_of(others)  # before waiting for them: one may be blocked forever
     for other in others:
         other.join()
     _raise_error_of(others)

@@ -90,7 +90,7 @@ class Lock(Mutex):
 
     def _check(self) -> None:
         if self._is_mine():
-            raise RuntimeError(f"{currentthread().name!r} already holds this lock, and would wait for itself for ever")
+            raise RuntimeError(f"{currentthread().name!r} already holds this lock, and would wait for itself forever")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}, {_holder_of(self)}, {len(self._line)} waiting>"

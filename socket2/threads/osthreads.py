@@ -291,9 +291,9 @@ def call_in_thread(  # type: ignore[misc]
 
     Return its result, or raise its exception. `func` sees the caller's contextvars. At most 32 calls run at the same
     time, and further ones wait in a queue. A cancellation or timeout ends the wait at once. A call that has not begun
-    is then dropped. One that has begun goes on, no longer counts as one of the 32, and its outcome is dropped. Raises
-    RuntimeError outside a thread, or if the system cannot start an OS thread; TypeError if `func` is not callable, or
-    is an `async def` or generator function, which a call would not run.
+    is then dropped. One that has begun goes on, and its outcome is dropped. Up to 256 such calls do not count as one of
+    the 32. Raises RuntimeError outside a thread, or if the system cannot start an OS thread; TypeError if `func` is not
+    callable, or is an `async def` or generator function, which a call would not run.
 
     `limiter` limits how many calls run at the same time. The call waits for a token of it first, and has that until
     `func` has ended, even if nothing waits for the outcome any more. It is the call that borrows the token: the thread

@@ -156,7 +156,7 @@ def test_a_reset_wakes_a_writer(driver: Driver) -> None:
 
 
 def test_a_writer_that_waits_costs_nothing_while_the_peer_has_shut_down(driver: Driver) -> None:
-    """The peer's end of stream stays true for ever, and must not wake a writer."""
+    """The peer's end of stream stays true forever, and must not wake a writer."""
     handle, peer = driver.half()
     with peer:
         driver.fill(handle)

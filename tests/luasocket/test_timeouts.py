@@ -62,7 +62,7 @@ async def test_the_shorter_one_counts(do: Do, pair: Pair, block: float, total: f
 
 
 async def test_a_total_that_is_over_ends_even_a_call_that_need_not_wait(do: Do, pair: Pair) -> None:
-    """A peer that sends without end would keep '*a' going for ever."""
+    """A peer that sends without end would keep '*a' going forever."""
     peer = pair.peer
     peer.setblocking(False)
 

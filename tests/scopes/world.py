@@ -37,7 +37,7 @@ class World:
         return round(self.clock.time_s - STARTS_AT_S, 6)
 
     async def rest(self) -> None:
-        """Wait in the poller for ever."""
+        """Wait in the poller forever."""
         conn: Any = self._sockets.pop()
         try:
             await conn.recv(1)

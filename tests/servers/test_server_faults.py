@@ -232,7 +232,7 @@ def test_who_has_its_socket_closed_in_its_cleanup_is_not_reported_either(
 
 
 def test_a_log_that_waits_for_another_thread_is_not_written_under_the_lock(caplog: pytest.LogCaptureFixture) -> None:
-    """The log handler waits for an OS thread that needs the lock, and would wait for ever."""
+    """The log handler waits for an OS thread that needs the lock, and would wait forever."""
 
     def takes_the_lock() -> None:
         with lock:

@@ -97,7 +97,7 @@ def test_a_deadlock_is_told() -> None:
 
 
 def test_two_threads_cannot_run_one_generator() -> None:
-    """The first would wait for ever for what the second took."""
+    """The first would wait forever for what the second took."""
 
     def generator() -> Steps:
         yield from sleep(0)

@@ -151,7 +151,7 @@ def test_each_of_those_that_share_a_call_has_an_error_of_its_own(pool: Pool, wor
 
 
 def test_who_asks_again_when_nobody_waits_any_more_asks_anew(pool: Pool, work: Work) -> None:
-    """The old call may hang for ever."""
+    """The old call may hang forever."""
 
     async def main() -> None:
         hanging = newthread(joining, pool, work, "a")

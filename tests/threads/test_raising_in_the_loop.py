@@ -108,7 +108,7 @@ def attempt(make: Callable[[], Poller], shared: bool, injection: PlacedInjection
         joining.share(scheduler)
     scene = Scene()
     with suppress(injection.error), injection:
-        start(0.02)  # they wait for ever if the thread that wakes them was interrupted
+        start(0.02)  # they wait forever if the thread that wakes them was interrupted
     where = injection.where
     assert not is_held(), where
     scene.event.set()  # its setter may have been interrupted

@@ -43,7 +43,7 @@ def sends_by_positions(scene: Scene) -> Trace:
     yield received(scene.server, "s", "*a")
 
 
-# After this error LuaSec loops for ever in the next receive or send.
+# After this error LuaSec loops forever in the next receive or send.
 
 
 @alike
