@@ -46,6 +46,7 @@ class Scene:
         port = self.server.call("listener", "getsockname")[1]
         self.client.do("socket.connect", "127.0.0.1", int(port), keep="c")
         self.server.call("listener", "accept", keep="s")
+        self.server.call("s", "setoption", "tcp-nodelay", True)  # so that both session tickets come at once
         if small:
             self.client.call("c", "setoption", "send-buffer-size", 100_000)
             self.server.call("s", "setoption", "recv-buffer-size", 100_000)
