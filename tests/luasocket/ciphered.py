@@ -23,9 +23,12 @@ def serving(authority: Authority, **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def both(authority: Authority) -> Iterator[tuple[ssl.Connection, ssl.Connection]]:
+def both(authority: Authority, small: bool = False, **more: Any) -> Iterator[tuple[ssl.Connection, ssl.Connection]]:
+    """Return a client and a server before the handshake. `small`: the sockets between them take little."""
     made = []
-    for sock, cfg in zip(socket.socketpair(), (params(authority), serving(authority)), strict=True):
+    for sock, cfg in zip(socket.socketpair(), (params(authority), serving(authority, **more)), strict=True):
+        if small:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         under = luasocket.unix()
         under.setfd(sock.detach())
         one, err = ssl.wrap(under, cfg)

@@ -6,6 +6,7 @@ import socket
 import ssl as std
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -160,6 +161,30 @@ async def test_sources_and_sinks(do: Do, pair: Pair, authority: Authority) -> No
         assert await do(luasocket.sink("close-when-done", client), b"data") == (1, None)
         assert await do(luasocket.sink("close-when-done", client), None) == (1, None)
     assert peer.outcome() == b"data"
+
+
+@versions
+async def test_close_does_not_reset_what_was_sent(do: Do, pair: Pair, authority: Authority, version: str) -> None:
+    """Data that nobody has received would make the kernel answer with a reset."""
+    pair.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sent, closed = threading.Event(), threading.Event()
+
+    def serve() -> bytes:
+        with authority.server(version).wrap_socket(pair.peer, server_side=True) as tls:
+            tls.sendall(b"unread")
+            sent.set()
+            assert closed.wait(LIMIT_S)
+            return tls.recv(100)
+
+    client, _ = ssl.wrap(pair.client, params(authority))
+    assert client is not None
+    with client, beside(serve) as peer:
+        await do(client.dohandshake)
+        assert sent.wait(LIMIT_S)
+        await do(client.send, b"question")
+        client.close()
+        closed.set()
+        assert peer.outcome() == b"question"
 
 
 async def test_over_a_unix_socket(do: Do, authority: Authority) -> None:

@@ -88,6 +88,64 @@ def test_a_call_that_waits_returns_closed(authority: Authority) -> None:
     run(main)
 
 
+def test_a_call_that_waits_returns_closed_although_something_is_left_to_send(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GOODBYE_S", 2 * LIMIT_S)
+
+    async def main() -> None:
+        with both(authority) as (client, server):
+            await shaken(client, server)
+            client.settimeout(0)
+            assert (await client.send(bytes(20_000_000)))[1] == "wantwrite"
+            client.settimeout(None)
+            receiving = socket2.newthread(client.receive())
+            await socket2.sleep(0)
+            client.close()
+            assert await receiving.join() == (None, "closed", b"")
+
+    run(main)
+
+
+def test_a_close_notify_that_came_with_the_data_is_seen_by_select(authority: Authority) -> None:
+    async def main() -> None:
+        with both(authority) as (client, server):
+            await shaken(client, server)
+            await server.send(b"data\n")
+            server.shutdown("send")
+            assert await client.receive() == (b"data", None, None)
+            assert client.dirty()
+            assert await luasocket.select([client], None, 0) == ([client], [], None)
+            assert await client.receive() == (None, "closed", b"")
+
+    run(main)
+
+
+def test_a_handshake_that_cannot_send_can_be_continued(authority: Authority) -> None:
+    """The server has a long chain of certificates, and the socket takes little of it."""
+    own, more = authority.ours.read_text(), authority.file.read_text() * 60
+    path = authority.folder / "long.pem"
+    path.write_text(own + more)
+
+    async def main() -> None:
+        with both(authority, small=True, certificate=path, key=path) as (client, server):
+            shaking = socket2.newthread(client.dohandshake())
+            server.settimeout(0)
+            wanted = []
+            while not (done := await server.dohandshake())[0]:
+                assert done[1] == f"want{server.want()}"
+                wanted.append(server.want())
+                reading = server.want() == "read"
+                await luasocket.select([server] if reading else None, None if reading else [server])
+            assert "write" in wanted
+            assert await shaking.join() == (True, None)
+            chain, _ = client.getpeerchain()
+            assert chain is not None
+            assert len(chain) == 61
+
+    run(main)
+
+
 def test_a_handshake_that_is_cancelled_can_be_continued(authority: Authority) -> None:
     async def main() -> None:
         with both(authority) as (client, server):
