@@ -165,7 +165,10 @@ async def test_sources_and_sinks(do: Do, pair: Pair, authority: Authority) -> No
 
 @versions
 async def test_close_does_not_reset_what_was_sent(do: Do, pair: Pair, authority: Authority, version: str) -> None:
-    """Data that nobody has received would make the kernel answer with a reset."""
+    """Data that we have not received would make the kernel reset the connection, and drop what has not left."""
+    data = bytes(200_000)
+    pair.client.setoption("send-buffer-size", len(data))  # the kernel doubles it
+    pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 50_000)
     pair.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sent, closed = threading.Event(), threading.Event()
 
@@ -174,17 +177,17 @@ async def test_close_does_not_reset_what_was_sent(do: Do, pair: Pair, authority:
             tls.sendall(b"unread")
             sent.set()
             assert closed.wait(LIMIT_S)
-            return tls.recv(100)
+            return b"".join(iter(lambda: tls.recv(1 << 14), b""))
 
     client, _ = ssl.wrap(pair.client, params(authority))
     assert client is not None
     with client, beside(serve) as peer:
         await do(client.dohandshake)
         assert sent.wait(LIMIT_S)
-        await do(client.send, b"question")
+        assert await do(client.send, data) == (len(data), None, None)
         client.close()
         closed.set()
-        assert peer.outcome() == b"question"
+        assert peer.outcome() == data
 
 
 async def test_over_a_unix_socket(do: Do, authority: Authority) -> None:
