@@ -3,6 +3,7 @@
 Records cannot be taken back. So ciphertext whose send was given up is kept here, and goes out before anything else. A
 receive that has something to send, such as the answer to a new key, sends it without waiting; what does not leave goes
 with the next send. This module knows the stream below only as a ByteStream, and nothing of who receives and sends.
+Nobody uses a lane before the handshake is over: its holder sends and receives.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pollers
 from pollers import Closed, operation
 
+from ..sockets.socket import Socket
 from ..streams.transport import ByteStream, note_socket
 from ..threads.coroutines import awaiting
 from ..threads.deadline import Patience
+from ..threads.loop import newthread
 from .lane import Lane
 
 if TYPE_CHECKING:
@@ -32,8 +35,12 @@ class Carrier(pollers.Unique):
     """An engine and the byte stream below it."""
 
     __slots__ = (
+        "_answering",
         "_closed",
+        "_deaf",
+        "_direct",
         "_engine",
+        "_flowing",
         "_handshake_s",
         "_ready",
         "_receiving",
@@ -49,12 +56,16 @@ class Carrier(pollers.Unique):
         """The byte stream below, for a socket's options and addresses. Do not receive from it or send to it."""
         self._engine = engine
         self._handshake_s = handshake_s
+        self._answering = False  # a thread is there that sends all ciphertext
+        self._direct = isinstance(sock, Socket)  # its operations are no coroutines: `yield from` takes them
         self._ready = False  # the handshake is over
         self._closed = False
+        self._deaf = False  # the receiving side was shut down
+        self._flowing = False  # ready, and neither closed nor deaf
         self._unsent: bytes = b""  # ciphertext whose send was given up. It belongs to the holder of `_sending`
-        self._receiving = Lane("ciphertext that another thread receives")
-        self._sending = Lane("ciphertext that another thread sends")
-        self._shaking = Lane("TLS handshake that another thread makes")
+        self._receiving = Lane("receiving from")
+        self._sending = Lane("sending to")
+        self._shaking = Lane("making the handshake of")
 
     def close(self) -> None:
         """Close the stream below now, without a close_notify. Operations that wait raise Closed.
@@ -63,6 +74,7 @@ class Carrier(pollers.Unique):
         does nothing.
         """
         self._closed = True
+        self._flowing = False
         self.sock.close()
 
     def _check_open(self) -> None:
@@ -86,24 +98,27 @@ class Carrier(pollers.Unique):
 
     @operation
     def _establish(self) -> Generator[Any, None, None]:
-        yield from self._shaking.take()
+        lane = self._shaking
+        while not lane.visit():
+            yield from lane.changed()
         try:
             if self._ready:
                 return
             self._check_open()
             yield from self._shake_in_time()
             self._ready = True
+            self._flowing = not (self._closed or self._deaf)
         except BaseException as error:
             note_socket(error, self.sock)
             try:
                 if isinstance(error, Exception) and self._engine.pending:
-                    yield from self._send_at_once()  # the alert
+                    yield from self._push_without_wait()  # the alert
             finally:
                 self.close()
             raise
         finally:
-            self._shaking.free.append(None)
-            self._shaking.wake()
+            lane.free.append(None)
+            lane.left()
 
     @operation
     def _shake_in_time(self) -> Generator[Any, None, None]:
@@ -124,38 +139,31 @@ class Carrier(pollers.Unique):
         while True:
             complete = engine.handshake()
             if self._owes:
-                yield from self._flush()
+                yield from self._push()
             if complete:
                 return
-            data = yield from awaiting(self.sock.recv(BLOCK))
-            engine.feed(data)
+            yield from self._refill()
 
     # Moving.
 
     def _fill(self) -> Generator[Any, None, None]:
-        """Receive ciphertext for the engine, or wait until another thread has."""
-        if self._unsent or self._engine.pending:
-            yield from self._send_at_once()  # before the wait, because the peer may wait for it
+        """Receive ciphertext for a thread that does not receive data, or wait until another thread has."""
+        if self._owes:
+            yield from self._answer()  # before the wait, because the peer may wait for it
         lane = self._receiving
-        if not lane.take_if_free():
+        if not lane.visit():
             yield from lane.changed()
             return
         try:
-            data = yield from awaiting(self.sock.recv(BLOCK))
-            self._engine.feed(data)
+            yield from self._refill()
         finally:
             lane.free.append(None)
-            lane.wake()
+            lane.left()
 
-    def _flush(self) -> Generator[Any, None, None]:
-        """Send all ciphertext that there is."""
-        if not self._sending.take_if_free():
-            yield from self._sending.take()
-        try:
-            yield from self._push()
-        finally:
-            self._sending.free.append(None)
-            self._sending.wake()
+    def _refill(self) -> Generator[Any, None, None]:
+        """Receive ciphertext for the engine."""
+        data = yield from awaiting(self.sock.recv(BLOCK))
+        self._engine.feed(data)
 
     def _push(self) -> Generator[Any, None, None]:
         """Send all ciphertext; `_sending` is held. What does not leave is kept."""
@@ -176,7 +184,28 @@ class Carrier(pollers.Unique):
             finally:
                 self._unsent = data[sent:]
 
-    _pushing = operation(_push)
+    @operation
+    def _pushing(self) -> Generator[Any, None, None]:
+        yield from self._push()
+
+    def _push_without_wait(self) -> Generator[Any, None, None]:
+        """Send what the stream below accepts without a wait; `_sending` is held. Errors appear elsewhere."""
+        with suppress(OSError):
+            yield from Patience(0).limit(self._pushing())
+
+    def _answer(self) -> Generator[Any, None, None]:
+        """Send what the stream below accepts without a wait. If another thread sends, have it sent afterwards."""
+        lane = self._sending
+        if lane.visit():
+            try:
+                yield from self._push_without_wait()
+            finally:
+                lane.free.append(None)
+                lane.left()
+            return
+        self._receiving.wake()  # the other thread may wait for ciphertext, and sends when it goes on
+        if not self._answering:
+            newthread(self._send_later(), name="TLS answer")
 
     def send_now(self, data: bytes, send: Callable[[bytes], int]) -> int | None:
         """Make a record of `data`, and let `send` take what it can without a wait. For the other rooms of socket2.
@@ -185,7 +214,7 @@ class Carrier(pollers.Unique):
         or the peer has to say something first. At most 16 KB. Raises what `send` raises, except BlockingIOError;
         ssl.SSLError, see TLS.
         """
-        if not self._ready or not self._sending.take_if_free():
+        if not self._ready or not self._sending.visit():
             return None
         try:
             if not self._engine.encrypt(data):
@@ -201,15 +230,24 @@ class Carrier(pollers.Unique):
             return len(self._unsent)
         finally:
             self._sending.free.append(None)
-            self._sending.wake()
+            self._sending.left()
 
     @operation
-    def _send_at_once(self) -> Generator[Any, None, None]:
-        """Send what the stream below accepts without a wait, unless another thread sends. Errors appear elsewhere."""
-        if self._sending.take_if_free():
-            try:
-                with suppress(OSError):
-                    yield from Patience(0).limit(self._pushing())
-            finally:
-                self._sending.free.append(None)
-                self._sending.wake()
+    def _send_later(self) -> Generator[Any, None, None]:
+        with suppress(OSError):
+            yield from self._flush()
+
+    def _flush(self) -> Generator[Any, None, None]:
+        """Send all ciphertext, after the operation that sends data now."""
+        lane = self._sending
+        self._answering = True
+        try:
+            while not lane.visit():
+                yield from lane.changed()
+        finally:
+            self._answering = False
+        try:
+            yield from self._push()
+        finally:
+            lane.free.append(None)
+            lane.left()

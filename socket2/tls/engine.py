@@ -1,26 +1,26 @@
 """TLS without I/O: ciphertext that came goes in, ciphertext to be sent comes out.
 
-It never waits. A call that needs more ciphertext says so, and can be repeated after feed(). What OpenSSL has not taken
-yet is kept here, and goes into its buffer in small parts, because that buffer never shrinks. One thread receives while
+It never waits. A call that needs more ciphertext says so, and can be repeated after feed(). One thread receives while
 another sends, perhaps in another OS thread, and OpenSSL's objects do not allow that: a lock protects them.
-This module knows the `ssl` module. It knows no streams and no threads.
+open() and seal() are the short way for what nearly always comes: a whole record when the engine is hungry, and data for
+one record. This module knows the `ssl` module. It knows no streams and no threads.
 """
 
 from __future__ import annotations
 
 import copy
 import ssl
-import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from pollers import leakproof
+from .ciphertext import RECORD, SEALED, Ciphertext
+from .latch import crowd, exclusive, notify, take
 
-RECORD = 1 << 14
-"""The most plain bytes in a record."""
+# How much longer than its data a record of TLS 1.3 is, if the peer has not padded it. Every record is that long.
+_TAG = 22
 
 
-class Engine:
+class Engine(Ciphertext):
     """One side of a TLS connection.
 
     `ragged_end`: take an end of the ciphertext without a close_notify for the end of the data.
@@ -29,22 +29,17 @@ class Engine:
     __slots__ = (
         "_dry",
         "_ended",
-        "_eof",
         "_failure",
-        "_held",
-        "_incoming",
-        "_lock",
-        "_made",
-        "_outgoing",
         "_peer_ended",
         "_plain",
         "_ragged_end",
-        "_received",
         "_server_side",
         "_session",
+        "_ssl",
+        "_tag",
         "_tell_session",
         "established",
-        "hungry",
+        "sealed",
         "ssl_object",
     )
 
@@ -59,71 +54,23 @@ class Engine:
     ) -> None:
         if context.check_hostname and not server_side and not server_hostname:  # the ssl module would check no name
             raise ValueError("the context checks the server's name: give server_hostname")
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
+        super().__init__()
         self.ssl_object = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname, session)
+        self._ssl: Any = getattr(self.ssl_object, "_sslobj", self.ssl_object)  # the same without a frame for each call
         self.established = False
         """Whether the handshake is complete on this side."""
         self._server_side = server_side
         self._ragged_end = ragged_end
-        self._lock = leakproof(threading.Lock())
-        self._received: bytes | memoryview = b""  # ciphertext that OpenSSL has not been given yet
         self._plain = b""  # data that was decrypted and not taken
-        self._made: list[bytes] = []  # ciphertext to send, before that in `_outgoing`
-        self._held = 0  # how many bytes in `_outgoing` do not have to be sent alone
         self._dry = True  # OpenSSL has no decrypted data, and can decrypt none
-        self.hungry = False
-        """Whether receive() needs more ciphertext for certain. Asking this costs less than receive()."""
-        self._eof = False  # no more ciphertext comes
+        self._tag: int | None = None  # how much longer than its data the next record may be; None: not known
+        self.sealed = 0
+        """How many bytes of data are in what seal() has returned."""
         self._peer_ended = False
         self._ended = False
         self._failure: Exception | None = None
         self._session: ssl.SSLSession | None = None
         self._tell_session: Callable[[ssl.SSLSession], object] | None = None
-
-    # Ciphertext.
-
-    def feed(self, data: bytes) -> None:
-        """Take ciphertext that came; b"" means that no more will come."""
-        with self._lock:
-            self.hungry = False
-            if data:
-                self._received = b"".join((self._received, data)) if self._received else data
-            else:
-                self._eof = True
-
-    def _put(self) -> bool:
-        """Give OpenSSL the next part of what came. Return False if there is nothing."""
-        received = self._received
-        if not received:
-            return False
-        if len(received) <= RECORD:
-            self._incoming.write(received)
-            self._received = b""
-        else:
-            whole = memoryview(received)
-            self._incoming.write(whole[:RECORD])
-            self._received = whole[RECORD:]
-        return True
-
-    @property
-    def pending(self) -> bool:
-        """Whether there is ciphertext to send.
-
-        A server's session tickets alone do not count. They go out before the next thing that is sent: a client that
-        never reads would answer them with a reset.
-        """
-        return bool(self._made) or self._outgoing.pending > self._held
-
-    def take(self) -> bytes:
-        """Return all ciphertext that is to be sent."""
-        with self._lock:
-            self._held = 0
-            if not self._made:
-                return self._outgoing.read()
-            data = b"".join((*self._made, self._outgoing.read()))
-            self._made.clear()
-            return data
 
     # The handshake.
 
@@ -142,6 +89,7 @@ class Engine:
                     continue
                 if self._eof:
                     self._fail(_eof("the peer ended the connection during the TLS handshake"))
+                self._look()
                 return False
             except ssl.SSLError as error:
                 self._fail(error)
@@ -149,46 +97,85 @@ class Engine:
         self.established = True
         if self._server_side and self.ssl_object.version() == "TLSv1.3":
             self._held = self._outgoing.pending
+        self._look()
         return True
 
     # Data.
 
+    def open(self, data: bytes, n: int) -> bytes | None:
+        """Do the same as feed(data), then receive(n)."""
+        free = self._free
+        try:
+            del free[0]
+        except IndexError:
+            take(free)
+        try:
+            size = len(data)
+            if not (self.hungry and 0 < size <= SEALED):
+                self._feed(data)
+                return self._receive(n)
+            self._incoming.write(data)
+            if n > size:
+                n = size
+            try:
+                plain: bytes = self._ssl.read(n)
+            except ssl.SSLError as error:
+                return self._read_failed(error, n)  # type: ignore[no-any-return]
+            # Most often the whole of what came was one record, so OpenSSL has nothing more, and nothing to say.
+            return plain if size - len(plain) == self._tag else self._more(plain, n)
+        finally:
+            free.append(None)
+            if crowd:
+                notify()
+
+    def _more(self, first: bytes, n: int) -> bytes | None:
+        """Return `first`, which has been read, with what OpenSSL has besides."""
+        self._has_read(len(first), n)
+        return first if not first or len(first) == n or self.hungry else self._join(first, n)
+
+    @exclusive
     def receive(self, n: int) -> bytes | None:
         """Return 1 to `n` bytes of data; b"" at the end; None if more ciphertext is needed.
 
         Raises ssl.SSLError if the peer broke the rules or failed, ssl.SSLEOFError if its end was cut short.
         """
-        with self._lock:
-            if self._plain:
-                data, self._plain = self._plain[:n], self._plain[n:]
-                return data
-            first: bytes | None = self._read(min(n, RECORD))
-            if not first or len(first) == n or self.hungry:
-                return first
-            pieces, size = [first], len(first)
-            while size < n and not self.hungry:
-                try:
-                    piece = self._read(min(n - size, RECORD))
-                except ssl.SSLError:  # it is raised again by the next call
-                    break
-                if not piece:
-                    break
-                pieces.append(piece)
-                size += len(piece)
-            return b"".join(pieces)
+        return self._receive(n)
 
+    def _receive(self, n: int) -> bytes | None:
+        if self._plain:
+            data, self._plain = self._plain[:n], self._plain[n:]
+            return data
+        first: bytes | None = self._read(min(n, RECORD))
+        if not first or len(first) == n or self.hungry:
+            return first
+        return self._join(first, n)
+
+    def _join(self, first: bytes, n: int) -> bytes:
+        """Return up to `n` bytes of data, of which `first` has been read."""
+        pieces, size = [first], len(first)
+        while size < n and not self.hungry:
+            try:
+                piece = self._read(min(n - size, RECORD))
+            except ssl.SSLError:  # it is raised again by the next call
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)
+
+    @exclusive
     def receive_into(self, buffer: memoryview) -> int | None:
         """Put data into `buffer`. Return how many bytes; 0 at the end; None if more ciphertext is needed.
 
         The data of one record at most. Raises as receive() does.
         """
-        with self._lock:
-            if self._plain:
-                data, self._plain = self._plain[: len(buffer)], self._plain[len(buffer) :]
-                buffer[: len(data)] = data
-                return len(data)
-            received: int | None = self._read(len(buffer), buffer)
-            return received
+        if self._plain:
+            data, self._plain = self._plain[: len(buffer)], self._plain[len(buffer) :]
+            buffer[: len(data)] = data
+            return len(data)
+        received: int | None = self._read(len(buffer), buffer)
+        return received
 
     def _read(self, n: int, *buffer: memoryview) -> Any:
         if self._peer_ended:
@@ -199,34 +186,50 @@ class Engine:
         elif self._dry and not self._eof:
             self.hungry = True
             return None
-        data: Any
-        while True:
-            try:
-                data = self.ssl_object.read(n, *buffer)
-            except ssl.SSLWantReadError:
-                if self._put():
-                    continue
-                self._dry = True
-                if self._tell_session is not None:
-                    self._look_for_session()
-                if not self._eof:
-                    self.hungry = True
-                    return None
-                if not self._ragged_end:
-                    self._fail(_eof("the stream ended without a close_notify, so its data may be cut short"))
-                data = 0 if buffer else b""
-            except ssl.SSLZeroReturnError:
-                data = 0 if buffer else b""
-            except ssl.SSLError as error:
-                self._fail(error)
-            if not data and n:
-                self._peer_ended = True
-            elif (data if buffer else len(data)) < n:  # it is at the end of a record
-                self._dry = not self._incoming.pending
-                self.hungry = self._dry and not self._received and not self._eof
-            if self._tell_session is not None:
-                self._look_for_session()
-            return data
+        try:
+            data = self._ssl.read(n, *buffer)
+        except ssl.SSLError as error:
+            return self._read_failed(error, n, *buffer)
+        self._has_read(data if buffer else len(data), n)
+        return data
+
+    def _has_read(self, size: int, n: int) -> None:
+        """Find out whether there is more, after OpenSSL has returned `size` of `n` bytes."""
+        self._look()
+        if self._tell_session is not None:
+            self._look_for_session()
+        if not size and n:
+            self._peer_ended = True
+            self.hungry = False
+        elif size < n or not self._ssl.pending():  # it is at the end of a record
+            self._dry = not self._incoming.pending
+            self.hungry = self._dry and not self._received and not self._eof
+            if self._dry:
+                self._tag = _TAG if self._ssl.version() == "TLSv1.3" else None
+        else:
+            self._dry = self.hungry = False
+
+    def _read_failed(self, error: ssl.SSLError, n: int, *buffer: memoryview) -> Any:
+        """Go on after OpenSSL has raised an error instead of returning data."""
+        self._look()
+        if self._tell_session is not None:
+            self._look_for_session()
+        end = 0 if buffer else b""
+        if isinstance(error, ssl.SSLWantReadError):
+            self._tag = None  # OpenSSL has a part of a record, perhaps
+            if self._put():
+                return self._read(n, *buffer)
+            self._dry = True
+            if not self._eof:
+                self.hungry = True
+                return None
+            if not self._ragged_end:
+                self._fail(_eof("the stream ended without a close_notify, so its data may be cut short"))
+        elif not isinstance(error, ssl.SSLZeroReturnError):
+            self._fail(error)
+        self._peer_ended = True
+        self.hungry = False
+        return end
 
     def watch_sessions(self, tell: Callable[[ssl.SSLSession], object]) -> None:
         """Call `tell` with each session that the server sends after the handshake. It must not use this engine."""
@@ -239,23 +242,64 @@ class Engine:
             assert self._tell_session is not None
             self._tell_session(session)
 
+    @exclusive
     def encrypt(self, data: bytes | memoryview) -> int:
         """Make records of `data`. Return how many bytes are in records now; less if ciphertext is needed first.
 
         Raises ssl.SSLError if the connection has failed, BrokenPipeError after end().
         """
-        with self._lock:
-            self._check()
-            if self._ended:
-                raise BrokenPipeError("the sending side of this TLS stream was shut down")
-            if len(data) <= RECORD:
-                try:
-                    return self.ssl_object.write(data)
-                except ssl.SSLWantReadError:
-                    pass
-                except ssl.SSLError as error:
-                    self._fail(error)
-            return self._encrypt_all(memoryview(data))
+        try:
+            return self._encrypt(data)
+        finally:
+            self._look()
+
+    def seal(self, data: bytes) -> bytes:
+        """Do the same as encrypt(data), then take(). `sealed` is how many bytes are in records now."""
+        free = self._free
+        try:
+            del free[0]
+        except IndexError:
+            take(free)
+        try:
+            if self._made or self._failure is not None or self._ended or len(data) > RECORD:
+                return self._seal(data)
+            try:
+                self.sealed = self._ssl.write(data)
+            except ssl.SSLError as error:
+                return self._write_failed(data, error)
+            self._held = 0
+            self.pending = False
+            return self._outgoing.read()
+        finally:
+            free.append(None)
+            if crowd:
+                notify()
+
+    def _seal(self, data: bytes) -> bytes:
+        self.sealed = 0
+        self.sealed = self._encrypt(data)
+        return self._take()
+
+    def _write_failed(self, data: bytes, error: ssl.SSLError) -> bytes:
+        self.sealed = 0
+        if not isinstance(error, ssl.SSLWantReadError):
+            self._fail(error)
+        return self._seal(data)
+
+    def _encrypt(self, data: bytes | memoryview) -> int:
+        self._check()
+        if self._ended:
+            raise BrokenPipeError("the sending side of this TLS stream was shut down")
+        if len(data) <= RECORD:
+            try:
+                written: int = self._ssl.write(data)
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError as error:
+                self._fail(error)
+            else:
+                return written
+        return self._encrypt_all(memoryview(data))
 
     def _encrypt_all(self, data: memoryview) -> int:
         with data:
@@ -285,24 +329,27 @@ class Engine:
         except ssl.SSLError:
             pass  # the write fails as well
 
+    @exclusive
     def end(self) -> None:
         """End sending with a close_notify. Receiving goes on. Does nothing before the handshake or after a failure."""
-        with self._lock:
-            if self._ended or not self.established or self._failure is not None:
-                return
+        if not self._ended and self.established and self._failure is None:
             self._ended = True
-            # unwrap() would drop data that came, so OpenSSL must not have any.
-            if self.ssl_object.pending():
-                self._plain += self.ssl_object.read(self.ssl_object.pending())
-            self.hungry = False
-            received = self._incoming.read()
-            try:
-                self.ssl_object.unwrap()
-            except ssl.SSLWantReadError:
-                pass  # the peer has not ended yet
-            except ssl.SSLError as error:
-                self._failure = _copy(error)
-            self._incoming.write(received)
+            self._end()
+            self._look()
+
+    def _end(self) -> None:
+        # unwrap() would drop data that came, so OpenSSL must not have any.
+        if self.ssl_object.pending():
+            self._plain += self.ssl_object.read(self.ssl_object.pending())
+        self.hungry = False
+        received = self._incoming.read()
+        try:
+            self.ssl_object.unwrap()
+        except ssl.SSLWantReadError:
+            pass  # the peer has not ended yet
+        except ssl.SSLError as error:
+            self._failure = _copy(error)
+        self._incoming.write(received)
 
     # Failures.
 
@@ -314,6 +361,7 @@ class Engine:
         """Raise the error, now and at every later call: OpenSSL itself would raise others, which say nothing."""
         self._failure = _copy(error)
         self.hungry = False
+        self._look()  # for an alert
         try:
             raise error from None
         finally:

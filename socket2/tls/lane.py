@@ -1,61 +1,105 @@
-"""The right to move ciphertext in one direction, or to make the handshake. Whoever does not get it can wait.
+"""The right to use one direction of a TLS stream, or to make its handshake.
 
-One thread sends data and another receives, but each may have to do the other's work: a receive may have an answer to
-send. This module knows threads. It must not know how ciphertext is moved.
+An operation holds the lane of its direction, also while it waits for the stream below; a second one gets Busy. But each
+direction may have to do the other's work: a receive may have an answer to send. Such a guest uses a free lane, and an
+operation that comes meanwhile waits for it. This module knows threads. It must not know how ciphertext is moved.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import gc
 from collections.abc import Generator
-from contextlib import suppress
 from typing import Any
 
-from pollers import operation
+from pollers import Busy, operation
 
+from ..threads.chain import links_of
+from ..threads.lock import lock
+from ..threads.scheduler import local
 from ..threads.wait import Wait
 
 
 class Lane:
-    """One thread at a time holds it, also while it waits for the stream below.
+    """One thread at a time holds it.
 
-    `lane.free.append(None)` and `lane.wake()` give it back, in the `finally` of a `try` block that follows at once: see
-    streams.claim.
+    An operation deletes `lane.free[0]`, which no signal handler can interrupt. At once follows a `try` block whose
+    `finally` appends to `lane.free`, and calls wake() if there is anything in `lane.waiting`.
     """
 
-    __slots__ = ("_purpose", "_waiting", "free")
+    __slots__ = ("_doing", "_guests", "free", "waiting")
 
-    def __init__(self, purpose: str) -> None:
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
         self.free = [None]  # empty while it is taken
-        self._purpose = purpose
-        self._waiting: deque[Wait] | None = None
+        self.waiting: list[Wait] | None = None
+        self._guests = 0
 
-    def take_if_free(self) -> bool:
+    @operation
+    def enter(self) -> Generator[Any, None, None]:
+        """Take the lane for an operation, after a guest has left it. Raises Busy if another operation holds it."""
+        while not self._try(False):
+            yield from self.changed()
+
+    def check(self) -> None:
+        """Raise Busy if an operation holds the lane."""
+        with lock:
+            if not self.free and not self._guests:
+                raise self._refusal()
+
+    def visit(self) -> bool:
+        """Take the lane as a guest if it is free, and return whether it was. A `try` block follows at once."""
+        return self._try(True)
+
+    def _try(self, as_guest: bool) -> bool:
+        taken = False
         try:
-            del self.free[0]
-        except IndexError:
-            return False
-        return True
+            with lock:
+                try:
+                    del self.free[0]
+                    taken = True
+                    self._guests += as_guest
+                except IndexError:
+                    if not as_guest and not self._guests:
+                        raise self._refusal() from None
+        except BaseException:  # of a signal handler, for example
+            if taken:
+                self.free.append(None)
+                self._guests = 0
+            raise
+        return taken
 
-    def wake(self) -> None:
-        """Wake all that wait for it."""
-        with suppress(IndexError):  # another OS thread may have been faster
-            while self._waiting:
-                self._waiting.popleft().finish()
+    def left(self) -> None:
+        """End a visit(), after `lane.free.append(None)` has given the lane back."""
+        with lock:
+            self._guests -= 1
+        self.wake()
 
     @operation
     def changed(self) -> Generator[Any, None, None]:
-        """Wait until its holder gives it back, or has just done so."""
-        if self._waiting is None:
-            self._waiting = deque()
-        wait = Wait(self._purpose)
-        self._waiting.append(wait)
+        """Wait until its holder gives it back or has received something, or has just done so."""
+        wait = Wait(f"TLS stream that another thread is {self._doing}")
+        with lock:
+            if self.waiting is None:
+                self.waiting = []
+            self.waiting.append(wait)
         if self.free:  # otherwise the holder sees this wait
             self.wake()
         yield from wait.wait()
 
-    @operation
-    def take(self) -> Generator[Any, None, None]:
-        """Wait for it and take it. A cancellation leaves it with its holder."""
-        while not self.take_if_free():
-            yield from self.changed()
+    def wake(self) -> None:
+        """Wake all that wait for the lane."""
+        with lock:
+            waiting, self.waiting = self.waiting, None
+        for wait in waiting or ():
+            wait.finish()
+
+    def _refusal(self) -> Busy:
+        scheduler, member = local.scheduler, local.member
+        ours = member.current if member is not None else None
+        for thread in list(scheduler.threads) if scheduler is not None else ():
+            if thread is not ours and self._is_held_in(thread._coro):
+                return Busy(f"thread {thread.name!r} is {self._doing} this stream already")
+        return Busy(f"another thread is {self._doing} this stream already")
+
+    def _is_held_in(self, coro: Any) -> bool:
+        return any(one is self for link in links_of(coro) for one in gc.get_referents(link))

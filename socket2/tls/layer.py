@@ -13,19 +13,19 @@ from collections.abc import Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from pollers import Closed, Operation, operation
+from pollers import Operation, operation
 
-from ..sockets.address import SocketAddress
 from ..sockets.hostnames import ascii_name
 from ..sockets.socket import check_octets
-from ..streams.claim import Claim
 from ..streams.transport import ByteStream, byte_count, check_byte_stream, note_socket, room_in
+from ..threads.coroutines import awaiting
 from ..threads.deadline import Patience, patience
 from ..threads.loop import newthread
 from ..threads.scope import timeout
-from ..threads.thread import currentthread, over_at_once
+from ..threads.thread import over_at_once
 from ..threads.timers import duration
-from .carrier import BLOCK, Carrier
+from .carrier import BLOCK
+from .negotiated import Negotiated
 
 if TYPE_CHECKING:
     import ssl
@@ -47,7 +47,7 @@ def check_context(context: object) -> None:
         raise TypeError(f"TLS needs an ssl.SSLContext, not {context!r}")
 
 
-class TLS(Carrier):
+class TLS(Negotiated):
     """A byte stream inside TLS. Made by connect(), starttls(), a listener or a server with a TLS context, or directly.
 
     `sock`: the byte stream below, which this one owns from now on, with its timeouts. All other arguments: as in
@@ -60,7 +60,7 @@ class TLS(Carrier):
     the peer broke the protocol or sent an alert. After one of them both directions are over. They are OSErrors.
     """
 
-    __slots__ = ("__weakref__", "_deaf", "_read_limit", "_reading", "_write_limit", "_writing")
+    __slots__ = ("__weakref__", "_read_limit", "_write_limit")
 
     def __init__(
         self,
@@ -85,9 +85,6 @@ class TLS(Carrier):
             ragged_end=ragged_end,
         )
         super().__init__(sock, engine, None if handshake_s is None else duration(handshake_s))
-        self._deaf = False  # the receiving side was shut down
-        self._reading = Claim("receiving from")
-        self._writing = Claim("sending to")
         self._read_limit: Patience | None = None
         self._write_limit: Patience | None = None
         self._take_over_timeouts(sock)
@@ -99,72 +96,6 @@ class TLS(Carrier):
             sock.settimeout(None)
             self.settimeout(seconds[0], "read")
             self.settimeout(seconds[1], "write")
-
-    # What the connection is.
-
-    @property
-    def ssl_object(self) -> ssl.SSLObject:
-        """The ssl.SSLObject, to ask for what this class lacks. Do not read, write or shut down with it."""
-        return self._engine.ssl_object
-
-    @property
-    def version(self) -> str | None:
-        """The version of TLS, such as "TLSv1.3"; None before the handshake."""
-        return self.ssl_object.version() if self._ready else None
-
-    @property
-    def cipher(self) -> str | None:
-        """The name of the cipher suite; None before the handshake."""
-        cipher = self.ssl_object.cipher()
-        return None if cipher is None else cipher[0]
-
-    @property
-    def alpn(self) -> str | None:
-        """The protocol that both sides agreed on (ALPN), such as "h2"; None if they have not."""
-        return self.ssl_object.selected_alpn_protocol()
-
-    @property
-    def peer_certificate(self) -> dict[str, Any] | None:
-        """The peer's certificate as ssl.SSLSocket.getpeercert() returns it; None if it has none, {} if not verified."""
-        return self.ssl_object.getpeercert() if self._ready else None
-
-    @property
-    def server_name(self) -> str | None:
-        """The name of the server that the client asked for. On a server, only a server_context() knows it."""
-        name = self.ssl_object.server_hostname
-        return name if name is not None else getattr(self.ssl_object, "server_name", None)
-
-    @property
-    def session(self) -> ssl.SSLSession | None:
-        """The session, for connect(session=...). In TLS 1.3 it comes with the first data from the server."""
-        return self.ssl_object.session
-
-    @property
-    def resumed(self) -> bool:
-        """Whether the handshake resumed an earlier session."""
-        return bool(self.ssl_object.session_reused)
-
-    @property
-    def closed(self) -> bool:
-        """Whether this stream, or the byte stream below, was closed."""
-        return self._closed or bool(self.sock.closed)
-
-    def fileno(self) -> int:
-        """Return the descriptor of the socket below, -1 if there is none (any more)."""
-        fd: int = self.sock.fileno()
-        return fd
-
-    @property
-    def local_address(self) -> SocketAddress:
-        """The local address of the socket below. Raises AttributeError if there is no socket."""
-        address: SocketAddress = self.sock.local_address
-        return address
-
-    @property
-    def remote_address(self) -> SocketAddress:
-        """The peer's address, from the socket below. Raises as TCP.remote_address does."""
-        address: SocketAddress = self.sock.remote_address
-        return address
 
     # Timeouts.
 
@@ -213,7 +144,9 @@ class TLS(Carrier):
         A cancellation or timeout takes nothing. Raises Busy, Closed, ConnectionResetError, TimeoutError; ssl.SSLError,
         see TLS; ValueError if `n` is negative.
         """
-        op = self._receive(byte_count(n), None)
+        if type(n) is not int or n < 0:
+            n = byte_count(n)
+        op = self._receive(n, None)
         return op if self._read_limit is None else self._read_limit.limit(op)
 
     def recv_into(self, buffer: WriteableBuffer, n: int | None = None, /) -> Operation[int]:
@@ -234,33 +167,45 @@ class TLS(Carrier):
     @operation
     def _receive(self, n: int, buffer: memoryview | None) -> Generator[Any, None, Any]:
         """Return what the engine has: data, or how much it has put into `buffer`."""
-        claim = self._reading.take()
+        lane = self._receiving
         try:
-            if not self._ready:
-                claim.thread = currentthread()
-                yield from self._establish()
-            elif not self._engine.hungry and (turn := over_at_once()) is not None:
-                yield from turn.wait()
+            del lane.free[0]
+        except IndexError:
+            yield from lane.enter()
+        try:
             engine = self._engine
-            while True:
-                if self._closed:
-                    raise Closed
-                if self._deaf or not n:
-                    return b"" if buffer is None else 0
+            if not self._ready:
+                yield from self._establish()
+            elif not engine.hungry and (turn := over_at_once()) is not None:
+                yield from turn.wait()
+            while self._flowing and n:
                 if not engine.hungry:
                     received = engine.receive(n) if buffer is None else engine.receive_into(buffer)
-                    if received is not None:
-                        return received
-                claim.thread = currentthread()
-                yield from self._fill()
+                else:
+                    if engine.pending or self._unsent:
+                        yield from self._answer()  # before the wait, because the peer may wait for it
+                    op = self.sock.recv(BLOCK)
+                    data = yield from (op if self._direct else awaiting(op))
+                    if buffer is None:
+                        received = engine.open(data, n)
+                    else:
+                        engine.feed(data)
+                        received = engine.receive_into(buffer)
+                    if lane.waiting:
+                        lane.wake()
+                if received is not None:
+                    return received
+            self._check_open()
+            return b"" if buffer is None else 0
         except Exception as error:
             note_socket(error, self.sock)
             if self._engine.pending and not self._closed:
-                yield from self._send_at_once()  # an alert
+                yield from self._answer()  # an alert
             raise
         finally:
-            claim.thread = None
-            claim.free.append(None)
+            lane.free.append(None)
+            if lane.waiting:
+                lane.wake()
 
     # Sending.
 
@@ -279,20 +224,31 @@ class TLS(Carrier):
 
     @operation
     def _sendall(self, data: ReadableBuffer) -> Generator[Any, None, None]:
-        claim = self._writing.take()
+        lane = self._sending
+        try:
+            del lane.free[0]
+        except IndexError:
+            yield from lane.enter()
         sent = 0
         try:
-            claim.thread = currentthread()
-            self._check_open()
-            if not self._ready:
-                yield from self._establish()
+            if not self._flowing:
+                self._check_open()
+                if not self._ready:
+                    yield from self._establish()
             if self._unsent:
-                yield from self._flush()
+                yield from self._push()
             elif not data and (turn := over_at_once()) is not None:
                 yield from turn.wait()
             if type(data) is bytes and 0 < len(data) <= BLOCK:  # the most frequent case
-                sent = self._engine.encrypt(data)
-                yield from self._flush()
+                records = self._unsent = self._engine.seal(data)
+                sent = self._engine.sealed
+                try:
+                    op = self.sock.sendall(records)
+                    yield from (op if self._direct else awaiting(op))
+                except BaseException as error:
+                    self._unsent = records[getattr(error, "bytes_sent", 0) :]
+                    raise
+                self._unsent = b""
                 if sent == len(data):
                     return
             with memoryview(data) as view, view.cast("B") as octets:
@@ -300,7 +256,7 @@ class TLS(Carrier):
                     with octets[sent : sent + BLOCK] as piece:
                         made = self._engine.encrypt(piece)
                     sent += made
-                    yield from self._flush()
+                    yield from self._push()
                     if not made:
                         yield from self._fill()  # the peer has to say something first
         except BaseException as error:
@@ -308,8 +264,9 @@ class TLS(Carrier):
             note_socket(error, self.sock)
             raise
         finally:
-            claim.thread = None
-            claim.free.append(None)
+            lane.free.append(None)
+            if lane.waiting:
+                lane.wake()
 
     # Closing.
 
@@ -326,16 +283,14 @@ class TLS(Carrier):
         if not self._ready:
             raise OSError(errno.ENOTCONN, "the TLS handshake has not been made")
         if how != socket.SHUT_RD:
-            self._end_engine()
+            self._sending.check()
+            self._engine.end()
             if self._owes:
-                newthread(self._say_goodbye(), name="close_notify")
+                newthread(self._send_later(), name="close_notify")
         if how != socket.SHUT_WR:
             self._deaf = True
+            self._flowing = False
             self.sock.shutdown(socket.SHUT_RD)
-
-    def _say_goodbye(self) -> Generator[Any, None, None]:
-        with suppress(OSError):
-            yield from self._flush()
 
     def end(self, *, wait: bool = False) -> Operation[None]:
         """Send a close_notify; without `wait`, only if that needs no wait. For the other rooms of socket2."""
@@ -343,16 +298,10 @@ class TLS(Carrier):
 
     @operation
     def _end(self, wait: bool) -> Generator[Any, None, None]:
-        self._end_engine()
-        if self._owes and not self.closed:
-            yield from self._flush() if wait else self._send_at_once()
-
-    def _end_engine(self) -> None:
-        claim = self._writing.take()
-        try:
-            self._engine.end()
-        finally:
-            claim.free.append(None)
+        self._sending.check()
+        self._engine.end()
+        if self._ready and self._owes and not self.closed:
+            yield from self._flush() if wait else self._answer()
 
     def finish(self, grace_s: float = 2.0) -> Operation[None]:
         """Close so that the data we sent arrives: send what is left and a close_notify, and drop input until the end.
@@ -365,25 +314,29 @@ class TLS(Carrier):
 
     @operation
     def _finish(self, grace_s: float) -> Generator[Any, None, None]:
-        writing = self._writing.take()
+        yield from self._sending.enter()
         try:
-            reading = self._reading.take()
+            yield from self._receiving.enter()
             try:
                 yield from self._finish_both(grace_s)
             finally:
-                reading.free.append(None)
+                self._receiving.free.append(None)
+                self._receiving.wake()
         finally:
-            writing.free.append(None)
+            self._sending.free.append(None)
+            self._sending.wake()
 
     def _finish_both(self, grace_s: float) -> Generator[Any, None, None]:
         try:
             with suppress(OSError), timeout(grace_s):
-                self._engine.end()
-                yield from self._flush()
+                if self._ready:
+                    self._engine.end()
+                    yield from self._push()
                 self.sock.shutdown(socket.SHUT_WR)
                 while self._ready and (data := self._engine.receive(BLOCK)) != b"":
                     if data is None:
-                        yield from self._fill()
+                        yield from self._push()  # an answer
+                        yield from self._refill()
         finally:
             self.close()
 

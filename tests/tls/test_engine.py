@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from socket2.tls.engine import RECORD, Engine
+from socket2.tls.ciphertext import RECORD
+from socket2.tls.engine import Engine
 
 from ..interop.peers import beside, pattern
 from .certificates import Authority, versions

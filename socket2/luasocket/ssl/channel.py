@@ -27,14 +27,13 @@ _FLAGS = getattr(socket, "MSG_NOSIGNAL", 0)
 class Channel(Carrier):
     """An engine over a TCP or UNIX socket. One thread receives while another sends; the handshake is made by one."""
 
-    __slots__ = ("_ahead", "_deaf", "sends")
+    __slots__ = ("_ahead", "sends")
 
     def __init__(self, sock: Any, engine: Engine) -> None:
         super().__init__(sock, engine, None)
         self.sends = False
         """Whether the handshake is sending. Otherwise it waits for the peer."""
         self._ahead = b""  # bytes that are in records, and that no send has reported
-        self._deaf = False
 
     @property
     def ssl_object(self) -> ssl.SSLObject:
@@ -51,13 +50,13 @@ class Channel(Carrier):
             yield from self._shake()
         except ssl.SSLError:
             if self._owes:
-                yield from self._send_at_once()
+                yield from self._answer()
             raise
         self._ready = True
 
-    def _flush(self) -> Generator[Any, None, None]:
+    def _push(self) -> Generator[Any, None, None]:
         self.sends = True
-        yield from super()._flush()
+        yield from super()._push()
         self.sends = False
 
     # Data.
@@ -78,7 +77,7 @@ class Channel(Carrier):
             return b""
         except Exception:
             if engine.pending:
-                yield from self._send_at_once()  # an alert
+                yield from self._answer()  # an alert
             raise
 
     def at_hand(self, n: int) -> bytes | None:
@@ -165,7 +164,7 @@ class Channel(Carrier):
 
     def _push_at_once(self) -> None:
         """Send what the kernel takes now, outside of any thread's wait."""
-        if not self._sending.take_if_free():
+        if not self._sending.visit():
             return  # the thread that sends will send all that there is
         try:
             data = self._unsent + (self._engine.take() if self._engine.pending else b"")
@@ -176,20 +175,20 @@ class Channel(Carrier):
             self.sock.handle.told(error)
         finally:
             self._sending.free.append(None)
-            self._sending.wake()
+            self._sending.left()
 
     def _drop_what_came(self) -> None:
         """Take what came and nobody wants, such as session tickets: the kernel answers it with a reset otherwise.
 
         A reset destroys what was sent and has not been read.
         """
-        if self._receiving.take_if_free():
+        if self._receiving.visit():
             try:
                 if self._is_ready(writing=False):
                     self.sock.std.recv(BLOCK)
             finally:
                 self._receiving.free.append(None)
-                self._receiving.wake()
+                self._receiving.left()
 
     def _is_ready(self, writing: bool) -> bool:
         fd = self.sock.fileno()
