@@ -40,7 +40,7 @@ test-tls: $(VENV)/installed-test $(VENV)/installed-examiners
 test-headers: $(VENV)/installed-headers
 	$(BIN)/python -m tests.kqueue.headers
 
-test-windows: $(VENV)/bin/python
+test-windows: $(VENV)/installed-test
 	tools/test_windows.sh $(BIN)/python
 
 stress: $(VENV)/installed-test

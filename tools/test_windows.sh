@@ -8,6 +8,9 @@ export PYTHON=$1
 shift
 tools/winpy.sh
 trap '.winpy/run --stop' EXIT
+# The package that makes certificates does not load under Wine.
+"$PYTHON" -m tests.tls.certificates .winpy/certificates
+export PREPARED_CERTIFICATES=$PWD/.winpy/certificates
 unset SOCKET2_POLLER SOCKET2_CHECK
 export PYTHONPATH=$PWD
 # The contract over each poller that Windows has (select bare only, since its other variants run the same code on other
@@ -27,6 +30,8 @@ what+=(tests/sockets/test_{hostnames,multicast,multicast_by_ipv6,nameinfo,pairs}
       tests/sockets/test_{addr,lookups,nodelay,tcp,tcp_connect,tcp_transfer,tcp_lifetime,udp,udp_many,udp_unix}.py
       tests/streams/test_{buffer,stream,stream_pieces,stream_sending}.py
       tests/servers/test_{server,handlers,stopping,between_requests,inherited_listeners,long_connections}.py
+      tests/tls/test_{at_random,contexts,endpoint,engine,engine_at_the_end,giving_up,handshakes,layer}.py
+      tests/tls/test_{server,sharing,starttls}.py
       tests/console/test_rates.py tests/debug/test_backlog.py)
 [ $# = 0 ] || what=("$@")
 # A test that hangs ends its worker, and pytest names it. The other tests continue.

@@ -1,13 +1,19 @@
-"""A certificate authority of the tests' own, made by trustme, and files with what it has issued."""
+"""A certificate authority of the tests' own, made by trustme, and files with what it has issued.
+
+`python -m tests.tls.certificates FOLDER` issues all that the tests need in advance, for a system that has no trustme;
+PREPARED_CERTIFICATES=FOLDER is then in the environment of the tests.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
 import ssl
+import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-import trustme
 
 from socket2 import client_context, server_context
 from socket2.tls.reloading import ServerContext
@@ -25,9 +31,14 @@ class Authority:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.file = folder / "ca.pem"
+        if prepared := os.environ.get("PREPARED_CERTIFICATES"):
+            shutil.copytree(prepared, folder, dirs_exist_ok=True)
+            return
+        import trustme
+
         self._ca = trustme.CA()
         self._stranger = trustme.CA()
-        self.file = folder / "ca.pem"
         self._ca.cert_pem.write_to_path(str(self.file))
 
     def issue(self, *names: str, by_stranger: bool = False) -> Path:
@@ -55,3 +66,25 @@ def only(context: ContextT, version: str) -> ContextT:
         number = ssl.TLSVersion[version.replace(".", "_")]
         context.minimum_version = context.maximum_version = number
     return context
+
+
+def prepare(folder: Path) -> None:
+    """Issue what the tests ask for."""
+    folder.mkdir(exist_ok=True)
+    authority = Authority(folder)
+    for names in (
+        ("localhost", "127.0.0.1"),
+        ("localhost", "127.0.0.1", "new.example"),
+        ("localhost",),
+        ("me",),
+        ("a.example",),
+        ("*.b.example",),
+        ("outer.example",),
+        ("xn--fa-hia.example",),
+    ):
+        authority.issue(*names)
+        authority.issue(*names, by_stranger=True)
+
+
+if __name__ == "__main__":
+    prepare(Path(sys.argv[1]))
