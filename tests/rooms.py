@@ -47,7 +47,8 @@ ROOMS = {
         " writable lending wishes address adoption dialing socket opening accepting server channel cluster __init__"
     ),
     "socket2.net.tls": (
-        "failures credentials identity certificates verdict handle arguments terms peer socket client server __init__"
+        "failures credentials identity certificates verdict handle arguments keylog terms peer socket client server"
+        " __init__"
     ),
     "socket2.luasocket": (
         "calls messages timeouts options patterns lookup objects transfer bytestream datagrams tcp udp unix readymade"

@@ -40,10 +40,7 @@ class Emitter(pollers.Unique, EventEmitter):
         if listener is None:
             return functools.partial(self.once, event)
 
-        def once(*args: Any, **named: Any) -> Any:
-            return listener(*args, **named) if self._take_off(event, listener, once) else None
-
-        self._add_event_handler(event, listener, once)
+        self._add_event_handler(event, listener, _Once(self, event, listener))
         return listener
 
     def prependListener(self, event: str, listener: F) -> F:
@@ -225,6 +222,22 @@ class Emitter(pollers.Unique, EventEmitter):
             raise TypeError(f"a listener must be a function, not {k!r}")
         super()._add_event_handler(event, k, v)
         self._listeners_changed(event)
+
+
+class _Once:
+    """A listener that removes itself. A class, because a function that knows itself would be a reference cycle."""
+
+    __slots__ = ("_emitter", "_event", "_listener")
+
+    def __init__(self, emitter: Emitter, event: str, listener: Callable[..., Any]) -> None:
+        self._emitter = emitter
+        self._event = event
+        self._listener = listener
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        if self._emitter._take_off(self._event, self._listener, self):
+            return self._listener(*args, **named)
+        return None
 
 
 class _Waiter:

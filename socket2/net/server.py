@@ -40,6 +40,8 @@ class Server(Accepting):
     connection(socket), drop(data), error, close.
     """
 
+    _kind = "net.Server"
+
     def __init__(self, options: Any = None, listener: Callback | None = None, **named: Any) -> None:
         if callable(options):
             options, listener = None, options
@@ -274,4 +276,4 @@ class Server(Accepting):
 
     def __repr__(self) -> str:
         where = self._listener.name() if self._listener is not None else None
-        return f"<net.Server {text_of(host_of(where), port_of(where)) if where is not None else 'closed'}>"
+        return f"<{self._kind} {text_of(host_of(where), port_of(where)) if where is not None else 'closed'}>"

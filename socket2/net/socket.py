@@ -56,6 +56,8 @@ class Socket(Lending, Wishes):
     resume, connectionAttempt, connectionAttemptFailed, connectionAttemptTimeout.
     """
 
+    _kind = "net.Socket"
+
     def __init__(self, options: Mapping[str, Any] | int | None = None, **named: Any) -> None:
         super().__init__()
         if isinstance(options, int):
@@ -366,4 +368,4 @@ class Socket(Lending, Wishes):
 
     def __repr__(self) -> str:
         where = f" {text_of(self.localAddress, self.localPort)} to {text_of(self.remoteAddress, self.remotePort)}"
-        return f"<net.Socket {self.readyState}{where if self._tcp is not None else ''}>"
+        return f"<{self._kind} {self.readyState}{where if self._tcp is not None else ''}>"

@@ -5,8 +5,8 @@ cryptography that of the `ssl` module. It does not know how data waits or is sen
 
 Read `socket` first: TLSSocket, on `terms`, which is what a connection offers and requires, and `peer`, which is what it
 finds out. `handle` is what the sides of a socket see of TLS. `client` has connect(), `server` has Server. `credentials`
-makes contexts. `verdict`, `identity` and `certificates` are about certificates. `arguments` and `failures` hold Node's
-spellings.
+makes contexts, `keylog` shows their secrets. `verdict`, `identity` and `certificates` are about certificates.
+`arguments` and `failures` hold Node's spellings.
 """
 
 from __future__ import annotations

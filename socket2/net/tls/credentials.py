@@ -83,13 +83,17 @@ class SecureContext:
         """
         key = ("client", alpn, verify, verify and names)
         if key not in self._made:
-            context = self._make(ssl.PROTOCOL_TLS_CLIENT, alpn)
-            context.check_hostname = verify and names
-            context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
-            if verify:
-                self._trust(context)
-            self._made[key] = context
+            self._made[key] = self.for_one_client(alpn, verify=verify, names=names)
         return self._made[key]
+
+    def for_one_client(self, alpn: tuple[str, ...], *, verify: bool, names: bool) -> ssl.SSLContext:
+        """Return a new context like that of for_client()."""
+        context = self._make(ssl.PROTOCOL_TLS_CLIENT, alpn)
+        context.check_hostname = verify and names
+        context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
+        if verify:
+            self._trust(context)
+        return context
 
     def for_trial(self, names: bool) -> ssl.SSLContext:
         """Return the context for verdict.py: a client's, for TLS 1.2."""

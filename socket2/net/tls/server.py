@@ -31,9 +31,10 @@ class Server(PlainServer):
     Options, as a dictionary or as keywords: those of net.Server; those of createSecureContext(), or a `secureContext`;
     `ALPNProtocols`; `requestCert` (False): ask clients for a certificate; `rejectUnauthorized` (True): refuse those
     that have none; `SNICallback`; `handshakeTimeout` (120000 ms). Raises TypeError for any other. Events: those of
-    net.Server, secureConnection(tlsSocket), tlsClientError(error, tlsSocket).
+    net.Server, secureConnection(tlsSocket), tlsClientError(error, tlsSocket), keylog(line, tlsSocket).
     """
 
+    _kind = "tls.Server"
     _for_connections = ("secureConnection", "tlsClientError")
 
     def __init__(self, options: Any = None, listener: Callable[..., Any] | None = None, **named: Any) -> None:
@@ -116,31 +117,33 @@ class Server(PlainServer):
     def _secure(self, raw: Socket) -> None:
         secured = TLSSocket(raw, self._terms, **self._own_options())
         secured.server = self
+        if self.listenerCount("keylog"):
+            secured.on("keylog", lambda line: self._fire("keylog", line, secured))
         _Handshake(self, secured)
 
 
 class _Handshake:
     """How a server waits for the handshake of one socket, and tells once how it has ended."""
 
-    __slots__ = ("_server", "_socket", "_told")
+    __slots__ = ("_server", "_socket")
 
     def __init__(self, server: Server, socket: TLSSocket) -> None:
         self._server = server
-        self._socket = socket
-        self._told = False
+        self._socket: TLSSocket | None = socket  # until it has been told
         socket._on_success = self._succeeded
         socket._on_failure = self._failed
         socket.on("error", self._failed)
         socket.once("close", self._closed)
 
     def _succeeded(self) -> None:
-        self._told = True
-        self._server._hand_out(self._socket)
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            self._server._hand_out(socket)
 
     def _failed(self, error: BaseException) -> None:
-        if not self._told:
-            self._told = True
-            self._server._fire("tlsClientError", error, self._socket)
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            self._server._fire("tlsClientError", error, socket)
 
     def _closed(self, _: bool) -> None:
         self._failed(hung_up())

@@ -27,6 +27,7 @@ from .certificates import chain_of
 from .credentials import checked_options
 from .failures import explained, hung_up, left_in_the_handshake, too_slow
 from .handle import SecureHandle, end
+from .keylog import KeyLog
 from .peer import Peer
 from .terms import Terms
 
@@ -38,8 +39,11 @@ class TLSSocket(Peer, Socket):
     What it has received and not emitted is taken for TLS. Options, as a dictionary or as keywords: those of Socket;
     `isServer` (False); those of createSecureContext(), or a `secureContext`; `ALPNProtocols`, `handshakeTimeout` (ms),
     `rejectUnauthorized` (True); for a server `requestCert`; for a client `servername`, `session`,
-    `checkServerIdentity`. Raises TypeError for any other. Events: those of Socket, secureConnect, secure and session.
+    `checkServerIdentity`. Raises TypeError for any other. Events: those of Socket, secureConnect, secure, session and
+    keylog.
     """
+
+    _kind = "tls.TLSSocket"
 
     def __init__(
         self, socket: Socket | None = None, options: Mapping[str, Any] | Terms | None = None, /, **named: Any
@@ -69,6 +73,7 @@ class TLSSocket(Peer, Socket):
         """Reset to the state before the first connection."""
         self._securing: Thread[object] | None = None
         self._layered: TLS | None = None  # before its handshake
+        self._key_log: KeyLog | None = None
         self._start_knowing_over()
 
     # The connection below.
@@ -165,7 +170,8 @@ class TLSSocket(Peer, Socket):
                 if isinstance(self._below, TLSSocket) and self._below.secureConnecting:
                     yield from self._below.wait("secure")
                 below, received = yield from self._below._lend()
-            self._layered = tls = self._terms.layer(below)
+            tls, self._key_log = self._terms.layer(below, logs_keys=bool(self.listenerCount("keylog")))
+            self._layered = tls
             if received:
                 tls.feed(received)
             yield from tls.handshake()
@@ -180,6 +186,7 @@ class TLSSocket(Peer, Socket):
         if self._tcp is not conn:
             return
         self._securing = None
+        self._tell_keys()
         layered, self._layered = self._layered, None
         sent = 0
         if layered is not None:
@@ -203,6 +210,9 @@ class TLSSocket(Peer, Socket):
             tls.close()
             return
         self._securing = self._layered = None
+        self._tell_keys()
+        if self._tcp is not conn:
+            return
         handle = SecureHandle(tls)
         objection = self._get_to_know(tls)
         if objection is not None and self._terms.rejects:
@@ -226,6 +236,11 @@ class TLSSocket(Peer, Socket):
         if self._handle is handle:
             self._connected_for_writing()
             self._begin(handle)
+
+    def _tell_keys(self) -> None:
+        log, self._key_log = self._key_log, None
+        for line in [] if log is None else log.lines():
+            self._fire("keylog", line)
 
     # The end.
 
@@ -259,9 +274,14 @@ class TLSSocket(Peer, Socket):
         securing, self._securing = self._securing, None
         if securing is not None:
             securing.cancel()
+        if self._key_log is not None:
+            self._key_log.lines()
+        self._on_success = self._on_failure = self._tls = self._layered = None  # they lead back here
 
     def _gone(self) -> None:
         super()._gone()
-        below = self._below
+        below, self._below = self._below, None
         if below is not None:
+            below.removeListener("error", self.destroy)
+            below.removeListener("close", self._below_closed)
             below.destroy()

@@ -16,6 +16,7 @@ from .certificates import certificate_of, chain_of
 from .credentials import Choose, SecureContext, context_of, protocols_of
 from .failures import no_certificate
 from .identity import checkServerIdentity
+from .keylog import KeyLog
 from .verdict import what_is_wrong
 
 
@@ -25,7 +26,7 @@ class Terms:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.is_server = bool(options.get("isServer"))
         self.handshake_s = seconds_of(options)
-        self.requests = not self.is_server or options.get("requestCert") is True
+        self.requests = not self.is_server or bool(options.get("requestCert"))
         self.rejects = options.get("rejectUnauthorized") is not False
         self.alpn = protocols_of(options.get("ALPNProtocols"))
         self.server_name: str | None = options.get("servername")
@@ -40,12 +41,25 @@ class Terms:
         if self.server_name == "" and self._check_identity is None:
             self._check_identity = checkServerIdentity
 
-    def layer(self, below: ByteStream) -> TLS:
-        """Return TLS over a byte stream, before the handshake."""
+    def layer(self, below: ByteStream, *, logs_keys: bool = False) -> tuple[TLS, KeyLog | None]:
+        """Return TLS over a byte stream, before the handshake. `logs_keys`: with a log of its secrets."""
+        context = self._context_of_its_own() if logs_keys else self._common_context()
+        log = KeyLog(context) if logs_keys else None
+        return self._layer(below, context), log
+
+    def _common_context(self) -> ssl.SSLContext:
         if self.is_server:
-            return TLS(below, self.server_context(), server_side=True, ragged_end=True, handshake_s=self.handshake_s)
-        names = self._check_identity is None
-        context = self.credentials.for_client(self.alpn, verify=self.rejects, names=names)
+            return self.server_context()
+        return self.credentials.for_client(self.alpn, verify=self.rejects, names=self._check_identity is None)
+
+    def _context_of_its_own(self) -> ssl.SSLContext:
+        if self.is_server:
+            return self.new_server_context()
+        return self.credentials.for_one_client(self.alpn, verify=self.rejects, names=self._check_identity is None)
+
+    def _layer(self, below: ByteStream, context: ssl.SSLContext) -> TLS:
+        if self.is_server:
+            return TLS(below, context, server_side=True, ragged_end=True, handshake_s=self.handshake_s)
         name = self.host if self.server_name is None else self.server_name or None
         rules: dict[str, Any] = {"server_hostname": name, "ragged_end": True, "handshake_s": self.handshake_s}
         if self.session is not None:
@@ -57,6 +71,10 @@ class Terms:
 
     def server_context(self) -> ssl.SSLContext:
         """Return the context of a server. Overridden by a server that has one for all of its connections."""
+        return self.new_server_context()
+
+    def new_server_context(self) -> ssl.SSLContext:
+        """Return a context for one connection of a server."""
         return self.credentials.for_server(self.alpn, request=self.requests, reject=self.rejects)
 
     def objection(self, tls: TLS) -> Exception | None:
@@ -89,9 +107,10 @@ class ServerTerms(Terms):
     def use(self, credentials: SecureContext) -> None:
         """Make the context for new connections."""
         self.credentials = credentials
-        self._context = credentials.for_server(
-            self.alpn, request=self.requests, reject=self.rejects, choose=self._choose
-        )
+        self._context = self.new_server_context()
+
+    def new_server_context(self) -> ssl.SSLContext:
+        return self.credentials.for_server(self.alpn, request=self.requests, reject=self.rejects, choose=self._choose)
 
     def server_context(self) -> ssl.SSLContext:
         return self._context

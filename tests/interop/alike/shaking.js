@@ -71,6 +71,15 @@ const resume = (stage, version) => {
 exports.resumed = (stage) => resume(stage, 'TLSv1.3');
 exports.resumed_in_version_1_2 = (stage) => resume(stage, 'TLSv1.2');
 
+exports.keys_are_told = (stage) => {
+  const told = (who) => (line, conn) => stage.say(who, 'key', /^[A-Z_0-9]+ [0-9a-f]{64} [0-9a-f]+\n$/.test(line.toString()), conn === undefined);
+  const server = serve(stage, {}, (conn) => { stage.say('server', 'secure'); conn.resume(); server.close(); }, (where) => {
+    const client = dial(stage, where, {}, 'secureConnect', 'close');
+    client.on('keylog', told('client')).on('secureConnect', () => client.end()).resume();
+  });
+  server.on('keylog', told('server'));
+};
+
 const over = (stage, make) => {
   const server = serve(stage, {}, (conn) => { stage.watch('conn', conn, ...ENDS).on('data', (data) => conn.end(data)); server.close(); }, (where) => {
     const below = make(where);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -154,6 +155,28 @@ def resumed(stage: Stage) -> None:
 
 def resumed_in_version_1_2(stage: Stage) -> None:
     resume(stage, "TLSv1.2")
+
+
+def keys_are_told(stage: Stage) -> None:
+    def told(who: str) -> Callable[..., None]:
+        def tell(line: bytes, *conn: TLSSocket) -> None:
+            stage.say(who, "key", bool(re.fullmatch(rb"[A-Z_0-9]+ [0-9a-f]{64} [0-9a-f]+\n", line)), not conn)
+
+        return tell
+
+    def take(conn: TLSSocket) -> None:
+        stage.say("server", "secure")
+        conn.resume()
+        server.close()
+
+    def go(where: Where, _: tls.Server) -> None:
+        client = dial(stage, where, "secureConnect", "close")
+        client.on("keylog", told("client"))
+        client.on("secureConnect", lambda: client.end() and None)
+        client.resume()
+
+    server = serve(stage, {}, take, go)
+    server.on("keylog", told("server"))
 
 
 # TLS over sockets.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +193,50 @@ def test_destroyed_at_any_moment(authority: Authority, side: str) -> None:
             server.closeAllConnections()
 
     run(main)
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_keys_of_a_handshake_that_ends_early(authority: Authority, side: str) -> None:
+    """Their file is closed."""
+
+    async def main() -> None:
+        async with server_of(authority) as server:
+            client = client_of(authority, await started(server))
+            client.on("error", ignore)
+            client.on("keylog", ignore)
+            server.on("keylog", ignore)
+            server.on("tlsClientError", ignore)
+            raw = await server.wait("connection")
+            (client if side == "client" else raw).destroy()
+            if side == "server":
+                assert (await failed(client.wait("secureConnect"))).code == "ECONNRESET"
+
+    run(main)
+
+
+def test_nothing_refers_to_a_socket_that_is_closed(authority: Authority) -> None:
+    """So it is freed at once, without a garbage collection."""
+    left: list[weakref.ref[Socket]] = []
+
+    async def main() -> None:
+        async with server_of(authority, lambda conn: conn.end("hello") and None) as server:
+            port = await started(server)
+            for event in ("connection", "secureConnection"):
+                server.on(event, lambda conn: left.append(weakref.ref(conn)))
+            client = client_of(authority, port)
+            client.on("session", ignore)
+            left.append(weakref.ref(client))
+            client.resume()
+            while not client.destroyed:
+                await turns(1)
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(main)
+        assert [one() for one in left] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_an_asynchronous_choice_of_a_context(authority: Authority) -> None:
