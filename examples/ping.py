@@ -64,10 +64,12 @@ async def ping(sock: socket2.RAW, identifier: int, sequence: int) -> Reply:
             return Reply(len(packet), datagram[8], monotonic() - begun)
 
 
-async def ping_all(sock: socket2.RAW, host: str, count: int, interval_s: float, timeout_s: float) -> int:
-    """Ping `count` times and print the results. Return the number of replies, even after Ctrl-C."""
+async def ping_all(
+    sock: socket2.RAW, host: str, count: int, interval_s: float, timeout_s: float, replies: list[Reply]
+) -> None:
+    """Ping `count` times, add the replies to a list, and print the results, even after Ctrl-C."""
     identifier = random.randrange(1 << 16)
-    sent = received = 0
+    sent = 0
     try:
         address = (await socket2.addr(host, type="raw", protocol="icmp"))[0]
         await sock.connect(address)
@@ -83,13 +85,12 @@ async def ping_all(sock: socket2.RAW, host: str, count: int, interval_s: float, 
             except OSError as error:
                 print(f"{address}: seq={sent}: {error.strerror}", flush=True)
             else:
-                received += 1
+                replies.append(reply)
                 ms = reply.seconds * 1000
                 print(f"{reply.size} bytes from {address}: seq={sent} ttl={reply.ttl} time={ms:.3f} ms", flush=True)
-    except socket2.Cancelled:
-        pass  # after Ctrl-C, print the summary as usual
-    print(f"{sent} sent, {received} received")
-    return received
+    finally:
+        if sent:
+            print(f"{sent} sent, {len(replies)} received")
 
 
 class Options(argparse.Namespace):
@@ -113,11 +114,14 @@ def main() -> None:
     except PermissionError:
         sys.exit("a raw socket needs root, or the capability CAP_NET_RAW")
     with sock:
+        replies: list[Reply] = []
         try:
-            received = socket2.run(ping_all, sock, args.host, args.count, args.interval, args.timeout)
+            socket2.run(ping_all, sock, args.host, args.count, args.interval, args.timeout, replies)
         except OSError as error:
             sys.exit(f"{args.host}: {error}")
-    sys.exit(0 if received else 1)
+        except KeyboardInterrupt:
+            pass  # the summary is there
+    sys.exit(0 if replies else 1)
 
 
 if __name__ == "__main__":

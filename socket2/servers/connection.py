@@ -21,7 +21,7 @@ from ..threads.events import Event
 from ..threads.journal import Journal
 from ..threads.lock import lock
 from ..threads.scheduler import current_scheduler
-from ..threads.thread import Thread, currentthread
+from ..threads.thread import Thread, currentthread, without_exits
 from ..threads.timers import Timer
 from ..threads.wait import Join, Pass
 
@@ -146,7 +146,8 @@ class Connection(Join):
     # Which side caused the end.
 
     def _tell(self, thread: Thread[object], error: BaseException, clients: bool) -> None:
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        left = without_exits(error)
+        if left is None:
             return
         if isinstance(error, Cancelled) and error.meant_for is thread:
             return
@@ -158,7 +159,7 @@ class Connection(Join):
         if clients:
             log.info("%s: %s", thread.name, _in_a_line(error), about=about)
         else:
-            log.error("%s failed", thread.name, error=error, about=about)
+            log.error("%s failed", thread.name, error=left, about=about)
 
     def _is_the_clients(self, error: BaseException) -> bool:
         """Whether the client caused the error: it left, was silent, or sent too much."""

@@ -143,9 +143,10 @@ def run(main: Any, /, *args: Any, resolver: Resolver | None = None, **kwargs: An
     """Start a thread as newthread() does, run the loop until this main thread ends, and return or raise its outcome.
 
     Other threads that are still alive then keep their state, and a later run() or start() continues them. The first
-    Ctrl-C cancels the main thread, and run() raises KeyboardInterrupt when that has ended. A SystemExit that another
-    thread ends with, or that a signal handler raises, does the same, and run() then raises the SystemExit, unless the
-    main thread ends with an error of its own. A second Ctrl-C or SystemExit is raised at once.
+    Ctrl-C cancels the main thread, and run() raises KeyboardInterrupt when that has ended, even if it then returns. A
+    SystemExit that another thread ends with, or that a signal handler raises, does the same, and run() then raises the
+    SystemExit. If the main thread ends with an error of its own, run() raises that instead. A second Ctrl-C or
+    SystemExit is raised at once.
 
     `resolver` looks up names for all threads of this loop until run() ends. By default the system does that, in OS
     threads. `resolver` is never passed to `main`, and type checkers treat it as newthread() treats `name`.

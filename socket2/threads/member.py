@@ -10,7 +10,6 @@ import functools
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection
-from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from pollers import Cancelled
@@ -28,9 +27,6 @@ T = TypeVar("T")
 
 # How often run() checks whether another OS thread is alive, while nothing else could wake its thread.
 _CHECK_AGAIN_S = 0.5
-
-# A signal handler may raise many times. Each try to leave the loop gets further than the previous one.
-_TRIES = 10
 
 
 class Member(Stepper):
@@ -86,7 +82,9 @@ class Member(Stepper):
                     return False
             return False
 
-        return self._in_loop(poll, stays=True)
+        happened = self._in_loop(poll, stays=True)
+        self._raise_noted()
+        return happened
 
     def start(self, timeout_s: float | None) -> bool:
         """See loop.start()."""
@@ -103,16 +101,21 @@ class Member(Stepper):
             return True
 
         deadline_after(timeout_s, now)  # raises an error for a bad timeout before anything else happens
-        return self._in_loop(start)
+        ended = self._in_loop(start)
+        self._raise_noted()
+        return ended
 
     def run(self, main: Any, args: tuple[Any, ...]) -> Any:
         """See loop.run()."""
         thread, leaving = self._in_loop(functools.partial(self._run_main, main, args))
         try:
-            if isinstance(leaving, SystemExit) and (thread.error is None or isinstance(thread.error, Cancelled)):
-                raise leaving
-            if leaving is not None and isinstance(thread.error, Cancelled):
-                raise KeyboardInterrupt
+            if thread.error is None or isinstance(thread.error, Cancelled):
+                if isinstance(leaving, SystemExit):
+                    raise leaving
+                if leaving is not None:
+                    raise KeyboardInterrupt
+                self._raise_noted()
+            self._ctrl_c.noted = 0
             return thread.result()
         finally:
             del leaving, thread  # the error's traceback has this frame: avoid a cycle
@@ -128,9 +131,6 @@ class Member(Stepper):
             finally:
                 self._main = None
                 thread._drop_join(join)
-            if self._escaping is thread.error:
-                self._escaping = None
-            self._escape()
             return thread, leaving
         finally:
             del leaving, thread  # see run()
@@ -138,7 +138,8 @@ class Member(Stepper):
     def _run(self, thread: Thread[object]) -> KeyboardInterrupt | SystemExit | None:
         """Run the loop until `thread` has ended. Return the Ctrl-C or SystemExit that cancelled it, if any.
 
-        A second one is raised at once. What else a signal handler raises leaves the loop and cancels nothing.
+        One that comes when it has just ended counts, too. A second one is raised at once. What else a signal handler
+        raises leaves the loop and cancels nothing.
         """
         leaving: KeyboardInterrupt | SystemExit | None = None
         try:
@@ -150,7 +151,9 @@ class Member(Stepper):
                     if self.scheduler.crew is not None:
                         self.scheduler.crew.step_back(self)
                     self.scheduler.mend_later()
-                    if leaving is not None or not thread._cancel():
+                    if not thread._cancel():  # it has ended, perhaps with this very error
+                        return leaving or error
+                    if leaving is not None:
                         raise
                     leaving = error
         finally:
@@ -171,6 +174,7 @@ class Member(Stepper):
                     if not was_hopeless and self.scheduler.crew is not None:
                         self.scheduler.crew.recheck()
                 self._turn(check_again)
+            self._escape()
         finally:
             del thread  # see run()
 
@@ -188,10 +192,15 @@ class Member(Stepper):
         if self._ctrl_c.calls:
             make_calls()
         if self._ctrl_c.noted:
-            self._ctrl_c.noted = 0
-            raise KeyboardInterrupt
+            self._raise_noted()
         self._escape()
         return happened
+
+    def _raise_noted(self) -> None:
+        """Raise KeyboardInterrupt if a Ctrl-C has been noted."""
+        if self._ctrl_c.noted:
+            self._ctrl_c.noted = 0
+            raise KeyboardInterrupt
 
     def _turn_alone(self, deadline: float | None) -> bool:
         """Make a turn as the only member. With a crew, Crew.turn() does."""
@@ -254,22 +263,10 @@ class Member(Stepper):
             raise RuntimeError("the loop of this OS thread is already running")
         if self.current is not None:
             raise RuntimeError("called inside a thread: the loop can be run only outside of threads")
-        try:
-            try:
-                self._enter()
-                result = body()
-            finally:
-                self._leave(stays)
-        except BaseException:
-            for _ in range(_TRIES):  # a signal handler may have raised in the middle of the first call
-                with suppress(BaseException):
-                    self._leave(stays)
-                    break
-            self.scheduler.mend_later()
-            raise
-        if self._ctrl_c.noted:
-            self._ctrl_c.noted = 0
-            raise KeyboardInterrupt
+        leaving = _Leaving(self, stays)
+        with leaving, leaving, leaving, leaving, leaving:  # signal handlers may raise in one after the other
+            self._enter()
+            result = body()
         try:
             return result
         finally:
@@ -325,6 +322,26 @@ class Member(Stepper):
 
         self._in_loop(cancel_all)
         self.scheduler.poller.shutdown()
+
+
+class _Leaving:
+    """A block in which the loop runs. At its end the loop is left. A second end completes one that was interrupted."""
+
+    __slots__ = ("_member", "_mends", "_stays")
+
+    def __init__(self, member: Member, stays: bool) -> None:
+        self._member = member
+        self._stays = stays
+        self._mends = False
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and not self._mends:
+            self._member.scheduler.mend_later()
+            self._mends = True
+        self._member._leave(self._stays)
 
 
 def _newthread(func: Callable[[], Any]) -> None:

@@ -293,8 +293,19 @@ def all_ended(threads: Iterable[Thread[object]]) -> Generator[Any, None, None]:
 
 
 def report(thread: Thread[object], error: BaseException) -> None:
-    """Call crashhook(), and print the exception that it raises, if any."""
+    """Call crashhook(), and print the exception that it raises, if any. Skip what leaves the loop anyway."""
+    left = without_exits(error)
     try:
-        crashhook(thread, error)
+        if left is not None:
+            crashhook(thread, left)
     except Exception:
         print_error()
+    finally:
+        del left  # the error's traceback may have this frame: avoid a cycle
+
+
+def without_exits(error: BaseException) -> BaseException | None:
+    """Return what is to be reported of an error. A SystemExit or KeyboardInterrupt is not: it leaves the loop."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split((SystemExit, KeyboardInterrupt))[1]
+    return None if isinstance(error, (SystemExit, KeyboardInterrupt)) else error

@@ -9,19 +9,24 @@ import linecache
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from socket2 import poll, run, start
+from socket2 import Cancelled, newthread, poll, run, scope, sleep, start
 from socket2.threads import joining
 from socket2.threads.lock import is_held
 from socket2.threads.member import current_member
 from socket2.threads.scheduler import current_scheduler
 
+from ..injection import Place, PlacedInjection
 from ..sources import modules_in
+
+Steps = Generator[Any, Any, Any]
 
 EDGES = modules_in("socket2/threads", "ctrl_c member crew")
 
@@ -140,3 +145,111 @@ def test_somebody_elses_wakeup_descriptor_is_there_again(what: Callable[[], obje
             count = injection.count
         current_member()._ctrl_c.noted = 0
         at += 1
+
+
+# How main ends after Ctrl-C.
+
+
+def shielded() -> Steps:
+    with scope(shield=True):
+        ctrl_c()
+        yield from sleep(0.001)
+    return "a result"
+
+
+def catches() -> Steps:
+    ctrl_c()
+    with suppress(Cancelled):
+        yield from sleep(1e6)
+    return "a result"
+
+
+def in_its_last_step() -> Steps:
+    yield from sleep(0)
+    ctrl_c()
+    return "a result"
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
+@pytest.mark.parametrize("main", [shielded, catches, in_its_last_step])
+def test_ctrl_c_is_not_lost_if_main_returns(main: Callable[[], Steps], shared: bool) -> None:
+    if shared:
+        joining.share(current_scheduler())
+    with pytest.raises(KeyboardInterrupt):
+        run(main)
+    assert run(nothing) == "done"
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
+@pytest.mark.parametrize("main", [shielded, catches, in_its_last_step])
+def test_an_error_of_main_is_raised_instead(main: Callable[[], Steps], shared: bool) -> None:
+    if shared:
+        joining.share(current_scheduler())
+
+    def fails() -> Steps:
+        yield from main()
+        raise LookupError("of main")
+
+    with pytest.raises(LookupError, match="of main"):
+        run(fails)
+    assert run(nothing) == "done"
+
+
+def test_an_exit_in_the_last_step_of_main_hides_no_error() -> None:
+    def exits() -> Steps:
+        yield from ()
+        sys.exit(3)
+
+    def fails() -> Steps:
+        newthread(exits)
+        raise LookupError("of main")
+        yield
+
+    with pytest.raises(LookupError, match="of main"):
+        run(fails)
+
+
+# Two handlers that raise.
+
+
+class Twice(PlacedInjection):
+    """Raises at the place, and again at the point number `later` after that: where a function begins or ends."""
+
+    def __init__(self, place: Place | None, files: set[str], later: int) -> None:
+        super().__init__(place, files, KeyboardInterrupt, True)
+        self._later = later
+
+    def _is_here(self, frame: FrameType) -> bool:
+        here = super()._is_here(frame)
+        if here:
+            sys.setprofile(self._profile)  # an exception of a trace function ends the tracing
+        return here
+
+    def _profile(self, frame: FrameType, event: str, arg: object) -> None:
+        if event in ("call", "c_return") and "tests" not in Path(frame.f_code.co_filename).parts:
+            self._later -= 1
+            if self._later == 0:
+                self.where += f", then {frame.f_code.co_qualname}, line {frame.f_lineno}"
+                raise KeyboardInterrupt
+
+    def __exit__(self, *error: object) -> None:
+        sys.setprofile(None)
+        super().__exit__(*error)
+
+
+@pytest.mark.parametrize("later", [1, 2, 3, 4])
+def test_two_handlers_that_raise_one_after_the_other(later: int) -> None:
+    def attempt(place: Place | None) -> Twice:
+        with suppress(KeyboardInterrupt), Twice(place, EDGES, later) as injection:
+            start()
+        with suppress(KeyboardInterrupt):  # what a handler has noted or posted
+            start()
+        assert not current_member().running, injection.where
+        assert not current_scheduler().loops, injection.where
+        assert run(nothing) == "done", injection.where
+        return injection
+
+    places = attempt(None).places()
+    assert len(places) > 20
+    for place in places:
+        attempt(place)

@@ -14,9 +14,23 @@ from typing import Any
 
 import pytest
 
-from socket2 import Cancelled, Event, Process, newthread, process, run, serve_threads, sleep, start, threadset
+from socket2 import (
+    Cancelled,
+    Event,
+    Process,
+    first,
+    gather,
+    newthread,
+    process,
+    run,
+    serve_threads,
+    sleep,
+    start,
+    threadset,
+)
 from socket2.threads import joining
 from socket2.threads.scheduler import current_scheduler
+from socket2.threads.thread import report
 
 from ..garbage import left_by
 from ..injection import PlacedInjection, at_each_place
@@ -202,6 +216,44 @@ def test_no_cycle_is_left(main: Callable[[], Callable[..., Steps]]) -> None:
             run(made, *([partial(exits, 3)] if isinstance(made, Main) else []))
 
     assert left_by(attempt) == []
+
+
+@pytest.mark.parametrize("others", [0, 1], ids=["alone", "with an error of another one"])
+@pytest.mark.parametrize("way", ["threadset", "gather", "first"])
+def test_an_exit_of_a_member_is_not_reported(way: str, others: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Another member's cleanup waits, so main is cancelled while it waits for the group."""
+
+    async def cleans_up() -> None:
+        try:
+            await sleep(1e6)
+        finally:
+            await sleep(0.001)
+            if others:
+                raise LookupError("of the cleanup")
+
+    async def main() -> None:
+        if way == "threadset":
+            async with threadset() as ts:
+                ts.newthread(cleans_up)
+                ts.newthread(exits, 3)
+        else:
+            await (gather if way == "gather" else first)(cleans_up, partial(exits, 3))
+
+    with pytest.raises(SystemExit, match="3"):
+        run(main)
+    assert caplog.text.count("of the cleanup") == 2 * others  # the traceback has the line, and the message
+    assert "SystemExit" not in caplog.text
+
+
+def test_a_group_of_exits_and_errors_is_reported_without_the_exits(caplog: pytest.LogCaptureFixture) -> None:
+    error = BaseExceptionGroup("two errors", [SystemExit(3), LookupError("of a member")])
+    thread = newthread(lambda: None)
+    report(thread, error)
+    assert "of a member" in caplog.text
+    assert "SystemExit" not in caplog.text
+    caplog.clear()
+    report(thread, BaseExceptionGroup("two exits", [SystemExit(3), KeyboardInterrupt()]))
+    assert caplog.text == ""
 
 
 # Several OS threads, and signal handlers.
