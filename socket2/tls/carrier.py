@@ -194,11 +194,16 @@ class Carrier(pollers.Unique):
             yield from Patience(0).limit(self._pushing())
 
     def _answer(self) -> Generator[Any, None, None]:
-        """Send what the stream below accepts without a wait. If another thread sends, have it sent afterwards."""
+        """Send what the stream below accepts without a wait. If another thread sends, have it sent afterwards.
+
+        Wait until all is sent if too much has piled up.
+        """
         lane = self._sending
         if lane.visit():
             try:
                 yield from self._push_without_wait()
+                if self._engine.piled_up:
+                    yield from self._push()
             finally:
                 lane.free.append(None)
                 lane.left()
@@ -206,6 +211,8 @@ class Carrier(pollers.Unique):
         self._receiving.wake()  # the other thread may wait for ciphertext, and sends when it goes on
         if not self._answering:
             newthread(self._send_later(), name="TLS answer")
+        if self._engine.piled_up:
+            yield from self._flush()
 
     def send_now(self, data: bytes, send: Callable[[bytes], int]) -> int | None:
         """Make a record of `data`, and let `send` take what it can without a wait. For the other rooms of socket2.

@@ -49,6 +49,11 @@ class Ciphertext:
         never reads would answer them with a reset.
         """
 
+    @property
+    def piled_up(self) -> bool:
+        """Whether the peer gets answers and does not receive them: it could ask until the memory is full."""
+        return self._outgoing.pending > 2 * SEALED  # more than a thread that sends ever leaves there
+
     @exclusive
     def feed(self, data: bytes) -> None:
         """Take ciphertext that came; b"" means that no more will come."""
