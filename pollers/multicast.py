@@ -21,11 +21,13 @@ _STORAGE_SIZE = 128  # of a sockaddr_storage
 def interface_of(interface: Interface) -> tuple[int, bytes]:
     """Return the number of an interface and its IPv4 address. One of the two is 0, or both.
 
-    Raises OSError (ENODEV) if there is no such interface, TypeError.
+    Raises OSError (ENODEV) if there is no such interface, TypeError; ValueError if the number is out of range.
     """
     if interface is None:
         return 0, bytes(4)
     if isinstance(interface, int) and not isinstance(interface, bool):
+        if not 0 <= interface < 2**31:
+            raise ValueError(f"{interface} is not the number of an interface")
         return interface, bytes(4)
     if not isinstance(interface, str):
         raise TypeError(f"an interface must be a name, a number or an address, not {interface!r}")

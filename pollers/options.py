@@ -9,7 +9,8 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from .closing import LINGER
@@ -32,6 +33,14 @@ def prepare_listener(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
+# The kernel takes most numbers as an int.
+_INT_MAX = 2**31 - 1
+
+# Of keepalive. Linux refuses more.
+_PERIOD_MAX_S = 32767 if sys.platform == "linux" else _INT_MAX
+_PROBES_MAX = 127 if sys.platform == "linux" else _INT_MAX
+
+
 class Option:
     """An option: its level and number (None if this system lacks it), and how its values are encoded and read."""
 
@@ -51,11 +60,20 @@ class Option:
 
 
 class _Number(Option):
+    """A number from `least` to `most`."""
+
     kind = "a whole number"
+
+    def __init__(self, level: int, *constants: str, least: int = 0, most: int = _INT_MAX) -> None:
+        super().__init__(level, *constants)
+        self.least = least
+        self.most = most
 
     def encode(self, value: Any) -> int | bytes:
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(value)
+        if not self.least <= value <= self.most:
+            raise ValueError(f"{value} is not from {self.least} to {self.most}")
         return value
 
     def read(self, sock: socket.socket, number: int) -> Any:
@@ -68,8 +86,10 @@ class _Linger(Option):
     def encode(self, value: Any) -> int | bytes:
         if value is None or value is False:
             return LINGER.pack(0, 0)
-        if value is True or not isinstance(value, int) or not 0 <= value <= 0xFFFF:
+        if value is True or not isinstance(value, int):
             raise TypeError(value)
+        if not 0 <= value <= 0xFFFF:
+            raise ValueError(f"{value} is not from 0 to 65535")
         return LINGER.pack(1, value)
 
     def read(self, sock: socket.socket, number: int) -> Any:
@@ -103,8 +123,11 @@ class _ByFamily(Option):
         return self._options[family == socket.AF_INET6]
 
 
-def _both(kind: type[Option], names: str, names6: str) -> _ByFamily:
-    return _ByFamily(kind(socket.IPPROTO_IP, *names.split()), kind(socket.IPPROTO_IPV6, *names6.split()))
+def _both(kind: Callable[..., Option], name: str, name6: str) -> _ByFamily:
+    return _ByFamily(kind(socket.IPPROTO_IP, name), kind(socket.IPPROTO_IPV6, name6))
+
+
+_octet = partial(_Number, most=255)
 
 
 OPTIONS: Final[dict[str, Option]] = {
@@ -112,16 +135,16 @@ OPTIONS: Final[dict[str, Option]] = {
     "dontroute": Option(socket.SOL_SOCKET, "SO_DONTROUTE"),
     "keepalive": Option(socket.SOL_SOCKET, "SO_KEEPALIVE"),
     # macOS calls it TCP_KEEPALIVE.
-    "keepalive_idle": _Number(socket.IPPROTO_TCP, "TCP_KEEPIDLE", "TCP_KEEPALIVE"),
-    "keepalive_interval": _Number(socket.IPPROTO_TCP, "TCP_KEEPINTVL"),
-    "keepalive_count": _Number(socket.IPPROTO_TCP, "TCP_KEEPCNT"),
+    "keepalive_idle": _Number(socket.IPPROTO_TCP, "TCP_KEEPIDLE", "TCP_KEEPALIVE", least=1, most=_PERIOD_MAX_S),
+    "keepalive_interval": _Number(socket.IPPROTO_TCP, "TCP_KEEPINTVL", least=1, most=_PERIOD_MAX_S),
+    "keepalive_count": _Number(socket.IPPROTO_TCP, "TCP_KEEPCNT", least=1, most=_PROBES_MAX),
     "linger": _Linger(socket.SOL_SOCKET, "SO_LINGER"),
     "multicast_interface": _ByFamily(
         _Interface(socket.AF_INET, socket.IPPROTO_IP, "IP_MULTICAST_IF"),
         _Interface(socket.AF_INET6, socket.IPPROTO_IPV6, "IPV6_MULTICAST_IF"),
     ),
     "multicast_loop": _both(Option, "IP_MULTICAST_LOOP", "IPV6_MULTICAST_LOOP"),
-    "multicast_ttl": _both(_Number, "IP_MULTICAST_TTL", "IPV6_MULTICAST_HOPS"),
+    "multicast_ttl": _both(_octet, "IP_MULTICAST_TTL", "IPV6_MULTICAST_HOPS"),
     "nodelay": Option(socket.IPPROTO_TCP, "TCP_NODELAY"),
     # These three ask for control data: control.py.
     "packet_info": _both(Option, "IP_PKTINFO", "IPV6_RECVPKTINFO"),
@@ -132,8 +155,8 @@ OPTIONS: Final[dict[str, Option]] = {
     # FreeBSD distributes connections over the listeners only with SO_REUSEPORT_LB.
     "reuseport": Option(socket.SOL_SOCKET, "SO_REUSEPORT_LB", "SO_REUSEPORT"),
     "sndbuf": _Number(socket.SOL_SOCKET, "SO_SNDBUF"),
-    "tos": _both(_Number, "IP_TOS", "IPV6_TCLASS"),
-    "ttl": _both(_Number, "IP_TTL", "IPV6_UNICAST_HOPS"),
+    "tos": _both(_octet, "IP_TOS", "IPV6_TCLASS"),
+    "ttl": _ByFamily(_octet(socket.IPPROTO_IP, "IP_TTL", least=1), _octet(socket.IPPROTO_IPV6, "IPV6_UNICAST_HOPS")),
     "v6only": Option(socket.IPPROTO_IPV6, "IPV6_V6ONLY"),
 }
 
@@ -141,13 +164,16 @@ OPTIONS: Final[dict[str, Option]] = {
 def option_call(name: str, value: Any, family: int = socket.AF_INET) -> tuple[int, int, int | bytes]:
     """Return the arguments of setsockopt(2) that set the option `name` of a socket of this family to `value`.
 
-    Raises TypeError if the option does not take such a value, and the same errors as get_option().
+    Raises TypeError if the option does not take such a value, ValueError if the number is out of range, and the same
+    errors as get_option().
     """
     option, number = _option(name, family)
     try:
         return option.level, number, option.encode(value)
     except TypeError:
         raise TypeError(f"{name} takes {option.kind}, not {value!r}") from None
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def get_option(sock: socket.socket, name: str) -> Any:

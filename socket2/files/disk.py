@@ -7,15 +7,18 @@ cut short: a cancelled read would have moved the position of the file.
 from __future__ import annotations
 
 import io
+import operator
 import os
 import stat
 import threading
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, AnyStr, Generic, TypeVar, cast, overload
 
 import pollers
 from pollers import Operation, operation
 
+from ..sockets.socket import check_octets
 from ..threads.block import Block
 from ..threads.thread import currentthread, over_at_once
 from ..threads.turns import Turns
@@ -94,25 +97,33 @@ class File(pollers.Unique, Block, Generic[AnyStr]):
 
     def read(self, n: int = -1) -> Operation[AnyStr]:
         """Read up to `n` characters or bytes, -1 for all to the end. Empty at the end of the file."""
-        return self._do(self.wrapped.read, n)
+        return self._do(self.wrapped.read, _whole(n))
 
     def readline(self, limit: int = -1) -> Operation[AnyStr]:
         """Read a line with its end, up to `limit` characters or bytes. Empty at the end of the file.
 
         In a generator: `while line := (yield from file.readline()):`
         """
-        return self._do(self.wrapped.readline, limit)
+        return self._do(self.wrapped.readline, _whole(limit))
 
     def readlines(self, hint: int = -1) -> Operation[list[AnyStr]]:
         """Read lines to the end of the file, or until they have `hint` characters or bytes together."""
-        return self._do(self.wrapped.readlines, hint)
+        return self._do(self.wrapped.readlines, _whole(hint))
 
     def readinto(self, buffer: WriteableBuffer) -> Operation[int]:
         """Read bytes into `buffer`. Return how many, 0 at the end. Raises AttributeError for a text file."""
         return self._do(cast(io.BufferedIOBase, self.wrapped).readinto, buffer)
 
-    def write(self, data: AnyStr | ReadableBuffer) -> Operation[int]:
+    @overload
+    def write(self: File[str], data: str) -> Operation[int]: ...
+    @overload
+    def write(self: File[bytes], data: ReadableBuffer) -> Operation[int]: ...
+    def write(self, data: str | ReadableBuffer) -> Operation[int]:
         """Write all of `data`. Return its length. What is buffered is written by flush() and close()."""
+        if not isinstance(self.wrapped, io.TextIOBase):
+            check_octets(cast("ReadableBuffer", data))
+        elif not isinstance(data, str):
+            raise TypeError(f"a text file takes a str, not {type(data).__name__!r}")
         return self._do(cast(Any, self.wrapped).write, data)
 
     def writelines(self, lines: Iterable[AnyStr]) -> Operation[None]:
@@ -121,7 +132,7 @@ class File(pollers.Unique, Block, Generic[AnyStr]):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> Operation[int]:
         """Move the position, and return the new one. lseek(2)."""
-        return self._do(self.wrapped.seek, offset, whence)
+        return self._do(self.wrapped.seek, operator.index(offset), operator.index(whence))
 
     def tell(self) -> Operation[int]:
         """Return the position."""
@@ -129,7 +140,7 @@ class File(pollers.Unique, Block, Generic[AnyStr]):
 
     def truncate(self, size: int | None = None) -> Operation[int]:
         """Make the file `size` bytes long, None: as long as its position. Return the size. ftruncate(2)."""
-        return self._do(self.wrapped.truncate, size)
+        return self._do(self.wrapped.truncate, _whole(size))
 
     def flush(self) -> Operation[None]:
         """Write what is buffered. The system may still keep it in memory: see fsync(2)."""
@@ -215,12 +226,30 @@ def open_file(
     currentthread()
     if not isinstance(mode, str):
         raise TypeError(f"a mode must be a string, such as 'rb', not {mode!r}")
+    path = os.fspath(path)
+    with suppress(_Accepted):
+        open(path, mode, buffering, encoding, errors, newline, opener=_accept)  # noqa: SIM115
+    if "b" not in mode:  # open() looks at these when the file is open
+        io.TextIOWrapper(io.BytesIO(), encoding or "utf-8", errors, newline)
     return _open_file(lambda: open(path, mode, buffering, encoding, errors, newline, opener=_opened))
+
+
+class _Accepted(Exception):
+    """open() has accepted its arguments."""
+
+
+def _accept(path: str, flags: int) -> int:
+    raise _Accepted
 
 
 @operation
 def _open_file(opening: Callable[[], IO[Any]]) -> Generator[Any, None, File[Any]]:
     return File((yield from call_unbroken(opening)))
+
+
+def _whole(number: int | None) -> Any:
+    """Return a number of bytes or characters, None for the default. Raises TypeError if it is neither."""
+    return None if number is None else operator.index(number)
 
 
 def _opened(path: str, flags: int) -> int:

@@ -10,6 +10,7 @@ import errno
 import io
 import os
 import socket
+import stat
 import sys
 import threading
 import warnings
@@ -377,5 +378,7 @@ def fd_stream(fd: int, *, owned: bool = True) -> FdStream:
     access = Access(fd)
     if access.is_disk:
         access.close()
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise IsADirectoryError(errno.EISDIR, f"fd {fd} is a directory, and has no bytes to read")
         raise io.UnsupportedOperation(f"fd {fd} is a file on a disk: use open_file()")
     return FdStream(access, owned, made_at)

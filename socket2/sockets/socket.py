@@ -192,8 +192,8 @@ class Socket(pollers.Unique):
         many seconds close() keeps data in flight; 0 resets the connection; None sets no limit. Of sent packets: ttl and
         tos (numbers), for multicast multicast_ttl (a number), multicast_loop (bool) and multicast_interface (its name,
         number or IPv4 address). packet_info, recv_ttl, recv_tos (bool): what recvmsg() reports of received packets.
-        Options survive a failed connect as with setsockopt(). Raises ValueError if the name is unknown, TypeError if
-        the value is wrong, OSError (ENOPROTOOPT) if the system or the socket has no such option.
+        Options survive a failed connect as with setsockopt(). Raises ValueError if the name is unknown or a number
+        is out of range, TypeError if the value is wrong, OSError (ENOPROTOOPT) if the system or the socket lacks it.
         """
         self.setsockopt(*pollers.option_call(name, value, self.std.family))
 
@@ -377,7 +377,10 @@ def exchange_handle(sock: Socket, old: Handle, new: Handle) -> None:
 
 def check_octets(data: ReadableBuffer) -> None:
     """Raise TypeError if `data` is not a bytes-like object."""
-    memoryview(data).release()
+    try:
+        memoryview(data).release()
+    except TypeError:
+        raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}") from None
 
 
 def make(family: str, kind: str, protocol: str | int | None, fileno: int | None) -> socket.socket:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pollers
 from pollers import Operation, operation
 
+from .coroutines import check_plain, is_coroutine
 from .deadline import within
 from .line import Line, Place
 from .mutexes import Lock, RLock
@@ -70,8 +71,10 @@ class Condition(pollers.Unique):
         """Wait until `predicate()` is true, and return its result. It is called with the lock, after each notification.
 
         The errors, and what a timeout or cancellation leaves, are those of wait(). An error of `predicate` is raised
-        here.
+        here. Raises TypeError if `predicate` is not a plain function: a generator function, an `async def` function or
+        one that returns an operation would seem to be true at once.
         """
+        check_plain(predicate, "a predicate")
         return within(timeout_s, self._wait_for, predicate)
 
     def notify(self, n: int = 1) -> None:
@@ -137,9 +140,14 @@ class Condition(pollers.Unique):
         self._check_lock("wait")
         if (turn := over_at_once()) is not None:
             yield from turn.wait()
-        while not (result := predicate()):
+        while True:
+            result = predicate()
+            if is_coroutine(result):
+                getattr(result, "close", bool)()  # no second complaint: that it was never awaited
+                raise TypeError(f"a predicate must be a plain function, but {predicate!r} has returned {result!r}")
+            if result:
+                return result
             yield from self._wait()
-        return result
 
     @operation
     def __aenter__(self) -> Generator[Any, None, None]:

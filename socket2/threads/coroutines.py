@@ -92,6 +92,14 @@ def is_lazy(func: Any) -> bool:
     return isinstance(func, FunctionType) and bool(func.__code__.co_flags & _LAZY_FLAGS)
 
 
+def check_plain(func: Any, what: str) -> None:
+    """Raise TypeError if a call of `func` would not run it. `what`: the name of the function in messages."""
+    if not callable(func):
+        raise TypeError(f"{what} must be a function, not {func!r}")
+    if is_lazy(func):
+        raise TypeError(f"{what} must be a plain function: a call of {func!r} would not run it")
+
+
 def _check_args(func: Callable[..., Any], args: tuple[Any, ...]) -> None:
     import inspect  # not at the top: see _LAZY_FLAGS
 

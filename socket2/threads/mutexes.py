@@ -135,4 +135,6 @@ class RLock(Mutex):
 
 def _holder_of(mutex: Mutex) -> str:
     holder = mutex._holder
-    return f"held by {holder.name!r}" if holder is not None else "held" if mutex.locked() else "free"
+    if holder is None:
+        return "held" if mutex.locked() else "free"
+    return f"held by {holder.name!r}{', which has ended' if holder.done else ''}"

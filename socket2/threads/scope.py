@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from pollers import Cancelled
+from pollers import Cancelled, Unique
 
 from .cancellation import Nested
 from .deadline import Deadline, timeout_error
@@ -21,7 +21,7 @@ from .thread import Thread, currentthread
 from .timers import duration, moment
 
 
-class _Scope(Deadline):
+class _Scope(Deadline, Unique):
     """What `scope` and `timeout` have in common."""
 
     __slots__ = ("_given", "_left", "_outer", "_seconds", "_shield", "_when", "cancelled", "cut_short")
@@ -248,7 +248,7 @@ class scope(_Scope):
     these are given: the sooner counts. Then, or after cancel(), the current or next wait in the block raises Cancelled.
     The end of the block swallows this, and the program goes on behind it. `cut_short` is then True. `cancelled` is True
     after cancel(), `expired` when the time was over, even if the block came to its end before its next wait. The
-    deadline can be moved: `s.deadline += 5`.
+    deadline can be moved: `s.deadline = now() + 5`.
 
     With `shield`, nothing from outside interrupts the block: no Thread.cancel(), no scope or timeout around it, and no
     Ctrl-C. Such an interruption is raised at the first wait after the block. The block's own limits, and those of

@@ -20,17 +20,28 @@ from .thread import over_at_once
 
 
 class Held:
-    """The result of acquire() and acquire_nowait(): a block that releases at its end what was acquired."""
+    """The result of acquire() and acquire_nowait(): a block that releases at its end what was acquired.
 
-    __slots__ = ("_permits",)
+    It can be used once. Entering or leaving it a second time raises RuntimeError.
+    """
+
+    __slots__ = ("_entered", "_permits")
 
     def __init__(self, permits: Permits) -> None:
-        self._permits = permits
+        self._permits: Permits | None = permits
+        self._entered = False
 
-    def __enter__(self) -> None: ...
+    def __enter__(self) -> None:
+        if self._entered or self._permits is None:
+            raise RuntimeError("a block that acquire() has returned can be entered once: acquire again")
+        self._entered = True
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._permits._end_block(kind is GeneratorExit)
+        permits = self._permits
+        if permits is None:
+            raise RuntimeError("the end of this block has already released what acquire() had acquired")
+        self._permits = None
+        permits._end_block(kind is GeneratorExit)
 
 
 class Permits(pollers.Unique):

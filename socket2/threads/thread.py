@@ -13,6 +13,7 @@ import pollers
 from pollers import STREAK_MAX, Cancelled, Operation, operation
 
 from .chain import attribute
+from .coroutines import is_coroutine
 from .journal import Journal, print_error
 from .lock import lock
 from .scheduler import Scheduler, local
@@ -296,8 +297,9 @@ def report(thread: Thread[object], error: BaseException) -> None:
     """Call crashhook(), and print the exception that it raises, if any. Skip what leaves the loop anyway."""
     left = without_exits(error)
     try:
-        if left is not None:
-            crashhook(thread, left)
+        made: object = crashhook(thread, left) if left is not None else None  # type: ignore[func-returns-value]
+        if is_coroutine(made):
+            raise TypeError(f"crashhook must be a plain function, but it is {crashhook!r}") from error
     except Exception:
         print_error()
     finally:

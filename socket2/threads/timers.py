@@ -200,6 +200,8 @@ def _number(value: float) -> float:
         raise TypeError(f"a time must be a number of seconds, not {value!r}")
     try:
         return float(value)
+    except TypeError:
+        raise TypeError(f"a time must be a number of seconds, not {value!r}") from None
     except OverflowError:
         return math.inf if value > 0 else -math.inf
 

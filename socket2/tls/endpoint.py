@@ -17,11 +17,13 @@ from pollers import Operation, operation
 from ..sockets import endpoint
 from ..sockets.address import Address, AddressList, Host, Port, SocketAddress
 from ..sockets.eyeballs import DELAY_S
+from ..sockets.hostnames import ascii_name
 from ..sockets.paths import MODE, Owner, PathRules, Unlink
 from ..sockets.socket import place_of
 from ..sockets.tcp import TCP
 from ..streams.stream import Stream, stream
 from ..streams.transport import ByteStream, note_socket
+from ..threads.timers import duration
 from .contexts import default_client_context, protocols
 from .layer import HANDSHAKE_S, TLS, check_context
 
@@ -96,6 +98,7 @@ def connect(
             return opening
         context = _client_context(tls, alpn)
         name = server_hostname if server_hostname is not None else _name_of(where, port)
+        _check(context, name, session, handshake_s)
         make = partial(
             TLS,
             context=context,
@@ -129,9 +132,22 @@ def _name_of(where: Host, port: Port) -> str | None:
         return None if first is None or first.family == "unix" else first.host
     if family == "unix":
         return None
+    if isinstance(host, tuple):
+        host = host[0]  # an address in the standard library's form
     if host is None or host is False or host == "":
         return "localhost"
     return os.fsdecode(host).rstrip(".") if isinstance(host, (str, bytes)) else None
+
+
+def _check(
+    context: ssl.SSLContext, name: str | None, session: ssl.SSLSession | None, handshake_s: float | None
+) -> None:
+    """Raise the errors of a TLS object with these arguments, before anything is connected."""
+    from .engine import Engine
+
+    if handshake_s is not None:
+        duration(handshake_s)
+    Engine(context, server_hostname=None if name is None else ascii_name(name), session=session)
 
 
 @operation

@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import math
 import socket
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import socket2
-from socket2 import run
+from socket2 import File, run
 
 Steps = Generator[Any, Any, Any]
 LONG = "a" * 64 + ".invalid"
@@ -51,8 +52,18 @@ def _of_stream_sockets() -> list[Wrong]:
         (ValueError, lambda on: on.conn.settimeout(1, "both")),
         (ValueError, lambda on: on.conn.setopt("nosuch", 1)),
         (TypeError, lambda on: on.conn.setopt("nodelay", "x")),
+        *((ValueError, lambda on, name=name, n=n: on.conn.setopt(name, n)) for name, n in _out_of_range()),
         (TypeError, lambda on: on.conn.shutdown("x")),
     ]
+
+
+def _out_of_range() -> Iterator[tuple[str, int]]:
+    """Numbers that no system takes. Some of them setsockopt(2) would take for another number."""
+    for name in ("ttl", "tos", "multicast_ttl", "sndbuf", "rcvbuf", "linger", "multicast_interface"):
+        yield from ((name, -1), (name, 10**12))
+    yield from (("ttl", 0), ("ttl", 256), ("tos", 256), ("multicast_ttl", 256), ("linger", 65536))
+    for name in ("keepalive_idle", "keepalive_interval", "keepalive_count"):
+        yield from ((name, 0), (name, -1), (name, 10**12))
 
 
 def _of_streams() -> list[Wrong]:
@@ -87,6 +98,7 @@ def _of_datagrams_and_descriptors() -> list[Wrong]:
         *((TypeError, lambda on, n=n: on.udp.recvfrom(n)) for n in ("1", None, 1.5)),
         (TypeError, lambda on: on.udp.recvfrom_into(b"x")),
         (ValueError, lambda on: on.udp.recv(-1)),
+        *((ValueError, lambda on, n=n: on.udp.join_group("239.1.2.3", n)) for n in (-1, 10**12)),
         (TypeError, lambda on: socket2.send_fds(on.unix, "x", [1])),  # type: ignore[arg-type]
         (TypeError, lambda on: socket2.send_fds(on.unix, b"x", ["x"])),  # type: ignore[list-item]
         (TypeError, lambda on: socket2.send_fds(on.unix, b"x", 5)),  # type: ignore[arg-type]
@@ -119,6 +131,11 @@ def _of_names() -> list[Wrong]:
         (OverflowError, lambda on: socket2.addr("h", "-1")),
         (ValueError, lambda on: socket2.addr("h", 1, "nosuch")),
         (ValueError, lambda on: socket2.addr("h", 1, "tcp", "nosuch")),
+        *((ValueError, lambda on, n=n: socket2.connect("127.0.0.1", 9, ttl=n)) for n in (-1, 10**12)),
+        (ValueError, lambda on: socket2.connect("./path", tls=True)),
+        (TypeError, lambda on: socket2.connect("127.0.0.1", 9, tls=True, session=5)),  # type: ignore[call-overload]
+        (ValueError, lambda on: socket2.connect("127.0.0.1", 9, tls=True, handshake_s=-1)),
+        (ValueError, lambda on: socket2.connect("127.0.0.1", 9, tls=True, server_hostname=LONG)),
         (ValueError, lambda on: socket2.listen("127.0.0.1:0", nosuch=1)),
         (TypeError, lambda on: socket2.listen("127.0.0.1:0", backlog="x")),  # type: ignore[call-overload]
         *((TypeError, lambda on, make=make: make(8000)) for make in (socket2.listen, socket2.bind, socket2.connect)),
@@ -141,12 +158,15 @@ def _lazy() -> tuple[Any, ...]:
     return steps, waits, pieces, partial(waits), SimpleNamespace(method=steps).method
 
 
+_NO_TIMES: tuple[Any, ...] = ("x", None, [])
+
+
 def _of_threads() -> list[Wrong]:
     return [
         (TypeError, lambda on: socket2.newthread(5)),  # type: ignore[call-overload]
         (TypeError, lambda on: socket2.newthread(socket2.sleep, 1, 2, 3)),  # type: ignore[call-overload]
         (TypeError, lambda on: socket2.newthread(socket2.sleep, 0, name=5)),  # type: ignore[call-arg, arg-type]
-        (TypeError, lambda on: socket2.sleep("x")),  # type: ignore[arg-type]
+        *((TypeError, lambda on, time=time: socket2.sleep(time)) for time in _NO_TIMES),
         (ValueError, lambda on: socket2.sleep(math.nan)),
         (ValueError, lambda on: socket2.timeout(-1)),
         (TypeError, lambda on: socket2.call_in_thread(5)),  # type: ignore[call-overload]
@@ -154,6 +174,7 @@ def _of_threads() -> list[Wrong]:
         *((TypeError, lambda on, thread=thread: socket2.resume(thread)) for thread in (5, None, "x")),
         (TypeError, lambda on: socket2.runafter(1, 5)),  # type: ignore[call-overload]
         (ValueError, lambda on: socket2.runevery(-1, print)),
+        *((TypeError, lambda on, func=func: socket2.Condition().wait_for(func)) for func in (*_lazy(), True, None)),
         *((TypeError, lambda on, size=size: socket2.Queue(size)) for size in ("x", 1.5)),
         (ValueError, lambda on: socket2.Queue(-1)),
         *((TypeError, lambda on, value=value: socket2.Semaphore(value)) for value in ("x", 1.5, None)),
@@ -165,8 +186,26 @@ def _of_threads() -> list[Wrong]:
     ]
 
 
+def _of_files() -> list[Wrong]:
+    return [
+        *((ValueError, lambda on, mode=mode: socket2.open_file(__file__, mode)) for mode in ("", "qq", "rw", "rbt")),
+        (TypeError, lambda on: socket2.open_file(__file__, None)),  # type: ignore[call-overload]
+        *((TypeError, lambda on, path=path: socket2.open_file(path)) for path in (3.5, None, 3)),
+        (ValueError, lambda on: socket2.open_file("nul\0")),
+        (ValueError, lambda on: socket2.open_file(__file__, "rb", encoding="ascii")),
+        (ValueError, lambda on: socket2.open_file(__file__, newline="x")),
+        (LookupError, lambda on: socket2.open_file(__file__, encoding="nosuch")),
+        *((TypeError, lambda on, data=data: on.text.write(data)) for data in (3, b"x", None)),
+        *((TypeError, lambda on, data=data: on.binary.write(data)) for data in (3, "x", None)),
+        *((TypeError, lambda on, n=n: on.text.seek(n)) for n in ("x", 1.5, None)),
+        *((TypeError, lambda on, n=n: on.text.read(n)) for n in ("x", 1.5)),
+        *((TypeError, lambda on, n=n: on.binary.truncate(n)) for n in ("x", 1.5)),
+    ]
+
+
 def _of_processes() -> list[Wrong]:
     return [
+        (TypeError, lambda on: socket2.run_process(["true"], input="x")),  # type: ignore[arg-type]
         *((TypeError, lambda on, args=args: socket2.run_process(args)) for args in ("true", b"true", 5)),
         (ValueError, lambda on: socket2.run_process([])),
         *((TypeError, lambda on, make=make: make(["true"], stdout="x")) for make in _RUNS),
@@ -218,6 +257,7 @@ TABLE = [
         _of_datagrams_and_descriptors,
         _of_names,
         _of_threads,
+        _of_files,
         _of_processes,
         _of_servers,
     )
@@ -226,7 +266,9 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("error", "call"), TABLE)
-def test_a_wrong_argument_is_an_error_of_the_call(error: type[BaseException], call: Callable[[Any], Any]) -> None:
+def test_a_wrong_argument_is_an_error_of_the_call(
+    error: type[BaseException], call: Callable[[Any], Any], tmp_path: Path
+) -> None:
     def main() -> Steps:
         with socket2.listen("127.0.0.1:0") as listener:
             conn = yield from socket2.connect(listener.getsockname())
@@ -235,8 +277,10 @@ def test_a_wrong_argument_is_an_error_of_the_call(error: type[BaseException], ca
             datagrams, unix = socket2.udp(), socket2.unix(fileno=one.detach())
             with conn, peer, datagrams, unix, other:
                 on = SimpleNamespace(conn=conn, stream=socket2.stream(conn), udp=datagrams, unix=unix)
-                with pytest.raises(error):
-                    call(on)
+                with (tmp_path / "text").open("w") as text, (tmp_path / "binary").open("wb") as binary:
+                    on.text, on.binary = File(text), File(binary)
+                    with pytest.raises(error):
+                        call(on)
                 yield from conn.sendall(b"still here")
                 assert (yield from peer.recv(100)) == b"still here"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import socket2
 from socket2 import (
     Cancelled,
     Condition,
@@ -298,6 +299,19 @@ def test_wait_for_returns_what_the_predicate_does_and_raises_its_error() -> None
         yield from sleep(0)
         yield from notifying(condition, 1)
         assert (yield from thread.join()) == "it"
+
+    run(main)
+
+
+def test_a_predicate_that_returns_an_operation_is_refused() -> None:
+    """An operation would seem to be true at once."""
+
+    def main() -> Steps:
+        condition, event = Condition(), socket2.Event()
+        with (yield from condition.acquire()):
+            with pytest.raises(TypeError, match="must be a plain function, but .* has returned"):
+                yield from condition.wait_for(event.wait)
+            assert condition.locked()
 
     run(main)
 

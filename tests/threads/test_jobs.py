@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import socket2
 from socket2 import Cancelled, newthread, run, runafter, runat, runevery, sleep, start, suspend
 from socket2.threads import jobs
 
@@ -126,6 +127,23 @@ def test_an_exception_is_reported_and_the_next_time_comes(monkeypatch: pytest.Mo
     run(lambda: runevery(0.001, job).join())
     name = job.__qualname__
     assert reported == [f"{name}: number 1", f"{name}: number 2"]
+
+
+def test_a_crashhook_that_is_no_plain_function_hides_no_error(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def hook(thread: object, error: object) -> Steps:
+        yield
+
+    monkeypatch.setattr("socket2.thread.crashhook", hook)
+
+    def fails() -> None:
+        raise ValueError("of a thread")
+
+    socket2.newthread(fails)
+    printed = capfd.readouterr().err
+    assert "ValueError: of a thread" in printed
+    assert "TypeError: crashhook must be a plain function" in printed
 
 
 def test_an_exception_of_a_single_job_is_reported_unless_it_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:

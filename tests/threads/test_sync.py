@@ -12,11 +12,14 @@ import pytest
 
 from socket2 import (
     Cancelled,
+    CapacityLimiter,
     Event,
     Lock,
     Operation,
+    RLock,
     Semaphore,
     Thread,
+    WouldBlock,
     newthread,
     run,
     runafter,
@@ -217,6 +220,40 @@ def test_a_semaphore_lets_so_many_in() -> None:
     run(main)
     with pytest.raises(ValueError, match="must not be negative"):
         Semaphore(-1)
+
+
+@pytest.mark.parametrize("make", [Lock, RLock, lambda: Semaphore(1), lambda: CapacityLimiter(1)])
+def test_what_acquire_returns_is_a_block_for_one_time(make: Callable[[], Any]) -> None:
+    """A second release would add a permit, or release what the thread has acquired again."""
+
+    def main() -> Steps:
+        shared = make()
+        held = yield from shared.acquire()
+        with held, pytest.raises(RuntimeError, match="can be entered once"):
+            held.__enter__()
+        again = yield from shared.acquire()
+        with pytest.raises(RuntimeError, match="can be entered once"):
+            held.__enter__()
+        with pytest.raises(RuntimeError, match="already released"):
+            held.__exit__(None, None, None)
+        with pytest.raises(WouldBlock):
+            yield from newthread(shared.acquire_nowait).join()
+        with again:
+            pass
+        with shared.acquire_nowait():
+            pass
+
+    run(main)
+
+
+def test_a_lock_says_that_its_holder_has_ended() -> None:
+    def main() -> Steps:
+        lock = Lock()
+        holder = newthread(lock.acquire, name="holder")
+        yield from holder.join()
+        assert repr(lock) == "<Lock, held by 'holder', which has ended, 0 waiting>"
+
+    run(main)
 
 
 def test_a_permit_is_not_taken_by_who_comes_later() -> None:
