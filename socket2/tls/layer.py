@@ -176,7 +176,7 @@ class TLS(Negotiated):
             engine = self._engine
             if not self._ready:
                 yield from self._establish()
-            elif not engine.hungry and (turn := over_at_once()) is not None:
+            elif not (engine.hungry and self._flowing and n) and (turn := over_at_once()) is not None:
                 yield from turn.wait()
             while self._flowing and n:
                 if not engine.hungry:

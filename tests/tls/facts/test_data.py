@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import random
+import socket
 from typing import Any
 
 import pytest
@@ -253,6 +254,12 @@ def test_every_operation_lets_others_run(contexts: Contexts) -> None:
             thread.cancel()
             with pytest.raises(Cancelled):
                 yield from thread.join()
+        client.shutdown(socket.SHUT_RD)
+        thread = newthread(busy, client.recv)
+        yield from sleep(0)
+        thread.cancel()
+        with pytest.raises(Cancelled):
+            yield from thread.join()
 
     connected(contexts, test)
 
