@@ -194,16 +194,11 @@ class Carrier(pollers.Unique):
             yield from Patience(0).limit(self._pushing())
 
     def _answer(self) -> Generator[Any, None, None]:
-        """Send what the stream below accepts without a wait. If another thread sends, have it sent afterwards.
-
-        Wait until all is sent if too much has piled up.
-        """
+        """Send what the stream below accepts without a wait. If another thread sends, have it sent afterwards."""
         lane = self._sending
         if lane.visit():
             try:
                 yield from self._push_without_wait()
-                if self._engine.piled_up:
-                    yield from self._push()
             finally:
                 lane.free.append(None)
                 lane.left()
@@ -211,6 +206,10 @@ class Carrier(pollers.Unique):
         self._receiving.wake()  # the other thread may wait for ciphertext, and sends when it goes on
         if not self._answering:
             newthread(self._send_later(), name="TLS answer")
+
+    def _answer_first(self) -> Generator[Any, None, None]:
+        """Answer before a receive, because the peer may wait for it. If answers pile up, wait until they have left."""
+        yield from self._answer()
         if self._engine.piled_up:
             yield from self._flush()
 

@@ -183,7 +183,7 @@ class TLS(Negotiated):
                     received = engine.receive(n) if buffer is None else engine.receive_into(buffer)
                 else:
                     if engine.pending or self._unsent:
-                        yield from self._answer()  # before the wait, because the peer may wait for it
+                        yield from self._answer_first()
                     op = self.sock.recv(BLOCK)
                     data = yield from (op if self._direct else awaiting(op))
                     if buffer is None:

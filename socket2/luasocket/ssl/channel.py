@@ -73,6 +73,8 @@ class Channel(Carrier):
                     data = engine.receive(n)
                     if data is not None:
                         return data
+                if engine.pending:
+                    yield from self._answer_first()
                 yield from self._fill()
             return b""
         except Exception:
