@@ -48,6 +48,9 @@ handle_end(Handle *handle, int way, PyObject *error)
         Py_XDECREF(error);
         return;
     }
+    if (error != NULL) { /* it is another thread's, and knows nothing of the exception that this one is handling */
+        PyException_SetContext(error, NULL);
+    }
     handle->state[way] = FINISHED | FAILED | (handle->state[way] & FOR_GOOD);
     Py_XSETREF(op->argument, error);
 }

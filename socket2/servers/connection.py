@@ -30,6 +30,9 @@ log = Journal("socket2.server")
 # Errors that say that a client cannot be reached any more, but are not ConnectionErrors.
 _GONE = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN}
 
+# What an operation of a closed socket raises.
+_CLOSED = Closed()
+
 # How long to wait before looking again at a thread that was about to receive.
 _AGAIN_S = 0.01
 _FOR_EVER_S = 2.0**31
@@ -80,7 +83,7 @@ class Connection(Join):
         error = thread.error
         try:
             try:
-                clients = error is not None and self._is_the_clients(error)
+                clients = error is not None and self._is_no_fault(error, self.conn.closed)
             finally:
                 self.conn.close()
             if error is not None:
@@ -161,10 +164,12 @@ class Connection(Join):
         else:
             log.error("%s failed", thread.name, error=left, about=about)
 
-    def _is_the_clients(self, error: BaseException) -> bool:
-        """Whether the client caused the error: it left, was silent, or sent too much."""
+    def _is_no_fault(self, error: BaseException, dropped: bool) -> bool:
+        """Whether the client caused the error: it left, was silent, or sent too much. Or the program `dropped` it."""
         if isinstance(error, BaseExceptionGroup):
-            return all(map(self._is_the_clients, error.exceptions))
+            return all(self._is_no_fault(one, dropped) for one in error.exceptions)
+        if dropped and _is_of_close(error):
+            return True
         fd = getattr(error, "socket_fd", None)  # the socket that the error came from, if known
         if fd is not None and fd != self.fd:
             return False
@@ -188,6 +193,11 @@ def _is_readable(waiting: Any, poller: Poller) -> bool:
     return fd >= 0 and fd in poller.ready([fd], [])[0]
 
 
+def _is_of_close(error: BaseException) -> bool:
+    """Whether a thread has used a socket that is closed. Queues and channels raise Closed, too, with other words."""
+    return type(error) is Closed and error.strerror == _CLOSED.strerror
+
+
 def _is_of_tls(error: BaseException) -> bool:
     """Whether this is an ssl.SSLError. `ssl` is not imported for that: most servers do not need it."""
     return any(kind.__module__ == "ssl" for kind in type(error).__mro__)
@@ -196,6 +206,8 @@ def _is_of_tls(error: BaseException) -> bool:
 def _in_a_line(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(map(_in_a_line, error.exceptions))
+    if _is_of_close(error):
+        return "closed by this program"
     return " ".join(str(error).split()) or type(error).__name__
 
 

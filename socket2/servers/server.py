@@ -100,6 +100,7 @@ class Server(pollers.Unique):
         self._connections: dict[Connection, None] = {}
         self._queued: deque[TCP] = deque()  # accepted at the end, waiting for a place
         self._cutting = False
+        self._stopped = False  # whether stop() was called; the program may have set `stopping` itself
         self._drains_shared = False  # no other process serves the clients that wait in a shared listener
         self._failure: Exception | None = None
         # These do not change, or take the lock themselves.
@@ -356,7 +357,7 @@ class Server(pollers.Unique):
     @operation
     def _stop(self, grace_s: float) -> Generator[Any, None, int]:
         with lock:
-            first = not self.stopping.is_set()
+            first, self._stopped = not self._stopped, True
             self.stopping.set()
             self._cutting = self._cutting or grace_s == 0
         if first:  # a second cancellation would interrupt the drain

@@ -27,9 +27,12 @@ class Finisher:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self._escaping: BaseException | None = None
+        self._handled: BaseException | None = None  # by the thread in whose step another one is stepped
 
     def _end(self, thread: Thread[object], result: Any, error: BaseException | None) -> None:
         """End `thread`, whose generator has ended. If this raises and `thread` has not changed, call it again."""
+        if error is not None and self._handled is not None:
+            _forget_context(error, self._handled)
         joins: Collection[Join] = ()
         joined = told = False
         try:
@@ -105,6 +108,16 @@ class Finisher:
                 raise error
             finally:
                 del error  # its traceback has this frame: avoid a cycle
+
+
+def _forget_context(error: BaseException, handled: BaseException) -> None:
+    """Cut `handled` off the contexts of `error`. The interpreter has put it there, as if one thread called another."""
+    seen = {id(error)}
+    while (context := error.__context__) is not None and context is not handled and id(context) not in seen:
+        seen.add(id(context))
+        error = context
+    if context is handled:
+        error.__context__ = None
 
 
 def _has_left_before(thread: Thread[object], error: BaseException) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from sys import exception
 from types import GeneratorType
 from typing import Any, Protocol, cast
 
@@ -103,6 +104,7 @@ class Stepper(Finisher):
     def _start_now(self, thread: Thread[object], func: Any, args: tuple[Any, ...]) -> None:
         poller = self.scheduler.poller
         creator, streak = self.current, poller.streak
+        outer, self._handled = self._handled, exception()
         try:
             if self._begin(thread, func, args):
                 self.current = creator
@@ -112,7 +114,8 @@ class Stepper(Finisher):
             self._not_started(thread)
             raise
         finally:
-            self.current = creator
+            self.current, self._handled = creator, outer
+            del outer  # its traceback may have this frame: avoid a cycle
             poller.streak = max(streak, poller.streak)  # the operations of the new thread count for its creator
 
     def _start_outside(self, thread: Thread[object], func: Any, args: tuple[Any, ...]) -> None:
@@ -190,6 +193,7 @@ class Stepper(Finisher):
             return
         poller = self.scheduler.poller
         caller, streak = self.current, poller.streak
+        outer, self._handled = self._handled, exception()
         try:
             if self.scheduler.interruptions.end_wait(thread, error):
                 self._step_now(thread)
@@ -197,7 +201,8 @@ class Stepper(Finisher):
             self.scheduler.mend_later()
             raise
         finally:
-            self.current = caller
+            self.current, self._handled = caller, outer
+            del outer
             poller.streak = max(streak, poller.streak)
 
     def _resume(self, thread: Thread[object], resume: Callable[[Any], _Waitable], argument: Any) -> None:

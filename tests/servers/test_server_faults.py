@@ -118,6 +118,45 @@ def test_what_a_client_did_is_one_line_with_its_address(
     assert capfd.readouterr().err == ""
 
 
+def dropped_in_a_receive(conn: TCP) -> Steps:
+    lines = stream(conn)
+    socket2.newthread(lines.close)
+    yield from lines.recvline()
+
+
+def dropped_before_a_receive(conn: TCP) -> Steps:
+    waiting = socket2.newthread(conn.recv, 1)
+    conn.close()
+    yield from waiting.join()
+
+
+def dropped_both_ways(conn: TCP) -> Steps:
+    lines = stream(conn)
+    with threadset() as ts:
+        ts.newthread(lines.recvline)
+        ts.newthread(lines.sendall, bytes(1 << 24))
+        lines.close()
+        yield from ts.join()
+
+
+@pytest.mark.parametrize("handler", [dropped_in_a_receive, dropped_before_a_receive, dropped_both_ways])
+def test_a_client_that_the_program_drops_is_one_line(handler: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A traceback would let a client that does not read choose how long the log becomes."""
+    with caplog.at_level(logging.INFO, logger="socket2"):
+        name = serve_one(handler)
+    (record,) = caplog.records
+    assert (record.levelname, record.name, record.exc_info) == ("INFO", "socket2.server", None)
+    assert name in record.getMessage()
+    assert "closed by this program" in record.getMessage()
+
+
+def queue_closed(conn: TCP) -> Steps:
+    queue = socket2.Queue[int]()
+    queue.close()
+    conn.close()
+    yield from queue.get()
+
+
 def its_own_timeout(conn: TCP) -> Steps:
     with timeout(0.01):
         yield from socket2.sleep(LIMIT_S)
@@ -161,6 +200,7 @@ def cancelled_without_being_meant(conn: TCP) -> None:
 @pytest.mark.parametrize(
     "handler",
     [
+        queue_closed,
         its_own_timeout,
         its_own_socket,
         its_own_stream,

@@ -58,6 +58,20 @@ def test_stop_lets_handlers_finish() -> None:
     run(main)
 
 
+def test_a_stop_after_the_program_has_set_the_event_itself() -> None:
+    """It went on accepting until the grace was over."""
+
+    def main() -> Steps:
+        server = Server(echo)
+        yield from server.listen("127.0.0.1")
+        server.stopping.set()
+        with timeout(LIMIT_S):
+            yield from server.stop(10 * LIMIT_S)
+        yield from refused(server.addresses[0])
+
+    run(main)
+
+
 def test_what_the_kernel_had_queued_is_answered() -> None:
     """Five clients wait in the queue, since the server is full. They are accepted when it stops."""
 
