@@ -253,6 +253,12 @@ def test_one_that_is_forgotten_is_closed_with_a_warning() -> None:
 def test_files_on_a_disk_are_refused(tmp_path: Path) -> None:
     with (tmp_path / "file").open("w") as file, pytest.raises(io.UnsupportedOperation, match=r"open_file\(\)"):
         fd_stream(file.fileno())
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(IsADirectoryError, match="is a directory"):
+            fd_stream(folder, owned=False)
+    finally:
+        os.close(folder)
 
 
 def test_a_pipe_without_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:

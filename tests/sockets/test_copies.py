@@ -24,7 +24,9 @@ from socket2 import (
     luasocket,
     net,
     newthread,
+    scope,
     tcp,
+    timeout,
     udp,
     unix,
 )
@@ -63,6 +65,8 @@ def test_what_belongs_to_the_loop(make_copy: Callable[[Any], Any]) -> None:
                 Queue[int](),
                 PriorityQueue[int](),
                 *channel[int](),
+                scope(),
+                timeout(1),
                 net.Socket(),
                 net.createServer(),
             ):
