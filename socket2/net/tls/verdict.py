@@ -7,7 +7,6 @@ text and before anything that needs the server's key.
 
 from __future__ import annotations
 
-import os
 import ssl
 
 from .failures import explained
@@ -42,7 +41,7 @@ def _shown(context: ssl.SSLContext, chain: list[bytes], hostname: str, suite: by
     except ssl.SSLWantReadError:
         pass  # it has said hello
     extensions = len(_SECURE_RENEGOTIATION).to_bytes(2, "big") + _SECURE_RENEGOTIATION
-    hello = _VERSION + os.urandom(32) + b"\0" + suite + _NO_COMPRESSION + extensions
+    hello = _VERSION + bytes(range(32)) + b"\0" + suite + _NO_COMPRESSION + extensions
     messages = _message(_SERVER_HELLO, hello) + _message(_CERTIFICATE, _sized(b"".join(map(_sized, chain))))
     for start in range(0, len(messages), _RECORD):
         incoming.write(_record(_HANDSHAKE, messages[start : start + _RECORD]))
