@@ -65,7 +65,7 @@ class Channel(Carrier):
     def recv(self, n: int) -> Generator[Any, None, bytes]:
         """Receive 1 to `n` bytes; b"" at the end. Raises ssl.SSLError, Closed, OSError. If given up, takes nothing."""
         engine = self._engine
-        if not engine.hungry and (turn := over_at_once()) is not None:
+        if (self._deaf or not engine.hungry) and (turn := over_at_once()) is not None:
             yield from turn.wait()
         try:
             while not self._deaf:

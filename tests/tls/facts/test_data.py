@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from socket2 import TLS, Busy, Cancelled, Closed, newthread, sleep, stream
+from socket2 import TLS, Busy, Cancelled, Closed, newthread, sleep, stream, timeout
 
 from ...interop.peers import pattern
 from ..ends import Steps, limited, shaken
@@ -248,7 +248,10 @@ def test_every_operation_lets_others_run(contexts: Contexts) -> None:
             while True:
                 yield from operation()
 
-        for operation in (client.handshake, lambda: client.sendall(b""), lambda: client.recv(0)):
+        with pytest.raises(TimeoutError), timeout(0):
+            yield from client.recv()  # now it knows that nothing has come
+        server.shutdown(socket.SHUT_RD)
+        for operation in (client.handshake, lambda: client.sendall(b""), lambda: client.recv(0), server.recv):
             thread = newthread(busy, operation)
             yield from sleep(0)
             thread.cancel()
