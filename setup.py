@@ -64,6 +64,7 @@ if __name__ == "__main__":
         part("pollers._once", "pollers/once.c"),
         part("socket2._stepping", "socket2/threads/stepping.c"),
         part("socket2._shortcut", "socket2/sockets/shortcut.c"),
+        part("socket2._records", *glob.glob("socket2/tls/*.c")),
     ]
     setup(
         ext_modules=parts if sys.platform == "linux" else [],

@@ -62,7 +62,7 @@ standin_attribute(PyObject *self, PyObject *name, const char *const *own)
     return PyObject_GetAttr(function, name);
 }
 
-static PyMemberDef standin_members[] = {
+static PyMemberDef standin_members[] __attribute__((unused)) = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(StandIn, vectorcall), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };

@@ -21,6 +21,7 @@ PARTS = {
     ),
     "socket2/threads": "slots stepping",
     "socket2/sockets": "shortcut",
+    "socket2/tls": "records quick",
 }
 
 ORDER = [f"{folder}/{name}" for folder, names in PARTS.items() for name in names.split()]

@@ -5,6 +5,7 @@ knows sockets. It must not know the operating system, servers or protocols. `ssl
 `engine`, `ciphertext` and `reloading` import it, and the other modules import these when TLS is used.
 
 Read `engine` first: TLS without I/O. `lane` gives a direction to one thread. `carrier` moves the ciphertext. `layer` is
-the byte stream that is made of all these. `contexts` makes contexts with safe defaults, and `reloading` the one that
-can load new certificates. `endpoint` has connect(), listen() and starttls().
+the byte stream that is made of all these; `quick.c` and `records.c` are its usual case in C. `contexts` makes contexts
+with safe defaults, and `reloading` the one that can load new certificates. `endpoint` has connect(), listen() and
+starttls().
 """

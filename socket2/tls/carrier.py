@@ -65,7 +65,7 @@ class Carrier(pollers.Unique):
         self._unsent: bytes = b""  # ciphertext whose send was given up. It belongs to the holder of `_sending`
         self._receiving = Lane("receiving from")
         self._sending = Lane("sending to")
-        self._shaking = Lane("making the handshake of")
+        self._shaking: Lane | None = Lane("making the handshake of")  # until it is over
 
     def close(self) -> None:
         """Close the stream below now, without a close_notify. Operations that wait raise Closed.
@@ -99,6 +99,8 @@ class Carrier(pollers.Unique):
     @operation
     def _establish(self) -> Generator[Any, None, None]:
         lane = self._shaking
+        if lane is None:
+            return
         while not lane.visit():
             yield from lane.changed()
         try:
@@ -107,6 +109,7 @@ class Carrier(pollers.Unique):
             self._check_open()
             yield from self._shake_in_time()
             self._ready = True
+            self._shaking = None
             self._flowing = not (self._closed or self._deaf)
         except BaseException as error:
             note_socket(error, self.sock)

@@ -37,7 +37,7 @@ class Ciphertext:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._received: bytes | memoryview = b""  # what OpenSSL has not been given yet
-        self._made: list[bytes] = []  # what is to be sent, before what is in `_outgoing`
+        self._made: tuple[bytes, ...] = ()  # what is to be sent, before what is in `_outgoing`
         self._held = 0  # how many bytes in `_outgoing` do not have to be sent alone
         self._eof = False  # no more comes
         self.hungry = False
@@ -91,7 +91,7 @@ class Ciphertext:
         if not self._made:
             return self._outgoing.read()
         data = b"".join((*self._made, self._outgoing.read()))
-        self._made.clear()
+        self._made = ()
         return data
 
     def _look(self) -> None:

@@ -318,7 +318,7 @@ class Engine(Ciphertext):
                         self._fail(error)
                 if done >= len(data):
                     return done
-                self._made.append(self._outgoing.read())
+                self._made += (self._outgoing.read(),)
                 self._held = 0
 
     def _take_in(self) -> None:

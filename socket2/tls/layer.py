@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from pollers import Operation, operation
+from pollers import CHECKING, Operation, operation
 
 from ..sockets.hostnames import ascii_name
 from ..sockets.socket import check_octets
@@ -21,10 +21,12 @@ from ..streams.transport import ByteStream, byte_count, check_byte_stream, note_
 from ..threads.coroutines import awaiting
 from ..threads.deadline import Patience, patience
 from ..threads.loop import newthread
+from ..threads.native import in_c
 from ..threads.scope import timeout
 from ..threads.thread import over_at_once
 from ..threads.timers import duration
 from .carrier import BLOCK
+from .lane import Lane
 from .negotiated import Negotiated
 
 if TYPE_CHECKING:
@@ -33,7 +35,12 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 Side: TypeAlias = Literal["read", "write"]
+
+_records = None if CHECKING else in_c("_records")
+quick: Callable[[Method], Method] = (lambda method: method) if _records is None else _records.quick
+"""Decorates recv() and sendall(): C makes the operation if it is a usual one, otherwise the function does."""
 
 HANDSHAKE_S = 10.0
 """The default limit for a handshake, in seconds."""
@@ -138,6 +145,7 @@ class TLS(Negotiated):
 
     # Receiving.
 
+    @quick
     def recv(self, n: int = BLOCK, /) -> Operation[bytes]:
         """Receive 1 to `n` bytes; b"" after the peer's close_notify.
 
@@ -165,13 +173,14 @@ class TLS(Negotiated):
             return received
 
     @operation
-    def _receive(self, n: int, buffer: memoryview | None) -> Generator[Any, None, Any]:
-        """Return what the engine has: data, or how much it has put into `buffer`."""
-        lane = self._receiving
-        try:
-            del lane.free[0]
-        except IndexError:
-            yield from lane.enter()
+    def _receive(self, n: int, buffer: memoryview | None, held: Lane | None = None) -> Generator[Any, None, Any]:
+        """Return what the engine has: data, or how much it has put into `buffer`. Takes the lane if it is not held."""
+        if (lane := held) is None:
+            lane = self._receiving
+            try:
+                del lane.free[0]
+            except IndexError:
+                yield from lane.enter()
         try:
             engine = self._engine
             if not self._ready:
@@ -198,17 +207,34 @@ class TLS(Negotiated):
             self._check_open()
             return b"" if buffer is None else 0
         except Exception as error:
-            note_socket(error, self.sock)
-            if self._engine.pending and not self._closed:
-                yield from self._answer()  # an alert
+            yield from self._report(error)
             raise
         finally:
             lane.free.append(None)
             if lane.waiting:
                 lane.wake()
 
+    def _report(self, error: Exception) -> Generator[Any, None, None]:
+        note_socket(error, self.sock)
+        if self._engine.pending and not self._closed:
+            yield from self._answer()  # an alert
+
+    @operation
+    def _receive_failed(self, error: Exception) -> Generator[Any, None, None]:
+        """End a receive that C has made; it has the lane."""
+        lane = self._receiving
+        try:
+            yield from self._report(error)
+            raise error
+        finally:
+            del error  # its traceback has this frame: avoid a cycle
+            lane.free.append(None)
+            if lane.waiting:
+                lane.wake()
+
     # Sending.
 
+    @quick
     def sendall(self, data: ReadableBuffer, /) -> Operation[None]:
         """Send all of `data`; return when the stream below has accepted it.
 
@@ -223,13 +249,14 @@ class TLS(Negotiated):
         return op if self._write_limit is None else self._write_limit.limit(op)
 
     @operation
-    def _sendall(self, data: ReadableBuffer) -> Generator[Any, None, None]:
-        lane = self._sending
-        try:
-            del lane.free[0]
-        except IndexError:
-            yield from lane.enter()
-        sent = 0
+    def _sendall(self, data: ReadableBuffer, held: Lane | None = None, sent: int = 0) -> Generator[Any, None, None]:
+        """Send `data` but the first `sent` bytes. Takes the lane if it is not held."""
+        if (lane := held) is None:
+            lane = self._sending
+            try:
+                del lane.free[0]
+            except IndexError:
+                yield from lane.enter()
         try:
             if not self._flowing:
                 self._check_open()
@@ -239,7 +266,7 @@ class TLS(Negotiated):
                 yield from self._push()
             elif not data and (turn := over_at_once()) is not None:
                 yield from turn.wait()
-            if type(data) is bytes and 0 < len(data) <= BLOCK:  # the most frequent case
+            if type(data) is bytes and 0 < len(data) <= BLOCK and not sent:  # the most frequent case
                 records = self._unsent = self._engine.seal(data)
                 sent = self._engine.sealed
                 try:
@@ -267,6 +294,12 @@ class TLS(Negotiated):
             lane.free.append(None)
             if lane.waiting:
                 lane.wake()
+
+    def _send_failed(self, error: BaseException) -> None:
+        """Note how far a send has come that C has made."""
+        self._unsent = self._unsent[getattr(error, "bytes_sent", 0) :]
+        error.bytes_sent = self._engine.sealed  # type: ignore[attr-defined]
+        note_socket(error, self.sock)
 
     # Closing.
 

@@ -146,6 +146,7 @@ def main() -> int:
     assert in_c("_once", "pollers")
     assert in_c("_stepping")
     assert in_c("_shortcut")
+    assert in_c("_records")
     thread.crashhook = lambda thread, error: None
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000 // OPERATIONS_PER_ROUND
     driver = Driver(pollers.choose("native", checked=False), "native")

@@ -57,7 +57,7 @@ def use(one: Any, other: Any) -> Steps:
 
 def claims(end: Any) -> list[Any]:
     names = ("_reading", "_writing", "_receiving", "_sending", "_shaking")
-    return [getattr(end, name) for name in names if hasattr(end, name)]
+    return [claim for name in names if (claim := getattr(end, name, None)) is not None]
 
 
 def attempt(make: Callable[[], tuple[Any, Any]], injection: PlacedInjection) -> None:

@@ -1,0 +1,375 @@
+/* The steps of TLS.recv() and TLS.sendall() in C: one record is received or sent, without a Python frame.
+
+   This file has only the usual case: the handshake is over, nobody else uses that direction, a record comes whole, data
+   fits into one. For all others it runs the same operation in Python, from its start or from where it has come to. It
+   knows when a case is usual, and calls the objects of the `ssl` module, which release the GIL: meanwhile the lane and
+   the engine's lock are taken. Must not know OpenSSL, sockets, or what an operation looks like from outside. */
+
+#include "records.h"
+
+/* A lane, and the lock of an engine: a list that is empty while somebody has it. */
+
+static bool
+is_free(PyObject *list)
+{
+    return list != NULL && PyList_CheckExact(list) && PyList_GET_SIZE(list) > 0;
+}
+
+static int
+list_take(PyObject *list)
+{
+    return PyList_SetSlice(list, 0, 1, NULL);
+}
+
+/* Give the lane back, in the presence of an exception, too. */
+static int
+leave(Transfer *transfer)
+{
+    Maker *maker = transfer->maker;
+    PyObject *error = error_take();
+    PyObject *lane = transfer->lane;
+    transfer->lane = NULL;
+    int status = PyList_Append(slot(maker, lane, FREE), Py_None);
+    if (status == 0 && slot(maker, lane, WAITING) != Py_None) {
+        PyObject *woken = call_by_name(lane, maker->state->names[WAKE], NULL, NULL, NULL);
+        status = woken == NULL ? -1 : 0;
+        Py_XDECREF(woken);
+    }
+    Py_DECREF(lane);
+    if (error != NULL) {
+        PyErr_Clear();
+        error_put(error);
+        return -1;
+    }
+    return status;
+}
+
+static int
+unlock(const Maker *maker, PyObject *engine)
+{
+    State *state = maker->state;
+    int status = PyList_Append(slot(maker, engine, ENGINE_FREE), Py_None);
+    if (status == 0 && PyList_GET_SIZE(state->crowd) > 0) {
+        PyObject *error = error_take();
+        PyObject *told = PyObject_CallNoArgs(state->notify);
+        status = told == NULL ? -1 : 0;
+        Py_XDECREF(told);
+        if (error != NULL) {
+            PyErr_Clear();
+            error_put(error);
+        }
+    }
+    return status;
+}
+
+static bool
+is_empty_bytes(PyObject *object)
+{
+    return object != NULL && PyBytes_CheckExact(object) && PyBytes_GET_SIZE(object) == 0;
+}
+
+/* Call a method of the engine with an error that is set, and with its lock held. */
+static PyObject *
+after_error(PyObject *engine, PyObject *name, PyObject *before, PyObject *after)
+{
+    PyObject *error = error_take();
+    PyObject *result = before != NULL ? call_by_name(engine, name, before, error, NULL)
+                                      : call_by_name(engine, name, error, after, NULL);
+    Py_DECREF(error);
+    return result;
+}
+
+/* Engine.open(). Return data, or None if more ciphertext is needed. */
+static PyObject *
+engine_open(Maker *maker, PyObject *engine, PyObject *data, PyObject *wanted)
+{
+    State *state = maker->state;
+    PyObject *incoming = slot(maker, engine, INCOMING), *ssl = slot(maker, engine, SSL);
+    Py_ssize_t size = PyBytes_CheckExact(data) ? PyBytes_GET_SIZE(data) : 0;
+    if (!is_free(slot(maker, engine, ENGINE_FREE)) || slot(maker, engine, HUNGRY) != Py_True || size == 0 ||
+        size > SEALED) {
+        return call_by_name(engine, state->names[OPEN], data, wanted, NULL);
+    }
+    if (list_take(slot(maker, engine, ENGINE_FREE)) < 0) {
+        return NULL;
+    }
+    PyObject *plain = NULL, *n = NULL;
+    PyObject *written = method_call(&state->put, state->names[WRITE], (PyObject *[]){incoming, data}, 2);
+    if (written != NULL) {
+        Py_DECREF(written);
+        n = PyLong_AsSsize_t(wanted) > size ? PyLong_FromSsize_t(size) : Py_NewRef(wanted);
+    }
+    if (n != NULL) {
+        plain = method_call(&state->decrypt, state->names[READ], (PyObject *[]){ssl, n}, 2);
+        if (plain == NULL) {
+            plain = after_error(engine, state->names[READ_FAILED], NULL, n);
+        } else {
+            PyObject *tag = slot(maker, engine, TAG);
+            Py_ssize_t longer = size - (PyBytes_CheckExact(plain) ? PyBytes_GET_SIZE(plain) : 0);
+            if (!PyLong_CheckExact(tag) || PyLong_AsSsize_t(tag) != longer) {
+                Py_SETREF(plain, call_by_name(engine, state->names[MORE], plain, n, NULL));
+            }
+        }
+        Py_DECREF(n);
+    }
+    if (unlock(maker, engine) < 0) {
+        Py_CLEAR(plain);
+    }
+    return plain;
+}
+
+/* Engine.seal(). Return the records. */
+static PyObject *
+engine_seal(Maker *maker, PyObject *engine, PyObject *data)
+{
+    State *state = maker->state;
+    PyObject *outgoing = slot(maker, engine, OUTGOING), *ssl = slot(maker, engine, SSL);
+    if (list_take(slot(maker, engine, ENGINE_FREE)) < 0) {
+        return NULL;
+    }
+    PyObject *records = NULL;
+    PyObject *written = method_call(&state->encrypt, state->names[WRITE], (PyObject *[]){ssl, data}, 2);
+    if (written == NULL) {
+        records = after_error(engine, state->names[WRITE_FAILED], data, NULL);
+    } else {
+        put(maker, engine, SEALED_BYTES, written);
+        put(maker, engine, HELD, state->zero);
+        put(maker, engine, PENDING, Py_False);
+        Py_DECREF(written);
+        records = method_call(&state->get, state->names[READ], (PyObject *[]){outgoing}, 1);
+    }
+    if (unlock(maker, engine) < 0) {
+        Py_CLEAR(records);
+    }
+    return records;
+}
+
+/* The steps of an operation, as `yield from` and `await` get them. Steals the reference. */
+static PyObject *
+steps_of(const Maker *maker, PyObject *op)
+{
+    if (op == NULL || PyGen_CheckExact(op)) {
+        return op;
+    }
+    PyAsyncMethods *async = Py_TYPE(op)->tp_as_async;
+    PyObject *steps = async != NULL && async->am_await != NULL
+                          ? async->am_await(op)
+                          : call_by_name(op, maker->state->names[AWAIT], NULL, NULL, NULL);
+    Py_DECREF(op);
+    return steps;
+}
+
+PySendResult
+transfer_finish(Transfer *transfer, PyObject *value, PyObject **result)
+{
+    transfer->phase = DONE;
+    Py_CLEAR(transfer->inner);
+    if (transfer->lane != NULL && leave(transfer) < 0) {
+        Py_CLEAR(value);
+    }
+    *result = value;
+    return value != NULL ? PYGEN_RETURN : PYGEN_ERROR;
+}
+
+/* Go on with an operation in Python. It gives the lane back, if we hold it. Steals the reference. */
+static PySendResult
+replace(Transfer *transfer, PyObject *op, PyObject **result)
+{
+    PyObject *steps = steps_of(transfer->maker, op);
+    if (steps == NULL) {
+        return transfer_finish(transfer, NULL, result);
+    }
+    Py_CLEAR(transfer->lane);
+    transfer->replaced = true;
+    Py_XSETREF(transfer->inner, steps);
+    PyObject *value;
+    PySendResult outcome = PyIter_Send(steps, Py_None, &value);
+    return transfer_advance(transfer, outcome, value, result);
+}
+
+static PySendResult
+from_the_start(Transfer *transfer, PyObject **result)
+{
+    Maker *maker = transfer->maker;
+    PyObject *name = maker->state->names[maker->sends ? SENDALL : RECEIVE];
+    PyObject *buffer = maker->sends ? NULL : Py_None;
+    return replace(transfer, call_by_name(transfer->stream, name, transfer->argument, buffer, NULL), result);
+}
+
+/* Begin an operation of the stream below, and make its first step. */
+static PySendResult
+begin(Transfer *transfer, PyObject *name, PyObject *argument, PyObject **result)
+{
+    PyObject *sock = Py_NewRef(slot(transfer->maker, transfer->stream, SOCK));
+    PyObject *steps = steps_of(transfer->maker, call_by_name(sock, name, argument, NULL, NULL));
+    Py_DECREF(sock);
+    PyObject *value = NULL;
+    PySendResult outcome = PYGEN_ERROR;
+    if (steps != NULL) {
+        Py_XSETREF(transfer->inner, steps);
+        outcome = PyIter_Send(steps, Py_None, &value);
+    }
+    return transfer_advance(transfer, outcome, value, result);
+}
+
+/* Receive ciphertext, or leave it to Python if there is anything else to do. The lane is held. */
+static PySendResult
+fill(Transfer *transfer, PyObject **result)
+{
+    Maker *maker = transfer->maker;
+    PyObject *stream = transfer->stream, *engine = slot(maker, stream, ENGINE);
+    if (slot(maker, stream, FLOWING) != Py_True || slot(maker, engine, HUNGRY) != Py_True ||
+        slot(maker, engine, PENDING) != Py_False || !is_empty_bytes(slot(maker, stream, UNSENT))) {
+        PyObject *name = maker->state->names[RECEIVE];
+        PyObject *op = call_by_name(stream, name, transfer->argument, Py_None, transfer->lane);
+        return replace(transfer, op, result);
+    }
+    return begin(transfer, maker->state->names[RECV], maker->state->block, result);
+}
+
+static PySendResult
+received(Transfer *transfer, PyObject *data, PyObject **result)
+{
+    Maker *maker = transfer->maker;
+    PyObject *engine = Py_NewRef(slot(maker, transfer->stream, ENGINE));
+    PyObject *plain = engine_open(maker, engine, data, transfer->argument);
+    Py_DECREF(engine);
+    Py_DECREF(data);
+    if (plain == NULL) {
+        return transfer_advance(transfer, PYGEN_ERROR, NULL, result);
+    }
+    if (plain != Py_None) {
+        return transfer_finish(transfer, plain, result);
+    }
+    Py_DECREF(plain);
+    if (slot(maker, transfer->lane, WAITING) != Py_None) {
+        PyObject *woken = call_by_name(transfer->lane, maker->state->names[WAKE], NULL, NULL, NULL);
+        if (woken == NULL) {
+            return transfer_advance(transfer, PYGEN_ERROR, NULL, result);
+        }
+        Py_DECREF(woken);
+    }
+    return fill(transfer, result);
+}
+
+/* All records have left. */
+static PySendResult
+sent(Transfer *transfer, PyObject *nothing, PyObject **result)
+{
+    Maker *maker = transfer->maker;
+    PyObject *stream = transfer->stream;
+    PyObject *sealed = slot(maker, slot(maker, stream, ENGINE), SEALED_BYTES);
+    Py_DECREF(nothing);
+    put(maker, stream, UNSENT, maker->state->empty);
+    if (PyLong_AsSsize_t(sealed) != PyBytes_GET_SIZE(transfer->argument)) {
+        PyObject *name = maker->state->names[SENDALL];
+        PyObject *op = call_by_name(stream, name, transfer->argument, transfer->lane, sealed);
+        return replace(transfer, op, result);
+    }
+    return transfer_finish(transfer, Py_NewRef(Py_None), result);
+}
+
+/* An exception has ended the receive or the send; it is set. */
+static PySendResult
+failed(Transfer *transfer, PyObject **result)
+{
+    Maker *maker = transfer->maker;
+    State *state = maker->state;
+    Py_CLEAR(transfer->inner);
+    if (transfer->lane == NULL || (!maker->sends && !PyErr_ExceptionMatches(PyExc_Exception))) {
+        return transfer_finish(transfer, NULL, result);
+    }
+    PyObject *error = error_take();
+    PyObject *op = call_by_name(transfer->stream, state->names[maker->sends ? SEND_FAILED : RECEIVE_FAILED], error,
+                                NULL, NULL);
+    if (!maker->sends) {
+        Py_DECREF(error);
+        return replace(transfer, op, result); /* it may send an alert, and raises the error */
+    }
+    if (op != NULL) {
+        Py_DECREF(op);
+        error_put(error);
+    } else {
+        Py_DECREF(error);
+    }
+    return transfer_finish(transfer, NULL, result);
+}
+
+PySendResult
+transfer_advance(Transfer *transfer, PySendResult outcome, PyObject *value, PyObject **result)
+{
+    if (outcome == PYGEN_NEXT) {
+        transfer->phase = SUSPENDED;
+        *result = value;
+        return PYGEN_NEXT;
+    }
+    if (transfer->replaced) {
+        return transfer_finish(transfer, outcome == PYGEN_RETURN ? value : NULL, result);
+    }
+    if (outcome == PYGEN_ERROR) {
+        return failed(transfer, result);
+    }
+    return transfer->maker->sends ? sent(transfer, value, result) : received(transfer, value, result);
+}
+
+/* Take the lane, if this is the usual case. */
+static bool
+enter(Transfer *transfer)
+{
+    Maker *maker = transfer->maker;
+    PyObject *stream = transfer->stream, *engine = slot(maker, stream, ENGINE);
+    PyObject *lane = slot(maker, stream, maker->sends ? SENDING : RECEIVING);
+    if (slot(maker, stream, FLOWING) != Py_True || !is_free(slot(maker, lane, FREE)) ||
+        !is_empty_bytes(slot(maker, stream, UNSENT))) {
+        return false;
+    }
+    if (!maker->sends) {
+        if (slot(maker, engine, HUNGRY) != Py_True || slot(maker, engine, PENDING) != Py_False) {
+            return false;
+        }
+    } else if (!is_free(slot(maker, engine, ENGINE_FREE)) || slot(maker, engine, FAILURE) != Py_None ||
+               slot(maker, engine, ENDED) != Py_False || PyObject_IsTrue(slot(maker, engine, MADE)) != 0) {
+        return false;
+    }
+    if (list_take(slot(maker, lane, FREE)) < 0) {
+        PyErr_Clear();
+        return false;
+    }
+    transfer->lane = Py_NewRef(lane);
+    return true;
+}
+
+PySendResult
+transfer_start(Transfer *transfer, PyObject **result)
+{
+    Maker *maker = transfer->maker;
+    transfer->phase = RUNNING;
+    if (!enter(transfer)) {
+        return from_the_start(transfer, result);
+    }
+    if (!maker->sends) {
+        return fill(transfer, result);
+    }
+    PyObject *engine = Py_NewRef(slot(maker, transfer->stream, ENGINE));
+    put(maker, engine, SEALED_BYTES, maker->state->zero);
+    PyObject *records = engine_seal(maker, engine, transfer->argument);
+    Py_DECREF(engine);
+    if (records == NULL) {
+        return transfer_advance(transfer, PYGEN_ERROR, NULL, result);
+    }
+    put(maker, transfer->stream, UNSENT, records);
+    PySendResult outcome = begin(transfer, maker->state->names[SENDALL_BELOW], records, result);
+    Py_DECREF(records);
+    return outcome;
+}
+
+int
+transfer_become_python(Transfer *transfer)
+{
+    Maker *maker = transfer->maker;
+    PyObject *name = maker->state->names[maker->sends ? SENDALL : RECEIVE];
+    PyObject *op = call_by_name(transfer->stream, name, transfer->argument, maker->sends ? NULL : Py_None, NULL);
+    transfer->inner = steps_of(maker, op);
+    transfer->replaced = true;
+    return transfer->inner != NULL ? 0 : -1;
+}

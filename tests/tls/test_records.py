@@ -1,0 +1,177 @@
+"""recv() and sendall() of TLS in C: they behave as those in Python, which they hand over to in all unusual cases."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import warnings
+from typing import Any
+
+import pytest
+
+from socket2 import TLS, Busy, Cancelled, newthread, run, sleep, stream
+from socket2.threads.chain import links_of
+from socket2.tls import layer
+
+from ..interop.peers import pattern
+from .certificates import Authority, versions
+from .ends import Steps, shaken, tls
+
+pytestmark = pytest.mark.skipif(layer._records is None, reason="the part in C is not built, or switched off")
+
+
+def is_in_c(op: Any) -> bool:
+    made = type(op).__flags__ & (1 << 8) != 0 and hasattr(type(op), "gi_yieldfrom")  # an immutable type
+    op.close()
+    return made
+
+
+def test_which_calls_are_made_in_c(authority: Authority) -> None:
+    with tls(authority) as (client, _):
+        assert is_in_c(client.recv())
+        assert is_in_c(client.recv(1))
+        assert is_in_c(client.sendall(b"x"))
+        for op in (client.recv(0), client.recv(True), client.sendall(b""), client.sendall(bytearray(1))):
+            assert not is_in_c(op)
+        assert not is_in_c(client.sendall(bytes(1 << 15)))
+        client.settimeout(1)
+        assert not is_in_c(client.recv())
+        assert not is_in_c(client.sendall(b"x"))
+        with pytest.raises(ValueError, match="negative"):
+            client.recv(-1)
+        with pytest.raises(TypeError):
+            client.recv("1")  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            client.recv(n=1)  # type: ignore[call-arg]
+        with pytest.raises(TypeError):
+            client.sendall("text")  # type: ignore[arg-type]
+    assert TLS.recv.__doc__ is not None
+    assert TLS.recv.__name__ == "recv"
+
+
+@versions
+def test_an_operation_is_a_generator(authority: Authority, version: str) -> None:
+    with tls(authority, version=version, room=10) as (client, server):
+
+        def main() -> Steps:
+            yield from shaken(client, server)
+            sending: Any = client.sendall(b"some data")
+            assert "not begun" in repr(sending)
+            steps = iter(sending)
+            yielded = next(steps)
+            assert "awaited" in repr(sending)
+            with pytest.raises(RuntimeError, match="is being"):
+                iter(sending)
+            with pytest.raises(Busy):
+                yield from client.sendall(b"x")
+            with pytest.raises(LookupError) as failure:
+                steps.throw(LookupError("thrown"))
+            assert failure.value.bytes_sent == 9  # type: ignore[attr-defined]
+            assert yielded is not None
+            with pytest.raises(RuntimeError, match="has been"):
+                iter(sending)
+            assert next(steps, "over") == "over"
+            receiving = newthread(server.recv())
+            other = newthread(client.sendall(b"!"))
+            received = yield from receiving.join()
+            while len(received) < 10:
+                received += yield from server.recv()
+            assert received == b"some data!"
+            yield from other.join()
+
+        run(main)
+
+
+@pytest.mark.parametrize("how", ["close", "drop", "throw"])
+def test_an_operation_that_is_given_up_frees_its_direction(authority: Authority, how: str) -> None:
+    with tls(authority, room=30) as (client, server):
+
+        def give_up(op: Any) -> None:
+            steps = iter(op)
+            next(steps)
+            if how == "close":
+                steps.close()
+            elif how == "throw":
+                with pytest.raises(Cancelled):
+                    steps.throw(Cancelled("c"))
+
+        def main() -> Steps:
+            yield from shaken(client, server)
+            give_up(server.recv())
+            give_up(client.sendall(b"sent in parts"))  # room for 30 bytes of 35
+            gc.collect()
+            sending = newthread(client.sendall(b"!"))
+            assert (yield from stream(server).recvn(14)) == b"sent in parts!"
+            yield from sending.join()
+
+        run(main)
+
+
+def test_an_operation_that_has_not_begun(authority: Authority) -> None:
+    with tls(authority) as (client, server):
+
+        def main() -> Steps:
+            yield from shaken(client, server)
+            makers: list[Any] = [server.recv, lambda: client.sendall(b"x")]
+            for make in makers:
+                with pytest.raises(KeyError):
+                    iter(make()).throw(KeyError("k"))
+                with pytest.raises(TypeError, match="non-None"):
+                    iter(make()).send(1)
+                make().close()
+            yield from client.sendall(b"data")
+            assert (yield from server.recv()) == b"data"
+
+        run(main)
+
+
+def test_one_that_nobody_awaits_is_reported(authority: Authority) -> None:
+    with tls(authority) as (client, _):
+        for make, name in ((client.recv, "recv"), (lambda: client.sendall(b"x"), "sendall")):
+            with pytest.warns(RuntimeWarning, match=rf"{name}\S* was never awaited|never awaited"):
+                make()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            client.recv().close()
+
+
+def test_the_chain_of_coroutines_goes_through_it(authority: Authority) -> None:
+    with tls(authority) as (client, server):
+
+        async def receive() -> bytes:
+            return await server.recv()
+
+        def main() -> Steps:
+            receiving = newthread(receive, name="the receiver")
+            yield from shaken(client, server)
+            yield from sleep(0)
+            waiting = newthread(receive(), name="another")
+            with pytest.raises(Busy, match="the receiver"):
+                yield from waiting.join()
+            assert len(list(links_of(receiving._coro))) >= 3
+            yield from client.sendall(pattern(90, 100))
+            assert (yield from receiving.join()) == pattern(90, 100)
+
+        run(main)
+
+
+def test_the_garbage_collector_finds_what_it_has(authority: Authority) -> None:
+    """It must not visit a lane more often than there are references to it: it would clear one that is in use."""
+    with tls(authority) as (client, server):
+
+        def main() -> Steps:
+            yield from shaken(client, server)
+            yield from client.sendall(b"data")
+            assert (yield from server.recv()) == b"data"
+            receiving = newthread(server.recv())
+            lane = server._receiving
+            in_use = sys.getrefcount(lane)
+            found = [one for link in links_of(receiving._coro) for one in gc.get_referents(link) if one is lane]
+            assert len(found) == 1
+            del found
+            gc.collect()
+            yield from client.sendall(b"data")
+            assert (yield from receiving.join()) == b"data"
+            assert sys.getrefcount(lane) == in_use - 1
+
+        run(main)
