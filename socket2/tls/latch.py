@@ -11,9 +11,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+from pollers import leakproof
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-_changed = threading.Condition()
+_guard = leakproof(threading.Lock())
+_changed = threading.Condition(_guard)
 
 crowd: list[None] = []
 """An element for each OS thread that waits for any of these locks."""
@@ -34,7 +37,7 @@ def take(free: list[None]) -> list[None]:
 def _wait_for(free: list[None]) -> None:
     taken = False
     try:
-        with _changed:
+        with _guard:
             crowd.append(None)
             try:
                 while True:
@@ -54,7 +57,7 @@ def _wait_for(free: list[None]) -> None:
 
 def notify() -> None:
     """Tell the crowd that a lock is free."""
-    with _changed:
+    with _guard:
         _changed.notify_all()
 
 

@@ -78,7 +78,7 @@ class Driver:
             if task.waiting_on is not None:
                 self.cancel(task)
             self.turn(0.1)
-        self.streak = 0
+        self.streak = self.poller.streak = 0
 
     def fill(self, handle: Handle) -> int:
         """Send until the kernel takes no more. Return how many bytes it took."""
