@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Generator
 from contextlib import ExitStack
@@ -73,7 +74,9 @@ def context_for(
         try:
             return server_context(certificate, key), None
         except OSError as error:
-            raise Unanswered(f"{certificate}: {error.strerror or error}") from None
+            missing = isinstance(error, FileNotFoundError) and certificate.exists()
+            which = key if missing else certificate
+            raise Unanswered(f"{which}: {error.strerror or error}") from None
     from .tls.development import development_certificate
 
     names = {"localhost", "127.0.0.1", "::1", *({host.partition("%")[0]} - {"", "*"})}
@@ -145,6 +148,7 @@ def echo_until_interrupted(options: argparse.Namespace) -> None:
     with ExitStack() as stack:
         tls = authority = None
         if options.tls:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the folder must not stay
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="socket2-echo-")))
             tls, authority = context_for(host, options.certificate, options.key, folder)
         run(serve_echo, host, port, tls, authority)

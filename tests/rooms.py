@@ -33,7 +33,9 @@ ROOMS = {
         "names hostnames address nameinfo setup ancillary socket paths tcp udp eyeballs endpoint descriptors"
     ),
     "socket2.streams": "buffer claim transport stream",
-    "socket2.tls": "latch ciphertext engine lane carrier negotiated layer reloading contexts development endpoint",
+    "socket2.tls": (
+        "latch ciphertext identity engine lane carrier negotiated layer reloading contexts development endpoint"
+    ),
     "socket2.files": "waitable fdstream standard disk",
     "socket2.processes": "reaping child capture",
     "socket2.debug": "stacks history snapshot backlog facts listing watchdog inquiry tracing __init__",

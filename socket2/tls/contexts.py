@@ -69,7 +69,8 @@ def server_context(
     a context provides the certificate and `alpn`. What is required of clients is decided by this context. `keylog`: as
     in client_context().
 
-    Raises OSError or ssl.SSLError if a file cannot be used.
+    Raises OSError or ssl.SSLError if a file cannot be used; ValueError for a pattern in `names` that no name can match,
+    or if one of its contexts requires a certificate of clients and this one does not, which would have no effect.
     """
     import ssl
 
@@ -77,14 +78,30 @@ def server_context(
 
     if client_certificate not in ("required", "optional"):
         raise ValueError(f"client_certificate must be 'required' or 'optional', not {client_certificate!r}")
+    os.fspath(certificate)
     offered, contexts = protocols(alpn), dict(names or {})
+    _check_names(contexts, client_ca is not None and client_certificate == "required")
     make = partial(
         _make_server, certificate, key, password, client_ca, client_certificate == "required", offered, contexts, keylog
     )
     context = make(ServerContext)
     assert isinstance(context, ServerContext)
-    context.remember(partial(make, ssl.SSLContext))
+    context.remember(partial(make, ssl.SSLContext), contexts.values())
     return context
+
+
+def _check_names(contexts: Mapping[str, ssl.SSLContext], required: bool) -> None:
+    import ssl
+
+    for name, context in contexts.items():
+        if not isinstance(context, ssl.SSLContext):
+            raise TypeError(f"names[{name!r}] must be an ssl.SSLContext, not {context!r}")
+        if "*" in name.removeprefix("*."):
+            raise ValueError(
+                f"names: {name!r} matches no name; '*' stands for the first label only, as in '*.example.org'"
+            )
+        if context.verify_mode == ssl.CERT_REQUIRED and not required:
+            raise ValueError(f"names[{name!r}] requires a certificate of clients, which only the first context can do")
 
 
 def _make_server(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .ciphertext import RECORD, SEALED, Ciphertext
+from .identity import is_for
 from .latch import crowd, exclusive, notify, take
 
 # How much longer than its data a record of TLS 1.3 is, if the peer has not padded it. Every record is that long.
@@ -94,11 +95,26 @@ class Engine(Ciphertext):
             except ssl.SSLError as error:
                 self._fail(error)
             break
+        self._check_resumed()
         self.established = True
         if self._server_side and self.ssl_object.version() == "TLSv1.3":
             self._held = self._outgoing.pending
         self._look()
         return True
+
+    def _check_resumed(self) -> None:
+        """Raise if a session was resumed that is for another server."""
+        side = self.ssl_object
+        name = side.server_hostname
+        if self._server_side or not side.session_reused or not side.context.check_hostname or name is None:
+            return
+        certificate = side.getpeercert()
+        if certificate is not None and not is_for(certificate, name):
+            error = ssl.SSLCertVerificationError(
+                1, f"the session is for another server: its certificate is not for {name!r}"
+            )
+            error.library, error.reason = "SSL", "CERTIFICATE_VERIFY_FAILED"
+            self._fail(error)
 
     # Data.
 

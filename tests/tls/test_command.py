@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ..interop.peers import LIMIT_S, connect, receive_exactly
-from ..test_main import SEARCH, call, echo
+from ..interop.peers import LIMIT_S, Program, connect, receive_exactly
+from ..test_main import PYTHON_M, SEARCH, call, echo
 from .certificates import Authority
 
 
@@ -44,6 +45,18 @@ def test_it_makes_a_certificate_that_clients_can_check(name: str, tmp_path: Path
             assert ask(port, context, name) == b"hello"
         assert os.stat(Path(found[1]).parent).st_mode & 0o77 == 0 or sys.platform == "win32"
     assert list(folder.glob("socket2-echo-*")) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM for others")
+def test_a_terminated_server_leaves_no_key_behind(tmp_path: Path) -> None:
+    command = [*PYTHON_M, "echo", "--tls", "127.0.0.1:0"]
+    with Program(command, env=SEARCH | {"TMPDIR": str(tmp_path)}) as program:
+        program.announced("Ctrl-C")
+        assert list(tmp_path.glob("socket2-echo-*"))
+        program.send_signal(signal.SIGTERM)
+        assert program.wait() == 128 + signal.SIGTERM
+        assert program.stderr() == b""
+    assert list(tmp_path.glob("socket2-echo-*")) == []
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["key in the same file", "key apart"])
@@ -81,11 +94,15 @@ def test_without_trustme_it_says_what_to_install() -> None:
     assert done.stderr == f"python -m socket2: {needs}\n"
 
 
-def test_a_certificate_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_certificate_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, authority: Authority) -> None:
     nothing, garbage = tmp_path / "nothing.pem", tmp_path / "garbage.pem"
     garbage.write_text("no certificate")
-    for path, reason in (nothing, "No such file or directory"), (garbage, "[SSL] PEM lib"):
-        done = call("echo", "127.0.0.1:0", "--tls", "--certificate", str(path))
+    for path, reason, options in (
+        (nothing, "No such file or directory", [nothing]),
+        (garbage, "[SSL] PEM lib", [garbage]),
+        (nothing, "No such file or directory", [authority.ours, "--key", nothing]),
+    ):
+        done = call("echo", "127.0.0.1:0", "--tls", "--certificate", *map(str, options))
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith(f"python -m socket2: {path}: {reason}")
         assert done.stderr.count("\n") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ from socket2 import (
     stream,
 )
 
+from ..memory import memory_pair
 from .certificates import Authority, versions
-from .ends import Steps
+from .ends import Steps, limited
 from .hosting import serve_one
 
 
@@ -175,3 +177,66 @@ def test_an_encrypted_key_is_never_asked_for_on_the_terminal(authority: Authorit
     server_context(authority.ours, path, password="secret").reload()
     with pytest.raises((ssl.SSLError, ValueError)):
         server_context(authority.ours, path)
+
+
+@versions
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_was_changed_on_a_context_survives_a_reload(authority: Authority, version: str, when: str) -> None:
+    """Above all that a client needs a certificate."""
+    context = server_context(authority.ours)
+    if when == "after":
+        context.reload()
+    context.load_verify_locations(authority.file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.minimum_version = ssl.TLSVersion[version.replace(".", "_")]
+    context.maximum_version = context.minimum_version
+    context.set_alpn_protocols(["b"])
+    if when == "before":
+        context.reload()
+    newest = context.newest
+    assert newest is not context
+    assert newest.verify_mode == ssl.CERT_REQUIRED
+    assert newest.minimum_version == newest.maximum_version == context.minimum_version
+    assert newest.get_ca_certs() == context.get_ca_certs() != []
+    for certificate in None, authority.issue("me"):
+        trusting = client_context(ca=authority.file, certificate=certificate, alpn=["a", "b"])
+
+        def main(context: ssl.SSLContext = context, trusting: ssl.SSLContext = trusting) -> Steps:
+            one, other = memory_pair()
+            client = TLS(one, trusting, server_hostname="localhost")
+            server = TLS(other, context, server_side=True)
+            with client, server:
+                shaking = newthread(client.handshake())
+                try:
+                    yield from server.handshake()
+                finally:
+                    with suppress(OSError):
+                        yield from shaking.join()
+                return server.version, server.alpn
+
+        if certificate is None:
+            with pytest.raises(ssl.SSLError, match="did not return a certificate"):
+                limited(main)
+        else:
+            assert limited(main) == (version, "b")
+
+
+def test_the_contexts_by_name_are_loaded_again(authority: Authority) -> None:
+    by_name = server_context(authority.issue("a.example"))
+    context = server_context(authority.ours, names={"a.example": by_name})
+    context.reload()
+    assert by_name.newest is not by_name
+
+
+def test_names_that_would_have_no_effect_are_refused(authority: Authority) -> None:
+    strict = server_context(authority.ours, client_ca=authority.file)
+    with pytest.raises(ValueError, match=r"names\['a.example'\] requires a certificate of clients"):
+        server_context(authority.ours, names={"a.example": strict})
+    server_context(authority.ours, client_ca=authority.file, names={"a.example": strict})
+    for pattern in "*", "a.*.example", "*.*.example":
+        with pytest.raises(ValueError, match="matches no name"):
+            server_context(authority.ours, names={pattern: server_context(authority.ours)})
+    with pytest.raises(TypeError, match=r"names\['a.example'\] must be an ssl.SSLContext"):
+        server_context(authority.ours, names={"a.example": "a.pem"})  # type: ignore[dict-item]
+    with pytest.raises(TypeError):
+        server_context(None)  # type: ignore[arg-type]
