@@ -23,7 +23,6 @@ import pollers
 
 from ..sockets.address import SocketAddress, format_address
 from ..threads.catching import name_of
-from ..threads.exiting import clean_up
 from ..threads.inventory import enroll, withdraw
 from ..threads.journal import Journal
 from .inheritance import Places
@@ -191,11 +190,9 @@ class Workers:
         except BaseException as error:
             log.error("worker %d failed", number, error=error, about=self._about(number, os.getpid()))
         finally:
-            try:  # as at a normal exit
-                with suppress(Exception):
-                    clean_up()
+            try:
                 if "socket2.debug" in sys.modules:
-                    sys.modules["socket2.debug"].disable()
+                    sys.modules["socket2.debug"].disable()  # as at a normal exit
                 with suppress(Exception):
                     logging.shutdown()
                 _flush()
