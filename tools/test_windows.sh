@@ -9,6 +9,7 @@ shift
 tools/winpy.sh
 trap '.winpy/run --stop' EXIT
 # The package that makes certificates does not load under Wine.
+rm -rf .winpy/certificates
 "$PYTHON" -m tests.tls.certificates .winpy/certificates
 export PREPARED_CERTIFICATES=$PWD/.winpy/certificates
 unset SOCKET2_POLLER SOCKET2_CHECK
