@@ -24,26 +24,23 @@ from bench.under_load import add_times, measure_loaded
 
 __all__ = ["SCENARIO", "note_of_versions"]
 
-REQUESTS = (
-    Column("cpu_us_per_request", "cpu us/req", 2, ratio=True, spread=True),
-    Column("user_us_per_request", "user", 2),
-    Column("system_us_per_request", "sys", 2),
-    Column("faults_per_request", "faults/req", 2),
-    Column("busy_percent", "busy %"),
-    Column("requests_per_s", "req/s", ratio=True),
-    Column("p50_us", "p50 us", ratio=True),
-    Column("p99_us", "p99 us", ratio=True),
-)
-HANDSHAKES = (
-    Column("cpu_us_per_connection", "cpu us/conn", 1, ratio=True, spread=True),
-    Column("user_us_per_connection", "user", 1),
-    Column("system_us_per_connection", "sys", 1),
-    Column("faults_per_connection", "faults/conn", 2),
-    Column("busy_percent", "busy %"),
-    Column("connections_per_s", "conn/s", ratio=True),
-    Column("p50_us", "p50 us", ratio=True),
-    Column("p99_us", "p99 us", ratio=True),
-)
+
+def columns(thing: str, short: str) -> tuple[Column, ...]:
+    """Return the columns of a case that counts this thing; `short` is how the table calls it."""
+    return (
+        Column(f"cpu_us_per_{thing}", f"cpu us/{short}", 2, ratio=True, spread=True),
+        Column(f"user_us_per_{thing}", "user", 2),
+        Column(f"system_us_per_{thing}", "sys", 2),
+        Column(f"faults_per_{thing}", f"faults/{short}", 2),
+        Column("busy_percent", "busy %"),
+        Column(f"{thing}s_per_s", f"{short}/s", ratio=True),
+        Column("p50_us", "p50 us", ratio=True),
+        Column("p99_us", "p99 us", ratio=True),
+    )
+
+
+REQUESTS = columns("request", "req")
+HANDSHAKES = columns("connection", "conn")
 SIZES = (64, 16384, 65536)
 LARGE_BYTES = 16384
 GREETING_BYTES = 64

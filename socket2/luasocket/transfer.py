@@ -14,7 +14,7 @@ from contextlib import suppress
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pollers import Busy, Operation
+from pollers import Operation
 
 from ..sockets.tcp import TCP
 from ..streams.buffer import BLOCK, Buffer
@@ -216,12 +216,7 @@ class TransferObject(Object[TCP]):
 
     def _forget(self) -> None:
         """Drop the buffer, unless a thread is receiving: that thread returns it as its partial result."""
-        with suppress(Busy):
-            claim = self._reading.take()
-            try:
-                self._buffer.clear()
-            finally:
-                claim.free.append(None)
+        self._reading.if_free(self._buffer.clear)
 
 
 def _told(values: tuple[Any, ...], begun: float) -> tuple[Any, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pollers import Busy
@@ -40,3 +42,12 @@ class Claim:
         except IndexError:
             raise self.refusal() from None
         return self
+
+    def if_free(self, act: Callable[[], object]) -> None:
+        """Call `act` with the claim, unless a thread has it."""
+        with suppress(Busy):
+            self.take()
+            try:
+                act()
+            finally:
+                self.free.append(None)

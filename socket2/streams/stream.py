@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 import pollers
-from pollers import Busy, Closed, Operation, operation
+from pollers import Closed, Operation, operation
 
 from ..sockets.socket import check_octets
 from ..threads.coroutines import awaiting
@@ -349,12 +349,7 @@ class Stream(pollers.Unique):
         The kernel still sends the data that it has accepted, unless received data was left unread: see finish().
         """
         self.sock.close()
-        with suppress(Busy):
-            claim = self._reading.take()
-            try:
-                self._buffer.clear()
-            finally:
-                claim.free.append(None)
+        self._reading.if_free(self._buffer.clear)
 
     def __enter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ import ssl
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -275,21 +276,19 @@ def new_keys(authority: Authority, who: str, way: str) -> int:
 
 def handshakes(authority: Authority, version: str, who: str, step: int = 1) -> int:
     """Cancel a handshake at every `step`-th boundary of each direction. Return how many it were."""
-    tried = 0
-    for way in ("in", "out"):
-        boundary = 0
-        while handshake(authority, version, who, way, boundary):
-            boundary += step
-            tried += 1
-    return tried
+    return _boundaries(partial(handshake, authority, version, who), step)
 
 
 def finishes(authority: Authority, version: str, who: str, step: int = 1) -> int:
     """Cancel finish() at every `step`-th boundary of each close_notify. Return how many it were."""
+    return _boundaries(partial(an_end, authority, version, who), step)
+
+
+def _boundaries(case: Callable[[str, int], bool], step: int) -> int:
     tried = 0
     for way in ("in", "out"):
         boundary = 0
-        while an_end(authority, version, who, way, boundary):
+        while case(way, boundary):
             boundary += step
             tried += 1
     return tried
