@@ -19,16 +19,22 @@ from socket2 import (
     Closed,
     IncompleteRead,
     Stream,
+    call_in_thread,
     newthread,
     sleep,
     timeout,
 )
 
-from ..interop.peers import LIMIT_S, beside, pattern, receive_all, run
+from ..interop.peers import LIMIT_S, OSThread, beside, pattern, receive_all, run
 from . import test_stream
 from .test_stream import Pair, connected, ends
 
 pair = test_stream.pair
+
+
+async def ended(receiving: OSThread[bytes]) -> None:
+    """Wait for its end while the loop runs: over TLS, shutdown() may leave the close_notify to a thread."""
+    await call_in_thread(receiving.join, LIMIT_S)
 
 
 # Sending.
@@ -44,6 +50,7 @@ def test_sendall_and_half_close(pair: Pair) -> None:
             await ours.sendall(bytearray(b"more"))
             await ours.sendall(b"")
             ours.shutdown()
+            await ended(receiving)
         assert receiving.outcome() == data + b"more"
         ends(peer, b"and back\n")
         assert await ours.recvline() == b"and back"
@@ -74,6 +81,7 @@ def test_what_ends_a_sendall_early_tells_how_far_it_was(pair: Pair) -> None:
         with beside(receive_all, peer) as receiving:
             await ours.sendall(data[third:])
             ours.shutdown()
+            await ended(receiving)
         assert receiving.outcome() == data, "nothing was lost, nothing came twice"
 
     run(main)
@@ -98,6 +106,7 @@ def test_sendv_joins_small_pieces(pair: Pair, monkeypatch: pytest.MonkeyPatch) -
             large_and_small: list[bytes | bytearray] = [b"x" * 100_000, b"", b"y", bytearray(b"z")]
             await ours.sendv(iter(large_and_small))
             ours.shutdown()
+            await ended(receiving)
         assert receiving.outcome() == b"".join(pieces) + b"x" * 100_000 + b"yz"
 
     run(main)
@@ -117,6 +126,7 @@ def test_sendv_counts_over_all_pieces(pair: Pair) -> None:
         with beside(receive_all, peer) as receiving:
             await ours.sendall(data[sent:])
             ours.shutdown()
+            await ended(receiving)
         assert receiving.outcome() == data
 
     run(main)
@@ -243,6 +253,7 @@ def test_a_second_writer_is_refused_by_name(pair: Pair) -> None:
         with beside(receive_all, peer) as receiving:
             await first.join()
             ours.shutdown()
+            await ended(receiving)
         assert receiving.outcome() == data
 
     run(main)
