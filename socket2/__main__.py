@@ -74,9 +74,8 @@ def context_for(
         try:
             return server_context(certificate, key), None
         except OSError as error:
-            missing = isinstance(error, FileNotFoundError) and certificate.exists()
-            which = key if missing else certificate
-            raise Unanswered(f"{which}: {error.strerror or error}") from None
+            reason = str(error.strerror)
+            raise Unanswered(reason if str(error.filename) in reason else f"{error.filename}: {reason}") from None
     from .tls.development import development_certificate
 
     names = {"localhost", "127.0.0.1", "::1", *({host.partition("%")[0]} - {"", "*"})}
@@ -142,13 +141,20 @@ def show_rates(pid: int, every_s: float, times: int | None) -> None:
     top(pid, every_s, times)
 
 
+def exit_at_signals() -> None:
+    """Let the signals that end a process raise SystemExit, unless they are ignored."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", None)):
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
 def echo_until_interrupted(options: argparse.Namespace) -> None:
     host, port = options.address
     debug.enable()
     with ExitStack() as stack:
         tls = authority = None
         if options.tls:
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the folder must not stay
+            exit_at_signals()  # the folder must not stay
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="socket2-echo-")))
             tls, authority = context_for(host, options.certificate, options.key, folder)
         run(serve_echo, host, port, tls, authority)

@@ -34,7 +34,8 @@ ROOMS = {
     ),
     "socket2.streams": "buffer claim transport stream",
     "socket2.tls": (
-        "latch ciphertext identity engine lane carrier negotiated layer reloading contexts development endpoint"
+        "latch ciphertext identity engine lane carrier negotiated arguments layer pem reloading contexts development"
+        " endpoint"
     ),
     "socket2.files": "waitable fdstream standard disk",
     "socket2.processes": "reaping child capture",

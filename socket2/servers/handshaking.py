@@ -15,21 +15,27 @@ from ..sockets.tcp import TCP
 from ..streams.transport import note_socket
 from ..threads.coroutines import awaiting, check_result, is_coroutine
 from ..threads.semaphores import Semaphore
-from ..threads.timers import duration
-from ..tls.layer import TLS, check_context
+from ..tls.arguments import check_context, handshake_limit
+from ..tls.layer import TLS
 from .connection import before_requests
 
 if TYPE_CHECKING:
     import ssl
 
 
-def check_limits(max_connections: int | None, handshake_s: float | None, max_handshakes: int | None) -> None:
-    """Raise TypeError if a limit of a server is no number, ValueError if it is too small. None means no limit."""
+def check_limits(
+    max_connections: int | None, handshake_s: float | None, max_handshakes: int | None, has_tls: bool
+) -> None:
+    """Raise TypeError if a limit of a server is no number, ValueError if it is too small. None means no limit.
+
+    Raises TypeError for a limit on handshakes that would have no effect.
+    """
     for name, limit in (("max_connections", max_connections), ("max_handshakes", max_handshakes)):
         if limit is not None and operator.index(limit) < 1:
             raise ValueError(f"{name} must be at least 1, not {limit!r}")
-    if handshake_s is not None:
-        duration(handshake_s)
+    handshake_limit(handshake_s)
+    if max_handshakes is not None and not has_tls:
+        raise TypeError("max_handshakes needs tls, a context; it does not count the handshakes of starttls()")
 
 
 class Secured:
@@ -47,10 +53,10 @@ class Secured:
         handshake_s: float | None,
         max_handshakes: int | None,
     ) -> None:
-        check_context(context)
+        check_context(context, server_side=True)
         self._handler = handler
         self._context = context
-        self._handshake_s = None if handshake_s is None else duration(handshake_s)
+        self._handshake_s = handshake_limit(handshake_s)
         self._room = Semaphore(max_handshakes) if max_handshakes is not None else None
 
     def serve(self, conn: TCP) -> Generator[Any, None, None]:

@@ -19,7 +19,8 @@ from ..threads.journal import Journal
 from ..threads.loop import newthread
 from ..threads.thread import Thread
 from ..threads.timers import duration
-from ..tls.layer import HANDSHAKE_S, TLS
+from ..tls.arguments import HANDSHAKE_S
+from ..tls.layer import TLS
 from .listeners import adopt_listener, check_listener, queries_of
 from .renewal import Reloader, signals_to_reload
 from .server import FIRST_REQUEST_S, GRACE_S, Server

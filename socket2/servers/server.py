@@ -29,7 +29,8 @@ from ..threads.member import current_member
 from ..threads.sleeping import sleep
 from ..threads.thread import Thread
 from ..threads.timers import duration
-from ..tls.layer import HANDSHAKE_S, TLS
+from ..tls.arguments import HANDSHAKE_S
+from ..tls.layer import TLS
 from .accepting import Room, accept, accept_in_turn, drain
 from .connection import Connection, current_connection, name_of, peer_of
 from .handshaking import Secured, check_limits
@@ -68,8 +69,8 @@ class Server(pollers.Unique):
     for any time. `max_handshakes`: how many are made at a time; others wait for as long as a handshake may take. When a
     handler ends without an error, a close_notify is sent before the connection is closed.
 
-    Raises TypeError if the handler is not callable, ValueError if a limit is less than 1 connection or a time is
-    negative.
+    Raises TypeError if the handler is not callable, or for `max_handshakes` without `tls`; ValueError if a limit is
+    less than 1 connection, a time is negative, or the context is for clients.
 
     `stopping`: an Event that is set when stop() is called or no listener is left. `cut`: how many
     connections were cut off. `accepted`, `requests`: how many connections there were, and how many between_requests
@@ -90,7 +91,7 @@ class Server(pollers.Unique):
     ) -> None:
         if not callable(handler):
             raise TypeError(f"handler must be a function, not {handler!r}")
-        check_limits(max_connections, handshake_s, max_handshakes)
+        check_limits(max_connections, handshake_s, max_handshakes, tls is not None)
         # The lock guards these, and the fields of a Connection that are marked there.
         self.stopping = Event()
         self.cut = 0

@@ -27,7 +27,8 @@ from ..threads.resolver import Resolver, check_resolver
 from ..threads.scheduler import current_scheduler, local
 from ..threads.sleeping import sleep
 from ..threads.timers import duration
-from ..tls.layer import HANDSHAKE_S, TLS
+from ..tls.arguments import HANDSHAKE_S
+from ..tls.layer import TLS
 from .inheritance import Places
 from .listeners import adopt_listener, bind, check_listener, listen, queries_of
 from .program import serve

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import ssl
@@ -38,12 +38,23 @@ def client_context(
     Wireshark; by default the environment's SSLKEYLOGFILE. Whoever has it can read the connections.
 
     This reads files, which blocks for some milliseconds: make one context and use it for many connections. Raises
-    OSError or ssl.SSLError if a file cannot be used, ValueError if there is a key without a certificate.
+    OSError or ssl.SSLError if a file cannot be used, with its name and the reason; TypeError for a path that is no
+    path, ValueError if there is a key without a certificate.
     """
     import ssl
 
+    from .pem import authorities, naming
+
     offered = protocols(alpn)
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, **({} if ca is None else _authorities(ca)))
+    ca, certificate, key, keylog = (
+        None if path is None else _text(name, path)
+        for name, path in (("ca", ca), ("certificate", certificate), ("key", key), ("keylog", keylog))
+    )
+    if ca is None:
+        context = ssl.create_default_context()
+    else:
+        with naming(ca):
+            context = ssl.create_default_context(**authorities(ca))
     _set_up(context, certificate, key, password, offered, keylog)
     return context
 
@@ -54,7 +65,7 @@ def server_context(
     *,
     password: str | None = None,
     client_ca: Path | None = None,
-    client_certificate: Literal["required", "optional"] = "required",
+    client_certificate: Literal["required", "optional"] | None = None,
     alpn: Iterable[str] = (),
     names: Mapping[str, ssl.SSLContext] | None = None,
     keylog: Path | None = None,
@@ -69,20 +80,31 @@ def server_context(
     a context provides the certificate and `alpn`. What is required of clients is decided by this context. `keylog`: as
     in client_context().
 
-    Raises OSError or ssl.SSLError if a file cannot be used; ValueError for a pattern in `names` that no name can match,
-    or if one of its contexts requires a certificate of clients and this one does not, which would have no effect.
+    Raises OSError or ssl.SSLError if a file cannot be used, with its name and the reason. Raises TypeError for a path
+    that is no path; ValueError for `client_certificate` without `client_ca`, for a pattern in `names` that no name can
+    match, or if one of its contexts requires a certificate of clients and this one does not: these have no effect.
     """
     import ssl
 
     from .reloading import ServerContext
 
-    if client_certificate not in ("required", "optional"):
+    if client_certificate not in ("required", "optional", None):
         raise ValueError(f"client_certificate must be 'required' or 'optional', not {client_certificate!r}")
-    os.fspath(certificate)
+    if client_certificate is not None and client_ca is None:
+        raise ValueError("client_certificate needs client_ca: without it, no client is asked for a certificate")
+    required = client_ca is not None and client_certificate != "optional"
     offered, contexts = protocols(alpn), dict(names or {})
-    _check_names(contexts, client_ca is not None and client_certificate == "required")
+    _check_names(contexts, required)
     make = partial(
-        _make_server, certificate, key, password, client_ca, client_certificate == "required", offered, contexts, keylog
+        _make_server,
+        _text("certificate", certificate),
+        None if key is None else _text("key", key),
+        password,
+        None if client_ca is None else _text("client_ca", client_ca),
+        required,
+        offered,
+        contexts,
+        None if keylog is None else _text("keylog", keylog),
     )
     context = make(ServerContext)
     assert isinstance(context, ServerContext)
@@ -105,25 +127,27 @@ def _check_names(contexts: Mapping[str, ssl.SSLContext], required: bool) -> None
 
 
 def _make_server(
-    certificate: Path,
-    key: Path | None,
+    certificate: str,
+    key: str | None,
     password: str | None,
-    client_ca: Path | None,
+    client_ca: str | None,
     required: bool,
     alpn: tuple[str, ...],
     names: dict[str, ssl.SSLContext],
-    keylog: Path | None,
+    keylog: str | None,
     kind: type[ssl.SSLContext],
 ) -> ssl.SSLContext:
     import ssl
 
+    from .pem import authorities, naming
     from .reloading import choose_by_name
 
     context = kind(ssl.PROTOCOL_TLS_SERVER)
     _set_up(context, certificate, key, password, alpn, keylog)
     context.set_ciphers(_CIPHERS)
     if client_ca is not None:
-        context.load_verify_locations(**_authorities(client_ca))
+        with naming(client_ca):
+            context.load_verify_locations(**authorities(client_ca))
         context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
     choose_by_name(context, names)
     return context
@@ -131,19 +155,20 @@ def _make_server(
 
 def _set_up(
     context: ssl.SSLContext,
-    certificate: Path | None,
-    key: Path | None,
+    certificate: str | None,
+    key: str | None,
     password: str | None,
     alpn: tuple[str, ...],
-    keylog: Path | None,
+    keylog: str | None,
 ) -> None:
     import ssl
+
+    from .pem import load_certificate
 
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | getattr(ssl, "OP_NO_RENEGOTIATION", 0)
     if certificate is not None:
-        # Without a password OpenSSL would ask for it on the terminal.
-        context.load_cert_chain(certificate, key, password if password is not None else "")
+        load_certificate(context, certificate, key, password)
     elif key is not None:
         raise ValueError("a key needs its certificate")
     if alpn:
@@ -151,12 +176,15 @@ def _set_up(
     if keylog is None:
         keylog = os.environ.get("SSLKEYLOGFILE") or None
     if keylog is not None:
-        context.keylog_filename = os.fspath(keylog)
+        context.keylog_filename = keylog
 
 
-def _authorities(path: Path) -> dict[str, Any]:
-    """Return the argument of `ssl` for a file or directory of certificate authorities."""
-    return {"capath" if os.path.isdir(path) else "cafile": os.fspath(path)}
+def _text(name: str, path: Path) -> str:
+    """Return a path as text. Raises TypeError if it is none, or bytes, which could be the certificate itself."""
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a path, not {path!r:.80}")
+    return text
 
 
 def protocols(alpn: Iterable[str]) -> tuple[str, ...]:

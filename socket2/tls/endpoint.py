@@ -17,15 +17,14 @@ from pollers import Operation, operation
 from ..sockets import endpoint
 from ..sockets.address import Address, AddressList, Host, Port, SocketAddress
 from ..sockets.eyeballs import DELAY_S
-from ..sockets.hostnames import ascii_name
 from ..sockets.paths import MODE, Owner, PathRules, Unlink
 from ..sockets.socket import place_of
 from ..sockets.tcp import TCP
 from ..streams.stream import Stream, stream
 from ..streams.transport import ByteStream, note_socket
-from ..threads.timers import duration
+from .arguments import HANDSHAKE_S, check_context, handshake_limit, name_to_ask_for
 from .contexts import default_client_context, protocols
-from .layer import HANDSHAKE_S, TLS, check_context
+from .layer import TLS
 
 if TYPE_CHECKING:
     import ssl
@@ -86,13 +85,15 @@ def connect(
 
     `tls`: True, or a context such as client_context() makes, for a TLS connection: then the handshake is made, and a
     TLS object is returned. `server_hostname`: the name that the server's certificate must have, by default the host in
-    `where`. `alpn`: the protocols to offer; a context that you give has its own. `session`: the `session` of an earlier
-    connection, to resume it. `ragged_end`: if the peer ends without a close_notify, take that for the end of the data.
-    `handshake_s`: the limit for the handshake in seconds, None for no limit. Raises as TLS.handshake() does.
+    `where`; a dot at the end is left out. `alpn`: the protocols to offer; a context that you give has its own.
+    `session`: the `session` of an earlier connection, to resume it. `ragged_end`: if the peer ends without a
+    close_notify, take that for the end of the data. `handshake_s`: the limit for the handshake in seconds, None for no
+    limit. Raises as TLS.handshake() does.
     """
     opening = endpoint.connect_from(place_of(sys._getframe(1)), where, port, family, delay_s, options)
     try:
         if tls is None or tls is False:
+            handshake_limit(handshake_s)
             if server_hostname is not None or session is not None or alpn:
                 raise TypeError("server_hostname, alpn and session need tls=True or a context")
             return opening
@@ -117,7 +118,7 @@ def _client_context(tls: bool | ssl.SSLContext, alpn: Iterable[str]) -> ssl.SSLC
     offered = protocols(alpn)
     if tls is True:
         return default_client_context(offered)
-    check_context(tls)
+    check_context(tls, server_side=False)
     assert not isinstance(tls, bool)
     if offered:
         raise ValueError("the protocols belong to the context: use client_context(alpn=...), or tls=True")
@@ -136,7 +137,7 @@ def _name_of(where: Host, port: Port) -> str | None:
         host = host[0]  # an address in the standard library's form
     if host is None or host is False or host == "":
         return "localhost"
-    return os.fsdecode(host).rstrip(".") if isinstance(host, (str, bytes)) else None
+    return os.fsdecode(host) if isinstance(host, (str, bytes)) else None
 
 
 def _check(
@@ -145,9 +146,8 @@ def _check(
     """Raise the errors of a TLS object with these arguments, before anything is connected."""
     from .engine import Engine
 
-    if handshake_s is not None:
-        duration(handshake_s)
-    Engine(context, server_hostname=None if name is None else ascii_name(name), session=session)
+    handshake_limit(handshake_s)
+    Engine(context, server_hostname=name_to_ask_for(name), session=session)
 
 
 @operation
@@ -278,10 +278,12 @@ def listen(
     that is just taking the path raises OSError (EADDRINUSE). Raises LookupError if there is no such user or group.
 
     `tls`: a context such as server_context() makes. Then a TLSListener is returned, and accept() returns TLS objects.
-    `handshake_s`: the limit for the handshake of each, in seconds; None for no limit.
+    `handshake_s`: the limit for the handshake of each, in seconds; None for no limit. Raises ValueError if the context
+    is for clients.
     """
     if tls is not None:
-        check_context(tls)
+        check_context(tls, server_side=True)
+    handshake_limit(handshake_s)
     rules = PathRules(mode, owner, unlink)
     sock = endpoint.listen_from(place_of(sys._getframe(1)), where, port, backlog, rules, options)
     return sock if tls is None else TLSListener(sock, tls, handshake_s)

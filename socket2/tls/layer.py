@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from pollers import CHECKING, Operation, operation
 
-from ..sockets.hostnames import ascii_name
 from ..sockets.socket import check_octets
 from ..streams.transport import ByteStream, byte_count, check_byte_stream, note_socket, room_in
 from ..threads.coroutines import awaiting
@@ -25,6 +24,7 @@ from ..threads.native import in_c
 from ..threads.scope import timeout
 from ..threads.thread import over_at_once
 from ..threads.timers import duration
+from .arguments import HANDSHAKE_S, check_context, handshake_limit, name_to_ask_for
 from .carrier import BLOCK
 from .lane import Lane
 from .negotiated import Negotiated
@@ -41,17 +41,6 @@ Side: TypeAlias = Literal["read", "write"]
 _records = None if CHECKING else in_c("_records")
 quick: Callable[[Method], Method] = (lambda method: method) if _records is None else _records.quick
 """Decorates recv() and sendall(): C makes the operation if it is a usual one, otherwise the function does."""
-
-HANDSHAKE_S = 10.0
-"""The default limit for a handshake, in seconds."""
-
-
-def check_context(context: object) -> None:
-    """Raise TypeError if this is not an ssl.SSLContext."""
-    import ssl
-
-    if not isinstance(context, ssl.SSLContext):
-        raise TypeError(f"TLS needs an ssl.SSLContext, not {context!r}")
 
 
 class TLS(Negotiated):
@@ -83,15 +72,15 @@ class TLS(Negotiated):
         from .engine import Engine
 
         check_byte_stream(sock)
-        check_context(context)
+        check_context(context, server_side=server_side)
         engine = Engine(
             context,
             server_side=server_side,
-            server_hostname=None if server_hostname is None else ascii_name(server_hostname),
+            server_hostname=name_to_ask_for(server_hostname),
             session=session,
             ragged_end=ragged_end,
         )
-        super().__init__(sock, engine, None if handshake_s is None else duration(handshake_s))
+        super().__init__(sock, engine, handshake_limit(handshake_s))
         self._read_limit: Patience | None = None
         self._write_limit: Patience | None = None
         self._take_over_timeouts(sock)

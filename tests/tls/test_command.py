@@ -48,13 +48,15 @@ def test_it_makes_a_certificate_that_clients_can_check(name: str, tmp_path: Path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM for others")
-def test_a_terminated_server_leaves_no_key_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_server_that_a_signal_ends_leaves_no_key_behind(name: str, tmp_path: Path) -> None:
+    number = getattr(signal, name)
     command = [*PYTHON_M, "echo", "--tls", "127.0.0.1:0"]
     with Program(command, env=SEARCH | {"TMPDIR": str(tmp_path)}) as program:
         program.announced("Ctrl-C")
         assert list(tmp_path.glob("socket2-echo-*"))
-        program.send_signal(signal.SIGTERM)
-        assert program.wait() == 128 + signal.SIGTERM
+        program.send_signal(number)
+        assert program.wait() == (0 if name == "SIGINT" else 128 + number)
         assert program.stderr() == b""
     assert list(tmp_path.glob("socket2-echo-*")) == []
 
@@ -99,8 +101,10 @@ def test_a_certificate_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, a
     garbage.write_text("no certificate")
     for path, reason, options in (
         (nothing, "No such file or directory", [nothing]),
-        (garbage, "[SSL] PEM lib", [garbage]),
+        (garbage, "it contains no certificate in PEM", [garbage]),
         (nothing, "No such file or directory", [authority.ours, "--key", nothing]),
+        (nothing, "No such file or directory", [nothing, "--key", authority.ours]),
+        (garbage, "it contains no private key in PEM", [authority.ours, "--key", garbage]),
     ):
         done = call("echo", "127.0.0.1:0", "--tls", "--certificate", *map(str, options))
         assert (done.returncode, done.stdout) == (1, "")

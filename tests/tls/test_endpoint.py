@@ -23,7 +23,6 @@ from socket2 import (
     timeout,
 )
 from socket2.tls.contexts import default_client_context
-from socket2.tls.endpoint import _name_of
 
 from .certificates import Authority, versions
 from .ends import Steps
@@ -103,10 +102,6 @@ def test_the_name_is_that_of_the_place(authority: Authority) -> None:
                 yield from serving.join()
 
     run(main)
-
-
-def test_a_dot_at_the_end_is_not_in_the_certificate() -> None:
-    assert _name_of("example.org.:443", None) == "example.org"
 
 
 def test_a_name_or_an_issuer_that_is_not_trusted(any_poller: None, authority: Authority) -> None:

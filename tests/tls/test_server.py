@@ -99,7 +99,7 @@ def test_arguments(authority: Authority) -> None:
     with pytest.raises(ValueError, match="negative"):
         Server(echo, tls=authority.server(), handshake_s=-1)
     with pytest.raises(TypeError, match="reload|again"):
-        serve(echo, tls=authority.client(), reload_signals=[signal.SIGTERM])
+        serve(echo, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), reload_signals=[signal.SIGTERM])
 
 
 def test_a_stop_in_mid_handshake(any_poller: None, authority: Authority, caplog: pytest.LogCaptureFixture) -> None:

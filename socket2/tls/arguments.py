@@ -1,0 +1,43 @@
+"""What the arguments of TLS may be. They are checked before anything is connected, bound or received.
+
+This module knows only the `ssl` module, which it imports late: most programs do not need it.
+"""
+
+from __future__ import annotations
+
+from ..sockets.hostnames import ascii_name
+from ..threads.timers import duration
+
+HANDSHAKE_S = 10.0
+"""The default limit for a handshake, in seconds."""
+
+
+def check_context(context: object, *, server_side: bool) -> None:
+    """Raise TypeError if this is not an ssl.SSLContext, ValueError if it is for the other side only."""
+    import ssl
+
+    if not isinstance(context, ssl.SSLContext):
+        raise TypeError(f"TLS needs an ssl.SSLContext, not {context!r}")
+    if server_side and context.protocol == ssl.PROTOCOL_TLS_CLIENT:
+        raise ValueError("this context is for clients: a server needs one as server_context() makes it")
+    if not server_side and context.protocol == ssl.PROTOCOL_TLS_SERVER:
+        raise ValueError(
+            "this context is for servers: a client needs one as client_context() makes it; a server, server_side=True"
+        )
+
+
+def name_to_ask_for(server_hostname: str | None) -> str | None:
+    """Return the name of a server as clients ask for it, and as certificates have it: in ASCII, without a last dot.
+
+    Raises TypeError if it is no text, UnicodeError if it cannot be a host name.
+    """
+    if server_hostname is None:
+        return None
+    if not isinstance(server_hostname, str):
+        raise TypeError(f"server_hostname must be a str, not {server_hostname!r}")
+    return ascii_name(server_hostname).removesuffix(".")
+
+
+def handshake_limit(handshake_s: float | None) -> float | None:
+    """Return the limit for a handshake in seconds, None for no limit. Raises as duration() does."""
+    return None if handshake_s is None else duration(handshake_s)

@@ -1,0 +1,146 @@
+"""Arguments of TLS that cannot work are refused in the call, before anything is connected or bound."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from socket2 import (
+    TLS,
+    Server,
+    client_context,
+    connect,
+    listen,
+    newthread,
+    serve,
+    server_context,
+    starttls,
+    stream,
+)
+
+from ..memory import memory_pair
+from .certificates import Authority
+from .ends import Steps, limited
+from .hosting import serve_one
+
+
+def nothing(conn: TLS) -> None:
+    raise AssertionError(conn)
+
+
+def clients(authority: Authority) -> list[Callable[..., Any]]:
+    """All that can begin the client's side of TLS."""
+    below = memory_pair()[0]
+    return [
+        partial(connect, "127.0.0.1:1"),
+        partial(starttls, stream(below)),
+        partial(starttls, below),
+        partial(TLS, below),
+    ]
+
+
+def servers(authority: Authority) -> list[Callable[..., Any]]:
+    below = memory_pair()[0]
+    return [
+        partial(listen, "127.0.0.1:0"),
+        partial(Server, nothing),
+        partial(serve, nothing, "127.0.0.1:0"),
+        partial(starttls, stream(below), server_side=True),
+        partial(TLS, below, server_side=True),
+    ]
+
+
+def with_context(make: Callable[..., Any], context: Any, **options: Any) -> Any:
+    """Call what takes a context as its argument `tls` or `context`."""
+    func = make.func  # type: ignore[attr-defined]
+    return make(**{"context" if func in (starttls, TLS) else "tls": context}, **options)
+
+
+@pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLS is deprecated")
+def test_a_context_for_the_other_side(authority: Authority) -> None:
+    """It would fail at each handshake, and a server would only log that."""
+    for make in servers(authority):
+        with pytest.raises(ValueError, match="this context is for clients"):
+            with_context(make, authority.client())
+    for make in clients(authority):
+        with pytest.raises(ValueError, match="this context is for servers"):
+            with_context(make, authority.server(), server_hostname="localhost")
+    both = ssl.SSLContext(ssl.PROTOCOL_TLS)
+    TLS(memory_pair()[0], both)
+    TLS(memory_pair()[0], both, server_side=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"server_hostname": 5}, TypeError),
+        ({"server_hostname": b"localhost"}, TypeError),
+        ({"server_hostname": ""}, ValueError),
+        ({"server_hostname": "."}, ValueError),
+        ({"server_hostname": "localhost", "session": "none"}, TypeError),
+        ({"server_hostname": "localhost", "handshake_s": -1}, ValueError),
+        ({"server_hostname": "localhost", "handshake_s": "1"}, TypeError),
+    ],
+    ids=str,
+)
+def test_clients(authority: Authority, options: dict[str, Any], error: type[Exception]) -> None:
+    for make in clients(authority):
+        with pytest.raises(error):
+            with_context(make, authority.client(), **options)
+
+
+def test_a_limit_for_handshakes(authority: Authority) -> None:
+    for make in servers(authority):
+        with pytest.raises(ValueError, match="-1"):
+            with_context(make, authority.server(), handshake_s=-1)
+    for plain in partial(listen, "127.0.0.1:0"), partial(connect, "127.0.0.1:1"), partial(Server, nothing):
+        with pytest.raises(ValueError, match="-1"):
+            plain(handshake_s=-1)
+    for of_server in servers(authority)[1:3]:
+        with pytest.raises(TypeError, match="max_handshakes needs tls"):
+            of_server(max_handshakes=1)
+
+
+def test_contexts(authority: Authority) -> None:
+    wrong: list[tuple[Any, list[Any], dict[str, Any]]] = [
+        (server_context, [None], {}),
+        (server_context, [bytes(authority.ours)], {}),
+        (server_context, [authority.ours, bytes(authority.ours)], {}),
+        (server_context, [authority.ours], {"client_ca": 5}),
+        (server_context, [authority.ours], {"keylog": 5}),
+        (client_context, [], {"ca": authority.file.read_bytes()}),
+        (client_context, [], {"certificate": 5}),
+        (client_context, [], {"certificate": authority.ours, "key": 5}),
+        (client_context, [], {"keylog": b"log"}),
+    ]
+    for make, args, options in wrong:
+        with pytest.raises(TypeError, match="must be a path, not"):
+            make(*args, **options)
+
+
+@pytest.mark.parametrize("kind", ["optional", "required"])
+def test_a_certificate_of_clients_without_an_authority(authority: Authority, kind: Any) -> None:
+    """It would have no effect."""
+    with pytest.raises(ValueError, match="needs client_ca"):
+        server_context(authority.ours, client_certificate=kind)
+    verify_mode = server_context(authority.ours, client_ca=authority.file, client_certificate=kind).verify_mode
+    assert verify_mode == (ssl.CERT_OPTIONAL if kind == "optional" else ssl.CERT_REQUIRED)
+
+
+def test_a_dot_at_the_end_of_a_name(authority: Authority) -> None:
+    """It belongs to the name in DNS, but neither to the one in a certificate nor to the one that is asked for."""
+
+    def main() -> Steps:
+        with listen("127.0.0.1:0", tls=authority.server()) as listener:
+            serving = newthread(serve_one, listener)
+            where = listener.getsockname()
+            with (yield from connect(where, tls=authority.client(), server_hostname="localhost.")) as conn:
+                assert (yield from stream(conn).recvall()) == b"data"
+                assert conn.server_name == "localhost"
+            assert (yield from serving.join()).server_name == "localhost"
+
+    limited(main)
