@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -196,15 +196,27 @@ def test_proxy_says_what_it_does_not_understand() -> None:
 # The port scanner.
 
 
-def test_port_scanner_finds_what_is_open() -> None:
+@contextmanager
+def listening_here_and_there(host: str, first: int, last: int) -> Iterator[list[int]]:
+    """Listen on five ports of these. Yield them."""
+    ports: list[int] = []
     with ExitStack() as listeners:
-        # Its own address if possible, so that it does not call servers of other tests.
-        host = "127.0.0.77" if sys.platform in ("linux", "win32") else "127.0.0.1"
-        socks = [listeners.enter_context(socket.create_server((host, 0))) for _ in range(5)]
-        ports = sorted(sock.getsockname()[1] for sock in socks)
-        first, last = ports[0], max(ports[-1], ports[0] + 300)
-        span = f"{first}-{last}"
-        with python(EXAMPLES / "port_scanner.py", host, "--ports", span, "--limit", "20") as program:
+        for port in range(first, last + 1, 7):
+            with suppress(OSError):  # somebody else has it
+                listeners.enter_context(socket.create_server((host, port)))
+                ports.append(port)
+            if len(ports) == 5:
+                break
+        assert len(ports) == 5
+        yield ports
+
+
+def test_port_scanner_finds_what_is_open() -> None:
+    # Its own address if possible, so that it does not call servers of other tests.
+    host = "127.0.0.77" if sys.platform in ("linux", "win32") else "127.0.0.1"
+    first, last = 42_000, 42_200
+    with listening_here_and_there(host, first, last) as ports:
+        with python(EXAMPLES / "port_scanner.py", host, "--ports", f"{first}-{last}", "--limit", "20") as program:
             assert program.wait() == 0
             assert program.stderr() == b""
             *found, summary = program.stdout().decode().splitlines()
