@@ -1,4 +1,4 @@
-"""The C programs: the baseline servers and the load generators, compiled on first use.
+"""The C programs: the baseline servers and the load generators, compiled on first use; and what is preloaded into them.
 
 Knows the C compiler. A program is rebuilt if any source in bench/c is newer, so that nobody measures
 an old one. The compiler is `$CC` or `cc`. The flags are fixed, so that baselines are comparable. Only
@@ -14,13 +14,15 @@ from pathlib import Path
 
 from bench.programs import BenchError
 
-__all__ = ["BUILD", "build_all", "compiler_version"]
+__all__ = ["BUILD", "HEAP", "build_all", "compiler_version"]
 
 SOURCES = Path(__file__).resolve().parent / "c"
 BUILD = SOURCES.parent / "build"
 FLAGS = ("-std=gnu11", "-O2", "-pthread", "-Wall", "-Wextra")
 TLS_PROGRAMS = "tls_"
 OPENSSL = ("-lssl", "-lcrypto")
+HEAP = BUILD / "tls_heap"
+"""A library. Preloaded into a program, it answers a line with how much memory that has from malloc()."""
 
 
 def build_all(tls: bool = False) -> None:
@@ -60,7 +62,10 @@ def _compile(source: Path, program: Path) -> None:
     needs_openssl = source.stem.startswith(TLS_PROGRAMS)
     # Compile into another file first, so that an interrupted compilation does not look finished.
     fresh = program.with_name(f"{program.name}.{os.getpid()}")
-    command = [*compiler, *FLAGS, "-o", str(fresh), str(source), *(OPENSSL if needs_openssl else ())]
+    libraries = OPENSSL if needs_openssl else ()
+    if program == HEAP:
+        libraries = ("-shared", "-fPIC")
+    command = [*compiler, *FLAGS, "-o", str(fresh), str(source), *libraries]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
