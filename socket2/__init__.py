@@ -55,8 +55,9 @@ from .threads.signals import signals
 from .threads.sleeping import resume, sleep, suspend
 from .threads.thread import Thread, currentthread
 from .tls.contexts import client_context, server_context
-from .tls.endpoint import TLSListener, connect, listen, starttls
+from .tls.endpoint import TLSListener, connect, listen
 from .tls.layer import TLS
+from .tls.starttls import starttls
 from .version import __version__
 
 __all__ = [

@@ -32,10 +32,10 @@ ROOMS = {
     "socket2.sockets": (
         "names hostnames address nameinfo setup ancillary socket paths tcp udp eyeballs endpoint descriptors"
     ),
-    "socket2.streams": "buffer claim transport stream",
+    "socket2.streams": "buffer claim pieces transport stream",
     "socket2.tls": (
         "latch ciphertext identity engine lane carrier negotiated arguments layer pem reloading contexts development"
-        " endpoint"
+        " endpoint starttls"
     ),
     "socket2.files": "waitable fdstream standard disk",
     "socket2.processes": "reaping child capture",

@@ -266,6 +266,11 @@ class FdStream(pollers.Unique):
                 self._foreign[writing] = foreign, poller.attach(foreign.sock)
             return self._foreign[writing]
 
+    def check_idle(self) -> None:
+        """Raise Busy if another thread sends or receives. For the other rooms of socket2."""
+        self._reading.check()
+        self._writing.check()
+
     def _check_open(self) -> None:
         if self._closed:
             raise Closed("the stream is closed")

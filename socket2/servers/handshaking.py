@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..sockets.tcp import TCP
 from ..streams.transport import note_socket
 from ..threads.coroutines import awaiting, check_result, is_coroutine
-from ..threads.semaphores import Semaphore
+from ..threads.semaphores import Held, Semaphore
 from ..tls.arguments import check_context, handshake_limit
 from ..tls.layer import TLS
 from .connection import before_requests
@@ -44,7 +44,7 @@ class Secured:
     `max_handshakes`: how many handshakes are made at a time; None for any number.
     """
 
-    __slots__ = ("_context", "_handler", "_handshake_s", "_room")
+    __slots__ = ("_context", "_handler", "_handshake_s", "_most", "_room")
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class Secured:
         self._handler = handler
         self._context = context
         self._handshake_s = handshake_limit(handshake_s)
+        self._most = max_handshakes
         self._room = Semaphore(max_handshakes) if max_handshakes is not None else None
 
     def serve(self, conn: TCP) -> Generator[Any, None, None]:
@@ -77,8 +78,17 @@ class Secured:
                 if self._room is None:
                     yield from tls.handshake()
                 else:
-                    with (yield from self._room.acquire(self._handshake_s)):
+                    with (yield from self._turn(self._room)):
                         yield from tls.handshake()
         except TimeoutError as error:
             note_socket(error, conn)  # it may have waited for others
+            raise
+
+    def _turn(self, room: Semaphore) -> Generator[Any, None, Held]:
+        try:
+            return (yield from room.acquire(self._handshake_s))
+        except TimeoutError as error:
+            error.args = (
+                f"waited {self._handshake_s:g} s for the handshakes of others, because of max_handshakes={self._most}",
+            )
             raise

@@ -66,8 +66,8 @@ class Server(pollers.Unique):
 
     `tls`: a context such as server_context() makes. Then each connection is a TLS object, and the handler is called
     after the handshake. A handshake that fails is logged in one line (INFO). It may take `handshake_s` seconds, None
-    for any time. `max_handshakes`: how many are made at a time; others wait for as long as a handshake may take. When a
-    handler ends without an error, a close_notify is sent before the connection is closed.
+    for any time. `max_handshakes`: how many are made at a time, not counting starttls(); others wait as long as a
+    handshake may take. When a handler ends without an error, a close_notify is sent before the connection is closed.
 
     Raises TypeError if the handler is not callable, or for `max_handshakes` without `tls`; ValueError if a limit is
     less than 1 connection, a time is negative, or the context is for clients.

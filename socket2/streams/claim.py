@@ -43,6 +43,11 @@ class Claim:
             raise self.refusal() from None
         return self
 
+    def check(self) -> None:
+        """Raise Busy if another thread has it."""
+        if not self.free:
+            raise self.refusal()
+
     def if_free(self, act: Callable[[], object]) -> None:
         """Call `act` with the claim, unless a thread has it."""
         with suppress(Busy):

@@ -11,7 +11,8 @@ import socket
 import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import pollers
 from pollers import Closed, Operation, operation
@@ -25,6 +26,7 @@ from ..threads.timers import duration
 from ..threads.wait import Pass
 from .buffer import BLOCK, Buffer, joined
 from .claim import Claim
+from .pieces import Pieces
 from .transport import ByteStream, byte_count, check_byte_stream, note_socket, room_in
 
 if TYPE_CHECKING:
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Side: TypeAlias = Literal["read", "write"]
-PieceT = TypeVar("PieceT", bound=bytes | None)
 
 LINE_MAX = 1 << 16
 """The default limit for the length of a line or piece, in bytes."""
@@ -316,19 +317,28 @@ class Stream(pollers.Unique):
         `grace_s` seconds, or when cancelled, the socket is closed anyway. Raises Busy if another thread sends or
         receives, and then does not close.
         """
-        return self._finish(duration(grace_s))
+        return self.alone(partial(self._finish_below, duration(grace_s)))
 
     @operation
-    def _finish(self, grace_s: float) -> Generator[Any, None, None]:
+    def alone(self, act: Callable[[], Generator[Any, None, T]]) -> Generator[Any, None, T]:
+        """Do something with the stream below while nobody else sends or receives. Raises Busy if another thread does.
+
+        For the other rooms of socket2.
+        """
         writing = self._writing.take()
         try:
             reading = self._reading.take()
             try:
-                yield from self._finish_below(grace_s)
+                return (yield from act())
             finally:
                 reading.free.append(None)
         finally:
             writing.free.append(None)
+
+    def check_idle(self) -> None:
+        """Raise Busy if another thread sends or receives. For the other rooms of socket2."""
+        self._writing.check()
+        self._reading.check()
 
     def _finish_below(self, grace_s: float) -> Generator[Any, None, None]:
         try:
@@ -359,26 +369,6 @@ class Stream(pollers.Unique):
 
     def __repr__(self) -> str:
         return f"<Stream, {len(self._buffer)} bytes buffered, of {self.sock!r}>"
-
-
-class Pieces(Generic[PieceT]):
-    """The pieces of a stream, one by one, for `async for`."""
-
-    __slots__ = ("_end", "_receive")
-
-    def __init__(self, receive: Callable[[], Operation[PieceT]], end: PieceT) -> None:
-        self._receive = receive
-        self._end = end
-
-    def __aiter__(self) -> Self:
-        return self
-
-    @operation
-    def __anext__(self) -> Generator[Any, None, bytes]:
-        piece = yield from self._receive()
-        if piece is None or piece == self._end:
-            raise StopAsyncIteration
-        return piece
 
 
 def _limit(n: int | None) -> int:

@@ -10,7 +10,9 @@ from collections.abc import Coroutine, Generator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
-from pollers import Operation
+from pollers import Busy, Operation
+
+from ..sockets.socket import Socket, direction_of
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -70,6 +72,23 @@ def check_byte_stream(candidate: object) -> None:
                 f"a stream needs a TCP or UNIX stream socket, or another byte stream: {candidate!r} has no"
                 f" {', '.join(lacking)}"
             )
+
+
+def check_idle(candidate: ByteStream) -> None:
+    """Raise Busy if a thread is receiving from a stream or sending to it, or is using one that lies below it.
+
+    A class of the program is not asked: only what it lies over.
+    """
+    below: Any = candidate
+    while below is not None:
+        if isinstance(below, Socket):
+            for side in ("reading", "writing"):
+                direction = direction_of(below, side)
+                if direction is not None and direction.waiter is not None:
+                    raise Busy
+        elif hasattr(below, "check_idle"):
+            below.check_idle()
+        below = getattr(below, "sock", None)
 
 
 @lru_cache(maxsize=64)

@@ -7,5 +7,5 @@ knows sockets. It must not know the operating system, servers or protocols. `ssl
 Read `engine` first: TLS without I/O. `lane` gives a direction to one thread. `carrier` moves the ciphertext. `layer` is
 the byte stream that is made of all these; `quick.c` and `records.c` are its usual case in C. `contexts` makes contexts
 with safe defaults from files that `pem` loads, and `reloading` the one that can load new certificates. `endpoint` has
-connect(), listen() and starttls().
+connect() and listen(), and `starttls` begins TLS in the middle of a connection.
 """

@@ -5,8 +5,13 @@ This module knows only the `ssl` module, which it imports late: most programs do
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..sockets.hostnames import ascii_name
 from ..threads.timers import duration
+
+if TYPE_CHECKING:
+    import ssl
 
 HANDSHAKE_S = 10.0
 """The default limit for a handshake, in seconds."""
@@ -36,6 +41,21 @@ def name_to_ask_for(server_hostname: str | None) -> str | None:
     if not isinstance(server_hostname, str):
         raise TypeError(f"server_hostname must be a str, not {server_hostname!r}")
     return ascii_name(server_hostname).removesuffix(".")
+
+
+def check_arguments(
+    context: ssl.SSLContext,
+    server_side: bool,
+    server_hostname: str | None,
+    session: ssl.SSLSession | None,
+    handshake_s: float | None,
+) -> None:
+    """Raise the errors of a TLS object with these arguments, for a call that makes the object later."""
+    from .engine import Engine
+
+    check_context(context, server_side=server_side)
+    handshake_limit(handshake_s)
+    Engine(context, server_side=server_side, server_hostname=name_to_ask_for(server_hostname), session=session)
 
 
 def handshake_limit(handshake_s: float | None) -> float | None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pollers
-from pollers import Closed, operation
+from pollers import Busy, Closed, operation
 
 from ..sockets.socket import Socket
 from ..streams.transport import ByteStream, note_socket
@@ -76,6 +76,13 @@ class Carrier(pollers.Unique):
         self._closed = True
         self._flowing = False
         self.sock.close()
+
+    def check_idle(self) -> None:
+        """Raise Busy if another thread sends, receives or makes the handshake. For the other rooms of socket2."""
+        self._receiving.check()
+        self._sending.check()
+        if self._shaking is not None and not self._shaking.free:
+            raise Busy("another thread is making the handshake of this stream")
 
     def _check_open(self) -> None:
         if self._closed:

@@ -1,11 +1,10 @@
-"""connect() and listen() by name, with TLS or without, and TLS in the middle of a connection.
+"""connect() and listen() by name, with TLS or without.
 
 How a socket connects or listens is in the room of the sockets. This module only puts TLS over the result.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable
@@ -20,9 +19,7 @@ from ..sockets.eyeballs import DELAY_S
 from ..sockets.paths import MODE, Owner, PathRules, Unlink
 from ..sockets.socket import place_of
 from ..sockets.tcp import TCP
-from ..streams.stream import Stream, stream
-from ..streams.transport import ByteStream, note_socket
-from .arguments import HANDSHAKE_S, check_context, handshake_limit, name_to_ask_for
+from .arguments import HANDSHAKE_S, check_arguments, check_context, handshake_limit
 from .contexts import default_client_context, protocols
 from .layer import TLS
 
@@ -99,7 +96,7 @@ def connect(
             return opening
         context = _client_context(tls, alpn)
         name = server_hostname if server_hostname is not None else _name_of(where, port)
-        _check(context, name, session, handshake_s)
+        check_arguments(context, False, name, session, handshake_s)
         make = partial(
             TLS,
             context=context,
@@ -138,16 +135,6 @@ def _name_of(where: Host, port: Port) -> str | None:
     if host is None or host is False or host == "":
         return "localhost"
     return os.fsdecode(host) if isinstance(host, (str, bytes)) else None
-
-
-def _check(
-    context: ssl.SSLContext, name: str | None, session: ssl.SSLSession | None, handshake_s: float | None
-) -> None:
-    """Raise the errors of a TLS object with these arguments, before anything is connected."""
-    from .engine import Engine
-
-    handshake_limit(handshake_s)
-    Engine(context, server_hostname=name_to_ask_for(name), session=session)
 
 
 @operation
@@ -287,86 +274,3 @@ def listen(
     rules = PathRules(mode, owner, unlink)
     sock = endpoint.listen_from(place_of(sys._getframe(1)), where, port, backlog, rules, options)
     return sock if tls is None else TLSListener(sock, tls, handshake_s)
-
-
-@overload
-def starttls(  # type: ignore[overload-overlap]  # a Stream is a ByteStream, too
-    stream: Stream,
-    context: ssl.SSLContext,
-    *,
-    server_side: bool = False,
-    server_hostname: str | None = None,
-    session: ssl.SSLSession | None = None,
-    ragged_end: bool = False,
-    handshake_s: float | None = HANDSHAKE_S,
-    buffered: Literal["refuse", "tls"] = "refuse",
-) -> Operation[Stream]: ...
-@overload
-def starttls(
-    stream: ByteStream,
-    context: ssl.SSLContext,
-    *,
-    server_side: bool = False,
-    server_hostname: str | None = None,
-    session: ssl.SSLSession | None = None,
-    ragged_end: bool = False,
-    handshake_s: float | None = HANDSHAKE_S,
-    buffered: Literal["refuse", "tls"] = "refuse",
-) -> Operation[TLS]: ...
-def starttls(
-    stream: Any,
-    context: ssl.SSLContext,
-    *,
-    server_side: bool = False,
-    server_hostname: str | None = None,
-    session: ssl.SSLSession | None = None,
-    ragged_end: bool = False,
-    handshake_s: float | None = HANDSHAKE_S,
-    buffered: Literal["refuse", "tls"] = "refuse",
-) -> Operation[Any]:
-    """Begin TLS on an existing connection, make the handshake, and return the connection inside TLS.
-
-    `stream`: a Stream, for which a new Stream is returned, or another byte stream, for which a TLS object is. Use only
-    the result from now on. All other arguments: as in connect(); a server needs `server_side=True` and a context such
-    as server_context() makes. A client's context asks for a certificate with the name `server_hostname`.
-
-    `buffered`: what becomes of bytes that a Stream has received and not given out. They came in plain text, so an
-    attacker may have put them there as if they were protected (RFC 3207, section 6). "refuse": raises
-    ConnectionAbortedError if there are any, and leaves the stream as it was. "tls": they are the beginning of TLS, for
-    example behind a PROXY header.
-
-    An error, timeout or cancellation in the handshake closes the stream. Raises as TLS.handshake() does; ValueError if
-    the context checks names and there is no `server_hostname`.
-    """
-    if buffered not in ("refuse", "tls"):
-        raise ValueError(f"buffered must be 'refuse' or 'tls', not {buffered!r}")
-    below = stream
-    if isinstance(stream, Stream):
-        if stream.buffered and buffered == "refuse":
-            raise _injected(stream)
-        if not stream.buffered:
-            below = stream.sock
-    conn = TLS(
-        below,
-        context,
-        server_side=server_side,
-        server_hostname=server_hostname,
-        session=session,
-        ragged_end=ragged_end,
-        handshake_s=handshake_s,
-    )
-    return _started(conn, isinstance(stream, Stream))
-
-
-def _injected(lines: Stream) -> ConnectionAbortedError:
-    error = ConnectionAbortedError(
-        errno.ECONNABORTED, f"{lines.buffered} bytes came in plain text before TLS could begin"
-    )
-    note_socket(error, lines)
-    return error
-
-
-@operation
-def _started(conn: TLS, as_stream: bool) -> Generator[Any, None, Any]:
-    yield from conn.handshake()
-    return stream(conn) if as_stream else conn

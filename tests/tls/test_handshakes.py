@@ -157,3 +157,5 @@ def test_nobody_waits_for_others_handshakes_for_ever(authority: Authority, caplo
     with at_info(caplog):
         run(with_server, Server(echo, tls=authority.server(), max_handshakes=1, handshake_s=0.05), test)
     assert [level for level, _ in lines(caplog)] == ["INFO"] * 3
+    assert "waited 0.05 s for the handshakes of others, because of max_handshakes=1" in caplog.text
+    assert "the TLS handshake took longer than 0.05 s" in caplog.text
