@@ -17,7 +17,7 @@ from socket2 import luasocket
 from ..interop.peers import LIMIT_S, beside, pattern, receive_all, receive_exactly
 from .face import Do, Pair
 
-BIG = pattern(2, 5_000_000)
+BIG = pattern(2, 12_000_000)
 
 
 @pytest.mark.parametrize(

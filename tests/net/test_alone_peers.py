@@ -71,7 +71,7 @@ def test_no_listener_runs_under_the_lock() -> None:
         client.setTimeout(1)
         await client.wait("timeout")
         client.setTimeout(0)
-        client.write(bytes(4_000_000), lambda _: look())
+        client.write(bytes(12_000_000), lambda _: look())
         conn.on("data", ignore)
         await client.wait("drain")
         conn.end("hello")

@@ -239,7 +239,7 @@ def test_a_second_reader_is_refused_between_two_steps_of_the_first(pair: Pair) -
 
 def test_a_second_writer_is_refused_by_name(pair: Pair) -> None:
     ours, peer = pair
-    data = pattern(8, 5_000_000)
+    data = pattern(8, 10_000_000)
 
     async def main() -> None:
         first = newthread(ours.sendall(data), name="the first")

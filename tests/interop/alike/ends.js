@@ -134,7 +134,7 @@ exports.ended_with_much_to_send = (stage, net) => pair(stage, net, (client, conn
   let size = 0;
   conn.on('data', (data) => { size += data.length; });
   conn.on('end', () => stage.say('conn', 'size', size));
-  stage.say('client', 'write', client.write('x'.repeat(8000000), stage.done('client', 'written')));
+  stage.say('client', 'write', client.write(stage.much, stage.done('client', 'written')));
   client.end(stage.done('client', 'ended'));
   stage.say('client', 'state', client.writableEnded, client.writableFinished, client.readyState);
   client.resume();
@@ -142,7 +142,7 @@ exports.ended_with_much_to_send = (stage, net) => pair(stage, net, (client, conn
 
 exports.destroyed_with_much_to_send = (stage, net) => pair(stage, net, (client, conn) => {
   conn.on('error', () => {});
-  client.write('x'.repeat(8000000), stage.done('client', 'written a'));
+  client.write(stage.much, stage.done('client', 'written a'));
   client.write('y', stage.done('client', 'written b'));
   client.end(stage.done('client', 'ended'));
   client.destroy();
@@ -150,7 +150,7 @@ exports.destroyed_with_much_to_send = (stage, net) => pair(stage, net, (client, 
 });
 
 exports.destroyed_by_an_error_with_much_to_send = (stage, net) => pair(stage, net, (client, conn) => {
-  client.write('x'.repeat(8000000), stage.done('client', 'written a'));
+  client.write(stage.much, stage.done('client', 'written a'));
   client.write('y', stage.done('client', 'written b'));
   client.end(stage.done('client', 'ended'));
   client.destroy(new Error('mine'));
@@ -194,7 +194,7 @@ exports.reset_while_writing = (stage, net) => pair(stage, net, (client, conn) =>
   client.on('data', stage.noting('client', 'data'));
   client.removeAllListeners('error').on('error', (error) => stage.say('client', 'error', error.code)); // an error of reading or of writing
   conn.pause();
-  client.write('x'.repeat(8000000));
+  client.write(stage.much);
   stage.after(30, () => conn.resetAndDestroy());
 });
 
@@ -202,7 +202,7 @@ exports.reset_while_ending = (stage, net) => pair(stage, net, (client, conn) => 
   client.on('data', stage.noting('client', 'data'));
   client.removeAllListeners('error').on('error', (error) => stage.say('client', 'error', error.code));
   conn.pause();
-  client.end('x'.repeat(8000000), (error) => stage.say('client ends', 'ended', error.code));
+  client.end(stage.much, (error) => stage.say('client ends', 'ended', error.code));
   stage.after(30, () => conn.resetAndDestroy());
 });
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from socket2.net import Server, Socket
 
-from .stage import Stage
+from .stage import MUCH, Stage
 
 WATCHED = ("end", "finish", "drain", "timeout", "error", "close")
-MUCH = "x" * 8_000_000
 
 
 def ignore(*_: Any) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from socket2.net import Server, Socket
 
-from .ends import MUCH, pair
-from .stage import Stage
+from .ends import pair
+from .stage import MUCH, Stage
 
 
 def reset(stage: Stage) -> None:

@@ -28,7 +28,7 @@ exports.half_open_and_much_to_send = (stage, net) => {
   const server = stage.serve({ allowHalfOpen: true }, (conn) => {
     server.close();
     stage.watch('conn', conn, 'end', 'finish', 'drain', 'close').resume();
-    conn.on('end', () => { stage.say('conn', 'write', conn.write('x'.repeat(4000000))); });
+    conn.on('end', () => { stage.say('conn', 'write', conn.write(stage.much)); });
     conn.on('drain', () => conn.end('y', stage.done('conn', 'ended')));
   }, (port) => {
     const client = stage.watch('client', new net.Socket(), 'end', 'close');
@@ -43,7 +43,7 @@ exports.not_half_open_and_much_to_send = (stage, net) => {
   const server = stage.serve({}, (conn) => {
     server.close();
     stage.watch('conn', conn, 'end', 'finish', 'drain', 'close').resume();
-    conn.on('end', () => { stage.say('conn', 'write', conn.write('x'.repeat(4000000), stage.done('conn', 'written'))); });
+    conn.on('end', () => { stage.say('conn', 'write', conn.write(stage.much, stage.done('conn', 'written'))); });
   }, (port) => {
     const client = stage.watch('client', new net.Socket({ allowHalfOpen: true }), 'end', 'close');
     client.on('data', (data) => { size += data.length; });

@@ -5,7 +5,7 @@ from __future__ import annotations
 from socket2 import net
 from socket2.net import AbortController, Server, Socket
 
-from .stage import Stage
+from .stage import MUCH, Stage
 
 ALL = ("connect", "ready", "data", "end", "finish", "drain", "timeout", "error", "close")
 
@@ -61,7 +61,7 @@ def half_open_and_much_to_send(stage: Stage) -> None:
     def take(conn: Socket) -> None:
         server.close()
         stage.watch("conn", conn, "end", "finish", "drain", "close").resume()
-        conn.on("end", lambda: stage.say("conn", "write", conn.write("x" * 4_000_000)))
+        conn.on("end", lambda: stage.say("conn", "write", conn.write(MUCH)))
         conn.on("drain", lambda: conn.end("y", stage.done("conn", "ended")) and None)
 
     def go(port: int, _: Server) -> None:
@@ -78,7 +78,7 @@ def not_half_open_and_much_to_send(stage: Stage) -> None:
 
     def take(conn: Socket) -> None:
         def ended() -> None:
-            stage.say("conn", "write", conn.write("x" * 4_000_000, stage.done("conn", "written")))
+            stage.say("conn", "write", conn.write(MUCH, stage.done("conn", "written")))
 
         server.close()
         stage.watch("conn", conn, "end", "finish", "drain", "close").resume()

@@ -137,7 +137,7 @@ exports.much_to_send = (stage) => pair(stage, (client, conn) => {
   let size = 0;
   conn.on('data', (data) => { size += data.length; });
   conn.on('end', () => stage.say('conn', 'size', size));
-  stage.say('client', 'write', client.write('x'.repeat(4000000), stage.done('client', 'written')));
+  stage.say('client', 'write', client.write(stage.much, stage.done('client', 'written')));
   client.on('drain', () => client.end(stage.done('client', 'ended')));
   client.resume();
 });
@@ -148,7 +148,7 @@ exports.paused = (stage) => pair(stage, (client, conn) => {
   client.on('data', (data) => { size += data.length; });
   client.on('end', () => stage.say('client', 'size', size));
   conn.resume();
-  conn.write('x'.repeat(4000000), stage.done('conn', 'written'));
+  conn.write(stage.much, stage.done('conn', 'written'));
   conn.end();
   stage.after(50, () => { stage.say('client', 'still', size, client.isPaused(), conn.writableLength > 0); client.resume(); });
 });

@@ -8,9 +8,7 @@ from socket2.net import Socket, tls
 from socket2.net.tls import TLSSocket
 
 from .papers import ENDS, HERE, dial, flow, pair, serve, trusting
-from .stage import Stage
-
-MUCH = "x" * 4_000_000
+from .stage import MUCH, Stage
 
 
 def much_to_send(stage: Stage) -> None:

@@ -41,6 +41,7 @@ function say(who, event, ...args) {
 
 const stage = {
   directory: process.argv[4],
+  much: 'x'.repeat(12000000), // see stage.py
   say,
   noting: (who, event) => (...args) => say(who, event, ...args),
   done: (who, event) => (error) => say(who, event, error), // a callback: Node's get no argument, undefined or null

@@ -11,6 +11,9 @@ from socket2.net import Server, Socket
 
 Act = Callable[[], Any]
 
+MUCH = "x" * 12_000_000
+"""More than the kernel accepts at once. On loopback that is up to 3 MB with CUBIC, and up to 5 MB with BBR."""
+
 
 class Stage:
     """The tools of a scenario. It keeps a log for each emitter: there is no order between emitters.

@@ -116,9 +116,8 @@ exports.corked_before_it_is_connected = (stage, net) => {
 };
 
 exports.drained = (stage, net) => visit(stage, net, (client) => {
-  const big = 'x'.repeat(4000000);
   let size = 0;
-  stage.say('client', 'write', client.write(big, stage.done('client', 'written')), client.writableNeedDrain);
+  stage.say('client', 'write', client.write(stage.much, stage.done('client', 'written')), client.writableNeedDrain);
   stage.say('client', 'more', client.writableLength > 16384);
   client.on('drain', () => { stage.say('client', 'length', client.writableLength, client.writableNeedDrain); client.destroy(); });
 });
@@ -127,7 +126,7 @@ exports.not_drained_when_ended = (stage, net) => {
   const server = stage.serve({}, (conn) => { server.close(); conn.resume(); }, (port) => {
     const client = stage.watch('client', new net.Socket(), ...WATCHED);
     client.resume();
-    client.connect(port, '127.0.0.1', () => { client.write('x'.repeat(4000000)); client.end(); });
+    client.connect(port, '127.0.0.1', () => { client.write(stage.much); client.end(); });
   });
 };
 

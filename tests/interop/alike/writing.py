@@ -8,10 +8,9 @@ from typing import Any
 
 from socket2.net import Server, Socket
 
-from .stage import Stage
+from .stage import MUCH, Stage
 
 WATCHED = ("drain", "finish", "end", "error", "close")
-BIG = "x" * 4_000_000
 
 
 def visit(stage: Stage, act: Callable[[Socket], Any], **options: Any) -> None:
@@ -199,7 +198,7 @@ def drained(stage: Stage) -> None:
             stage.say("client", "length", client.writableLength, client.writableNeedDrain)
             client.destroy()
 
-        stage.say("client", "write", client.write(BIG, stage.done("client", "written")), client.writableNeedDrain)
+        stage.say("client", "write", client.write(MUCH, stage.done("client", "written")), client.writableNeedDrain)
         stage.say("client", "more", client.writableLength > 16384)
         client.on("drain", drain)
 
@@ -213,7 +212,7 @@ def not_drained_when_ended(stage: Stage) -> None:
 
     def go(port: int, _: Server) -> None:
         def connected() -> None:
-            client.write(BIG)
+            client.write(MUCH)
             client.end()
 
         client = stage.watch("client", Socket(), *WATCHED)
