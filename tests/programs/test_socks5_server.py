@@ -63,8 +63,8 @@ def through(proxy: int, listener: socket.socket) -> Iterator[tuple[socket.socket
             yield client, accepted
 
 
-def curl(proxy: str, url: str) -> subprocess.CompletedProcess[bytes]:
-    command = [needs("curl"), "-sS", "--noproxy", "", "--proxy", proxy, url]
+def curl(proxy: str, *args: str) -> subprocess.CompletedProcess[bytes]:
+    command = [needs("curl"), "-sS", "--noproxy", "", "--proxy", proxy, *args]
     return subprocess.run(command, capture_output=True, timeout=LIMIT_S, check=False)
 
 
@@ -85,7 +85,8 @@ def test_curl(scheme: str) -> None:
     with server(NAME) as (_, port), upstream() as (listener, at):
         for host in ("127.0.0.1", "localhost"):
             with beside(serve_http, listener, body):
-                done = curl(f"{scheme}://127.0.0.1:{port}", f"http://{host}:{at}/")
+                # With socks5 curl itself looks up the name, and newer versions would only try ::1.
+                done = curl(f"{scheme}://127.0.0.1:{port}", "--ipv4", f"http://{host}:{at}/")
                 assert (done.returncode, done.stdout) == (0, body), done.stderr
 
 

@@ -21,7 +21,9 @@ function plain(value) {
 }
 
 function failure(error) {
-  const told = { code: error.code ?? error.message };
+  const code = error.code ?? error.message;
+  // Newer versions of OpenSSL call some alerts otherwise. The ssl module has kept their names.
+  const told = { code: typeof code === 'string' ? code.replace('SSL/TLS_ALERT', 'SSLV3_ALERT') : code };
   for (const name of ['syscall', 'address', 'port']) if (error[name] !== undefined) told[name] = plain(error[name]);
   if (error.errors) told.errors = error.errors.map(failure);
   return told;
