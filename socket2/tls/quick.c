@@ -12,8 +12,8 @@ static const char *const slot_texts[SLOTS] = {
 };
 
 static const char *const name_texts[NAMES] = {
-    "__await__", "close",        "_more",    "open",    "read",  "_read_failed", "_receive", "_receive_failed",
-    "recv",      "_send_failed", "_sendall", "sendall", "throw", "wake",         "write",    "_write_failed",
+    "__await__", "close", "limit", "_more", "open", "read", "_read_failed", "_receive", "_receive_failed", "recv",
+    "seal", "_send_failed", "_sendall", "sendall", "throw", "wake", "write", "_write_failed",
 };
 
 /* The operation as an object: it behaves like a generator. */
@@ -243,6 +243,22 @@ transfer_clear(PyObject *self)
     return 0;
 }
 
+/* Keep the memory of a dead operation for the next one, and let its maker go. */
+static void
+keep(Transfer *transfer)
+{
+    Maker *maker = transfer->maker;
+    State *state = maker->state;
+    if (state->free_count < FREE_MAX && !transfer->excused) { /* CPython finalizes an object once */
+        transfer->stream = (PyObject *)state->free;
+        state->free = transfer;
+        state->free_count++;
+    } else {
+        PyObject_GC_Del(transfer);
+    }
+    Py_DECREF(maker);
+}
+
 static void
 transfer_dealloc(PyObject *self)
 {
@@ -257,8 +273,7 @@ transfer_dealloc(PyObject *self)
     Py_CLEAR(transfer->inner);
     Py_CLEAR(transfer->argument);
     Py_CLEAR(transfer->stream);
-    Py_CLEAR(transfer->maker);
-    PyObject_GC_Del(self);
+    keep(transfer);
     Py_DECREF(type);
     Py_TRASHCAN_END
 }
@@ -329,17 +344,40 @@ learn_engine(Maker *maker)
 static PyObject *
 transfer_new(Maker *maker, PyObject *stream, PyObject *argument)
 {
-    Transfer *transfer = PyObject_GC_New(Transfer, maker->state->transfer_type);
+    State *state = maker->state;
+    Transfer *transfer = state->free;
     if (transfer != NULL) {
-        transfer->maker = (Maker *)Py_NewRef(maker);
-        transfer->stream = Py_NewRef(stream);
-        transfer->argument = Py_NewRef(argument);
-        transfer->inner = transfer->lane = NULL;
-        transfer->phase = NEW;
-        transfer->replaced = transfer->excused = false;
-        PyObject_GC_Track(transfer);
+        state->free = (Transfer *)transfer->stream;
+        state->free_count--;
+        PyObject_Init((PyObject *)transfer, state->transfer_type);
+    } else {
+        transfer = PyObject_GC_New(Transfer, state->transfer_type);
+        if (transfer == NULL) {
+            return NULL;
+        }
     }
+    transfer->maker = (Maker *)Py_NewRef(maker);
+    transfer->stream = Py_NewRef(stream);
+    transfer->argument = Py_NewRef(argument);
+    transfer->inner = transfer->lane = NULL;
+    transfer->phase = NEW;
+    transfer->replaced = transfer->excused = false;
+    PyObject_GC_Track(transfer);
     return (PyObject *)transfer;
+}
+
+/* Put the timeout of the direction around the operation. Steals the reference. */
+static PyObject *
+limited(const Maker *maker, PyObject *limit, PyObject *op)
+{
+    if (op == NULL || limit == Py_None) {
+        return op;
+    }
+    Py_INCREF(limit); /* another OS thread may set another one */
+    PyObject *within = call_by_name(limit, maker->state->names[LIMIT], op, NULL, NULL);
+    Py_DECREF(limit);
+    Py_DECREF(op);
+    return within;
 }
 
 /* Whether this argument is a usual one. */
@@ -347,7 +385,7 @@ static bool
 is_usual(const Maker *maker, PyObject *argument)
 {
     if (maker->sends) {
-        return PyBytes_CheckExact(argument) && PyBytes_GET_SIZE(argument) > 0 && PyBytes_GET_SIZE(argument) <= RECORD;
+        return PyBytes_CheckExact(argument) && PyBytes_GET_SIZE(argument) > 0 && PyBytes_GET_SIZE(argument) <= BLOCK;
     }
     if (!PyLong_CheckExact(argument)) {
         return false;
@@ -369,9 +407,9 @@ maker_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywo
         if (maker->engine == NULL && learn_engine(maker) < 0) {
             return NULL;
         }
-        if (engine != NULL && Py_IS_TYPE(engine, maker->engine) && is_usual(maker, argument) &&
-            slot(maker, args[0], maker->sends ? WRITE_LIMIT : READ_LIMIT) == Py_None) {
-            return transfer_new(maker, args[0], argument);
+        PyObject *limit = slot(maker, args[0], maker->sends ? WRITE_LIMIT : READ_LIMIT);
+        if (engine != NULL && Py_IS_TYPE(engine, maker->engine) && limit != NULL && is_usual(maker, argument)) {
+            return limited(maker, limit, transfer_new(maker, args[0], argument));
         }
     }
     return PyObject_Vectorcall(maker->standin.function, args, nargsf, keywords);
@@ -528,6 +566,12 @@ clear(PyObject *module)
     State *state = PyModule_GetState(module);
     EACH_OBJECT(state, Py_CLEAR);
     names_clear(state->names, NAMES);
+    while (state->free != NULL) {
+        Transfer *transfer = state->free;
+        state->free = (Transfer *)transfer->stream;
+        PyObject_GC_Del(transfer);
+    }
+    state->free_count = 0;
     return 0;
 }
 

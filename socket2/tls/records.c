@@ -1,13 +1,14 @@
 /* The steps of TLS.recv() and TLS.sendall() in C: one record is received or sent, without a Python frame.
 
-   This file has only the usual case: the handshake is over, nobody else uses that direction, a record comes whole, data
-   fits into one. For all others it runs the same operation in Python, from its start or from where it has come to. It
+   This file has only the usual case: the handshake is over, nobody else uses that direction, a record comes whole, and
+   data is encrypted all at once. For all others it runs the same operation in Python, from its start or from where it has come to. It
    knows when a case is usual, and calls the objects of the `ssl` module, which release the GIL: meanwhile the lane and
    the engine's lock are taken. Must not know OpenSSL, sockets, or what an operation looks like from outside. */
 
 #include "records.h"
 
-/* A lane, and the lock of an engine: a list that is empty while somebody has it. */
+/* A lane, and the lock of an engine: a list that is empty while somebody has it. The GIL protects it. It keeps its memory
+   here, which `del` and append() of Python free and allocate. */
 
 static bool
 is_free(PyObject *list)
@@ -15,10 +16,24 @@ is_free(PyObject *list)
     return list != NULL && PyList_CheckExact(list) && PyList_GET_SIZE(list) > 0;
 }
 
-static int
+static void
 list_take(PyObject *list)
 {
-    return PyList_SetSlice(list, 0, 1, NULL);
+    Py_ssize_t last = PyList_GET_SIZE(list) - 1;
+    PyObject *item = PyList_GET_ITEM(list, last);
+    Py_SET_SIZE(list, last);
+    Py_DECREF(item);
+}
+
+static int
+list_give(PyObject *list)
+{
+    if (PyList_GET_SIZE(list) >= ((PyListObject *)list)->allocated) {
+        return PyList_Append(list, Py_None);
+    }
+    PyList_SET_ITEM(list, PyList_GET_SIZE(list), Py_NewRef(Py_None));
+    Py_SET_SIZE(list, PyList_GET_SIZE(list) + 1);
+    return 0;
 }
 
 /* Give the lane back, in the presence of an exception, too. */
@@ -29,7 +44,7 @@ leave(Transfer *transfer)
     PyObject *error = error_take();
     PyObject *lane = transfer->lane;
     transfer->lane = NULL;
-    int status = PyList_Append(slot(maker, lane, FREE), Py_None);
+    int status = list_give(slot(maker, lane, FREE));
     if (status == 0 && slot(maker, lane, WAITING) != Py_None) {
         PyObject *woken = call_by_name(lane, maker->state->names[WAKE], NULL, NULL, NULL);
         status = woken == NULL ? -1 : 0;
@@ -48,7 +63,7 @@ static int
 unlock(const Maker *maker, PyObject *engine)
 {
     State *state = maker->state;
-    int status = PyList_Append(slot(maker, engine, ENGINE_FREE), Py_None);
+    int status = list_give(slot(maker, engine, ENGINE_FREE));
     if (status == 0 && PyList_GET_SIZE(state->crowd) > 0) {
         PyObject *error = error_take();
         PyObject *told = PyObject_CallNoArgs(state->notify);
@@ -90,9 +105,7 @@ engine_open(Maker *maker, PyObject *engine, PyObject *data, PyObject *wanted)
         size > SEALED) {
         return call_by_name(engine, state->names[OPEN], data, wanted, NULL);
     }
-    if (list_take(slot(maker, engine, ENGINE_FREE)) < 0) {
-        return NULL;
-    }
+    list_take(slot(maker, engine, ENGINE_FREE));
     PyObject *plain = NULL, *n = NULL;
     PyObject *written = method_call(&state->put, state->names[WRITE], (PyObject *[]){incoming, data}, 2);
     if (written != NULL) {
@@ -124,9 +137,10 @@ engine_seal(Maker *maker, PyObject *engine, PyObject *data)
 {
     State *state = maker->state;
     PyObject *outgoing = slot(maker, engine, OUTGOING), *ssl = slot(maker, engine, SSL);
-    if (list_take(slot(maker, engine, ENGINE_FREE)) < 0) {
-        return NULL;
+    if (PyBytes_GET_SIZE(data) > RECORD) {
+        return call_by_name(engine, state->names[SEAL], data, NULL, NULL);
     }
+    list_take(slot(maker, engine, ENGINE_FREE));
     PyObject *records = NULL;
     PyObject *written = method_call(&state->encrypt, state->names[WRITE], (PyObject *[]){ssl, data}, 2);
     if (written == NULL) {
@@ -331,10 +345,7 @@ enter(Transfer *transfer)
                slot(maker, engine, ENDED) != Py_False || PyObject_IsTrue(slot(maker, engine, MADE)) != 0) {
         return false;
     }
-    if (list_take(slot(maker, lane, FREE)) < 0) {
-        PyErr_Clear();
-        return false;
-    }
+    list_take(slot(maker, lane, FREE));
     transfer->lane = Py_NewRef(lane);
     return true;
 }

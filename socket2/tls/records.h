@@ -42,6 +42,7 @@ enum {
 enum {
     AWAIT,
     CLOSE,
+    LIMIT,
     MORE,
     OPEN,
     READ,
@@ -49,6 +50,7 @@ enum {
     RECEIVE,
     RECEIVE_FAILED,
     RECV,
+    SEAL,
     SEND_FAILED,
     SENDALL,
     SENDALL_BELOW,
@@ -58,6 +60,8 @@ enum {
     WRITE_FAILED,
     NAMES
 };
+
+#define FREE_MAX 256
 
 typedef struct {
     PyTypeObject *transfer_type;
@@ -72,6 +76,8 @@ typedef struct {
     Method decrypt;    /* of an _SSLSocket: read() */
     Method encrypt;    /* write() */
     PyObject *names[NAMES];
+    struct Transfer *free; /* dead operations for reuse, linked by `stream` */
+    int free_count;
 } State;
 
 /* The decorator's object. It makes a Transfer if it can, else it calls the function in Python. */
@@ -86,7 +92,7 @@ typedef struct {
 
 typedef enum { NEW, RUNNING, SUSPENDED, DONE } Phase;
 
-typedef struct {
+typedef struct Transfer {
     PyObject_HEAD
     Maker *maker;
     PyObject *stream;
@@ -109,8 +115,10 @@ put(const Maker *maker, PyObject *object, int which, PyObject *value)
 {
     PyObject **place = slot_at(object, maker->offsets[which]);
     PyObject *old = *place;
-    *place = Py_NewRef(value);
-    Py_XDECREF(old);
+    if (old != value) {
+        *place = Py_NewRef(value);
+        Py_XDECREF(old);
+    }
 }
 
 /* Make the first step. */

@@ -33,10 +33,8 @@ def test_which_calls_are_made_in_c(authority: Authority) -> None:
         assert is_in_c(client.sendall(b"x"))
         for op in (client.recv(0), client.recv(True), client.sendall(b""), client.sendall(bytearray(1))):
             assert not is_in_c(op)
-        assert not is_in_c(client.sendall(bytes(1 << 15)))
-        client.settimeout(1)
-        assert not is_in_c(client.recv())
-        assert not is_in_c(client.sendall(b"x"))
+        assert is_in_c(client.sendall(bytes(1 << 16)))
+        assert not is_in_c(client.sendall(bytes((1 << 16) + 1)))
         with pytest.raises(ValueError, match="negative"):
             client.recv(-1)
         with pytest.raises(TypeError):
@@ -47,6 +45,35 @@ def test_which_calls_are_made_in_c(authority: Authority) -> None:
             client.sendall("text")  # type: ignore[arg-type]
     assert TLS.recv.__doc__ is not None
     assert TLS.recv.__name__ == "recv"
+
+
+def test_a_timeout_is_around_an_operation_in_c(authority: Authority) -> None:
+    with tls(authority, room=30) as (client, server):
+
+        def main() -> Steps:
+            yield from shaken(client, server)
+            for one in (client, server):
+                one.settimeout(60)
+            receiving = newthread(server.recv())
+            assert any(repr(link) == "<operation TLS.recv, awaited>" for link in links_of(receiving._coro))
+            server.settimeout(0.0)
+            with pytest.raises(Busy):
+                yield from server.recv()
+            yield from client.sendall(b"12345678")
+            assert (yield from receiving.join()) == b"12345678"
+            with pytest.raises(TimeoutError):
+                yield from server.recv()
+            client.settimeout(0.0, "write")
+            with pytest.raises(TimeoutError) as failure:
+                yield from client.sendall(b"sent in parts")
+            assert failure.value.bytes_sent == 13  # type: ignore[attr-defined]
+            server.settimeout(None)
+            sending = newthread(client.finish())
+            assert (yield from stream(server).recvn(13)) == b"sent in parts"
+            yield from newthread(server.finish()).join()
+            yield from sending.join()
+
+        run(main)
 
 
 @versions
