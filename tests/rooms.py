@@ -44,6 +44,11 @@ ROOMS = {
         "listeners passed accepting connection handshaking server current renewal program inheritance staff"
         " supervisor workers"
     ),
+    "socket2.http.messages": (
+        "bounds errors status dates fields syntax llhttp target framing heads chunks incoming outgoing serverside"
+        " clientside"
+    ),
+    "socket2.http": "__init__",
     "socket2.console": "asking table redraw rates screen top",
     "socket2.net": (
         "failures arguments ip encodings emitter abort connection callbacks limit piping receiving readable"

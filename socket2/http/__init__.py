@@ -1,0 +1,13 @@
+"""HTTP/1.1: `from socket2 import http`. This module holds the public names and nothing else.
+
+The room knows messages and who exchanges them. It uses connections and threads only through their public methods.
+Read `messages/` first: it has what HTTP is, without I/O.
+"""
+
+from __future__ import annotations
+
+from .messages.bounds import Limits
+from .messages.errors import ProtocolError
+from .messages.fields import Fields
+
+__all__ = ["Fields", "Limits", "ProtocolError"]

@@ -1,0 +1,185 @@
+"""A connection as a client sees it: requests go in, and responses come out, one exchange after another.
+
+    send(side.head("GET", "/", {"host": "example.org"})); send(side.end())
+    side.receive(data); event = side.next()        # a ResponseHead, bytes, an End, an Upgraded, or None: more must come
+
+Interim responses come as heads with a status below 200; then a further head follows. The response may begin before the
+request has ended.
+"""
+
+from __future__ import annotations
+
+from .bounds import Limits
+from .errors import ProtocolError
+from .fields import Given, field_name
+from .framing import CHUNKED
+from .heads import RESPONSES, ResponseHead, parse_response
+from .incoming import BLOCK, End, Incoming, Upgraded
+from .outgoing import Outgoing, Piece, Written
+from .syntax import Checker
+
+_FIT_FOR_TARGET = frozenset(range(0x21, 0x7F)) - {ord("#")}
+
+# Requests with these have no body unless they say so. For others, a server expects a length. RFC 9110, 8.6.
+_NO_LENGTH = ("GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+
+
+class ClientSide:
+    """The state of a client's connection.
+
+    `response`: the head of the final response, None before it. `received_all`: whether all of it was taken. `closing`:
+    whether the connection ends with this exchange.
+    """
+
+    __slots__ = (
+        "_checker",
+        "_error",
+        "_method",
+        "_offered",
+        "_out",
+        "_sent",
+        "_upgraded",
+        "closing",
+        "incoming",
+        "limits",
+        "received_all",
+        "response",
+    )
+
+    def __init__(self, limits: Limits | None = None, checker: Checker = RESPONSES) -> None:
+        """`limits.body_bytes` counts for the bodies of responses here."""
+        self.limits = limits or Limits()
+        self.incoming = Incoming(self.limits)
+        self.response: ResponseHead | None = None
+        self.received_all = False
+        self.closing = False
+        self._checker = checker
+        self._error: ProtocolError | None = None
+        self._method = ""  # of the present request, "" before it
+        self._offered = False  # whether it has offered to upgrade the connection
+        self._out: Outgoing | None = None
+        self._sent = False  # whether the request has ended
+        self._upgraded = False
+
+    # Requests.
+
+    def head(self, method: str, target: str | bytes, given: Given, length: int | None = 0) -> bytes:
+        """Return the head of a request. `length`: of the body, None if it is not known before its end.
+
+        The fields must have a Host. A Content-Length among them means the same as `length`. Raises ValueError for what
+        cannot be in a request; RuntimeError if the exchange before is not over.
+        """
+        if self._method or self.closing:
+            raise RuntimeError("the exchange before is not over, or the connection cannot be used again")
+        line = self._line(method, target)
+        written = Written(given)
+        if not written.has_host:
+            raise ValueError("a request needs a Host")
+        if written.length is not None:
+            if length and length != written.length:
+                raise ValueError(f"the Content-Length is {written.length}, but the body has {length} bytes")
+            length = written.length
+        if method == "CONNECT" and length != 0:
+            raise ValueError("CONNECT has no body")
+        if length is None:
+            framing, shown = CHUNKED, b"transfer-encoding: chunked\r\n"
+        elif length or method not in _NO_LENGTH:
+            framing, shown = length, b"content-length: %d\r\n" % length
+        else:
+            framing, shown = 0, b""
+        self.closing = written.closes
+        connection = written.connection_line(*([b"close"] if written.closes else []))
+        self._method = method
+        self._offered = b"upgrade" in written.connection
+        self._out = Outgoing(framing)
+        return line + written.block + shown + connection + b"\r\n"
+
+    @staticmethod
+    def _line(method: str, target: str | bytes) -> bytes:
+        octets = target.encode("ascii", "replace") if isinstance(target, str) else target
+        if not octets or not _FIT_FOR_TARGET.issuperset(octets) or (isinstance(target, str) and not target.isascii()):
+            raise ValueError(f"not a request target, which must be percent-encoded: {target!r}")
+        if field_name(method) != method.lower().encode("ascii"):
+            raise ValueError(f"not a method: {method!r}")
+        return b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), octets)
+
+    def data(self, data: Piece) -> list[Piece]:
+        """Return what to send for a piece of the request's body. Raises ValueError if it is too long; RuntimeError."""
+        return self._begun().data(data)
+
+    def end(self, trailers: Given = ()) -> bytes:
+        """Return what to send at the end of the request. Raises ValueError if the body is too short; RuntimeError."""
+        end = self._begun().end(trailers)
+        self._sent = True
+        return end
+
+    def _begun(self) -> Outgoing:
+        if self._out is None or self._sent:
+            raise RuntimeError("no request has begun, or it has ended")
+        return self._out
+
+    # Responses.
+
+    def receive(self, data: bytes) -> None:
+        """Add what was received; b"" is the end of what the server sends."""
+        self.incoming.receive(data)
+
+    def next(self, n: int = BLOCK) -> ResponseHead | bytes | End | Upgraded | None:
+        """Return the next event: a head, up to `n` bytes of its body, an End. None if more must be received first.
+
+        After the End, None until next_exchange(); after the head of a response that upgrades the connection, Upgraded.
+        Raises ProtocolError; the connection can only be closed then.
+        """
+        if self._error is not None:
+            raise self._error
+        try:
+            if self._upgraded:
+                return Upgraded(self.incoming.rest())
+            if self.response is None:
+                return self._next_response()
+            if self.received_all:
+                return None
+            event = self.incoming.body(n)
+        except ProtocolError as error:
+            self._error = error
+            self.closing = True
+            raise
+        if isinstance(event, End):
+            self.received_all = True
+        return event
+
+    def _next_response(self) -> ResponseHead | None:
+        incoming = self.incoming
+        if not self._method:
+            if len(incoming):
+                raise ProtocolError("the server sends a response without a request")
+            return None
+        head = incoming.head(self._check_nothing)
+        if head is None:
+            if incoming.ended:
+                raise ProtocolError("the connection ended before a response")
+            return None
+        response = parse_response(head, self._method, self.limits, self._checker)
+        status = response.status
+        if status == 101 or (self._method == "CONNECT" and 200 <= status < 300):
+            if status == 101 and not self._offered:
+                raise ProtocolError("the server upgrades the connection without being asked")
+            self._upgraded = self.closing = True
+        if status >= 200 or self._upgraded:
+            self.response = response
+            incoming.begin_body(response.body)
+            if not response.keep_alive:
+                self.closing = True
+        return response
+
+    @staticmethod
+    def _check_nothing(line: bytes) -> None:
+        pass
+
+    def next_exchange(self) -> None:
+        """Allow the next request. Raises RuntimeError if this exchange is not over, or the connection ends with it."""
+        if not self.received_all or not self._sent or self.closing:
+            raise RuntimeError("the exchange is not over, or the connection cannot be used again")
+        self.response = self._out = None
+        self._method = ""
+        self.received_all = self._sent = self._offered = False

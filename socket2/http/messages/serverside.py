@@ -1,0 +1,255 @@
+"""A connection as a server sees it: requests come out, and answers go in, one exchange after another.
+
+    side.receive(data); event = side.next()         # a RequestHead, bytes, an End, an Upgraded, or None: more must come
+    send(side.head(200, {...}, 5)); send(*side.data(b"hello")); send(side.end()); side.next_exchange()
+
+An answer may begin before the request has ended. next() returns nothing of the next request before next_exchange().
+"""
+
+from __future__ import annotations
+
+from .bounds import Limits
+from .dates import date_line
+from .errors import ProtocolError
+from .fields import Given
+from .framing import CHUNKED, UNTIL_CLOSE
+from .heads import REQUESTS, RequestHead, check_request_line, parse_request
+from .incoming import BLOCK, End, Incoming, Upgraded
+from .outgoing import Outgoing, Piece, Written
+from .status import has_no_body, status_line
+from .syntax import Checker
+
+
+class ServerSide:
+    """The state of a server's connection.
+
+    `request`: the head of the present request, None before it. `received_all`: whether all of the present request was
+    taken. `closing`: whether the connection ends after the present answer.
+    """
+
+    __slots__ = (
+        "_checker",
+        "_continued",
+        "_error",
+        "_out",
+        "_upgraded",
+        "closing",
+        "incoming",
+        "limits",
+        "received_all",
+        "request",
+        "status",
+    )
+
+    def __init__(self, limits: Limits | None = None, checker: Checker = REQUESTS) -> None:
+        self.limits = limits or Limits()
+        self.incoming = Incoming(self.limits)
+        self.request: RequestHead | None = None
+        self.status = 0  # of the answer, 0 before it
+        self.received_all = False
+        self.closing = False
+        self._checker = checker
+        self._continued = False  # whether 100 (Continue) was sent
+        self._error: ProtocolError | None = None  # it is raised again: what follows it cannot be understood
+        self._out: Outgoing | None = None  # the answer's body, from its head on
+        self._upgraded = False
+
+    # Requests.
+
+    def receive(self, data: bytes) -> None:
+        """Add what was received; b"" is the end of what the client sends."""
+        self.incoming.receive(data)
+
+    def next(self, n: int = BLOCK) -> RequestHead | bytes | End | Upgraded | None:
+        """Return the next event: a head, up to `n` bytes of its body, an End. None if more must be received first.
+
+        After an End, None until next_exchange(). After an answer that has upgraded the connection, Upgraded. Raises
+        ProtocolError; the connection can only be closed then, after an answer with the error's status.
+        """
+        if self._error is not None:
+            raise self._error
+        try:
+            if self.request is None:
+                return self._next_request()
+            if self._upgraded:
+                return Upgraded(self.incoming.rest())
+            if self.received_all:
+                return None
+            event = self.incoming.body(n)
+        except ProtocolError as error:
+            self._error = error
+            self.closing = True
+            raise
+        if event.__class__ is End:
+            self.received_all = True
+        return event
+
+    def _next_request(self) -> RequestHead | None:
+        incoming = self.incoming
+        head = incoming.head(self._check_line)
+        if head is None:
+            return None
+        request = parse_request(head, self.limits, self._checker)
+        self.request = request
+        if request.body:
+            incoming.begin_body(request.body)
+        else:
+            self.received_all = True
+        if not request.keep_alive:
+            self.closing = True
+        return request
+
+    def _check_line(self, line: bytes) -> None:
+        check_request_line(line, self.limits)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the client has ended its half, and nothing of a request is left."""
+        return self.incoming.ended and not len(self.incoming)
+
+    @property
+    def waits_for_continue(self) -> bool:
+        """Whether the client waits for 100 (Continue) before it sends the body."""
+        request = self.request
+        return (
+            request is not None
+            and request.expects_continue
+            and not (self._continued or self.status or self.received_all or len(self.incoming))
+        )
+
+    @property
+    def answered(self) -> bool:
+        """Whether the whole answer was sent."""
+        return self._out is not None and self._out.ended
+
+    @property
+    def framing(self) -> int | None:
+        """The length of the answer's body, CHUNKED or UNTIL_CLOSE; None before the answer."""
+        return None if self._out is None else self._out.framing
+
+    # Answers.
+
+    def informational(self, status: int, given: Given = ()) -> bytes:
+        """Return an interim answer, such as 100 or 103; b"" for a client with HTTP/1.0, which knows none.
+
+        Raises ValueError for other statuses and 101; RuntimeError if the answer has begun.
+        """
+        request = self._asked()
+        if not 100 <= status <= 199 or status == 101:
+            raise ValueError(f"an interim answer has a status from 100 to 199 but 101, not {status!r}")
+        self._continued = self._continued or status == 100
+        return status_line(status) + Written(given).block + b"\r\n" if request.minor else b""
+
+    def head(self, status: int, given: Given | Written = (), length: int | None = None) -> bytes:
+        """Return the head of the answer. `length`: of the body, None if it is not known before its end.
+
+        A Content-Length in the fields means the same. For HEAD, it is the length that the answer to GET would have.
+        Raises ValueError for fields or a status that cannot be; RuntimeError if the answer has begun.
+        """
+        request = self._asked()
+        written = None if not given else given if isinstance(given, Written) else Written(given)
+        if length is None:
+            length = written.length if written is not None else None
+        elif written is not None and written.length not in (None, length):
+            raise ValueError(f"the Content-Length is {written.length}, but the body has {length} bytes")
+        line = status_line(status)
+        if status < 200:
+            raise ValueError("use informational() or upgrade() for an answer below 200")
+        if written is not None and written.closes:
+            self.closing = True
+        framing, shown = self._framing(request, status, length)
+        parts = [line]
+        if written is None or not written.has_date:
+            parts.append(date_line())
+        if written is not None:
+            parts.append(written.block)
+        if shown:
+            parts.append(shown)
+        if self.closing:
+            parts.append(b"connection: close\r\n" if written is None else written.connection_line(b"close"))
+        elif not request.minor:
+            parts.append(b"connection: keep-alive\r\n")
+        elif written is not None and written.connection:
+            parts.append(written.connection_line())
+        parts.append(b"\r\n")
+        self._out = Outgoing(framing, request.method == "HEAD")
+        self.status = status
+        return b"".join(parts)
+
+    def _framing(self, request: RequestHead, status: int, length: int | None) -> tuple[int, bytes]:
+        """Return how the body is framed, and the field that says so."""
+        if has_no_body(status) or (request.method == "CONNECT" and status < 300):
+            if status == 304 and length is not None:
+                return 0, b"content-length: %d\r\n" % length
+            if length:
+                raise ValueError(f"an answer with status {status} has no body")
+            return 0, b""
+        if length is not None:
+            return length, b"content-length: %d\r\n" % length
+        if request.minor:
+            return CHUNKED, b"transfer-encoding: chunked\r\n"
+        self.closing = True
+        return UNTIL_CLOSE, b""
+
+    def data(self, data: Piece) -> list[Piece]:
+        """Return what to send for a piece of the answer's body. Raises ValueError if it is too long; RuntimeError."""
+        return self._begun().data(data)
+
+    def end(self, trailers: Given = ()) -> bytes:
+        """Return what to send at the end of the answer. Raises ValueError if the body is too short; RuntimeError."""
+        return self._begun().end(trailers)
+
+    def upgrade(self, protocol: str | None = None, given: Given = ()) -> bytes:
+        """Return the answer that makes the connection speak another protocol, behind which is no HTTP any more.
+
+        For CONNECT it is 200, else 101, with `protocol` or what the client has offered in Upgrade. Raises RuntimeError
+        if the client has offered none, or its request has not been received as a whole, or the answer has begun.
+        """
+        request = self._asked()
+        if not self.received_all:
+            raise RuntimeError("the body of the request must be received before the connection is upgraded")
+        written = Written(given)
+        if request.method == "CONNECT":
+            head = status_line(200) + date_line() + written.block + written.connection_line()
+            self.status = 200
+        elif request.upgrade is None:
+            raise RuntimeError("the client has not offered to upgrade the connection")
+        else:
+            name = Written([("upgrade", protocol if protocol is not None else request.upgrade)])
+            head = status_line(101) + date_line() + name.block + written.connection_line(b"upgrade") + written.block
+            self.status = 101
+        self._upgraded = self.closing = True
+        self._out = Outgoing(0)
+        self._out.end()
+        return head + b"\r\n"
+
+    def refusal(self, error: ProtocolError, body: bytes) -> bytes:
+        """Return an answer to something that is no request, b"" if an answer has begun."""
+        if self._out is not None:
+            return b""
+        if self.request is None:
+            self.request = RequestHead("GET", b"*", 1, b"")
+        self.closing = True
+        head = self.head(error.status, {"content-type": "text/plain; charset=utf-8"}, len(body))
+        return head + b"".join(self.data(body)) + self.end()
+
+    def _asked(self) -> RequestHead:
+        request = self.request
+        if request is None:
+            raise RuntimeError("there is no request to answer")
+        if self._out is not None:
+            raise RuntimeError("the answer has already begun")
+        return request
+
+    def _begun(self) -> Outgoing:
+        if self._out is None:
+            raise RuntimeError("the answer has not begun")
+        return self._out
+
+    def next_exchange(self) -> None:
+        """Begin to wait for the next request. Raises RuntimeError if this one is not over, or the connection ends."""
+        if not self.answered or not self.received_all or self.closing:
+            raise RuntimeError("the exchange is not over, or the connection cannot be used again")
+        self.request = self._out = None
+        self.status = 0
+        self.received_all = self._continued = False
