@@ -8,12 +8,12 @@ one record. This module knows the `ssl` module. It knows no streams and no threa
 
 from __future__ import annotations
 
-import copy
 import ssl
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .ciphertext import RECORD, SEALED, Ciphertext
+from .failures import again, lasting, ragged
 from .identity import is_for
 from .latch import crowd, exclusive, notify, take
 
@@ -89,7 +89,7 @@ class Engine(Ciphertext):
                 if self._put():
                     continue
                 if self._eof:
-                    self._fail(_eof("the peer ended the connection during the TLS handshake"))
+                    self._fail(ragged("the peer ended the connection during the TLS handshake"))
                 self._look()
                 return False
             except ssl.SSLError as error:
@@ -130,12 +130,12 @@ class Engine(Ciphertext):
             if not (self.hungry and 0 < size <= SEALED):
                 self._feed(data)
                 return self._receive(n)
-            self._incoming.write(data)
             if n > size:
                 n = size
             try:
+                self._incoming.write(data)
                 plain: bytes = self._ssl.read(n)
-            except ssl.SSLError as error:
+            except BaseException as error:
                 return self._read_failed(error, n)  # type: ignore[no-any-return]
             # Most often the whole of what came was one record, so OpenSSL has nothing more, and nothing to say.
             return plain if size - len(plain) == self._tag else self._more(plain, n)
@@ -204,7 +204,7 @@ class Engine(Ciphertext):
             return None
         try:
             data = self._ssl.read(n, *buffer)
-        except ssl.SSLError as error:
+        except BaseException as error:
             return self._read_failed(error, n, *buffer)
         self._has_read(data if buffer else len(data), n)
         return data
@@ -225,8 +225,8 @@ class Engine(Ciphertext):
         else:
             self._dry = self.hungry = False
 
-    def _read_failed(self, error: ssl.SSLError, n: int, *buffer: memoryview) -> Any:
-        """Go on after OpenSSL has raised an error instead of returning data."""
+    def _read_failed(self, error: BaseException, n: int, *buffer: memoryview) -> Any:
+        """Go on after an error was raised instead of returning data."""
         self._look()
         if self._tell_session is not None:
             self._look_for_session()
@@ -240,7 +240,7 @@ class Engine(Ciphertext):
                 self.hungry = True
                 return None
             if not self._ragged_end:
-                self._fail(_eof("the stream ended without a close_notify, so its data may be cut short"))
+                self._fail(ragged("the stream ended without a close_notify, so its data may be cut short"))
         elif not isinstance(error, ssl.SSLZeroReturnError):
             self._fail(error)
         self._peer_ended = True
@@ -281,11 +281,11 @@ class Engine(Ciphertext):
                 return self._seal(data)
             try:
                 self.sealed = self._ssl.write(data)
-            except ssl.SSLError as error:
+                self._held = 0
+                self.pending = False
+                return self._outgoing.read()
+            except BaseException as error:
                 return self._write_failed(data, error)
-            self._held = 0
-            self.pending = False
-            return self._outgoing.read()
         finally:
             free.append(None)
             if crowd:
@@ -296,7 +296,7 @@ class Engine(Ciphertext):
         self.sealed = self._encrypt(data)
         return self._take()
 
-    def _write_failed(self, data: bytes, error: ssl.SSLError) -> bytes:
+    def _write_failed(self, data: bytes, error: BaseException) -> bytes:
         self.sealed = 0
         if not isinstance(error, ssl.SSLWantReadError):
             self._fail(error)
@@ -311,7 +311,7 @@ class Engine(Ciphertext):
                 written: int = self._ssl.write(data)
             except ssl.SSLWantReadError:
                 pass
-            except ssl.SSLError as error:
+            except BaseException as error:
                 self._fail(error)
             else:
                 return written
@@ -330,7 +330,7 @@ class Engine(Ciphertext):
                             self._take_in()
                             continue
                         return done
-                    except ssl.SSLError as error:
+                    except BaseException as error:
                         self._fail(error)
                 if done >= len(data):
                     return done
@@ -355,8 +355,11 @@ class Engine(Ciphertext):
 
     def _end(self) -> None:
         # unwrap() would drop data that came, so OpenSSL must not have any.
-        if self.ssl_object.pending():
-            self._plain += self.ssl_object.read(self.ssl_object.pending())
+        if pending := self.ssl_object.pending():
+            try:
+                self._plain += self.ssl_object.read(pending)
+            except BaseException as error:
+                self._fail(error)
         self.hungry = False
         received = self._incoming.read()
         try:
@@ -364,31 +367,21 @@ class Engine(Ciphertext):
         except ssl.SSLWantReadError:
             pass  # the peer has not ended yet
         except ssl.SSLError as error:
-            self._failure = _copy(error)
+            self._failure = again(error)
         self._incoming.write(received)
 
     # Failures.
 
     def _check(self) -> None:
         if self._failure is not None:
-            raise _copy(self._failure)
+            raise again(self._failure)
 
-    def _fail(self, error: Exception) -> NoReturn:
+    def _fail(self, error: BaseException) -> NoReturn:
         """Raise the error, now and at every later call: OpenSSL itself would raise others, which say nothing."""
-        self._failure = _copy(error)
+        self._failure = lasting(error)
         self.hungry = False
         self._look()  # for an alert
         try:
             raise error from None
         finally:
             del error  # its traceback has this frame: avoid a cycle
-
-
-def _copy(error: Exception) -> Exception:
-    return copy.copy(error).with_traceback(None)
-
-
-def _eof(text: str) -> ssl.SSLEOFError:
-    error = ssl.SSLEOFError(ssl.SSL_ERROR_EOF, text)
-    error.library, error.reason = "SSL", "UNEXPECTED_EOF_WHILE_READING"
-    return error

@@ -97,10 +97,14 @@ throw_in(Transfer *transfer, PyObject *const *args, size_t count)
     PySendResult outcome = yielded != NULL ? PYGEN_NEXT : PYGEN_ERROR;
     if (yielded == NULL && PyErr_ExceptionMatches(PyExc_StopIteration)) {
         PyObject *stop = error_take();
-        value = Py_XNewRef(((PyStopIterationObject *)stop)->value);
-        Py_DECREF(stop);
-        yielded = value != NULL ? value : Py_NewRef(Py_None);
-        outcome = PYGEN_RETURN;
+        if (PyObject_TypeCheck(stop, (PyTypeObject *)PyExc_StopIteration)) {
+            value = Py_XNewRef(((PyStopIterationObject *)stop)->value);
+            Py_DECREF(stop);
+            yielded = value != NULL ? value : Py_NewRef(Py_None);
+            outcome = PYGEN_RETURN;
+        } else {
+            error_put(stop); /* CPython 3.11 had no memory to make the StopIteration */
+        }
     }
     outcome = transfer_advance(transfer, outcome, yielded, &result);
     return as_generator(outcome, result);
@@ -136,11 +140,7 @@ stop(Transfer *transfer)
         Py_XDECREF(result);
         return result != NULL ? 0 : -1;
     }
-    PyObject *exit = PyObject_CallNoArgs(PyExc_GeneratorExit);
-    if (exit != NULL) {
-        result = throw_in(transfer, (PyObject *[]){inner, exit}, 2);
-        Py_DECREF(exit);
-    }
+    result = throw_in(transfer, (PyObject *[]){inner, PyExc_GeneratorExit}, 2);
     Py_DECREF(inner);
     if (result != NULL) {
         Py_DECREF(result);
@@ -337,7 +337,7 @@ learn_engine(Maker *maker)
         Py_XDECREF(type);
         return -1;
     }
-    maker->engine = (PyTypeObject *)type;
+    Py_XSETREF(maker->engine, (PyTypeObject *)type); /* another OS thread may have done the same meanwhile */
     return 0;
 }
 

@@ -28,6 +28,10 @@ list_take(PyObject *list)
 static int
 list_give(PyObject *list)
 {
+    if (list == NULL || !PyList_CheckExact(list)) {
+        PyErr_SetString(PyExc_TypeError, "a lock of this TLS stream is no list");
+        return -1;
+    }
     if (PyList_GET_SIZE(list) >= ((PyListObject *)list)->allocated) {
         return PyList_Append(list, Py_None);
     }
@@ -77,10 +81,24 @@ unlock(const Maker *maker, PyObject *engine)
     return status;
 }
 
+/* The engine of a stream, if it still has one. Borrowed. */
+static PyObject *
+engine_of(const Maker *maker, PyObject *stream)
+{
+    PyObject *engine = slot(maker, stream, ENGINE);
+    return engine != NULL && Py_IS_TYPE(engine, maker->engine) ? engine : NULL;
+}
+
 static bool
 is_empty_bytes(PyObject *object)
 {
     return object != NULL && PyBytes_CheckExact(object) && PyBytes_GET_SIZE(object) == 0;
+}
+
+static bool
+is_empty_tuple(PyObject *object)
+{
+    return object != NULL && PyTuple_CheckExact(object) && PyTuple_GET_SIZE(object) == 0;
 }
 
 /* Call a method of the engine with an error that is set, and with its lock held. */
@@ -94,7 +112,8 @@ after_error(PyObject *engine, PyObject *name, PyObject *before, PyObject *after)
     return result;
 }
 
-/* Engine.open(). Return data, or None if more ciphertext is needed. */
+/* Engine.open(). Return data, or None if more ciphertext is needed. Any error makes the engine fail, since what
+   OpenSSL has decrypted may be lost. */
 static PyObject *
 engine_open(Maker *maker, PyObject *engine, PyObject *data, PyObject *wanted)
 {
@@ -102,10 +121,12 @@ engine_open(Maker *maker, PyObject *engine, PyObject *data, PyObject *wanted)
     PyObject *incoming = slot(maker, engine, INCOMING), *ssl = slot(maker, engine, SSL);
     Py_ssize_t size = PyBytes_CheckExact(data) ? PyBytes_GET_SIZE(data) : 0;
     if (!is_free(slot(maker, engine, ENGINE_FREE)) || slot(maker, engine, HUNGRY) != Py_True || size == 0 ||
-        size > SEALED) {
+        size > SEALED || incoming == NULL || ssl == NULL) {
         return call_by_name(engine, state->names[OPEN], data, wanted, NULL);
     }
     list_take(slot(maker, engine, ENGINE_FREE));
+    Py_INCREF(incoming); /* other OS threads run meanwhile */
+    Py_INCREF(ssl);
     PyObject *plain = NULL, *n = NULL;
     PyObject *written = method_call(&state->put, state->names[WRITE], (PyObject *[]){incoming, data}, 2);
     if (written != NULL) {
@@ -114,24 +135,26 @@ engine_open(Maker *maker, PyObject *engine, PyObject *data, PyObject *wanted)
     }
     if (n != NULL) {
         plain = method_call(&state->decrypt, state->names[READ], (PyObject *[]){ssl, n}, 2);
-        if (plain == NULL) {
-            plain = after_error(engine, state->names[READ_FAILED], NULL, n);
-        } else {
-            PyObject *tag = slot(maker, engine, TAG);
-            Py_ssize_t longer = size - (PyBytes_CheckExact(plain) ? PyBytes_GET_SIZE(plain) : 0);
-            if (!PyLong_CheckExact(tag) || PyLong_AsSsize_t(tag) != longer) {
-                Py_SETREF(plain, call_by_name(engine, state->names[MORE], plain, n, NULL));
-            }
-        }
-        Py_DECREF(n);
     }
+    if (plain == NULL) {
+        plain = after_error(engine, state->names[READ_FAILED], NULL, n != NULL ? n : wanted);
+    } else {
+        PyObject *tag = slot(maker, engine, TAG);
+        Py_ssize_t longer = size - (PyBytes_CheckExact(plain) ? PyBytes_GET_SIZE(plain) : 0);
+        if (tag == NULL || !PyLong_CheckExact(tag) || PyLong_AsSsize_t(tag) != longer) {
+            Py_SETREF(plain, call_by_name(engine, state->names[MORE], plain, n, NULL));
+        }
+    }
+    Py_XDECREF(n);
+    Py_DECREF(ssl);
+    Py_DECREF(incoming);
     if (unlock(maker, engine) < 0) {
         Py_CLEAR(plain);
     }
     return plain;
 }
 
-/* Engine.seal(). Return the records. */
+/* Engine.seal(). Return the records. Any error makes the engine fail, as in engine_open(). */
 static PyObject *
 engine_seal(Maker *maker, PyObject *engine, PyObject *data)
 {
@@ -141,17 +164,22 @@ engine_seal(Maker *maker, PyObject *engine, PyObject *data)
         return call_by_name(engine, state->names[SEAL], data, NULL, NULL);
     }
     list_take(slot(maker, engine, ENGINE_FREE));
+    Py_INCREF(outgoing);
+    Py_INCREF(ssl);
     PyObject *records = NULL;
     PyObject *written = method_call(&state->encrypt, state->names[WRITE], (PyObject *[]){ssl, data}, 2);
-    if (written == NULL) {
-        records = after_error(engine, state->names[WRITE_FAILED], data, NULL);
-    } else {
+    if (written != NULL) {
         put(maker, engine, SEALED_BYTES, written);
         put(maker, engine, HELD, state->zero);
         put(maker, engine, PENDING, Py_False);
         Py_DECREF(written);
         records = method_call(&state->get, state->names[READ], (PyObject *[]){outgoing}, 1);
     }
+    if (records == NULL) {
+        records = after_error(engine, state->names[WRITE_FAILED], data, NULL);
+    }
+    Py_DECREF(ssl);
+    Py_DECREF(outgoing);
     if (unlock(maker, engine) < 0) {
         Py_CLEAR(records);
     }
@@ -214,9 +242,13 @@ from_the_start(Transfer *transfer, PyObject **result)
 static PySendResult
 begin(Transfer *transfer, PyObject *name, PyObject *argument, PyObject **result)
 {
-    PyObject *sock = Py_NewRef(slot(transfer->maker, transfer->stream, SOCK));
-    PyObject *steps = steps_of(transfer->maker, call_by_name(sock, name, argument, NULL, NULL));
-    Py_DECREF(sock);
+    PyObject *sock = Py_XNewRef(slot(transfer->maker, transfer->stream, SOCK)), *steps = NULL;
+    if (sock == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "this stream has no `sock`");
+    } else {
+        steps = steps_of(transfer->maker, call_by_name(sock, name, argument, NULL, NULL));
+        Py_DECREF(sock);
+    }
     PyObject *value = NULL;
     PySendResult outcome = PYGEN_ERROR;
     if (steps != NULL) {
@@ -231,8 +263,8 @@ static PySendResult
 fill(Transfer *transfer, PyObject **result)
 {
     Maker *maker = transfer->maker;
-    PyObject *stream = transfer->stream, *engine = slot(maker, stream, ENGINE);
-    if (slot(maker, stream, FLOWING) != Py_True || slot(maker, engine, HUNGRY) != Py_True ||
+    PyObject *stream = transfer->stream, *engine = engine_of(maker, stream);
+    if (engine == NULL || slot(maker, stream, FLOWING) != Py_True || slot(maker, engine, HUNGRY) != Py_True ||
         slot(maker, engine, PENDING) != Py_False || !is_empty_bytes(slot(maker, stream, UNSENT))) {
         PyObject *name = maker->state->names[RECEIVE];
         PyObject *op = call_by_name(stream, name, transfer->argument, Py_None, transfer->lane);
@@ -245,9 +277,13 @@ static PySendResult
 received(Transfer *transfer, PyObject *data, PyObject **result)
 {
     Maker *maker = transfer->maker;
-    PyObject *engine = Py_NewRef(slot(maker, transfer->stream, ENGINE));
-    PyObject *plain = engine_open(maker, engine, data, transfer->argument);
-    Py_DECREF(engine);
+    PyObject *engine = Py_XNewRef(engine_of(maker, transfer->stream)), *plain = NULL;
+    if (engine == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "this stream has lost its engine");
+    } else {
+        plain = engine_open(maker, engine, data, transfer->argument);
+        Py_DECREF(engine);
+    }
     Py_DECREF(data);
     if (plain == NULL) {
         return transfer_advance(transfer, PYGEN_ERROR, NULL, result);
@@ -272,10 +308,11 @@ sent(Transfer *transfer, PyObject *nothing, PyObject **result)
 {
     Maker *maker = transfer->maker;
     PyObject *stream = transfer->stream;
-    PyObject *sealed = slot(maker, slot(maker, stream, ENGINE), SEALED_BYTES);
+    PyObject *engine = engine_of(maker, stream);
+    PyObject *sealed = engine != NULL ? slot(maker, engine, SEALED_BYTES) : NULL;
     Py_DECREF(nothing);
     put(maker, stream, UNSENT, maker->state->empty);
-    if (PyLong_AsSsize_t(sealed) != PyBytes_GET_SIZE(transfer->argument)) {
+    if (sealed != NULL && PyLong_AsSsize_t(sealed) != PyBytes_GET_SIZE(transfer->argument)) {
         PyObject *name = maker->state->names[SENDALL];
         PyObject *op = call_by_name(stream, name, transfer->argument, transfer->lane, sealed);
         return replace(transfer, op, result);
@@ -331,9 +368,10 @@ static bool
 enter(Transfer *transfer)
 {
     Maker *maker = transfer->maker;
-    PyObject *stream = transfer->stream, *engine = slot(maker, stream, ENGINE);
+    PyObject *stream = transfer->stream, *engine = engine_of(maker, stream);
     PyObject *lane = slot(maker, stream, maker->sends ? SENDING : RECEIVING);
-    if (slot(maker, stream, FLOWING) != Py_True || !is_free(slot(maker, lane, FREE)) ||
+    if (engine == NULL || lane == NULL || !Py_IS_TYPE(lane, maker->state->lane_type) ||
+        slot(maker, stream, FLOWING) != Py_True || !is_free(slot(maker, lane, FREE)) ||
         !is_empty_bytes(slot(maker, stream, UNSENT))) {
         return false;
     }
@@ -342,7 +380,8 @@ enter(Transfer *transfer)
             return false;
         }
     } else if (!is_free(slot(maker, engine, ENGINE_FREE)) || slot(maker, engine, FAILURE) != Py_None ||
-               slot(maker, engine, ENDED) != Py_False || PyObject_IsTrue(slot(maker, engine, MADE)) != 0) {
+               slot(maker, engine, ENDED) != Py_False || !is_empty_tuple(slot(maker, engine, MADE)) ||
+               slot(maker, engine, OUTGOING) == NULL || slot(maker, engine, SSL) == NULL) {
         return false;
     }
     list_take(slot(maker, lane, FREE));
@@ -381,6 +420,10 @@ transfer_become_python(Transfer *transfer)
     PyObject *name = maker->state->names[maker->sends ? SENDALL : RECEIVE];
     PyObject *op = call_by_name(transfer->stream, name, transfer->argument, maker->sends ? NULL : Py_None, NULL);
     transfer->inner = steps_of(maker, op);
+    if (transfer->inner == NULL) {
+        transfer->phase = DONE;
+        return -1;
+    }
     transfer->replaced = true;
-    return transfer->inner != NULL ? 0 : -1;
+    return 0;
 }
