@@ -23,6 +23,7 @@ import pollers
 
 from ..sockets.address import SocketAddress, format_address
 from ..threads.catching import name_of
+from ..threads.exiting import clean_up
 from ..threads.inventory import enroll, withdraw
 from ..threads.journal import Journal
 from .inheritance import Places
@@ -190,9 +191,11 @@ class Workers:
         except BaseException as error:
             log.error("worker %d failed", number, error=error, about=self._about(number, os.getpid()))
         finally:
-            try:
+            try:  # as at a normal exit
+                with suppress(Exception):
+                    clean_up()
                 if "socket2.debug" in sys.modules:
-                    sys.modules["socket2.debug"].disable()  # as at a normal exit
+                    sys.modules["socket2.debug"].disable()
                 with suppress(Exception):
                     logging.shutdown()
                 _flush()

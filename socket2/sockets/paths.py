@@ -8,12 +8,14 @@ from __future__ import annotations
 import operator
 import os
 import socket
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
 import pollers
 
+from ..threads.exiting import afterwards
 from ..threads.scheduler import current_scheduler
 from .address import Address, AddressList, Host
 from .socket import Socket
@@ -25,6 +27,19 @@ MODE: Final = 0o600
 """The rights of the file of a UNIX socket: only the user of this process can connect."""
 
 _UNCHANGED = -1
+
+_bound: weakref.WeakSet[Socket] = weakref.WeakSet()  # those whose close() removes a file
+
+
+def _remove_files() -> None:
+    """Remove the files of the sockets that are still open at the exit."""
+    for sock in list(_bound):
+        setup = sock._setup
+        if setup is not None and setup.path is not None and not sock.closed:
+            setup.path.remove()
+
+
+afterwards.append(_remove_files)
 
 
 class PathRules:
@@ -98,6 +113,7 @@ def bind_to_file(sock: Socket, path: str | bytes, rules: PathRules, begin: Calla
         raise
     if rules.removes:
         sock._set_up().path = bound
+        _bound.add(sock)
 
 
 def check_no_file(rules: PathRules, host: object) -> None:

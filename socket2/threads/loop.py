@@ -96,7 +96,8 @@ def start(timeout: float | None = None, *, resolver: Resolver | None = None) -> 
     """Run the loop until stop() is called or nothing is left to wait for, and return True.
 
     Return False if nothing happens for `timeout` seconds. This is an idle timeout, not a deadline. Threads that are
-    still alive keep their state, and a later start() or run() continues them. `resolver` is as in run().
+    still alive keep their state, and a later start() or run() continues them; at the exit they are cancelled, as in
+    run(). `resolver` is as in run().
     Raises the same errors as poll(). (luapower's start)
     """
     if resolver is None:
@@ -142,7 +143,8 @@ def run(main: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
 def run(main: Any, /, *args: Any, resolver: Resolver | None = None, **kwargs: Any) -> Any:  # type: ignore[misc]
     """Start a thread as newthread() does, run the loop until this main thread ends, and return or raise its outcome.
 
-    Other threads that are still alive then keep their state, and a later run() or start() continues them. The first
+    Other threads that are still alive then keep their state, and a later run() or start() continues them. At the exit
+    of the process, those of the main OS thread's loop are cancelled, and may clean up for one second at most. The first
     Ctrl-C cancels the main thread, and run() raises KeyboardInterrupt when that has ended, even if it then returns. A
     SystemExit that another thread ends with, or that a signal handler raises, does the same, and run() then raises the
     SystemExit. If the main thread ends with an error of its own, run() raises that instead. A second Ctrl-C or

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Any, TypeVar, cast
 
-from pollers import Cancelled
+from pollers import STREAK_MAX, Cancelled
 
 from .crew import Bell
 from .ctrl_c import CtrlC, make_calls, may_wake
@@ -148,9 +148,7 @@ class Member(Stepper):
                     self._turn_until_done(thread)
                     return leaving
                 except (KeyboardInterrupt, SystemExit) as error:
-                    if self.scheduler.crew is not None:
-                        self.scheduler.crew.step_back(self)
-                    self.scheduler.mend_later()
+                    self._mend_after_error()
                     if not thread._cancel():  # it has ended, perhaps with this very error
                         return leaving or error
                     if leaving is not None:
@@ -158,6 +156,12 @@ class Member(Stepper):
                     leaving = error
         finally:
             del leaving, thread  # see run()
+
+    def _mend_after_error(self) -> None:
+        """Prepare for another turn, although a signal handler may have raised at any point of the previous one."""
+        if self.scheduler.crew is not None:
+            self.scheduler.crew.step_back(self)
+        self.scheduler.mend_later()
 
     def _turn_until_done(self, thread: Thread[object]) -> None:
         hopeless = False
@@ -220,8 +224,11 @@ class Member(Stepper):
         return happened
 
     def make_posted_calls(self) -> None:
-        """Make the calls that have been posted until now."""
-        for _ in range(len(self.scheduler.inbox)):
+        """Make the calls that have been posted until now, but not too many at a time. The next turn does not wait."""
+        inbox = self.scheduler.inbox
+        if not inbox:
+            return
+        for _ in range(min(len(inbox), STREAK_MAX)):
             if not self.scheduler.make_call():
                 break
 
@@ -274,6 +281,7 @@ class Member(Stepper):
 
     def _enter(self) -> None:
         self.running = True
+        self.scheduler.has_run = True
         self._ctrl_c.begin()
         self._hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(finalizer=self._close_generator)

@@ -22,7 +22,7 @@ from pollers import Operation, leakproof, operation
 from .capacity import CapacityLimiter
 from .coroutines import P, T, Ts, awaiting, explain_missing, is_coroutine, is_lazy, name_of
 from .resolver import AddressInfo, Answer, Resolver
-from .scheduler import Caller, PoolThread, Scheduler, current_scheduler, leave_to_loop
+from .scheduler import Caller, PoolThread, Scheduler, current_scheduler, leave_to_loop, local, warn_if_never_run
 from .thread import currentthread
 from .wait import Wait, alike
 
@@ -177,6 +177,8 @@ class Pool:
         goes_on = True
         while goes_on and (call := self._next(me)) is not None:
             result, error = call.make()
+            if local.scheduler is not None:
+                warn_if_never_run(local.scheduler)
             goes_on = self._made(me, call)
             call.deliver(result, error)
             del call, result, error

@@ -223,7 +223,8 @@ class portal(pollers.Unique, Block):
     def spawn(self, func: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Call `func(*args, **kwargs)` in a thread of the loop. Return a concurrent.futures.Future of its outcome.
 
-        It does not wait, so any OS thread, any signal handler and any finalizer may call this. An error of the function
+        It does not wait for the loop, so any OS thread, any signal handler and any finalizer may call this. If more
+        than 1000 calls wait, another OS thread that makes one pauses for a millisecond. An error of the function
         is raised by the future only, so ask it. Its callbacks run in the loop, and must not block. Do not wait for it
         in an OS thread that serves the loop. cancel() of the future cancels the thread, and gives up its outcome. If
         the thread then fails, crashhook() reports that.

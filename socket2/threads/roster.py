@@ -24,6 +24,7 @@ class Member(Join):
     """One thread of a group. It is a join of that thread, so its finish() tells the group that the thread has ended."""
 
     __slots__ = ("cancellation", "group", "late", "thread")
+    leads = True
 
     def __init__(self, group: Roster) -> None:
         super().__init__("threadset")

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Hashable
+from time import sleep as _pause
 from typing import Any, Protocol
 
 import pollers
@@ -25,6 +27,14 @@ from .mending import mend
 from .resolver import Resolver
 from .timers import Timers
 
+# How many threads a warning names.
+_NAMED_MAX = 5
+
+# If more calls than this wait in the inbox of a loop that runs, each further one costs an OS thread that does not serve
+# the loop a pause. So OS threads that post without end do not outrun the loop, which needs the GIL that they hold.
+INBOX_MAX = 1000
+_PAUSE_S = 0.001
+
 
 class PoolThread(threading.Thread):
     """An OS thread of socket2 that only works for others, such as one that makes blocking calls."""
@@ -33,6 +43,7 @@ class PoolThread(threading.Thread):
 class _Local(threading.local):
     scheduler: Scheduler | None = None
     member: CrewMember | None = None
+    end: object = None
 
 
 local = _Local()
@@ -81,6 +92,7 @@ class Scheduler(pollers.Unique):
         self.inbox: deque[Callable[[], Any]] = deque()
         self._calls = 0  # how many OS threads make a call from the inbox now
         self.portals: weakref.WeakSet[LoopUser] = weakref.WeakSet()  # told when no loop runs any more
+        self.has_run = False  # whether a loop has run, or a warning has said that none has
         self.loops: list[CrewMember] = []  # the members whose loops run; at most one without a crew
         # Held to enter or leave a loop, and to start a thread outside one.
         self.entry = pollers.leakproof(threading.RLock())
@@ -154,6 +166,8 @@ class Scheduler(pollers.Unique):
         except BaseException:
             self.mend_later()  # this wakes the poller, too
             raise
+        if len(self.inbox) > INBOX_MAX and local.scheduler is not self and self.loops and not is_held():
+            _pause(_PAUSE_S)
 
     def make_call(self) -> bool:
         """Make the first posted call. Return False if there is none: another member was faster."""
@@ -227,7 +241,37 @@ def current_scheduler() -> Scheduler:
     scheduler = local.scheduler
     if scheduler is None:
         scheduler = local.scheduler = Scheduler()
+        local.end = _EndOfOSThread(scheduler)
     return scheduler
+
+
+def warn_if_never_run(scheduler: Scheduler) -> None:
+    """Warn if `scheduler` has threads, and no loop has ever run them. Call it when none will, or is expected to."""
+    if scheduler.has_run or not scheduler.threads:
+        return
+    scheduler.has_run = True  # one warning is enough
+    names = [repr(thread.name) for thread in scheduler.threads]
+    more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
+    warnings.warn(
+        f"no loop was run in the OS thread that started {', '.join(names[:_NAMED_MAX])}{more}, so nothing continues "
+        "after the first wait: call run() or start() there, or use portal.spawn() to start threads of another loop",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+class _EndOfOSThread:
+    """Is dropped with the other thread-local data of an OS thread, when this ends."""
+
+    __slots__ = ("_scheduler",)
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = weakref.ref(scheduler)
+
+    def __del__(self) -> None:
+        scheduler = self._scheduler()
+        if scheduler is not None and scheduler in _schedulers:  # a forked child does not warn of its parent's
+            warn_if_never_run(scheduler)
 
 
 def schedulers() -> list[Scheduler]:

@@ -15,7 +15,7 @@ from pollers import STREAK_MAX, Cancelled, Operation, operation
 from .chain import attribute
 from .coroutines import is_coroutine
 from .journal import Journal, print_error
-from .lock import lock
+from .lock import lock, locked
 from .scheduler import Scheduler, local
 from .wait import Join, Pass
 
@@ -188,6 +188,11 @@ class Thread(pollers.Unique, Generic[T_co]):
         """Return the joins that the thread's end will finish. Call it only before that end."""
         joins = self._outcome
         return joins if type(joins) is dict else () if joins is None else (joins,)
+
+    @locked
+    def _has_leader(self) -> bool:
+        """Whether a group waits for the thread, and cancels it if need be."""
+        return self._coro is not None and any(join.leads for join in self.joins())
 
     def cancel(self) -> bool:
         """Raise Cancelled in the thread, at its current wait or else at its next one. Return False if it has ended.

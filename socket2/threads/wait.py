@@ -159,6 +159,7 @@ class Join(Wait):
 
     __slots__ = ()
     hopeless = True
+    leads = False  # whether a group waits for the thread, and cancels it if need be
 
     def begin(self, thread: Any) -> None:
         """Do nothing. The joins of `threadset` and of a server's connections override this.

@@ -25,6 +25,7 @@ from socket2 import (
     sleep,
     start,
 )
+from socket2.threads import joining, scheduler
 from socket2.threads.member import current_member
 from socket2.threads.scheduler import Scheduler, current_scheduler, local
 
@@ -314,3 +315,46 @@ def test_calls_wait_between_two_polls() -> None:
         while thread.is_alive():
             poll(0.01)
     assert thread.outcome() == list(range(5))
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
+def test_a_flood_of_calls_does_not_starve_the_loop(shared: bool) -> None:
+    """Each step of the thread has its turn after 64 calls, although more have been posted."""
+    if shared:
+        joining.share(current_scheduler())
+    made: list[int] = []
+
+    def main() -> Steps:
+        for number in range(1000):
+            current_scheduler().post(partial(made.append, number))
+        counts = []
+        while len(made) < 1000:
+            yield from sleep(0)
+            counts.append(len(made))
+        assert counts[:3] == [64, 128, 192]
+
+    run(main)
+    assert made == [*range(1000)]
+
+
+def test_an_os_thread_that_outruns_the_loop_is_slowed_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(scheduler, "_pause", pauses.append)
+
+    def floods(p: portal) -> None:
+        for _ in range(scheduler.INBOX_MAX + 10):
+            p.spawn(plain, 1)
+
+    with portal() as p:
+        with beside(floods, p):  # no loop runs
+            pass
+        assert pauses == []
+
+        def main() -> Steps:
+            os_thread = threading.Thread(target=floods, args=(p,))
+            os_thread.start()
+            os_thread.join()  # it blocks the loop
+            yield from sleep(0)
+
+        run(main)
+    assert len(pauses) == scheduler.INBOX_MAX + 10
