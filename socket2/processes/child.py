@@ -23,6 +23,7 @@ from ..files.waitable import check_system
 from ..sockets.socket import Socket, place_of
 from ..streams.stream import Stream, stream
 from ..threads.block import Block
+from ..threads.sleeping import sleep
 from ..threads.thread import currentthread, interruption_first, over_at_once
 from ..threads.turns import Turns
 from ..threads.unbroken import unbroken
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 # How long leaving a plain `with` block waits for the end of a child that was killed.
 _KILLED_S = 0.1
+
+# How often wait() looks whether the child has ended, if it can neither wait for that nor start an OS thread.
+_AGAIN_S = 0.01
 
 _STANDARD = ("stdin", "stdout", "stderr")
 
@@ -129,7 +133,12 @@ class Process(pollers.Unique, Block):
                 return (yield from reaping.ended(pidfd))
             except io.UnsupportedOperation:
                 pass  # this poller waits for sockets only
-        yield from self._watched().ended()
+        try:
+            watcher = self._watched()
+        except RuntimeError:  # no OS thread can be started
+            yield from sleep(_AGAIN_S)
+            return
+        yield from watcher.ended()
 
     def _watched(self) -> reaping.Watcher:
         with self._changed:
@@ -171,8 +180,12 @@ class Process(pollers.Unique, Block):
             return True
 
     def __exit__(self, *_: object) -> None:
-        if not self._stop():
-            return
+        if self._stop():
+            with suppress(RuntimeError):  # no OS thread can be started: nobody takes the exit code then
+                self._block_until_ended()
+
+    def _block_until_ended(self) -> None:
+        """Wait for the end of a child that was killed, but not long. An OS thread does the rest."""
         pidfd = None if self._watcher is not None else reaping.open_pidfd(self.pid)
         if pidfd is not None:
             reaping.block_until_readable(pidfd, _KILLED_S)

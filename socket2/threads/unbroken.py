@@ -64,6 +64,10 @@ class _Begun(Generic[T]):
             self._error = error
         self._end.reach()
 
+    @property
+    def begun(self) -> bool:
+        return self._begun
+
     def drop(self) -> bool:
         """Do not make the call. Return False if it has begun."""
         with self._changed:
@@ -89,13 +93,18 @@ class _Begun(Generic[T]):
 def call_unbroken(func: Callable[..., T], *args: Any) -> Generator[Any, None, T]:
     """Call `func(*args)` in an OS thread, as call_in_thread() does, and deliver its outcome in any case.
 
-    A cancellation or timeout drops the call if it has not begun. Otherwise it is raised at the next wait.
+    A cancellation or timeout drops the call if it has not begun. Otherwise it is raised at the next wait. If no OS
+    thread can be started, as in a cleanup at the exit of the process, the call is made in this one.
     """
     if (turn := interruption_first()) is not None:
         yield from turn.wait()
     call = _Begun(func, args)
     try:
         yield from call_in_thread(call.make)
+    except RuntimeError:
+        if call.begun:
+            raise
+        call.make()
     except Cancelled as error:
         if call.drop():
             raise
