@@ -51,8 +51,8 @@ class Client:
         self._wake_writer()
 
     def _wake_writer(self) -> None:
-        if self._suspended is not None:
-            writer, self._suspended = self._suspended, None
+        writer, self._suspended = self._suspended, None
+        if writer is not None:
             socket2.resume(writer)
 
     def write(self) -> Generator[Any, Any, None]:
@@ -60,7 +60,10 @@ class Client:
             while not self._leaving or self._backlog:
                 if not self._backlog:
                     self._suspended = socket2.currentthread()
-                    yield from socket2.suspend()
+                    try:
+                        yield from socket2.suspend()
+                    finally:
+                        self._suspended = None
                     continue
                 lines, self._backlog = self._backlog, []
                 yield from self.stream.sendv(lines)

@@ -43,8 +43,8 @@ def _sleep(seconds: float) -> Generator[Any, None, None]:
 def suspend() -> Operation[Any]:
     """Wait until resume() is called for this thread. Return the value that it passes.
 
-    After a cancellation or timeout the thread is not suspended any more, and resume() raises RuntimeError. Raises
-    RuntimeError outside a thread. (luapower's suspend)
+    After a cancellation or timeout the thread is not suspended any more. Raises RuntimeError outside a thread.
+    (luapower's suspend)
     """
     currentthread()
     return Suspension("suspended").wait()
@@ -53,9 +53,11 @@ def suspend() -> Operation[Any]:
 def resume(thread: Thread[object], value: Any = None) -> None:
     """Make the suspend() of `thread` return `value`, when the thread's turn comes.
 
-    Any OS thread and any signal handler may call this. Raises RuntimeError if the thread is not suspended, or has
-    already been resumed; TypeError if it is no Thread. In an OS thread that does not serve the same scheduler, and in a
-    signal handler that runs between two steps, such a call has no effect instead. (luapower's resume)
+    If a cancellation or timeout has ended the suspend(), and the thread has not run since, this has no effect, because
+    the thread has had no chance to tell anybody. Any OS thread and any signal handler may call this. Raises
+    RuntimeError if the thread is not suspended, or has already been resumed; TypeError if it is no Thread. In an OS
+    thread that does not serve the same scheduler, in a signal handler that runs between two steps, and at the exit of
+    the process, which cancels all threads, such a call has no effect instead. (luapower's resume)
     """
     try:
         scheduler = thread.scheduler
@@ -63,13 +65,14 @@ def resume(thread: Thread[object], value: Any = None) -> None:
         raise TypeError(f"resume() needs a Thread, not {thread!r}") from None
     if not scheduler.at_hand():
         scheduler.post(functools.partial(_resume, thread, value))
-    elif not _resume(thread, value):
+    elif not _resume(thread, value) and not scheduler.exiting:
         raise RuntimeError(f"{thread!r} is not suspended")
 
 
 def _resume(thread: Thread[object], value: Any) -> bool:
+    """Return False if the thread is not suspended. One that was interrupted counts as suspended until it runs."""
     wait = thread.waiting_on
-    return isinstance(wait, Suspension) and wait.finish(value)
+    return isinstance(wait, Suspension) and (wait.finish(value) or not wait.finished)
 
 
 @operation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 import socket2
 from socket2 import Cancelled, Thread, currentthread, newthread, resume, run, sleep, start, suspend
+from socket2.threads import joining
+from socket2.threads.scheduler import current_scheduler
 
 from .test_scheduler import pause
 
@@ -200,6 +203,39 @@ def test_suspend_and_resume() -> None:
         with pytest.raises(RuntimeError, match="not suspended"):
             resume(thread)
 
+    run(main)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
+def test_resume_of_a_thread_that_was_interrupted_and_has_not_run_since(shared: bool) -> None:
+    """Nobody could know. The interruption wins, and the value is dropped."""
+    if shared:
+        joining.share(current_scheduler())
+    suspended: list[Thread[object]] = []
+
+    def worker() -> Steps:
+        suspended.append(currentthread())
+        try:
+            with socket2.scope() as block:
+                blocks.append(block)
+                yield from suspend()
+        finally:
+            del suspended[:]
+
+    def main() -> Steps:
+        for whole in (True, False):
+            thread = newthread(worker)
+            while not suspended or not thread.waiting_on:
+                yield from sleep(0)
+            (thread if whole else blocks[-1]).cancel()
+            for value in range(2):
+                resume(suspended[0], value)
+            with pytest.raises(Cancelled) if whole else nullcontext():
+                yield from thread.join()
+            with pytest.raises(RuntimeError, match="not suspended"):
+                resume(thread)
+
+    blocks: list[socket2.scope] = []
     run(main)
 
 
