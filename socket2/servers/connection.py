@@ -21,7 +21,7 @@ from ..threads.events import Event
 from ..threads.journal import Journal
 from ..threads.lock import lock
 from ..threads.scheduler import current_scheduler
-from ..threads.thread import Thread, currentthread, without_exits
+from ..threads.thread import Thread, currentthread, reportable
 from ..threads.timers import Timer
 from ..threads.wait import Join, Pass
 
@@ -149,7 +149,7 @@ class Connection(Join):
     # Which side caused the end.
 
     def _tell(self, thread: Thread[object], error: BaseException, clients: bool) -> None:
-        left = without_exits(error)
+        left = reportable(thread, error)
         if left is None:
             return
         if isinstance(error, Cancelled) and error.meant_for is thread:

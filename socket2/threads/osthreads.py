@@ -54,7 +54,10 @@ class _Call:
     def make(self) -> tuple[Any, BaseException | None]:
         """Make the call. Return its result and None, or None and its exception."""
         try:
-            return self.context.run(self.func, *self.args), None
+            result = self.context.run(self.func, *self.args)
+            if local.scheduler is not None:
+                warn_if_never_run(local.scheduler)
+            return result, None
         except BaseException as error:
             return None, error
 
@@ -177,8 +180,6 @@ class Pool:
         goes_on = True
         while goes_on and (call := self._next(me)) is not None:
             result, error = call.make()
-            if local.scheduler is not None:
-                warn_if_never_run(local.scheduler)
             goes_on = self._made(me, call)
             call.deliver(result, error)
             del call, result, error

@@ -8,6 +8,7 @@ process. They are here because each Scheduler registers itself, and rouse() must
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import warnings
 import weakref
@@ -93,6 +94,7 @@ class Scheduler(pollers.Unique):
         self._calls = 0  # how many OS threads make a call from the inbox now
         self.portals: weakref.WeakSet[LoopUser] = weakref.WeakSet()  # told when no loop runs any more
         self.has_run = False  # whether a loop has run, or a warning has said that none has
+        self.exiting = False  # whether all threads have been cancelled because the process exits
         self.loops: list[CrewMember] = []  # the members whose loops run; at most one without a crew
         # Held to enter or leave a loop, and to start a thread outside one.
         self.entry = pollers.leakproof(threading.RLock())
@@ -195,9 +197,18 @@ class Scheduler(pollers.Unique):
 
 
 def _mend() -> None:
-    """Call mend(). Scheduler.mend_later() posts this function, which is not a method, to avoid a cycle."""
-    if local.scheduler is not None:
-        mend(local.scheduler)
+    """Call mend(). Scheduler.mend_later() posts this function, which is not a method, to avoid a cycle.
+
+    If another member leads by now, that one does it: what its poll() has made ready may be in no queue yet.
+    """
+    scheduler = local.scheduler
+    if scheduler is None:
+        return
+    with lock:
+        if scheduler.crew is None or scheduler.crew.leader is local.member:
+            mend(scheduler)
+            return
+    scheduler.mend_later()
 
 
 def leave_to_loop(call: Callable[[], Any]) -> bool:
@@ -241,12 +252,16 @@ def current_scheduler() -> Scheduler:
     scheduler = local.scheduler
     if scheduler is None:
         scheduler = local.scheduler = Scheduler()
-        local.end = _EndOfOSThread(scheduler)
+        if threading.current_thread() is not threading.main_thread():
+            local.end = _EndOfOSThread(scheduler)
     return scheduler
 
 
 def warn_if_never_run(scheduler: Scheduler) -> None:
-    """Warn if `scheduler` has threads, and no loop has ever run them. Call it when none will, or is expected to."""
+    """Warn if `scheduler` has threads, and no loop has ever run them. Call it when none will, or is expected to.
+
+    Not for the main OS thread: a Ctrl-C or sys.exit() may have come just before its loop, and nobody can tell.
+    """
     if scheduler.has_run or not scheduler.threads:
         return
     scheduler.has_run = True  # one warning is enough
@@ -261,7 +276,7 @@ def warn_if_never_run(scheduler: Scheduler) -> None:
 
 
 class _EndOfOSThread:
-    """Is dropped with the other thread-local data of an OS thread, when this ends."""
+    """Is dropped with the other thread-local data of an OS thread, when this ends, or else when the process exits."""
 
     __slots__ = ("_scheduler",)
 
@@ -270,8 +285,9 @@ class _EndOfOSThread:
 
     def __del__(self) -> None:
         scheduler = self._scheduler()
-        if scheduler is not None and scheduler in _schedulers:  # a forked child does not warn of its parent's
-            warn_if_never_run(scheduler)
+        if scheduler is None or sys.is_finalizing() or scheduler not in _schedulers:
+            return  # `not in`: a forked child does not warn of its parent's
+        warn_if_never_run(scheduler)
 
 
 def schedulers() -> list[Scheduler]:

@@ -15,7 +15,7 @@ from pollers import STREAK_MAX, Cancelled, Operation, operation
 from .chain import attribute
 from .coroutines import is_coroutine
 from .journal import Journal, print_error
-from .lock import lock, locked
+from .lock import lock
 from .scheduler import Scheduler, local
 from .wait import Join, Pass
 
@@ -189,17 +189,13 @@ class Thread(pollers.Unique, Generic[T_co]):
         joins = self._outcome
         return joins if type(joins) is dict else () if joins is None else (joins,)
 
-    @locked
-    def _has_leader(self) -> bool:
-        """Whether a group waits for the thread, and cancels it if need be."""
-        return self._coro is not None and any(join.leads for join in self.joins())
-
     def cancel(self) -> bool:
         """Raise Cancelled in the thread, at its current wait or else at its next one. Return False if it has ended.
 
         cancel() does not wait until the thread has ended: call join() for that. If the operation that the thread waits
         for has already finished, its result is delivered, and the next wait raises Cancelled. A second call may
-        interrupt the thread's cleanup. Any OS thread and any signal handler may call this.
+        interrupt the thread's cleanup. At the exit of the process, which cancels all threads, it does nothing. Any OS
+        thread and any signal handler may call this.
         """
         if self._coro is None:
             return False
@@ -212,7 +208,7 @@ class Thread(pollers.Unique, Generic[T_co]):
         with lock:
             if self._coro is None:
                 return False
-            if not self._is_to_be_cancelled():
+            if not (self._is_to_be_cancelled() or (self.scheduler.exiting and self._was_cancelled())):
                 error = Cancelled(f"{self.name} was cancelled")
                 error.meant_for = self
                 self.scheduler.interrupt(self, error)
@@ -220,6 +216,9 @@ class Thread(pollers.Unique, Generic[T_co]):
 
     def _is_to_be_cancelled(self) -> bool:
         return any(isinstance(error, Cancelled) and error.meant_for is self for error in self._errors or ())
+
+    def _was_cancelled(self) -> bool:
+        return any(error.meant_for is self for error in self.scheduler.interruptions.known.get(self, ()))
 
     def __repr__(self) -> str:
         state = "ended" if self.done else f"waiting: {self.waiting_on!r}" if self.waiting_on else "running"
@@ -300,7 +299,7 @@ def all_ended(threads: Iterable[Thread[object]]) -> Generator[Any, None, None]:
 
 def report(thread: Thread[object], error: BaseException) -> None:
     """Call crashhook(), and print the exception that it raises, if any. Skip what leaves the loop anyway."""
-    left = without_exits(error)
+    left = reportable(thread, error)
     try:
         made: object = crashhook(thread, left) if left is not None else None  # type: ignore[func-returns-value]
         if is_coroutine(made):
@@ -311,8 +310,15 @@ def report(thread: Thread[object], error: BaseException) -> None:
         del left  # the error's traceback may have this frame: avoid a cycle
 
 
-def without_exits(error: BaseException) -> BaseException | None:
-    """Return what is to be reported of an error. A SystemExit or KeyboardInterrupt is not: it leaves the loop."""
+def reportable(thread: Thread[object], error: BaseException) -> BaseException | None:
+    """Return what is to be reported of the error that `thread` has ended with.
+
+    A SystemExit or KeyboardInterrupt is not: it leaves the loop. Nor is a Cancelled when the process exits. All threads
+    have been cancelled then, so a thread may get one from a join of another.
+    """
+    kinds: tuple[type[BaseException], ...] = (SystemExit, KeyboardInterrupt)
+    if thread.scheduler.exiting:
+        kinds = (*kinds, Cancelled)
     if isinstance(error, BaseExceptionGroup):
-        return error.split((SystemExit, KeyboardInterrupt))[1]
-    return None if isinstance(error, (SystemExit, KeyboardInterrupt)) else error
+        return error.split(kinds)[1]
+    return None if isinstance(error, kinds) else error

@@ -19,10 +19,10 @@ def waiting() -> Steps:
     yield from sleep(0)
 
 
-def test_threads_of_a_loop_that_was_never_run() -> None:
+def test_no_warning_in_the_main_os_thread() -> None:
+    """A Ctrl-C or sys.exit() may have come just before its loop."""
     thread = newthread(waiting, name="forgotten")
-    with pytest.warns(RuntimeWarning, match="^no loop was run in the OS thread that started 'forgotten', so"):
-        exiting.clean_up()
+    exiting.clean_up()
     assert thread.done
 
 
@@ -38,6 +38,12 @@ def test_an_os_thread_ends_whose_loop_was_never_run() -> None:
 
 def test_a_call_in_an_os_thread_starts_a_thread_and_runs_no_loop() -> None:
     with pytest.warns(RuntimeWarning, match="^no loop was run .* 'waiting', so"):
+        run(call_in_thread, lambda: newthread(waiting).name)
+
+
+def test_the_warning_is_an_error_of_the_call() -> None:
+    """If every warning is an error, as in these tests."""
+    with pytest.raises(RuntimeWarning, match="^no loop was run"):
         run(call_in_thread, lambda: newthread(waiting).name)
 
 

@@ -20,6 +20,7 @@ from socket2 import (
     listen,
     newthread,
     open_file,
+    process,
     run,
     scope,
     sleep,
@@ -38,7 +39,8 @@ from ..interop.peers import LIMIT_S
 
 Steps = Generator[Any, Any, Any]
 
-needs_unix = pytest.mark.skipif(os.name != "posix", reason="UNIX sockets, child processes, fork and signals")
+IS_UNIX = os.name == "posix"
+needs_unix = pytest.mark.skipif(not IS_UNIX, reason="UNIX sockets, child processes, fork and signals")
 
 
 class Trail(list[str]):
@@ -57,6 +59,16 @@ class Trail(list[str]):
 @pytest.fixture
 def trail() -> Trail:
     return Trail()
+
+
+def ends_the_wait() -> Steps:
+    """When it is cancelled, raise KeyboardInterrupt, as Ctrl-C does, after the others have had some turns."""
+    try:
+        yield from sleep(1e6)
+    finally:
+        for _ in range(20):
+            yield from sleep(0)
+        raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
@@ -92,7 +104,7 @@ def test_a_cleanup_that_does_not_end_is_cut_short(
 ) -> None:
     if shared:
         joining.share(current_scheduler())
-    monkeypatch.setattr(exiting, "CLEANUP_S", 0.01 if cleanup is not for_ever else 1e6)  # nothing can set that event
+    monkeypatch.setattr(exiting, "CLEANUP_S", 0.1 if cleanup is not for_ever else 1e6)  # nothing can set that event
 
     def work() -> Steps:
         try:
@@ -110,9 +122,7 @@ def test_a_cleanup_that_does_not_end_is_cut_short(
     assert start(LIMIT_S)
 
 
-def test_a_thread_that_ignores_its_cancellation(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exiting, "CLEANUP_S", 0.01)
-
+def test_a_thread_that_ignores_its_cancellation(trail: Trail) -> None:
     def ignores() -> Steps:
         while True:
             try:
@@ -121,6 +131,7 @@ def test_a_thread_that_ignores_its_cancellation(trail: Trail, monkeypatch: pytes
                 trail.append("ignored")
 
     thread = newthread(ignores)
+    newthread(ends_the_wait)
     run(sleep, 0)
     exiting.clean_up()
     assert thread.done
@@ -129,10 +140,8 @@ def test_a_thread_that_ignores_its_cancellation(trail: Trail, monkeypatch: pytes
 
 @pytest.mark.parametrize("cleanup", [None, shielded])
 def test_errors_of_the_cleanup_are_reported(
-    cleanup: Callable[[], Any] | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    cleanup: Callable[[], Any] | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(exiting, "CLEANUP_S", 0.01)
-
     def fails() -> Steps:
         try:
             yield from sleep(1e6)
@@ -145,6 +154,7 @@ def test_errors_of_the_cleanup_are_reported(
 
     thread = newthread(fails)
     newthread(thread.join)
+    newthread(ends_the_wait)
     run(sleep, 0)
     exiting.clean_up()
     assert caplog.text.count("LookupError: of the cleanup") == 1
@@ -152,8 +162,8 @@ def test_errors_of_the_cleanup_are_reported(
 
 
 def test_exits_in_the_cleanup_are_over(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So are stop() and threads that the cleanup starts."""
-    monkeypatch.setattr(exiting, "CLEANUP_S", 0.05)
+    """So are stop(), and threads that the cleanup starts: they are cancelled a little later."""
+    monkeypatch.setattr(exiting, "LATE_S", 0.02)
 
     def exits() -> Steps:
         try:
@@ -167,13 +177,11 @@ def test_exits_in_the_cleanup_are_over(trail: Trail, monkeypatch: pytest.MonkeyP
     newthread(trail.waits, lambda: sleep(0.01))
     run(sleep, 0)
     exiting.clean_up()
-    assert trail == ["cancelled", "cleaned up", "cleaned up"]
+    assert trail == ["cancelled", "cleaned up", "cancelled", "cleaned up"]
     assert start(LIMIT_S)
 
 
-def test_groups_end_with_their_members(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exiting, "CLEANUP_S", 0.01)
-
+def test_groups_end_with_their_members(trail: Trail) -> None:
     async def group(cleanup: Callable[[], Any]) -> None:
         async with threadset() as ts:
             ts.newthread(trail.waits, cleanup)
@@ -187,6 +195,7 @@ def test_groups_end_with_their_members(trail: Trail, monkeypatch: pytest.MonkeyP
     for cleanup in (lambda: sleep(0), shielded):
         newthread(group, cleanup)
         newthread(plain_group, cleanup)
+    newthread(ends_the_wait)
     run(sleep, 0)
     exiting.clean_up()
     assert trail.count("cancelled") == 6
@@ -194,10 +203,10 @@ def test_groups_end_with_their_members(trail: Trail, monkeypatch: pytest.MonkeyP
     assert start(LIMIT_S)
 
 
-def test_blocking_calls_need_no_new_os_thread(
+def test_no_os_thread_can_be_started(
     trail: Trail, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python refuses to start one at the exit, from 3.12 on."""
+    """Python 3.12 starts none at the exit. Files and child processes need none; other blocking calls fail at once."""
 
     def refuses(thread: threading.Thread) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
@@ -208,7 +217,23 @@ def test_blocking_calls_need_no_new_os_thread(
                 await sleep(1e6)
             finally:
                 await file.write("written")
-                trail.append(await call_in_thread(lambda: "called"))
+                try:
+                    await call_in_thread(lambda: "called")
+                except RuntimeError as error:
+                    trail.append(str(error))
+                if IS_UNIX:
+                    await ends_children()
+
+    async def ends_children() -> None:
+        async with process(["sleep", "1000"]) as child:
+            child.terminate()
+            assert await child.wait() == -signal.SIGTERM
+            trail.append("child has ended")
+        with process(["sleep", "1000"]) as child:
+            pass
+        while child.returncode is None:
+            await sleep(0.001)
+        trail.append("child has ended")
 
     async def main() -> None:
         newthread(work)
@@ -220,8 +245,9 @@ def test_blocking_calls_need_no_new_os_thread(
     for calls in (osthreads.calls, osthreads.lookups):
         end(calls)
     monkeypatch.setattr(PoolThread, "start", refuses)
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
     exiting.clean_up()
-    assert trail == ["called"]
+    assert trail == ["can't create new thread at interpreter shutdown", *(["child has ended"] * 2 * IS_UNIX)]
     assert (tmp_path / "file").read_text() == "written"
     assert caplog.text == ""
 
