@@ -5,6 +5,7 @@ If the system has no kqueue, SOCKET2_POLLER=kqueue means a simulated one, in thi
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import re
@@ -13,11 +14,13 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 import pollers
 from pollers.readiness.kqueue import Kqueue
@@ -49,19 +52,26 @@ def do_not_inherit_signals() -> None:
 do_not_inherit_signals()
 never_ask_for_invalid_names()
 
-_DESCRIPTORS = Path("/proc/self/fd")
+_DESCRIPTORS = "/proc/self/fd"
+_LISTED = os.name == "posix" and Path(_DESCRIPTORS).is_dir()
 _LITTLE_S = 3.0
 
 
-def descriptors() -> dict[str, str]:
-    """Return what is open in this process, by descriptor. Empty if the system does not report it."""
-    found = {}
-    for entry in _DESCRIPTORS.iterdir() if os.name == "posix" and _DESCRIPTORS.is_dir() else ():
-        try:
-            found[entry.name] = os.readlink(entry)
-        except FileNotFoundError:
-            pass  # the descriptor of the listing itself
-    return found
+def descriptors() -> set[str]:
+    """Return which descriptors are open in this process. Empty if the system does not report it."""
+    if not _LISTED:
+        return set()
+    found = set(os.listdir(_DESCRIPTORS))
+    lowest = os.open(os.devnull, os.O_RDONLY)  # the listing itself had it
+    os.close(lowest)
+    return found - {str(lowest)}
+
+
+def meaning(fd: str) -> str:
+    try:
+        return os.readlink(f"{_DESCRIPTORS}/{fd}")
+    except FileNotFoundError:
+        return ""  # an OS thread has closed it
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -78,6 +88,51 @@ def pytest_configure(config: pytest.Config) -> None:
     if os.name == "posix" and len(tempfile.gettempdir()) > len("/var/tmp") and not config.option.basetemp:
         config.option.basetemp = tempfile.mkdtemp(prefix="s2-", dir="/tmp")
         config.add_cleanup(partial(shutil.rmtree, config.option.basetemp, ignore_errors=True))
+    if limit_s := float(config.getini("hang_limit_s")):
+        config.pluginmanager.register(Watchdog(limit_s))
+
+
+class Watchdog:
+    """Ends this process, with the stacks of its OS threads, if a test hangs.
+
+    faulthandler_timeout of pytest does the same, but starts and joins an OS thread for each test. If the machine is
+    busy, that takes longer than the test.
+    """
+
+    SOON_S = 10.0
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._again_at = 0.0
+        self._stderr = os.dup(2)  # tests capture it, and may close it
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        if (now := monotonic()) >= self._again_at:
+            faulthandler.dump_traceback_later(self._limit_s + self.SOON_S, file=self._stderr, exit=True)
+            self._again_at = now + self.SOON_S
+
+    def pytest_exception_interact(self) -> None:
+        self._again_at = 0.0  # pytest cancels it here, for a debugger
+
+    def pytest_unconfigure(self) -> None:
+        faulthandler.cancel_dump_traceback_later()
+        os.close(self._stderr)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini("hang_limit_s", "how many seconds a test may take, or 0", default="0")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Do not send what pytest-xdist's controller has no use for: it is one process, and has to read it all."""
+    if not hasattr(item.config, "workerinput"):
+        return None
+    for report in runtestprotocol(item, log=False, nextitem=nextitem):
+        if report.when == "call" or not report.passed:
+            item.ihook.pytest_runtest_logreport(report=report)
+    return True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -90,11 +145,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xfail(reason=reason, strict=run, run=run))
 
 
-@pytest.fixture(autouse=True)
-def no_patience_with_what_is_expected_to_fail(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.node.get_closest_marker("xfail"):
-        monkeypatch.setattr(driver, "PATIENCE_S", _LITTLE_S)
-        monkeypatch.setattr(peers, "LIMIT_S", _LITTLE_S)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Have no patience with what is expected to fail."""
+    with pytest.MonkeyPatch.context() as patch:
+        if item.get_closest_marker("xfail"):
+            patch.setattr(driver, "PATIENCE_S", _LITTLE_S)
+            patch.setattr(peers, "LIMIT_S", _LITTLE_S)
+        return (yield)
 
 
 def end(calls: osthreads.Pool) -> None:
@@ -131,6 +189,6 @@ def nothing_left_behind() -> Iterator[None]:
     for calls in (osthreads.calls, osthreads.lookups):
         end(calls)
     gc.collect()
-    left += [f"fd {fd}: {what}" for fd, what in descriptors().items() if fd not in open_before]
+    left += [f"fd {fd}: {what}" for fd in descriptors() - open_before if (what := meaning(fd))]
     left += [f"OS thread {thread.name}" for thread in set(threading.enumerate()) - os_threads_before]
     assert not left, f"left behind: {', '.join(left)}"

@@ -50,7 +50,7 @@ cd build/native-plain
 if command -v valgrind >/dev/null; then
     echo "== valgrind"
     PYTHONMALLOC=malloc SOCKET2_POLLER=native valgrind --quiet --track-origins=yes --log-file=valgrind.log \
-        "$python" -m pytest -q -o faulthandler_timeout=0 tests/native/test_{operations,foreign_code,attempts}.py \
+        "$python" -m pytest -q -o hang_limit_s=0 tests/native/test_{operations,foreign_code,attempts}.py \
         tests/pollers/test_once.py tests/threads/test_{forgotten,stepping}.py tests/sockets/test_shortcut.py \
         tests/tls/test_records.py \
         tests/contract/test_{recv,close,accept,awaited_once,strangers}.py \

@@ -36,7 +36,7 @@ what+=(tests/sockets/test_{hostnames,multicast,multicast_by_ipv6,nameinfo,pairs}
       tests/console/test_rates.py tests/debug/test_backlog.py)
 [ $# = 0 ] || what=("$@")
 # A test that hangs ends its worker, and pytest names it. The other tests continue.
-hang=(-o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true)
+hang=(-o hang_limit_s=240)
 run() { WINPY_TIMEOUT=${WINPY_TIMEOUT:-1800} .winpy/run -m pytest -q -n "$(nproc)" "${hang[@]}" "${what[@]}"; }
 status=0
 run || status=$?

@@ -16,7 +16,7 @@ import socket2
 from socket2 import TCP, UDP, Address, AddressList, Cancelled, bind, connect, listen, newthread, sleep, stream, timeout
 from socket2.threads.scheduler import current_scheduler
 
-from ..conftest import descriptors
+from ..conftest import descriptors, meaning
 from ..interop.peers import Program, needs, run
 from . import test_connect_by_name
 from .test_connect_by_name import black_hole, connected_to, refusing
@@ -35,7 +35,7 @@ def holes() -> Iterator[AddressList]:
 
 
 def sockets() -> int:
-    return sum(what.startswith("socket:") for what in descriptors().values())
+    return sum(meaning(fd).startswith("socket:") for fd in descriptors())
 
 
 def test_a_timeout_leaves_no_socket_and_no_thread(holes: AddressList) -> None:
