@@ -11,11 +11,6 @@ from functools import cache
 from types import CodeType, FrameType
 from typing import Any, Self
 
-import pytest
-
-from socket2.threads import joining, member, stepping
-from socket2.threads.native import in_c
-
 
 class Raised(BaseException):
     """The error of the handler."""
@@ -210,13 +205,3 @@ def at_each_place(
         for error in errors if EACH_ERROR else [errors[at % len(errors)]]:
             attempt(PlacedInjection(place, files, error, begins))
     return len(places)
-
-
-WAYS = ["python", "built"] if in_c("_stepping") else ["python"]
-"""The versions of the step: the one in Python, and the one in C, if it is built."""
-
-
-def step_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Step threads by the version in Python, even if the one in C is built."""
-    for module, name in ((stepping, "step"), (member, "step"), (stepping, "step_shared"), (joining, "step_shared")):
-        monkeypatch.setattr(module, name, getattr(stepping, f"_{name}"))

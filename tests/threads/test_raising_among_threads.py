@@ -37,7 +37,7 @@ from socket2.threads.member import current_member
 from socket2.threads.scheduler import Scheduler, local
 
 from ..contract import kinds
-from ..injection import BOTH, WAYS, PlacedInjection, at_each_place, step_in_python
+from ..injection import BOTH, PlacedInjection, at_each_place
 from ..interop.peers import LIMIT_S
 from ..sources import modules_in
 
@@ -196,12 +196,9 @@ def attempt(make: Callable[[], Poller], shared: bool, injection: PlacedInjection
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "kind", [name for name, manner in kinds.names() if manner == "shared" and name in "native epoll"]
 )
-def test_whoever_is_left_can_be_ended(kind: str, way: str, shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_is_left_can_be_ended(kind: str, shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket2.thread.crashhook", lambda thread, error: None)
-    if way == "python":
-        step_in_python(monkeypatch)
     assert at_each_place(partial(attempt, partial(kinds.make, kind), shared), MECHANISM, *BOTH) > 100

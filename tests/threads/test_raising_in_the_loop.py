@@ -25,7 +25,7 @@ from socket2.threads.member import current_member
 from socket2.threads.scheduler import Scheduler, current_scheduler, local
 
 from ..contract import kinds
-from ..injection import BOTH, WAYS, PlacedInjection, Raised, at_each_place, step_in_python
+from ..injection import BOTH, PlacedInjection, Raised, at_each_place
 from ..interop.peers import LIMIT_S
 from ..sources import modules_in
 
@@ -141,11 +141,8 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", [name for name, manner in kinds.names() if manner == "shared"])
-def test_nobody_is_lost(kind: str, way: str, shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if way == "python":
-        step_in_python(monkeypatch)
+def test_nobody_is_lost(kind: str, shared: bool) -> None:
     assert at_each_place(partial(attempt, partial(kinds.make, kind), shared), MECHANISM, *BOTH) > 100
 
 

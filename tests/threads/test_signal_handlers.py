@@ -33,9 +33,10 @@ from socket2 import (
     threadset,
 )
 from socket2.threads import joining
+from socket2.threads.native import in_c
 from socket2.threads.scheduler import current_scheduler
 
-from ..injection import WAYS, Tracing, step_in_python
+from ..injection import Tracing
 from ..sources import modules_in
 
 Steps = Generator[Any, Any, Any]
@@ -100,14 +101,12 @@ class Injection(Tracing):
         return self._step
 
 
-@pytest.fixture(params=[f"{way}{shared}" for way in WAYS for shared in ("", "-shared")])
-def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Which implementation of the step to use, and whether other OS threads may serve, too."""
-    if request.param.startswith("python"):
-        step_in_python(monkeypatch)
-    if request.param.endswith("shared"):
+@pytest.fixture(params=[False, True], ids=["private", "shared"])
+def shared(request: pytest.FixtureRequest) -> bool:
+    """Whether other OS threads may serve, too."""
+    if request.param:
         joining.share(current_scheduler())
-    return str(request.param)
+    return bool(request.param)
 
 
 def everywhere(scenario: Callable[[list[Handler]], None], stride: int, files: set[str] = MECHANISM) -> None:
@@ -349,5 +348,5 @@ def stopped_by_a_handler(handlers: list[Handler]) -> None:
         stopped_by_a_handler,
     ],
 )
-def test_a_handler_before_each_instruction(kind: str, scenario: Callable[[list[Handler]], None]) -> None:
-    everywhere(scenario, 1 if kind == "python" else 5)
+def test_a_handler_before_each_instruction(shared: bool, scenario: Callable[[list[Handler]], None]) -> None:
+    everywhere(scenario, 5 if shared or in_c("_stepping") else 1)
