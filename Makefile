@@ -5,9 +5,11 @@ ADDRESS ?= 127.0.0.1:8000
 SCENARIOS ?= echo connections idle scale share bulk bulk-send udp spawn switch timers lookup import micro tls
 # Options for all scenarios, for instance: make bench BENCH="--rounds 3 --share-core"
 BENCH ?=
+# Tests of whole programs. `make stress` runs them in pure Python.
+PROGRAMS := tests/programs tests/console tests/test_examples.py tests/test_examples_commands.py \
+	tests/test_examples_ping.py tests/test_examples_proxy.py tests/test_guides.py tests/test_side_by_side.py
 # Tests that the second run skips: the first run covers all pollers, they test only the parts in C, or whole programs.
-ONCE := tests/contract tests/native tests/files tests/processes tests/tls tests/interop/test_thousand.py \
-	tests/programs tests/console tests/test_side_by_side.py \
+ONCE := $(PROGRAMS) tests/contract tests/native tests/files tests/processes tests/tls tests/interop/test_thousand.py \
 	tests/threads/test_stepping.py tests/sockets/test_shortcut.py \
 	tests/test_package.py tests/test_parts_in_c.py tests/test_rooms.py tests/test_tidy.py
 # Tests that the third run repeats over a simulated kqueue.
@@ -47,6 +49,7 @@ stress: $(VENV)/installed-test
 	$(BIN)/python -m tests.stress --poller all
 	EACH_ERROR=1 $(BIN)/python -m pytest -q -n auto tests/threads -k test_raising
 	SOCKET2_NATIVE=0 EACH_ERROR=1 $(BIN)/python -m pytest -q -n auto tests/threads -k test_raising
+	SOCKET2_CHECK=1 SOCKET2_NATIVE=0 $(BIN)/python -m pytest -q -n auto $(PROGRAMS)
 	$(BIN)/python -m tests.tls.at_random --total 100000
 	$(BIN)/python -m tests.tls.each_byte
 	$(BIN)/python -m bench tls-soak --only socket2-native-async,socket2-generator
