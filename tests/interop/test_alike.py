@@ -9,10 +9,10 @@ import importlib
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -173,19 +173,52 @@ def ours(topic: str, name: str, directory: Path, slowness: int, monkeypatch: pyt
     return stage.told()
 
 
-def of_node(node: str, topic: str, name: str, directory: Path, slowness: int) -> Trace:
-    command = [node, str(HERE / "stage.js"), name, f"{topic}.js", str(directory), str(slowness)]
-    done = subprocess.run(
-        command, capture_output=True, timeout=LIMIT_S, check=True, env={**os.environ, "NODE_OPTIONS": ""}
-    )
-    trace: Trace = json.loads(done.stdout)
-    return trace
+class Node:
+    """A process of Node that runs one scenario after another. A scenario that hangs ends it."""
+
+    def __init__(self, path: str) -> None:
+        self._command = [path, str(HERE / "stage.js")]
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = subprocess.Popen(
+            self._command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "NODE_OPTIONS": ""},
+        )
+        self.major_version = int(self._line().split(b".")[0])
+
+    def run(self, topic: str, name: str, directory: Path, slowness: int) -> Trace:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([name, f"{topic}.js", str(directory), slowness]).encode() + b"\n")
+        trace: Trace = json.loads(self._line())
+        if trace.get("process") and trace["process"][-1] == ["hangs"]:
+            self.end()
+            self._begin()
+        return trace
+
+    def _line(self) -> bytes:
+        assert self._process.stdout is not None
+        line = b""
+        while not line.endswith(b"\n"):
+            assert select.select([self._process.stdout], [], [], LIMIT_S)[0], "Node does not answer"
+            part = os.read(self._process.stdout.fileno(), 1 << 16)
+            assert part, f"Node has ended: {line!r}"
+            line += part
+        return line
+
+    def end(self) -> None:
+        with self._process:
+            self._process.kill()
 
 
-@cache
-def major_version(node: str) -> int:
-    done = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=LIMIT_S, check=True)
-    return int(done.stdout.removeprefix("v").split(".")[0])
+@pytest.fixture(scope="session")
+def node() -> Iterator[Node]:
+    process = Node(needs("node"))
+    yield process
+    process.end()
 
 
 @pytest.fixture(scope="session")
@@ -197,9 +230,10 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("topic", "name"), scenarios())
-def test_ours_is_as_nodes(topic: str, name: str, tmp_path: Path, papers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = needs("node")
-    differs = name in DELIBERATE[topic] and major_version(node) >= SINCE.get(name, 0)
+def test_ours_is_as_nodes(
+    topic: str, name: str, node: Node, tmp_path: Path, papers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    differs = name in DELIBERATE[topic] and node.major_version >= SINCE.get(name, 0)
     # A pause of a scenario can be too short on a busy machine. Then longer ones give the right events.
     for slowness in 1, 5, 25:
         folder = tmp_path / str(slowness)
@@ -208,7 +242,7 @@ def test_ours_is_as_nodes(topic: str, name: str, tmp_path: Path, papers: Path, m
             if topic in WITH_PAPERS:
                 shutil.copytree(papers, folder / whose, dirs_exist_ok=True)
         told = ours(topic, name, folder / "ours", slowness, monkeypatch)
-        by_node = of_node(node, topic, name, folder / "node", slowness)
+        by_node = node.run(topic, name, folder / "node", slowness)
         expected = json.loads(OURS.read_text())[topic][name] if differs else by_node
         if told == expected and (told != by_node or not differs):
             break
@@ -217,10 +251,10 @@ def test_ours_is_as_nodes(topic: str, name: str, tmp_path: Path, papers: Path, m
 
 
 def test_every_scenario_is_there_twice() -> None:
-    node = needs("node")
+    path = needs("node")
     for topic in TOPICS:
         show = f"console.log(Object.keys(require({json.dumps(str(HERE / topic))})).join(' '))"
-        there = subprocess.run([node, "-e", show], capture_output=True, text=True, timeout=LIMIT_S, check=True)
+        there = subprocess.run([path, "-e", show], capture_output=True, text=True, timeout=LIMIT_S, check=True)
         here = {name for of, name in scenarios() if of == topic}
         assert here == set(there.stdout.split())
         assert DELIBERATE[topic].keys() <= here
