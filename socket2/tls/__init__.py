@@ -2,7 +2,7 @@
 
 The `ssl` module has the cryptography; this room moves its bytes. It knows byte streams and threads, and `endpoint` also
 knows sockets. It must not know the operating system, servers or protocols. `ssl` takes long to import, so only
-`engine`, `ciphertext`, `pem` and `reloading` import it, and the other modules import these when TLS is used.
+`engine`, `ciphertext`, `failures`, `pem` and `reloading` import it. The other modules import these when TLS is used.
 
 Read `engine` first: TLS without I/O. `lane` gives a direction to one thread. `carrier` moves the ciphertext. `layer` is
 the byte stream that is made of all these; `quick.c` and `records.c` are its usual case in C. `contexts` makes contexts

@@ -20,12 +20,16 @@ from ..streams.transport import ByteStream, note_socket
 from ..threads.coroutines import awaiting
 from ..threads.deadline import Patience
 from ..threads.loop import newthread
+from ..threads.scope import timeout
 from .lane import Lane
 
 if TYPE_CHECKING:
     import ssl
 
     from .engine import Engine
+
+# How long an alert waits for the peer to receive the data before it, which another thread is sending.
+ALERT_S = 1.0
 
 BLOCK = 1 << 16
 """How much ciphertext to receive at a time, and how much data to encrypt before it is sent."""
@@ -101,6 +105,45 @@ class Carrier(pollers.Unique):
         """Whether there is ciphertext to send."""
         return bool(self._unsent) or self._engine.pending
 
+    # Failures.
+
+    def _blame(self, error: BaseException | None = None) -> None:
+        """Raise the error that has ended TLS, if any. `error`: of the stream below; only if it follows from that."""
+        failure = self._engine.failure
+        try:
+            if failure is not None and (error is None or isinstance(error, (Closed, ConnectionError))):
+                failure.bytes_sent = getattr(error, "bytes_sent", 0)  # type: ignore[attr-defined]
+                raise failure from None
+        finally:
+            del failure, error  # its traceback has this frame: avoid a cycle
+
+    def _spread(self, other: Lane) -> bool:
+        """Let an operation in the other direction fail, too, if TLS has failed: it may wait for ever.
+
+        Return whether the alert is taken care of.
+        """
+        failure = self._engine._failure
+        if failure is None:
+            return False
+        note_socket(failure, self.sock)  # for its copies, because the socket may be closed soon
+        if self._closed or other.free:
+            return False
+        if self._engine.pending:
+            newthread(self._alert(), name="TLS alert")
+        else:
+            self.sock.close()
+        return True
+
+    @operation
+    def _alert(self) -> Generator[Any, None, None]:
+        """Send the alert behind what another thread is sending, if the peer receives that soon."""
+        try:
+            with suppress(OSError), timeout(ALERT_S):
+                yield from self._flush()
+        finally:
+            if not (self._sending.free and self._receiving.free):
+                self.sock.close()
+
     # The handshake.
 
     @operation
@@ -108,11 +151,15 @@ class Carrier(pollers.Unique):
         lane = self._shaking
         if lane is None:
             return
+        waited = False
         while not lane.visit():
             yield from lane.changed()
+            waited = True
         try:
             if self._ready:
                 return
+            if waited:
+                self._blame()
             self._check_open()
             yield from self._shake_in_time()
             self._ready = True
@@ -172,7 +219,11 @@ class Carrier(pollers.Unique):
 
     def _refill(self) -> Generator[Any, None, None]:
         """Receive ciphertext for the engine."""
-        data = yield from awaiting(self.sock.recv(BLOCK))
+        try:
+            data = yield from awaiting(self.sock.recv(BLOCK))
+        except Exception as error:
+            self._blame(error)
+            raise
         self._engine.feed(data)
 
     def _push(self) -> Generator[Any, None, None]:
@@ -190,6 +241,7 @@ class Carrier(pollers.Unique):
                 sent = len(data)
             except BaseException as error:
                 sent = getattr(error, "bytes_sent", 0)
+                self._blame(error)
                 raise
             finally:
                 self._unsent = data[sent:]

@@ -302,10 +302,14 @@ class Engine(Ciphertext):
             self._fail(error)
         return self._seal(data)
 
-    def _encrypt(self, data: bytes | memoryview) -> int:
+    def check_sending(self) -> None:
+        """Raise what encrypt() raises if nothing can be sent any more."""
         self._check()
         if self._ended:
             raise BrokenPipeError("the sending side of this TLS stream was shut down")
+
+    def _encrypt(self, data: bytes | memoryview) -> int:
+        self.check_sending()
         if len(data) <= RECORD:
             try:
                 written: int = self._ssl.write(data)
@@ -371,6 +375,11 @@ class Engine(Ciphertext):
         self._incoming.write(received)
 
     # Failures.
+
+    @property
+    def failure(self) -> Exception | None:
+        """The error that has ended the connection, if any; a copy, to be raised."""
+        return None if self._failure is None else again(self._failure)
 
     def _check(self) -> None:
         if self._failure is not None:

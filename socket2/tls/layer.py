@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from pollers import CHECKING, Operation, operation
+from pollers import CHECKING, Closed, Operation, operation
 
 from ..sockets.socket import check_octets
 from ..streams.transport import ByteStream, byte_count, check_byte_stream, note_socket, room_in
@@ -53,7 +53,8 @@ class TLS(Negotiated):
 
     Errors of TLS are the `ssl` module's: ssl.SSLCertVerificationError if the peer's certificate is not trusted,
     ssl.SSLEOFError if the stream ended without a close_notify, so that its end may be cut off; another ssl.SSLError if
-    the peer broke the protocol or sent an alert. After one of them both directions are over. They are OSErrors.
+    the peer broke the protocol or sent an alert. They are OSErrors. After one of them both directions are over: a
+    thread that waits in the other one gets the same error, and the stream below is closed.
     """
 
     __slots__ = ("__weakref__", "_read_limit", "_write_limit")
@@ -129,7 +130,10 @@ class TLS(Negotiated):
     def _handshake(self) -> Generator[Any, None, None]:
         if not self._ready:
             yield from self._establish()
-        elif (turn := over_at_once()) is not None:
+            return
+        if self.closed:
+            raise Closed
+        if (turn := over_at_once()) is not None:
             yield from turn.wait()
 
     # Receiving.
@@ -182,8 +186,12 @@ class TLS(Negotiated):
                 else:
                     if engine.pending or self._unsent:
                         yield from self._answer_first()
-                    op = self.sock.recv(BLOCK)
-                    data = yield from (op if self._direct else awaiting(op))
+                    try:
+                        op = self.sock.recv(BLOCK)
+                        data = yield from (op if self._direct else awaiting(op))
+                    except Exception as error:
+                        self._blame(error)
+                        raise
                     if buffer is None:
                         received = engine.open(data, n)
                     else:
@@ -205,7 +213,7 @@ class TLS(Negotiated):
 
     def _report(self, error: Exception) -> Generator[Any, None, None]:
         note_socket(error, self.sock)
-        if self._engine.pending and not self._closed:
+        if not self._spread(self._sending) and self._engine.pending and not self._closed:
             yield from self._answer()  # an alert
 
     @operation
@@ -214,6 +222,7 @@ class TLS(Negotiated):
         lane = self._receiving
         try:
             yield from self._report(error)
+            self._blame(error)
             raise error
         finally:
             del error  # its traceback has this frame: avoid a cycle
@@ -245,6 +254,8 @@ class TLS(Negotiated):
             try:
                 del lane.free[0]
             except IndexError:
+                if data:
+                    self._check_sending()  # whoever has the lane may wait for ever
                 yield from lane.enter()
         try:
             if not self._flowing:
@@ -252,6 +263,8 @@ class TLS(Negotiated):
                 if not self._ready:
                     yield from self._establish()
             if self._unsent:
+                if data:
+                    self._engine.check_sending()
                 yield from self._push()
             elif not data and (turn := over_at_once()) is not None:
                 yield from turn.wait()
@@ -263,6 +276,7 @@ class TLS(Negotiated):
                     yield from (op if self._direct else awaiting(op))
                 except BaseException as error:
                     self._unsent = records[getattr(error, "bytes_sent", 0) :]
+                    self._blame(error)
                     raise
                 self._unsent = b""
                 if sent == len(data):
@@ -276,8 +290,7 @@ class TLS(Negotiated):
                     if not made:
                         yield from self._fill()  # the peer has to say something first
         except BaseException as error:
-            error.bytes_sent = sent  # type: ignore[attr-defined]
-            note_socket(error, self.sock)
+            self._send_ended(error, sent)
             raise
         finally:
             lane.free.append(None)
@@ -285,10 +298,23 @@ class TLS(Negotiated):
                 lane.wake()
 
     def _send_failed(self, error: BaseException) -> None:
-        """Note how far a send has come that C has made."""
+        """End a send that C has made."""
         self._unsent = self._unsent[getattr(error, "bytes_sent", 0) :]
-        error.bytes_sent = self._engine.sealed  # type: ignore[attr-defined]
+        self._send_ended(error, self._engine.sealed)
+        self._blame(error)
+
+    def _send_ended(self, error: BaseException, sent: int) -> None:
+        """Note how far a send has come."""
+        error.bytes_sent = sent  # type: ignore[attr-defined]
         note_socket(error, self.sock)
+        self._spread(self._receiving)
+
+    def _check_sending(self) -> None:
+        try:
+            self._engine.check_sending()
+        except OSError as error:
+            self._send_ended(error, 0)
+            raise
 
     # Closing.
 

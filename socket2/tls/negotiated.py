@@ -34,7 +34,7 @@ class Negotiated(Carrier):
 
     @property
     def alpn(self) -> str | None:
-        """The protocol that both sides agreed on (ALPN), such as "h2"; None if they have not."""
+        """The protocol that both sides agreed on (ALPN), such as "h2"; None if they have none in common."""
         return self.ssl_object.selected_alpn_protocol()
 
     @property

@@ -32,10 +32,10 @@ class ServerContext(ssl.SSLContext):
     def reload(self) -> None:
         """Load the certificate, the key and the client CAs from their files again, for new connections.
 
-        Existing connections continue. It reads the files, which blocks for a moment. If they are not usable, raises
-        ssl.SSLError or OSError, and the old ones stay in use. Sessions from before are not resumed: their clients make
-        a full handshake. What was changed on this object after server_context() applies to the new context, too. Those
-        contexts of `names` that server_context() has made are loaded again first.
+        Existing connections continue. It reads the files, which blocks for a moment. If one is not usable, raises
+        ssl.SSLError or OSError with its name and the reason, and the old ones stay in use. Sessions from before are not
+        resumed: their clients make a full handshake. What was changed on this object after server_context() applies to
+        the new context, too. Those contexts of `names` that server_context() has made are loaded again first.
         """
         assert self._make is not None
         for context in self._by_name:

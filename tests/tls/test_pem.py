@@ -33,7 +33,7 @@ def parts(authority: Authority, tmp_path: Path) -> tuple[Path, Path]:
 
 
 def failure(load: Callable[[], object], path: Path) -> OSError:
-    with pytest.raises(OSError, match=re.escape(str(path))) as caught:
+    with pytest.raises(OSError, match=re.escape(path.name)) as caught:
         load()
     assert caught.value.filename == str(path)
     return caught.value
@@ -98,5 +98,5 @@ def test_a_reload_names_the_file(parts: tuple[Path, Path], tmp_path: Path, caplo
     assert not load_certificate(context, "SIGHUP", {})
     first, second = (record.getMessage() for record in caplog.records if record.levelno == logging.ERROR)
     assert first == f"SIGHUP: cannot load the certificate again: {key}: it contains no private key in PEM"
-    assert second.startswith("SIGHUP: cannot load the certificate again: [Errno 2] ")
-    assert str(key) in second
+    assert second.startswith("SIGHUP: cannot load the certificate again: [")
+    assert key.name in second
