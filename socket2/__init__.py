@@ -33,7 +33,7 @@ from .sockets.tcp import TCP, tcp
 from .sockets.udp import RAW, UDP, raw, socketpair, udp, unix
 from .streams.buffer import IncompleteRead, LimitExceeded
 from .streams.stream import Stream, stream
-from .streams.transport import ByteStream
+from .streams.transport import AnyByteStream, ByteStream
 from .threads import thread as thread  # its crashhook can be replaced
 from .threads.capacity import CapacityLimiter
 from .threads.condition import Condition
@@ -67,6 +67,7 @@ __all__ = [
     "UDP",
     "Address",
     "AddressList",
+    "AnyByteStream",
     "BrokenChannel",
     "Busy",
     "ByteStream",

@@ -21,6 +21,7 @@ import pollers
 from pollers import Access, Closed, Foreign, Handle, Operation, operation
 
 from ..sockets.socket import check_octets, place_of
+from ..streams.buffer import BLOCK
 from ..streams.claim import Claim
 from ..streams.transport import byte_count, room_in
 from ..threads.deadline import Patience, patience
@@ -127,7 +128,7 @@ class FdStream(pollers.Unique):
 
     # Receiving.
 
-    def recv(self, n: int) -> Operation[bytes]:
+    def recv(self, n: int = BLOCK) -> Operation[bytes]:
         """Receive 1 to `n` bytes, waiting for the first; b"" at the end of the stream. read(2).
 
         A cancellation or timeout takes nothing. The end of a pseudoterminal (EIO) is the end of the stream. Raises

@@ -222,7 +222,7 @@ class TCP(Socket):
     # Receiving.
 
     @shortcut
-    def recv(self, n: int) -> Operation[bytes]:
+    def recv(self, n: int = _READ_BLOCK) -> Operation[bytes]:
         """Receive 1 to `n` bytes; b'' at the end of the stream. recv(2).
 
         A cancellation or timeout takes nothing. Raises Busy if another thread is receiving, Closed,

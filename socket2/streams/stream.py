@@ -27,7 +27,7 @@ from ..threads.wait import Pass
 from .buffer import BLOCK, Buffer, joined
 from .claim import Claim
 from .pieces import Pieces
-from .transport import ByteStream, byte_count, check_byte_stream, note_socket, room_in
+from .transport import AnyByteStream, byte_count, check_byte_stream, note_socket, room_in
 
 if TYPE_CHECKING:
     from typing import Self
@@ -58,9 +58,9 @@ class Stream(pollers.Unique):
 
     __slots__ = ("__weakref__", "_buffer", "_reading", "_writing", "sock")
 
-    def __init__(self, sock: ByteStream) -> None:
+    def __init__(self, sock: AnyByteStream) -> None:
         check_byte_stream(sock)
-        # Typed as Any, not as ByteStream: whoever made the stream from a TCP socket may want its options.
+        # Typed as Any, not as AnyByteStream: whoever made the stream from a TCP socket may want its options.
         self.sock: Any = sock
         """The byte stream below, for a socket's options and addresses. Do not receive from it."""
         self._buffer = Buffer()  # belongs to the thread that has claimed reading
@@ -376,9 +376,9 @@ def _limit(n: int | None) -> int:
     return sys.maxsize if n is None else byte_count(n)
 
 
-def stream(sock: ByteStream) -> Stream:
+def stream(sock: AnyByteStream) -> Stream:
     """Make a stream from a connected TCP or UNIX stream socket, or from another byte stream: `lines = stream(sock)`.
 
-    The stream then owns the socket: closing one closes both. Raises TypeError if `sock` is not a ByteStream.
+    The stream then owns the socket: closing one closes both. Raises TypeError if `sock` is no byte stream.
     """
     return Stream(sock)

@@ -23,11 +23,12 @@ Waits: TypeAlias = Operation[T] | Coroutine[Any, Any, T] | Generator[Any, Any, T
 """What an operation, an `async def` function or a generator function returns."""
 
 
-class ByteStream(Protocol):
-    """What stream() takes: a TCP or UNIX stream socket, another Stream, or your own class that behaves like them.
+class AnyByteStream(Protocol):
+    """What stream(), TLS() and starttls() take: a ByteStream, or your own class that behaves like one.
 
-    One thread receives while another sends. A receive that is cancelled or times out has taken nothing. If sendall()
-    ends early, its exception has the attribute `bytes_sent`. After close(), every operation raises socket2.Closed, also
+    Operations may also be `async def` or generator functions. Then use what stream() makes of it. One thread
+    receives while another sends. A receive that is cancelled or times out has taken nothing. If sendall() ends
+    early, its exception has the attribute `bytes_sent`. After close(), every operation raises socket2.Closed, also
     one that was waiting. The timeout applies to each operation, which then raises TimeoutError.
     """
 
@@ -60,11 +61,30 @@ class ByteStream(Protocol):
         """Return the timeout of a direction in seconds, None if there is none."""
 
 
+class ByteStream(AnyByteStream, Protocol):
+    """A TCP or UNIX stream socket, TLS, a Stream, a pipe: what code takes that receives and sends bytes.
+
+    Its operations serve `await` and `yield from`.
+    """
+
+    def recv(self, n: int = ..., /) -> Operation[bytes]:
+        """Receive 1 to `n` bytes, by default 65536, waiting for the first; b"" at the end of the stream."""
+
+    def recv_into(self, buffer: WriteableBuffer, n: int | None = None, /) -> Operation[int]:
+        """Receive into `buffer`, up to `n` bytes or its length; return how many, 0 at the end of the stream."""
+
+    def sendall(self, data: ReadableBuffer, /) -> Operation[None]:
+        """Send all of `data`. When the operation has ended, `data` is not used any more."""
+
+    def shutdown(self, how: int = ..., /) -> None:
+        """End one direction or both: socket.SHUT_WR, which is the default, SHUT_RD or SHUT_RDWR. Does not wait."""
+
+
 _FACE = ("closed", "fileno", "recv", "recv_into", "sendall", "shutdown", "close", "settimeout", "gettimeout")
 
 
 def check_byte_stream(candidate: object) -> None:
-    """Raise TypeError if `candidate` is not a ByteStream."""
+    """Raise TypeError if `candidate` is no byte stream."""
     if not _has_face(type(candidate)):  # type: ignore[arg-type]
         lacking = [name for name in _FACE if not hasattr(candidate, name)]
         if lacking:
@@ -74,7 +94,7 @@ def check_byte_stream(candidate: object) -> None:
             )
 
 
-def check_idle(candidate: ByteStream) -> None:
+def check_idle(candidate: AnyByteStream) -> None:
     """Raise Busy if a thread is receiving from a stream or sending to it, or is using one that lies below it.
 
     A class of the program is not asked: only what it lies over.
@@ -118,7 +138,7 @@ def room_in(buffer: WriteableBuffer, n: int | None) -> int:
         return size
 
 
-def note_socket(error: BaseException, sock: ByteStream) -> None:
+def note_socket(error: BaseException, sock: AnyByteStream) -> None:
     """Note the socket that the error comes from, unless it has one: a server needs to know which side caused it."""
     if isinstance(error, Exception) and not hasattr(error, "socket_fd"):
         error.socket_fd = sock.fileno()  # type: ignore[attr-defined]

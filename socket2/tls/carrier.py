@@ -16,7 +16,7 @@ import pollers
 from pollers import Busy, Closed, operation
 
 from ..sockets.socket import Socket
-from ..streams.transport import ByteStream, note_socket
+from ..streams.transport import AnyByteStream, note_socket
 from ..threads.coroutines import awaiting
 from ..threads.deadline import Patience
 from ..threads.loop import newthread
@@ -54,8 +54,8 @@ class Carrier(pollers.Unique):
         "sock",
     )
 
-    def __init__(self, sock: ByteStream, engine: Engine, handshake_s: float | None) -> None:
-        # Typed as Any, not as ByteStream: whoever made it from a TCP socket may want its options.
+    def __init__(self, sock: AnyByteStream, engine: Engine, handshake_s: float | None) -> None:
+        # Typed as Any, not as AnyByteStream: whoever made it from a TCP socket may want its options.
         self.sock: Any = sock
         """The byte stream below, for a socket's options and addresses. Do not receive from it or send to it."""
         self._engine = engine

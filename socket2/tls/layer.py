@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from pollers import CHECKING, Closed, Operation, operation
 
 from ..sockets.socket import check_octets
-from ..streams.transport import ByteStream, byte_count, check_byte_stream, note_socket, room_in
+from ..streams.transport import AnyByteStream, byte_count, check_byte_stream, note_socket, room_in
 from ..threads.coroutines import awaiting
 from ..threads.deadline import Patience, patience
 from ..threads.loop import newthread
@@ -61,7 +61,7 @@ class TLS(Negotiated):
 
     def __init__(
         self,
-        sock: ByteStream,
+        sock: AnyByteStream,
         context: ssl.SSLContext,
         *,
         server_side: bool = False,
@@ -86,7 +86,7 @@ class TLS(Negotiated):
         self._write_limit: Patience | None = None
         self._take_over_timeouts(sock)
 
-    def _take_over_timeouts(self, sock: ByteStream) -> None:
+    def _take_over_timeouts(self, sock: AnyByteStream) -> None:
         """A timeout applies to an operation of this stream, which may take several of the stream below."""
         seconds = sock.gettimeout("read"), sock.gettimeout("write")
         if seconds != (None, None):

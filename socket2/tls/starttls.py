@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from pollers import Operation, operation
 
 from ..streams.stream import Stream, stream
-from ..streams.transport import ByteStream, check_byte_stream, check_idle, note_socket
+from ..streams.transport import AnyByteStream, check_byte_stream, check_idle, note_socket
 from .arguments import HANDSHAKE_S, check_arguments
 from .layer import TLS
 
@@ -36,7 +36,7 @@ def starttls(  # type: ignore[overload-overlap]  # a Stream is a ByteStream, too
 ) -> Operation[Stream]: ...
 @overload
 def starttls(
-    stream: ByteStream,
+    stream: AnyByteStream,
     context: ssl.SSLContext,
     *,
     server_side: bool = False,
@@ -89,13 +89,13 @@ def starttls(
 
 
 @operation
-def _as_stream(lines: Stream, make: Callable[[ByteStream], TLS], takes_buffer: bool) -> Generator[Any, None, Stream]:
+def _as_stream(lines: Stream, make: Callable[[AnyByteStream], TLS], takes_buffer: bool) -> Generator[Any, None, Stream]:
     if takes_buffer and lines.buffered:
         return stream((yield from _begun(lines, make)))
     return stream((yield from lines.alone(partial(_below, lines, make))))
 
 
-def _below(lines: Stream, make: Callable[[ByteStream], TLS]) -> Generator[Any, None, TLS]:
+def _below(lines: Stream, make: Callable[[AnyByteStream], TLS]) -> Generator[Any, None, TLS]:
     """Begin TLS over the byte stream below. What the Stream has received would be lost."""
     if lines.buffered:
         error = ConnectionAbortedError(
@@ -107,7 +107,7 @@ def _below(lines: Stream, make: Callable[[ByteStream], TLS]) -> Generator[Any, N
 
 
 @operation
-def _begun(below: ByteStream, make: Callable[[ByteStream], TLS]) -> Generator[Any, None, TLS]:
+def _begun(below: AnyByteStream, make: Callable[[AnyByteStream], TLS]) -> Generator[Any, None, TLS]:
     check_idle(below)  # now, because a handshake that fails closes it
     conn = make(below)
     yield from conn.handshake()

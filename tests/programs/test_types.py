@@ -57,10 +57,11 @@ def test_no_call_of_ours_is_any(tmp_path: Path) -> None:
     ]
 
 
-def test_mypy_agrees_with_the_tests_of_threads(tmp_path: Path) -> None:
+def test_mypy_agrees_with_the_tests(tmp_path: Path) -> None:
     pytest.importorskip("mypy.version", minversion="1.18", reason="mypy 1.18 is not installed")
-    options = ["--follow-imports=silent", "--cache-dir", str(tmp_path), "-m", "tests.threads.test_types"]
-    command = [sys.executable, "-m", "mypy", *options]
+    options = ["--strict", "--follow-imports=silent", "--cache-dir", str(tmp_path)]
+    modules = ["-m", "tests.threads.test_types", "-m", "tests.streams.test_types"]
+    command = [sys.executable, "-m", "mypy", *options, *modules]
     checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 

@@ -80,7 +80,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 def test_wrong_calls_are_told_of_as_ever() -> None:
     with tcp() as sock:
         wrong: Any = sock
-        for call in (wrong.recv, lambda: wrong.recv(1, 2), lambda: wrong.sendall(), lambda: wrong.recv(size=1)):
+        for call in (wrong.sendall, lambda: wrong.recv(1, 2), lambda: wrong.sendall(), lambda: wrong.recv(size=1)):
             with pytest.raises(TypeError):
                 call()
         for stranger in (1, None, object()):
@@ -120,7 +120,7 @@ def test_a_subclass_may_have_its_own() -> None:
     class Loud(TCP):
         __slots__ = ("said",)
 
-        def recv(self, n: int) -> Any:
+        def recv(self, n: int = 1) -> Any:
             return super().recv(n + 1)
 
     def main() -> Any:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from socket2 import (
+    AnyByteStream,
     Busy,
-    ByteStream,
     Cancelled,
     Closed,
     IncompleteRead,
@@ -43,7 +43,7 @@ def streams(height: int, room: int = 1 << 16) -> Iterator[tuple[Stream, Stream]]
         yield one, other
 
 
-def over(lowest: ByteStream, height: int) -> Stream:
+def over(lowest: AnyByteStream, height: int) -> Stream:
     made: Any = reduce(lambda under, _: stream(under), range(height), lowest)
     assert isinstance(made, Stream)
     return made

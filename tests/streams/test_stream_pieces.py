@@ -41,7 +41,7 @@ class Dribble(TCP):
     __slots__ = ("most",)
     most: int
 
-    def recv(self, n: int) -> Any:
+    def recv(self, n: int = 1) -> Any:
         return super().recv(min(n, self.most))
 
 

@@ -167,7 +167,7 @@ def test_a_socket_of_ones_own(later: Kind) -> None:
     class Late(TCP):
         __slots__ = ()
 
-        def recv(self, n: int) -> Any:
+        def recv(self, n: int = 1) -> Any:
             return later(super().recv)(n)
 
         def sendall(self, data: Any) -> Any:
