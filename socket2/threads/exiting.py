@@ -31,7 +31,7 @@ LATE_S = 0.1
 # steps that end a group.
 _DROPS_MAX = 10
 
-# How often to check whether the loops of other OS threads have ended.
+# How often to check what other OS threads have done.
 _CHECK_S = 0.005
 
 afterwards: list[Callable[[], Any]] = []
@@ -98,9 +98,11 @@ def _cancel_until_all_have_ended(member: Member, deadline: float) -> None:
 
 
 def _turn(member: Member, deadline: float) -> None:
+    """Make a turn. It is short if other OS threads serve the loop, too: they do not tell this one what has ended."""
+    scheduler = member.scheduler
     member._stopping = False
     try:
-        member._turn(deadline)
+        member._turn(deadline if scheduler.crew is None else min(deadline, scheduler.now() + _CHECK_S))
     except SystemExit:  # the program exits anyway
         member._mend_after_error()
 
@@ -129,9 +131,9 @@ def _let_others_leave(member: Member, deadline: float) -> None:
     scheduler = member.scheduler
     if scheduler.crew is None:
         return
-    while scheduler.loops != [member] and (now := scheduler.now()) < deadline:
+    while scheduler.loops != [member] and scheduler.now() < deadline:
         stop_all(scheduler)
-        _turn(member, min(now + _CHECK_S, deadline))
+        _turn(member, deadline)
 
 
 def _drop_all(member: Member) -> None:

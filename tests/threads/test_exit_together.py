@@ -190,10 +190,21 @@ def test_an_async_generator_that_was_dropped_is_closed() -> None:
     assert trail == ["closed"]
 
 
-def test_other_members_are_told_to_stop() -> None:
+def test_other_members_help_and_are_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they do not tell this OS thread, it finds out: that only a thread is left which a cleanup has started."""
+    monkeypatch.setattr(exiting, "LATE_S", 0.01)
+    monkeypatch.setattr(exiting, "CLEANUP_S", LIMIT_S)
     joining.share(current_scheduler())
     poller = current_scheduler().poller
     left = threading.Event()
+
+    late: list[Thread[object]] = []
+
+    def starts_another() -> Steps:
+        try:
+            yield from sleep(1e6)
+        finally:
+            late.append(newthread(sleep, 1e6))
 
     def member() -> None:
         joining.join(poller.name, poller.fileno())
@@ -203,9 +214,13 @@ def test_other_members_are_told_to_stop() -> None:
     with socket2.portal() as p:  # so that its loop goes on
         os_thread = threading.Thread(target=member)
         os_thread.start()
-        while not current_scheduler().loops:
+        while (crew := current_scheduler().crew) is None or crew.leader is None:
             pass
+        newthread(starts_another)
+        begun = current_scheduler().now()
         exiting.clean_up()
+        assert isinstance(late[0].error, Cancelled)
+        assert current_scheduler().now() < begun + LIMIT_S
         assert left.wait(LIMIT_S)
         p.close()
     os_thread.join()
