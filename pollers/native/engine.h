@@ -12,7 +12,7 @@
 
 /* Receives of up to this many bytes go through the engine's spare bytes object. Their result then has its exact size
    without a second allocation, and a receive that waits needs no memory. They keep the GIL. */
-#define SPARE_SIZE ((Py_ssize_t)1 << 16)
+#define SPARE_SIZE ((Py_ssize_t)17 << 12) /* 64 KB in records of TLS fit */
 
 typedef struct Engine Engine;
 typedef struct Handle Handle;

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 ALERT_S = 1.0
 
 BLOCK = 1 << 16
-"""How much ciphertext to receive at a time, and how much data to encrypt before it is sent."""
+"""How much data to encrypt before it is sent."""
+
+ROOM = BLOCK + 4 * 261
+"""How much ciphertext to receive at a time: a block in records as long as they may be."""
 
 
 class Carrier(pollers.Unique):
@@ -220,7 +223,7 @@ class Carrier(pollers.Unique):
     def _refill(self) -> Generator[Any, None, None]:
         """Receive ciphertext for the engine."""
         try:
-            data = yield from awaiting(self.sock.recv(BLOCK))
+            data = yield from awaiting(self.sock.recv(ROOM))
         except Exception as error:
             self._blame(error)
             raise

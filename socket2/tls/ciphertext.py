@@ -66,18 +66,25 @@ class Ciphertext:
         else:
             self._eof = True
 
-    def _put(self) -> bool:
+    def _top_up(self) -> bool:
+        """Give OpenSSL a whole record if that came: it raises an error for a part. Return False if it has nothing."""
+        pending = self._incoming.pending
+        if self._received and pending < SEALED:
+            return self._put(SEALED - pending)
+        return pending > 0
+
+    def _put(self, room: int = RECORD) -> bool:
         """Give OpenSSL the next part of what came. Return False if there is nothing."""
         received = self._received
         if not received:
             return False
-        if len(received) <= RECORD:
+        if len(received) <= room:
             self._incoming.write(received)
             self._received = b""
         else:
             whole = memoryview(received)
-            self._incoming.write(whole[:RECORD])
-            self._received = whole[RECORD:]
+            self._incoming.write(whole[:room])
+            self._received = whole[room:]
         return True
 
     @exclusive

@@ -197,7 +197,7 @@ class Engine(Ciphertext):
         if self._peer_ended:
             return 0 if buffer else b""
         self._check()
-        if self._incoming.pending or self._put():
+        if self._top_up():
             self._dry = False
         elif self._dry and not self._eof:
             self.hungry = True

@@ -25,7 +25,7 @@ from ..threads.scope import timeout
 from ..threads.thread import over_at_once
 from ..threads.timers import duration
 from .arguments import HANDSHAKE_S, check_context, handshake_limit, name_to_ask_for
-from .carrier import BLOCK
+from .carrier import BLOCK, ROOM
 from .lane import Lane
 from .negotiated import Negotiated
 
@@ -187,7 +187,7 @@ class TLS(Negotiated):
                     if engine.pending or self._unsent:
                         yield from self._answer_first()
                     try:
-                        op = self.sock.recv(BLOCK)
+                        op = self.sock.recv(ROOM)
                         data = yield from (op if self._direct else awaiting(op))
                     except Exception as error:
                         self._blame(error)

@@ -522,10 +522,11 @@ execute(PyObject *module)
     state->crowd = taken_from("socket2.tls.latch", "crowd");
     state->notify = taken_from("socket2.tls.latch", "notify");
     state->block = PyLong_FromLong(BLOCK);
+    state->room = PyLong_FromLong(ROOM);
     state->empty = PyBytes_FromStringAndSize(NULL, 0);
     state->zero = PyLong_FromLong(0);
     if (state->transfer_type == NULL || state->lane_type == NULL || state->crowd == NULL || state->notify == NULL ||
-        state->block == NULL || state->empty == NULL || state->zero == NULL) {
+        state->block == NULL || state->room == NULL || state->empty == NULL || state->zero == NULL) {
         return -1;
     }
     PyObject *type = PyType_FromModuleAndSpec(module, &maker_spec, NULL);
@@ -541,6 +542,7 @@ execute(PyObject *module)
     call(state->crowd);                                                                                               \
     call(state->notify);                                                                                              \
     call(state->block);                                                                                               \
+    call(state->room);                                                                                                \
     call(state->empty);                                                                                               \
     call(state->zero);                                                                                                \
     call(state->put.type);                                                                                            \

@@ -270,7 +270,7 @@ fill(Transfer *transfer, PyObject **result)
         PyObject *op = call_by_name(stream, name, transfer->argument, Py_None, transfer->lane);
         return replace(transfer, op, result);
     }
-    return begin(transfer, maker->state->names[RECV], maker->state->block, result);
+    return begin(transfer, maker->state->names[RECV], maker->state->room, result);
 }
 
 static PySendResult

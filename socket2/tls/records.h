@@ -9,8 +9,9 @@
 #include "../threads/slots.h"
 
 #define BLOCK (1 << 16) /* as in carrier.py */
-#define SEALED ((1 << 14) + 256 + 5) /* as in ciphertext.py */
-#define RECORD (1 << 14)
+#define RECORD (1 << 14) /* as in ciphertext.py */
+#define SEALED (RECORD + 256 + 5)
+#define ROOM (BLOCK / RECORD * SEALED) /* as in carrier.py */
 
 /* The slots of a stream; from FREE on those of a lane; from ENGINE_FREE on those of an engine. */
 enum {
@@ -68,7 +69,8 @@ typedef struct {
     PyTypeObject *lane_type;
     PyObject *crowd;
     PyObject *notify;
-    PyObject *block; /* as an int */
+    PyObject *block; /* as ints */
+    PyObject *room;
     PyObject *empty; /* bytes */
     PyObject *zero;
     Method put;        /* of a MemoryBIO: write() */

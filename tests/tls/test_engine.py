@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from socket2.tls.carrier import BLOCK, ROOM
 from socket2.tls.ciphertext import RECORD
 from socket2.tls.engine import Engine
 
@@ -47,6 +48,21 @@ def test_ciphertext_may_be_cut_at_every_byte(authority: Authority, version: str)
         server.feed(data[cut:])
         assert server.receive(100) == b"a record"
         assert server.receive(100) is None
+
+
+@versions
+def test_a_block_of_whole_records_is_decrypted_without_a_failed_attempt(
+    authority: Authority, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, server = established(authority, version)
+    assert server.receive(1) is None
+    sent = pattern(70, BLOCK)
+    records = client.seal(sent)
+    assert client.sealed == BLOCK
+    assert len(records) <= ROOM
+    monkeypatch.setattr(Engine, "_read_failed", lambda *_: pytest.fail("OpenSSL had a part of a record"))
+    assert server.open(records, BLOCK) == sent
+    assert server.hungry
 
 
 @versions
