@@ -118,6 +118,8 @@ def _check_names(contexts: Mapping[str, ssl.SSLContext], required: bool) -> None
     for name, context in contexts.items():
         if not isinstance(context, ssl.SSLContext):
             raise TypeError(f"names[{name!r}] must be an ssl.SSLContext, not {context!r}")
+        if context.protocol == ssl.PROTOCOL_TLS_CLIENT:
+            raise ValueError(f"names[{name!r}] is a context for clients: it needs one as server_context() makes it")
         if "*" in name.removeprefix("*."):
             raise ValueError(
                 f"names: {name!r} matches no name; '*' stands for the first label only, as in '*.example.org'"
@@ -180,10 +182,12 @@ def _set_up(
 
 
 def _text(name: str, path: Path) -> str:
-    """Return a path as text. Raises TypeError if it is none, or bytes, which could be the certificate itself."""
+    """Return a path as text. Raises TypeError for bytes, which could be the certificate itself, ValueError for ""."""
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
     if not isinstance(text, str):
         raise TypeError(f"{name} must be a path, not {path!r:.80}")
+    if not text:
+        raise ValueError(f"{name} must be a path, not an empty text")  # which `ssl` would take for none
     return text
 
 

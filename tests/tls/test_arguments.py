@@ -120,6 +120,12 @@ def test_contexts(authority: Authority) -> None:
     for make, args, options in wrong:
         with pytest.raises(TypeError, match="must be a path, not"):
             make(*args, **options)
+    with pytest.raises(ValueError, match="ca must be a path, not an empty text"):
+        client_context(ca="")
+    with pytest.raises(ValueError, match="client_ca must be a path, not an empty text"):
+        server_context(authority.ours, client_ca="")
+    with pytest.raises(ValueError, match="is a context for clients"):
+        server_context(authority.ours, client_ca=authority.file, names={"a.example": authority.client()})
 
 
 @pytest.mark.parametrize("kind", ["optional", "required"])
