@@ -26,7 +26,7 @@ build build/native-asan "-O1 -fno-omit-frame-pointer -fsanitize=address,undefine
         "$python" -m pytest -q tests/contract tests/native tests/pollers/test_once.py tests/sockets/test_shortcut.py \
         tests/test_forgotten.py tests/threads/test_{forgotten,stepping,scheduler,cancel,loop,interruptions,interruption_errors}.py \
         tests/threads/test_{sharing,sharing_end,sharing_once}.py \
-        tests/tls/test_{records,layer,giving_up,engine,sharing,at_random}.py
+        tests/tls/test_{records,layer,giving_up,engine,sharing,at_random,cut_short,out_of_memory}.py
 )
 
 echo "== ThreadSanitizer"
@@ -42,7 +42,7 @@ build build/native-tsan "-O1 -fsanitize=thread"
         sanitized -m tests.stress --seed $seed --members 4 --how serve --operations 10000
     done
     sanitized -m tests.stress --seed 4 --members 4 --how come-and-go --operations 10000
-    sanitized -m pytest -q tests/contract/test_sharing.py tests/contract/test_sharing_attempts.py
+    sanitized -m pytest -q tests/contract/test_sharing.py tests/contract/test_sharing_attempts.py tests/tls/test_sharing.py
 )
 
 build build/native-plain "-O2"

@@ -1,4 +1,4 @@
-"""A million operations of every kind, and many threads: they must leave nothing behind.
+"""A million operations of every kind, also of TLS, and many threads: they must leave nothing behind.
 
 `python -m tests.native.leaks [ROUNDS]` compares memory blocks, objects of the garbage collector, references to
 None, descriptors and resident memory.
@@ -13,6 +13,8 @@ import resource
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pollers
@@ -22,10 +24,13 @@ from socket2.threads import thread
 from socket2.threads.member import current_member
 from socket2.threads.native import in_c
 from tests.contract.driver import Driver, does
+from tests.native.records import round_of_records
+from tests.tls.certificates import Authority
 
 OPERATIONS_PER_ROUND = 20
 # One of this many rounds is for threads, which cost more.
 THREADS_EVERY = 5
+RECORDS_EVERY = 10  # they cost even more
 RSS_GROWTH_MAX = 1 << 20
 
 
@@ -151,9 +156,12 @@ def main() -> int:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000 // OPERATIONS_PER_ROUND
     driver = Driver(pollers.choose("native", checked=False), "native")
     act = round_of(driver)
+    with TemporaryDirectory() as folder:
+        records, close_streams = round_of_records(Authority(Path(folder)))
     for _ in range(200):
         act()
         threads()
+        records()
     dropped = [driver.handles[0].recv(1) for _ in range(300)]  # as many as are kept for reuse
     del dropped
     before, resident_before = account(), resident()
@@ -161,6 +169,8 @@ def main() -> int:
         act()
         if number % THREADS_EVERY == 0:
             threads()
+        if number % RECORDS_EVERY == 0:
+            records()
     after, resident_after = account(), resident()
     print(f"{rounds * OPERATIONS_PER_ROUND} operations: {before} before, {after} after")
     print(f"resident memory: {resident_before >> 10} KiB before, {resident_after >> 10} KiB after")
@@ -171,6 +181,7 @@ def main() -> int:
     if grown:
         print(f"LEAK: {', '.join(grown)} grew")
     driver.close()
+    close_streams()
     current_member().close()
     return bool(grown)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from .ends import Steps, ends, over, shaken
 
 CLIENTS = 8
 BYTES = pattern(71, 400_000)
+CUTS = sorted({*range(0, 400_001, 50_000), *range(0, 200_000, 8_000)})  # pieces of one record, and of several
 
 
 @versions
@@ -34,9 +36,9 @@ def test_both_directions_in_several_os_threads(authority: Authority, version: st
         assert another.wait(LIMIT_S)
 
     def send(at: TLS) -> Steps:
-        for begin in range(0, len(BYTES), 50_000):
+        for begin, end in pairwise(CUTS):
             note()
-            yield from at.sendall(BYTES[begin : begin + 50_000])
+            yield from at.sendall(BYTES[begin:end])
         at.shutdown()
 
     def receive(at: TLS) -> Steps:
