@@ -130,7 +130,9 @@ def _alone_at(path: Path) -> Iterator[None]:
     opened: list[int] = []
     try:
         _lock(name, path, opened)
-        while not _is_at(name, opened[0]):  # the last holder has removed the file since it was opened
+        while True:  # so that the jump back is inside the block
+            if _is_at(name, opened[0]):  # otherwise the last holder has removed the file since it was opened
+                break
             close_descriptors(opened)
             _lock(name, path, opened)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 
 @contextmanager
@@ -32,3 +33,21 @@ def left_by(run: Callable[[], object]) -> list[str]:
         finally:
             gc.set_debug(0)
             gc.garbage.clear()
+
+
+@cache
+def generators_keep_their_callers() -> bool:
+    """Return whether the frame of a generator that has failed refers to its caller's, as in Python 3.12 and 3.13.
+
+    So there are cycles then that no code can avoid.
+    """
+
+    def fails() -> Iterator[None]:
+        raise LookupError
+        yield
+
+    try:
+        next(fails())
+    except LookupError as error:
+        at = error.__traceback__
+    return at is not None and at.tb_next is not None and at.tb_next.tb_frame.f_back is not None

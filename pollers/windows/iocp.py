@@ -180,7 +180,9 @@ class Iocp(ShareableEngine):
         """Take packets while `more()` returns True. The next poll() returns what they have finished."""
         self._waiting = True
         try:
-            while more():
+            while True:  # so that the jump back is inside the block
+                if not more():
+                    break
                 if self._packets_seen == self._packets_count[0]:
                     winsock.packets(self._port, self._packets, _PACKETS_MAX, self._packets_count, 50)
                     self._packets_seen = 0

@@ -253,7 +253,10 @@ def _exchange(path: str, question: str, limit_s: float) -> bytes:
         sock.sendall(question.encode() + b"\n")
         sock.shutdown(socket.SHUT_WR)
         parts = []
-        while part := sock.recv(1 << 16):
+        while True:  # see lock.py
+            part = sock.recv(1 << 16)
+            if not part:
+                break
             parts.append(part)
     return b"".join(parts)
 

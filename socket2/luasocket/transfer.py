@@ -94,7 +94,10 @@ class TransferObject(Object[TCP]):
             claim.thread = currentthread()
             try:
                 stream = self._stream
-                while (end := pattern.end(self._buffer, prefix)) < 0:
+                while True:  # see lock.py
+                    end = pattern.end(self._buffer, prefix)
+                    if end >= 0:
+                        break
                     data = yield from waits.limit(stream.recv(BLOCK))
                     if not data:
                         end = len(self._buffer)
@@ -139,7 +142,9 @@ class TransferObject(Object[TCP]):
         try:
             claim.thread = currentthread()
             with memoryview(data) as view, view.cast("B") as octets:
-                while before + sent < to:
+                while True:  # see lock.py
+                    if before + sent >= to:
+                        break
                     with octets[before + sent : to] as rest:
                         sent += yield from waits.limit(self._stream.send(rest))
         except OSError as error:

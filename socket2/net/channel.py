@@ -173,12 +173,15 @@ class Channel(Emitter):
 
     def _send_all(self, handle: Handle) -> Generator[Any, None, None]:
         try:
-            while self._outgoing:
+            while True:  # see lock.py
+                if not self._outgoing:
+                    break
                 data, fd = self._outgoing[0]
                 yield from self._send_one(handle, data, fd)
                 self._outgoing.popleft()
-                if fd is not None:
-                    os.close(fd)
+                if fd is None:
+                    continue
+                os.close(fd)
         except Closed:
             pass
         except OSError as error:

@@ -137,7 +137,9 @@ class Reading(Receiving):
         self._count()
         recv = handle.recv if self._onread is None else self._recv_into
         try:
-            while self._handle is handle:
+            while True:  # see lock.py
+                if self._handle is not handle:
+                    break
                 if self._listener is None and not self._wants():
                     yield from self._hold(handle)
                     continue
@@ -162,8 +164,9 @@ class Reading(Receiving):
                 except Exception as error:
                     self._listener_failed("data", (data,), error)
                 else:
-                    if made is not None:
-                        self._carry_on(listener, made, (data,))
+                    if made is None:
+                        continue
+                    self._carry_on(listener, made, (data,))
         except Closed:
             return
         except OSError as error:

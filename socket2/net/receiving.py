@@ -43,7 +43,10 @@ class Receiving(Connection):
             yield from wait.wait()
             wait = None
         try:
-            while isinstance(got := self._pull(n, wait), Wait):
+            while True:  # see lock.py
+                got = self._pull(n, wait)
+                if not isinstance(got, Wait):
+                    break
                 wait = got
                 yield from wait.wait()
         finally:

@@ -95,8 +95,9 @@ def _talk(
         if input is not None:
             threads["stdin"] = newthread(_feed, child.stdin, input)
         for name, made in (("stdout", options["stdout"]), ("stderr", options["stderr"])):
-            if made is PIPE:
-                threads[name] = newthread(_received, getattr(child, name))
+            if made is not PIPE:
+                continue  # see lock.py
+            threads[name] = newthread(_received, getattr(child, name))
         outcomes = {}
         for name, thread in threads.items():
             outcomes[name] = yield from thread.join()

@@ -97,9 +97,12 @@ def _bind(answers: Sequence[AddressList], reuse_port: bool, rules: PathRules) ->
         for at, answer in enumerate(answers, 1):
             try:
                 for address in answer:
-                    if address.sockaddr not in bound:  # a lookup may return an address twice
-                        sock = bound[address.sockaddr] = _bind_to(_at_port(address, port), reuse_port, rules)
-                        port = port or _port_of(sock)
+                    if address.sockaddr in bound:  # a lookup may return an address twice
+                        continue
+                    sock = bound[address.sockaddr] = _bind_to(_at_port(address, port), reuse_port, rules)
+                    if port:
+                        continue  # see lock.py
+                    port = _port_of(sock)
             except OSError as error:
                 last = at == len(answers) and not bound
                 if last or len(answers) == 1 or error.errno not in _NOT_HERE:

@@ -131,8 +131,9 @@ def inherited_listeners() -> list[TCP]:
     try:
         for fd, _ in _passed():
             listeners.append(tcp(fileno=fd))
-            if not _listens(listeners[-1]):
-                raise ValueError(f"descriptor {fd}, passed in LISTEN_FDS, is not listening: see inherited_sockets()")
+            if _listens(listeners[-1]):
+                continue  # see lock.py
+            raise ValueError(f"descriptor {fd}, passed in LISTEN_FDS, is not listening: see inherited_sockets()")
     except BaseException:
         for listener in listeners:
             listener.close()

@@ -93,14 +93,16 @@ class Workers:
         with self._signals():
             try:
                 enroll(self)
-                while not self._asked or self._living():
+                while True:  # see lock.py
+                    if self._asked and not self._living():
+                        break
                     if not self._asked:
                         self._start_missing()
                     self._wait()
                     self._bury()
                     self._let_leave()
                     self._renew()
-                    if ready is not None and not self._due and all(worker.ready for worker in self._workers.values()):
+                    if ready is not None and self._are_ready():
                         tell, ready = ready, None
                         tell(self)
                     self._pass_on()
@@ -110,6 +112,9 @@ class Workers:
                 self._wake_receiver.close()
                 self._wake_sender.close()
         return self._cut
+
+    def _are_ready(self) -> bool:
+        return not self._due and all(worker.ready for worker in self._workers.values())
 
     def _about(self, number: int, pid: int | None = None) -> dict[str, object]:
         """Return what log records say of a worker."""
@@ -179,8 +184,9 @@ class Workers:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGCHLD, self._previous[signal.SIGCHLD])
             for signum in (signal.SIGINT, *self._reload_signals):
-                if signal.getsignal(signum) is not signal.SIG_IGN:
-                    signal.signal(signum, _leave_it_to_the_supervisor)
+                if signal.getsignal(signum) is signal.SIG_IGN:
+                    continue  # see lock.py
+                signal.signal(signum, _leave_it_to_the_supervisor)
             signal.pthread_sigmask(signal.SIG_SETMASK, masked)
             for sock in (self._wake_receiver, self._wake_sender, *(worker.sock for worker in self._living())):
                 sock.close()

@@ -260,7 +260,9 @@ class _Orders:
         server._drains_shared = self._handed_on and order != LEAVE
         with threadset() as ts:
             ts.newthread(server.stop, self._grace_s)
-            while order and order != CUT:
+            while True:  # see lock.py
+                if not order or order == CUT:
+                    break
                 order = yield from self._next()
             if order == CUT:
                 ts.newthread(server.stop, 0)

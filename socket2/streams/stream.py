@@ -209,11 +209,15 @@ class Stream(pollers.Unique):
     def _fill(self, find: Callable[..., bytes | None], size: int, args: tuple[Any, ...]) -> Generator[Any, None, Any]:
         self._reading.thread = currentthread()
         try:
-            while data := (yield from awaiting(self.sock.recv(size))):
+            while True:  # see lock.py
+                data = yield from awaiting(self.sock.recv(size))
+                if not data:
+                    break
                 self._buffer.add(data)
                 found = find(self._buffer, False, *args)
-                if found is not None:
-                    return found
+                if found is None:
+                    continue
+                return found
         except Closed:
             self._buffer.clear()
             raise
@@ -347,8 +351,10 @@ class Stream(pollers.Unique):
                 return
             with suppress(OSError), timeout(grace_s):  # TimeoutError is an OSError
                 self.sock.shutdown(socket.SHUT_WR)
-                while (yield from awaiting(self.sock.recv(BLOCK))):
-                    pass
+                while True:  # see lock.py
+                    if (yield from awaiting(self.sock.recv(BLOCK))):
+                        continue
+                    break
         finally:
             self.sock.close()
             self._buffer.clear()

@@ -68,7 +68,9 @@ class catching:
         installed = Wait("signal handlers to be installed by the main OS thread")
         try:
             until = self._scheduler.now() + COMES_S
-            while not call_in_main(partial(self._install, installed)):
+            while True:  # see lock.py
+                if call_in_main(partial(self._install, installed)):
+                    break
                 if self._scheduler.crew is None or self._scheduler.now() > until:
                     raise self._cannot_begin()
                 yield from sleep(_AGAIN_S)

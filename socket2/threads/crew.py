@@ -259,12 +259,15 @@ class Crew:
         try:
             with lock:
                 self._standby.append(member)
-            while not self._is_wanted(member) and (deadline is None or self._scheduler.now() < deadline):
-                if self._watches(member):
-                    if self._watch(member, deadline):
-                        break
-                else:
+            while True:  # see lock.py
+                if self._is_wanted(member) or (deadline is not None and self._scheduler.now() >= deadline):
+                    break
+                if not self._watches(member):
                     member.bell.sleep(self._rest_s(deadline))
+                    continue
+                if not self._watch(member, deadline):
+                    continue
+                break
         finally:
             with lock:
                 self._stand_down(member)

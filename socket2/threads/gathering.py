@@ -146,7 +146,9 @@ class _Calls(threadset[Any]):
         try:
             if (turn := interruption_first()) is not None:
                 yield from turn.wait()
-            while left and not self._cancelled:
+            while True:  # see lock.py
+                if not left or self._cancelled:
+                    break
                 self._begin(*left.popleft())
         except Exception:
             self._cancel(now=False)

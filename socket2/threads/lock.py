@@ -6,7 +6,8 @@ take it again, so it does not keep out a signal handler or finalizer that runs i
 is_held(): if True, it has interrupted a change, must not make another one, and posts its request to the loop.
 Such a handler may also raise. So no loop inside a `with lock:` block ends with a condition, as in `while condition:`,
 `for ...: if ...:`, `[... if ...]` or `any(...)`. Python 3.12 and later compile its jump back outside the block, and an
-exception that is raised at this jump would leave the lock held. A @locked function may have such loops.
+exception that is raised at this jump would leave the lock held. A @locked function may have such loops. The same is
+true of all other blocks that clean up: `with`, `finally` and `except BaseException`.
 """
 
 from __future__ import annotations

@@ -166,7 +166,9 @@ class Member(Stepper):
     def _turn_until_done(self, thread: Thread[object]) -> None:
         hopeless = False
         try:
-            while not thread.done:
+            while True:  # see lock.py
+                if thread.done:
+                    break
                 if self._stopping:
                     raise RuntimeError(f"stop() was called before {thread!r} had ended")
                 check_again = None

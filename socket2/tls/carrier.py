@@ -253,6 +253,13 @@ class Carrier(pollers.Unique):
     def _pushing(self) -> Generator[Any, None, None]:
         yield from self._push()
 
+    def _discard(self) -> Generator[Any, None, None]:
+        """Receive up to the end of the stream, and forget it."""
+        while self._ready and (data := self._engine.receive(BLOCK)) != b"":
+            if data is None:
+                yield from self._push()  # an answer
+                yield from self._refill()
+
     def _push_without_wait(self) -> Generator[Any, None, None]:
         """Send what the stream below accepts without a wait; `_sending` is held. Errors appear elsewhere."""
         with suppress(OSError):
@@ -313,7 +320,9 @@ class Carrier(pollers.Unique):
         lane = self._sending
         self._answering = True
         try:
-            while not lane.visit():
+            while True:  # see lock.py
+                if lane.visit():
+                    break
                 yield from lane.changed()
         finally:
             self._answering = False

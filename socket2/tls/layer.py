@@ -180,7 +180,9 @@ class TLS(Negotiated):
                 yield from self._establish()
             elif not (engine.hungry and self._flowing and n) and (turn := over_at_once()) is not None:
                 yield from turn.wait()
-            while self._flowing and n:
+            while True:  # see lock.py
+                if not (self._flowing and n):
+                    break
                 if not engine.hungry:
                     received = engine.receive(n) if buffer is None else engine.receive_into(buffer)
                 else:
@@ -199,8 +201,9 @@ class TLS(Negotiated):
                         received = engine.receive_into(buffer)
                     if lane.waiting:
                         lane.wake()
-                if received is not None:
-                    return received
+                if received is None:
+                    continue
+                return received
             self._check_open()
             return b"" if buffer is None else 0
         except Exception as error:
@@ -227,8 +230,7 @@ class TLS(Negotiated):
         finally:
             del error  # its traceback has this frame: avoid a cycle
             lane.free.append(None)
-            if lane.waiting:
-                lane.wake()
+            lane.wake()
 
     # Sending.
 
@@ -282,20 +284,22 @@ class TLS(Negotiated):
                 if sent == len(data):
                     return
             with memoryview(data) as view, view.cast("B") as octets:
-                while sent < len(octets):
+                while True:  # see lock.py
+                    if sent >= len(octets):
+                        break
                     with octets[sent : sent + BLOCK] as piece:
                         made = self._engine.encrypt(piece)
                     sent += made
                     yield from self._push()
-                    if not made:
-                        yield from self._fill()  # the peer has to say something first
+                    if made:
+                        continue
+                    yield from self._fill()  # the peer has to say something first
         except BaseException as error:
             self._send_ended(error, sent)
             raise
         finally:
             lane.free.append(None)
-            if lane.waiting:
-                lane.wake()
+            lane.wake()
 
     def _send_failed(self, error: BaseException) -> None:
         """End a send that C has made."""
@@ -381,10 +385,7 @@ class TLS(Negotiated):
                     self._engine.end()
                     yield from self._push()
                 self.sock.shutdown(socket.SHUT_WR)
-                while self._ready and (data := self._engine.receive(BLOCK)) != b"":
-                    if data is None:
-                        yield from self._push()  # an answer
-                        yield from self._refill()
+                yield from self._discard()
         finally:
             self.close()
 

@@ -25,7 +25,7 @@ from socket2 import (
     timeout,
 )
 
-from ..garbage import left_by
+from ..garbage import generators_keep_their_callers, left_by
 from . import test_group
 
 crashes = test_group.crashes
@@ -289,6 +289,9 @@ def test_other_threads_get_their_turn(several: Several) -> None:
 @BOTH
 @pytest.mark.parametrize("case", ["failure", "failures", "timeout", "cancel", "bad call"])
 def test_errors_leave_no_cycle(several: Several, case: str) -> None:
+    if case in ("failure", "bad call") and generators_keep_their_callers():
+        pytest.skip("frames of generators make cycles of their own in this version of Python")
+
     def fails_at_once() -> Steps:
         raise LookupError
         yield

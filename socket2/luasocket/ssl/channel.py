@@ -114,7 +114,10 @@ class Channel(Carrier):
 
     def _encrypt(self, data: memoryview) -> Generator[Any, None, int]:
         with data[:BLOCK] as piece:
-            while not (made := self._engine.encrypt(piece)):
+            while True:  # see lock.py
+                made = self._engine.encrypt(piece)
+                if made:
+                    break
                 yield from self._flush()
                 yield from self._fill()  # the peer has to say something first
         return made

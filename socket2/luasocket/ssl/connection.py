@@ -382,7 +382,6 @@ def _choose(ssl_object: Any, name: str | None, _: ssl.SSLContext) -> int | None:
 
 def _chain(ssl_object: Any) -> list[bytes]:
     """Return the certificates that the peer has sent, in DER."""
-    if hasattr(ssl_object, "get_unverified_chain"):  # since Python 3.13
-        return list(ssl_object.get_unverified_chain())
     der = 2  # _ssl.ENCODING_DER
+    # Python 3.13 has a public method for this, which fails if a client has no certificate: its chain has a None then.
     return [one.public_bytes(der) for one in ssl_object._sslobj.get_unverified_chain() or () if one is not None]

@@ -28,4 +28,6 @@ class KeyLog:
         """Return what was written, as lines for Wireshark, and remove the file."""
         self._context.keylog_filename = None  # type: ignore[assignment]  # the context closes it
         with self._file as file:
-            return [line for line in file if not line.startswith(b"#")]  # the first one is a comment
+            written = file.read()
+        lines = written.splitlines(keepends=True)
+        return [line for line in lines if not line.startswith(b"#")]  # the first one is a comment

@@ -197,7 +197,7 @@ def test_a_context_of_one_side_is_refused_on_the_other(authority: Authority) -> 
     one, other = memory_pair()
     with pytest.raises(ssl.SSLError):
         TLS(one, authority.server())
-    with pytest.raises(ssl.SSLError):
+    with pytest.raises((ssl.SSLError, ValueError)):  # newer versions of Python miss a host name first
         TLS(other, authority.client(), server_side=True)
 
 
