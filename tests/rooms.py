@@ -44,12 +44,13 @@ ROOMS = {
         "listeners passed accepting connection handshaking server current renewal program inheritance staff"
         " supervisor workers"
     ),
+    "socket2.console": "asking table redraw rates screen top",
     "socket2.http.messages": (
         "bounds errors status dates fields syntax llhttp target framing heads chunks incoming outgoing serverside"
         " clientside"
     ),
+    "socket2.http.serving": "silence exchange body request accesslog conversation program",
     "socket2.http": "__init__",
-    "socket2.console": "asking table redraw rates screen top",
     "socket2.net": (
         "failures arguments ip encodings emitter abort connection callbacks limit piping receiving readable"
         " writable lending wishes address adoption dialing socket opening accepting server channel cluster __init__"

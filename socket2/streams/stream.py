@@ -53,17 +53,19 @@ class Stream(pollers.Unique):
     One thread may receive while another sends. A second thread in the same direction gets Busy with the name of the
     first, even between two steps of the first one's operation. At the end of the stream recv() returns b"" and
     recvline() None; receives that ask for something definite raise IncompleteRead. The socket's timeout limits the
-    whole operation.
+    whole operation. `received`: what another protocol has received already, and belongs to this one.
     """
 
     __slots__ = ("__weakref__", "_buffer", "_reading", "_writing", "sock")
 
-    def __init__(self, sock: AnyByteStream) -> None:
+    def __init__(self, sock: AnyByteStream, *, received: bytes = b"") -> None:
         check_byte_stream(sock)
         # Typed as Any, not as AnyByteStream: whoever made the stream from a TCP socket may want its options.
         self.sock: Any = sock
         """The byte stream below, for a socket's options and addresses. Do not receive from it."""
         self._buffer = Buffer()  # belongs to the thread that has claimed reading
+        if received:
+            self._buffer.add(received)
         self._reading = Claim("receiving from")
         self._writing = Claim("sending to")
 

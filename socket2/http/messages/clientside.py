@@ -151,7 +151,7 @@ class ClientSide:
     def _next_response(self) -> ResponseHead | None:
         incoming = self.incoming
         if not self._method:
-            if len(incoming):
+            if not incoming.empty:
                 raise ProtocolError("the server sends a response without a request")
             return None
         head = incoming.head(self._check_nothing)

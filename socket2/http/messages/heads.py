@@ -24,6 +24,8 @@ MKCOL MOVE M-SEARCH NOTIFY PROPFIND PROPPATCH PURGE REBIND REPORT SEARCH SUBSCRI
 METHODS = {name.encode("ascii"): name for name in _KNOWN.split()}
 """The methods of requests. Others get 501."""
 
+_UNUSUAL = ("HEAD", "CONNECT")
+
 _FRAMING = re.compile(rb"\r\n(?i:(host|content-length|transfer-encoding|connection|expect|upgrade)):([^\r]*)").findall
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}").fullmatch
 _VERSION = re.compile(rb"HTTP/([0-9])\.[0-9]").fullmatch
@@ -31,11 +33,9 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([^\x00-\x08\x0
 
 
 class RequestHead:
-    """A request without its body. Comes as an event; what is in it has been checked."""
+    """A request without its body. Comes as an event; what is in it has been checked. It does not change."""
 
     __slots__ = (
-        "_block",
-        "_fields",
         "_target",
         "body",
         "expects_continue",
@@ -43,29 +43,29 @@ class RequestHead:
         "keep_alive",
         "method",
         "minor",
+        "raw",
         "raw_target",
         "upgrade",
+        "usual",
     )
 
-    def __init__(self, method: str, raw_target: bytes, minor: int, block: bytes) -> None:
+    def __init__(self, method: str, raw_target: bytes, minor: int, raw: bytes) -> None:
         self.method = method
         self.raw_target = raw_target
         self.minor = minor  # of the version: 0 for HTTP/1.0, 1 for HTTP/1.1
-        self._block = block
-        self._fields: Fields | None = None
+        self.raw = raw  # the whole head
         self._target: Target | None = None
         self.body = 0  # its length, or CHUNKED
         self.host = b""  # and port: of the target if it names one, else of the Host field
         self.keep_alive = True  # whether the client can send another request on this connection
         self.expects_continue = False  # whether the client waits for 100 (Continue) before it sends the body
         self.upgrade: bytes | None = None  # the value of Upgrade, if the client offers one
+        self.usual = minor == 1 and method not in _UNUSUAL  # whether all rules for answers are the usual ones
 
     @property
     def fields(self) -> Fields:
-        fields = self._fields
-        if fields is None:
-            fields = self._fields = Fields.received(self._block)
-        return fields
+        """The fields, made anew for each call."""
+        return Fields.received(self.raw[self.raw.find(b"\r\n") + 2 : -2])
 
     @property
     def target(self) -> Target:
@@ -128,14 +128,19 @@ def check_request_line(line: bytes, limits: Limits) -> tuple[str, bytes, int]:
     return method, target, minor
 
 
-def parse_request(head: bytes, limits: Limits, checker: Checker) -> RequestHead:
-    """Make a request of a complete head, which ends with an empty line. Raises ProtocolError."""
+def parse_request(head: bytes, limits: Limits, checker: Checker, before: RequestHead | None = None) -> RequestHead:
+    """Make a request of a complete head, which ends with an empty line. Raises ProtocolError.
+
+    `before`: the request before it. Clients like to repeat themselves; what was found out then is true now.
+    """
+    if before is not None and head == before.raw:
+        return before
     end = head.find(b"\r\n")
     method, target, minor = check_request_line(head[:end], limits)
     if head.count(b"\r\n") > limits.head_fields + 2:
         raise ProtocolError("there are too many fields", 431)
     is_well_formed = checker.check(head)
-    request = RequestHead(method, target, minor, head[end + 2 : -2])
+    request = RequestHead(method, target, minor, head)
     found = _FRAMING(head, end)
     if is_well_formed and len(found) == 1 and minor and method != "CONNECT":
         name, value = found[0]
@@ -147,8 +152,7 @@ def parse_request(head: bytes, limits: Limits, checker: Checker) -> RequestHead:
             if not target.startswith(b"/"):
                 _apply_target(request)
             return request
-    framing = Framing(found)
-    _apply(request, framing)
+    _apply(request, Framing(found))
     if not is_well_formed:
         raise ProtocolError(problem_of(head))
     return request

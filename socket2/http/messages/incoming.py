@@ -57,6 +57,7 @@ class Incoming:
         "_line_seen",
         "_news",
         "body_max",
+        "empty",
         "ended",
         "left",
         "limits",
@@ -66,6 +67,7 @@ class Incoming:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.ended = False  # whether the peer has ended its half
+        self.empty = True  # whether all that was received has been taken
         self.body_max = limits.body_bytes  # of the present message
         self.size = 0  # how many bytes of the present body were taken
         self._buffer = Buffer()
@@ -75,17 +77,19 @@ class Incoming:
         self._news = self._edge = b""  # the latest piece, and the byte before it
         self._line_seen = False  # whether the first line of an incomplete head was checked
 
-    def __len__(self) -> int:
-        """How many bytes were received and not taken."""
-        return len(self._buffer)
-
     def receive(self, data: bytes) -> None:
         """Add what was received; b"" is the end of what the peer sends."""
         if data:
             self._news = data
             self._buffer.add(data)
+            self.empty = False
         else:
             self.ended = True
+
+    def is_head(self, data: bytes) -> bool:
+        """Whether `data`, if nothing else was received, is one whole head and nothing behind it. Most are."""
+        at = data.find(b"\r\n\r\n")
+        return at == len(data) - 4 and 0 < at <= self.limits.head_bytes and data[0] != 13
 
     def head(self, check_line: Callable[[bytes], object]) -> bytes | None:
         """Return a complete head with its empty line, None if more must come or nothing will come.
@@ -102,6 +106,7 @@ class Incoming:
                 self._check_begun(check_line)
                 return None
             head = buffer.take(at + 4)
+            self.empty = not len(buffer)
             if head[0] == 13:
                 self._blank += len(head) - len(head := self._without_blanks(head))
                 if self._blank > _BLANK_MAX:
@@ -160,6 +165,7 @@ class Incoming:
         if self._chunks is not None:
             got = self._chunks.next(self._buffer, n, body_max)
             if isinstance(got, Fields):
+                self.empty = not len(self._buffer)
                 return End(got)
         elif left == 0:
             return End()
@@ -169,6 +175,7 @@ class Incoming:
             got = self._buffer.some(False, min(n, left) if left > 0 else n)
             if got is None and left == UNTIL_CLOSE and self.ended:
                 return End()
+        self.empty = not len(self._buffer)
         if got is None:
             if self.ended:
                 raise ProtocolError("the connection ended within a body")
@@ -180,4 +187,5 @@ class Incoming:
 
     def rest(self) -> bytes:
         """Take all that was received: another protocol begins with it."""
+        self.empty = True
         return self._buffer.take(len(self._buffer))

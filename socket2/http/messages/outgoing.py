@@ -20,7 +20,7 @@ _SPECIAL = frozenset((b"content-length", b"transfer-encoding", b"connection", b"
 class Written:
     """Fields that a program gives for a message, checked, and what they say about the message itself."""
 
-    __slots__ = ("block", "closes", "connection", "has_date", "has_host", "length")
+    __slots__ = ("block", "closes", "connection", "has_date", "has_host", "length", "usual")
 
     def __init__(self, given: Given) -> None:
         """Raises ValueError or TypeError if they are no fields, or frame the message in a way that they cannot."""
@@ -28,11 +28,13 @@ class Written:
         self.connection: list[bytes] = []
         self.closes = self.has_date = self.has_host = False
         lines = []
-        for name, value in pairs_of(given):
+        pairs = pairs_of(given)
+        for name, value in pairs:
             if name in _SPECIAL and not self._keep(name, value):
                 continue
             lines.append(b"%b: %b\r\n" % (name, value))
         self.block = b"".join(lines)
+        self.usual = len(lines) == len(pairs) and not self.has_date  # whether none of them is special
 
     def _keep(self, name: bytes, value: bytes) -> bool:
         """Note a special field. Return whether it is written like the others."""
@@ -97,3 +99,8 @@ class Outgoing:
                 raise ValueError("only a chunked body has trailers, and this one is not")
         self.ended = True
         return last_chunk(pairs) if self.framing == CHUNKED and not self._drops else b""
+
+
+SENT = Outgoing(0)
+"""A body that was sent as a whole, with its head."""
+SENT.ended = True

@@ -8,6 +8,8 @@ An answer may begin before the request has ended. next() returns nothing of the 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from .bounds import Limits
 from .dates import date_line
 from .errors import ProtocolError
@@ -15,24 +17,34 @@ from .fields import Given
 from .framing import CHUNKED, UNTIL_CLOSE
 from .heads import REQUESTS, RequestHead, check_request_line, parse_request
 from .incoming import BLOCK, End, Incoming, Upgraded
-from .outgoing import Outgoing, Piece, Written
+from .outgoing import SENT, Outgoing, Piece, Written
 from .status import has_no_body, status_line
 from .syntax import Checker
+
+
+@lru_cache(maxsize=512)
+def usual_head(status: int, block: bytes, size: int) -> bytes | None:
+    """Return the head of an answer but the date and the empty line; None if such answers have no body."""
+    if has_no_body(status):
+        return None
+    return status_line(status) + block + b"content-length: %d\r\n" % size
 
 
 class ServerSide:
     """The state of a server's connection.
 
     `request`: the head of the present request, None before it. `received_all`: whether all of the present request was
-    taken. `closing`: whether the connection ends after the present answer.
+    taken. `answered`: whether all of its answer was sent. `closing`: whether the connection ends after it.
     """
 
     __slots__ = (
+        "_before",
         "_checker",
         "_continued",
         "_error",
         "_out",
         "_upgraded",
+        "answered",
         "closing",
         "incoming",
         "limits",
@@ -47,7 +59,9 @@ class ServerSide:
         self.request: RequestHead | None = None
         self.status = 0  # of the answer, 0 before it
         self.received_all = False
+        self.answered = False
         self.closing = False
+        self._before: RequestHead | None = None  # the latest request
         self._checker = checker
         self._continued = False  # whether 100 (Continue) was sent
         self._error: ProtocolError | None = None  # it is raised again: what follows it cannot be understood
@@ -66,38 +80,58 @@ class ServerSide:
         After an End, None until next_exchange(). After an answer that has upgraded the connection, Upgraded. Raises
         ProtocolError; the connection can only be closed then, after an answer with the error's status.
         """
+        if self.request is None:
+            return self.next_head()
         if self._error is not None:
             raise self._error
+        if self._upgraded:
+            return Upgraded(self.incoming.rest())
+        if self.received_all:
+            return None
         try:
-            if self.request is None:
-                return self._next_request()
-            if self._upgraded:
-                return Upgraded(self.incoming.rest())
-            if self.received_all:
-                return None
             event = self.incoming.body(n)
         except ProtocolError as error:
-            self._error = error
-            self.closing = True
+            self._fail(error)
             raise
         if event.__class__ is End:
             self.received_all = True
         return event
 
-    def _next_request(self) -> RequestHead | None:
-        incoming = self.incoming
-        head = incoming.head(self._check_line)
-        if head is None:
-            return None
-        request = parse_request(head, self.limits, self._checker)
-        self.request = request
+    def next_head(self) -> RequestHead | None:
+        """Return the head of the next request, as next() does when it waits for one. Raises ProtocolError."""
+        if self._error is not None:
+            raise self._error
+        try:
+            head = self.incoming.head(self._check_line)
+            return None if head is None else self._begin(head)
+        except ProtocolError as error:
+            self._fail(error)
+            raise
+
+    def take(self, data: bytes) -> RequestHead | None:
+        """Do receive() and next_head() together, for data that comes while nothing else was received."""
+        if not self.incoming.is_head(data):
+            self.incoming.receive(data)
+            return self.next_head()
+        try:
+            return self._begin(data)
+        except ProtocolError as error:
+            self._fail(error)
+            raise
+
+    def _begin(self, head: bytes) -> RequestHead:
+        self.request = self._before = request = parse_request(head, self.limits, self._checker, self._before)
         if request.body:
-            incoming.begin_body(request.body)
+            self.incoming.begin_body(request.body)
         else:
             self.received_all = True
         if not request.keep_alive:
             self.closing = True
         return request
+
+    def _fail(self, error: ProtocolError) -> None:
+        self._error = error
+        self.closing = True
 
     def _check_line(self, line: bytes) -> None:
         check_request_line(line, self.limits)
@@ -105,27 +139,35 @@ class ServerSide:
     @property
     def ended(self) -> bool:
         """Whether the client has ended its half, and nothing of a request is left."""
-        return self.incoming.ended and not len(self.incoming)
+        return self.incoming.ended and self.incoming.empty
 
     @property
-    def waits_for_continue(self) -> bool:
-        """Whether the client waits for 100 (Continue) before it sends the body."""
+    def holds_back(self) -> bool:
+        """Whether the client may be keeping the body back until it gets 100 (Continue), or a final answer."""
         request = self.request
         return (
             request is not None
             and request.expects_continue
-            and not (self._continued or self.status or self.received_all or len(self.incoming))
+            and not self._continued
+            and self.incoming.empty
+            and not (self.received_all or self.incoming.size)
         )
 
     @property
-    def answered(self) -> bool:
-        """Whether the whole answer was sent."""
-        return self._out is not None and self._out.ended
+    def waits_for_continue(self) -> bool:
+        """Whether the client waits for 100 (Continue) before it sends the body."""
+        return self.holds_back and not self.status
 
     @property
     def framing(self) -> int | None:
         """The length of the answer's body, CHUNKED or UNTIL_CLOSE; None before the answer."""
         return None if self._out is None else self._out.framing
+
+    @property
+    def lingers(self) -> bool:
+        """Whether the client may be sending when the connection ends, so that a plain close could lose the answer."""
+        request = self.request
+        return request is None or request.keep_alive or not (self.received_all and self.incoming.empty)
 
     # Answers.
 
@@ -176,6 +218,21 @@ class ServerSide:
         self.status = status
         return b"".join(parts)
 
+    def whole(self, status: int, given: Given | Written, body: Piece) -> bytes | None:
+        """Return a whole answer if it is a usual one, otherwise None, and nothing has changed. Raises ValueError."""
+        request = self.request
+        if request is None or not request.usual or self._out is not None or self.closing:
+            return None
+        if not isinstance(given, Written):
+            given = Written(given)
+        known = usual_head(status, given.block, len(body)) if given.usual else None
+        if known is None:
+            return None
+        self._out = SENT
+        self.status = status
+        self.answered = True
+        return b"".join((known, date_line(), b"\r\n", body))
+
     def _framing(self, request: RequestHead, status: int, length: int | None) -> tuple[int, bytes]:
         """Return how the body is framed, and the field that says so."""
         if has_no_body(status) or (request.method == "CONNECT" and status < 300):
@@ -197,7 +254,9 @@ class ServerSide:
 
     def end(self, trailers: Given = ()) -> bytes:
         """Return what to send at the end of the answer. Raises ValueError if the body is too short; RuntimeError."""
-        return self._begun().end(trailers)
+        last = self._begun().end(trailers)
+        self.answered = True
+        return last
 
     def upgrade(self, protocol: str | None = None, given: Given = ()) -> bytes:
         """Return the answer that makes the connection speak another protocol, behind which is no HTTP any more.
@@ -220,7 +279,7 @@ class ServerSide:
             self.status = 101
         self._upgraded = self.closing = True
         self._out = Outgoing(0)
-        self._out.end()
+        self.end()
         return head + b"\r\n"
 
     def refusal(self, error: ProtocolError, body: bytes) -> bytes:
@@ -228,7 +287,7 @@ class ServerSide:
         if self._out is not None:
             return b""
         if self.request is None:
-            self.request = RequestHead("GET", b"*", 1, b"")
+            self.request = RequestHead("GET", b"*", 1, b"\r\n\r\n")
         self.closing = True
         head = self.head(error.status, {"content-type": "text/plain; charset=utf-8"}, len(body))
         return head + b"".join(self.data(body)) + self.end()
@@ -248,8 +307,14 @@ class ServerSide:
 
     def next_exchange(self) -> None:
         """Begin to wait for the next request. Raises RuntimeError if this one is not over, or the connection ends."""
-        if not self.answered or not self.received_all or self.closing:
+        if not self.go_on():
             raise RuntimeError("the exchange is not over, or the connection cannot be used again")
+
+    def go_on(self) -> bool:
+        """Begin to wait for the next request, and return True, if this exchange is over and another may follow it."""
+        if not self.answered or not self.received_all or self.closing:
+            return False
         self.request = self._out = None
         self.status = 0
-        self.received_all = self._continued = False
+        self.received_all = self.answered = self._continued = False
+        return True

@@ -1,0 +1,285 @@
+"""The requests and answers of one connection as operations: moves the bytes of a ServerSide.
+
+There is one exchange at a time on a connection of HTTP/1.1. A request object keeps nothing of it but this interface, so
+another version of HTTP may have several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Protocol
+
+from pollers import operation
+
+from ...sockets.tcp import TCP
+from ...streams.stream import Stream
+from ...streams.transport import AnyByteStream
+from ...threads.coroutines import awaiting
+from ...threads.scope import timeout
+from ...tls.layer import TLS
+from ..messages.bounds import Limits
+from ..messages.errors import ProtocolError
+from ..messages.fields import Fields, Given
+from ..messages.framing import UNTIL_CLOSE
+from ..messages.heads import RequestHead
+from ..messages.incoming import BLOCK, End, Upgraded
+from ..messages.outgoing import Piece, Written
+from ..messages.serverside import ServerSide
+from .silence import Silence
+
+# Smaller bodies and chunks are copied behind their heads, which costs less than a second call of the system.
+_JOINED_MAX = 1 << 16
+
+
+class Flag(Protocol):
+    """Whether the server stops."""
+
+    def is_set(self) -> bool: ...
+
+
+class Awaited:
+    """A byte stream of a kind that we do not know: its operations may be coroutines."""
+
+    __slots__ = ("_below",)
+
+    def __init__(self, below: AnyByteStream) -> None:
+        self._below = below
+
+    def recv(self, n: int) -> Generator[Any, None, bytes]:
+        data: bytes = yield from awaiting(self._below.recv(n))
+        return data
+
+    def sendall(self, data: Piece) -> Generator[Any, None, None]:
+        yield from awaiting(self._below.sendall(data))
+
+
+class Exchange:
+    """The exchanges of one connection.
+
+    `broken`: whether the connection failed, so that nobody can be answered. `upgraded`: whether it speaks another
+    protocol now. `sent`: how many bytes of the answer's body were sent. `trailers`: of the request, None before its
+    end.
+    """
+
+    __slots__ = (
+        "_held",
+        "_waited_s",
+        "below",
+        "broken",
+        "conn",
+        "limits",
+        "now",
+        "sent",
+        "side",
+        "silence",
+        "stopping",
+        "trailers",
+        "unusual",
+        "upgraded",
+    )
+
+    def __init__(self, conn: AnyByteStream, limits: Limits, silence: Silence, now: Any, stopping: Flag | None) -> None:
+        self.conn: Any = conn if isinstance(conn, (TCP, TLS, Stream)) else Awaited(conn)
+        self.below = conn
+        self.side = ServerSide(limits)
+        self.limits = limits
+        self.silence = silence
+        self.now = now
+        self.stopping = stopping
+        self.broken = False
+        self.upgraded = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin another exchange, if the one before was more than a request without a body and a whole answer."""
+        self.unusual = False
+        self.sent = 0
+        self.trailers: Fields | None = None
+        self._held = b""  # a head that has not been sent yet
+        self._waited_s = 0.0  # for the body
+
+    @property
+    def head(self) -> RequestHead:
+        head = self.side.request
+        assert head is not None
+        return head
+
+    # Receiving.
+
+    @operation
+    def receive(self, n: int) -> Generator[Any, None, bytes]:
+        """Receive 1 to `n` bytes of the body, b"" at its end."""
+        self.unusual = True
+        side = self.side
+        while True:
+            event = side.next(n)
+            if event is None:
+                if side.received_all:
+                    return b""
+                if side.waits_for_continue:
+                    yield from self.transmit(side.informational(100))
+                yield from self._receive_more()
+            elif isinstance(event, End):
+                self.trailers = event.trailers
+                return b""
+            else:
+                assert isinstance(event, bytes)
+                return event
+
+    def _receive_more(self) -> Generator[Any, None, None]:
+        """Receive for the body. What the client may take is one time for all waits, and more for what has come."""
+        limits = self.limits
+        left_s = None
+        if limits.body_s is not None:
+            left_s = max(limits.body_s + self.side.incoming.size / limits.body_rate - self._waited_s, 0)
+        begun = self.now()
+        try:
+            with timeout(left_s):
+                data = yield from self.conn.recv(BLOCK)
+        except TimeoutError:
+            self.side.closing = True
+            raise ProtocolError("the body comes too slowly", 408) from None
+        except BaseException:
+            self.broken = True
+            raise
+        self._waited_s += self.now() - begun
+        self.side.receive(data)
+
+    # Answering.
+
+    @operation
+    def transmit(self, data: Piece) -> Generator[Any, None, None]:
+        """Send bytes that are right on the wire."""
+        silence, limits = self.silence, self.limits
+        if limits.send_s is not None:
+            silence.until = self.now() + limits.send_s + len(data) / limits.send_rate
+        try:
+            yield from self.conn.sendall(data)
+        except BaseException:
+            self.broken = True
+            raise
+        silence.until = None
+
+    @operation
+    def respond(self, status: int, body: Piece, given: Given | Written) -> Generator[Any, None, None]:
+        """Send a whole answer."""
+        side = self.side
+        if self.stopping is not None and self.stopping.is_set():
+            side.closing = True
+        data = side.whole(status, given, body) if side.received_all else None
+        if data is None:
+            yield from self._respond_unusually(status, body, given)
+            return
+        self.sent = len(body)
+        silence, limits = self.silence, self.limits
+        if limits.send_s is not None:
+            silence.until = self.now() + limits.send_s + len(data) / limits.send_rate
+        try:
+            yield from self.conn.sendall(data)
+        except BaseException:
+            self.broken = True
+            raise
+        silence.until = None
+
+    @operation
+    def _respond_unusually(self, status: int, body: Piece, given: Given | Written) -> Generator[Any, None, None]:
+        side = self.side
+        if not side.received_all and self._will_not_read(side):
+            side.closing = True
+        pieces: list[Piece] = [side.head(status, given, len(body)), *side.data(body)]
+        side.end()
+        self.sent = len(body) if len(pieces) > 1 else 0
+        yield from self._transmit_all([b"".join(pieces)] if len(body) < _JOINED_MAX else pieces)
+
+    def _will_not_read(self, side: ServerSide) -> bool:
+        """Whether so much of the request is to come that the connection is not used again. The answer says so."""
+        return side.holds_back or side.incoming.left > self.limits.unread_bytes
+
+    @operation
+    def _transmit_all(self, pieces: list[Piece]) -> Generator[Any, None, None]:
+        for piece in pieces:
+            yield from self.transmit(piece)
+
+    @operation
+    def start(self, status: int, given: Given, length: int | None, flush: bool) -> Generator[Any, None, None]:
+        """Send the head of an answer, or without `flush` keep it for what is sent next."""
+        if self.stopping is not None and self.stopping.is_set():
+            self.side.closing = True
+        self.unusual = True
+        self.sent = 0
+        self._held = self.side.head(status, given, length)
+        if flush:
+            held, self._held = self._held, b""
+            yield from self.transmit(held)
+
+    @operation
+    def send(self, data: Piece) -> Generator[Any, None, None]:
+        """Send a piece of the answer's body."""
+        pieces = self.side.data(data)
+        size = len(data)
+        if pieces:
+            self.sent += size
+        if self._held:
+            pieces.insert(0, self._held)
+            self._held = b""
+        if len(pieces) > 1 and size < _JOINED_MAX:
+            pieces = [b"".join(pieces)]
+        yield from self._transmit_all(pieces)
+
+    @operation
+    def end(self, trailers: Given = ()) -> Generator[Any, None, None]:
+        """End the answer."""
+        last = self._held + self.side.end(trailers)
+        self._held = b""
+        if last:
+            yield from self.transmit(last)
+
+    @operation
+    def informational(self, status: int, given: Given) -> Generator[Any, None, None]:
+        """Send an interim answer."""
+        data = self.side.informational(status, given)
+        if data:
+            yield from self.transmit(data)
+
+    @operation
+    def upgrade(self, protocol: str | None, given: Given) -> Generator[Any, None, Stream]:
+        """Answer that the connection now speaks another protocol, and return it."""
+        yield from self.transmit(self.side.upgrade(protocol, given))
+        event = self.side.next()
+        assert isinstance(event, Upgraded)
+        self.silence.disarm()
+        self.upgraded = True
+        return Stream(self.below, received=event.data)
+
+    # The end of an exchange.
+
+    @operation
+    def skip_rest(self) -> Generator[Any, None, bool]:
+        """Receive what the handler has not read of the request. Return False if that is too much, or malformed."""
+        side, room = self.side, self.limits.unread_bytes
+        if side.closing or side.holds_back:
+            return False
+        try:
+            while side.incoming.left <= room:
+                data = yield from self.receive(BLOCK)
+                if not data:
+                    return True
+                room -= len(data)
+        except ProtocolError:
+            pass
+        return False
+
+    def cut(self) -> None:
+        """Close so that the client sees that the answer is not complete, whatever its framing."""
+        if self.side.framing == UNTIL_CLOSE:
+            reset_when_closed(self.below)
+        self.below.close()
+
+
+def reset_when_closed(conn: AnyByteStream) -> None:
+    """Have close() reset the connection. Only then can the client tell a body that was cut off from a whole one."""
+    below: Any = conn
+    while hasattr(below, "sock"):
+        below = below.sock
+    if hasattr(below, "setopt") and not below.closed:
+        below.setopt("linger", 0)

@@ -1,0 +1,183 @@
+"""A request as its handler sees it: what the client wants, the body, and the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from pollers import Operation
+
+from ...sockets.address import SocketAddress
+from ...streams.stream import Stream
+from ..messages.fields import Fields, Given, pairs_of
+from ..messages.heads import RequestHead
+from ..messages.outgoing import Written
+from .body import Body
+from .exchange import Exchange
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+Text: TypeAlias = "str | ReadableBuffer"
+
+_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+PLAIN_TEXT = Written([_TEXT])
+
+
+class Request(Body):
+    """A request. The handler answers it with respond(), or with start(), send() and end().
+
+    Do not make one: http.serve() and http.handler() call the handler with it. It can be used until the handler ends,
+    also by threads that the handler has started. Then its operations raise RuntimeError.
+    """
+
+    __slots__ = ("_client", "_fields", "_head", "_scheme")
+
+    def __init__(self, head: RequestHead, exchange: Exchange, client: SocketAddress, scheme: str) -> None:
+        self._head = head
+        self._exchange = exchange
+        self._client = client
+        self._scheme = scheme
+        self._rest = self._fields = None
+        self._whole = False
+
+    _fields: Fields | None
+
+    # What the client wants.
+
+    @property
+    def method(self) -> str:
+        """The method in capitals, such as "GET"."""
+        return self._head.method
+
+    @property
+    def target(self) -> str:
+        """The request target as the client has sent it: usually a path, perhaps with a query."""
+        return self._head.raw_target.decode("ascii")
+
+    @property
+    def path(self) -> str:
+        """The path without percent-encoding, as UTF-8. "*" for OPTIONS *, "" for CONNECT."""
+        return self._head.target.decoded_path()
+
+    @property
+    def query(self) -> str:
+        """What is behind the "?", as the client has sent it: urllib.parse.parse_qs() decodes it."""
+        return self._head.target.query.decode("ascii")
+
+    @property
+    def headers(self) -> Fields:
+        """The header fields."""
+        if self._fields is None:
+            self._fields = self._head.fields
+        return self._fields
+
+    @property
+    def trailers(self) -> Fields | None:
+        """The trailer fields; None before the end of the body was received. Most requests have none."""
+        return self._now().trailers
+
+    @property
+    def host(self) -> str:
+        """The host that the client wants, perhaps with a port: from an absolute target, else from the Host field."""
+        return self._head.host.decode("latin-1")
+
+    @property
+    def http_version(self) -> str:
+        """ "1.1" or "1.0"."""
+        return f"1.{self._head.minor}"
+
+    @property
+    def scheme(self) -> str:
+        """ "https" if the connection is TLS, else "http"."""
+        return self._scheme
+
+    @property
+    def client(self) -> SocketAddress:
+        """The client's address, in the form of the standard library."""
+        return self._client
+
+    @property
+    def body_limit(self) -> int | None:
+        """How many bytes the body may have. Set it before the first receive to allow this request more, or less."""
+        return self._now().side.incoming.body_max
+
+    @body_limit.setter
+    def body_limit(self, n: int | None) -> None:
+        self._now().side.incoming.body_max = n
+
+    # The answer.
+
+    @property
+    def answered(self) -> int:
+        """The status of the answer; 0 before it has begun."""
+        return self._now().side.status
+
+    def respond(self, status: int, body: Text = b"", headers: Given = ()) -> Operation[None]:
+        """Send a whole answer.
+
+        `body`: bytes, or a str, which is sent as UTF-8 and as text/plain unless `headers` has a Content-Type. For HEAD
+        only its length is sent. `headers`: a dict, or pairs of names and values. Date and Content-Length are added.
+
+        Returns when the system has accepted the answer. Raises ValueError if the status or a header cannot be, or has
+        a line end in it; RuntimeError if an answer has begun; errors of the connection. A cancellation cuts the answer
+        off: the connection is closed.
+        """
+        exchange = self._exchange or self._now()
+        if type(body) is bytes:
+            return exchange.respond(status, body, headers)
+        if not isinstance(body, str):
+            return exchange.respond(status, memoryview(body).cast("B"), headers)
+        given: Given | Written = PLAIN_TEXT
+        if headers:
+            given = pairs_of(headers)
+            if all(name != b"content-type" for name, _ in given):
+                given = [*given, _TEXT]
+        return exchange.respond(status, body.encode(), given)
+
+    def start(
+        self, status: int, headers: Given = (), length: int | None = None, *, flush: bool = True
+    ) -> Operation[None]:
+        """Begin an answer whose body follows with send() and end().
+
+        `length`: of the body in bytes; a Content-Length in `headers` means the same. Without it the body is sent in
+        chunks, or to a client with HTTP/1.0 until the connection ends. `flush`: send the head now; if it is False, it
+        goes out together with what is sent next. Raises as respond() does.
+        """
+        return self._now().start(status, headers, length, flush)
+
+    def send(self, data: Text) -> Operation[None]:
+        """Send a piece of the answer's body; a str as UTF-8. It is on its way at once.
+
+        Raises ValueError if it is more than the promised length; RuntimeError if no answer has begun; errors of the
+        connection.
+        """
+        piece = data.encode() if isinstance(data, str) else data if type(data) is bytes else memoryview(data).cast("B")
+        return self._now().send(piece)
+
+    def end(self, trailers: Given = ()) -> Operation[None]:
+        """End the answer. If the handler returns without that, it is done then.
+
+        `trailers`: fields behind the body, if it is sent in chunks. Raises ValueError if the body is shorter than its
+        promised length; otherwise as send() does.
+        """
+        return self._now().end(trailers)
+
+    def informational(self, status: int, headers: Given = ()) -> Operation[None]:
+        """Send an interim answer: 100 (Continue), 102, or 103 (Early Hints). A client with HTTP/1.0 gets none.
+
+        recv() and the other receives send 100 by themselves. Raises ValueError for another status; RuntimeError if the
+        answer has begun.
+        """
+        return self._now().informational(status, headers)
+
+    def upgrade(self, protocol: str | None = None, headers: Given = ()) -> Operation[Stream]:
+        """Accept what the client has offered in Upgrade, or a CONNECT, and return the connection as a Stream.
+
+        `protocol`: the one that is chosen; None for what the client has offered. The body of the request must have been
+        received. When the handler ends, the connection is closed. Raises RuntimeError if the client has not offered
+        this, or an answer has begun.
+        """
+        return self._now().upgrade(protocol, headers)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.target}>"
