@@ -24,7 +24,7 @@ import pytest
 
 import socket2
 from pollers import Cancelled
-from socket2 import TCP, Server, debug, newthread, run, serve, sleep, start, tcp
+from socket2 import TCP, Server, debug, http, newthread, run, serve, sleep, start, tcp
 from socket2.servers import server as server_module
 from socket2.sockets.address import format_address
 
@@ -189,7 +189,7 @@ class Loading:
 
 def loads_certificate(outcome: Exception | None, patch: pytest.MonkeyPatch) -> None:
     context: Any = Loading(outcome)
-    patch.setattr("socket2.servers.handshaking.check_context", lambda context: None)
+    patch.setattr("socket2.servers.handshaking.check_context", lambda context, server_side: None)
     run(lambda: serve(is_wrong, "127.0.0.1", tls=context, reload_signals=[signal.SIGHUP], ready=context.ready))
 
 
@@ -287,6 +287,29 @@ def of_a_supervisor() -> list[logging.LogRecord]:
     return [logging.makeLogRecord(json.loads(line)) for line in done.stdout.splitlines()]
 
 
+def a_request_fails(request: http.Request) -> Steps:
+    raise LookupError("lost")
+    yield
+
+
+def answered(handler: Callable[[http.Request], Any], sent: bytes, patch: pytest.MonkeyPatch) -> None:
+    """Send something to an HTTP server, and receive until it closes."""
+
+    def main() -> Steps:
+        server = Server(http.handler(handler, access_log="common"))
+        yield from server.listen("127.0.0.1")
+        with tcp() as client:
+            yield from client.connect(server.addresses[0])
+            yield from client.sendall(sent)
+            while (yield from client.recv(1000)):
+                pass
+        yield from server.stop(0)
+
+    run(main)
+
+
+GET = b"GET / HTTP/1.0\r\n\r\n"
+
 CAUSES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "accept on LISTENER": no_descriptor_is_left,
     "exception in thread NAME": a_thread_fails,
@@ -300,6 +323,10 @@ CAUSES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "SIGNAL: cannot load": partial(loads_certificate, ValueError("it is broken")),
     "SIGNAL: reloaded": partial(loads_configuration, None),
     "SIGNAL: reload failed": partial(loads_configuration, ValueError("it is broken")),
+    "the handler of": partial(answered, a_request_fails, GET),
+    "REQUEST was not": partial(answered, lambda request: None, GET),
+    "CLIENT: REASON": partial(answered, lambda request: None, b"nonsense\r\n"),
+    "LINE": partial(answered, lambda request: request.respond(200, "hello"), GET),
     "thread NAME has": a_thread_blocks,
     "thread NAME ran": a_thread_blocks,
     "`python": there_is_no_private_directory,

@@ -95,23 +95,33 @@ class Connection(Join):
 
     # Between two requests.
 
-    def wait_for_request(self, thread: Thread[object]) -> None:
-        with lock:
-            self.idle = thread
-            if self.server.stopping.is_set():
-                thread.scheduler.post(self.leave)  # by then it waits, and has received what was there
+    # A server that stops calls leave() after it has set `stopping`. So these two need the lock only from then on.
 
-    def request_has_come(self, error: BaseException | None) -> None:
-        """End the wait: a request has come, or the thread leaves the block with an `error`."""
+    def wait_for_request(self, thread: Thread[object]) -> None:
+        """Begin a wait: from here on, `thread` may leave when the server stops. For the other rooms of socket2."""
+        self.idle = thread
+        if self.server.stopping.is_set():
+            thread.scheduler.post(self.leave)  # by then it waits, and has received what was there
+
+    def request_has_come(self, thread: Thread[object], error: BaseException | None = None) -> None:
+        """End the wait of `thread`: a request has come, or there was an `error`. For the other rooms of socket2."""
+        self.idle = None
+        self.met = True
+        if error is None:
+            with lock:
+                self.server.requests += 1
+        if self.server.stopping.is_set():
+            self._stay(thread, error)
+
+    def _stay(self, thread: Thread[object], error: BaseException | None) -> None:
+        """Take back what leave() has done, because the wait is over."""
         with lock:
-            self.met = True
-            self.server.requests += error is None
             if self.timer is not None:
                 self.timer.disarm()
                 self.timer = None
-            if self.interruption is not None and self.idle is not None and error is not self.interruption:
-                self.idle.scheduler.interruptions.forgive(self.idle, self.interruption)
-            self.idle = self.interruption = None
+            if self.interruption is not None and error is not self.interruption:
+                thread.scheduler.interruptions.forgive(thread, self.interruption)
+            self.interruption = None
 
     def unmet(self, error: BaseException | None) -> None:
         """Take back what request_has_come() has noted: it was not a request."""
@@ -235,7 +245,7 @@ class between_requests:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._connection is not None:
-            self._connection.request_has_come(error)
+            self._connection.request_has_come(currentthread(), error)
 
 
 class before_requests(between_requests):

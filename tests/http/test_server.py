@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ import socket2
 from socket2 import http
 from socket2.http import Limits, Request
 
-from .scene import connect, exchanges, serve, whole_answer
+from ..interop.peers import run
+from .scene import ask, connect, exchanges, serve, whole_answer
 from .smuggled import chunked, get, post
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -293,3 +296,55 @@ def test_connect() -> None:
         await stream.sendall(await stream.recvall())
 
     assert exchanges(tunnel, b"CONNECT b:1 HTTP/1.1\r\nHost: b:1\r\n\r\nhello") == b"HTTP/1.1 200 OK\r\n\r\nhello"
+
+
+# Other connections than TCP.
+
+
+class Slow:
+    """A byte stream whose operations are coroutines, and which receives one byte at a time."""
+
+    def __init__(self, below: socket2.TCP) -> None:
+        self._below = below
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._below, name)
+
+    async def recv(self, n: int, /) -> bytes:
+        return await self._below.recv(1)
+
+    async def sendall(self, data: Any, /) -> None:
+        for byte in bytes(data):
+            await self._below.sendall(bytes([byte]))
+
+
+def test_a_byte_stream_of_ones_own() -> None:
+    converse = http.handler(echo)
+
+    async def client(server: socket2.Server) -> None:
+        with await connect(server) as stream:
+            await stream.sendall(post(b"Content-Length: 5\r\n", b"hello") * 2 + CLOSE)
+            for body in (b"hello", b"hello", b""):
+                assert (await whole_answer(stream))[2] == body
+
+    async def main() -> None:
+        server = socket2.Server(lambda conn: converse(Slow(conn)))
+        await server.listen("127.0.0.1", 0)
+        await client(server)
+        await server.stop()
+
+    run(main)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no UNIX sockets")
+def test_a_unix_path(tmp_path: Path) -> None:
+    async def where(request: Request) -> None:
+        await request.respond(200, repr(request.client))
+
+    async def main() -> None:
+        server = socket2.Server(http.handler(where, access_log="common"))
+        await server.listen(str(tmp_path / "s"))
+        assert (await ask(server, CLOSE)).endswith(b"\r\n\r\n''")
+        await server.stop()
+
+    run(main)

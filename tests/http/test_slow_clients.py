@@ -299,5 +299,5 @@ def test_what_is_no_request_is_logged_as_well(caplog: pytest.LogCaptureFixture) 
 
     serve(answer, client, access_log="common")
     assert [record.name for record in caplog.records] == ["socket2.http.server", "socket2.http.access"]
-    assert caplog.records[0].getMessage().startswith("127.0.0.1: the request line must be")
+    assert ": the request line must be" in caplog.records[0].getMessage()
     assert '"-" 400 ' in caplog.records[1].getMessage()

@@ -128,13 +128,8 @@ def check_request_line(line: bytes, limits: Limits) -> tuple[str, bytes, int]:
     return method, target, minor
 
 
-def parse_request(head: bytes, limits: Limits, checker: Checker, before: RequestHead | None = None) -> RequestHead:
-    """Make a request of a complete head, which ends with an empty line. Raises ProtocolError.
-
-    `before`: the request before it. Clients like to repeat themselves; what was found out then is true now.
-    """
-    if before is not None and head == before.raw:
-        return before
+def parse_request(head: bytes, limits: Limits, checker: Checker) -> RequestHead:
+    """Make a request of a complete head, which ends with an empty line. Raises ProtocolError."""
     end = head.find(b"\r\n")
     method, target, minor = check_request_line(head[:end], limits)
     if head.count(b"\r\n") > limits.head_fields + 2:

@@ -21,6 +21,9 @@ from .outgoing import SENT, Outgoing, Piece, Written
 from .status import has_no_body, status_line
 from .syntax import Checker
 
+# Larger heads are not kept while a connection is idle.
+_KEPT_MAX = 1024
+
 
 @lru_cache(maxsize=512)
 def usual_head(status: int, block: bytes, size: int) -> bytes | None:
@@ -103,24 +106,31 @@ class ServerSide:
             raise self._error
         try:
             head = self.incoming.head(self._check_line)
-            return None if head is None else self._begin(head)
+            return None if head is None else self._started(parse_request(head, self.limits, self._checker))
         except ProtocolError as error:
             self._fail(error)
             raise
 
     def take(self, data: bytes) -> RequestHead | None:
-        """Do receive() and next_head() together, for data that comes while nothing else was received."""
-        if not self.incoming.is_head(data):
-            self.incoming.receive(data)
-            return self.next_head()
+        """Do receive() and next_head() together, for data that comes while nothing else was received.
+
+        Clients like to repeat themselves. What was found out about a head is true of one that is equal.
+        """
+        before = self._before
         try:
-            return self._begin(data)
+            if before is not None and data == before.raw:
+                return self._started(before)
+            if self.incoming.is_head(data):
+                return self._started(parse_request(data, self.limits, self._checker))
         except ProtocolError as error:
             self._fail(error)
             raise
+        self.incoming.receive(data)
+        return self.next_head()
 
-    def _begin(self, head: bytes) -> RequestHead:
-        self.request = self._before = request = parse_request(head, self.limits, self._checker, self._before)
+    def _started(self, request: RequestHead) -> RequestHead:
+        self.request = request
+        self._before = request if len(request.raw) < _KEPT_MAX else None
         if request.body:
             self.incoming.begin_body(request.body)
         else:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Generator
 from types import GeneratorType
 from typing import Any
 
-from ...servers.connection import between_requests
+from ...servers.connection import current_connection
 from ...servers.current import current_server
-from ...sockets.address import SocketAddress
+from ...sockets.address import SocketAddress, format_address
 from ...streams.stream import stream
 from ...streams.transport import AnyByteStream
 from ...threads.coroutines import awaiting, check_result, is_coroutine
@@ -24,7 +24,7 @@ from ..messages.bounds import Limits
 from ..messages.errors import ProtocolError
 from ..messages.heads import RequestHead
 from ..messages.incoming import BLOCK
-from .accesslog import AccessLog, client_of
+from .accesslog import AccessLog
 from .exchange import Exchange, Flag
 from .request import PLAIN_TEXT, Request
 from .silence import Silence
@@ -38,7 +38,7 @@ _LINGER_S = 2.0
 class Conversation:
     """One connection, and the handler of its requests."""
 
-    __slots__ = ("_access", "_client", "_conn", "_exchange", "_handler", "_idle", "_limits", "_lingers", "_scheme")
+    __slots__ = ("_access", "_client", "_conn", "_exchange", "_handler", "_limits", "_lingers", "_scheme")
 
     def __init__(
         self, conn: AnyByteStream, handler: Callable[[Request], Any], limits: Limits, access: AccessLog | None
@@ -49,7 +49,6 @@ class Conversation:
         self._access = access
         self._client: SocketAddress = getattr(conn, "remote_address", "")
         self._scheme = "https" if isinstance(conn, TLS) else "http"
-        self._idle = between_requests()
         self._lingers = False  # whether the client may be sending when the connection ends
 
     def run(self) -> Generator[Any, None, None]:
@@ -81,17 +80,26 @@ class Conversation:
 
         What most requests need is here, in one frame. Raises ProtocolError.
         """
-        exchange, handler, idle, access = self._exchange, self._handler, self._idle, self._access
+        exchange, handler, access = self._exchange, self._handler, self._access
+        server, thread = current_connection.get(), currentthread()
         conn = exchange.conn
         side, silence, now, idle_s = exchange.side, exchange.silence, exchange.now, self._limits.idle_s
         first = True
         while True:
-            head = None
+            head, data = None, b""
             if side.incoming.empty:
                 if idle_s is not None and not first:
                     silence.until = now() + idle_s
-                with idle:
+                if server is not None:
+                    server.wait_for_request(thread)
+                try:
                     data = yield from conn.recv(BLOCK)
+                except BaseException as error:
+                    if server is not None:
+                        server.request_has_come(thread, error)
+                    raise
+                if server is not None:
+                    server.request_has_come(thread)
                 if not data:
                     return
                 head = side.take(data)
@@ -110,6 +118,8 @@ class Conversation:
                 if not side.answered:
                     yield from self._complete(request)
             except Exception as error:
+                if exchange.broken or isinstance(error, ProtocolError):
+                    raise  # the client or the connection has caused it
                 yield from self._fail(request, error)
             finally:
                 request._exchange = None
@@ -119,6 +129,7 @@ class Conversation:
                 return
             if exchange.unusual:
                 exchange.begin()
+            del request, made, data, head  # an idle connection keeps nothing of a request
 
     def _awaiting(self, made: Any) -> Generator[Any, None, None]:
         if is_coroutine(made):
@@ -161,21 +172,16 @@ class Conversation:
         yield from self._exchange.respond(500, b"Internal Server Error\n", PLAIN_TEXT)
 
     def _fail(self, request: Request, error: Exception) -> Generator[Any, None, None]:
-        """Log an error of the handler. The client learns nothing of it but 500, or that the answer is cut off.
-
-        What the client or the connection has caused is raised again.
-        """
+        """Log an error of the handler. The client learns nothing of it but 500, or that the answer is cut off."""
         exchange = self._exchange
-        if exchange.broken or isinstance(error, ProtocolError):
-            raise error
         log.error("the handler of %r failed", request, error=error, about=self._about(request))
         if not exchange.side.status:
             yield from exchange.respond(500, b"Internal Server Error\n", PLAIN_TEXT)
 
     def _refuse(self, error: ProtocolError) -> Generator[Any, None, None]:
         """Answer what is no request, or a request that its handler could not read. Cut off an answer that has begun."""
-        exchange, client = self._exchange, client_of(self._client)
-        log.info("%s: %s", client, error.reason, about={"client": client, "status": error.status})
+        exchange = self._exchange
+        log.info("%s: %s", self._peer(), error.reason, about={"peer": self._peer(), "status": error.status})
         head = exchange.side.request
         answer = exchange.side.refusal(error, f"{error.reason}\n".encode())
         if answer:
@@ -198,7 +204,10 @@ class Conversation:
                 yield from stream(self._conn).finish(_LINGER_S)
 
     def _about(self, request: Request) -> dict[str, object]:
-        return {"client": client_of(self._client), "method": request.method, "target": request.target}
+        return {"peer": self._peer(), "method": request.method, "target": request.target}
+
+    def _peer(self) -> str:
+        return format_address(self._client) or "unix client"
 
 
 def stopping() -> Flag | None:
