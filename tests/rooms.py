@@ -50,6 +50,10 @@ ROOMS = {
         " clientside"
     ),
     "socket2.http.serving": "silence exchange body request accesslog conversation program",
+    "socket2.http.client": (
+        "failures url body connection exchange socks5 proxies dialing pool decoding response cookies request redirects"
+        " roundtrip client"
+    ),
     "socket2.http": "__init__",
     "socket2.net": (
         "failures arguments ip encodings emitter abort connection callbacks limit piping receiving readable"

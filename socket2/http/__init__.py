@@ -1,15 +1,50 @@
 """HTTP/1.1: `from socket2 import http`. This module holds the public names and nothing else.
 
 The room knows messages and who exchanges them. It uses connections and threads only through their public methods.
-Read `messages/` first: it has what HTTP is, without I/O. `serving/` is a server.
+Read `messages/` first: it has what HTTP is, without I/O. `serving/` is a server, `client/` a client.
 """
 
 from __future__ import annotations
 
+from .client.client import Client, request
+from .client.connection import Timings
+from .client.failures import (
+    ConnectError,
+    InvalidURL,
+    ProxyError,
+    RedirectError,
+    RequestError,
+    RequestTimeout,
+    ResponseError,
+)
+from .client.pool import PoolLimits
+from .client.request import Timeouts
+from .client.response import Response, StatusError
 from .messages.bounds import Limits
 from .messages.errors import ProtocolError
 from .messages.fields import Fields
 from .serving.program import handler, serve
 from .serving.request import Request
 
-__all__ = ["Fields", "Limits", "ProtocolError", "Request", "handler", "serve"]
+__all__ = [
+    "Client",
+    "ConnectError",
+    "Fields",
+    "InvalidURL",
+    "Limits",
+    "PoolLimits",
+    "ProtocolError",
+    "ProxyError",
+    "RedirectError",
+    "Request",
+    "RequestError",
+    "RequestTimeout",
+    "Response",
+    "ResponseError",
+    "StatusError",
+    "Timeouts",
+    "Timings",
+    "handler",
+    "request",
+    "serve",
+]
