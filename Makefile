@@ -10,6 +10,7 @@ PROGRAMS := tests/programs tests/console tests/test_examples.py tests/test_examp
 	tests/test_examples_ping.py tests/test_examples_proxy.py tests/test_guides.py tests/test_side_by_side.py
 # Tests that the second run skips: the first run covers all pollers, they test only the parts in C, or whole programs.
 ONCE := $(PROGRAMS) tests/contract tests/native tests/files tests/processes tests/tls tests/interop/test_thousand.py \
+	tests/http/messages tests/http/test_clients.py \
 	tests/threads/test_stepping.py tests/sockets/test_shortcut.py \
 	tests/test_package.py tests/test_parts_in_c.py tests/test_rooms.py tests/test_tidy.py
 # Tests that the third run repeats over a simulated kqueue.

@@ -11,6 +11,7 @@ import socket2
 from socket2 import http
 from socket2.http import Request
 
+from ..garbage import left_by
 from .scene import ask, connect, everything, exchanges, serve
 from .smuggled import REFUSED, TAKEN, chunked, post
 from .test_server import GET, HELLO, OK, echo, hello
@@ -45,6 +46,11 @@ def test_what_is_correct_is_answered() -> None:
 
 
 async def fail(request: Request) -> None:
+    raise ValueError("secret")
+
+
+async def begin_and_fail(request: Request) -> None:
+    await request.start(200)
     raise ValueError("secret")
 
 
@@ -170,3 +176,11 @@ def test_what_cannot_be_a_handler() -> None:
         http.handler(None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="common"):
         http.handler(hello, access_log="short")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("handler", "data"),
+    [(hello, GET), (fail, GET), (echo, chunked(b"x\r\n")), (hello, b"nonsense\r\n"), (begin_and_fail, GET)],
+)
+def test_no_reference_cycle_is_left(handler: Any, data: bytes) -> None:
+    assert not left_by(lambda: exchanges(handler, data))

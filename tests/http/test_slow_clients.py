@@ -185,7 +185,7 @@ def test_a_stop_closes_idle_connections_and_finishes_requests() -> None:
             status, fields, body = await whole_answer(busy)
             assert (status, body, fields["connection"]) == (200, b"hello", "close")
             assert await everything(busy) == b""
-            assert await stop.join() == 0
+        assert await stop.join() == 0
 
     serve(wait, client)
 

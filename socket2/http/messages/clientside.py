@@ -54,7 +54,7 @@ class ClientSide:
         self.received_all = False
         self.closing = False
         self._checker = checker
-        self._error: ProtocolError | None = None
+        self._error: tuple[str, int] | None = None
         self._method = ""  # of the present request, "" before it
         self._offered = False  # whether it has offered to upgrade the connection
         self._out: Outgoing | None = None
@@ -131,7 +131,7 @@ class ClientSide:
         Raises ProtocolError; the connection can only be closed then.
         """
         if self._error is not None:
-            raise self._error
+            raise ProtocolError(*self._error)
         try:
             if self._upgraded:
                 return Upgraded(self.incoming.rest())
@@ -141,7 +141,7 @@ class ClientSide:
                 return None
             event = self.incoming.body(n)
         except ProtocolError as error:
-            self._error = error
+            self._error = (error.reason, error.status)
             self.closing = True
             raise
         if isinstance(event, End):

@@ -67,7 +67,7 @@ class ServerSide:
         self._before: RequestHead | None = None  # the latest request
         self._checker = checker
         self._continued = False  # whether 100 (Continue) was sent
-        self._error: ProtocolError | None = None  # it is raised again: what follows it cannot be understood
+        self._error: tuple[str, int] | None = None  # it is raised again: what follows it cannot be understood
         self._out: Outgoing | None = None  # the answer's body, from its head on
         self._upgraded = False
 
@@ -86,7 +86,7 @@ class ServerSide:
         if self.request is None:
             return self.next_head()
         if self._error is not None:
-            raise self._error
+            raise ProtocolError(*self._error)
         if self._upgraded:
             return Upgraded(self.incoming.rest())
         if self.received_all:
@@ -103,7 +103,7 @@ class ServerSide:
     def next_head(self) -> RequestHead | None:
         """Return the head of the next request, as next() does when it waits for one. Raises ProtocolError."""
         if self._error is not None:
-            raise self._error
+            raise ProtocolError(*self._error)
         try:
             head = self.incoming.head(self._check_line)
             return None if head is None else self._started(parse_request(head, self.limits, self._checker))
@@ -140,7 +140,7 @@ class ServerSide:
         return request
 
     def _fail(self, error: ProtocolError) -> None:
-        self._error = error
+        self._error = (error.reason, error.status)
         self.closing = True
 
     def _check_line(self, line: bytes) -> None:

@@ -20,8 +20,8 @@ from socket2.http.messages.heads import (
 from socket2.http.messages.syntax import Checker, problem_of
 from socket2.http.messages.target import Target
 
-from .conftest import Checkers, checkers_of
-from .smuggled import REFUSED, TAKEN
+from ..conftest import Checkers, checkers_of
+from ..smuggled import REFUSED, TAKEN
 
 LIMITS = Limits()
 

@@ -12,8 +12,8 @@ from socket2.http.messages.clientside import ClientSide
 from socket2.http.messages.errors import ProtocolError
 from socket2.http.messages.incoming import Upgraded
 
-from .conftest import Checkers
-from .sides import read
+from ..conftest import Checkers
+from ..sides import read
 
 HOST = {"Host": "a"}
 OK = b"HTTP/1.1 200 OK\r\n"

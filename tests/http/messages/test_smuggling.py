@@ -6,9 +6,9 @@ import pytest
 
 from socket2.http.messages.serverside import ServerSide
 
-from .conftest import Checkers
-from .sides import serve
-from .smuggled import REFUSED, TAKEN
+from ..conftest import Checkers
+from ..sides import serve
+from ..smuggled import REFUSED, TAKEN
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -9,9 +9,9 @@ import pytest
 from socket2.http.messages.clientside import ClientSide
 from socket2.http.messages.serverside import ServerSide
 
-from .conftest import checkers_of
-from .sides import Happened, read, serve, split
-from .smuggled import REFUSED, TAKEN
+from ..conftest import checkers_of
+from ..sides import Happened, read, serve, split
+from ..smuggled import REFUSED, TAKEN
 from .test_heads import RESPONSES, WORDS
 
 REQUESTS = [data for data in (*list(TAKEN.values()) * 9, *REFUSED.values()) if len(data) < 300]

@@ -14,8 +14,8 @@ from socket2.http.messages.heads import RequestHead
 from socket2.http.messages.incoming import Upgraded
 from socket2.http.messages.serverside import ServerSide
 
-from .sides import serve
-from .smuggled import chunked, get, post
+from ..sides import serve
+from ..smuggled import chunked, get, post
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 GET_1_0 = b"GET / HTTP/1.0\r\n\r\n"
