@@ -82,11 +82,14 @@ class Engine(Ciphertext):
         any other call. No lock is held, because the context may call the program.
         """
         self._check()
+        if self._server_side and not (self._received or self._eof or self.established):
+            return False  # the client has to speak. OpenSSL would raise an error, which is slow
         while True:
+            self._put()
             try:
                 self.ssl_object.do_handshake()
             except ssl.SSLWantReadError:
-                if self._put():
+                if self._received:
                     continue
                 if self._eof:
                     self._fail(ragged("the peer ended the connection during the TLS handshake"))

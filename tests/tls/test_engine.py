@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from socket2.tls.carrier import BLOCK, ROOM
@@ -30,6 +32,33 @@ def test_ciphertext_may_come_in_pieces_of_any_size(authority: Authority, version
         carry(source, sink, size, take)
         assert received == b"what was sent" * 20
         assert sink.receive(1) is None
+
+
+class Counted:
+    """An SSLObject that counts the attempts to make the handshake."""
+
+    def __init__(self, ssl_object: Any) -> None:
+        self.ssl_object = ssl_object
+        self.attempts = 0
+
+    def do_handshake(self) -> None:
+        self.attempts += 1
+        self.ssl_object.do_handshake()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.ssl_object, name)
+
+
+@versions
+def test_a_server_makes_an_attempt_for_each_flight_of_the_client(authority: Authority, version: str) -> None:
+    client, server = pair(authority, version)
+    counted: Any = Counted(server.ssl_object)
+    server.ssl_object = counted
+    assert not server.handshake()
+    assert counted.attempts == 0
+    shake(client, server)
+    assert counted.attempts == 2
+    assert server.handshake()
 
 
 @versions
