@@ -5,7 +5,7 @@ ADDRESS ?= 127.0.0.1:8000
 SCENARIOS ?= echo connections idle scale share bulk bulk-send udp spawn switch timers lookup import micro tls
 # Options for all scenarios, for instance: make bench BENCH="--rounds 3 --share-core"
 BENCH ?=
-# Tests of whole programs. `make stress` runs them in pure Python.
+# Tests of whole programs. `make test-programs` runs them in pure Python.
 PROGRAMS := tests/programs tests/console tests/test_examples.py tests/test_examples_commands.py \
 	tests/test_examples_ping.py tests/test_examples_proxy.py tests/test_guides.py tests/test_side_by_side.py
 # Tests that the second run skips: the first run covers all pollers, they test only the parts in C, or whole programs.
@@ -24,7 +24,7 @@ CODE := pollers socket2 tests bench examples docs
 # Many tests wait for a timeout or another process, so two workers share a core.
 export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
-.PHONY: run test test-native test-tls test-headers test-windows stress lint bench docs clean
+.PHONY: run test test-programs test-native test-tls test-headers test-windows stress lint bench docs clean
 
 run: $(VENV)/installed
 	@$(BIN)/python -m socket2 echo $(ADDRESS)
@@ -33,6 +33,9 @@ test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -n auto
 	SOCKET2_CHECK=1 SOCKET2_NATIVE=0 $(BIN)/python -m pytest -q -n auto $(ONCE:%=--ignore=%)
 	SOCKET2_POLLER=kqueue $(BIN)/python -m pytest -q -n auto $(KQUEUE)
+
+test-programs: $(VENV)/installed-test
+	SOCKET2_CHECK=1 SOCKET2_NATIVE=0 $(BIN)/python -m pytest -q -n auto $(PROGRAMS)
 
 test-native: $(VENV)/installed-test
 	tools/test_native.sh $(BIN)/python
@@ -50,7 +53,6 @@ stress: $(VENV)/installed-test
 	$(BIN)/python -m tests.stress --poller all
 	EACH_ERROR=1 $(BIN)/python -m pytest -q -n auto tests/threads -k test_raising
 	SOCKET2_NATIVE=0 EACH_ERROR=1 $(BIN)/python -m pytest -q -n auto tests/threads -k test_raising
-	SOCKET2_CHECK=1 SOCKET2_NATIVE=0 $(BIN)/python -m pytest -q -n auto $(PROGRAMS)
 	$(BIN)/python -m tests.tls.at_random --total 100000
 	$(BIN)/python -m tests.tls.each_byte
 	$(BIN)/python -m bench tls-soak --only socket2-native-async,socket2-generator
