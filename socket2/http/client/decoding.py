@@ -102,21 +102,24 @@ class _Deflate:
 
 
 class _Brotli:
-    __slots__ = ("_begun", "_decoder", "_error")
+    """The limit of the decoder is one for what it keeps, not an exact one."""
+
+    __slots__ = ("_begun", "_decoder", "_error", "_ready")
 
     def __init__(self, module: Any) -> None:
         self._decoder = module.Decompressor()
         self._error = module.error
         self._begun = False
+        self._ready = b""
 
     def decode(self, data: bytes, max_bytes: int) -> bytes:
         self._begun = self._begun or bool(data)
-        if not data and (not self._begun or self._decoder.is_finished()):
-            return b""
-        try:
-            out: bytes = self._decoder.process(data, output_buffer_limit=max_bytes)
-        except self._error as error:
-            raise DecodingError(f"not br: {error}") from None
+        if not self._ready and (data or (self._begun and not self._decoder.is_finished())):
+            try:
+                self._ready = self._decoder.process(data, output_buffer_limit=max_bytes)
+            except self._error as error:
+                raise DecodingError(f"not br: {error}") from None
+        out, self._ready = self._ready[:max_bytes], self._ready[max_bytes:]
         return out
 
     def check_end(self) -> None:
