@@ -1,5 +1,5 @@
-"""The command line: `python -m socket2` describes the installation, `echo HOST:PORT` runs an echo server, `ps PID` and
-`top PID` show what a process is doing.
+"""The command line: `python -m socket2` describes the installation, `echo HOST:PORT` runs an echo server, `get URL`
+sends an HTTP request, `ps PID` and `top PID` show what a process is doing.
 """
 
 from __future__ import annotations
@@ -170,6 +170,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     command.add_argument("--certificate", type=Path, metavar="FILE", help="the server's certificate in PEM; for --tls")
     command.add_argument("--key", type=Path, metavar="FILE", help="its private key, if that is in another file")
     echo = command
+    command = commands.add_parser("get", help="send an HTTP request and show the response; options as those of curl")
+    if (sys.argv[1:] if arguments is None else arguments)[:1] == ["get"]:  # the others do not need HTTP
+        from .http.client.command import add_arguments
+
+        add_arguments(command)
     ps = command = commands.add_parser("ps", help="show what the threads of a process are waiting for")
     command.add_argument(
         "pid", type=process_id, metavar="PID", nargs="?", help="one of your processes, run with SOCKET2_DEBUG=1"
@@ -218,6 +223,10 @@ def main(arguments: list[str] | None = None) -> int:
             show(options.pid, options.kind, options.watch)
         elif options.command == "top":
             show_rates(options.pid, options.every, options.times)
+        elif options.command == "get":
+            from .http.client.command import get
+
+            get(options)
         else:
             echo_until_interrupted(options)
     except KeyboardInterrupt:

@@ -52,7 +52,7 @@ ROOMS = {
     "socket2.http.serving": "silence exchange body request accesslog conversation program",
     "socket2.http.client": (
         "failures url body connection exchange socks5 proxies dialing pool decoding response cookies request redirects"
-        " roundtrip client"
+        " roundtrip client command"
     ),
     "socket2.http": "__init__",
     "socket2.net": (

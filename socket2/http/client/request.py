@@ -60,7 +60,10 @@ def checked_method(method: str) -> str:
     """Return a method in the form that it is sent in. Raises ValueError, TypeError."""
     if not isinstance(method, str):
         raise TypeError(f"a method must be a str, not {method!r}")
-    field_name(method)
+    try:
+        field_name(method)
+    except ValueError:
+        raise ValueError(f"not a method: {method!r}") from None
     name = method.upper() if method.islower() else method
     if name == "CONNECT":
         raise ValueError("CONNECT is for proxies: use Client(proxy=...)")

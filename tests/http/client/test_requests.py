@@ -303,7 +303,7 @@ def test_limits_of_a_body() -> Steps:
         (("GET", "http://a/", {"headers": {"A": "b\r\nc: d"}}), "control characters"),
         (("GET", "http://a/", {"headers": {"A b": "c"}}), "not a name"),
         (("GET", "http://a/", {"headers": {"Transfer-Encoding": "chunked"}}), "Transfer-Encoding cannot be set"),
-        (("G T", "http://a/", {}), "not a name"),
+        (("G T", "http://a/", {}), "not a method"),
         (("CONNECT", "http://a/", {}), "CONNECT"),
         (("GET", "ftp://a/", {}), "scheme"),
         (("POST", "http://a/", {"json": float("nan")}), "JSON"),
