@@ -40,12 +40,16 @@ afterwards: list[Callable[[], Any]] = []
 
 def clean_up() -> None:
     """End the threads of this OS thread's loop, as at the exit of the process. Ctrl-C ends the wait for them."""
-    with suppress(KeyboardInterrupt):
+    try:
         with suppress(KeyboardInterrupt):
-            _with_member(_finish_all)
-        _with_member(_drop_all)
-    for call in afterwards:
-        call()
+            try:
+                with suppress(KeyboardInterrupt):
+                    _with_member(_finish_all)
+            finally:  # also if another signal handler has raised
+                _with_member(_drop_all)
+    finally:
+        for call in afterwards:
+            call()
 
 
 def _with_member(end: Callable[[Member], None]) -> None:
