@@ -181,7 +181,8 @@ def operations() -> set[str]:
         public = getattr(socket2, name)
         if is_one(public):
             found.add(name)
-        for method in dir(public) if inspect.isclass(public) and name not in EQUALS else ():
+        own = inspect.isclass(public) and not getattr(public, "_is_protocol", False) and name not in EQUALS
+        for method in dir(public) if own else ():
             if not method.startswith("_") and is_one(getattr(public, method)):
                 found.add(f"{name}.{method}")
     return found

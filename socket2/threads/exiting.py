@@ -8,6 +8,7 @@ nothing for those. Python 3.12 starts no OS thread any more when it calls this.
 from __future__ import annotations
 
 import atexit
+import gc
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -48,6 +49,8 @@ def clean_up() -> None:
             finally:  # also if another signal handler has raised
                 _with_member(_drop_all)
     finally:
+        if local.scheduler is not None:
+            local.scheduler.exiting = False
         for call in afterwards:
             call()
 
@@ -76,10 +79,7 @@ def _finish_all(member: Member) -> None:
         _cancel_until_all_have_ended(member, deadline)
         _let_others_leave(member, deadline)
 
-    try:
-        member._in_loop(finish)
-    finally:
-        scheduler.exiting = False
+    member._in_loop(finish)
 
 
 def _cancel_until_all_have_ended(member: Member, deadline: float) -> None:
@@ -184,6 +184,15 @@ def _close(coro: Any) -> None:
         except RuntimeError as error:
             if "ignored GeneratorExit" not in str(error):
                 raise
+    _keep_for_ever(coro)
+
+
+def _keep_for_ever(coro: Any) -> None:
+    """Keep a coroutine that cannot be ended from being collected: its collection might never return."""
+    gc.collect()
+    kept: list[Any] = [coro]
+    kept.append(kept)
+    gc.freeze()  # the interpreter's end frees what modules refer to, but no cycle that is frozen
 
 
 atexit.register(clean_up)

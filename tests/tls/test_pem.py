@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import ssl
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +56,23 @@ def test_a_missing_file(parts: tuple[Path, Path], tmp_path: Path) -> None:
     failure(lambda: server_context(tmp_path), tmp_path)
     failure(lambda: server_context(certificate, tmp_path), tmp_path)
     failure(lambda: client_context(keylog=tmp_path), tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the rights of POSIX")
+def test_a_certificate_that_may_not_be_read(parts: tuple[Path, Path]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        certificate, key = (Path(shutil.copy(part, directory)) for part in parts)
+        directory.chmod(0o755)
+        certificate.chmod(0)
+        key.chmod(0o644)
+        was = os.geteuid()
+        if was == 0:
+            os.seteuid(65534)  # root may read everything
+        try:
+            assert isinstance(failure(lambda: server_context(certificate, key), certificate), PermissionError)
+        finally:
+            os.seteuid(was)
 
 
 def test_a_file_that_is_not_usable(authority: Authority, parts: tuple[Path, Path], tmp_path: Path) -> None:
