@@ -27,15 +27,15 @@ class Framing:
     __slots__ = ("codings", "connection", "expect", "hosts", "lengths", "upgrade")
 
     def __init__(self, found: list[tuple[bytes, bytes]]) -> None:
-        """`found`: the fields that matter here, with names of any case and unstripped values."""
+        """`found`: the fields that matter here, with names in lower case and values as they came."""
         self.hosts: list[bytes] = []
         self.lengths: list[bytes] = []
         self.codings: list[bytes] | None = None
         self.connection: set[bytes] = set()
         self.expect: list[bytes] = []
         self.upgrade: list[bytes] = []
-        for given, raw in found:
-            name, value = given.lower(), raw.strip(b" \t")
+        for name, raw in found:
+            value = raw.strip(b" \t")
             if name == b"host":
                 self.hosts.append(value)
             elif name == b"content-length":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import cast
 
 from .bounds import Limits
 from .errors import ProtocolError
@@ -26,56 +27,71 @@ METHODS = {name.encode("ascii"): name for name in _KNOWN.split()}
 
 _UNUSUAL = ("HEAD", "CONNECT")
 
-_FRAMING = re.compile(rb"\r\n(?i:(host|content-length|transfer-encoding|connection|expect|upgrade)):([^\r]*)").findall
+# Methods of requests for a path, and paths that need no further look.
+_ORIGIN = {name: method for name, method in METHODS.items() if method != "CONNECT"}
+_PATH = re.compile(rb"/[!\"$-~]*+").fullmatch
+
+_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"))
+_INITIALS = frozenset(b"HhCcTtEeUu")
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}").fullmatch
 _VERSION = re.compile(rb"HTTP/([0-9])\.[0-9]").fullmatch
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?").fullmatch
 
 
 class RequestHead:
-    """A request without its body. Comes as an event; what is in it has been checked. It does not change."""
+    """A request without its body. Comes as an event; what is in it has been checked. It does not change.
+
+    `minor`: of the version, 0 for HTTP/1.0. `raw`: the whole head; `block`: what is behind its first line. `body`: its
+    length, or CHUNKED. `host`: and port, of the target if it names one, else of the Host field. `keep_alive`: whether
+    the client can send another request on this connection. `expects_continue`: whether it waits for 100 (Continue)
+    before it sends the body. `upgrade`: the value of Upgrade if the client offers one, else None. `usual`: whether all
+    rules for answers are the usual ones. `origin`: whether the target is a path, and the version HTTP/1.1.
+    """
 
     __slots__ = (
-        "_target",
+        "block",
         "body",
         "expects_continue",
         "host",
         "keep_alive",
         "method",
         "minor",
+        "origin",
         "raw",
         "raw_target",
         "upgrade",
         "usual",
     )
 
-    def __init__(self, method: str, raw_target: bytes, minor: int, raw: bytes) -> None:
-        self.method = method
-        self.raw_target = raw_target
-        self.minor = minor  # of the version: 0 for HTTP/1.0, 1 for HTTP/1.1
-        self.raw = raw  # the whole head
-        self._target: Target | None = None
-        self.body = 0  # its length, or CHUNKED
-        self.host = b""  # and port: of the target if it names one, else of the Host field
-        self.keep_alive = True  # whether the client can send another request on this connection
-        self.expects_continue = False  # whether the client waits for 100 (Continue) before it sends the body
-        self.upgrade: bytes | None = None  # the value of Upgrade, if the client offers one
-        self.usual = minor == 1 and method not in _UNUSUAL  # whether all rules for answers are the usual ones
+    method: str
+    raw_target: bytes
+    minor: int
+    origin: bool
+    raw: bytes
+    block: bytes
+    body: int
+    host: bytes
+    keep_alive: bool
+    expects_continue: bool
+    upgrade: bytes | None
+    usual: bool
 
     @property
     def fields(self) -> Fields:
         """The fields, made anew for each call."""
-        return Fields.received(self.raw[self.raw.find(b"\r\n") + 2 : -2])
+        return Fields.received(self.block[2:-2])
 
     @property
     def target(self) -> Target:
-        target = self._target
-        if target is None:
-            target = self._target = parse_target(self.method, self.raw_target)
-        return target
+        """The parts of the target, taken apart anew for each call."""
+        return parse_target(self.method, self.raw_target)
 
     def __repr__(self) -> str:
         return f"<{self.method} {self.raw_target.decode('ascii')} HTTP/1.{self.minor}>"
+
+
+# Makes a request whose attributes are still to be set, for a quarter of the time of a call of the class.
+new_request = cast("Callable[[type[RequestHead]], RequestHead]", RequestHead.__new__)
 
 
 class ResponseHead:
@@ -128,43 +144,84 @@ def check_request_line(line: bytes, limits: Limits) -> tuple[str, bytes, int]:
     return method, target, minor
 
 
-def parse_request(head: bytes, limits: Limits, checker: Checker) -> RequestHead:
-    """Make a request of a complete head, which ends with an empty line. Raises ProtocolError."""
+def parse_request(head: bytes, limits: Limits, checker: Checker, before: RequestHead | None = None) -> RequestHead:
+    """Make a request of a complete head, which ends with an empty line. Raises ProtocolError.
+
+    `before`: an earlier request. Clients like to repeat themselves: what was found out about its fields is true of
+    fields that are equal.
+    """
     end = head.find(b"\r\n")
-    method, target, minor = check_request_line(head[:end], limits)
-    if head.count(b"\r\n") > limits.head_fields + 2:
-        raise ProtocolError("there are too many fields", 431)
-    is_well_formed = checker.check(head)
-    request = RequestHead(method, target, minor, head)
-    found = _FRAMING(head, end)
-    if is_well_formed and len(found) == 1 and minor and method != "CONNECT":
-        name, value = found[0]
-        if len(name) == 4:  # most requests: Host, and nothing else of meaning here
-            host = value.strip(b" \t")
-            if not is_host(host):
-                raise ProtocolError("the Host is not a host and a port")
-            request.host = host
-            if not target.startswith(b"/"):
-                _apply_target(request)
-            return request
-    _apply(request, Framing(found))
-    if not is_well_formed:
+    try:
+        name, target, version = head[:end].split(b" ")
+    except ValueError:
+        name = target = version = b""
+    method = _ORIGIN.get(name)
+    block = head[end:]
+    request = new_request(RequestHead)
+    if method is None or version != b"HTTP/1.1" or not _PATH(target) or len(target) > limits.target_bytes:
+        before = None
+        request.method, request.raw_target, request.minor = check_request_line(head[:end], limits)
+    else:
+        request.method, request.raw_target, request.minor = method, target, 1
+    request.raw = head
+    request.block = block
+    if before is not None and before.block == block and before.origin:
+        request.body = before.body
+        request.host = before.host
+        request.keep_alive = before.keep_alive
+        request.expects_continue = before.expects_continue
+        request.upgrade = before.upgrade
+        request.usual = method != "HEAD"
+        request.origin = True
+        return request
+    _apply(request, limits)
+    if not checker.check(head):
         raise ProtocolError(problem_of(head))
     return request
 
 
-def _apply(request: RequestHead, framing: Framing) -> None:
-    """Apply the rules of framing to a request."""
-    minor = request.minor
-    request.body = framing.of_request(request.method, minor)
-    request.keep_alive = framing.keeps_alive(minor)
-    if len(framing.hosts) != 1 and (minor or framing.hosts):
-        raise ProtocolError("there must be one Host")
-    if framing.hosts:
-        if not is_host(framing.hosts[0]):
+def simple_request(method: str) -> RequestHead:
+    """Return a request without fields, for what is none."""
+    request = new_request(RequestHead)
+    request.method, request.raw_target, request.minor, request.raw, request.block = method, b"*", 1, b"", b"\r\n\r\n"
+    request.body, request.host, request.keep_alive, request.expects_continue = 0, b"", True, False
+    request.upgrade, request.usual, request.origin = None, False, False
+    return request
+
+
+def framing_of(block: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the fields that frame a message: names in lower case, values as they came."""
+    found = []
+    for line in block.split(b"\r\n"):
+        if line and line[0] in _INITIALS:
+            name, _, value = line.partition(b":")
+            name = name.lower()
+            if name in _FRAMING:
+                found.append((name, value))
+    return found
+
+
+def _apply(request: RequestHead, limits: Limits) -> None:
+    """Find out what the fields of a request say about the message, and apply the rules. Raises ProtocolError."""
+    block, method, minor = request.block, request.method, request.minor
+    if len(block) > 4 * limits.head_fields and block.count(b"\r\n") > limits.head_fields + 2:
+        raise ProtocolError("there are too many fields", 431)
+    request.body = 0
+    request.keep_alive = True
+    request.expects_continue = False
+    request.upgrade = None
+    request.usual = minor == 1 and method not in _UNUSUAL
+    request.origin = minor == 1 and request.raw_target.startswith(b"/") and method != "CONNECT"
+    found = framing_of(block)
+    if request.origin and len(found) == 1 and found[0][0] == b"host":
+        request.host = found[0][1].strip(b" \t")
+        if not is_host(request.host):
             raise ProtocolError("the Host is not a host and a port")
-        request.host = framing.hosts[0]
-    _apply_target(request)
+        return
+    framing = Framing(found)
+    request.body = framing.of_request(method, minor)
+    request.keep_alive = framing.keeps_alive(minor)
+    request.host = _host_of(request, framing)
     if minor:
         for expected in framing.expect:
             if expected != b"100-continue":
@@ -174,11 +231,14 @@ def _apply(request: RequestHead, framing: Framing) -> None:
             request.upgrade = b", ".join(framing.upgrade)
 
 
-def _apply_target(request: RequestHead) -> None:
-    """Check the target. One that names a host overrides the Host field. RFC 9112, 3.2.2."""
-    target = request.target
-    if target.authority:
-        request.host = target.authority
+def _host_of(request: RequestHead, framing: Framing) -> bytes:
+    """Return the host that the target names, or else the Host field. RFC 9112, 3.2.2."""
+    hosts = framing.hosts
+    if len(hosts) != 1 and (request.minor or hosts):
+        raise ProtocolError("there must be one Host")
+    if hosts and not is_host(hosts[0]):
+        raise ProtocolError("the Host is not a host and a port")
+    return request.target.authority or (hosts[0] if hosts else b"")
 
 
 def parse_response(head: bytes, method: str, limits: Limits, checker: Checker) -> ResponseHead:
@@ -192,7 +252,7 @@ def parse_response(head: bytes, method: str, limits: Limits, checker: Checker) -
     is_well_formed = checker.check(head)
     minor, status = int(line[1]), int(line[2])
     response = ResponseHead(status, (line[3] or b"").decode("latin-1"), minor, head[end + 2 : -2])
-    framing = Framing(_FRAMING(head, end))
+    framing = Framing(framing_of(head[end:]))
     response.body = framing.of_response(method, status, minor)
     response.keep_alive = framing.keeps_alive(minor) and response.body != UNTIL_CLOSE
     if status == 101 and not (any(framing.upgrade) and b"upgrade" in framing.connection):

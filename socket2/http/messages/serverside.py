@@ -15,7 +15,7 @@ from .dates import date_line
 from .errors import ProtocolError
 from .fields import Given
 from .framing import CHUNKED, UNTIL_CLOSE
-from .heads import REQUESTS, RequestHead, check_request_line, parse_request
+from .heads import REQUESTS, RequestHead, check_request_line, parse_request, simple_request
 from .incoming import BLOCK, End, Incoming, Upgraded
 from .outgoing import SENT, Outgoing, Piece, Written
 from .status import has_no_body, status_line
@@ -106,7 +106,9 @@ class ServerSide:
             raise ProtocolError(*self._error)
         try:
             head = self.incoming.head(self._check_line)
-            return None if head is None else self._started(parse_request(head, self.limits, self._checker))
+            return (
+                None if head is None else self._started(parse_request(head, self.limits, self._checker, self._before))
+            )
         except ProtocolError as error:
             self._fail(error)
             raise
@@ -121,7 +123,7 @@ class ServerSide:
             if before is not None and data == before.raw:
                 return self._started(before)
             if self.incoming.is_head(data):
-                return self._started(parse_request(data, self.limits, self._checker))
+                return self._started(parse_request(data, self.limits, self._checker, before))
         except ProtocolError as error:
             self._fail(error)
             raise
@@ -297,7 +299,7 @@ class ServerSide:
         if self._out is not None:
             return b""
         if self.request is None:
-            self.request = RequestHead("GET", b"*", 1, b"\r\n\r\n")
+            self.request = simple_request("GET")
         self.closing = True
         head = self.head(error.status, {"content-type": "text/plain; charset=utf-8"}, len(body))
         return head + b"".join(self.data(body)) + self.end()

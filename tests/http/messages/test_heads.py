@@ -283,15 +283,15 @@ def spoilt(head: bytes, rng: random.Random) -> bytes:
     return (found if end else found.rstrip(b"\r\n")) + b"\r\n\r\n"
 
 
-def verdict(head: bytes, method: str, is_response: bool, checker: Checker) -> object:
+def verdict(head: bytes, method: str, is_response: bool, checker: Checker, before: RequestHead | None = None) -> object:
     try:
         if is_response:
             got: RequestHead | ResponseHead = parse_response(head, method, LIMITS, checker)
         else:
-            got = parse_request(head, LIMITS, checker)
+            got = parse_request(head, LIMITS, checker, before)
     except ProtocolError as error:
         return error.status, error.reason
-    return got.body, got.keep_alive, got.fields.raw
+    return got.body, got.keep_alive, got.fields.raw, getattr(got, "host", b"")
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -305,8 +305,22 @@ def test_both_checkers_give_the_same_verdict(seed: int) -> None:
         method = rng.choice(("GET", "HEAD", "CONNECT"))
         found = [verdict(head, method, is_response, kind[is_response]) for kind in (one, other)]
         assert found[0] == found[1], head
-        taken += isinstance(found[0], tuple) and len(found[0]) == 3
+        taken += isinstance(found[0], tuple) and len(found[0]) == 4
     assert 100 < taken < 900
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_earlier_request_changes_no_verdict(seed: int, checker: Checkers) -> None:
+    rng = random.Random(seed)
+    heads = [data.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" for data in TAKEN.values() if data[:1] != b"\r"]
+    for _ in range(500):
+        head = rng.choice(heads)
+        before = parse_request(head, LIMITS, checker.requests)
+        line, _, block = head.partition(b"\r\n")
+        other = spoilt(line + b"\r\n\r\n", rng).removesuffix(b"\r\n\r\n")
+        for changed in (other + b"\r\n" + block, rng.choice(heads).partition(b"\r\n")[0] + b"\r\n" + block):
+            found = [verdict(changed, "", False, checker.requests, known) for known in (None, before)]
+            assert found[0] == found[1], changed
 
 
 def test_the_checkers_that_there_are() -> None:

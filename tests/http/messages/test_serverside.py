@@ -196,6 +196,53 @@ def test_interim_answers() -> None:
     assert not asked(post(b"Content-Length: 5\r\nExpect: 100-continue\r\n", b"h")).waits_for_continue
 
 
+def test_what_was_found_out_about_equal_fields_is_true_only_of_them() -> None:
+    """The fields of each request are those of the one before; what else is in their heads differs."""
+    side = ServerSide()
+    fields = b" HTTP/1.1\r\nHost: a\r\n\r\n"
+    for line, host, usual in (
+        (b"GET http://b/", b"b", True),
+        (b"GET /", b"a", True),
+        (b"HEAD /", b"a", False),
+        (b"CONNECT c:1", b"c:1", False),
+        (b"GET /c?d", b"a", True),
+        (b"OPTIONS *", b"a", True),
+        (b"GET /c", b"a", True),
+        (b"GET /c", b"a", True),
+    ):
+        request = side.take(line + fields)
+        assert request is not None
+        assert (request.raw_target, request.host) == (line.partition(b" ")[2], host)
+        assert request.usual is usual
+        side.head(404, (), 0)
+        side.end()
+        side.next_exchange()
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [(b"GET /a#b", 400), (b"GET /\x01", 400), (b"GET a", 400), (b"FOO /", 501), (b"GET  /", 400), (b"CONNECT /", 400)],
+)
+def test_a_bad_line_is_seen_before_equal_fields(line: bytes, status: int) -> None:
+    side = asked()
+    side.head(200, (), 0)
+    side.end()
+    side.next_exchange()
+    with pytest.raises(ProtocolError) as refused:
+        side.take(line + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert refused.value.status == status
+
+
+def test_the_old_version_has_rules_of_its_own_for_equal_fields() -> None:
+    side = asked()
+    side.head(200, (), 0)
+    side.end()
+    side.next_exchange()
+    request = side.take(GET.replace(b"1.1", b"1.0"))
+    assert request is not None
+    assert not request.keep_alive
+
+
 def test_the_connection_is_not_used_again_before_the_request_has_ended() -> None:
     side = asked(post(b"Content-Length: 5\r\n", b""))
     side.head(200, (), 0)
