@@ -12,6 +12,7 @@ from typing import Any
 import pollers
 from pollers import Closed
 
+from ...streams.stream import Stream
 from ...threads.coroutines import awaiting
 from ...threads.events import Event
 from ...threads.loop import newthread, now
@@ -52,6 +53,7 @@ class Exchange(pollers.Unique):
         "started_at",
         "timings",
         "trailers",
+        "upgraded",
         "was_slow",
     )
 
@@ -61,6 +63,7 @@ class Exchange(pollers.Unique):
         self.sent_bytes = 0
         self.interim: list[ResponseHead] = []
         self.trailers = Fields()
+        self.upgraded = False  # whether upgrade() has given the connection away
         self.was_slow = False  # whether a piece of the request took too long
         self.timings = timings
         self.started_at = started_at
@@ -215,6 +218,16 @@ class Exchange(pollers.Unique):
         if isinstance(event, Upgraded):
             raise ProtocolError("the connection speaks another protocol now")
         return b"" if self.conn.side.received_all else None
+
+    def upgrade(self) -> Stream:
+        """Return the connection, which speaks another protocol now. It does not belong to the exchange any more."""
+        conn = self.conn
+        event = conn.side.next()
+        if not isinstance(event, Upgraded):
+            raise RuntimeError("the server has not changed the protocol")
+        conn.settimeout(None, None)
+        self.upgraded = True
+        return Stream(conn.sock, received=event.data)
 
     def close(self) -> None:
         """End the exchange before its end, without a wait. The connection cannot be used again."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import sys
+import warnings
 from collections.abc import Callable, Generator
 from email.message import Message
 from typing import TYPE_CHECKING, Any
@@ -14,9 +16,10 @@ from pollers import Operation, operation
 
 from ...streams.buffer import Buffer
 from ...streams.pieces import Pieces
-from ...streams.stream import LINE_MAX
+from ...streams.stream import LINE_MAX, Stream
 from ...streams.transport import byte_count
 from ...threads.loop import now
+from ...threads.scheduler import leave_to_loop
 from ...threads.scope import timeout
 from ...threads.thread import over_at_once
 from ..messages.errors import ProtocolError
@@ -99,7 +102,7 @@ class Response(pollers.Unique):
         self.timings: Timings = exchange.timings
         """When the phases of the request ended."""
         self._exchange = exchange
-        self._release: Callable[[Exchange], None] | None = release
+        self._release: Callable[[Exchange], None] | None = None
         self._deadline = deadline
         self._ended = False  # whether the connection has given all
         self._taken = False  # whether the program has taken all
@@ -111,6 +114,7 @@ class Response(pollers.Unique):
                 self._decoder = decoder_of(self.headers.get("content-encoding") or "")
             except DecodingError as error:
                 raise ProtocolError(str(error)) from None
+        self._release = release  # from here on the response has the connection
 
     @property
     def ok(self) -> bool:
@@ -295,6 +299,21 @@ class Response(pollers.Unique):
                 return buffer.take(len(buffer)) if len(buffer) else None
             buffer.add(data)
 
+    def upgrade(self) -> Stream:
+        """Return the connection after status 101: it speaks the protocol that the request has offered in Upgrade.
+
+        The stream belongs to the caller, who closes it; the client does not count it any more. Raises RuntimeError if
+        the status is another one, or the response is closed.
+        """
+        if self.status != 101 or self._release is None:
+            raise RuntimeError(f"there is no other protocol: the status is {self.status}, or the response is closed")
+        release, self._release = self._release, None
+        self._closed = self._ended = self._taken = True
+        try:
+            return self._exchange.upgrade()
+        finally:
+            release(self._exchange)
+
     @operation
     def drain(self, max_bytes: int) -> Generator[Any, None, None]:
         """Drop up to `max_bytes` of the body, and close the response. For the other rooms of socket2."""
@@ -335,6 +354,14 @@ class Response(pollers.Unique):
             release, self._release = self._release, None
             if release is not None:
                 release(self._exchange)
+
+    def __del__(self) -> None:
+        if getattr(self, "_release", None) is not None and not sys.is_finalizing():
+            try:
+                warnings.warn(f"unclosed {self!r}: use it as a block", ResourceWarning, stacklevel=2, source=self)
+            finally:
+                if not leave_to_loop(self.close):
+                    self.close()
 
     def __enter__(self) -> Self:
         return self

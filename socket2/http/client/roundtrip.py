@@ -117,7 +117,9 @@ class RoundTrip(pollers.Unique):
     def _finished(self, exchange: Exchange) -> None:
         """Give the connection of a response back, or close it if it cannot be used again."""
         conn: Connection | None = exchange.conn
-        if not exchange.conn.finish_exchange():
+        if exchange.upgraded:
+            conn = None
+        elif not exchange.conn.finish_exchange():
             exchange.close()
             conn = None
         self._means.pool.release(self._route.key, conn)

@@ -16,6 +16,10 @@ from tests.interop.peers import OSThread, refusing_port
 Output = pytest.CaptureFixture[bytes]
 
 
+class Threading(ThreadingHTTPServer):
+    daemon_threads = False  # server_close() waits for them
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers with the request."""
 
@@ -39,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Threading(("127.0.0.1", 0), Handler)
     thread = OSThread(server.serve_forever, 0.01)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"

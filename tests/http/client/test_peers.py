@@ -21,6 +21,10 @@ from .scripted import Steps, in_thread
 DATA = pattern(18, 300_000)
 
 
+class Threading(ThreadingHTTPServer):
+    daemon_threads = False  # server_close() waits for them
+
+
 class Handler(BaseHTTPRequestHandler):
     """It sends heads and bodies in pieces of their own."""
 
@@ -61,7 +65,7 @@ def test_pythons_server(version: str) -> Steps:
     class Versioned(Handler):
         protocol_version = version
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Versioned)
+    server = Threading(("127.0.0.1", 0), Versioned)
     serving = OSThread(server.serve_forever, 0.01)
     serving.start()
     url = f"http://127.0.0.1:{server.server_port}"

@@ -340,3 +340,39 @@ def test_fields_of_requests() -> Steps:
         yield from fetch(client, "GET", server.url.replace("//", "//you:p%3A@"), headers={"Range": "bytes=0-1"})
         assert server.fields()["authorization"] == "Basic eW91OnA6"
         assert "accept-encoding" not in server.fields()
+
+
+@in_thread
+def test_another_protocol() -> Steps:
+    def script(peer: Peer) -> Steps:
+        yield from peer.request()
+        yield from peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\nhello")
+        yield from peer.send((yield from peer.lines.recvn(3)))
+
+    offer = {"Upgrade": "echo", "Connection": "upgrade"}
+    with serving(script) as server, Client() as client:
+        with (yield from client.request("GET", server.url, headers=offer)) as response:
+            with response.upgrade() as lines:
+                assert client._means.pool.used == 0
+                yield from lines.sendall(b"you")
+                assert (yield from lines.recvall()) == b"helloyou"
+            with pytest.raises(RuntimeError, match="closed"):
+                response.upgrade()
+        with (yield from client.request("GET", server.url, headers=offer)) as response:
+            with pytest.raises(http.ResponseError, match="another protocol"):
+                yield from response.read()
+        assert client._means.pool.used == 0
+    with serving(echo) as server, Client() as client:
+        with (yield from client.request("GET", server.url, headers=offer)) as response:
+            with pytest.raises(RuntimeError, match="the status is 200"):
+                response.upgrade()
+
+
+@in_thread
+def test_a_response_that_is_dropped_gives_its_turn_back() -> Steps:
+    with serving(always(OK + b"Content-Length: 5\r\n\r\n")) as server, Client() as client:
+        response = yield from client.request("GET", server.url)
+        assert client._means.pool.used == 1
+        with pytest.warns(ResourceWarning, match="unclosed <Response 200 OK, GET http://.*: use it as a block"):
+            del response
+        assert repr(client) == "<Client, 0 connections used, 0 idle>"
