@@ -253,7 +253,7 @@ def _exchange(path: str, question: str, limit_s: float) -> bytes:
         sock.sendall(question.encode() + b"\n")
         sock.shutdown(socket.SHUT_WR)
         parts = []
-        while True:  # see lock.py
+        while True:  # see threads/lock.py
             part = sock.recv(1 << 16)
             if not part:
                 break

@@ -94,7 +94,7 @@ class TransferObject(Object[TCP]):
             claim.thread = currentthread()
             try:
                 stream = self._stream
-                while True:  # see lock.py
+                while True:  # see threads/lock.py
                     end = pattern.end(self._buffer, prefix)
                     if end >= 0:
                         break
@@ -142,7 +142,7 @@ class TransferObject(Object[TCP]):
         try:
             claim.thread = currentthread()
             with memoryview(data) as view, view.cast("B") as octets:
-                while True:  # see lock.py
+                while True:  # see threads/lock.py
                     if before + sent >= to:
                         break
                     with octets[before + sent : to] as rest:

@@ -151,7 +151,7 @@ class Accepting(Emitter):
     def _hand_out(self, socket: Socket) -> None:
         with lock:
             taken = False
-            while True:  # see lock.py
+            while True:  # see threads/lock.py
                 if taken or not self._takers:
                     break
                 taken = self._takers[0].finish(socket)  # False if it was cancelled, but is still in the line

@@ -173,7 +173,7 @@ class Channel(Emitter):
 
     def _send_all(self, handle: Handle) -> Generator[Any, None, None]:
         try:
-            while True:  # see lock.py
+            while True:  # see threads/lock.py
                 if not self._outgoing:
                     break
                 data, fd = self._outgoing[0]

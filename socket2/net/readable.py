@@ -137,7 +137,7 @@ class Reading(Receiving):
         self._count()
         recv = handle.recv if self._onread is None else self._recv_into
         try:
-            while True:  # see lock.py
+            while True:  # see threads/lock.py
                 if self._handle is not handle:
                     break
                 if self._listener is None and not self._wants():

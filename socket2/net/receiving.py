@@ -43,7 +43,7 @@ class Receiving(Connection):
             yield from wait.wait()
             wait = None
         try:
-            while True:  # see lock.py
+            while True:  # see threads/lock.py
                 got = self._pull(n, wait)
                 if not isinstance(got, Wait):
                     break

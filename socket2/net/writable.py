@@ -285,7 +285,7 @@ class Writing(Limited):
             size = len(queue[0])
             if size < _TOGETHER and len(queue) > 1:
                 pieces = [queue.popleft()]
-                while True:  # see lock.py
+                while True:  # see threads/lock.py
                     if not queue or size + len(queue[0]) > _TOGETHER:
                         break
                     size += len(queue[0])
@@ -312,7 +312,7 @@ class Writing(Limited):
         due = []
         with lock:
             sent = self.bytesWritten - self._queued
-            while True:  # see lock.py
+            while True:  # see threads/lock.py
                 if not self._callbacks or self._callbacks[0][0] > sent:
                     break
                 due.append(self._callbacks.popleft()[1])

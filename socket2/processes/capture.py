@@ -96,7 +96,7 @@ def _talk(
             threads["stdin"] = newthread(_feed, child.stdin, input)
         for name, made in (("stdout", options["stdout"]), ("stderr", options["stderr"])):
             if made is not PIPE:
-                continue  # see lock.py
+                continue  # see threads/lock.py
             threads[name] = newthread(_received, getattr(child, name))
         outcomes = {}
         for name, thread in threads.items():

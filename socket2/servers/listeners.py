@@ -101,7 +101,7 @@ def _bind(answers: Sequence[AddressList], reuse_port: bool, rules: PathRules) ->
                         continue
                     sock = bound[address.sockaddr] = _bind_to(_at_port(address, port), reuse_port, rules)
                     if port:
-                        continue  # see lock.py
+                        continue  # see threads/lock.py
                     port = _port_of(sock)
             except OSError as error:
                 last = at == len(answers) and not bound

@@ -132,7 +132,7 @@ def inherited_listeners() -> list[TCP]:
         for fd, _ in _passed():
             listeners.append(tcp(fileno=fd))
             if _listens(listeners[-1]):
-                continue  # see lock.py
+                continue  # see threads/lock.py
             raise ValueError(f"descriptor {fd}, passed in LISTEN_FDS, is not listening: see inherited_sockets()")
     except BaseException:
         for listener in listeners:

@@ -147,7 +147,7 @@ def _listen(server: Server, where: _Where, listeners: Sequence[TCP | socket.sock
     try:
         if not rest:
             yield from server._listen(*where)
-        for _ in range(len(rest)):  # see lock.py
+        for _ in range(len(rest)):  # see threads/lock.py
             server.add(rest.pop(0), shared=True)
     except RuntimeError:
         if not server.stopping.is_set():

@@ -164,7 +164,7 @@ class Server(pollers.Unique):
     ) -> Generator[Any, None, None]:
         listeners = yield from listen_at(queries, backlog, reuse_port, nodelay, rules)
         try:
-            for _ in range(len(listeners)):  # see lock.py
+            for _ in range(len(listeners)):  # see threads/lock.py
                 self.add(listeners.pop(0))
         finally:
             for listener in listeners:

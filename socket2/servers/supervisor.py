@@ -93,7 +93,7 @@ class Workers:
         with self._signals():
             try:
                 enroll(self)
-                while True:  # see lock.py
+                while True:  # see threads/lock.py
                     if self._asked and not self._living():
                         break
                     if not self._asked:
@@ -185,7 +185,7 @@ class Workers:
             signal.signal(signal.SIGCHLD, self._previous[signal.SIGCHLD])
             for signum in (signal.SIGINT, *self._reload_signals):
                 if signal.getsignal(signum) is signal.SIG_IGN:
-                    continue  # see lock.py
+                    continue  # see threads/lock.py
                 signal.signal(signum, _leave_it_to_the_supervisor)
             signal.pthread_sigmask(signal.SIG_SETMASK, masked)
             for sock in (self._wake_receiver, self._wake_sender, *(worker.sock for worker in self._living())):

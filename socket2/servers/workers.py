@@ -260,7 +260,7 @@ class _Orders:
         server._drains_shared = self._handed_on and order != LEAVE
         with threadset() as ts:
             ts.newthread(server.stop, self._grace_s)
-            while True:  # see lock.py
+            while True:  # see threads/lock.py
                 if not order or order == CUT:
                     break
                 order = yield from self._next()

@@ -325,7 +325,7 @@ class TCP(Socket):
         sent = 0
         try:
             fd = file.fileno()
-            while True:  # see lock.py
+            while True:  # see threads/lock.py
                 most = _SENDFILE_MAX if count is None else min(count - sent, _SENDFILE_MAX)
                 n = (yield from handle.sendfile(fd, offset + sent, most, self)) if most else 0
                 if n == 0:
@@ -348,7 +348,7 @@ class TCP(Socket):
             file.seek(offset)
         sent = 0
         try:
-            while True:  # see lock.py
+            while True:  # see threads/lock.py
                 block = file.read(_READ_BLOCK if count is None else min(count - sent, _READ_BLOCK))
                 if not block:
                     break

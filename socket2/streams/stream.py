@@ -211,7 +211,7 @@ class Stream(pollers.Unique):
     def _fill(self, find: Callable[..., bytes | None], size: int, args: tuple[Any, ...]) -> Generator[Any, None, Any]:
         self._reading.thread = currentthread()
         try:
-            while True:  # see lock.py
+            while True:  # see threads/lock.py
                 data = yield from awaiting(self.sock.recv(size))
                 if not data:
                     break
@@ -353,7 +353,7 @@ class Stream(pollers.Unique):
                 return
             with suppress(OSError), timeout(grace_s):  # TimeoutError is an OSError
                 self.sock.shutdown(socket.SHUT_WR)
-                while True:  # see lock.py
+                while True:  # see threads/lock.py
                     if (yield from awaiting(self.sock.recv(BLOCK))):
                         continue
                     break

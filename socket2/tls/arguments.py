@@ -34,7 +34,7 @@ def check_context(context: object, *, server_side: bool) -> None:
 def name_to_ask_for(server_hostname: str | None) -> str | None:
     """Return the name of a server as clients ask for it, and as certificates have it: in ASCII, without a last dot.
 
-    Raises TypeError if it is no text, UnicodeError if it cannot be a host name.
+    Raises TypeError if it is not a str, UnicodeError if it cannot be a host name.
     """
     if server_hostname is None:
         return None

@@ -320,7 +320,7 @@ class Carrier(pollers.Unique):
         lane = self._sending
         self._answering = True
         try:
-            while True:  # see lock.py
+            while True:  # see threads/lock.py
                 if lane.visit():
                     break
                 yield from lane.changed()

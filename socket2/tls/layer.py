@@ -180,7 +180,7 @@ class TLS(Negotiated):
                 yield from self._establish()
             elif not (engine.hungry and self._flowing and n) and (turn := over_at_once()) is not None:
                 yield from turn.wait()
-            while True:  # see lock.py
+            while True:  # see threads/lock.py
                 if not (self._flowing and n):
                     break
                 if not engine.hungry:
@@ -284,7 +284,7 @@ class TLS(Negotiated):
                 if sent == len(data):
                     return
             with memoryview(data) as view, view.cast("B") as octets:
-                while True:  # see lock.py
+                while True:  # see threads/lock.py
                     if sent >= len(octets):
                         break
                     with octets[sent : sent + BLOCK] as piece:

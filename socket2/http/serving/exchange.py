@@ -162,7 +162,7 @@ class Exchange:
 
     @operation
     def respond(self, status: int, body: Piece, given: Given | Written) -> Generator[Any, None, None]:
-        """Send a whole answer."""
+        """Send a whole answer. What transmit() does is here as well: a frame less for most requests."""
         side = self.side
         if self.stopping is not None and self.stopping.is_set():
             side.closing = True

@@ -114,7 +114,7 @@ class Channel(Carrier):
 
     def _encrypt(self, data: memoryview) -> Generator[Any, None, int]:
         with data[:BLOCK] as piece:
-            while True:  # see lock.py
+            while True:  # see threads/lock.py
                 made = self._engine.encrypt(piece)
                 if made:
                     break

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
 
 from socket2 import TCP, Stream, Thread, listen, newthread, run, sleep, stream, timeout
 from socket2.threads.scheduler import current_scheduler
-from tests.interop.peers import LIMIT_S
+from tests.interop.peers import LIMIT_S, OSThread
 
 Steps: TypeAlias = Generator[Any, Any, Any]
 Script: TypeAlias = Callable[["Peer"], Steps]
@@ -33,6 +34,27 @@ def in_thread(test: Callable[..., Steps]) -> Callable[..., None]:
         run(limited(*args, **kwargs))
 
     return whole
+
+
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = False  # server_close() waits for them
+
+    def handle_error(self, *_: Any) -> None:
+        """Print nothing: a client that has not read all may reset its connection."""
+
+
+@contextmanager
+def pythons_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Run the standard library's server in an OS thread. Yield its URL."""
+    server = _Quiet(("127.0.0.1", 0), handler)
+    serving = OSThread(server.serve_forever, 0.01)
+    serving.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        serving.outcome()
+        server.server_close()
 
 
 OK = b"HTTP/1.1 200 OK\r\n"

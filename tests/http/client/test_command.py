@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from socket2.__main__ import main
-from tests.interop.peers import OSThread, refusing_port
+from tests.interop.peers import refusing_port
+
+from .scripted import pythons_server
 
 Output = pytest.CaptureFixture[bytes]
-
-
-class Threading(ThreadingHTTPServer):
-    daemon_threads = False  # server_close() waits for them
-
-    def handle_error(self, *_: Any) -> None:
-        """Print nothing: a client that has not read all may reset its connection."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -46,13 +41,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    server = Threading(("127.0.0.1", 0), Handler)
-    thread = OSThread(server.serve_forever, 0.01)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.outcome()
-    server.server_close()
+    with pythons_server(Handler) as url:
+        yield url
 
 
 def get(*args: str) -> int:

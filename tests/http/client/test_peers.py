@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,13 @@ import pytest
 from socket2 import Server, http
 from socket2.http import Client
 from socket2.http.client.decoding import accepted
-from tests.interop.peers import OSThread, Program, needs, pattern
+from tests.interop.peers import Program, needs, pattern
 from tests.tls.certificates import Authority
 from tests.tls.test_nginx import BODY, nginx
 
-from .scripted import Steps, in_thread
+from .scripted import Steps, in_thread, pythons_server
 
 DATA = pattern(18, 300_000)
-
-
-class Threading(ThreadingHTTPServer):
-    daemon_threads = False  # server_close() waits for them
-
-    def handle_error(self, *_: Any) -> None:
-        """Print nothing: a client that has not read all may reset its connection."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -68,25 +61,16 @@ def test_pythons_server(version: str) -> Steps:
     class Versioned(Handler):
         protocol_version = version
 
-    server = Threading(("127.0.0.1", 0), Versioned)
-    serving = OSThread(server.serve_forever, 0.01)
-    serving.start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    try:
-        with Client() as client:
-            with (yield from client.request("GET", f"{url}/old")) as response:
-                assert (yield from response.text()) == "/new"
-                assert response.http_version == version[-3:]
-            if version == "HTTP/1.1":
-                for headers in ({}, {"Expect": "100-continue"}):
-                    with (yield from client.request("PUT", url, body=DATA, headers=headers)) as response:
-                        assert (yield from response.read()) == DATA
-                    assert [status for status, _ in response.interim] == [100] * len(headers)
-                assert client._means.pool.idle == 1
-    finally:
-        server.shutdown()
-        serving.outcome()
-        server.server_close()
+    with pythons_server(Versioned) as url, Client() as client:
+        with (yield from client.request("GET", f"{url}/old")) as response:
+            assert (yield from response.text()) == "/new"
+            assert response.http_version == version[-3:]
+        if version == "HTTP/1.1":
+            for headers in ({}, {"Expect": "100-continue"}):
+                with (yield from client.request("PUT", url, body=DATA, headers=headers)) as response:
+                    assert (yield from response.read()) == DATA
+                assert [status for status, _ in response.interim] == [100] * len(headers)
+            assert client._means.pool.idle == 1
 
 
 NODE = """
