@@ -214,7 +214,7 @@ class Node:
             self._process.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # tests of other modules must not find its process among their children
 def node() -> Iterator[Node]:
     process = Node(needs("node"))
     yield process
