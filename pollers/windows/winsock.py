@@ -54,6 +54,42 @@ _kernel32, _ws2_32, _ntdll, _kernelbase = (
     ffi.dlopen(f"{name}.dll") for name in ("kernel32", "ws2_32", "ntdll", "kernelbase")
 )
 
+
+def _prepare() -> None:
+    """Find all functions and parse all types now.
+
+    cffi does it at the first use, under a lock. A signal handler that interrupts it there, and wakes the poller, would
+    wait for ever.
+    """
+    of_kernel32 = (
+        "CreateIoCompletionPort GetQueuedCompletionStatusEx PostQueuedCompletionStatus CancelIoEx CloseHandle"
+        " SetFileCompletionNotificationModes"
+    )
+    functions = {
+        _kernel32: of_kernel32,
+        _ws2_32: "WSARecv WSASend WSAIoctl",
+        _ntdll: "NtDeviceIoControlFile NtSetInformationFile",
+    }
+    for library, names in functions.items():
+        for name in names.split():
+            getattr(library, name)
+    with contextlib.suppress(AttributeError):  # before Windows 10
+        _ = _kernelbase.CompareObjectHandles
+    values = "HANDLE, SOCKET, uintptr_t, OVERLAPPED *, WSABUF *, AFD_POLL *, DWORD *, SOCKET *, int *, char **, void **"
+    arrays = "OVERLAPPED_ENTRY[], char[], char[1], uintptr_t[2]"
+    for kind in (
+        *values.split(", "),
+        *arrays.split(", "),
+        "AcceptEx",
+        "ConnectEx",
+        "GetAcceptExSockaddrs",
+        "TransmitFile",
+    ):
+        ffi.typeof(kind)
+
+
+_prepare()
+
 PENDING = 997
 WAIT_TIMEOUT = 258
 ASSOCIATED_ALREADY = 87
