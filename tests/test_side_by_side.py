@@ -112,9 +112,9 @@ def meet(one: socket.socket, other: socket.socket) -> None:
 
 
 def hears(sock: socket.socket, line: bytes) -> None:
-    """Receive lines until this one."""
-    heard = b""
-    while not heard.endswith(line):
+    """Receive lines up to this one. What others have said may arrive in the same piece, before it or after it."""
+    heard = b"\n"
+    while b"\n" + line not in heard:
         more = sock.recv(65536)
         assert more, heard
         heard += more
