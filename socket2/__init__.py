@@ -17,9 +17,10 @@ from .files.waitable import wait_readable, wait_writable
 from .processes.capture import run_process
 from .processes.child import Process, process
 from .servers.connection import between_requests
-from .servers.current import current_server
+from .servers.current import current_server, proxy_header
 from .servers.passed import InheritedSockets, inherited_listeners, inherited_sockets
 from .servers.program import serve
+from .servers.proxyheader import ProxyHeader
 from .servers.server import Server
 from .servers.supervisor import Workers
 from .servers.workers import serve_workers
@@ -88,6 +89,7 @@ __all__ = [
     "PacketInfo",
     "PriorityQueue",
     "Process",
+    "ProxyHeader",
     "Queue",
     "RLock",
     "Receiver",
@@ -133,6 +135,7 @@ __all__ = [
     "poll",
     "portal",
     "process",
+    "proxy_header",
     "raw",
     "recv_fds",
     "resume",

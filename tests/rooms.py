@@ -41,8 +41,8 @@ ROOMS = {
     "socket2.processes": "reaping child capture",
     "socket2.debug": "stacks history snapshot backlog facts listing watchdog inquiry tracing __init__",
     "socket2.servers": (
-        "listeners passed accepting connection handshaking server current renewal program inheritance staff"
-        " supervisor workers"
+        "listeners passed accepting proxyheader connection handshaking networks behind server current renewal program"
+        " inheritance staff supervisor workers"
     ),
     "socket2.console": "asking table redraw rates screen top",
     "socket2.http.messages": (

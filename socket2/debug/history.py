@@ -70,7 +70,7 @@ def _new_tally(ident: int, kind: str) -> Tally:
     return tallies.setdefault((ident, kind), Tally())
 
 
-_WRAPPERS = {"Secured.serve", "_steps_of_awaitable", "_steps_of_call"}
+_WRAPPERS = {"Proxied.serve", "Secured.serve", "_steps_of_awaitable", "_steps_of_call"}
 
 
 def kind_of(thread: Thread[object], coro: Any) -> str:

@@ -4,8 +4,7 @@ This room knows when a connection may be dropped, which side caused its end, and
 knows no protocol but TLS's handshake: a handler speaks to the client. It uses threads and sockets only through their
 public methods.
 
-Read `listeners` first, then `accepting`; `connection`, one connection and its thread; `handshaking`, for TLS; `server`,
-all of them; `current`, what a handler sees of it. `renewal` and `program` make serve(), a server that
-runs until a signal comes. For several processes there are `inheritance`, the sockets that outlast them; `staff`, one
-process as seen from outside; `supervisor`, which starts them; `workers`, their code.
+Read `listeners` first, then `accepting`; `connection`, one connection and its thread; `handshaking`, for TLS;
+`networks`, `proxyheader` and `behind`, for balancers in front; `server`; `current`, what a handler sees of it.
+`renewal` and `program` make serve(). For several processes: `inheritance`, `staff`, `supervisor`, `workers`.
 """

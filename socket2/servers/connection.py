@@ -24,6 +24,7 @@ from ..threads.scheduler import current_scheduler
 from ..threads.thread import Thread, currentthread, reportable
 from ..threads.timers import Timer
 from ..threads.wait import Join, Pass
+from .proxyheader import ProxyHeader
 
 log = Journal("socket2.server")
 
@@ -58,7 +59,7 @@ class ServerSide(Protocol):
 class Connection(Join):
     """A connection and its thread. It learns of the thread's end as a joiner does."""
 
-    __slots__ = ("begun", "conn", "cut", "fd", "idle", "interruption", "met", "server", "thread", "timer")
+    __slots__ = ("begun", "conn", "cut", "fd", "header", "idle", "interruption", "met", "server", "thread", "timer")
 
     def __init__(self, server: ServerSide, conn: TCP) -> None:
         super().__init__("connection")
@@ -66,6 +67,7 @@ class Connection(Join):
         self.conn = conn
         self.fd = conn.fileno()  # identifies its errors, even after it is closed
         self.begun = current_scheduler().now()
+        self.header: ProxyHeader | None = None
         self.thread: Thread[object] | None = None  # None until the thread is made
         self.cut = False
         self.met = False  # whether it has reached its first between_requests

@@ -1,10 +1,11 @@
-"""The server of the handler that asks."""
+"""The server of the handler that asks, and what a balancer said of its connection."""
 
 from __future__ import annotations
 
 from typing import cast
 
 from .connection import current_connection
+from .proxyheader import ProxyHeader
 from .server import Server
 
 
@@ -18,3 +19,12 @@ def current_server() -> Server:
     if connection is None:
         raise RuntimeError("this works only in a handler of a server, and in threads that a handler has started")
     return cast(Server, connection.server)
+
+
+def proxy_header() -> ProxyHeader | None:
+    """Return what the balancer said of this thread's connection, with `proxy_protocol`; otherwise None.
+
+    Works in a handler of a server, and in threads that it has started.
+    """
+    connection = current_connection.get()
+    return None if connection is None else connection.header

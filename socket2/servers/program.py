@@ -50,6 +50,7 @@ def serve(
     tls: ssl.SSLContext | None = None,
     handshake_s: float | None = HANDSHAKE_S,
     max_handshakes: int | None = None,
+    proxy_protocol: Sequence[Any] | None = None,
     reload: Callable[[], Any] | None = None,
     reload_signals: Iterable[int] | None = None,
     grace_s: float = GRACE_S,
@@ -58,12 +59,12 @@ def serve(
 ) -> Operation[int]:
     """Serve until one of `signals` arrives, then stop gracefully; return how many connections were cut off.
 
-    `handler`, `max_connections`, `first_request_s`, `tls`, `handshake_s`, `max_handshakes`: as in Server. `host`,
-    `port`, `backlog`, `reuse_port`, `nodelay`, `mode`, `owner`, `unlink`: as in Server.listen(). `listeners`: sockets
-    to accept on instead, for example from inherited_listeners(); other processes may share them. `grace_s`: how many
-    seconds handlers have to finish. A second signal cuts off all connections at once. `ready(server)` is called when
-    the server listens. If it is a generator function or `async def`, it runs as a thread beside the server, and is
-    cancelled when the server has ended. If `ready` raises, serve() ends with that error.
+    `handler`, `max_connections`, `first_request_s`, `tls`, `handshake_s`, `max_handshakes`, `proxy_protocol`: as in
+    Server. `host`, `port`, `backlog`, `reuse_port`, `nodelay`, `mode`, `owner`, `unlink`: as in Server.listen().
+    `listeners`: sockets to accept on instead, for example from inherited_listeners(); other processes may share them.
+    `grace_s`: how many seconds handlers have to finish. A second signal cuts off all connections at once.
+    `ready(server)` is called when the server listens. If it is a generator function or `async def`, it runs as a thread
+    beside the server, and is cancelled when the server has ended. If `ready` raises, serve() ends with that error.
 
     `reload`: called when SIGHUP arrives, to load the configuration again. It may be a plain function, a generator
     function or an `async def` function, and runs in a thread of its own. If it fails, the error is logged, and the
@@ -86,6 +87,7 @@ def serve(
         tls=tls,
         handshake_s=handshake_s,
         max_handshakes=max_handshakes,
+        proxy_protocol=proxy_protocol,
     )
     stops = checked(signals)
     reloads = signals_to_reload(reload_signals, tls, reload, stops)

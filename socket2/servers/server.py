@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
@@ -32,8 +32,9 @@ from ..threads.timers import duration
 from ..tls.arguments import HANDSHAKE_S
 from ..tls.layer import TLS
 from .accepting import Room, accept, accept_in_turn, drain
+from .behind import layered
 from .connection import Connection, current_connection, name_of, peer_of
-from .handshaking import Secured, check_limits
+from .handshaking import check_limits
 from .listeners import adopt_listener, listen_at, queries_of, where
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ log = Journal("socket2.server")
 GRACE_S = 30.0
 FIRST_REQUEST_S = 5.0
 
-# How many events a poller returns at a time.
-_EVENTS_PER_TURN = 256
+_EVENTS_PER_TURN = 256  # how many a poller returns
 
 # How long a thread that was cut off has to clean up. Then its socket is closed, and it has the same time once more.
 CLEANUP_S = 1.0
@@ -69,14 +69,17 @@ class Server(pollers.Unique):
     for any time. `max_handshakes`: how many are made at a time, not counting starttls(); others wait as long as a
     handshake may take. When a handler ends without an error, a close_notify is sent before the connection is closed.
 
-    Raises TypeError if the handler is not callable, or for `max_handshakes` without `tls`; ValueError if a limit is
-    less than 1 connection, a time is negative, or the context is for clients.
+    `proxy_protocol`: addresses and networks of balancers, "unix" for UNIX paths. Each connection must come from one of
+    them, and begin with a header of the PROXY protocol within `handshake_s`. It has the address in the header.
 
-    `stopping`: an Event that is set when stop() is called or no listener is left. `cut`: how many
-    connections were cut off. `accepted`, `requests`: how many connections there were, and how many between_requests
-    blocks ended without an error. `addresses`: where the server listens or listened, in the standard library's form.
-    Any thread of the scheduler may call the methods, in any OS thread: shared state changes under a lock that is never
-    held while waiting.
+    Raises TypeError if the handler is not callable, or for `max_handshakes` without `tls`; ValueError if a limit is
+    less than 1 connection, a time is negative, a network is none, or the context is for clients.
+
+    `stopping`: an Event that is set when stop() is called or no listener is left. `cut`: how many connections were cut
+    off. `accepted`, `requests`: how many connections there were, and how many between_requests blocks ended without an
+    error. `addresses`: where the server listens or listened, in the standard library's form. Any thread of the
+    scheduler may call the methods, in any OS thread: shared state changes under a lock that is never held while
+    waiting.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Server(pollers.Unique):
         tls: ssl.SSLContext | None = None,
         handshake_s: float | None = HANDSHAKE_S,
         max_handshakes: int | None = None,
+        proxy_protocol: Sequence[Any] | None = None,
     ) -> None:
         if not callable(handler):
             raise TypeError(f"handler must be a function, not {handler!r}")
@@ -106,10 +110,8 @@ class Server(pollers.Unique):
         self._failure: Exception | None = None
         # These do not change, or take the lock themselves.
         self.addresses: list[SocketAddress] = []
-        self._handler: Callable[[Any], Any] = handler
-        if tls is not None:
-            self._handler = Secured(self._handler, tls, handshake_s, max_handshakes).serve
         self._name = getattr(handler, "__qualname__", "connection")
+        self._handler = layered(handler, self._name, tls, handshake_s, max_handshakes, proxy_protocol)
         self._room = Room(max_connections) if max_connections is not None else None
         self._first_request_s = duration(first_request_s)
         self._gone = Event()
@@ -312,8 +314,7 @@ class Server(pollers.Unique):
     def _cut_off_all(self) -> None:
         with lock:
             self._cutting = True
-            queued = list(self._queued)
-            self._queued.clear()
+            queued, self._queued = self._queued, deque()
             self.cut += len(queued)
         for connection in self._present():
             self._cut_off(connection)
@@ -384,10 +385,9 @@ class Server(pollers.Unique):
 
     def _cancel_accepting(self) -> None:
         with lock:
-            threads = list(self._accepting.values())
+            threads = [thread for thread in self._accepting.values() if thread is not None]
         for thread in threads:
-            if thread is not None:
-                thread.cancel()
+            thread.cancel()
 
     @operation
     def _gone_after(self, seconds: float) -> Generator[Any, None, bool]:

@@ -60,6 +60,7 @@ def serve_workers(
     tls: ssl.SSLContext | None = None,
     handshake_s: float | None = HANDSHAKE_S,
     max_handshakes: int | None = None,
+    proxy_protocol: Sequence[Any] | None = None,
     reload: Callable[[], Any] | None = None,
     reload_signals: Iterable[int] | None = None,
     grace_s: float = GRACE_S,
@@ -106,6 +107,7 @@ def serve_workers(
         "tls": tls,
         "handshake_s": handshake_s,
         "max_handshakes": max_handshakes,
+        "proxy_protocol": proxy_protocol,
     }
     Server(handler, **options)  # reports wrong arguments here
     options["grace_s"] = duration(grace_s)

@@ -110,6 +110,10 @@ class Thread(pollers.Unique, Generic[T_co]):
         """The name given to newthread(), or else the name of its function. It appears in messages."""
         return self._name if self._name is not None else "thread"
 
+    def rename(self, name: str) -> None:
+        """Change the name. For the other rooms of socket2."""
+        self._name = name
+
     @property
     def done(self) -> bool:
         """Whether the thread has ended: it returned, failed or was cancelled."""

@@ -136,8 +136,7 @@ class _Output(threading.Thread):
 class Program:
     """A program that runs beside the test: `with Program(["nc", ...]) as nc:`.
 
-    It prints on `announces` when it is ready. If it still runs at the end of the block, it is killed, with its
-    children.
+    It prints on `announces` when it is ready. If it still runs at the end, it is killed, with its children.
     """
 
     def __init__(
@@ -147,6 +146,7 @@ class Program:
         stdin: bytes = b"",
         announces: Literal["stdout", "stderr"] = "stdout",
         env: dict[str, str] | None = None,
+        pass_fds: tuple[int, ...] = (),
     ) -> None:
         self.command = command
         with tempfile.TemporaryFile() as given:
@@ -160,6 +160,7 @@ class Program:
                 stderr=subprocess.PIPE,
                 env=_with_ctrl_c(os.environ | (env or {})),
                 start_new_session=True,
+                pass_fds=pass_fds,
             )
         assert self.process.stdout is not None
         assert self.process.stderr is not None
