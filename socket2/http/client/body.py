@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import urlencode
 
 from ...threads.coroutines import awaiting, is_coroutine
+from ..messages.outgoing import checked_length
 from .url import Query
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ class Body:
     __slots__ = ("_begun", "_content", "content_type", "data", "length")
 
     def __init__(self, content: Content, content_type: str | None = None, length: int | None = None) -> None:
-        """Raises TypeError if `content` is nothing that can be sent."""
+        """Raises TypeError if `content` is nothing that can be sent, ValueError if `length` cannot be one."""
+        if length is not None:
+            checked_length(length)
         self.content_type = content_type
         self._content: Any = content
         self._begun = False

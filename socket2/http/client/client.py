@@ -166,7 +166,9 @@ class Client(pollers.Unique):
             fields["accept-encoding"] = accepted()
         if content.content_type is not None and "content-type" not in fields:
             fields["content-type"] = content.content_type
-        Written(fields)  # raises an error
+        promised = Written(fields).length
+        if promised is not None and content.length not in (None, promised):
+            raise ValueError(f"the Content-Length is {promised}, but the body has {content.length} bytes")
         request = Request(
             method=checked_method(method),
             url=target,

@@ -15,7 +15,7 @@ from .fields import Given, field_name
 from .framing import CHUNKED
 from .heads import RESPONSES, ResponseHead, parse_response
 from .incoming import BLOCK, End, Incoming, Upgraded
-from .outgoing import Outgoing, Piece, Written
+from .outgoing import Outgoing, Piece, Written, checked_length
 from .syntax import Checker
 
 _FIT_FOR_TARGET = frozenset(range(0x21, 0x7F)) - {ord("#")}
@@ -79,6 +79,8 @@ class ClientSide:
             if length and length != written.length:
                 raise ValueError(f"the Content-Length is {written.length}, but the body has {length} bytes")
             length = written.length
+        if length is not None:
+            checked_length(length)
         if method == "CONNECT" and length != 0:
             raise ValueError("CONNECT has no body")
         if length is None:

@@ -99,12 +99,11 @@ class Fields:
     @property
     def raw(self) -> list[tuple[bytes, bytes]]:
         """The names, in lower case, and the values, as bytes, in their order. Do not change the list."""
-        if self._block:
-            block, self._block = self._block, b""
-            for line in block.split(b"\r\n"):
-                name, colon, value = line.partition(b":")
-                if colon:
-                    self._pairs.append((name.lower(), value.strip(b" \t")))
+        if block := self._block:
+            # The list is complete before others see it: a signal handler may raise, another OS thread may ask as well.
+            parts = [line.partition(b":") for line in block.split(b"\r\n")]
+            self._pairs = [(name.lower(), value.strip(b" \t")) for name, colon, value in parts if colon]
+            self._block = b""
         return self._pairs
 
     def get_all(self, name: str) -> list[str]:

@@ -130,8 +130,11 @@ class Incoming:
     def _check_begun(self, check_line: Callable[[bytes], object]) -> None:
         """Refuse what can become no head, without waiting for its end."""
         news, edge = self._news, self._edge
-        if not self._buffer:
+        size = len(self._buffer)
+        if not size:
             return
+        if size <= len(news):  # the latest piece began with the end of the message before
+            news, edge = news[-size:], b""
         self._news, self._edge = b"", (news or edge)[-1:]
         if lonely(edge + news):
             raise ProtocolError("the head has a control character, or a line that does not end with CR LF")

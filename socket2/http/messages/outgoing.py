@@ -17,6 +17,13 @@ Piece: TypeAlias = bytes | bytearray | memoryview
 _SPECIAL = frozenset((b"content-length", b"transfer-encoding", b"connection", b"date", b"host"))
 
 
+def checked_length(length: int) -> int:
+    """Raises ValueError if it cannot be the length of a body. Below 0 it would mean another framing."""
+    if not isinstance(length, int) or length < 0:
+        raise ValueError(f"the length of a body must be a whole number, at least 0, not {length!r}")
+    return length
+
+
 class Written:
     """Fields that a program gives for a message, checked, and what they say about the message itself."""
 
@@ -66,7 +73,7 @@ class Outgoing:
     __slots__ = ("_drops", "ended", "framing", "left")
 
     def __init__(self, framing: int, drops: bool = False) -> None:
-        """`drops`: the body is not sent, as for HEAD."""
+        """`drops`: the body is not sent, as for HEAD and with status 304."""
         self.framing = framing
         self.left = max(framing, 0)
         self._drops = drops

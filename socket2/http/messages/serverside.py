@@ -13,11 +13,11 @@ from functools import lru_cache
 from .bounds import Limits
 from .dates import date_line
 from .errors import ProtocolError
-from .fields import Given
+from .fields import Given, elements
 from .framing import CHUNKED, UNTIL_CLOSE
 from .heads import REQUESTS, RequestHead, check_request_line, parse_request, simple_request
 from .incoming import BLOCK, End, Incoming, Upgraded
-from .outgoing import SENT, Outgoing, Piece, Written
+from .outgoing import SENT, Outgoing, Piece, Written, checked_length
 from .status import has_no_body, status_line
 from .syntax import Checker
 
@@ -204,8 +204,10 @@ class ServerSide:
         written = None if not given else given if isinstance(given, Written) else Written(given)
         if length is None:
             length = written.length if written is not None else None
-        elif written is not None and written.length not in (None, length):
-            raise ValueError(f"the Content-Length is {written.length}, but the body has {length} bytes")
+        else:
+            checked_length(length)
+            if written is not None and written.length not in (None, length):
+                raise ValueError(f"the Content-Length is {written.length}, but the body has {length} bytes")
         line = status_line(status)
         if status < 200:
             raise ValueError("use informational() or upgrade() for an answer below 200")
@@ -226,7 +228,7 @@ class ServerSide:
         elif written is not None and written.connection:
             parts.append(written.connection_line())
         parts.append(b"\r\n")
-        self._out = Outgoing(framing, request.method == "HEAD")
+        self._out = Outgoing(framing, request.method == "HEAD" or status == 304)
         self.status = status
         return b"".join(parts)
 
@@ -252,6 +254,7 @@ class ServerSide:
                 return 0, b"content-length: %d\r\n" % length
             if length:
                 raise ValueError(f"an answer with status {status} has no body")
+            self.closing |= request.method == "CONNECT"  # for the client a tunnel begins
             return 0, b""
         if length is not None:
             return length, b"content-length: %d\r\n" % length
@@ -273,8 +276,9 @@ class ServerSide:
     def upgrade(self, protocol: str | None = None, given: Given = ()) -> bytes:
         """Return the answer that makes the connection speak another protocol, behind which is no HTTP any more.
 
-        For CONNECT it is 200, else 101, with `protocol` or what the client has offered in Upgrade. Raises RuntimeError
-        if the client has offered none, or its request has not been received as a whole, or the answer has begun.
+        For CONNECT it is 200, else 101, with `protocol` or the only one that the client has offered in Upgrade. Raises
+        RuntimeError if the client has not offered it, or its request has not been received as a whole, or the answer
+        has begun.
         """
         request = self._asked()
         if not self.received_all:
@@ -283,10 +287,8 @@ class ServerSide:
         if request.method == "CONNECT":
             head = status_line(200) + date_line() + written.block + written.connection_line()
             self.status = 200
-        elif request.upgrade is None:
-            raise RuntimeError("the client has not offered to upgrade the connection")
         else:
-            name = Written([("upgrade", protocol if protocol is not None else request.upgrade)])
+            name = Written([("upgrade", _chosen(protocol, request.upgrade))])
             head = status_line(101) + date_line() + name.block + written.connection_line(b"upgrade") + written.block
             self.status = 101
         self._upgraded = self.closing = True
@@ -330,3 +332,15 @@ class ServerSide:
         self.status = 0
         self.received_all = self.answered = self._continued = False
         return True
+
+
+def _chosen(protocol: str | None, offers: bytes | None) -> str:
+    """Return the protocol that the connection is to speak. Raises RuntimeError if the client has not offered it."""
+    if offers is None:
+        raise RuntimeError("the client has not offered to upgrade the connection")
+    offered = elements(offers)
+    if protocol is None and len(offered) == 1:
+        return offers.strip(b", \t").decode("latin-1")
+    if protocol is None or protocol.lower().encode("latin-1", "replace") not in offered:
+        raise RuntimeError(f"the client has offered {offers.decode('latin-1')}, not {protocol!r}")
+    return protocol

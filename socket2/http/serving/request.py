@@ -173,9 +173,9 @@ class Request(Body):
     def upgrade(self, protocol: str | None = None, headers: Given = ()) -> Operation[Stream]:
         """Accept what the client has offered in Upgrade, or a CONNECT, and return the connection as a Stream.
 
-        `protocol`: the one that is chosen; None for what the client has offered. The body of the request must have been
-        received. When the handler ends, the connection is closed. Raises RuntimeError if the client has not offered
-        this, or an answer has begun.
+        `protocol`: the one that is chosen; None for the only one that the client has offered. The body of the request
+        must have been received. When the handler ends, the connection is closed. Raises RuntimeError if the client has
+        not offered this, or an answer has begun.
         """
         return self._now().upgrade(protocol, headers)
 

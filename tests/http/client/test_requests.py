@@ -309,6 +309,10 @@ def test_limits_of_a_body() -> Steps:
         (("POST", "http://a/", {"json": float("nan")}), "JSON"),
         (("GET", "http://a/", {"auth": ("a:b", "c")}), "colon"),
         (("GET", "http://a/", {"redirects": -1}), "redirects"),
+        (("POST", "http://a/", {"body": iter([b"a"]), "length": -1}), "length of a body"),
+        (("POST", "http://a/", {"body": iter([b"a"]), "length": 1.5}), "length of a body"),
+        (("POST", "http://a/", {"body": b"abc", "headers": {"Content-Length": "5"}}), "Content-Length is 5"),
+        (("GET", "http://a/", {"headers": {"Content-Length": "5"}}), "Content-Length is 5"),
     ],
 )
 def test_the_call_refuses_what_cannot_be_sent(call: Any, error: str) -> None:

@@ -56,6 +56,8 @@ def test_heads_of_requests(call: Any, head: bytes) -> None:
         ("GET", "/", {**HOST, "Transfer-Encoding": "chunked"}),
         ("POST", "/", {**HOST, "Content-Length": "5"}, 6),
         ("CONNECT", "a:1", HOST, 5),
+        ("POST", "/", HOST, -1),
+        ("POST", "/", HOST, 1.5),
     ],
 )
 def test_a_request_that_cannot_be_leaves_the_way_free_for_another(call: Any) -> None:

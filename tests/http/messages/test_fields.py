@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from socket2.http.messages.bounds import Limits
 from socket2.http.messages.dates import date_line, format_date, parse_date
 from socket2.http.messages.fields import Fields, elements
+
+from ...injection import PlacedInjection, Raised, at_each_place
 
 
 def test_names_have_any_case_and_fields_keep_their_order() -> None:
@@ -60,6 +64,16 @@ def test_received_lines_are_split_when_they_are_needed() -> None:
     fields = Fields.received(b"Host: a\r\n")
     fields.add("b", "c")
     assert len(fields) == 2
+
+
+def test_a_signal_handler_that_raises_while_lines_are_split_loses_none() -> None:
+    def attempt(injection: PlacedInjection) -> None:
+        fields = Fields.received(b"Host: a\r\nX: b\r\n")
+        with contextlib.suppress(Raised), injection:
+            assert len(fields) == 2
+        assert fields.raw == [(b"host", b"a"), (b"x", b"b")], injection.where
+
+    assert at_each_place(attempt, {inspect.getfile(Fields)}) > 2
 
 
 def test_text_is_latin_1_or_bytes() -> None:

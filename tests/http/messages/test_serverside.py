@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
@@ -11,7 +12,6 @@ from socket2.http.messages.bounds import Limits
 from socket2.http.messages.errors import ProtocolError
 from socket2.http.messages.fields import Fields
 from socket2.http.messages.heads import RequestHead
-from socket2.http.messages.incoming import Upgraded
 from socket2.http.messages.serverside import ServerSide
 
 from ..sides import serve
@@ -150,6 +150,9 @@ def test_head_has_the_fields_of_get_and_no_body() -> None:
         (lambda side: side.head(200, {"A": "b\r\nC: d"}), ValueError),
         (lambda side: side.head(200, {"A\r\nC": "d"}), ValueError),
         (lambda side: side.head(204, (), 5), ValueError),
+        (lambda side: side.head(200, (), -1), ValueError),
+        (lambda side: side.head(200, (), -2), ValueError),
+        (lambda side: side.head(200, (), cast("int", 1.5)), ValueError),
         (lambda side: side.head(101), ValueError),
         (lambda side: side.head(1000), ValueError),
         (lambda side: side.informational(101), ValueError),
@@ -167,6 +170,17 @@ def test_an_answer_that_cannot_be_leaves_the_way_free_for_another(
     with pytest.raises(error):
         call(side)
     assert undated(side.head(500, (), 0)) == b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"
+
+
+def test_an_answer_that_says_not_modified_has_no_body() -> None:
+    side = asked(GET + GET)
+    assert (
+        undated(side.head(304, {"ETag": "a"}, 5))
+        == b"HTTP/1.1 304 Not Modified\r\netag: a\r\ncontent-length: 5\r\n\r\n"
+    )
+    assert side.data(b"hello") == []
+    assert side.end() == b""
+    assert side.go_on()
 
 
 def test_an_answer_begins_once() -> None:
@@ -261,33 +275,6 @@ def test_it_is_not_used_again_after_close() -> None:
     side.end()
     with pytest.raises(RuntimeError):
         side.next_exchange()
-
-
-def test_an_upgrade() -> None:
-    side = asked(get(b"Connection: upgrade\r\nUpgrade: a, b\r\n") + b"\x81\x00")
-    answer = undated(side.upgrade("a", {"X": "y"}))
-    assert answer == b"HTTP/1.1 101 Switching Protocols\r\nupgrade: a\r\nconnection: upgrade\r\nx: y\r\n\r\n"
-    event = side.next()
-    assert isinstance(event, Upgraded)
-    assert event.data == b"\x81\x00"
-    assert repr(event) == "Upgraded(b'\\x81\\x00')"
-
-
-def test_an_upgrade_waits_for_the_body() -> None:
-    side = asked(post(b"Content-Length: 2\r\nConnection: upgrade\r\nUpgrade: a\r\n", b"hi"))
-    with pytest.raises(RuntimeError, match="body"):
-        side.upgrade()
-    assert side.next() == b"hi"
-    side.next()
-    assert b"upgrade: a\r\n" in side.upgrade()
-
-
-def test_connect() -> None:
-    side = asked(b"CONNECT b:1 HTTP/1.1\r\nHost: b:1\r\n\r\nhello")
-    assert undated(side.upgrade()) == b"HTTP/1.1 200 OK\r\n\r\n"
-    event = side.next()
-    assert isinstance(event, Upgraded)
-    assert event.data == b"hello"
 
 
 def test_an_error_is_raised_again() -> None:

@@ -79,3 +79,19 @@ def test_byte_by_byte(name: str) -> None:
         whole, bytewise = (serve(ServerSide(), pieces) for pieces in ([data], [bytes([byte]) for byte in data]))
         assert known(whole) == known(bytewise)
         assert (name in REFUSED) == (bytewise[-1][0] == "refused")
+
+
+@pytest.mark.parametrize("body", [b"a\nb", b"\x00\x7f", b"a\r"])
+@pytest.mark.parametrize("at", [1, 5, 18, 30])
+def test_a_body_is_not_taken_for_the_begin_of_the_next_head(body: bytes, at: int) -> None:
+    get = b"GET / HTTP/1.1\r\nHost: a\r\nA: 12345\r\n\r\n"
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    happened = serve(ServerSide(), [post + get[:at], get[at:]])
+    assert [event[0] for event in happened] == ["request", "data", "end", "request"]
+
+
+def test_a_head_that_cannot_be_is_refused_early_behind_a_body_too() -> None:
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n\n"
+    side = ServerSide()
+    assert serve(side, [post + b"GET / HTTP/1.1\nHost"])[-1] == ("refused", 400)
+    assert not side.incoming.ended
