@@ -117,6 +117,12 @@ def bind_to_file(sock: Socket, path: str | bytes, rules: PathRules, begin: Calla
 
 
 def check_no_file(rules: PathRules, host: object) -> None:
-    """Raise ValueError if the rules ask for an owner, but there is no file."""
-    if rules.owner != (_UNCHANGED, _UNCHANGED):
-        raise ValueError(f"only a UNIX path has an owner, not {host!r}")
+    """Raise ValueError if the rules ask for more than the defaults, but there is no file."""
+    asked = {
+        "an owner": rules.owner != (_UNCHANGED, _UNCHANGED),
+        "a mode": rules.mode != MODE,
+        "a file to leave": not rules.removes,
+    }
+    for what, is_asked in asked.items():
+        if is_asked:
+            raise ValueError(f"only a UNIX path has {what}, not {host!r}")

@@ -193,14 +193,18 @@ def test_wrong_rules(path: Path, wrong: Any, error: type[Exception]) -> None:
     assert not path.exists()
 
 
-def test_only_a_path_has_an_owner() -> None:
+@pytest.mark.parametrize(
+    ("rule", "what"),
+    [({"owner": 0}, "an owner"), ({"mode": 0o660}, "a mode"), ({"unlink": "never"}, "a file to leave")],
+)
+def test_only_a_path_has_rules(rule: dict[str, Any], what: str) -> None:
     for way in (listen, bind):
-        with pytest.raises(ValueError, match="only a UNIX path has an owner"):
-            way("127.0.0.1:0", owner=0)
+        with pytest.raises(ValueError, match=f"only a UNIX path has {what}"):
+            way("127.0.0.1:0", **rule)
 
     async def main() -> None:
-        with pytest.raises(ValueError, match="only a UNIX path has an owner"):
-            await Server(print).listen("127.0.0.1:0", owner=0)
+        with pytest.raises(ValueError, match=f"only a UNIX path has {what}"):
+            await Server(print).listen("127.0.0.1:0", **rule)
 
     run(main)
 
