@@ -50,6 +50,7 @@ ROOMS = {
         " clientside"
     ),
     "socket2.http.serving": "silence exchange body request accesslog conversation program",
+    "socket2.http.hosting": "mount environ bridge replying wsgi",
     "socket2.http.client": (
         "failures url body connection exchange socks5 proxies dialing pool decoding response cookies request redirects"
         " roundtrip client command"

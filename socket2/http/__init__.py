@@ -1,7 +1,8 @@
 """HTTP/1.1: `from socket2 import http`. This module holds the public names and nothing else.
 
 The room knows messages and who exchanges them. It uses connections and threads only through their public methods.
-Read `messages/` first: it has what HTTP is, without I/O. `serving/` is a server, `client/` a client.
+Read `messages/` first: it has what HTTP is, without I/O. `serving/` is a server, `client/` a client,
+`hosting/` runs applications of other interfaces on the server.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .client.failures import (
 from .client.pool import PoolLimits
 from .client.request import Timeouts
 from .client.response import Response, StatusError
+from .hosting.wsgi import wsgi
 from .messages.bounds import Limits
 from .messages.errors import ProtocolError
 from .messages.fields import Fields
@@ -47,4 +49,5 @@ __all__ = [
     "handler",
     "request",
     "serve",
+    "wsgi",
 ]

@@ -49,7 +49,6 @@ class Lending(Reading, Writing):
 
     def _layer(self) -> ByteStream:
         """Return what a layer above can use. Raises Closed. To be overridden."""
-        tcp = self._tcp
-        if tcp is None:
+        if self._tcp is None:
             raise Closed
-        return tcp
+        return self._tcp

@@ -175,7 +175,6 @@ class _All(_Calls):
     """The threads of gather()."""
 
     __slots__ = ()
-    _NAME = "gather()"
 
     def _begin(self, at: int, call: Any) -> None:
         if is_coroutine(call) or is_lazy(call):
@@ -212,7 +211,6 @@ class _Race(_Calls):
     """The threads of first()."""
 
     __slots__ = ("errors", "results")
-    _NAME = "first()"
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from pollers import operation
 
+from ...sockets.address import SocketAddress
 from ...sockets.tcp import TCP
 from ...streams.stream import Stream
 from ...streams.transport import AnyByteStream
@@ -63,6 +64,7 @@ class Exchange:
 
     __slots__ = (
         "_held",
+        "_server",
         "_waited_s",
         "below",
         "broken",
@@ -88,6 +90,7 @@ class Exchange:
         self.stopping = stopping
         self.broken = False
         self.upgraded = False
+        self._server: SocketAddress | None = None
         self.begin()
 
     def begin(self) -> None:
@@ -103,6 +106,14 @@ class Exchange:
         head = self.side.request
         assert head is not None
         return head
+
+    @property
+    def server(self) -> SocketAddress:
+        """The address that the client has connected to. "" if the connection has none."""
+        if self._server is None:
+            sock = socket_of(self.below)
+            self._server = sock.getsockname() if hasattr(sock, "getsockname") else ""
+        return self._server
 
     # Receiving.
 
@@ -201,7 +212,7 @@ class Exchange:
             yield from self.transmit(piece)
 
     @operation
-    def start(self, status: int, given: Given, length: int | None, flush: bool) -> Generator[Any, None, None]:
+    def start(self, status: int, given: Given | Written, length: int | None, flush: bool) -> Generator[Any, None, None]:
         """Send the head of an answer, or without `flush` keep it for what is sent next."""
         if self.stopping is not None and self.stopping.is_set():
             self.side.closing = True
@@ -278,8 +289,14 @@ class Exchange:
 
 def reset_when_closed(conn: AnyByteStream) -> None:
     """Have close() reset the connection. Only then can the client tell a body that was cut off from a whole one."""
+    sock = socket_of(conn)
+    if hasattr(sock, "setopt") and not sock.closed:
+        sock.setopt("linger", 0)
+
+
+def socket_of(conn: AnyByteStream) -> Any:
+    """Return what is below all layers of a connection: usually a socket."""
     below: Any = conn
     while hasattr(below, "sock"):
         below = below.sock
-    if hasattr(below, "setopt") and not below.closed:
-        below.setopt("linger", 0)
+    return below

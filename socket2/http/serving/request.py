@@ -97,6 +97,21 @@ class Request(Body):
         return self._client
 
     @property
+    def server(self) -> SocketAddress:
+        """The address that the client has connected to, in the form of the standard library."""
+        return self._now().server
+
+    @property
+    def head(self) -> RequestHead:
+        """What has been received before the body. For the other rooms of socket2."""
+        return self._head
+
+    @property
+    def exchange(self) -> Exchange:
+        """The exchange below, for what a request does not offer. For the other rooms of socket2."""
+        return self._now()
+
+    @property
     def body_limit(self) -> int | None:
         """How many bytes the body may have. Set it before the first receive to allow this request more, or less."""
         return self._now().side.incoming.body_max

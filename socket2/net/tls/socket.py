@@ -143,10 +143,9 @@ class TLSSocket(Peer, Socket):
         self._start_securing_over()
 
     def _layer(self) -> ByteStream:
-        tls = self._tls
-        if tls is None or self.secureConnecting:
+        if self._tls is None or self.secureConnecting:
             raise Closed
-        return tls
+        return self._tls
 
     def _give_away(self) -> tuple[int, dict[str, Any]]:
         raise failure("ERR_INVALID_HANDLE_TYPE", "a TLS connection cannot be given away: its keys are in this process")
@@ -266,8 +265,8 @@ class TLSSocket(Peer, Socket):
 
     def _say_goodbye(self, tcp: TCP) -> Generator[Any, None, None]:
         with suppress(OSError):  # the peer has gone: a read will report it
-            if (tls := self._tls) is not None:
-                yield from end(tls)
+            if self._tls is not None:
+                yield from end(self._tls)
         self._later(self._emit_finish, tcp)
 
     def _leave(self, error: BaseException | None) -> None:
