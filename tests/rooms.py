@@ -46,10 +46,10 @@ ROOMS = {
     ),
     "socket2.console": "asking table redraw rates screen top",
     "socket2.http.messages": (
-        "bounds errors status dates fields syntax llhttp target framing heads chunks incoming outgoing serverside"
-        " clientside"
+        "bounds errors status dates fields syntax llhttp target forwarded framing heads chunks incoming outgoing"
+        " serverside clientside"
     ),
-    "socket2.http.serving": "silence exchange body request accesslog conversation program",
+    "socket2.http.serving": "silence exchange body request origin accesslog conversation program",
     "socket2.http.hosting": "mount environ bridge replying wsgi",
     "socket2.http.client": (
         "failures url body connection exchange socks5 proxies dialing pool decoding response cookies request redirects"

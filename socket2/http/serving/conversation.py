@@ -26,6 +26,7 @@ from ..messages.heads import RequestHead
 from ..messages.incoming import BLOCK
 from .accesslog import AccessLog
 from .exchange import Exchange, Flag
+from .origin import Trust
 from .request import PLAIN_TEXT, Request
 from .silence import Silence
 
@@ -38,10 +39,15 @@ _LINGER_S = 2.0
 class Conversation:
     """One connection, and the handler of its requests."""
 
-    __slots__ = ("_access", "_client", "_conn", "_exchange", "_handler", "_limits", "_lingers", "_scheme")
+    __slots__ = ("_access", "_client", "_conn", "_exchange", "_handler", "_limits", "_lingers", "_scheme", "_trust")
 
     def __init__(
-        self, conn: AnyByteStream, handler: Callable[[Request], Any], limits: Limits, access: AccessLog | None
+        self,
+        conn: AnyByteStream,
+        handler: Callable[[Request], Any],
+        limits: Limits,
+        access: AccessLog | None,
+        trust: Trust | None,
     ) -> None:
         self._conn = conn
         self._handler = handler
@@ -49,6 +55,7 @@ class Conversation:
         self._access = access
         self._client: SocketAddress = getattr(conn, "remote_address", "")
         self._scheme = "https" if isinstance(conn, TLS) else "http"
+        self._trust = trust if trust is not None and self._client in trust.proxies else None
         self._lingers = False  # whether the client may be sending when the connection ends
 
     def run(self) -> Generator[Any, None, None]:
@@ -80,7 +87,7 @@ class Conversation:
 
         What most requests need is here, in one frame. Raises ProtocolError.
         """
-        exchange, handler, access = self._exchange, self._handler, self._access
+        exchange, handler, access, trust = self._exchange, self._handler, self._access, self._trust
         server, thread = current_connection.get(), currentthread()
         conn = exchange.conn
         side, silence, now, idle_s = exchange.side, exchange.silence, exchange.now, self._limits.idle_s
@@ -108,6 +115,8 @@ class Conversation:
             silence.until = None
             first = False
             request = Request(head, exchange, self._client, self._scheme)
+            if trust is not None:
+                request._client, request._scheme, request._host = trust.origin(head.fields, self._client, self._scheme)
             begun = now() if access is not None else 0.0
             try:
                 made = handler(request)
@@ -124,7 +133,7 @@ class Conversation:
             finally:
                 request._exchange = None
             if access is not None:
-                access.note(head, self._client, side.status, exchange.sent, now() - begun)
+                access.note(head, request._client, side.status, exchange.sent, now() - begun)
             if not side.go_on() and not (yield from self._settle()):
                 return
             if exchange.unusual:

@@ -20,6 +20,7 @@ from ...tls.arguments import HANDSHAKE_S
 from ..messages.bounds import Limits
 from .accesslog import AccessLog, LogFormat
 from .conversation import Conversation
+from .origin import USUAL, Trust
 from .request import Request
 
 if TYPE_CHECKING:
@@ -27,7 +28,12 @@ if TYPE_CHECKING:
 
 
 def handler(
-    answer: Callable[[Request], Any], *, limits: Limits | None = None, access_log: LogFormat | None = None
+    answer: Callable[[Request], Any],
+    *,
+    limits: Limits | None = None,
+    access_log: LogFormat | None = None,
+    trusted: Sequence[Any] = (),
+    trusted_fields: Iterable[str] = USUAL,
 ) -> Callable[[AnyByteStream], Generator[Any, None, None]]:
     """Make a handler of connections of a handler of requests: `socket2.serve(http.handler(hello), "localhost:8000")`.
 
@@ -35,18 +41,24 @@ def handler(
     `async def` function or a plain function. `limits`: what clients may send, and how long they may take. `access_log`:
     "common", "combined" or "json": log each answer to "socket2.http.access" (INFO) in this format; None: do not.
 
+    `trusted`: addresses and networks of proxies that say whom a request comes from; "unix" for peers at a UNIX path.
+    `trusted_fields`: where they say it. Name only fields that they write or remove themselves: X-Forwarded-For, and
+    also X-Forwarded-Proto and X-Forwarded-Host; or only Forwarded. Then the `client`, `scheme` and `host` of a request
+    are what the outermost trusted proxy has seen.
+
     An error in `answer` is logged to "socket2.http.server" with a traceback (ERROR). The client gets 500, or if the
     answer has begun, the connection is closed so that the client sees that it is not complete. What a client does wrong
     is logged in one line (INFO). The result takes a connection of any kind, and can be the handler of a Server.
 
-    Raises TypeError if `answer` is not callable, ValueError if there is no such format.
+    Raises TypeError if `answer` is not callable, ValueError if there is no such format, network or field.
     """
     check_callable(answer)
     bounds = limits or Limits()
     access = AccessLog(access_log) if access_log is not None else None
+    trust = Trust(trusted, trusted_fields) if trusted else None
 
     def converse(conn: AnyByteStream) -> Generator[Any, None, None]:
-        return Conversation(conn, answer, bounds, access).run()
+        return Conversation(conn, answer, bounds, access, trust).run()
 
     converse.__qualname__ = name_of(answer) or "http"
     return converse
@@ -59,6 +71,8 @@ def serve(
     *,
     limits: Limits | None = None,
     access_log: LogFormat | None = None,
+    trusted: Sequence[Any] = (),
+    trusted_fields: Iterable[str] = USUAL,
     workers: int | None = None,
     members: int = 1,
     listeners: Sequence[TCP | socket.socket] = (),
@@ -80,9 +94,10 @@ def serve(
 ) -> int:
     """Serve HTTP until SIGTERM or SIGINT arrives, then stop gracefully; return how many connections were cut off.
 
-    `answer`, `limits`, `access_log`: as in handler(). `workers`: how many processes serve, as in serve_workers(); None:
-    only this one. `members`: how many OS threads of this process serve, as in serve_threads(). Give one of the two. All
-    other arguments: as in socket2.serve(), or as in serve_workers() with `workers`.
+    `answer`, `limits`, `access_log`, `trusted`, `trusted_fields`: as in handler(). `workers`: how many processes serve,
+    as in serve_workers(); None: only this one. `members`: how many OS threads of this process serve, as in
+    serve_threads(). Give one of the two. All other arguments: as in socket2.serve(), or as in serve_workers() with
+    `workers`.
 
     Call this instead of run(). In a loop of your own, use socket2.serve() or a Server, with handler(). While the server
     stops, it finishes the requests that have begun, says `Connection: close` in their answers, and closes the
@@ -90,7 +105,7 @@ def serve(
 
     Raises ValueError if `members` is less than 1, or both are given; otherwise as socket2.serve() and serve_workers().
     """
-    connections = handler(answer, limits=limits, access_log=access_log)
+    connections = handler(answer, limits=limits, access_log=access_log, trusted=trusted, trusted_fields=trusted_fields)
     options: dict[str, Any] = {
         "listeners": listeners,
         "backlog": backlog,

@@ -30,17 +30,18 @@ class Request(Body):
     also by threads that the handler has started. Then its operations raise RuntimeError.
     """
 
-    __slots__ = ("_client", "_fields", "_head", "_scheme")
+    __slots__ = ("_client", "_fields", "_head", "_host", "_scheme")
 
     def __init__(self, head: RequestHead, exchange: Exchange, client: SocketAddress, scheme: str) -> None:
         self._head = head
         self._exchange = exchange
         self._client = client
         self._scheme = scheme
-        self._rest = self._fields = None
+        self._rest = self._fields = self._host = None
         self._whole = False
 
     _fields: Fields | None
+    _host: bytes | None  # what a trusted proxy says
 
     # What the client wants.
 
@@ -78,8 +79,11 @@ class Request(Body):
 
     @property
     def host(self) -> str:
-        """The host that the client wants, perhaps with a port: from an absolute target, else from the Host field."""
-        return self._head.host.decode("latin-1")
+        """The host that the client wants, perhaps with a port: from an absolute target, else from the Host field.
+
+        With `trusted` proxies, what they say in X-Forwarded-Host or Forwarded, if that is among the fields to trust.
+        """
+        return (self._head.host if self._host is None else self._host).decode("latin-1")
 
     @property
     def http_version(self) -> str:
@@ -88,12 +92,15 @@ class Request(Body):
 
     @property
     def scheme(self) -> str:
-        """ "https" if the connection is TLS, else "http"."""
+        """ "https" if the connection is TLS, or if a `trusted` proxy says so; else "http"."""
         return self._scheme
 
     @property
     def client(self) -> SocketAddress:
-        """The client's address, in the form of the standard library."""
+        """The client's address, in the form of the standard library. With `trusted` proxies, what they say.
+
+        Its port is 0 if they do not say it.
+        """
         return self._client
 
     @property
