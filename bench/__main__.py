@@ -23,6 +23,7 @@ from bench.scenarios import (
     bulk,
     connections,
     echo,
+    http,
     idle,
     imports,
     lookup,
@@ -54,6 +55,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     micro.SCENARIO,
     tls.SCENARIO,
     tls_soak.SCENARIO,
+    http.SCENARIO,
 )
 OUTPUT_OPTIONS = ("scenario", "chosen_scenario", "only", "json", "plot", "save")
 

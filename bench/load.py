@@ -23,7 +23,16 @@ OPEN_TIMEOUT_S = 600.0  # for 10 000 connections with TLS, on a busy machine
 GRACE_S = 30.0
 # Added to it if a number of requests, and not a time, ends the load, which may take long on a busy machine.
 REQUESTS_TIMEOUT_S = 7200.0
-PROGRAMS = {"echo": "load", "udp": "load", "idle": "load", "connections": "churn", "bulk": "pour", "bulk-send": "fetch"}
+PROGRAMS = {
+    "echo": "load",
+    "udp": "load",
+    "http": "load",
+    "http-varied": "load",
+    "idle": "load",
+    "connections": "churn",
+    "bulk": "pour",
+    "bulk-send": "fetch",
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class LoadSettings:
     """The settings of a load.
 
     Args:
-        mode: the kind of load: echo, udp, connections, bulk or bulk-send.
+        mode: the kind of load: echo, udp, http, http-varied, connections, bulk or bulk-send.
         connections: how many at a time.
         size: bytes per request, or per send.
         warmup_s: how long to run before the measurement, in seconds.

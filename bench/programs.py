@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import tempfile
 import time
@@ -71,6 +72,7 @@ class Program:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._stderr,
+                    process_group=0,
                 )
         except OSError as error:
             self._stderr.close()
@@ -120,8 +122,9 @@ class Program:
         return "".join("\n    " + line for line in lines[-QUOTED_LINES_MAX:])
 
     def kill(self) -> None:
-        """End it now and reap it. Does nothing if it has ended."""
-        self._process.kill()
+        """End it and its children now, and reap it. Does nothing if it has ended."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._stderr):
             if pipe is not None:

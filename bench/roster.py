@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from shutil import which
 
 import pollers
 from bench.build import BUILD
@@ -21,6 +22,7 @@ from bench.certificates import CERTIFICATE
 __all__ = [
     "BLOCKING_SERVERS",
     "ECHO_SERVERS",
+    "HTTP_SERVERS",
     "IMPORTS",
     "MICRO",
     "SINK_SERVERS",
@@ -51,6 +53,7 @@ class Contender:
         module: the top-level module that it needs, or None.
         env: its environment variables.
         below: another module that it needs, below the measured one.
+        program: a program that it needs.
     """
 
     name: str
@@ -58,12 +61,15 @@ class Contender:
     module: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     below: str | None = None
+    program: str | None = None
 
     def missing(self) -> str | None:
         """Return why it cannot be measured here, or None if it can."""
         for module in (self.module, self.below):
             if module is not None and find_spec(module) is None:
                 return f"module {module} is not installed"
+        if self.program is not None and which(self.program) is None:
+            return f"program {self.program} is not installed"
         poller = self.env.get(POLLER)
         if poller is not None and poller not in pollers.available():
             return f"socket2 has no poller {poller!r} here"
@@ -141,6 +147,29 @@ TLS_SERVERS: Roster = (
             _python("trio-streams", "servers.tls.trio_streams", "trio"),
         )
     ),
+)
+
+
+def _http(name: str, arguments: str, module: str, below: str | None = None) -> Contender:
+    """Return the row for an HTTP server that is a module of bench.servers.http. See KEEP_MEMORY."""
+    command = (sys.executable, "-m", *f"bench.servers.http.{arguments}".split())
+    return Contender(name, command, module, KEEP_MEMORY, below)
+
+
+HTTP_SERVERS: Roster = (
+    Contender("c", (str(BUILD / "http_server"),)),
+    Contender("nginx", (sys.executable, "-m", "bench.servers.http.nginx"), program="nginx"),
+    *_socket2("servers.http.socket2_{style}", "generator"),
+    *_socket2("servers.http.socket2_{style}", "async"),
+    _http("granian-rsgi", "granian_app rsgi", "granian"),
+    _http("granian-asgi", "granian_app asgi", "granian"),
+    _http("uvicorn-uvloop-httptools", "uvicorn_app uvloop httptools", "uvicorn", "uvloop"),
+    _http("uvicorn-asyncio-httptools", "uvicorn_app asyncio httptools", "uvicorn", "httptools"),
+    _http("uvicorn-asyncio-h11", "uvicorn_app asyncio h11", "uvicorn", "h11"),
+    _http("aiohttp-uvloop", "aiohttp_app uvloop", "aiohttp", "uvloop"),
+    _http("aiohttp-asyncio", "aiohttp_app asyncio", "aiohttp"),
+    _http("hypercorn-uvloop", "hypercorn_app", "hypercorn", "uvloop"),
+    Contender("node", ("node", "bench/servers/http/node.js"), program="node"),
 )
 
 UDP_SERVERS: Roster = (

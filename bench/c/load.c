@@ -1,10 +1,10 @@
-/* The load generator for echo servers: keeps every connection busy with one request at a time, or holds it idle.
+/* The load generator: keeps every connection busy with one request at a time, or holds it idle.
  *
- * Knows the echo protocol from the client's side, and nothing about the server. It is in C so that it is faster
- * than the servers: no allocation and one clock reading per request. With "udp" a connection is a connected
+ * Knows the echo protocol and HTTP from the client's side, and nothing about the server. It is in C so that it is
+ * faster than the servers: no allocation and one clock reading per request. With "udp" a connection is a connected
  * datagram socket. A datagram that does not come back counts as lost and is not sent again.
  *
- * load echo|udp HOST PORT [--connections N] [--size B] [--warmup-s S] [--duration-s S | --requests N]
+ * load echo|udp|http|http-varied HOST PORT [--connections N] [--size B] [--warmup-s S] [--duration-s S | --requests N]
  * load idle HOST PORT [--connections N]
  */
 #define _GNU_SOURCE
@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 
 #include "histogram.h"
+#include "http_exchange.h"
 
 #ifndef TRANSPORT
 #define TRANSPORT "plain_transport.h"
@@ -32,7 +33,8 @@ struct connection {
     bool busy;
     uint32_t sequence;
     const char *message;
-    size_t sent, received;
+    struct http_exchange *exchange; /* NULL: echoes */
+    size_t size, sent, received;
     uint64_t started_ns;
 };
 
@@ -45,15 +47,22 @@ struct stage { /* one stretch of load: the warm-up, or the measurement */
 static struct connection *connections;
 static char *pattern, buffer[BUFFER_BYTES];
 static int poller;
-static bool datagrams;
+static bool datagrams, http, varied;
 
-static void next_message(struct connection *connection)
+/* Makes the next message. `size`: of an echo. */
+static void next_message(struct connection *connection, size_t size)
 {
     size_t number = (size_t)(connection - connections);
 
     connection->sequence++;
-    connection->message = pattern + pattern_offset(number, connection->sequence);
     connection->sent = connection->received = 0;
+    if (http) {
+        connection->size = http_request(connection->exchange, varied, number, connection->sequence);
+        connection->message = connection->exchange->request;
+    } else {
+        connection->size = size;
+        connection->message = pattern + pattern_offset(number, connection->sequence);
+    }
 }
 
 static void check(const struct connection *connection, const char *data, size_t size)
@@ -64,20 +73,41 @@ static void check(const struct connection *connection, const char *data, size_t 
     }
 }
 
+static bool is_answered(const struct connection *connection)
+{
+    if (http)
+        return http_is_answered(connection->exchange, connection->received);
+    return connection->received == connection->size;
+}
+
+/* Receives more of the answer. Returns what recv(2) does. */
+static ssize_t take(struct connection *connection)
+{
+    char *into = http ? connection->exchange->answer + connection->received : buffer;
+    size_t want = http ? HTTP_ANSWER_MAX - connection->received : connection->size - connection->received;
+    ssize_t received = transport_receive(&connection->transport, into,
+                                         want < sizeof buffer ? want : sizeof buffer);
+
+    if (received > 0) {
+        if (!http)
+            check(connection, buffer, (size_t)received);
+        connection->received += (size_t)received;
+    }
+    return received;
+}
+
 /* Makes one blocking exchange. After that the server has accepted the connection and started its handler. */
 static void greet(struct connection *connection, size_t size)
 {
-    next_message(connection);
+    next_message(connection, size);
     if (!transport_handshake(&connection->transport))
         die("handshake");
-    if (transport_send(&connection->transport, connection->message, size) != (ssize_t)size)
+    if (transport_send(&connection->transport, connection->message, connection->size) != (ssize_t)connection->size)
         die("first send");
-    while (connection->received < size) {
-        ssize_t received = transport_receive(&connection->transport, buffer, size - connection->received);
+    while (!is_answered(connection)) {
+        ssize_t received = take(connection);
         if (received <= 0)
             die("first answer: %s", received == 0 ? "the server closed the connection" : "");
-        check(connection, buffer, (size_t)received);
-        connection->received += (size_t)received;
     }
 }
 
@@ -101,6 +131,8 @@ static void open_all(size_t greeting)
         if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
             die("connect %ld", i);
         transport_begin(&connections[i].transport, fd);
+        if (http && !(connections[i].exchange = malloc(sizeof *connections[i].exchange)))
+            die("malloc");
         greet(&connections[i], greeting);
     }
 }
@@ -126,11 +158,9 @@ static void watch_all(void)
 
 static void push(struct connection *connection)
 {
-    size_t size = (size_t)options.size;
-
-    while (connection->sent < size) {
+    while (connection->sent < connection->size) {
         ssize_t sent = transport_send(&connection->transport, connection->message + connection->sent,
-                                      size - connection->sent);
+                                      connection->size - connection->sent);
         if (sent < 0 && errno == EAGAIN)
             return;
         if (sent < 0 && errno != EINTR)
@@ -142,20 +172,14 @@ static void push(struct connection *connection)
 /* Returns true if the whole answer is here. */
 static bool pull(struct connection *connection)
 {
-    size_t size = (size_t)options.size;
-
-    while (connection->received < size) {
-        size_t want = size - connection->received;
-        ssize_t received = transport_receive(&connection->transport, buffer,
-                                             want < sizeof buffer ? want : sizeof buffer);
+    while (!is_answered(connection)) {
+        ssize_t received = take(connection);
         if (received < 0 && errno == EAGAIN)
             return false;
         if (received < 0 && errno == EINTR)
             continue;
         if (received <= 0)
             die("recv%s", received == 0 ? ": the server closed the connection" : "");
-        check(connection, buffer, (size_t)received);
-        connection->received += (size_t)received;
     }
     return true;
 }
@@ -165,7 +189,7 @@ static void start(struct stage *stage, struct connection *connection, uint64_t n
     if (now >= stage->deadline_ns || stage->issued >= stage->requests_max)
         return;
     stage->issued++;
-    next_message(connection);
+    next_message(connection, (size_t)options.size);
     connection->busy = true;
     connection->started_ns = now;
     push(connection);
@@ -240,7 +264,7 @@ static void report(const struct stage *stage)
            (double)latency->max / 1e3);
 }
 
-static void echo(void)
+static void exchange(void)
 {
     static struct stage warmup, measured;
 
@@ -273,16 +297,18 @@ static void idle(void)
 
 int main(int argc, char **argv)
 {
-    read_options(argc, argv, "echo|udp|idle");
+    read_options(argc, argv, "echo|udp|http|http-varied|idle");
     datagrams = strcmp(options.mode, "udp") == 0;
+    varied = strcmp(options.mode, "http-varied") == 0;
+    http = varied || strcmp(options.mode, "http") == 0;
     transport_setup();
     errno = 0;
     if (datagrams && options.certificate)
         die("no TLS over datagrams");
     if (datagrams && options.size > BUFFER_BYTES - 512)
         die("no datagram is that long: %ld", options.size);
-    if (datagrams || strcmp(options.mode, "echo") == 0)
-        echo();
+    if (datagrams || http || strcmp(options.mode, "echo") == 0)
+        exchange();
     else if (strcmp(options.mode, "idle") == 0)
         idle();
     else
