@@ -49,6 +49,10 @@ async def fail(request: Request) -> None:
     raise ValueError("secret")
 
 
+def fail_at_once(request: Request) -> None:
+    raise ValueError("secret")
+
+
 async def begin_and_fail(request: Request) -> None:
     await request.start(200)
     raise ValueError("secret")
@@ -58,14 +62,15 @@ async def do_nothing(request: Request) -> None:
     pass
 
 
-@pytest.mark.parametrize("handler", [fail, do_nothing])
+@pytest.mark.parametrize("handler", [fail, fail_at_once, do_nothing])
 def test_a_handler_that_does_not_answer(handler: Any, caplog: pytest.LogCaptureFixture) -> None:
     found = exchanges(handler, GET, GET)
     assert found.count(b"HTTP/1.1 500 Internal Server Error\r\n") == 2
     assert b"secret" not in found
     records = [record for record in caplog.records if record.name == "socket2.http.server"]
     assert [record.levelno for record in records] == [logging.ERROR] * 2
-    assert ("secret" in caplog.text) == (handler is fail)
+    assert ("secret" in caplog.text) == (handler is not do_nothing)
+    assert "UnboundLocalError" not in caplog.text
 
 
 @pytest.mark.parametrize("length", [None, 10])

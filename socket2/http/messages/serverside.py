@@ -242,10 +242,11 @@ class ServerSide:
         known = usual_head(status, given.block, len(body)) if given.usual else None
         if known is None:
             return None
+        data = b"".join((known, date_line(), b"\r\n", body))
         self._out = SENT
         self.status = status
         self.answered = True
-        return b"".join((known, date_line(), b"\r\n", body))
+        return data
 
     def _framing(self, request: RequestHead, status: int, length: int | None) -> tuple[int, bytes]:
         """Return how the body is framed, and the field that says so."""

@@ -34,15 +34,25 @@ class AccessLog:
             raise ValueError(f"the format of a log must be one of {', '.join(forms)}, not {form!r}")
         self._line = forms[form]
 
-    def note(self, head: RequestHead | None, client: SocketAddress, status: int, sent: int, seconds: float) -> None:
+    def note(
+        self,
+        head: RequestHead | None,
+        client: SocketAddress,
+        status: int,
+        sent: int,
+        seconds: float,
+        is_complete: bool,
+    ) -> None:
         """Log an answer. `head` is None for what was no request; `sent`: how many bytes of a body; `seconds`: it took.
 
-        Never fails.
+        `status` is 0 if there is no answer, because the client has gone or the handler was cancelled. Never fails.
         """
         if _journal.wants(logging.INFO):
             host = client_of(client)
             about = {"client": host, "status": status, "sent_bytes": sent, "duration_s": seconds}
-            _journal.info("%s", self._line(head, host, status, sent, seconds, time.time()), about=about)
+            about["complete"] = is_complete
+            line = self._line(head, host, status, sent, seconds, time.time(), is_complete)
+            _journal.info("%s", line, about=about)
 
 
 def client_of(address: SocketAddress) -> str:
@@ -57,23 +67,30 @@ def escaped(text: str) -> str:
     return _UNFIT.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
-def common(head: RequestHead | None, client: str, status: int, sent: int, seconds: float, at: float) -> str:
+def common(
+    head: RequestHead | None, client: str, status: int, sent: int, seconds: float, at: float, is_complete: bool
+) -> str:
     """Return a line in the common log format."""
     now = time.localtime(at)
     offset = now.tm_gmtoff // 60
     zone = f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02}{abs(offset) % 60:02}"
     when = f"{now.tm_mday:02}/{_MONTHS[now.tm_mon - 1]}/{now.tm_year}:{now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
     line = f"{head.method} {escaped(head.raw_target.decode('ascii'))} HTTP/1.{head.minor}" if head is not None else "-"
-    return f'{escaped(client)} - - [{when} {zone}] "{line}" {status} {sent or "-"}'
+    return f'{escaped(client)} - - [{when} {zone}] "{line}" {status or "-"} {sent or "-"}'
 
 
-def combined(head: RequestHead | None, client: str, status: int, sent: int, seconds: float, at: float) -> str:
+def combined(
+    head: RequestHead | None, client: str, status: int, sent: int, seconds: float, at: float, is_complete: bool
+) -> str:
     """Return a line in the combined log format: the common one, with Referer and User-Agent."""
     fields = [head.fields.get(name, "-") if head is not None else "-" for name in ("referer", "user-agent")]
-    return common(head, client, status, sent, seconds, at) + "".join(f' "{escaped(field or "")}"' for field in fields)
+    line = common(head, client, status, sent, seconds, at, is_complete)
+    return line + "".join(f' "{escaped(field or "")}"' for field in fields)
 
 
-def as_json(head: RequestHead | None, client: str, status: int, sent: int, seconds: float, at: float) -> str:
+def as_json(
+    head: RequestHead | None, client: str, status: int, sent: int, seconds: float, at: float, is_complete: bool
+) -> str:
     """Return a line that is a JSON object."""
     facts: dict[str, Any] = {"time": round(at, 3), "client": client}
     if head is not None:
@@ -85,4 +102,5 @@ def as_json(head: RequestHead | None, client: str, status: int, sent: int, secon
             "referer": head.fields.get("referer"),
             "user_agent": head.fields.get("user-agent"),
         }
-    return json.dumps(facts | {"status": status, "sent_bytes": sent, "duration_s": round(seconds, 6)})
+    facts |= {"status": status or None, "sent_bytes": sent, "duration_s": round(seconds, 6), "complete": is_complete}
+    return json.dumps(facts)

@@ -39,7 +39,18 @@ _LINGER_S = 2.0
 class Conversation:
     """One connection, and the handler of its requests."""
 
-    __slots__ = ("_access", "_client", "_conn", "_exchange", "_handler", "_limits", "_lingers", "_scheme", "_trust")
+    __slots__ = (
+        "_access",
+        "_begun",
+        "_client",
+        "_conn",
+        "_exchange",
+        "_handler",
+        "_limits",
+        "_lingers",
+        "_scheme",
+        "_trust",
+    )
 
     def __init__(
         self,
@@ -56,6 +67,8 @@ class Conversation:
         self._client: SocketAddress = getattr(conn, "remote_address", "")
         self._scheme = "https" if isinstance(conn, TLS) else "http"
         self._trust = trust if trust is not None and self._client in trust.proxies else None
+        # When the present request had come, and from whom, until it is in the access log.
+        self._begun: tuple[float, SocketAddress] | None = None
         self._lingers = False  # whether the client may be sending when the connection ends
 
     def run(self) -> Generator[Any, None, None]:
@@ -79,6 +92,8 @@ class Conversation:
                     yield from stream(self._conn).finish(_LINGER_S)
             finally:
                 silence.disarm()
+                if self._begun is not None:
+                    self._note(is_complete=False)
         if patience.cut_short:
             yield from self._give_up()
 
@@ -87,13 +102,14 @@ class Conversation:
 
         What most requests need is here, in one frame. Raises ProtocolError.
         """
-        exchange, handler, access, trust = self._exchange, self._handler, self._access, self._trust
+        exchange, handler, trust, is_noted = self._exchange, self._handler, self._trust, self._access is not None
         server, thread = current_connection.get(), currentthread()
         conn = exchange.conn
         side, silence, now, idle_s = exchange.side, exchange.silence, exchange.now, self._limits.idle_s
         first = True
         while True:
-            head, data = None, b""
+            head = made = None
+            data = b""
             if side.incoming.empty:
                 if idle_s is not None and not first:
                     silence.until = now() + idle_s
@@ -117,7 +133,8 @@ class Conversation:
             request = Request(head, exchange, self._client, self._scheme)
             if trust is not None:
                 request._client, request._scheme, request._host = trust.origin(head.fields, self._client, self._scheme)
-            begun = now() if access is not None else 0.0
+            if is_noted:
+                self._begun = now(), request._client
             try:
                 made = handler(request)
                 if made.__class__ is GeneratorType:
@@ -132,8 +149,8 @@ class Conversation:
                 yield from self._fail(request, error)
             finally:
                 request._exchange = None
-            if access is not None:
-                access.note(head, request._client, side.status, exchange.sent, now() - begun)
+            if is_noted:
+                self._note(side.answered and not exchange.broken)
             if not side.go_on() and not (yield from self._settle()):
                 return
             if exchange.unusual:
@@ -160,7 +177,7 @@ class Conversation:
         """Do what is left to do before another request can come. Return False if none can."""
         exchange = self._exchange
         side = exchange.side
-        if exchange.upgraded:
+        if exchange.upgraded or exchange.broken:
             return False
         if not side.answered:
             exchange.cut()
@@ -195,8 +212,9 @@ class Conversation:
         answer = exchange.side.refusal(error, f"{error.reason}\n".encode())
         if answer:
             yield from exchange.transmit(answer)
+            exchange.sent = len(error.reason) + 1
             if self._access is not None:
-                self._access.note(head, self._client, error.status, len(error.reason) + 1, 0.0)
+                self._note(True, head)
         elif not exchange.side.answered:
             exchange.cut()
             return
@@ -211,6 +229,15 @@ class Conversation:
             with move_on_after(_LINGER_S):
                 yield from self._refuse(ProtocolError("the request comes too slowly", 408))
                 yield from stream(self._conn).finish(_LINGER_S)
+
+    def _note(self, is_complete: bool, head: RequestHead | None = None) -> None:
+        """Log the answer, or what there is of one. `head`: of the present request, if that was one."""
+        exchange, access = self._exchange, self._access
+        begun, client = self._begun or (exchange.now(), self._client)
+        if self._begun is not None:
+            head, self._begun = exchange.head, None
+        if access is not None:
+            access.note(head, client, exchange.side.status, exchange.sent, exchange.now() - begun, is_complete)
 
     def _about(self, request: Request) -> dict[str, object]:
         return {"peer": self._peer(), "method": request.method, "target": request.target}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Protocol
 
-from pollers import operation
+from pollers import Busy, Cancelled, bytes_sent, operation
 
 from ...sockets.address import SocketAddress
 from ...sockets.tcp import TCP
@@ -147,14 +147,17 @@ class Exchange:
         try:
             with timeout(left_s):
                 data = yield from self.conn.recv(BLOCK)
+            self.side.receive(data)
         except TimeoutError:
             self.side.closing = True
             raise ProtocolError("the body comes too slowly", 408) from None
+        except (Cancelled, Busy):
+            raise  # nothing was taken
         except BaseException:
-            self.broken = True
+            self.broken = self.side.closing = True
             raise
-        self._waited_s += self.now() - begun
-        self.side.receive(data)
+        finally:
+            self._waited_s += self.now() - begun
 
     # Answering.
 
@@ -167,9 +170,17 @@ class Exchange:
         try:
             yield from self.conn.sendall(data)
         except BaseException:
-            self.broken = True
+            self._break()
             raise
         silence.until = None
+
+    def _break(self) -> None:
+        """Close the connection after a send that has failed or was given up: what is sent next would be taken for the
+        rest of it.
+        """
+        self.broken = self.side.closing = True
+        self.silence.until = None
+        self.cut()
 
     @operation
     def respond(self, status: int, body: Piece, given: Given | Written) -> Generator[Any, None, None]:
@@ -177,30 +188,39 @@ class Exchange:
         side = self.side
         if self.stopping is not None and self.stopping.is_set():
             side.closing = True
-        data = side.whole(status, given, body) if side.received_all else None
-        if data is None:
-            yield from self._respond_unusually(status, body, given)
-            return
-        self.sent = len(body)
-        silence, limits = self.silence, self.limits
-        if limits.send_s is not None:
-            silence.until = self.now() + limits.send_s + len(data) / limits.send_rate
+        data = None
         try:
-            yield from self.conn.sendall(data)
-        except BaseException:
-            self.broken = True
+            data = side.whole(status, given, body) if side.received_all else None
+            if data is not None:
+                self.sent = len(body)
+                silence, limits = self.silence, self.limits
+                if limits.send_s is not None:
+                    silence.until = self.now() + limits.send_s + len(data) / limits.send_rate
+                yield from self.conn.sendall(data)
+                silence.until = None
+                return
+        except BaseException as error:
+            if side.status:
+                self.sent = max(bytes_sent(error) - (len(data or b"") - len(body)), 0)
+                self._break()
             raise
-        silence.until = None
+        yield from self._respond_unusually(status, body, given)
 
     @operation
     def _respond_unusually(self, status: int, body: Piece, given: Given | Written) -> Generator[Any, None, None]:
         side = self.side
         if not side.received_all and self._will_not_read(side):
             side.closing = True
-        pieces: list[Piece] = [side.head(status, given, len(body)), *side.data(body)]
-        side.end()
-        self.sent = len(body) if len(pieces) > 1 else 0
-        yield from self._transmit_all([b"".join(pieces)] if len(body) < _JOINED_MAX else pieces)
+        before = side.status
+        try:
+            pieces: list[Piece] = [side.head(status, given, len(body)), *side.data(body)]
+            side.end()
+            yield from self._transmit_all([b"".join(pieces)] if len(body) < _JOINED_MAX else pieces)
+            self.sent = len(body) if len(pieces) > 1 else 0
+        except BaseException:
+            if side.status != before:
+                self._break()
+            raise
 
     def _will_not_read(self, side: ServerSide) -> bool:
         """Whether so much of the request is to come that the connection is not used again. The answer says so."""
@@ -218,32 +238,45 @@ class Exchange:
             self.side.closing = True
         self.unusual = True
         self.sent = 0
-        self._held = self.side.head(status, given, length)
-        if flush:
-            held, self._held = self._held, b""
-            yield from self.transmit(held)
+        before = self.side.status
+        try:
+            self._held = self.side.head(status, given, length)
+            if flush:
+                held, self._held = self._held, b""
+                yield from self.transmit(held)
+        except BaseException:
+            if self.side.status != before:
+                self._break()
+            raise
 
     @operation
     def send(self, data: Piece) -> Generator[Any, None, None]:
         """Send a piece of the answer's body."""
         pieces = self.side.data(data)
-        size = len(data)
-        if pieces:
+        try:
+            size = len(data) if pieces else 0
+            if self._held:
+                pieces.insert(0, self._held)
+                self._held = b""
+            if len(pieces) > 1 and len(data) < _JOINED_MAX:
+                pieces = [b"".join(pieces)]
+            yield from self._transmit_all(pieces)
             self.sent += size
-        if self._held:
-            pieces.insert(0, self._held)
-            self._held = b""
-        if len(pieces) > 1 and size < _JOINED_MAX:
-            pieces = [b"".join(pieces)]
-        yield from self._transmit_all(pieces)
+        except BaseException:
+            self._break()
+            raise
 
     @operation
     def end(self, trailers: Given = ()) -> Generator[Any, None, None]:
         """End the answer."""
         last = self._held + self.side.end(trailers)
-        self._held = b""
-        if last:
-            yield from self.transmit(last)
+        try:
+            self._held = b""
+            if last:
+                yield from self.transmit(last)
+        except BaseException:
+            self._break()
+            raise
 
     @operation
     def informational(self, status: int, given: Given) -> Generator[Any, None, None]:
