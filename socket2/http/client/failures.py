@@ -36,7 +36,7 @@ class ProxyError(ConnectError):
 
 
 class RequestTimeout(RequestError, TimeoutError):
-    """Something took too long. `phase`: "connect", "send", "read" or "total"."""
+    """Something took too long. `phase`: "pool", "connect", "send", "read" or "total"."""
 
     def __init__(self, reason: str, method: str = "", url: str = "", phase: str = "") -> None:
         super().__init__(reason, method, url)

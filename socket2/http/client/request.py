@@ -18,11 +18,13 @@ Login = tuple[str, str]
 class Timeouts:
     """How long parts of a request may take, in seconds. None means no limit.
 
-    `connect`: the lookup of the name, the connection and its TLS handshake. `read`: each wait for data from the server.
-    `send`: each wait until data can be sent, for up to 256 KB. `total`: the whole request, with all redirects and
-    retries and the body of the response. Raises ValueError if one is not more than 0.
+    `pool`: the wait for a connection while the client has as many as PoolLimits allows. `connect`: the lookup of the
+    name, the connection and its TLS handshake. `read`: each wait for data from the server. `send`: each wait until data
+    can be sent, for up to 256 KB. `total`: the whole request, with all redirects and retries and the body of the
+    response. Raises ValueError if one is not more than 0.
     """
 
+    pool: float | None = None
     connect: float | None = 10.0
     read: float | None = 60.0
     send: float | None = 60.0

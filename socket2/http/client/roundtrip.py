@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pollers
 
+from ...threads.scope import timeout
 from ..messages.errors import ProtocolError
 from ..messages.fields import Fields
 from .connection import Connection, Timings
@@ -79,7 +80,7 @@ class RoundTrip(pollers.Unique):
         """Return a connection from the pool that seems usable, or a new one. It must be released."""
         pool, key = self._means.pool, self._route.key
         while True:
-            conn = yield from pool.acquire(key, fresh)
+            conn = yield from self._acquire(fresh)
             is_usable = False
             try:
                 if conn is None:
@@ -100,6 +101,15 @@ class RoundTrip(pollers.Unique):
             if is_usable:
                 return conn
 
+    def _acquire(self, fresh: bool) -> Generator[Any, None, Connection | None]:
+        try:
+            with timeout(self._request.timeouts.pool):
+                return (yield from self._means.pool.acquire(self._route.key, fresh))
+        except TimeoutError:
+            raise RequestTimeout(
+                "the client has as many connections as it may have", self._request.method, self._request.shown, "pool"
+            ) from None
+
     def _fields(self) -> Fields:
         request, proxy = self._request, self._route.proxy
         added = [] if "host" in request.fields else [("host", request.url.host_field)]
@@ -119,7 +129,7 @@ class RoundTrip(pollers.Unique):
         conn: Connection | None = exchange.conn
         if exchange.upgraded:
             conn = None
-        elif not exchange.conn.finish_exchange():
+        elif exchange.timings.sent is None or not exchange.conn.finish_exchange():
             exchange.close()
             conn = None
         self._means.pool.release(self._route.key, conn)

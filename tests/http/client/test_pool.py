@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from socket2 import Cancelled, Event, Thread, gather, http, newthread, run, sleep, threadset
-from socket2.http import Client, PoolLimits
+from socket2.http import Client, PoolLimits, Timeouts
+from socket2.http.client.exchange import Exchange
 from socket2.http.client.pool import Pool
 from tests.interop.peers import OSThread, beside, refusing_port
 
@@ -263,3 +264,42 @@ def test_many_threads_and_cancellations() -> Steps:
 
 def test_a_pool_that_nobody_uses() -> None:
     assert repr(Pool(PoolLimits())) == "<Pool, 0 used, 0 idle, 0 waiting>"
+
+
+@in_thread
+def test_a_connection_is_not_used_again_before_the_request_was_sent(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    """The server answers at once, and the end of the request still waits for room in the socket."""
+    real, stuck, waiting = Exchange._send, Event(), Event()
+
+    def send(self: Exchange, data: Any) -> Steps:
+        if data == b"0\r\n\r\n":
+            waiting.set()
+            yield from stuck.wait()
+        yield from real(self, data)
+
+    monkeypatch.setattr(Exchange, "_send", send)
+
+    def hasty(peer: Peer) -> Steps:
+        yield from peer.head()
+        yield from waiting.wait()
+        yield from peer.send(answer(b"hasty"))
+        yield from peer.lines.finish()
+
+    with serving(hasty, echo) as server, Client() as client:
+        with (yield from client.request("POST", server.url, body=iter([b"a"]))) as response:
+            assert (yield from response.read()) == b"hasty"
+        with (yield from client.request("POST", server.url, body=b"next")) as response:
+            assert (yield from response.read()) == b"next"
+        assert server.connections == 2
+
+
+@in_thread
+def test_a_wait_for_a_connection_has_a_limit() -> Steps:
+    limits = PoolLimits(per_origin=1)
+    with serving(echo) as server, Client(pool=limits, timeouts=Timeouts(pool=0.001)) as client:
+        with (yield from client.request("GET", server.url)):
+            with pytest.raises(http.RequestTimeout, match="as many connections as it may") as caught:
+                yield from client.request("GET", server.url)
+            assert caught.value.phase == "pool"
+        with (yield from client.request("GET", server.url)) as response:
+            assert (yield from response.read())
