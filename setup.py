@@ -62,7 +62,7 @@ if __name__ == "__main__":
     parts = [
         part("pollers._native", *glob.glob("pollers/native/*.c")),
         part("pollers._once", "pollers/once.c"),
-        part("socket2._stepping", "socket2/threads/stepping.c"),
+        part("socket2._stepping", *glob.glob("socket2/threads/*.c")),
         part("socket2._shortcut", "socket2/sockets/shortcut.c"),
         part("socket2._records", *glob.glob("socket2/tls/*.c")),
     ]

@@ -19,7 +19,7 @@ PARTS = {
         "state engine handle operation sockaddr sock reasons ways closing attempts parking steps calls faces"
         " poller finished attached epoll module"
     ),
-    "socket2/threads": "slots stepping",
+    "socket2/threads": "slots delegation limit patience stepping",
     "socket2/sockets": "shortcut",
     "socket2/tls": "records quick",
 }

@@ -24,7 +24,7 @@ build build/native-asan "-O1 -fno-omit-frame-pointer -fsanitize=address,undefine
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
         ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc SOCKET2_POLLER=native \
         "$python" -m pytest -q tests/contract tests/native tests/pollers/test_once.py tests/sockets/test_shortcut.py \
-        tests/test_forgotten.py tests/threads/test_{forgotten,stepping,scheduler,cancel,loop,interruptions,interruption_errors}.py \
+        tests/test_forgotten.py tests/threads/test_{forgotten,patience,stepping,scheduler,cancel,loop,interruptions,interruption_errors}.py \
         tests/threads/test_{sharing,sharing_end,sharing_once}.py \
         tests/tls/test_{records,layer,giving_up,engine,sharing,at_random,cut_short,out_of_memory}.py
 )
@@ -51,7 +51,7 @@ if command -v valgrind >/dev/null; then
     echo "== valgrind"
     PYTHONMALLOC=malloc SOCKET2_POLLER=native valgrind --quiet --track-origins=yes --log-file=valgrind.log \
         "$python" -m pytest -q -o hang_limit_s=0 tests/native/test_{operations,foreign_code,attempts}.py \
-        tests/pollers/test_once.py tests/threads/test_{forgotten,stepping}.py tests/sockets/test_shortcut.py \
+        tests/pollers/test_once.py tests/threads/test_{forgotten,patience,stepping}.py tests/sockets/test_shortcut.py \
         tests/tls/test_records.py \
         tests/contract/test_{recv,close,accept,awaited_once,strangers}.py \
         -k "not checked and not reused_number and not just_after and not no_descriptor_left"  # valgrind's own limits break these

@@ -1,24 +1,40 @@
 /* shortcut() of threads/native.py in C: a method of Socket that only calls the handle's method, without a Python frame.
 
-   Knows where a Socket keeps its handle, and when a call needs more than the handle. In that case, and for any unusual
-   call, it calls the Python function that it replaces. It reads slots without locks, under the GIL.
+   Knows where a Socket keeps its handle, and when a call needs more than the handle and the timeout of its direction.
+   In that case, and for any unusual call, it calls the Python function that it replaces. It reads slots without locks,
+   under the GIL.
    Must not know threads, or what the handle's method does. */
 
 #include "../../pollers/standin.h"
-#include "../threads/slots.h"
+#include "../threads/delegation.h"
 
-enum { HANDLE, SETUP, SLOTS };
+/* The slots of a Socket; from READING on those of a Setup. */
+enum { HANDLE, SETUP, READING, WRITING, SLOTS };
 
-static const char *const slot_texts[SLOTS] = {"_handle", "_setup"};
+static const char *const slot_texts[SLOTS] = {"_handle", "_setup", "reading", "writing"};
 
 typedef struct {
     StandIn standin;
     PyTypeObject *owner; /* the class whose method this is; NULL until the class is made */
-    PyObject *name;      /* its name, and that of the handle's method; NULL until then, too */
+    PyTypeObject *setup; /* the class of what is in SETUP; NULL until then, too */
+    PyObject *name;      /* its name, and that of the handle's method; likewise */
+    PyObject *limit;     /* "limit"; likewise */
     Method of_handle;
+    Method of_patience;
     bool sends; /* it takes bytes; the function refuses other objects */
     Py_ssize_t offsets[SLOTS];
 } Shortcut;
+
+/* The timeout of a socket's direction, None if there is none; NULL if the function must look for it. Borrowed. */
+static PyObject *
+limit_of(const Shortcut *shortcut, PyObject *sock)
+{
+    PyObject *setup = *slot_at(sock, shortcut->offsets[SETUP]);
+    if (setup == Py_None || setup == NULL || !Py_IS_TYPE(setup, shortcut->setup)) {
+        return setup == Py_None ? setup : NULL;
+    }
+    return *slot_at(setup, shortcut->offsets[shortcut->sends ? WRITING : READING]);
+}
 
 static PyObject *
 call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywords)
@@ -27,11 +43,14 @@ call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywords)
     if (PyVectorcall_NARGS(nargsf) == 2 && keywords == NULL && shortcut->owner != NULL &&
         PyObject_TypeCheck(args[0], shortcut->owner)) {
         PyObject *handle = *slot_at(args[0], shortcut->offsets[HANDLE]);
-        PyObject *setup = *slot_at(args[0], shortcut->offsets[SETUP]);
+        PyObject *limit = limit_of(shortcut, args[0]);
         bool is_rule = !shortcut->sends || PyObject_CheckBuffer(args[1]);
-        if (handle != NULL && handle != Py_None && setup == Py_None && is_rule) {
+        if (handle != NULL && handle != Py_None && limit != NULL && is_rule) {
             Py_INCREF(handle);
+            Py_INCREF(limit); /* the argument may run foreign code, and so may end both */
             PyObject *op = method_call(&shortcut->of_handle, shortcut->name, (PyObject *[]){handle, args[1], args[0]}, 3);
+            op = under_limit(&shortcut->of_patience, shortcut->limit, limit, op);
+            Py_DECREF(limit);
             Py_DECREF(handle);
             return op;
         }
@@ -49,11 +68,21 @@ set_name(PyObject *self, PyObject *const *args, Py_ssize_t count)
         return NULL;
     }
     PyTypeObject *owner = (PyTypeObject *)args[0];
+    PyObject *setup = taken_from("socket2.sockets.setup", "Setup");
+    if (setup == NULL) {
+        return NULL;
+    }
+    Py_XSETREF(shortcut->setup, (PyTypeObject *)setup);
     for (int which = 0; which < SLOTS; which++) {
-        shortcut->offsets[which] = slot_offset(owner, slot_texts[which]);
+        PyTypeObject *type = which < READING ? owner : shortcut->setup;
+        shortcut->offsets[which] = slot_offset(type, slot_texts[which]);
         if (shortcut->offsets[which] < 0) {
             return NULL;
         }
+    }
+    Py_XSETREF(shortcut->limit, PyUnicode_InternFromString("limit"));
+    if (shortcut->limit == NULL) {
+        return NULL;
     }
     PyObject *name = Py_NewRef(args[1]);
     PyUnicode_InternInPlace(&name); /* the method cache compares names by identity */
@@ -90,8 +119,11 @@ shortcut_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(shortcut->standin.function);
     Py_VISIT(shortcut->owner);
+    Py_VISIT(shortcut->setup);
     Py_VISIT(shortcut->of_handle.type);
     Py_VISIT(shortcut->of_handle.method);
+    Py_VISIT(shortcut->of_patience.type);
+    Py_VISIT(shortcut->of_patience.method);
     return 0;
 }
 
@@ -99,10 +131,14 @@ static int
 shortcut_clear(PyObject *self)
 {
     Shortcut *shortcut = (Shortcut *)self;
+    Py_CLEAR(shortcut->setup);
     Py_CLEAR(shortcut->owner); /* it keeps the function, because it may still be called */
     Py_CLEAR(shortcut->name);
+    Py_CLEAR(shortcut->limit);
     Py_CLEAR(shortcut->of_handle.type);
     Py_CLEAR(shortcut->of_handle.method);
+    Py_CLEAR(shortcut->of_patience.type);
+    Py_CLEAR(shortcut->of_patience.method);
     return 0;
 }
 

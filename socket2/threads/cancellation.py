@@ -47,6 +47,8 @@ _HELD_BACK = -1
 class Interruptions:
     """The interruptions of one scheduler's threads."""
 
+    __slots__ = ("_poller", "known", "raised", "scopes")  # for limit.c
+
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
         # For each thread: the interruptions whose scope it has not left yet. Each has the value of `raised` after its

@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from pollers import STREAK_MAX, Cancelled, Operation, operation
+from pollers import CHECKING, STREAK_MAX, Cancelled, Operation, operation
 
+from . import stepping
 from .lock import lock
 from .thread import Thread, currentthread
 from .timers import Alarm, Timers, duration
 from .wait import Pass
 
 T = TypeVar("T")
+Method = TypeVar("Method", bound=Callable[..., Any])
 
+_compiled = None if CHECKING else stepping.compiled
+limiter: Callable[[Method], Method] = (lambda method: method) if _compiled is None else _compiled.limiter
+"""Decorates limit(): C sets the deadline only when the operation has to wait. In unusual cases it calls the method."""
 
 _NONE = Timers(lambda: 0.0)  # those of a deadline that has not been entered
 
@@ -130,6 +135,7 @@ class Patience(Deadline):
         super().__init__()
         self.seconds = seconds
 
+    @limiter
     @operation
     def limit(self, inner: Operation[T]) -> Generator[Any, None, T]:
         """Run `inner`. Raises TimeoutError after `seconds`."""
@@ -152,21 +158,44 @@ class Patience(Deadline):
             try:
                 result = yield from inner
             except BaseException as error:
-                ours = error is self._error
-                instead = self.leave(error)
+                raised = self._ended_by(error)
                 left = True
-                if not ours:
-                    raise
                 try:
-                    raise instead or timeout_error("timed out", error) from None
+                    if raised is error:
+                        raise
+                    raise raised from None
                 finally:
-                    del instead  # its traceback has this frame: avoid a cycle
+                    del raised  # its traceback has this frame: avoid a cycle
             self.leave(None)
             left = True
         finally:
             if not left:
                 self.give_up()
         return result
+
+    def _ended_by(self, error: BaseException) -> BaseException:
+        """End the use of this deadline after `error` ended the operation. Return what to raise: `error` or another."""
+        ours = error is self._error
+        instead = self.leave(error)
+        return (instead or timeout_error("timed out", error)) if ours else error
+
+    def _begin(self, thread: Thread[object], when: float, since: int) -> Patience:
+        """Enter as if at the time when Interruptions.raised was `since`, and none was known. For limit.c.
+
+        Return this deadline, or another one if this is in use: several threads wait in this direction.
+        """
+        patience = self
+        try:
+            if not self.enter(thread, None):
+                patience = Patience(self.seconds)
+                patience.enter(thread, None)
+            with lock:
+                patience._since, patience._on_their_way = since, None
+                patience.arm(when)
+            return patience
+        except BaseException:
+            patience.give_up()
+            raise
 
 
 def patience(seconds: float | None) -> Patience | None:

@@ -80,6 +80,27 @@ class LoopUser(Protocol):
 class Scheduler(pollers.Unique):
     """A poller, the timers, the ready queue and the live threads."""
 
+    __slots__ = (  # for limit.c
+        "__weakref__",
+        "_calls",
+        "caller",
+        "crew",
+        "entry",
+        "exiting",
+        "has_run",
+        "hopeless",
+        "inbox",
+        "interruptions",
+        "loops",
+        "now",
+        "poller",
+        "portals",
+        "ready",
+        "resolver",
+        "threads",
+        "timers",
+    )
+
     def __init__(self, poller: Poller | None = None) -> None:
         self.poller = poller if poller is not None else pollers.choose()
         self.now = self.poller.now  # the clock of all sleeps and deadlines, so that they agree with poll()

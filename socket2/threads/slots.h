@@ -32,25 +32,36 @@ slot_at(PyObject *object, Py_ssize_t offset)
     return (PyObject **)((char *)object + offset);
 }
 
-/* A method, cached for the class that was seen last. Only immutable classes are cached, whose methods cannot change. */
+/* A method, cached for the class that was seen last. An immutable class has no version here, since its methods cannot
+   change. Any other gets another version when they do, and 0 if CPython does not follow them. */
 typedef struct {
     PyTypeObject *type; /* NULL if nothing is cached */
     PyObject *method;
+    unsigned int version;
 } Method;
+
+static inline unsigned int
+method_version(PyTypeObject *type)
+{
+    return PyType_HasFeature(type, Py_TPFLAGS_IMMUTABLETYPE) ? 0 : type->tp_version_tag;
+}
 
 static inline int
 method_learn(Method *known, PyObject *name, PyTypeObject *type)
 {
-    if (!PyType_HasFeature(type, Py_TPFLAGS_IMMUTABLETYPE)) {
-        return 0;
+    bool is_immutable = PyType_HasFeature(type, Py_TPFLAGS_IMMUTABLETYPE);
+    if (!is_immutable && (type->tp_dictoffset != 0 || type->tp_getattro != PyObject_GenericGetAttr)) {
+        return 0; /* each object may have its own */
     }
-    PyObject *method = PyObject_GetAttr((PyObject *)type, name);
+    PyObject *method = PyObject_GetAttr((PyObject *)type, name); /* this gives the class its version */
     if (method == NULL) {
         return -1;
     }
-    if (PyType_HasFeature(Py_TYPE(method), Py_TPFLAGS_METHOD_DESCRIPTOR)) {
+    bool is_followed = is_immutable || method_version(type) != 0;
+    if (is_followed && PyType_HasFeature(Py_TYPE(method), Py_TPFLAGS_METHOD_DESCRIPTOR)) {
         Py_XSETREF(known->method, Py_NewRef(method));
         Py_XSETREF(known->type, (PyTypeObject *)Py_NewRef(type));
+        known->version = method_version(type);
     }
     Py_DECREF(method);
     return 0;
@@ -61,13 +72,15 @@ static inline PyObject *
 method_call(Method *known, PyObject *name, PyObject *const *args, size_t count)
 {
     PyTypeObject *type = Py_TYPE(args[0]);
-    if (type != known->type && method_learn(known, name, type) < 0) {
-        return NULL;
+    if (type != known->type || known->version != method_version(type)) {
+        if (method_learn(known, name, type) < 0) {
+            return NULL;
+        }
+        if (type != known->type || known->version != method_version(type)) {
+            return PyObject_VectorcallMethod(name, args, count, NULL);
+        }
     }
-    if (type == known->type) {
-        return PyObject_Vectorcall(known->method, args, count, NULL);
-    }
-    return PyObject_VectorcallMethod(name, args, count, NULL);
+    return PyObject_Vectorcall(known->method, args, count, NULL);
 }
 
 #endif

@@ -5,7 +5,7 @@
    the slots of a Thread and a Stepper, and park(). It must not know sockets. It runs with the GIL held, so slots need no
    lock. As in Python, what members share is changed under the lock. */
 
-#include "slots.h"
+#include "patience.h"
 
 /* The slots of a Thread, and from CURRENT on those of a Stepper. */
 enum { SCHEDULER, CORO, CONTEXT, ERRORS, WAITING_ON, CURRENT, TAKEN, SLOTS };
@@ -36,6 +36,7 @@ static const char *const name_texts[NAMES] = {
 };
 
 typedef struct {
+    Limits limits; /* the first: limit.c knows only this */
     PyTypeObject *thread_type;
     PyTypeObject *stepper_type;
     Py_ssize_t offsets[SLOTS];
@@ -276,8 +277,11 @@ step(PyObject *module, PyObject *const *args, Py_ssize_t count)
     State *state = PyModule_GetState(module);
     PyObject *scheduler = scheduler_of(state, args, count);
     PyObject *threads = scheduler != NULL ? PyObject_GetIter(args[1]) : NULL;
-    PyObject *thread;
+    PyObject *thread, **outer = running_thread;
     int status = 0;
+    if (threads != NULL) {
+        running_thread = slot(state, args[0], CURRENT);
+    }
     while (threads != NULL && status == 0 && (thread = PyIter_Next(threads)) != NULL) {
         status = is_ours(state, args[0], scheduler, thread);
         if (status > 0) {
@@ -288,6 +292,7 @@ step(PyObject *module, PyObject *const *args, Py_ssize_t count)
         }
         Py_DECREF(thread);
     }
+    running_thread = outer;
     Py_XDECREF(threads);
     Py_XDECREF(scheduler);
     return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
@@ -317,7 +322,8 @@ step_shared(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (scheduler == NULL) {
         return NULL;
     }
-    PyObject *stepper = args[0], *thread = args[1];
+    PyObject *stepper = args[0], *thread = args[1], **outer = running_thread;
+    running_thread = slot(state, stepper, CURRENT);
     int status = is_ours(state, stepper, scheduler, thread);
     if (status > 0) {
         status = prepare_shared(state, stepper, scheduler, thread);
@@ -326,6 +332,7 @@ step_shared(PyObject *module, PyObject *const *args, Py_ssize_t count)
         }
         put(state, stepper, CURRENT, Py_None);
     }
+    running_thread = outer;
     Py_DECREF(scheduler);
     return status < 0 ? NULL : Py_NewRef(Py_None);
 }
@@ -367,7 +374,7 @@ execute(PyObject *module)
             return -1;
         }
     }
-    return 0;
+    return limits_execute(module, &state->limits);
 }
 
 static int
@@ -379,7 +386,7 @@ traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->park.type);
     Py_VISIT(state->park.method);
     Py_VISIT(state->lock);
-    return 0;
+    return limits_traverse(&state->limits, visit, arg);
 }
 
 static int
@@ -392,6 +399,7 @@ clear(PyObject *module)
     Py_CLEAR(state->park.method);
     Py_CLEAR(state->lock);
     names_clear(state->names, NAMES);
+    limits_clear(&state->limits);
     return 0;
 }
 

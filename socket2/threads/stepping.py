@@ -385,6 +385,6 @@ def _from_inside(error: BaseException) -> BaseException:
     return error.with_traceback(at.tb_next) if at is not None and at.tb_frame.f_globals is globals() else error
 
 
-_compiled = in_c("_stepping")
-step: Callable[[Stepper, Iterable[Thread[object]]], None] = _step if _compiled is None else _compiled.step
-step_shared: Callable[[Stepper, Thread[object]], None] = _step_shared if _compiled is None else _compiled.step_shared
+compiled = in_c("_stepping")
+step: Callable[[Stepper, Iterable[Thread[object]]], None] = _step if compiled is None else compiled.step
+step_shared: Callable[[Stepper, Thread[object]], None] = _step_shared if compiled is None else compiled.step_shared

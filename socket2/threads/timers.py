@@ -26,6 +26,8 @@ _SWEEP_MIN = 64
 class Timers:
     """The timers of one scheduler, in the order in which they are due. `now` is their clock, in seconds."""
 
+    __slots__ = ("aside", "heap", "now", "sooner", "useless")  # for limit.c
+
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
         self.heap: list[tuple[float, int, Alarm]] = []

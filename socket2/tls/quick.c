@@ -26,39 +26,19 @@ transfer_am_send(PyObject *self, PyObject *value, PyObject **result)
     *result = NULL;
     switch (transfer->phase) {
     case NEW:
-        if (value != NULL && value != Py_None) {
-            PyErr_SetString(PyExc_TypeError, "can't send non-None value to an operation that has not begun");
-            return PYGEN_ERROR;
-        }
-        return transfer_start(transfer, result);
+        return may_begin_with(value) ? transfer_start(transfer, result) : PYGEN_ERROR;
     case SUSPENDED:
         transfer->phase = RUNNING;
         PySendResult outcome = PyIter_Send(transfer->inner, value != NULL ? value : Py_None, &yielded);
         return transfer_advance(transfer, outcome, yielded, result);
     case RUNNING:
-        PyErr_SetString(PyExc_ValueError, "operation already executing");
+        (void)check_not_running(RUNNING);
         return PYGEN_ERROR;
     case DONE:
         break;
     }
     *result = Py_NewRef(Py_None);
     return PYGEN_RETURN;
-}
-
-/* Return what was yielded, or raise StopIteration with what was returned. */
-static PyObject *
-as_generator(PySendResult outcome, PyObject *result)
-{
-    if (outcome != PYGEN_RETURN) {
-        return result;
-    }
-    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
-    if (stop != NULL) {
-        PyErr_SetObject(PyExc_StopIteration, stop);
-        Py_DECREF(stop);
-    }
-    Py_DECREF(result);
-    return NULL;
 }
 
 static PyObject *
@@ -77,36 +57,14 @@ transfer_send(PyObject *self, PyObject *value)
     return as_generator(outcome, result);
 }
 
-static int
-check_not_running(const Transfer *transfer)
-{
-    if (transfer->phase == RUNNING) {
-        PyErr_SetString(PyExc_ValueError, "operation already executing");
-        return -1;
-    }
-    return 0;
-}
-
 /* Throw into the inner operation. The arguments begin with it. */
 static PyObject *
 throw_in(Transfer *transfer, PyObject *const *args, size_t count)
 {
-    PyObject *result, *value = NULL;
+    PyObject *result, *value;
     transfer->phase = RUNNING;
-    PyObject *yielded = PyObject_VectorcallMethod(transfer->maker->state->names[THROW], args, count, NULL);
-    PySendResult outcome = yielded != NULL ? PYGEN_NEXT : PYGEN_ERROR;
-    if (yielded == NULL && PyErr_ExceptionMatches(PyExc_StopIteration)) {
-        PyObject *stop = error_take();
-        if (PyObject_TypeCheck(stop, (PyTypeObject *)PyExc_StopIteration)) {
-            value = Py_XNewRef(((PyStopIterationObject *)stop)->value);
-            Py_DECREF(stop);
-            yielded = value != NULL ? value : Py_NewRef(Py_None);
-            outcome = PYGEN_RETURN;
-        } else {
-            error_put(stop); /* CPython 3.11 had no memory to make the StopIteration */
-        }
-    }
-    outcome = transfer_advance(transfer, outcome, yielded, &result);
+    PySendResult outcome = steps_throw(transfer->maker->state->names[THROW], args, count, &value);
+    outcome = transfer_advance(transfer, outcome, value, &result);
     return as_generator(outcome, result);
 }
 
@@ -114,7 +72,7 @@ static PyObject *
 transfer_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     Transfer *transfer = (Transfer *)self;
-    if (argument_count("throw", count, 1, 3) < 0 || check_not_running(transfer) < 0) {
+    if (argument_count("throw", count, 1, 3) < 0 || check_not_running(transfer->phase) < 0) {
         return NULL;
     }
     if (transfer->phase != SUSPENDED && transfer_become_python(transfer) < 0) {
@@ -158,7 +116,7 @@ static PyObject *
 transfer_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     Transfer *transfer = (Transfer *)self;
-    if (check_not_running(transfer) < 0 || (transfer->phase == SUSPENDED && stop(transfer) < 0)) {
+    if (check_not_running(transfer->phase) < 0 || (transfer->phase == SUSPENDED && stop(transfer) < 0)) {
         return NULL;
     }
     transfer->phase = DONE;
@@ -175,22 +133,15 @@ transfer_excuse(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 transfer_iter(PyObject *self)
 {
-    Transfer *transfer = (Transfer *)self;
-    if (transfer->phase == NEW) {
-        return Py_NewRef(self);
-    }
-    PyErr_SetString(PyExc_RuntimeError, transfer->phase == DONE ? "this operation has been awaited already"
-                                                                : "this operation is being awaited already");
-    return NULL;
+    return taken_once(self, ((Transfer *)self)->phase);
 }
 
 static PyObject *
 transfer_repr(PyObject *self)
 {
-    static const char *const phases[] = {"not begun", "awaited", "awaited", "ended"};
     Transfer *transfer = (Transfer *)self;
     return PyUnicode_FromFormat("<operation TLS.%s, %s>", transfer->maker->sends ? "sendall" : "recv",
-                                phases[transfer->phase]);
+                                phase_texts[transfer->phase]);
 }
 
 static PyObject *
@@ -366,20 +317,6 @@ transfer_new(Maker *maker, PyObject *stream, PyObject *argument)
     return (PyObject *)transfer;
 }
 
-/* Put the timeout of the direction around the operation. Steals the reference. */
-static PyObject *
-limited(const Maker *maker, PyObject *limit, PyObject *op)
-{
-    if (op == NULL || limit == Py_None) {
-        return op;
-    }
-    Py_INCREF(limit); /* another OS thread may set another one */
-    PyObject *within = call_by_name(limit, maker->state->names[LIMIT], op, NULL, NULL);
-    Py_DECREF(limit);
-    Py_DECREF(op);
-    return within;
-}
-
 /* Whether this argument is a usual one. */
 static bool
 is_usual(const Maker *maker, PyObject *argument)
@@ -409,7 +346,7 @@ maker_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywo
         }
         PyObject *limit = slot(maker, args[0], maker->sends ? WRITE_LIMIT : READ_LIMIT);
         if (engine != NULL && Py_IS_TYPE(engine, maker->engine) && limit != NULL && is_usual(maker, argument)) {
-            return limited(maker, limit, transfer_new(maker, args[0], argument));
+            return under_limit(&maker->state->limit, maker->state->names[LIMIT], limit, transfer_new(maker, args[0], argument));
         }
     }
     return PyObject_Vectorcall(maker->standin.function, args, nargsf, keywords);
@@ -552,7 +489,9 @@ execute(PyObject *module)
     call(state->decrypt.type);                                                                                        \
     call(state->decrypt.method);                                                                                      \
     call(state->encrypt.type);                                                                                        \
-    call(state->encrypt.method)
+    call(state->encrypt.method);                                                                                      \
+    call(state->limit.type);                                                                                          \
+    call(state->limit.method)
 
 static int
 traverse(PyObject *module, visitproc visit, void *arg)

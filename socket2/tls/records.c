@@ -186,21 +186,6 @@ engine_seal(Maker *maker, PyObject *engine, PyObject *data)
     return records;
 }
 
-/* The steps of an operation, as `yield from` and `await` get them. Steals the reference. */
-static PyObject *
-steps_of(const Maker *maker, PyObject *op)
-{
-    if (op == NULL || PyGen_CheckExact(op)) {
-        return op;
-    }
-    PyAsyncMethods *async = Py_TYPE(op)->tp_as_async;
-    PyObject *steps = async != NULL && async->am_await != NULL
-                          ? async->am_await(op)
-                          : call_by_name(op, maker->state->names[AWAIT], NULL, NULL, NULL);
-    Py_DECREF(op);
-    return steps;
-}
-
 PySendResult
 transfer_finish(Transfer *transfer, PyObject *value, PyObject **result)
 {
@@ -217,7 +202,7 @@ transfer_finish(Transfer *transfer, PyObject *value, PyObject **result)
 static PySendResult
 replace(Transfer *transfer, PyObject *op, PyObject **result)
 {
-    PyObject *steps = steps_of(transfer->maker, op);
+    PyObject *steps = steps_of(op, transfer->maker->state->names[AWAIT]);
     if (steps == NULL) {
         return transfer_finish(transfer, NULL, result);
     }
@@ -246,7 +231,7 @@ begin(Transfer *transfer, PyObject *name, PyObject *argument, PyObject **result)
     if (sock == NULL) {
         PyErr_SetString(PyExc_AttributeError, "this stream has no `sock`");
     } else {
-        steps = steps_of(transfer->maker, call_by_name(sock, name, argument, NULL, NULL));
+        steps = steps_of(call_by_name(sock, name, argument, NULL, NULL), transfer->maker->state->names[AWAIT]);
         Py_DECREF(sock);
     }
     PyObject *value = NULL;
@@ -419,7 +404,7 @@ transfer_become_python(Transfer *transfer)
     Maker *maker = transfer->maker;
     PyObject *name = maker->state->names[maker->sends ? SENDALL : RECEIVE];
     PyObject *op = call_by_name(transfer->stream, name, transfer->argument, maker->sends ? NULL : Py_None, NULL);
-    transfer->inner = steps_of(maker, op);
+    transfer->inner = steps_of(op, maker->state->names[AWAIT]);
     if (transfer->inner == NULL) {
         transfer->phase = DONE;
         return -1;

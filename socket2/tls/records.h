@@ -6,7 +6,7 @@
 #define SOCKET2_RECORDS_H
 
 #include "../../pollers/standin.h"
-#include "../threads/slots.h"
+#include "../threads/delegation.h"
 
 #define BLOCK (1 << 16) /* as in carrier.py */
 #define RECORD (1 << 14) /* as in ciphertext.py */
@@ -77,6 +77,7 @@ typedef struct {
     Method get;        /* read() */
     Method decrypt;    /* of an _SSLSocket: read() */
     Method encrypt;    /* write() */
+    Method limit;      /* of a Patience: limit() */
     PyObject *names[NAMES];
     struct Transfer *free; /* dead operations for reuse, linked by `stream` */
     int free_count;
@@ -91,8 +92,6 @@ typedef struct {
     bool sends;
     Py_ssize_t offsets[SLOTS];
 } Maker;
-
-typedef enum { NEW, RUNNING, SUSPENDED, DONE } Phase;
 
 typedef struct Transfer {
     PyObject_HEAD

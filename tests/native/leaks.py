@@ -21,6 +21,7 @@ import pollers
 import socket2
 from pollers import Cancelled
 from socket2.threads import thread
+from socket2.threads.deadline import Patience
 from socket2.threads.member import current_member
 from socket2.threads.native import in_c
 from tests.contract.driver import Driver, does
@@ -32,6 +33,7 @@ OPERATIONS_PER_ROUND = 20
 THREADS_EVERY = 5
 RECORDS_EVERY = 10  # they cost even more
 RSS_GROWTH_MAX = 1 << 20
+PATIENCE = Patience(1000.0)  # one for all: each leaves an entry in the heap of timers
 
 
 def account() -> dict[str, int]:
@@ -135,8 +137,14 @@ def threads() -> None:
             yield "text"
         yield from waits()
 
+    def limited() -> Any:
+        with contextlib.suppress(TimeoutError):
+            yield from Patience(0).limit(socket2.suspend())
+        for _ in range(3):
+            yield from PATIENCE.limit(socket2.sleep(0))
+
     def ends() -> Any:
-        started = [socket2.newthread(func) for func in (waits, fails, wrong, waits)]
+        started = [socket2.newthread(func) for func in (waits, fails, wrong, limited, waits)]
         started[-1].cancel()
         for one in started:
             with contextlib.suppress(LookupError, Cancelled):
