@@ -39,7 +39,7 @@ from .operation import (
 )
 from .options import OPTIONS, get_option, option_call, prepare_listener
 from .paths import BoundPath, bind_path, is_abstract, remove_stale
-from .probe import ready
+from .probe import hung_up, ready
 from .readiness.attempts import NOSIGNAL
 from .readiness.messages import (
     check_messages,
@@ -89,6 +89,7 @@ __all__ = [
     "end_of_stream",
     "get_option",
     "group_call",
+    "hung_up",
     "is_abstract",
     "leakproof",
     "local_address",

@@ -35,6 +35,21 @@ def ready(reading: Collection[int], writing: Collection[int]) -> tuple[set[int],
     )
 
 
+def hung_up(fds: Collection[int]) -> set[int]:
+    """Return which peers of these stream sockets send no more: they have ended their half, or are gone.
+
+    Data that has come before the end may still be there. The set is empty on a system that does not tell this without
+    taking the data (no POLLRDHUP).
+    """
+    end = getattr(select, "POLLRDHUP", 0)
+    if not end:
+        return set()
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, end)
+    return {fd for fd, mask in poll.poll(0) if not mask & select.POLLNVAL}
+
+
 def _selected(reading: Collection[int], writing: Collection[int]) -> tuple[set[int], set[int]]:
     """Do the same with select(2). It fails if a number is not an open descriptor, and on Windows if there are none."""
     for left in reversed(range(_ATTEMPTS)):

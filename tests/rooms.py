@@ -55,6 +55,7 @@ ROOMS = {
         "failures url body connection exchange socks5 proxies dialing pool decoding response cookies request redirects"
         " roundtrip client command"
     ),
+    "socket2.http.gateway": "hops lookout upstream balancing health sending relay transit reverse",
     "socket2.http": "__init__",
     "socket2.net": (
         "failures arguments ip encodings emitter abort connection callbacks limit piping receiving readable"

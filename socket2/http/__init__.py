@@ -21,6 +21,7 @@ from .client.failures import (
 from .client.pool import PoolLimits
 from .client.request import Timeouts
 from .client.response import Response, StatusError
+from .gateway.reverse import Proxy, proxy
 from .hosting.wsgi import wsgi
 from .messages.bounds import Limits
 from .messages.errors import ProtocolError
@@ -36,6 +37,7 @@ __all__ = [
     "Limits",
     "PoolLimits",
     "ProtocolError",
+    "Proxy",
     "ProxyError",
     "RedirectError",
     "Request",
@@ -47,6 +49,7 @@ __all__ = [
     "Timeouts",
     "Timings",
     "handler",
+    "proxy",
     "request",
     "serve",
     "wsgi",

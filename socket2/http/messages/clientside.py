@@ -63,7 +63,7 @@ class ClientSide:
 
     # Requests.
 
-    def head(self, method: str, target: str | bytes, given: Given, length: int | None = 0) -> bytes:
+    def head(self, method: str, target: str | bytes, given: Given | Written, length: int | None = 0) -> bytes:
         """Return the head of a request. `length`: of the body, None if it is not known before its end.
 
         The fields must have a Host. A Content-Length among them means the same as `length`. Raises ValueError for what
@@ -72,7 +72,7 @@ class ClientSide:
         if self._method or self.closing:
             raise RuntimeError("the exchange before is not over, or the connection cannot be used again")
         line = self._line(method, target)
-        written = Written(given)
+        written = given if isinstance(given, Written) else Written(given)
         if not written.has_host:
             raise ValueError("a request needs a Host")
         if written.length is not None:

@@ -109,6 +109,11 @@ class ResponseHead:
         self.keep_alive = True  # whether the server can answer another request on this connection
 
     @property
+    def block(self) -> bytes:
+        """The lines of the fields, as they came."""
+        return self._block
+
+    @property
     def fields(self) -> Fields:
         fields = self._fields
         if fields is None:

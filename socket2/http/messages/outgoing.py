@@ -43,6 +43,26 @@ class Written:
         self.block = b"".join(lines)
         self.usual = len(lines) == len(pairs) and not self.has_date  # whether none of them is special
 
+    @classmethod
+    def checked(
+        cls,
+        block: bytes,
+        *,
+        has_date: bool = False,
+        has_host: bool = False,
+        connection: tuple[bytes, ...] = (),
+        length: int | None = None,
+    ) -> Written:
+        """Make one of lines that were received and checked, without any special field but Date and Host."""
+        written = cls(())
+        written.block = block
+        written.has_date = has_date
+        written.has_host = has_host
+        written.connection = list(connection)
+        written.length = length
+        written.usual = False
+        return written
+
     def _keep(self, name: bytes, value: bytes) -> bool:
         """Note a special field. Return whether it is written like the others."""
         if name == b"transfer-encoding":

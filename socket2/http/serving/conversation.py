@@ -132,6 +132,7 @@ class Conversation:
             first = False
             request = Request(head, exchange, self._client, self._scheme)
             if trust is not None:
+                request.believed = trust.names
                 request._client, request._scheme, request._host = trust.origin(head.fields, self._client, self._scheme)
             if is_noted:
                 self._begun = now(), request._client

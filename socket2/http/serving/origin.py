@@ -22,13 +22,14 @@ class Trust:
     others: a proxy writes one kind, and passes on what a client has put into the other.
     """
 
-    __slots__ = ("_names", "proxies")
+    __slots__ = ("_names", "names", "proxies")
 
     def __init__(self, proxies: Sequence[Any], fields: Iterable[str] = USUAL) -> None:
         self.proxies = Networks(proxies)
         if isinstance(fields, str):
             fields = (fields,)
         self._names = frozenset(name.lower() for name in fields)
+        self.names = frozenset(name.encode("ascii", "replace") for name in self._names)
         if self._names != {FORWARDED} and not (self._names <= X_FORWARDED and "x-forwarded-for" in self._names):
             raise ValueError(
                 "trusted_fields must be Forwarded alone, or X-Forwarded-For with or without X-Forwarded-Proto and"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Text: TypeAlias = "str | ReadableBuffer"
 
+NOTHING: frozenset[bytes] = frozenset()
+
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 PLAIN_TEXT = Written([_TEXT])
 
@@ -30,7 +32,7 @@ class Request(Body):
     also by threads that the handler has started. Then its operations raise RuntimeError.
     """
 
-    __slots__ = ("_client", "_fields", "_head", "_host", "_scheme")
+    __slots__ = ("_client", "_fields", "_head", "_host", "_scheme", "believed")
 
     def __init__(self, head: RequestHead, exchange: Exchange, client: SocketAddress, scheme: str) -> None:
         self._head = head
@@ -38,8 +40,10 @@ class Request(Body):
         self._client = client
         self._scheme = scheme
         self._rest = self._fields = self._host = None
+        self.believed = NOTHING
         self._whole = False
 
+    believed: frozenset[bytes]  # the fields in which a trusted peer says whom the request comes from
     _fields: Fields | None
     _host: bytes | None  # what a trusted proxy says
 
