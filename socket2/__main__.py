@@ -1,5 +1,5 @@
-"""The command line: `python -m socket2` describes the installation, `echo HOST:PORT` runs an echo server, `get URL`
-sends an HTTP request, `ps PID` and `top PID` show what a process is doing.
+"""The command line: `python -m socket2` describes the installation, `echo HOST:PORT` runs an echo server, `serve
+DIRECTORY` an HTTP server, `get URL` sends an HTTP request, `ps PID` and `top PID` show what a process is doing.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def context_for(
         if error.name != "trustme":
             raise
         raise Unanswered(
-            "echo --tls without --certificate needs the package trustme: pip install 'socket2[certificate]'"
+            "--tls without --certificate needs the package trustme: pip install 'socket2[certificate]'"
         ) from None
     return server_context(certificate), authority
 
@@ -160,6 +160,21 @@ def echo_until_interrupted(options: argparse.Namespace) -> None:
         run(serve_echo, host, port, tls, authority)
 
 
+def serve_http(options: argparse.Namespace) -> None:
+    from .http.command import serve
+
+    debug.enable()
+    with ExitStack() as stack:
+        tls = None
+        if options.tls:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="socket2-serve-")))
+            host = options.bind.rpartition(":")[0].removeprefix("[").removesuffix("]")
+            tls, authority = context_for(host, options.certificate, options.key, folder)
+            if authority is not None:
+                print(f"its certificate is for development only: clients have to trust the authority in {authority}")
+        serve(options, tls)
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m socket2", description="A coroutine socket library.")
     parser.add_argument("--version", action="version", version=f"socket2 {__version__}")
@@ -170,8 +185,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     command.add_argument("--certificate", type=Path, metavar="FILE", help="the server's certificate in PEM; for --tls")
     command.add_argument("--key", type=Path, metavar="FILE", help="its private key, if that is in another file")
     echo = command
+    named = (sys.argv[1:] if arguments is None else arguments)[:1]
+    serve = command = commands.add_parser("serve", help="serve the files of a directory over HTTP")
+    if named == ["serve"]:  # the others do not need HTTP
+        from .http.command import add_arguments
+
+        add_arguments(command)
     command = commands.add_parser("get", help="send an HTTP request and show the response; options as those of curl")
-    if (sys.argv[1:] if arguments is None else arguments)[:1] == ["get"]:  # the others do not need HTTP
+    if named == ["get"]:
         from .http.client.command import add_arguments
 
         add_arguments(command)
@@ -195,21 +216,19 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     command.add_argument("pid", type=process_id, metavar="PID", help="one of your processes, run with SOCKET2_DEBUG=1")
     command.add_argument("--every", type=seconds, default=_EVERY_S, metavar="SECONDS", help="how often; by default 2")
     command.add_argument("--times", type=process_id, metavar="N", help="end after N pictures")
-    return complete(echo, ps, parser.parse_args(arguments))
+    return complete({"echo": echo, "serve": serve, "ps": ps}, parser.parse_args(arguments))
 
 
-def complete(
-    echo: argparse.ArgumentParser, ps: argparse.ArgumentParser, options: argparse.Namespace
-) -> argparse.Namespace:
+def complete(parsers: dict[str, argparse.ArgumentParser], options: argparse.Namespace) -> argparse.Namespace:
     """Refuse options that need another; tell `ps --watch PID` from `ps --watch SECONDS PID`."""
-    if options.command == "echo":
+    if options.command in ("echo", "serve"):
         if options.certificate and not options.tls:
-            echo.error("--certificate needs --tls")
+            parsers[options.command].error("--certificate needs --tls")
         if options.key and not options.certificate:
-            echo.error("--key needs --certificate")
+            parsers[options.command].error("--key needs --certificate")
     if options.command == "ps" and options.pid is None:
         if not options.watch or options.watch != int(options.watch):
-            ps.error("the following arguments are required: PID")
+            parsers["ps"].error("the following arguments are required: PID")
         options.pid, options.watch = int(options.watch), 0.0
     return options
 
@@ -223,6 +242,8 @@ def main(arguments: list[str] | None = None) -> int:
             show(options.pid, options.kind, options.watch)
         elif options.command == "top":
             show_rates(options.pid, options.every, options.times)
+        elif options.command == "serve":
+            serve_http(options)
         elif options.command == "get":
             from .http.client.command import get
 

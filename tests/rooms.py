@@ -30,7 +30,7 @@ ROOMS = {
         " unbroken condition catching signals portal"
     ),
     "socket2.sockets": (
-        "names hostnames address nameinfo setup ancillary socket paths tcp udp eyeballs endpoint descriptors"
+        "names hostnames address nameinfo setup ancillary binary socket paths tcp udp eyeballs endpoint descriptors"
     ),
     "socket2.streams": "buffer claim pieces transport stream",
     "socket2.tls": (
@@ -47,16 +47,19 @@ ROOMS = {
     "socket2.console": "asking table redraw rates screen top",
     "socket2.http.messages": (
         "bounds errors status dates fields syntax llhttp target forwarded framing heads chunks incoming outgoing"
-        " serverside clientside"
+        " serverside clientside media codings preconditions ranges"
     ),
-    "socket2.http.serving": "silence exchange body request origin accesslog conversation program",
+    "socket2.http.serving": (
+        "silence reading exchange body representation request origin accesslog conversation program"
+    ),
     "socket2.http.hosting": "mount environ bridge replying wsgi",
     "socket2.http.client": (
         "failures url body connection exchange socks5 proxies dialing pool decoding response cookies request redirects"
         " roundtrip client command"
     ),
     "socket2.http.gateway": "hops lookout upstream balancing health sending relay transit reverse",
-    "socket2.http": "__init__",
+    "socket2.http.files": "names beneath listing directory",
+    "socket2.http": "command __init__",
     "socket2.net": (
         "failures arguments ip encodings emitter abort connection callbacks limit piping receiving readable"
         " writable lending wishes address adoption dialing socket opening accepting server channel cluster __init__"

@@ -2,7 +2,8 @@
 
 The room knows messages and who exchanges them. It uses connections and threads only through their public methods.
 Read `messages/` first: it has what HTTP is, without I/O. `serving/` is a server, `client/` a client,
-`hosting/` runs applications of other interfaces on the server.
+`hosting/` runs applications of other interfaces on the server, and `files/` serves the files of a directory. `command`
+is `python -m socket2 serve`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .client.failures import (
 from .client.pool import PoolLimits
 from .client.request import Timeouts
 from .client.response import Response, StatusError
+from .files.directory import directory
 from .gateway.reverse import Proxy, proxy
 from .hosting.wsgi import wsgi
 from .messages.bounds import Limits
@@ -48,6 +50,7 @@ __all__ = [
     "StatusError",
     "Timeouts",
     "Timings",
+    "directory",
     "handler",
     "proxy",
     "request",

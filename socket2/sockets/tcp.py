@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Generator, Iterable
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 import pollers
 from pollers import Busy, Closed, Control, Exhausted, Handle, Operation, control_of, operation
@@ -22,6 +22,7 @@ from ..threads.sleeping import persist
 from ..threads.thread import over_at_once
 from .address import Address, Host, Port, Query, SocketAddress, format_address, resolve
 from .ancillary import ROOM, Message, check_limits, pieces_of, receive_message, send_message
+from .binary import Wrapping, binary_source, can_seek
 from .socket import AGAIN_MAX_S, AGAIN_S, NODELAY, Socket, check_octets, make, place_of, sockaddr_of
 
 if TYPE_CHECKING:
@@ -41,12 +42,6 @@ _READ_BLOCK = 1 << 16
 def check_backlog(backlog: Any) -> None:
     if backlog is not None and not isinstance(backlog, int):
         raise TypeError(f"a backlog must be a number, not {backlog!r}")
-
-
-class Wrapping(Protocol):
-    """A File of open_file(), as sendfile() sees it."""
-
-    wrapped: IO[bytes]
 
 
 class TCP(Socket):
@@ -306,11 +301,7 @@ class TCP(Socket):
         timeout carries `bytes_sent`. Raises as send() does; OSError if reading the file fails; TypeError and ValueError
         as socket.sendfile() does.
         """
-        source: Any = getattr(file, "wrapped", file)
-        if "b" not in getattr(source, "mode", "b"):
-            raise ValueError("the file must be opened in binary mode")
-        if not hasattr(source, "read") or isinstance(source, io.TextIOBase):
-            raise TypeError(f"expected a file opened in binary mode, not {file!r}")
+        source = binary_source(file)
         if count is not None and not isinstance(count, int):
             raise TypeError(f"count must be a positive number, not {count!r}")
         if count is not None and count <= 0:
@@ -344,7 +335,7 @@ class TCP(Socket):
 
     @operation
     def _send_blocks(self, file: IO[bytes], offset: int, count: int | None) -> Generator[Any, None, int]:
-        if offset or _can_seek(file):
+        if offset or can_seek(file):
             file.seek(offset)
         sent = 0
         try:
@@ -361,13 +352,9 @@ class TCP(Socket):
             error.bytes_sent = sent  # type: ignore[attr-defined]
             raise
         finally:
-            if _can_seek(file):
+            if can_seek(file):
                 file.seek(offset + sent)
         return sent
-
-
-def _can_seek(file: IO[bytes]) -> bool:
-    return hasattr(file, "seek") and (not hasattr(file, "seekable") or file.seekable())
 
 
 def _raise_last(failures: list[tuple[Address, OSError]]) -> None:

@@ -114,6 +114,21 @@ class Outgoing:
             self.left -= size
         return [data]
 
+    def passes(self, size: int) -> bool:
+        """Whether a piece of this size is sent, by other means than data(). Raises as data() does."""
+        if self.ended:
+            raise RuntimeError("the message has ended")
+        if self._drops:
+            return False
+        if self.framing >= 0 and size > self.left:
+            raise ValueError(f"the body has {size - self.left} bytes more than its Content-Length")
+        return True
+
+    def passed(self, size: int) -> None:
+        """Note how much of such a piece was sent."""
+        if self.framing >= 0:
+            self.left -= size
+
     def end(self, trailers: Given = ()) -> bytes:
         """Return what to send behind the body. Raises ValueError if it is shorter than the promised length."""
         if self.ended:

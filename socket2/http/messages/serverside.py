@@ -268,6 +268,11 @@ class ServerSide:
         """Return what to send for a piece of the answer's body. Raises ValueError if it is too long; RuntimeError."""
         return self._begun().data(data)
 
+    @property
+    def body(self) -> Outgoing:
+        """The answer's body on its way. Raises RuntimeError if the answer has not begun."""
+        return self._begun()
+
     def end(self, trailers: Given = ()) -> bytes:
         """Return what to send at the end of the answer. Raises ValueError if the body is too short; RuntimeError."""
         last = self._begun().end(trailers)

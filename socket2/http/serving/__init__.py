@@ -4,6 +4,7 @@ This room knows how a server behaves towards clients that are slow, broken or go
 accepted or how a server stops: `servers` does that. What is right on the wire is decided in `messages`.
 
 Read `silence` first, how long a client may make us wait; then `exchange`, the requests and answers of one connection as
-operations; `request`, on `body`, what a handler sees of them; `origin`, what proxies say of it; `accesslog`;
-`conversation`, a connection from its first request to its end; `program`, serve().
+operations, on `reading`, the data of files; `request`, on `body` and `representation`, what a handler sees of them;
+`origin`, what proxies say of it; `accesslog`; `conversation`, a connection from its first request to its end;
+`program`, serve().
 """

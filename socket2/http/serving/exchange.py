@@ -7,7 +7,7 @@ another version of HTTP may have several.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from pollers import Busy, Cancelled, bytes_sent, operation
 
@@ -21,11 +21,12 @@ from ...tls.layer import TLS
 from ..messages.bounds import Limits
 from ..messages.errors import ProtocolError
 from ..messages.fields import Fields, Given
-from ..messages.framing import UNTIL_CLOSE
+from ..messages.framing import CHUNKED, UNTIL_CLOSE
 from ..messages.heads import RequestHead
 from ..messages.incoming import BLOCK, End, Upgraded
 from ..messages.outgoing import Piece, Written
 from ..messages.serverside import ServerSide
+from .reading import PIECE, in_memory, read_some, size_behind
 from .silence import Silence
 
 # Smaller bodies and chunks are copied behind their heads, which costs less than a second call of the system.
@@ -265,6 +266,51 @@ class Exchange:
         except BaseException:
             self._break()
             raise
+
+    @operation
+    def sendfile(self, file: IO[bytes], offset: int, count: int | None) -> Generator[Any, None, None]:
+        """Send a part of a file as a piece of the answer's body; None: the rest of it."""
+        if count is None:
+            count = yield from size_behind(file, offset)
+        side, conn = self.side, self.conn
+        chunked = side.framing == CHUNKED
+        passes = side.body.passes(count)
+        if self._held:
+            held, self._held = self._held, b""
+            yield from self.transmit(held)
+        if not passes:
+            return
+        end = offset + count
+        while offset < end:
+            size = min(end - offset, PIECE)
+            if chunked or not isinstance(conn, TCP):
+                data = yield from read_some(file, offset, size)
+                sent = len(data)
+                if chunked:  # no chunk is announced before its data is here
+                    yield from self.send(data)
+                else:
+                    yield from self.transmit(data)
+            else:
+                yield from in_memory(file, offset, size)
+                sent = yield from self._sendfile(conn, file, offset, size)
+            if not sent:
+                raise EOFError(f"{file!r} has become shorter: {end - offset} bytes are missing")
+            if not chunked:
+                side.body.passed(sent)
+                self.sent += sent
+            offset += sent
+
+    def _sendfile(self, conn: TCP, file: IO[bytes], offset: int, size: int) -> Generator[Any, None, int]:
+        silence, limits = self.silence, self.limits
+        if limits.send_s is not None:
+            silence.until = self.now() + limits.send_s + size / limits.send_rate
+        try:
+            sent = yield from conn.sendfile(file, offset, size)
+        except BaseException:
+            self.broken = True
+            raise
+        silence.until = None
+        return sent
 
     @operation
     def end(self, trailers: Given = ()) -> Generator[Any, None, None]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+import os
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 from pollers import Operation
 
 from ...sockets.address import SocketAddress
+from ...sockets.binary import Wrapping, binary_source
 from ...streams.stream import Stream
+from ...streams.transport import byte_count
 from ..messages.fields import Fields, Given, pairs_of
 from ..messages.heads import RequestHead
 from ..messages.outgoing import Written
 from .body import Body
 from .exchange import Exchange
+from .representation import Answer, file_answer, respond_with
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+    from _typeshed import ReadableBuffer, StrOrBytesPath
 
 Text: TypeAlias = "str | ReadableBuffer"
 
@@ -26,7 +31,7 @@ PLAIN_TEXT = Written([_TEXT])
 
 
 class Request(Body):
-    """A request. The handler answers it with respond(), or with start(), send() and end().
+    """A request. The handler answers it with respond() or respond_file(), or with start(), send() and end().
 
     Do not make one: http.serve() and http.handler() call the handler with it. It can be used until the handler ends,
     also by threads that the handler has started. Then its operations raise RuntimeError.
@@ -160,6 +165,37 @@ class Request(Body):
                 given = [*given, _TEXT]
         return exchange.respond(status, body.encode(), given)
 
+    def respond_file(
+        self,
+        file: StrOrBytesPath | IO[bytes] | Wrapping,
+        *,
+        status: int = 200,
+        content_type: str | None = None,
+        headers: Given = (),
+    ) -> Operation[None]:
+        """Answer with a file, or with what the client wants of it: RFC 9110, 13 and 14.
+
+        `file`: the path of a regular file; or one that open() or open_file() has opened in binary mode, which stays
+        open. `content_type`: None for the one that the name's ending means, from a fixed table; unknown ones are
+        application/octet-stream, and texts UTF-8. `headers`: also Cache-Control and the like. An ETag or Last-Modified
+        among them replaces the one that is made of the file's size, inode and time of modification.
+
+        A GET may get 206 with one part or several, 304 if the client has this version, 412 or 416. With another
+        `status` or method, the whole file is sent. The kernel sends it, except over TLS (sendfile(2)). The file is
+        opened and read in OS threads, unless its data is in memory.
+
+        Raises OSError if the file cannot be opened: then nothing was sent. If it becomes shorter while it is sent,
+        raises EOFError, and the connection is closed when the handler ends; if it becomes longer, the rest is not sent.
+        Otherwise as respond() does.
+        """
+        source = file if isinstance(file, (str, bytes, os.PathLike)) else binary_source(file)
+        pairs = pairs_of(headers)
+        return self.respond_with(lambda head: file_answer(source, head, status, content_type, pairs))
+
+    def respond_with(self, decide: Callable[[RequestHead], Answer]) -> Operation[None]:
+        """Answer with what `decide` returns, in an OS thread. For the other rooms of socket2."""
+        return respond_with(self._now(), decide)
+
     def start(
         self, status: int, headers: Given = (), length: int | None = None, *, flush: bool = True
     ) -> Operation[None]:
@@ -179,6 +215,17 @@ class Request(Body):
         """
         piece = data.encode() if isinstance(data, str) else data if type(data) is bytes else memoryview(data).cast("B")
         return self._now().send(piece)
+
+    def sendfile(self, file: IO[bytes] | Wrapping, offset: int = 0, count: int | None = None) -> Operation[None]:
+        """Send `count` bytes of a file, or the rest of it, from `offset` on, as a piece of the answer's body.
+
+        `file`: from open() or open_file(), in binary mode. Its position afterwards is not defined. The kernel sends the
+        data if it can, which is not over TLS and in chunks (sendfile(2)). respond_file() answers with a whole file.
+
+        Raises EOFError if the file ends before; what was sent of it counts as a piece. Otherwise as send() does.
+        """
+        rest = None if count is None else byte_count(count)
+        return self._now().sendfile(binary_source(file), byte_count(offset), rest)
 
     def end(self, trailers: Given = ()) -> Operation[None]:
         """End the answer. If the handler returns without that, it is done then.
