@@ -45,18 +45,29 @@ class Beneath(Protocol):
         """
 
     def entries(self, limit: int) -> list[tuple[str, bool]]:
-        """Return up to `limit` names in the directory, with whether each is a directory. Raises OSError."""
+        """Return up to `limit` names in the directory, with whether each is a directory. Raises OSError.
+
+        What go() would not go to is not among them.
+        """
 
 
 class ByDescriptor:
     """A walk from descriptor to descriptor."""
 
-    def __init__(self, root: str, follow: bool) -> None:
-        """`follow`: whether links may lead anywhere."""
+    def __init__(self, root: str, follow: bool, path: Iterable[int] = ()) -> None:
+        """`follow`: whether links may lead anywhere. `path`: where another walk stands, to begin there."""
         self._root = root
         self._follow = follow
         self._links = 0
-        self._path = [os.open(root, _DIRECTORY)]  # of each directory from the root on
+        self._path: list[int] = []  # of each directory from the root on
+        try:
+            for fd in path:
+                self._path.append(os.dup(fd))
+            if not self._path:
+                self._path.append(os.open(root, _DIRECTORY))
+        except BaseException:
+            self._back_to(0)
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +117,21 @@ class ByDescriptor:
 
     def entries(self, limit: int) -> list[tuple[str, bool]]:
         with os.scandir(self._path[-1]) as found:
-            return [(entry.name, entry.is_dir()) for entry in islice(found, limit) if _is_of_use(entry)]
+            kinds = [(entry.name, self._is_directory(entry)) for entry in islice(found, limit)]
+        return [(name, kind) for name, kind in kinds if kind is not None]
+
+    def _is_directory(self, entry: os.DirEntry[str]) -> bool | None:
+        """Whether it is a directory; None if it is neither that nor a file below the root."""
+        if self._follow or not entry.is_symlink():
+            return _kind_of(entry)
+        try:
+            with ByDescriptor(self._root, False, self._path) as other:
+                file = other.go([entry.name])
+        except OSError:
+            return None
+        if file is not None:
+            file.close()
+        return file is None
 
 
 class ByPath:
@@ -134,7 +159,12 @@ class ByPath:
 
     def entries(self, limit: int) -> list[tuple[str, bool]]:
         with os.scandir(self._at) as found:
-            return [(entry.name, entry.is_dir()) for entry in islice(found, limit) if _is_of_use(entry)]
+            kinds = [(entry.name, self._is_directory(entry)) for entry in islice(found, limit)]
+        return [(name, kind) for name, kind in kinds if kind is not None]
+
+    def _is_directory(self, entry: os.DirEntry[str]) -> bool | None:
+        is_here = self._follow or not entry.is_symlink() or _is_below(os.path.realpath(entry.path), self._root)
+        return _kind_of(entry) if is_here else None
 
 
 def _is_below(path: str, root: str) -> bool:
@@ -144,11 +174,11 @@ def _is_below(path: str, root: str) -> bool:
         return False
 
 
-def _is_of_use(entry: os.DirEntry[str]) -> bool:
+def _kind_of(entry: os.DirEntry[str]) -> bool | None:
     try:
-        return entry.is_dir() or entry.is_file()
+        return True if entry.is_dir() else False if entry.is_file() else None
     except OSError:
-        return False
+        return None
 
 
 def beneath(root: str, follow: bool) -> Beneath:
