@@ -52,7 +52,9 @@ ROOMS = {
     "socket2.http.serving": (
         "silence reading exchange body representation request origin accesslog conversation program"
     ),
-    "socket2.http.hosting": "mount environ bridge replying wsgi",
+    "socket2.http.hosting": (
+        "mount sending environ bridge replying wsgi connectionscope isolated otherloops cycle lifespan asgi"
+    ),
     "socket2.http.client": (
         "failures url body connection exchange socks5 proxies dialing pool decoding response cookies request redirects"
         " roundtrip client command"

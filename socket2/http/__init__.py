@@ -24,6 +24,8 @@ from .client.request import Timeouts
 from .client.response import Response, StatusError
 from .files.directory import directory
 from .gateway.reverse import Proxy, proxy
+from .hosting.asgi import asgi
+from .hosting.lifespan import LifespanError
 from .hosting.wsgi import wsgi
 from .messages.bounds import Limits
 from .messages.errors import ProtocolError
@@ -36,6 +38,7 @@ __all__ = [
     "ConnectError",
     "Fields",
     "InvalidURL",
+    "LifespanError",
     "Limits",
     "PoolLimits",
     "ProtocolError",
@@ -50,6 +53,7 @@ __all__ = [
     "StatusError",
     "Timeouts",
     "Timings",
+    "asgi",
     "directory",
     "handler",
     "proxy",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pollers import Cancelled, Operation, operation
 
@@ -17,6 +17,7 @@ from ..threads.coroutines import is_coroutine
 from ..threads.group import threadset
 from ..threads.journal import Journal
 from ..threads.loop import newthread
+from ..threads.scope import scope
 from ..threads.thread import Thread
 from ..threads.timers import duration
 from ..tls.arguments import HANDSHAKE_S
@@ -66,6 +67,9 @@ def serve(
     `ready(server)` is called when the server listens. If it is a generator function or `async def`, it runs as a thread
     beside the server, and is cancelled when the server has ended. If `ready` raises, serve() ends with that error.
 
+    If the handler has an attribute `lifespan`, as http.asgi() makes it, its startup() comes before the server listens,
+    and its shutdown(grace_s) when all connections have ended.
+
     `reload`: called when SIGHUP arrives, to load the configuration again. It may be a plain function, a generator
     function or an `async def` function, and runs in a thread of its own. If it fails, the error is logged, and the
     server continues. Before that, the certificate of `tls`, a server_context(), is loaded again for new connections. If
@@ -101,7 +105,8 @@ def serve(
     rules = PathRules(mode, owner, unlink)
     where = (queries_of(host, port) if not listeners else [], backlog, reuse_port, nodelay, rules)
     reloader = Reloader(tls, reload, server.about)
-    return _serve(server, where, listeners, duration(grace_s), stops, ready, reloader, reloads)
+    lifespan = getattr(handler, "lifespan", None)
+    return _serve(server, where, listeners, duration(grace_s), stops, ready, reloader, reloads, lifespan)
 
 
 @operation
@@ -114,6 +119,7 @@ def _serve(
     ready: Callable[[Server], Any] | None,
     reloader: Reloader,
     reloads: Iterable[int],
+    lifespan: Lifespan | None,
 ) -> Generator[Any, None, int]:
     stops: list[Thread[object]] = []
 
@@ -125,13 +131,19 @@ def _serve(
     try:
         yield from catcher.begin()
         yield from reload_catcher.begin()
+        if lifespan is not None:
+            yield from _start(server, lifespan)
         yield from _listen(server, where, listeners)
         if not server.stopping.is_set():
             yield from _until_gone(server, ready)
         cut = yield from server.wait()
-    except (Exception, Cancelled):
+        if lifespan is not None:
+            yield from lifespan.shutdown(grace_s)
+    except (Exception, Cancelled) as error:
         yield from server.stop(0)
         yield from reloader.end()
+        if lifespan is not None:
+            yield from lifespan.shutdown(grace_s if isinstance(error, Exception) else 0)
         raise
     finally:
         reload_catcher.end()
@@ -140,6 +152,31 @@ def _serve(
     for thread in stops:
         yield from thread.join()
     return cut
+
+
+class Lifespan(Protocol):
+    """What a handler needs in the process of its server. It is the attribute `lifespan` of the handler."""
+
+    def startup(self) -> Operation[None]:
+        """Prepare, before the server listens. If it raises, nothing is served."""
+
+    def shutdown(self, grace_s: float, /) -> Operation[None]:
+        """Clean up when all connections have ended, within that time. Does nothing if startup() has not ended."""
+
+
+@operation
+def _start(server: Server, lifespan: Lifespan) -> Generator[Any, None, None]:
+    """Prepare, at most until the server is stopped."""
+
+    def stop() -> Generator[Any, None, None]:
+        yield from server.stopping.wait()
+        starting.cancel()
+
+    with scope() as starting, threadset() as ts:
+        ts.newthread(stop)
+        yield from lifespan.startup()
+        ts.cancel()
+        yield from ts.join()
 
 
 @operation

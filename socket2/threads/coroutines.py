@@ -173,6 +173,8 @@ def no_wait(name: str, yielded: object, error: Exception) -> Exception:
     """Return the exception to throw into the thread `name`, which yielded something that cannot be waited for."""
     if hasattr(yielded, "park"):
         return error
+    if hasattr(yielded, "_asyncio_future_blocking"):
+        return TypeError(f"{name} waits for a future of asyncio, whose loop does not run here: {yielded!r}")
     if is_coroutine(yielded):
         return TypeError(f"{name} yielded {yielded!r}: did you write `yield` instead of `yield from`?")
     return TypeError(f"{name} waits for {yielded!r}, which is not an operation of socket2")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Generator, Iterable
+from contextvars import copy_context
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any, NamedTuple, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from pollers import operation
 
@@ -19,13 +20,12 @@ from ...threads.portal import portal
 from ...threads.scheduler import current_scheduler
 from ..messages.errors import ProtocolError
 from ..messages.incoming import BLOCK
-from ..messages.outgoing import Written
-from ..serving.exchange import Exchange
 from ..serving.request import Request
 from .bridge import Bridge, Incoming, UnreadableBody
 from .environ import environ_of
 from .mount import checked_root
 from .replying import Reply, octets
+from .sending import Whole, begin
 
 Application: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -78,32 +78,6 @@ def _check_length(request: Request) -> None:
         raise ProtocolError("the body is too large", 413)
 
 
-class _Whole(NamedTuple):
-    """An answer that is known as a whole."""
-
-    status: int
-    fields: Written
-    body: bytes
-
-    @operation
-    def send(self, request: Request) -> Generator[Any, None, None]:
-        exchange, fields, length = request.exchange, self.fields, self.fields.length
-        if request.method != "HEAD" and self.status != 304:
-            yield from exchange.respond(self.status, self.body, fields)
-            return
-        if length is None and self.status != 304:
-            length = len(self.body) or None  # an application may leave the body of HEAD out
-        yield from exchange.start(self.status, fields, length, flush=False)
-        yield from exchange.end()
-
-
-@operation
-def _begin(exchange: Exchange, status: int, fields: Written, data: bytes) -> Generator[Any, None, None]:
-    """Begin an answer, and send the first piece of its body."""
-    yield from exchange.start(status, fields, None, flush=False)
-    yield from exchange.send(data)
-
-
 @operation
 def _received(request: Request) -> Generator[Any, None, IO[bytes]]:
     """Receive the whole body of a request."""
@@ -141,8 +115,12 @@ def _in_os_thread(
             yield from bridge.settled()
         except UnreadableBody as error:
             raise error.reason from None
+        except Exception as error:
+            if request.exchange.broken and not isinstance(error, OSError):
+                raise ConnectionAbortedError("the client has gone") from error
+            raise
     if whole is not None:
-        yield from whole.send(request)
+        yield from whole.send(request.exchange)
 
 
 class _Run(Reply):
@@ -155,7 +133,7 @@ class _Run(Reply):
         self._exchange = request.exchange
         self._bridge = bridge
 
-    def make(self) -> _Whole | None:
+    def make(self) -> Whole | None:
         """Call the application, and send its answer. If it is known as a whole, return it instead."""
         try:
             return self._make()
@@ -167,15 +145,15 @@ class _Run(Reply):
                 raise
             raise RuntimeError(f"the application raised {type(error).__name__}") from error
 
-    def _make(self) -> _Whole | None:
+    def _make(self) -> Whole | None:
         result = self._app(self._environ, self.start_response)
         try:
             if isinstance(result, (list, tuple)) and not self.begun:
-                return _Whole(self.status, self.started(), b"".join(map(octets, result)))
+                return Whole(self.status, self.started(), b"".join(map(octets, result)))
             for data in result:
                 if octets(data):
                     self.write(data)
-            return None if self.begun else _Whole(self.status, self.started(), b"")
+            return None if self.begun else Whole(self.status, self.started(), b"")
         finally:
             if hasattr(result, "close"):
                 result.close()
@@ -187,7 +165,7 @@ class _Run(Reply):
         if self.begun:
             self._bridge.send(lambda: exchange.send(data))
         else:
-            self._bridge.send(lambda: _begin(exchange, status, fields, data))
+            self._bridge.send(lambda: begin(exchange, status, fields, data))
         self.begun = True
 
 
@@ -236,22 +214,24 @@ def _call(app: Application, environ: dict[str, Any], request: Request) -> Genera
     """Call an application, and send its answer. What it gives to write() is sent behind its next piece."""
     reply = _Collected()
     exchange = request.exchange
-    result = app(environ, reply.start_response)
+    context = copy_context()  # the next request of this connection does not see what the application sets
+    result = context.run(app, environ, reply.start_response)
     try:
         if isinstance(result, (list, tuple)) and not reply.pieces:
-            yield from _Whole(reply.status, reply.started(), b"".join(map(octets, result))).send(request)
+            yield from Whole(reply.status, reply.started(), b"".join(map(octets, result))).send(exchange)
             return
-        for piece in result:
+        pieces = context.run(iter, result)
+        while (piece := context.run(next, pieces, None)) is not None:
             reply.write(piece)
             if data := reply.take():
                 fields, begun = reply.started(), reply.begun
                 reply.begun = True
-                yield from exchange.send(data) if begun else _begin(exchange, reply.status, fields, data)
+                yield from exchange.send(data) if begun else begin(exchange, reply.status, fields, data)
         data = reply.take()
         if not reply.begun:
-            yield from _Whole(reply.status, reply.started(), data).send(request)
+            yield from Whole(reply.status, reply.started(), data).send(exchange)
         elif data:
             yield from exchange.send(data)
     finally:
         if hasattr(result, "close"):
-            result.close()
+            context.run(result.close)

@@ -16,6 +16,7 @@ from ...sockets.tcp import TCP
 from ...streams.stream import Stream
 from ...streams.transport import AnyByteStream
 from ...threads.coroutines import awaiting
+from ...threads.events import Event
 from ...threads.scope import timeout
 from ...tls.layer import TLS
 from ..messages.bounds import Limits
@@ -159,6 +160,23 @@ class Exchange:
             raise
         finally:
             self._waited_s += self.now() - begun
+
+    @operation
+    def until_gone(self) -> Generator[Any, None, None]:
+        """Wait until the client ends its half of the connection, when all of its request was received.
+
+        What it sends before belongs to the next request, and stays in the buffer. Behind that an end cannot be seen.
+        """
+        side = self.side
+        if side.incoming.empty and not side.incoming.ended:
+            try:
+                data = yield from self.conn.recv(BLOCK)
+            except Exception:
+                self.broken = True
+                raise
+            side.receive(data)
+        if not side.incoming.ended:
+            yield from Event().wait()
 
     # Answering.
 

@@ -61,6 +61,7 @@ def handler(
         return Conversation(conn, answer, bounds, access, trust).run()
 
     converse.__qualname__ = name_of(answer) or "http"
+    converse.lifespan = getattr(answer, "lifespan", None)  # type: ignore[attr-defined]
     return converse
 
 

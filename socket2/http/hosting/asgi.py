@@ -1,0 +1,64 @@
+"""http.asgi(): an ASGI 3 application as a handler of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, TypeAlias
+
+from ..messages.errors import ProtocolError
+from ..serving.request import Request
+from .connectionscope import http_scope
+from .cycle import Cycle
+from .isolated import Isolated
+from .lifespan import Lifespan, Mode
+from .mount import checked_root
+from .otherloops import NEEDS_ASYNCIO, needs_asyncio
+
+Application: TypeAlias = Callable[[dict[str, Any], Callable[[], Any], Callable[[Any], Any]], Awaitable[None]]
+
+
+class asgi:
+    """Make a handler of an ASGI 3 application: `http.serve(http.asgi(app), "localhost:8000")`.
+
+    Each request is a call of `app` in the thread of its connection, with contextvars of its own. So `app` may await
+    operations of socket2, but it cannot use asyncio or anyio: it would get an error that says so. `root_path`: the path
+    that the application is mounted at, such as "/shop"; a proxy may have removed it from the path.
+
+    `lifespan`: "auto", "on" or "off": whether `app` is called for its startup before the server listens, and for its
+    shutdown at the end. "on": an application that does not know lifespans is an error. If the startup fails, serving
+    raises http.LifespanError. serve(), http.serve() and workers do all that; with a Server of your own, call
+    `lifespan.startup()` and `lifespan.shutdown(grace_s)` of the handler.
+
+    Raises TypeError if `app` is not callable; ValueError for a `root_path` that does not begin with "/", or if there is
+    no such `lifespan`.
+    """
+
+    def __init__(self, app: Application, *, root_path: str = "", lifespan: Mode = "auto") -> None:
+        if not callable(app):
+            raise TypeError(f"an ASGI application must be callable, not {app!r}")
+        if lifespan not in ("auto", "on", "off"):
+            raise ValueError(f"lifespan must be 'auto', 'on' or 'off', not {lifespan!r}")
+        self._app = app
+        self._root = checked_root(root_path)
+        self.lifespan = Lifespan(app, lifespan == "on") if lifespan != "off" else None
+        self.__qualname__ = getattr(app, "__qualname__", type(app).__qualname__)
+
+    def __call__(self, request: Request) -> Generator[Any, None, None]:
+        head, limit = request.head, request.body_limit
+        if head.method == "CONNECT":
+            yield from request.respond(501, "CONNECT is not implemented\n")
+            return
+        if limit is not None and head.body > limit:
+            raise ProtocolError("the body is too large", 413)
+        cycle = Cycle(request.exchange)
+        state = self.lifespan.state if self.lifespan is not None else None
+        try:
+            yield from Isolated(self._app(http_scope(request, self._root, state), cycle.receive, cycle.send))
+        except Exception as error:
+            if needs_asyncio(error):
+                raise RuntimeError(NEEDS_ASYNCIO) from error
+            if cycle.works():
+                raise
+        except SystemExit as error:
+            raise RuntimeError("the application raised SystemExit") from error
+        cycle.check()

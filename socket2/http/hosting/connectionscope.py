@@ -1,0 +1,65 @@
+"""The connection scope of an ASGI application: a request as ASGI 3 describes it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from ..messages.heads import RequestHead
+from ..serving.request import Request
+
+VERSION = {"version": "3.0", "spec_version": "2.5"}
+
+HTTP_EXTENSIONS: dict[str, dict[str, Any]] = {
+    "http.response.trailers": {},
+    "http.response.pathsend": {},
+    "http.response.early_hint": {},
+}
+
+
+def http_scope(request: Request, root: str, state: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the scope of a request. `root`: the path that the application is mounted at."""
+    head = request.head
+    client, server = request.client, request.server
+    raw_path, query = path_and_query(head)
+    path = unquote(raw_path.decode("ascii"), errors="replace") if b"%" in raw_path else raw_path.decode("ascii")
+    if root and not (path == root or path.startswith(root + "/")):
+        path = root + path  # a proxy has removed it
+    scope = {
+        "type": "http",
+        "asgi": VERSION,
+        "http_version": "1.1" if head.minor else "1.0",
+        "method": head.method,
+        "scheme": request.scheme,
+        "path": path,
+        "raw_path": raw_path,
+        "query_string": query,
+        "root_path": root,
+        "headers": headers_of(head),
+        "client": client[:2] if isinstance(client, tuple) else None,
+        "server": server[:2] if isinstance(server, tuple) else (server, None),
+        "extensions": HTTP_EXTENSIONS,
+    }
+    if state is not None:
+        scope["state"] = state.copy()
+    return scope
+
+
+def path_and_query(head: RequestHead) -> tuple[bytes, bytes]:
+    if head.origin:
+        path, _, query = head.raw_target.partition(b"?")
+        return path, query
+    target = head.target
+    return target.path, target.query
+
+
+def headers_of(head: RequestHead) -> list[tuple[bytes, bytes]]:
+    """Return the fields. A host in the target takes the place of the Host field."""
+    pairs = []
+    for line in head.block[2:-4].split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        if colon:
+            pairs.append((name.lower(), value.strip(b" \t")))
+    if not head.origin and (authority := head.target.authority):
+        pairs = [(b"host", authority), *(pair for pair in pairs if pair[0] != b"host")]
+    return pairs
