@@ -41,8 +41,8 @@ ROOMS = {
     "socket2.processes": "reaping child capture",
     "socket2.debug": "stacks history snapshot backlog facts listing watchdog inquiry tracing __init__",
     "socket2.servers": (
-        "listeners passed accepting proxyheader connection handshaking networks behind server current renewal program"
-        " inheritance staff supervisor workers"
+        "listeners passed accepting proxyheader connection handshaking networks behind server current draining renewal"
+        " program inheritance staff supervisor workers"
     ),
     "socket2.console": "asking table redraw rates screen top",
     "socket2.http.messages": (
@@ -50,7 +50,7 @@ ROOMS = {
         " serverside clientside media codings preconditions ranges"
     ),
     "socket2.http.serving": (
-        "silence reading exchange body representation request origin accesslog conversation program"
+        "silence reading exchange body representation request origin health accesslog conversation program"
     ),
     "socket2.http.hosting": (
         "mount sending environ bridge replying wsgi connectionscope isolated otherloops cycle lifespan asgi"
@@ -59,7 +59,7 @@ ROOMS = {
         "failures url body connection exchange socks5 proxies dialing pool decoding response cookies request redirects"
         " roundtrip client command"
     ),
-    "socket2.http.gateway": "hops lookout upstream balancing health sending relay transit reverse",
+    "socket2.http.gateway": "hops lookout upstream balancing checkups sending relay transit reverse",
     "socket2.http.files": "names beneath listing directory",
     "socket2.http": "command __init__",
     "socket2.net": (

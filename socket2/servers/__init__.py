@@ -6,5 +6,6 @@ public methods.
 
 Read `listeners` first, then `accepting`; `connection`, one connection and its thread; `handshaking`, for TLS;
 `networks`, `proxyheader` and `behind`, for balancers in front; `server`; `current`, what a handler sees of it.
-`renewal` and `program` make serve(). For several processes: `inheritance`, `staff`, `supervisor`, `workers`.
+`draining`, `renewal` and `program` make serve(). `inheritance`, `staff`, `supervisor` and `workers` are for several
+processes.
 """

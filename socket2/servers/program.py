@@ -22,6 +22,7 @@ from ..threads.thread import Thread
 from ..threads.timers import duration
 from ..tls.arguments import HANDSHAKE_S
 from ..tls.layer import TLS
+from .draining import stop_drained
 from .listeners import adopt_listener, check_listener, queries_of
 from .renewal import Reloader, signals_to_reload
 from .server import FIRST_REQUEST_S, GRACE_S, Server
@@ -55,6 +56,7 @@ def serve(
     reload: Callable[[], Any] | None = None,
     reload_signals: Iterable[int] | None = None,
     grace_s: float = GRACE_S,
+    drain_s: float = 0.0,
     signals: Iterable[int] = (signal.SIGTERM, signal.SIGINT),
     ready: Callable[[Server], Any] | None = None,
 ) -> Operation[int]:
@@ -63,7 +65,9 @@ def serve(
     `handler`, `max_connections`, `first_request_s`, `tls`, `handshake_s`, `max_handshakes`, `proxy_protocol`: as in
     Server. `host`, `port`, `backlog`, `reuse_port`, `nodelay`, `mode`, `owner`, `unlink`: as in Server.listen().
     `listeners`: sockets to accept on instead, for example from inherited_listeners(); other processes may share them.
-    `grace_s`: how many seconds handlers have to finish. A second signal cuts off all connections at once.
+    `grace_s`: how many seconds handlers have to finish. A second signal cuts off all connections at once. `drain_s`:
+    for how many seconds the server goes on as before after the first signal, so that balancers can notice that it will
+    go: `server.leaving` is set then.
     `ready(server)` is called when the server listens. If it is a generator function or `async def`, it runs as a thread
     beside the server, and is cancelled when the server has ended. If `ready` raises, serve() ends with that error.
 
@@ -106,7 +110,8 @@ def serve(
     where = (queries_of(host, port) if not listeners else [], backlog, reuse_port, nodelay, rules)
     reloader = Reloader(tls, reload, server.about)
     lifespan = getattr(handler, "lifespan", None)
-    return _serve(server, where, listeners, duration(grace_s), stops, ready, reloader, reloads, lifespan)
+    times = (duration(drain_s), duration(grace_s))
+    return _serve(server, where, listeners, times, stops, ready, reloader, reloads, lifespan)
 
 
 @operation
@@ -114,18 +119,19 @@ def _serve(
     server: Server,
     where: _Where,
     listeners: Sequence[TCP | socket.socket],
-    grace_s: float,
+    times: tuple[float, float],
     signals: Iterable[int],
     ready: Callable[[Server], Any] | None,
     reloader: Reloader,
     reloads: Iterable[int],
     lifespan: Lifespan | None,
 ) -> Generator[Any, None, int]:
+    _, grace_s = times
     stops: list[Thread[object]] = []
 
     def stop(signum: int) -> None:
         log.info("%s: stopping %r", name_of(signum), server, about=server.about())
-        stops.append(newthread(server.stop, 0 if stops else grace_s))
+        stops.append(newthread(server.stop, 0) if stops else newthread(stop_drained, server, *times))
 
     catcher, reload_catcher = catching(signals, stop), catching(reloads, reloader.ask)
     try:

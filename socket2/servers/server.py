@@ -41,12 +41,10 @@ if TYPE_CHECKING:
     import ssl
 
 log = Journal("socket2.server")
-
 GRACE_S = 30.0
 FIRST_REQUEST_S = 5.0
 
 _EVENTS_PER_TURN = 256  # how many a poller returns
-
 # How long a thread that was cut off has to clean up. Then its socket is closed, and it has the same time once more.
 CLEANUP_S = 1.0
 
@@ -75,11 +73,11 @@ class Server(pollers.Unique):
     Raises TypeError if the handler is not callable, or for `max_handshakes` without `tls`; ValueError if a limit is
     less than 1 connection, a time is negative, a network is none, or the context is for clients.
 
-    `stopping`: an Event that is set when stop() is called or no listener is left. `cut`: how many connections were cut
-    off. `accepted`, `requests`: how many connections there were, and how many between_requests blocks ended without an
-    error. `addresses`: where the server listens or listened, in the standard library's form. Any thread of the
-    scheduler may call the methods, in any OS thread: shared state changes under a lock that is never held while
-    waiting.
+    `stopping`: an Event that is set when stop() is called or no listener is left. `leaving`: one that is set then, or
+    `drain_s` earlier (see serve()). `cut`: how many connections were cut off. `accepted`, `requests`: how many
+    connections there were, and how many between_requests blocks ended without an error. `addresses`: where the server
+    listens or listened, in the standard library's form. Any thread of the scheduler may call the methods, in any OS
+    thread: shared state changes under a lock that is never held while waiting.
     """
 
     def __init__(
@@ -98,6 +96,7 @@ class Server(pollers.Unique):
         check_limits(max_connections, handshake_s, max_handshakes, tls is not None)
         # The lock guards these, and the fields of a Connection that are marked there.
         self.stopping = Event()
+        self.leaving = Event()
         self.cut = 0
         self.accepted = 0
         self.requests = 0
@@ -361,6 +360,7 @@ class Server(pollers.Unique):
         with lock:
             first, self._stopped = not self._stopped, True
             self.stopping.set()
+            self.leaving.set()
             self._cutting = self._cutting or grace_s == 0
         if first:  # a second cancellation would interrupt the drain
             self._cancel_accepting()

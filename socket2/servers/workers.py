@@ -29,6 +29,7 @@ from ..threads.sleeping import sleep
 from ..threads.timers import duration
 from ..tls.arguments import HANDSHAKE_S
 from ..tls.layer import TLS
+from .draining import stop_drained
 from .inheritance import Places
 from .listeners import adopt_listener, bind, check_listener, listen, queries_of
 from .program import serve
@@ -64,6 +65,7 @@ def serve_workers(
     reload: Callable[[], Any] | None = None,
     reload_signals: Iterable[int] | None = None,
     grace_s: float = GRACE_S,
+    drain_s: float = 0.0,
     ready: Callable[[Workers], Any] | None = None,
     resolver: Resolver | None = None,
 ) -> int:
@@ -111,6 +113,7 @@ def serve_workers(
     }
     Server(handler, **options)  # reports wrong arguments here
     options["grace_s"] = duration(grace_s)
+    options["drain_s"] = duration(drain_s)
     for listener in listeners:
         check_listener(listener)
     if resolver is not None:
@@ -120,7 +123,7 @@ def serve_workers(
         addresses = [sock.getsockname() for sock in places.of(0)]
         work = partial(_work, handler, places.handed_on, options, resolver, _idle_poller())
         load = partial(reload_plainly, tls, _plain("reload", reload) if reload else None)
-        supervisor = Workers(work, count, addresses, duration(grace_s), places, load, reloads)
+        supervisor = Workers(work, count, addresses, duration(drain_s) + duration(grace_s), places, load, reloads)
         return supervisor.run(_plain("ready", ready) if ready else None)
     finally:
         places.close_all()
@@ -195,7 +198,7 @@ def _serve(
     its: socket.socket, handler: Callable[[Any], Any], mine: Iterable[TCP], handed_on: bool, options: dict[str, Any]
 ) -> Generator[Any, None, None]:
     with unix(fileno=its.detach()) as line, threadset() as ts:
-        orders = _Orders(line, options["grace_s"], handed_on)
+        orders = _Orders(line, options["drain_s"], options["grace_s"], handed_on)
         catcher = catching([signal.SIGTERM], orders.asked_to_leave)
         yield from catcher.begin()
         try:
@@ -220,8 +223,9 @@ class _Orders:
     together with all other workers at the end.
     """
 
-    def __init__(self, line: TCP, grace_s: float, handed_on: bool) -> None:
+    def __init__(self, line: TCP, drain_s: float, grace_s: float, handed_on: bool) -> None:
         self._line = line
+        self._drain_s = drain_s
         self._grace_s = grace_s
         self._handed_on = handed_on
         self._server: Server | None = None
@@ -256,12 +260,14 @@ class _Orders:
             newthread(self._leave, server)
         order = yield from self._next()
         self._ordered = True
+        drain_s = 0.0
         if order == STOP:
+            drain_s = self._drain_s
             yield from self.tell(HERE)
             order = yield from self._next()
         server._drains_shared = self._handed_on and order != LEAVE
         with threadset() as ts:
-            ts.newthread(server.stop, self._grace_s)
+            ts.newthread(stop_drained, server, drain_s, self._grace_s)
             while True:  # see threads/lock.py
                 if not order or order == CUT:
                     break

@@ -197,8 +197,8 @@ def test_a_worker_tells_one_thing_after_the_other() -> None:
         supervisor, its = socket.socketpair()
         with socket2.TCP(its, None, "the test") as line, supervisor:
             supervisor.settimeout(LIMIT_S)
-            orders: Any = _Orders(line, 5, True)
-            stub = SimpleNamespace(stop=stop)
+            orders: Any = _Orders(line, 0, 5, True)
+            stub = SimpleNamespace(stop=stop, leaving=socket2.Event())
             supervisor.sendall(LEAVE)
             supervisor.shutdown(socket.SHUT_WR)
             current_scheduler().poller.streak = STREAK_MAX

@@ -4,6 +4,6 @@ This room knows what a message becomes on its way to the next hop, which server 
 means for the other. It does not know how messages are framed: it uses `messages`, `serving` and `client` for that.
 
 Read `hops` first, what becomes of a head; `lookout`, how long upstreams may make us wait; `upstream`, one server;
-`balancing` and `health`, which of them gets a request. `sending` and `transit` are one request on its way, `relay` what
-follows an upgrade. `reverse` puts them together.
+`balancing` and `checkups`, which of them gets a request. `sending` and `transit` are one request on its way, `relay`
+what follows an upgrade. `reverse` puts them together.
 """

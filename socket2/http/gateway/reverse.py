@@ -19,7 +19,7 @@ from ..messages.status import reason_of
 from ..serving.exchange import Exchange
 from ..serving.request import PLAIN_TEXT, Request
 from .balancing import Balance, Balancer
-from .health import Health
+from .checkups import Health
 from .hops import Hop, node_of, request_fields
 from .transit import ClientLeft, Failure, Manner, Transit
 from .upstream import Upstream

@@ -250,6 +250,6 @@ class Conversation:
 def stopping() -> Flag | None:
     """Return what tells whether the server of this thread stops, None if there is no server."""
     try:
-        return current_server().stopping
+        return current_server().leaving
     except RuntimeError:
         return None

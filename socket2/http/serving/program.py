@@ -20,6 +20,7 @@ from ...tls.arguments import HANDSHAKE_S
 from ..messages.bounds import Limits
 from .accesslog import AccessLog, LogFormat
 from .conversation import Conversation
+from .health import with_health
 from .origin import USUAL, Trust
 from .request import Request
 
@@ -34,6 +35,7 @@ def handler(
     access_log: LogFormat | None = None,
     trusted: Sequence[Any] = (),
     trusted_fields: Iterable[str] = USUAL,
+    health: str | None = None,
 ) -> Callable[[AnyByteStream], Generator[Any, None, None]]:
     """Make a handler of connections of a handler of requests: `socket2.serve(http.handler(hello), "localhost:8000")`.
 
@@ -46,6 +48,8 @@ def handler(
     also X-Forwarded-Proto and X-Forwarded-Host; or only Forwarded. Then the `client`, `scheme` and `host` of a request
     are what the outermost trusted proxy has seen.
 
+    `health`: a path that is answered in place of `answer`: with 200, or with 503 as soon as the server is to stop.
+
     An error in `answer` is logged to "socket2.http.server" with a traceback (ERROR). The client gets 500, or if the
     answer has begun, the connection is closed so that the client sees that it is not complete. What a client does wrong
     is logged in one line (INFO). The result takes a connection of any kind, and can be the handler of a Server.
@@ -53,6 +57,10 @@ def handler(
     Raises TypeError if `answer` is not callable, ValueError if there is no such format, network or field.
     """
     check_callable(answer)
+    name = name_of(answer)
+    lifespan = getattr(answer, "lifespan", None)
+    if health is not None:
+        answer = with_health(answer, health)
     bounds = limits or Limits()
     access = AccessLog(access_log) if access_log is not None else None
     trust = Trust(trusted, trusted_fields) if trusted else None
@@ -60,8 +68,8 @@ def handler(
     def converse(conn: AnyByteStream) -> Generator[Any, None, None]:
         return Conversation(conn, answer, bounds, access, trust).run()
 
-    converse.__qualname__ = name_of(answer) or "http"
-    converse.lifespan = getattr(answer, "lifespan", None)  # type: ignore[attr-defined]
+    converse.__qualname__ = name or "http"
+    converse.lifespan = lifespan  # type: ignore[attr-defined]
     return converse
 
 
@@ -74,6 +82,7 @@ def serve(
     access_log: LogFormat | None = None,
     trusted: Sequence[Any] = (),
     trusted_fields: Iterable[str] = USUAL,
+    health: str | None = None,
     workers: int | None = None,
     members: int = 1,
     listeners: Sequence[TCP | socket.socket] = (),
@@ -90,15 +99,16 @@ def serve(
     reload: Callable[[], Any] | None = None,
     reload_signals: Iterable[int] | None = None,
     grace_s: float = GRACE_S,
+    drain_s: float = 0.0,
     ready: Callable[[Any], Any] | None = None,
     resolver: Resolver | None = None,
 ) -> int:
     """Serve HTTP until SIGTERM or SIGINT arrives, then stop gracefully; return how many connections were cut off.
 
-    `answer`, `limits`, `access_log`, `trusted`, `trusted_fields`: as in handler(). `workers`: how many processes serve,
-    as in serve_workers(); None: only this one. `members`: how many OS threads of this process serve, as in
-    serve_threads(). Give one of the two. All other arguments: as in socket2.serve(), or as in serve_workers() with
-    `workers`.
+    `answer`, `limits`, `access_log`, `trusted`, `trusted_fields`, `health`: as in handler(). `workers`: how many
+    processes serve, as in serve_workers(); None: only this one. `members`: how many OS threads of this process serve,
+    as in serve_threads(). Give one of the two. All other arguments: as in socket2.serve(), or as in serve_workers()
+    with `workers`.
 
     Call this instead of run(). In a loop of your own, use socket2.serve() or a Server, with handler(). While the server
     stops, it finishes the requests that have begun, says `Connection: close` in their answers, and closes the
@@ -106,7 +116,9 @@ def serve(
 
     Raises ValueError if `members` is less than 1, or both are given; otherwise as socket2.serve() and serve_workers().
     """
-    connections = handler(answer, limits=limits, access_log=access_log, trusted=trusted, trusted_fields=trusted_fields)
+    connections = handler(
+        answer, limits=limits, access_log=access_log, trusted=trusted, trusted_fields=trusted_fields, health=health
+    )
     options: dict[str, Any] = {
         "listeners": listeners,
         "backlog": backlog,
@@ -122,6 +134,7 @@ def serve(
         "reload": reload,
         "reload_signals": reload_signals,
         "grace_s": grace_s,
+        "drain_s": drain_s,
         "ready": ready,
     }
     if members < 1 or (members > 1 and workers is not None):

@@ -1,0 +1,34 @@
+"""The health path: balancers ask whether this server takes requests, and learn early that it is to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...servers.current import current_server
+from .request import Request
+
+
+def with_health(answer: Callable[[Request], Any], path: str) -> Callable[[Request], Any]:
+    """Return a handler that answers for one path itself, and leaves the others to `answer`.
+
+    Raises ValueError if it is no path.
+    """
+    if not path.startswith("/") or not path.isascii():
+        raise ValueError(f"the health path begins with /, unlike {path!r}")
+
+    def handle(request: Request) -> Any:
+        if request.target.partition("?")[0] != path or request.method not in ("GET", "HEAD"):
+            return answer(request)
+        if _is_leaving():
+            return request.respond(503, "leaving\n")
+        return request.respond(200, "ok\n")
+
+    return handle
+
+
+def _is_leaving() -> bool:
+    try:
+        return current_server().leaving.is_set()
+    except RuntimeError:
+        return False  # the connection comes from no server
