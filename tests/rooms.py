@@ -59,7 +59,7 @@ ROOMS = {
         "failures url body connection exchange socks5 proxies dialing pool decoding response cookies request redirects"
         " roundtrip client command"
     ),
-    "socket2.http.gateway": "hops lookout upstream balancing checkups sending relay transit reverse",
+    "socket2.http.gateway": "hops lookout upstream balancing checkups sending relay transit reverse tunnels",
     "socket2.http.files": "names beneath listing directory",
     "socket2.http": "command __init__",
     "socket2.net": (

@@ -24,6 +24,7 @@ from .client.request import Timeouts
 from .client.response import Response, StatusError
 from .files.directory import directory
 from .gateway.reverse import Proxy, proxy
+from .gateway.tunnels import forward_proxy
 from .hosting.asgi import asgi
 from .hosting.lifespan import LifespanError
 from .hosting.wsgi import wsgi
@@ -55,6 +56,7 @@ __all__ = [
     "Timings",
     "asgi",
     "directory",
+    "forward_proxy",
     "handler",
     "proxy",
     "request",
