@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
@@ -23,6 +24,9 @@ from .sides import Happened, read, serve, split
 
 METHODS = ["GET"] * 9
 
+# RFC 9112, 7.1.1 wants blanks in the extensions of chunks taken. llhttp refuses them.
+BLANKS = re.compile(rb"\n[0-9A-Fa-f]+[^\r\n]*[ \t]").search
+
 Message = tuple[bytes, bytes]  # the target or the status, and the body
 
 
@@ -34,6 +38,7 @@ class Seen:
         self.begun = [b"", b""]
         self.parser: Any = HttpResponseParser(self) if is_response else HttpRequestParser(self)
         self.is_response = is_response
+        self.closes = False  # because of fields that do not count here: Proxy-Connection, and what is in trailers
 
     def on_message_begin(self) -> None:
         self.begun = [b"", b""]
@@ -50,16 +55,17 @@ class Seen:
 
     def on_message_complete(self) -> None:
         self.messages.append((self.begun[0], self.begun[1]))
+        self.closes = not self.parser.should_keep_alive()
 
 
-def seen_by_llhttp(data: bytes, is_response: bool) -> list[Message]:
+def seen_by_llhttp(data: bytes, is_response: bool) -> Seen:
     seen = Seen(is_response)
     parser = seen.parser
     try:
         parser.feed_data(data)
     except (HttpParserUpgrade, HttpParserError):
         pass
-    return seen.messages
+    return seen
 
 
 def complete(happened: Happened) -> list[Message]:
@@ -105,7 +111,10 @@ def attempt(seed: int) -> bool:
         other = happened(number, pieces)
         assert (known(other), is_refused(other)) == (known(whole), is_refused(whole)), (seed, data)
     ours, seen = complete(whole), seen_by_llhttp(data, is_response)
-    assert seen[: len(ours)] == ours, (seed, data, ours, seen)
+    if seen.closes:
+        ours = ours[: len(seen.messages)]
+    if not BLANKS(data):
+        assert seen.messages[: len(ours)] == ours, (seed, data, ours, seen.messages)
     return not is_refused(whole)
 
 

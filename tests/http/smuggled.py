@@ -75,6 +75,8 @@ REFUSED = {
     "chunk longer than its size": chunked(b"5\r\nhelloXX0\r\n\r\n"),
     "LF behind a chunk": chunked(b"5\r\nhello\n0\r\n\r\n"),
     "LF behind the last chunk": chunked(b"5\r\nhello\r\n0\n\r\n"),
+    "framing in a trailer": chunked(b"5\r\nhello\r\n0\r\nX: y\r\nTransfer-encoding: chunked\r\n\r\n"),
+    "a length in a trailer": chunked(b"5\r\nhello\r\n0\r\nContent-Length: 5\r\n\r\n"),
     "LF behind a trailer": chunked(b"5\r\nhello\r\n0\r\nX: y\n\r\n"),
     "no Host": b"GET / HTTP/1.1\r\nX-A: b\r\n\r\n",
     "two Hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",

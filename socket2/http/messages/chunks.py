@@ -20,6 +20,8 @@ _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
 _EXTENSION = rb"[ \t]*+;[ \t]*+" + _TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?+"
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})((?:" + _EXTENSION + rb")*+)").fullmatch
 
+_FRAMING = (b"content-length", b"transfer-encoding")
+
 # A size has 15 digits at most; the rest is for extensions, which hardly anybody sends.
 _LINE_MAX = 256
 
@@ -107,7 +109,10 @@ class Chunks:
             raise ProtocolError("there are too many trailers", 431)
         if not are_trailers(block):
             raise ProtocolError("the trailers are malformed")
-        return Fields.received(block[:-2])
+        trailers = Fields.received(block[:-2])
+        if any(name in _FRAMING for name, _ in trailers.raw):
+            raise ProtocolError("a trailer cannot frame the message")  # some recipients believe it all the same
+        return trailers
 
 
 def chunk_of(data: bytes | bytearray | memoryview) -> list[bytes | bytearray | memoryview]:

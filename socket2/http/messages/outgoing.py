@@ -16,6 +16,8 @@ Piece: TypeAlias = bytes | bytearray | memoryview
 # Fields that this module writes itself, or that change how it frames a message.
 _SPECIAL = frozenset((b"content-length", b"transfer-encoding", b"connection", b"date", b"host"))
 
+_NO_TRAILERS = frozenset((b"content-length", b"transfer-encoding", b"host"))
+
 
 def checked_length(length: int) -> int:
     """Raises ValueError if it cannot be the length of a body. Below 0 it would mean another framing."""
@@ -139,6 +141,9 @@ class Outgoing:
                 raise ValueError(f"the body has {self.left} bytes less than its Content-Length")
             if pairs and self.framing != CHUNKED:
                 raise ValueError("only a chunked body has trailers, and this one is not")
+        for name, _ in pairs:
+            if name in _NO_TRAILERS:
+                raise ValueError(f"{name.decode('ascii')} cannot be a trailer: it says how to read the message")
         self.ended = True
         return last_chunk(pairs) if self.framing == CHUNKED and not self._drops else b""
 

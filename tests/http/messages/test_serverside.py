@@ -113,6 +113,15 @@ def test_the_body_of_an_answer_of_known_length() -> None:
     assert side.end() == b""
 
 
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Host"])
+def test_what_frames_a_message_is_no_trailer(name: str) -> None:
+    side = asked()
+    side.head(200)
+    with pytest.raises(ValueError, match="cannot be a trailer"):
+        side.end({"A": "b", name: "5"})
+    assert side.end({"A": "b"}) == b"0\r\na: b\r\n\r\n"
+
+
 def test_the_body_of_an_answer_in_chunks() -> None:
     side = asked()
     side.head(200)
