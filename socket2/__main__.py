@@ -1,5 +1,5 @@
 """The command line: `python -m socket2` describes the installation, `echo HOST:PORT` runs an echo server, `serve
-DIRECTORY` an HTTP server, `get URL` sends an HTTP request, `ps PID` and `top PID` show what a process is doing.
+TARGET` an HTTP server, `get URL` sends an HTTP request, `ps PID` and `top PID` show what a process is doing.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     command.add_argument("--key", type=Path, metavar="FILE", help="its private key, if that is in another file")
     echo = command
     named = (sys.argv[1:] if arguments is None else arguments)[:1]
-    serve = command = commands.add_parser("serve", help="serve the files of a directory over HTTP")
+    serve = command = commands.add_parser("serve", help="serve a directory or an application over HTTP")
     if named == ["serve"]:  # the others do not need HTTP
         from .http.command import add_arguments
 

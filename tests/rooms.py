@@ -53,7 +53,8 @@ ROOMS = {
         "silence reading exchange body representation request origin health accesslog conversation program"
     ),
     "socket2.http.hosting": (
-        "mount sending environ bridge replying wsgi connectionscope isolated otherloops cycle lifespan asgi"
+        "mount sending environ bridge replying wsgi connectionscope isolated otherloops cycle lifespan aioloop asgi"
+        " loading"
     ),
     "socket2.http.client": (
         "failures url body connection exchange socks5 proxies dialing pool decoding response cookies request redirects"

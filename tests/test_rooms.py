@@ -41,6 +41,7 @@ MAY_NAME = {
     "pollers.once": ["importlib.import_module"],
     "pollers.windows.winsock": ["importlib.import_module"],
     "socket2": ["_sys.modules"],  # a module that has moved has its old name, too
+    "socket2.http.hosting.loading": ["importlib.import_module"],  # an application of the user
     "socket2.servers.supervisor": ["sys.modules"] * 2,  # only if debugging is loaded, which is a room below
     "socket2.threads.native": ["importlib.import_module"],
 }

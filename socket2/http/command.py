@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..sockets.address import format_address
 from .files.directory import directory
+from .hosting.asgi import asgi
+from .hosting.loading import kind_of, load
+from .hosting.wsgi import wsgi
 from .serving.program import serve as serve_http
 
 if TYPE_CHECKING:
@@ -18,7 +21,11 @@ if TYPE_CHECKING:
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("target", metavar="DIRECTORY", help="the directory whose files are served")
+    command.add_argument(
+        "target",
+        metavar="TARGET",
+        help="a directory whose files are served, or a WSGI or ASGI application: MODULE:NAME",
+    )
     command.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT", help="by default %(default)s")
     command.add_argument("--tls", action="store_true", help="HTTPS, by default with a certificate made for this run")
     command.add_argument("--certificate", type=Path, metavar="FILE", help="the server's certificate in PEM; for --tls")
@@ -26,13 +33,27 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--workers", type=int, metavar="N", help="serve in N processes")
     command.add_argument("--log", choices=("common", "combined", "json"), help="print each request in this format")
     command.add_argument("--listing", action="store_true", help="list directories that have no index.html")
+    kinds = command.add_mutually_exclusive_group()
+    for kind in ("wsgi", "asgi"):
+        kinds.add_argument(
+            f"--{kind}", dest="kind", action="store_const", const=kind, help=f"the application is for {kind.upper()}"
+        )
+    command.add_argument("--asyncio", action="store_true", help="the ASGI application needs asyncio, as most do")
+    command.add_argument("--factory", action="store_true", help="NAME is a function that returns the application")
+    command.add_argument("--root-path", default="", metavar="PATH", help="where the application is mounted, as /shop")
 
 
 def handler_of(options: argparse.Namespace) -> Callable[[Any], Any]:
     """Return the handler for what is to be served. Raises ValueError if that is nothing that can be."""
     if os.path.isdir(options.target):
         return directory(options.target, listing=options.listing)
-    raise ValueError(f"{options.target} is not a directory")
+    module = options.target.partition(":")[0]
+    if os.sep in module or not all(part.isidentifier() for part in module.split(".")):
+        raise ValueError(f"{options.target} is not a directory, and not MODULE:NAME")
+    app = load(options.target, factory=options.factory)
+    if (options.kind or kind_of(app)) == "wsgi":
+        return wsgi(app, root_path=options.root_path)
+    return asgi(app, root_path=options.root_path, asyncio=options.asyncio)
 
 
 def serve(options: argparse.Namespace, tls: ssl.SSLContext | None) -> None:

@@ -52,5 +52,52 @@ def test_https_and_workers(tmp_path: Path) -> None:
 def test_what_cannot_be_served(tmp_path: Path) -> None:
     done = command("serve", str(tmp_path / "none"))
     assert done.returncode == 1
-    assert done.stderr == f"python -m socket2: {tmp_path / 'none'} is not a directory\n"
+    assert done.stderr == f"python -m socket2: {tmp_path / 'none'} is not a directory, and not MODULE:NAME\n"
     assert command("serve", str(tmp_path), "--certificate", "x").returncode == 2
+
+
+APPS = """
+def for_wsgi(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["SCRIPT_NAME"].encode() + b" wsgi"]
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": b"asgi"})
+
+def make():
+    return app
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "found"),
+    [
+        (["apps:for_wsgi", "--root-path", "/shop"], b"/shop wsgi"),
+        (["apps"], b"asgi"),
+        (["apps:make", "--factory"], b"asgi"),
+        (["apps:app", "--asyncio"], b"asgi"),
+    ],
+)
+def test_an_application(args: list[str], found: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "apps.py").write_text(APPS)
+    monkeypatch.chdir(tmp_path)
+    with serving(*args) as (_, port):
+        assert ask(f"http://127.0.0.1:{port}/") == found
+
+
+def test_applications_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "apps.py").write_text(APPS)
+    (tmp_path / "broken.py").write_text("import nothing_like_it\n")
+    monkeypatch.chdir(tmp_path)
+    for target, reason in {
+        "missing:app": "there is no module missing",
+        "apps:missing": "apps has no attribute 'missing'",
+        "broken": "No module named 'nothing_like_it'",
+        "apps:APPS": "apps has no attribute 'APPS'",
+    }.items():
+        done = command("serve", target)
+        assert done.returncode == 1
+        assert reason in done.stderr
+        assert "loading.py" not in done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..messages.errors import ProtocolError
 from ..serving.request import Request
@@ -13,6 +13,9 @@ from .isolated import Isolated
 from .lifespan import Lifespan, Mode
 from .mount import checked_root
 from .otherloops import NEEDS_ASYNCIO, needs_asyncio
+
+if TYPE_CHECKING:
+    from .aioloop import LifespanWithLoop
 
 Application: TypeAlias = Callable[[dict[str, Any], Callable[[], Any], Callable[[Any], Any]], Awaitable[None]]
 
@@ -24,6 +27,9 @@ class asgi:
     operations of socket2, but it cannot use asyncio or anyio: it would get an error that says so. `root_path`: the path
     that the application is mounted at, such as "/shop"; a proxy may have removed it from the path.
 
+    `asyncio`: run `app` in an event loop of asyncio instead, in one OS thread beside ours. What it receives and sends
+    crosses between the two, which takes time, but every application works. It starts and ends with the lifespan.
+
     `lifespan`: "auto", "on" or "off": whether `app` is called for its startup before the server listens, and for its
     shutdown at the end. "on": an application that does not know lifespans is an error. If the startup fails, serving
     raises http.LifespanError. serve(), http.serve() and workers do all that; with a Server of your own, call
@@ -33,14 +39,25 @@ class asgi:
     no such `lifespan`.
     """
 
-    def __init__(self, app: Application, *, root_path: str = "", lifespan: Mode = "auto") -> None:
+    def __init__(
+        self, app: Application, *, root_path: str = "", lifespan: Mode = "auto", asyncio: bool = False
+    ) -> None:
         if not callable(app):
             raise TypeError(f"an ASGI application must be callable, not {app!r}")
         if lifespan not in ("auto", "on", "off"):
             raise ValueError(f"lifespan must be 'auto', 'on' or 'off', not {lifespan!r}")
         self._app = app
         self._root = checked_root(root_path)
-        self.lifespan = Lifespan(app, lifespan == "on") if lifespan != "off" else None
+        self._in_asyncio = asyncio
+        if asyncio:
+            from .aioloop import InAsyncio, LifespanWithLoop  # other applications do not need asyncio
+
+            self._app = in_asyncio = InAsyncio(app)
+        self.lifespan: Lifespan | LifespanWithLoop | None = None
+        if lifespan != "off":
+            self.lifespan = Lifespan(self._app, lifespan == "on")
+        if asyncio:
+            self.lifespan = LifespanWithLoop(in_asyncio, self.lifespan)
         self.__qualname__ = getattr(app, "__qualname__", type(app).__qualname__)
 
     def __call__(self, request: Request) -> Generator[Any, None, None]:
@@ -55,7 +72,7 @@ class asgi:
         try:
             yield from Isolated(self._app(http_scope(request, self._root, state), cycle.receive, cycle.send))
         except Exception as error:
-            if needs_asyncio(error):
+            if not self._in_asyncio and needs_asyncio(error):
                 raise RuntimeError(NEEDS_ASYNCIO) from error
             if cycle.works():
                 raise
