@@ -104,11 +104,10 @@ class TLS(Negotiated):
         """
         if direction not in ("read", "write", None):
             raise ValueError(f"direction must be 'read', 'write' or None, not {direction!r}")
-        reading, writing = patience(seconds), patience(seconds)
         if direction != "write":
-            self._read_limit = reading
+            self._read_limit = patience(seconds)
         if direction != "read":
-            self._write_limit = writing
+            self._write_limit = patience(seconds)
 
     def gettimeout(self, direction: Side = "read") -> float | None:
         """Return the timeout of a direction in seconds, None if there is none."""
@@ -299,7 +298,8 @@ class TLS(Negotiated):
             raise
         finally:
             lane.free.append(None)
-            lane.wake()
+            if lane.waiting:
+                lane.wake()
 
     def _send_failed(self, error: BaseException) -> None:
         """End a send that C has made."""
