@@ -238,16 +238,16 @@ class Carrier(pollers.Unique):
                 if not engine.pending:
                     return
                 data = self._unsent = engine.take()
-            sent = 0
             try:
                 yield from awaiting(self.sock.sendall(data))
-                sent = len(data)
+                self._unsent = b""
             except BaseException as error:
-                sent = getattr(error, "bytes_sent", 0)
+                try:  # without a call, behind which a signal handler may raise
+                    self._unsent = data[error.bytes_sent :]  # type: ignore[attr-defined]
+                except AttributeError:
+                    pass  # none has left
                 self._blame(error)
                 raise
-            finally:
-                self._unsent = data[sent:]
 
     @operation
     def _pushing(self) -> Generator[Any, None, None]:

@@ -14,7 +14,7 @@ from typing import Any
 from pollers import Busy, operation
 
 from ..threads.chain import links_of
-from ..threads.lock import lock
+from ..threads.lock import lock, locked
 from ..threads.scheduler import local
 from ..threads.wait import Wait
 
@@ -87,11 +87,18 @@ class Lane:
         yield from wait.wait()
 
     def wake(self) -> None:
-        """Wake all that wait for the lane."""
-        with lock:
-            waiting, self.waiting = self.waiting, None
-        for wait in waiting or ():
-            wait.finish()
+        """Wake all that wait for the lane, also if a signal handler raises meanwhile."""
+        try:
+            self._wake()
+        except BaseException:
+            self._wake()
+            raise
+
+    @locked
+    def _wake(self) -> None:
+        for wait in self.waiting or ():
+            wait.finish()  # a second time this does nothing
+        self.waiting = None
 
     def _refusal(self) -> Busy:
         scheduler, member = local.scheduler, local.member

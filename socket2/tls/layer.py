@@ -159,10 +159,9 @@ class TLS(Negotiated):
         return op if self._read_limit is None else self._read_limit.limit(op)
 
     @operation
-    def _receive_into(self, buffer: WriteableBuffer, size: int) -> Generator[Any, None, int]:
+    def _receive_into(self, buffer: WriteableBuffer, size: int) -> Generator[Any, None, Any]:
         with memoryview(buffer) as view, view.cast("B") as octets, octets[:size] as room:
-            received: int = yield from self._receive(size, room)
-            return received
+            return (yield from self._receive(size, room))
 
     @operation
     def _receive(self, n: int, buffer: memoryview | None, held: Lane | None = None) -> Generator[Any, None, Any]:
@@ -276,7 +275,10 @@ class TLS(Negotiated):
                     op = self.sock.sendall(records)
                     yield from (op if self._direct else awaiting(op))
                 except BaseException as error:
-                    self._unsent = records[getattr(error, "bytes_sent", 0) :]
+                    try:  # see _push()
+                        self._unsent = records[error.bytes_sent :]  # type: ignore[attr-defined]
+                    except AttributeError:
+                        pass
                     self._blame(error)
                     raise
                 self._unsent = b""
@@ -303,7 +305,6 @@ class TLS(Negotiated):
 
     def _send_failed(self, error: BaseException) -> None:
         """End a send that C has made."""
-        self._unsent = self._unsent[getattr(error, "bytes_sent", 0) :]
         self._send_ended(error, self._engine.sealed)
         self._blame(error)
 
@@ -396,5 +397,4 @@ class TLS(Negotiated):
         self.close()
 
     def __repr__(self) -> str:
-        how = "closed" if self.closed else self.version or "before the handshake"
-        return f"<TLS, {how}, over {self.sock!r}>"
+        return f"<TLS, {'closed' if self.closed else self.version or 'before the handshake'}, over {self.sock!r}>"

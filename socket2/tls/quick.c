@@ -12,8 +12,8 @@ static const char *const slot_texts[SLOTS] = {
 };
 
 static const char *const name_texts[NAMES] = {
-    "__await__", "close", "limit", "_more", "open", "read", "_read_failed", "_receive", "_receive_failed", "recv",
-    "seal", "_send_failed", "_sendall", "sendall", "throw", "wake", "write", "_write_failed",
+    "__await__", "bytes_sent", "close", "limit", "_more", "open", "read", "_read_failed", "_receive", "_receive_failed",
+    "recv", "seal", "_send_failed", "_sendall", "sendall", "throw", "wake", "write", "_write_failed",
 };
 
 /* The operation as an object: it behaves like a generator. */

@@ -40,6 +40,24 @@ list_give(PyObject *list)
     return 0;
 }
 
+/* Wake all that wait for the lane. If a signal handler raises, before the method has begun perhaps, do it again. */
+static int
+wake(const Maker *maker, PyObject *lane)
+{
+    PyObject *name = maker->state->names[WAKE];
+    PyObject *woken = call_by_name(lane, name, NULL, NULL, NULL);
+    if (woken != NULL) {
+        Py_DECREF(woken);
+        return 0;
+    }
+    PyObject *error = error_take();
+    woken = call_by_name(lane, name, NULL, NULL, NULL);
+    PyErr_Clear();
+    Py_XDECREF(woken);
+    error_put(error);
+    return -1;
+}
+
 /* Give the lane back, in the presence of an exception, too. */
 static int
 leave(Transfer *transfer)
@@ -50,9 +68,7 @@ leave(Transfer *transfer)
     transfer->lane = NULL;
     int status = list_give(slot(maker, lane, FREE));
     if (status == 0 && slot(maker, lane, WAITING) != Py_None) {
-        PyObject *woken = call_by_name(lane, maker->state->names[WAKE], NULL, NULL, NULL);
-        status = woken == NULL ? -1 : 0;
-        Py_XDECREF(woken);
+        status = wake(maker, lane);
     }
     Py_DECREF(lane);
     if (error != NULL) {
@@ -277,12 +293,8 @@ received(Transfer *transfer, PyObject *data, PyObject **result)
         return transfer_finish(transfer, plain, result);
     }
     Py_DECREF(plain);
-    if (slot(maker, transfer->lane, WAITING) != Py_None) {
-        PyObject *woken = call_by_name(transfer->lane, maker->state->names[WAKE], NULL, NULL, NULL);
-        if (woken == NULL) {
-            return transfer_advance(transfer, PYGEN_ERROR, NULL, result);
-        }
-        Py_DECREF(woken);
+    if (slot(maker, transfer->lane, WAITING) != Py_None && wake(maker, transfer->lane) < 0) {
+        return transfer_advance(transfer, PYGEN_ERROR, NULL, result);
     }
     return fill(transfer, result);
 }
@@ -305,6 +317,28 @@ sent(Transfer *transfer, PyObject *nothing, PyObject **result)
     return transfer_finish(transfer, Py_NewRef(Py_None), result);
 }
 
+/* Keep of the records what has not left when `error` ended the send below. In C, no signal handler can raise before
+   this is done: records that leave twice would break the stream. */
+static void
+keep_unsent(const Transfer *transfer, PyObject *error)
+{
+    const Maker *maker = transfer->maker;
+    PyObject *records = slot(maker, transfer->stream, UNSENT);
+    PyObject *count = PyObject_GetAttr(error, maker->state->names[BYTES_SENT]);
+    Py_ssize_t sent = count != NULL && PyLong_Check(count) ? PyLong_AsSsize_t(count) : 0;
+    PyErr_Clear();
+    Py_XDECREF(count);
+    if (records == NULL || !PyBytes_CheckExact(records) || sent <= 0 || sent > PyBytes_GET_SIZE(records)) {
+        return;
+    }
+    PyObject *rest = PySequence_GetSlice(records, sent, PyBytes_GET_SIZE(records));
+    PyErr_Clear();
+    if (rest != NULL) {
+        put(maker, transfer->stream, UNSENT, rest);
+        Py_DECREF(rest);
+    }
+}
+
 /* An exception has ended the receive or the send; it is set. */
 static PySendResult
 failed(Transfer *transfer, PyObject **result)
@@ -316,6 +350,9 @@ failed(Transfer *transfer, PyObject **result)
         return transfer_finish(transfer, NULL, result);
     }
     PyObject *error = error_take();
+    if (maker->sends) {
+        keep_unsent(transfer, error);
+    }
     PyObject *op = call_by_name(transfer->stream, state->names[maker->sends ? SEND_FAILED : RECEIVE_FAILED], error,
                                 NULL, NULL);
     if (!maker->sends) {

@@ -42,6 +42,7 @@ enum {
 
 enum {
     AWAIT,
+    BYTES_SENT,
     CLOSE,
     LIMIT,
     MORE,

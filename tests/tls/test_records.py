@@ -11,6 +11,8 @@ import pytest
 
 from socket2 import TLS, Busy, Cancelled, newthread, run, sleep, stream
 from socket2.threads.chain import links_of
+from socket2.threads.wait import Wait
+from socket2.tls import lane as lane_module
 from socket2.tls import layer
 
 from ..interop.peers import pattern
@@ -200,5 +202,64 @@ def test_the_garbage_collector_finds_what_it_has(authority: Authority) -> None:
             yield from client.sendall(b"data")
             assert (yield from receiving.join()) == b"data"
             assert sys.getrefcount(lane) == in_use - 1
+
+        run(main)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_handler_raises_while_the_waiting_are_woken(
+    number: int, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It raises instead of a wake(), or in the middle of one. All that wait for the lane are woken nevertheless."""
+    with tls(authority) as (client, server):
+
+        def main() -> Steps:
+            yield from shaken(client, server)
+            receiving = newthread(server.recv())
+            lane = server._receiving
+            waiting = [newthread(lane.changed()) for _ in range(3)]
+            yield from client.sendall(b"x")
+            calls: list[None] = []
+            target, name = ((lane_module.Lane, "wake"), (Wait, "finish"))[number]
+            real: Any = getattr(target, name)
+
+            def interrupted(self: Any, *args: Any) -> Any:
+                if self is lane or self in (lane.waiting or ()):
+                    calls.append(None)
+                    if len(calls) == 1 + number:
+                        raise KeyError("handler")
+                return real(self, *args)
+
+            with monkeypatch.context() as patched:
+                patched.setattr(target, name, interrupted)
+                with pytest.raises(KeyError, match="handler"):
+                    yield from receiving.join()
+            for thread in waiting:
+                yield from thread.join()
+
+        run(main)
+
+
+def test_a_handler_raises_as_soon_as_a_send_has_failed(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has left is known by then, and does not leave twice."""
+    with tls(authority, room=30) as (client, server):
+
+        def interrupted(*_: Any) -> None:
+            raise KeyError("handler")
+
+        def main() -> Steps:
+            yield from shaken(client, server)
+            with monkeypatch.context() as patched:
+                patched.setattr(TLS, "_send_failed", interrupted)
+                sending = newthread(client.sendall(b"sent in parts"))
+                yield from sleep(0)
+                sending.cancel()
+                with pytest.raises(KeyError, match="handler"):
+                    yield from sending.join()
+            assert client._unsent
+            finishing = newthread(client.finish())
+            assert (yield from stream(server).recvn(13)) == b"sent in parts"
+            yield from newthread(server.finish()).join()
+            yield from finishing.join()
 
         run(main)
