@@ -17,12 +17,16 @@ from pollers import Closed
 
 from .driver import Driver, Task, does
 
+# A wait that nothing ends, and a time that is clearly less, however busy the machine is.
+VAIN_S = 120
+SOON_S = 60
+
 
 def test_nothing_to_return(driver: Driver) -> None:
     begun = time.monotonic()
     assert driver.poller.poll(0) == []
     assert driver.poller.poll(0.02) == []
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < SOON_S
 
 
 def test_a_wait_is_never_shorter_than_asked_for(driver: Driver) -> None:
@@ -156,8 +160,8 @@ def test_wakeup_from_another_os_thread(driver: Driver) -> None:
     waker = soon(driver.poller.wakeup)
     begun = time.monotonic()
     waker.start()
-    driver.poller.poll(20)
-    assert time.monotonic() - begun < 10
+    driver.poller.poll(VAIN_S)
+    assert time.monotonic() - begun < SOON_S
     waker.join()
 
 
@@ -168,7 +172,7 @@ def soon(act: Callable[[], None]) -> threading.Thread:
     """Start an OS thread that acts when this one is probably in poll(). The tests hold in either case."""
 
     def wait_a_little() -> None:
-        for _ in range(1000):
+        for _ in range(20):
             let_others_run()
         act()
 
@@ -179,8 +183,8 @@ def test_a_wakeup_that_came_before_counts_once(driver: Driver) -> None:
     driver.poller.wakeup()
     driver.poller.wakeup()
     begun = time.monotonic()
-    driver.poller.poll(20)
-    assert time.monotonic() - begun < 10
+    driver.poller.poll(VAIN_S)
+    assert time.monotonic() - begun < SOON_S
     begun = time.perf_counter()
     driver.poller.poll(0.05)
     assert time.perf_counter() - begun >= 0.05
@@ -208,8 +212,8 @@ def test_wakeups_race(driver: Driver) -> None:
     for _ in range(rounds):
         go.release()
         begun = time.monotonic()
-        driver.poller.poll(20)
-        assert time.monotonic() - begun < 10
+        driver.poller.poll(VAIN_S)
+        assert time.monotonic() - begun < SOON_S
     waker.join()
 
 
@@ -247,8 +251,8 @@ def test_a_signal_ends_the_wait(driver: Driver) -> None:
         begun = time.monotonic()
         send_signal()
         while not seen:
-            driver.poller.poll(20)
-        assert time.monotonic() - begun < 10
+            driver.poller.poll(VAIN_S)
+        assert time.monotonic() - begun < SOON_S
 
 
 def test_a_handler_that_raises_loses_no_event(driver: Driver) -> None:
@@ -265,6 +269,6 @@ def test_a_handler_that_raises_loses_no_event(driver: Driver) -> None:
         with handled_by(driver, stop) as send_signal, contextlib.suppress(Stop):
             send_signal()
             while True:
-                driver.poller.poll(20)
+                driver.poller.poll(VAIN_S)
         peer.sendall(b"hello")
         assert driver.finish(task) == [b"hello"]

@@ -26,7 +26,7 @@ async def tell(request):
 def ready(server):
     print("listening on", "%s:%d" % server.addresses[0], flush=True)
 
-http.serve(tell, "127.0.0.1:0", health="/healthz", drain_s=0.4, ready=ready)
+http.serve(tell, "127.0.0.1:0", health="/healthz", drain_s=2, ready=ready)
 """
 
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM for other processes")
@@ -134,8 +134,8 @@ def test_no_request_is_lost_but_on_a_server_that_is_killed(tmp_path: Path) -> No
         return answers
 
     with python(path) as one, python(path) as two, python(path) as three:
-        check = "check inter 30ms rise 1 fall 1"
-        lines = " option httpchk GET /healthz\n balance roundrobin\n option redispatch 1\n"
+        check = "check inter 100ms rise 1 fall 1"
+        lines = " timeout check 30s\n option httpchk GET /healthz\n balance roundrobin\n option redispatch 1\n"
         servers = (one, two, three)
         lines += "\n".join(f" server s{n} 127.0.0.1:{each.port()} {check}" for n, each in enumerate(servers))
         with haproxy(tmp_path / "h", lines, mode="http") as address:
