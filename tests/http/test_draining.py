@@ -140,5 +140,6 @@ def test_no_request_is_lost_but_on_a_server_that_is_killed(tmp_path: Path) -> No
         lines += "\n".join(f" server s{n} 127.0.0.1:{each.port()} {check}" for n, each in enumerate(servers))
         with haproxy(tmp_path / "h", lines, mode="http") as address:
             answers = run(load, address, two, three)
-    assert answers.count(b"failed") <= clients
-    assert answers[-1] == b"%d" % one.pid
+    # A client may lose a request that is under way, and the next one to a connection that HAProxy has kept.
+    assert answers.count(b"failed") <= 2 * clients
+    assert answers[-50:] == [b"%d" % one.pid] * 50

@@ -226,11 +226,11 @@ def test_haproxy(how: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["send-proxy", "send-proxy-v2-ssl-cn"])
 def test_health_checks_of_haproxy_and_tls_that_it_does_not_see(how: str, authority: Authority, tmp_path: Path) -> None:
     def test(server: Server) -> Steps:
-        # It never falls, because the answers of a busy machine come late.
-        check = "check check-ssl check-sni localhost check-send-proxy verify none inter 20ms fall 1000000"
+        # The interval is also the limit of a check: on a busy machine a short one makes HAProxy give the server up.
+        check = "check check-ssl check-sni localhost check-send-proxy verify none inter 30s"
         backend = f" server s 127.0.0.1:{server.addresses[0][1]} {how} {check}"
         with haproxy(tmp_path / "h", backend) as address:
-            yield from until(lambda: server.accepted > 2)
+            yield from until(lambda: server.accepted > 0)
             with (yield from connect(*address, tls=authority.client(), server_hostname="localhost")) as conn:
                 yield from conn.sendall(b"hello")
                 conn.shutdown()
