@@ -22,7 +22,7 @@ def in_c(name: str, package: str = "socket2") -> ModuleType | None:
         return None
 
 
-_shortcut = in_c("_shortcut")
+_shortcut = None if pollers.CHECKING else in_c("_shortcut")  # checked operations know their caller by Python frames
 
 
 def shortcut(method: Method) -> Method:

@@ -75,3 +75,12 @@ async def whole_answer(stream: socket2.Stream) -> tuple[int, dict[str, str], byt
             await stream.recvn(2)
         await stream.recvuntil(b"\r\n")
     return status, fields, body
+
+
+def a_lifespan_fails(_: object) -> None:
+    """Serve an ASGI application that raises when it is told to begin."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise LookupError(await receive())
+
+    socket2.run(socket2.serve, http.handler(http.asgi(app)), "127.0.0.1:0", ready=socket2.Server.stop)

@@ -92,7 +92,7 @@ def test_without_trustme_it_says_what_to_install() -> None:
     command = [sys.executable, "-c", f"{text}; runpy.run_module('socket2', run_name='__main__')"]
     done = subprocess.run(command, env=os.environ | SEARCH, capture_output=True, timeout=LIMIT_S, text=True)
     assert (done.returncode, done.stdout) == (1, "")
-    needs = "echo --tls without --certificate needs the package trustme: pip install 'socket2[certificate]'"
+    needs = "--tls without --certificate needs the package trustme: pip install 'socket2[certificate]'"
     assert done.stderr == f"python -m socket2: {needs}\n"
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import secrets
 import stat
 from collections.abc import Callable, Generator
 from hashlib import blake2b
@@ -101,7 +100,8 @@ class Answer:
     def parts(self, parts: list[Part], complete: int, kind: str) -> Self:
         """Answer with parts of the file, or with all of it if that is shorter."""
         if len(parts) > 1:
-            multipart = Multipart(parts, complete, kind, secrets.token_hex(16))
+            boundary = blake2b(repr((self.fields, parts)).encode(), digest_size=16).hexdigest()
+            multipart = Multipart(parts, complete, kind, boundary)
             if multipart.length < complete:
                 self.status = 206
                 self.fields.append((b"content-type", multipart.kind.encode("latin-1")))
