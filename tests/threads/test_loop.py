@@ -139,9 +139,9 @@ def test_start_is_an_idle_timeout() -> None:
         for _ in range(5):
             yield from sleep(0.03)
 
+    begun = time.monotonic()
     thread = newthread(ticks)
     last = newthread(pause, 1000)
-    begun = time.monotonic()
     assert start(0.1) is False
     assert thread.done, "it was never idle for so long while this went on"
     assert time.monotonic() - begun >= 0.25 - 0.001
