@@ -35,20 +35,10 @@ static void add(int fd, uint32_t events, void *owner)
 
 static void accept_all(int listener)
 {
-    for (;;) {
-        int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        struct connection *connection;
+    int fd;
 
-        if (fd < 0) {
-            if (errno == EAGAIN)
-                return;
-            if (errno == EINTR || errno == ECONNABORTED)
-                continue;
-            die("accept4"); /* EMFILE, too: a benchmark must not drop connections silently */
-        }
-        if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
-            die("TCP_NODELAY");
-        connection = calloc(1, sizeof *connection);
+    while ((fd = accept_next(listener)) >= 0) {
+        struct connection *connection = calloc(1, sizeof *connection);
         if (!connection)
             die("calloc");
         connection->fd = fd;

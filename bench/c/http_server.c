@@ -29,20 +29,10 @@ static void add(int fd, uint32_t events)
 
 static void accept_all(int listener)
 {
-    for (;;) {
-        int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd;
 
-        if (fd < 0) {
-            if (errno == EAGAIN)
-                return;
-            if (errno == EINTR || errno == ECONNABORTED)
-                continue;
-            die("accept4");
-        }
-        if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
-            die("TCP_NODELAY");
+    while ((fd = accept_next(listener)) >= 0)
         add(fd, EPOLLIN | EPOLLRDHUP | EPOLLET);
-    }
 }
 
 static void serve(int fd)

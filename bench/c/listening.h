@@ -1,4 +1,5 @@
-/* What the C servers share: a socket on a free port of the loopback address, and the line that prints the port. */
+/* What the C servers share: a socket on a free port of the loopback address, the line that prints the port, and how
+   they accept. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -35,5 +36,20 @@ static inline int open_on(int type, int port)
         die("getsockname");
     printf("ready %d\n", ntohs(address.sin_port));
     fflush(stdout);
+    return fd;
+}
+
+/* Returns the next connection of the queue, non-blocking and with TCP_NODELAY; -1 if the queue is empty. */
+static inline int accept_next(int listener)
+{
+    int on = 1, fd;
+
+    do
+        fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+    if (fd < 0 && errno != EAGAIN)
+        die("accept4"); /* EMFILE, too: a benchmark must not drop connections silently */
+    if (fd >= 0 && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
+        die("TCP_NODELAY");
     return fd;
 }

@@ -24,15 +24,10 @@ static void add(int fd, uint32_t events)
 
 static void accept_one(int listener)
 {
-    int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept_next(listener);
 
-    if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
-        return;
-    if (fd < 0)
-        die("accept4");
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
-        die("TCP_NODELAY");
-    add(fd, EPOLLIN);
+    if (fd >= 0)
+        add(fd, EPOLLIN);
 }
 
 static void drain(int fd)

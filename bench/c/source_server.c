@@ -32,14 +32,10 @@ static void watch(int operation, struct connection *connection, int fd, uint32_t
 static void accept_one(int listener)
 {
     struct connection *connection;
-    int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept_next(listener);
 
-    if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
-        return;
     if (fd < 0)
-        die("accept4");
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
-        die("TCP_NODELAY");
+        return;
     connection = calloc(1, sizeof *connection);
     if (!connection)
         die("calloc");

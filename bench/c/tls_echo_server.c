@@ -66,20 +66,10 @@ static struct connection *new_connection(int fd)
 
 static void accept_all(int listener)
 {
-    for (;;) {
-        int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd;
 
-        if (fd < 0) {
-            if (errno == EAGAIN)
-                return;
-            if (errno == EINTR || errno == ECONNABORTED)
-                continue;
-            die("accept4"); /* EMFILE, too: a benchmark must not drop connections silently */
-        }
-        if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
-            die("TCP_NODELAY");
+    while ((fd = accept_next(listener)) >= 0)
         add(fd, WATCHED, new_connection(fd));
-    }
 }
 
 static void end(struct connection *connection)
