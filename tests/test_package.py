@@ -202,7 +202,7 @@ def test_a_build_without_a_compiler_says_so_once(compiler: str, why: str, tmp_pa
     assert not list(tmp_path.rglob("*.so"))
 
 
-def test_the_sdist_has_all_that_the_parts_in_c_are_made_of(tmp_path: Path) -> None:
+def test_the_sdist_has_all_modules_and_what_the_parts_in_c_are_made_of(tmp_path: Path) -> None:
     pytest.importorskip("setuptools", minversion="77", reason="setup.py needs setuptools 77")
     base = ["egg_info", "--egg-base", str(tmp_path), "sdist", "--formats", "tar", "--dist-dir", str(tmp_path)]
     done = subprocess.run(
@@ -217,8 +217,9 @@ def test_the_sdist_has_all_that_the_parts_in_c_are_made_of(tmp_path: Path) -> No
     (archive,) = tmp_path.glob("*.tar")
     with tarfile.open(archive) as tar:
         held = {name.partition("/")[2] for name in tar.getnames()}
-    needed = {
-        path.relative_to(ROOT).as_posix() for room in ("pollers", "socket2") for path in (ROOT / room).rglob("*.[ch]")
-    }
-    assert needed
-    assert needed <= held
+    for kind in ("*.py", "*.[ch]"):
+        needed = {
+            path.relative_to(ROOT).as_posix() for room in ("pollers", "socket2") for path in (ROOT / room).rglob(kind)
+        }
+        assert needed
+        assert needed <= held

@@ -2,8 +2,8 @@
 
 The room knows messages and who exchanges them. It uses connections and threads only through their public methods.
 Read `messages/` first: it has what HTTP is, without I/O. `serving/` is a server, `client/` a client,
-`hosting/` runs applications of other interfaces on the server, and `files/` serves the files of a directory. `command`
-is `python -m socket2 serve`.
+`hosting/` runs applications of other interfaces on the server, `gateway/` passes requests on to other servers, and
+`files/` serves the files of a directory. `command` is `python -m socket2 serve`.
 """
 
 from __future__ import annotations

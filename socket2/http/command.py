@@ -48,7 +48,7 @@ def handler_of(options: argparse.Namespace) -> Callable[[Any], Any]:
     if os.path.isdir(options.target):
         return directory(options.target, listing=options.listing)
     module = options.target.partition(":")[0]
-    if os.sep in module or not all(part.isidentifier() for part in module.split(".")):
+    if not all(part.isidentifier() for part in module.split(".")):
         raise ValueError(f"{options.target} is not a directory, and not MODULE:NAME")
     app = load(options.target, factory=options.factory)
     if (options.kind or kind_of(app)) == "wsgi":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,23 +86,15 @@ def test_behind_haproxy(tmp_path: Path) -> None:
 
 
 def test_behind_nginx(tmp_path: Path) -> None:
-    def make(port: int) -> Any:
+    @contextmanager
+    def make(port: int) -> Iterator[Path]:
         set_fields = (
             "proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;"
             " proxy_set_header X-Forwarded-Proto https; proxy_set_header X-Forwarded-Host b.example;"
         )
         block = f"listen unix:{tmp_path}/n/s; location / {{ proxy_pass http://127.0.0.1:{port}; {set_fields} }}"
-
-        class Nginx:
-            def __enter__(self) -> Path:
-                self.block = nginx(tmp_path / "n", block)
-                self.block.__enter__()
-                return tmp_path / "n" / "s"
-
-            def __exit__(self, *args: Any) -> None:
-                self.block.__exit__(*args)
-
-        return Nginx()
+        with nginx(tmp_path / "n", block):
+            yield tmp_path / "n" / "s"
 
     # nginx calls a client at a UNIX path "unix:", which is no address
     assert through(make, trusted_fields=ALL) == b"127.0.0.1 https b.example"

@@ -205,14 +205,11 @@ class Cycle:
             raise RuntimeError(f"the file cannot be sent: {error}") from error
         with file:
             length = self._fields.length
-            left = os.fstat(file.fileno()).st_size if length is None else length
+            if length is None:
+                length = os.fstat(file.fileno()).st_size
             self.state = BEGUN
-            yield from exchange.start(self._status, self._fields, left, False)
-            if exchange.head.method == "HEAD":
-                left = 0
-            while left and (data := (yield from file.read(min(left, BLOCK)))):
-                yield from exchange.send(data)
-                left -= len(data)
+            yield from exchange.start(self._status, self._fields, length, False)
+            yield from exchange.sendfile(file.wrapped, 0, length)
         self.state = TRAILERS
         if not self._has_trailers:
             yield from self._end()

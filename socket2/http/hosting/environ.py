@@ -20,7 +20,7 @@ _SOFTWARE = f"socket2/{__version__}"
 
 
 class FileWrapper:
-    """wsgi.file_wrapper: an iterator over the blocks of a file, which the server may send in a better way."""
+    """wsgi.file_wrapper: an iterator over the blocks of a file."""
 
     def __init__(self, file: IO[bytes], block_size: int = 8192) -> None:
         self.file = file

@@ -41,6 +41,7 @@ class Lifespan:
 
     def __init__(self, app: Callable[..., Any], needed: bool) -> None:
         self._app = app
+        self._name = name_of(app) or type(app).__qualname__
         self._needed = needed
         self.state: dict[str, Any] | None = None
         self._thread: Thread[None] | None = None
@@ -61,8 +62,7 @@ class Lifespan:
         self._error: Exception | None = None
         self._started, self._stopping, self._ended = Event(), Event(), Event()
         state: dict[str, Any] = {}
-        name = name_of(self._app) or type(self._app).__qualname__
-        thread = self._thread = newthread(self._live, state, name=f"lifespan of {name}")
+        thread = self._thread = newthread(self._live, state, name=f"lifespan of {self._name}")
         try:
             yield from self._started.wait()
             if self._complete:
@@ -158,5 +158,4 @@ class Lifespan:
         return NOW
 
     def _log(self, what: str, error: BaseException | None) -> None:
-        name = name_of(self._app) or type(self._app).__qualname__
-        log.error("the lifespan of %s %s", name, what, error=error, about={})
+        log.error("the lifespan of %s %s", self._name, what, error=error, about={})

@@ -11,10 +11,10 @@ from calendar import timegm
 from time import time as wall_clock
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _CLOCK = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
-_MONTH = f"(?P<month>{'|'.join(_MONTHS)})"
+_MONTH = f"(?P<month>{'|'.join(MONTHS)})"
 _FORMS = [
     re.compile(form, re.ASCII)
     for form in (
@@ -28,7 +28,7 @@ _FORMS = [
 def format_date(seconds: float) -> str:
     """Return a time of the wall clock, in seconds since 1970, as an IMF-fixdate: "Sun, 06 Nov 1994 08:49:37 GMT"."""
     year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(seconds)
-    return f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
+    return f"{_DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
 
 
 def parse_date(text: str) -> int | None:
@@ -39,7 +39,7 @@ def parse_date(text: str) -> int | None:
             if len(found["year"]) == 2:
                 year = _century_of(year)
             hour, minute, second = int(found["hour"]), int(found["minute"]), int(found["second"])
-            month = _MONTHS.index(found["month"]) + 1
+            month = MONTHS.index(found["month"]) + 1
             seconds = timegm((year, month, day, hour, minute, min(second, 59)))
             at = time.gmtime(seconds)
             return seconds if (at.tm_mon, at.tm_mday, at.tm_hour, at.tm_min) == (month, day, hour, minute) else None

@@ -90,7 +90,6 @@ class Multipart:
 
     def __init__(self, parts: list[Part], complete: int, kind: str, boundary: str) -> None:
         """`complete`: the size of the representation; `kind`: its Content-Type. `boundary` is in none of the parts."""
-        self.parts = parts
         line = f"\r\n--{boundary}\r\ncontent-type: {kind}\r\ncontent-range: "
         self.heads = [f"{line}{part.said(complete)}\r\n\r\n".encode("latin-1") for part in parts]
         """What comes before each of the parts."""

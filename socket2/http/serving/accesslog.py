@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from ...sockets.address import SocketAddress
 from ...threads.journal import Journal
+from ..messages.dates import MONTHS
 from ..messages.heads import RequestHead
 
 LogFormat: TypeAlias = Literal["common", "combined", "json"]
@@ -21,7 +22,6 @@ LogFormat: TypeAlias = Literal["common", "combined", "json"]
 _journal = Journal("socket2.http.access")
 
 _UNFIT = re.compile(r"[^ !#-\[\]-~]")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class AccessLog:
@@ -49,8 +49,13 @@ class AccessLog:
         """
         if _journal.wants(logging.INFO):
             host = client_of(client)
-            about = {"client": host, "status": status, "sent_bytes": sent, "duration_s": seconds}
-            about["complete"] = is_complete
+            about = {
+                "client": host,
+                "status": status,
+                "sent_bytes": sent,
+                "duration_s": seconds,
+                "complete": is_complete,
+            }
             line = self._line(head, host, status, sent, seconds, time.time(), is_complete)
             _journal.info("%s", line, about=about)
 
@@ -74,7 +79,7 @@ def common(
     now = time.localtime(at)
     offset = now.tm_gmtoff // 60
     zone = f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02}{abs(offset) % 60:02}"
-    when = f"{now.tm_mday:02}/{_MONTHS[now.tm_mon - 1]}/{now.tm_year}:{now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
+    when = f"{now.tm_mday:02}/{MONTHS[now.tm_mon - 1]}/{now.tm_year}:{now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
     line = f"{head.method} {escaped(head.raw_target.decode('ascii'))} HTTP/1.{head.minor}" if head is not None else "-"
     return f'{escaped(client)} - - [{when} {zone}] "{line}" {status or "-"} {sent or "-"}'
 

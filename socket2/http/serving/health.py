@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...servers.current import current_server
 from .request import Request
 
 
@@ -20,15 +19,9 @@ def with_health(answer: Callable[[Request], Any], path: str) -> Callable[[Reques
     def handle(request: Request) -> Any:
         if request.target.partition("?")[0] != path or request.method not in ("GET", "HEAD"):
             return answer(request)
-        if _is_leaving():
+        stopping = request.exchange.stopping
+        if stopping is not None and stopping.is_set():
             return request.respond(503, "leaving\n")
         return request.respond(200, "ok\n")
 
     return handle
-
-
-def _is_leaving() -> bool:
-    try:
-        return current_server().leaving.is_set()
-    except RuntimeError:
-        return False  # the connection comes from no server

@@ -149,8 +149,8 @@ def test_a_body_in_lines_and_pieces(hosted: Host, framed: bool) -> None:
 
     body = b"a\nbcdefg\nh\ni\n\nj"
     data = post(b"Content-Length: 15\r\n", body) if framed else chunked(b"f\r\n" + body + b"\r\n0\r\n\r\n")
-    assert b"HTTP/1.1 200" in exchanges(hosted(take), data, GET) or found
-    assert found[:9] == [b"a\n", b"bc", b"def", b"g\n", [b"h\n", b"i\n", b"\n", b"j"], b"", b"", b"", []]
+    assert exchanges(hosted(take), data) == b"HTTP/1.1 204 No Content\r\n\r\n"
+    assert found == [b"a\n", b"bc", b"def", b"g\n", [b"h\n", b"i\n", b"\n", b"j"], b"", b"", b"", []]
 
 
 @pytest.mark.parametrize("size", [1000, 50_000, 100_000])
@@ -188,7 +188,7 @@ def test_100_is_sent_when_the_application_reads() -> None:
 def test_no_100_if_the_application_does_not_read() -> None:
     data = post(b"Content-Length: 5\r\nExpect: 100-continue\r\n", b"")
     found = exchanges(http.wsgi(hello), data)
-    assert found == OK.replace(b"\r\n", b"\r\n") + PLAIN + b"content-length: 5\r\nconnection: close\r\n\r\nhello"
+    assert found == OK + PLAIN + b"content-length: 5\r\nconnection: close\r\n\r\nhello"
 
 
 def test_a_large_body_is_received_as_the_application_reads() -> None:
