@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..sockets.tcp import TCP
 from ..streams.transport import note_socket
-from ..threads.coroutines import awaiting, check_result, is_coroutine
+from ..threads.coroutines import steps_of_call
 from ..threads.scope import timeout
 from .connection import before_requests, current_connection, name_of, peer_of
 from .handshaking import Secured
@@ -70,11 +70,7 @@ class Proxied:
             conn._remote = header.source
             if connection is not None and connection.thread is not None:
                 connection.thread.rename(name_of(self._name, conn))
-        made = self._handler(conn)
-        if is_coroutine(made):
-            yield from awaiting(made)
-        else:
-            check_result(self._handler, made)
+        yield from steps_of_call(self._handler, (conn,))
 
     def _header(self, conn: TCP) -> Generator[Any, None, ProxyHeader | None]:
         """Return the header, None if the balancer has closed the connection without having sent anything."""
@@ -84,7 +80,9 @@ class Proxied:
         begun = False
         try:
             with timeout(self._header_s):
-                while parser.header is None:
+                while True:  # see threads/lock.py
+                    if parser.header is not None:
+                        break
                     piece = yield from conn.recv(parser.lacks)
                     if not piece:
                         if not begun:

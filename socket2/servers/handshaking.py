@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..sockets.tcp import TCP
 from ..streams.transport import note_socket
-from ..threads.coroutines import awaiting, check_result, is_coroutine
+from ..threads.coroutines import steps_of_call
 from ..threads.semaphores import Held, Semaphore
 from ..tls.arguments import check_context, handshake_limit
 from ..tls.layer import TLS
@@ -64,11 +64,7 @@ class Secured:
         """Be the thread of a connection."""
         tls = TLS(conn, self._context, server_side=True, handshake_s=self._handshake_s)
         yield from self._shake(conn, tls)
-        made = self._handler(tls)
-        if is_coroutine(made):
-            yield from awaiting(made)
-        else:
-            check_result(self._handler, made)
+        yield from steps_of_call(self._handler, (tls,))
         with suppress(OSError):
             yield from tls.end()
 

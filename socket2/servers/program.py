@@ -68,6 +68,7 @@ def serve(
     `grace_s`: how many seconds handlers have to finish. A second signal cuts off all connections at once. `drain_s`:
     for how many seconds the server goes on as before after the first signal, so that balancers can notice that it will
     go: `server.leaving` is set then.
+
     `ready(server)` is called when the server listens. If it is a generator function or `async def`, it runs as a thread
     beside the server, and is cancelled when the server has ended. If `ready` raises, serve() ends with that error.
 

@@ -68,7 +68,7 @@ class Server(pollers.Unique):
     handshake may take. When a handler ends without an error, a close_notify is sent before the connection is closed.
 
     `proxy_protocol`: addresses and networks of balancers, "unix" for UNIX paths. Each connection must come from one of
-    them, and begin with a header of the PROXY protocol within `handshake_s`. It has the address in the header.
+    them, and begin with a header of the PROXY protocol within `handshake_s`. Its address is then the header's.
 
     Raises TypeError if the handler is not callable, or for `max_handshakes` without `tls`; ValueError if a limit is
     less than 1 connection, a time is negative, a network is none, or the context is for clients.

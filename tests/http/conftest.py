@@ -1,4 +1,4 @@
-"""Each test that takes a `checker` runs with llhttp and with the regular expressions."""
+"""Both parsers of heads, and certificates. Each test that takes a `checker` runs with llhttp and without."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from socket2.http.messages.heads import checkers
 from socket2.http.messages.syntax import Checker
+from tests.tls.certificates import Authority
 
 
 class Checkers(NamedTuple):
@@ -25,3 +26,8 @@ def checkers_of(kind: str) -> Checkers:
 @pytest.fixture(params=["llhttp", "python"])
 def checker(request: pytest.FixtureRequest) -> Checkers:
     return checkers_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("http"))

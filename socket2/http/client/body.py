@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import urlencode
 
 from ...threads.coroutines import awaiting, is_coroutine
+from ..messages.incoming import BLOCK
 from ..messages.outgoing import checked_length
 from .url import Query
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-
-BLOCK = 1 << 16
 
 
 @runtime_checkable

@@ -14,11 +14,10 @@ from ...threads.loop import now
 from ...tls.layer import TLS
 from ..messages.bounds import Limits
 from ..messages.clientside import ClientSide
+from ..messages.incoming import BLOCK
 
 Key: TypeAlias = tuple[object, ...]
 """What connections must have in common so that one can be used in place of another."""
-
-BLOCK = 1 << 16
 
 
 @dataclass(slots=True, kw_only=True)

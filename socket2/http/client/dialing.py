@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -67,7 +66,7 @@ class Dialer:
         url, proxy = route.url, route.proxy
         sock: TCP | TLS
         if route.unix is not None:
-            sock = yield from self._connect(os.fspath(route.unix), None)
+            sock = yield from self._connect(route.unix, None)
         elif proxy is not None:
             sock = yield from self._connect(proxy.url.host, proxy.url.port)
         else:
@@ -76,13 +75,13 @@ class Dialer:
             timings.connected = now() - started_at
             if proxy is not None:
                 if proxy.url.is_secure:
-                    sock = yield from self._secured(sock, proxy.url.host)
+                    sock = yield from secured(sock, self._tls, proxy.url.host)
                 if proxy.is_socks:
                     yield from socks5(sock, url.host, url.port, proxy.login)
                 elif url.is_secure:
                     yield from tunnel(sock, url, proxy, self._limits)
             if url.is_secure:
-                sock = yield from self._secured(sock, url.host)
+                sock = yield from secured(sock, self._tls, url.host)
                 timings.secured = now() - started_at
         except BaseException:
             sock.close()
@@ -92,8 +91,10 @@ class Dialer:
     def _connect(self, where: str, port: int | None) -> Generator[Any, None, TCP]:
         return (yield from connect_from(self._made_at, where, port, "unix" if port is None else None, DELAY_S, {}))
 
-    def _secured(self, sock: TCP | TLS, name: str) -> Generator[Any, None, TLS]:
-        context = self._tls or default_client_context(_ALPN)
-        conn = TLS(sock, context, server_hostname=name.partition("%")[0], handshake_s=None)
-        yield from conn.handshake()
-        return conn
+
+def secured(sock: TCP | TLS, context: ssl.SSLContext | None, name: str) -> Generator[Any, None, TLS]:
+    """Return TLS to the server `name` over `sock`, after the handshake. If that fails, `sock` is left to the caller."""
+    context = context or default_client_context(_ALPN)
+    conn = TLS(sock, context, server_hostname=name.partition("%")[0], handshake_s=None)
+    yield from conn.handshake()
+    return conn

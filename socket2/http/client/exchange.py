@@ -22,10 +22,10 @@ from ...threads.thread import Thread
 from ..messages.errors import ProtocolError
 from ..messages.fields import Fields, elements
 from ..messages.heads import ResponseHead
-from ..messages.incoming import End, Upgraded
+from ..messages.incoming import BLOCK, End, Upgraded
 from ..messages.outgoing import Piece
 from .body import Body
-from .connection import BLOCK, Connection, Timings
+from .connection import Connection, Timings
 
 _TOGETHER_MAX = 1 << 16  # a body up to this size is sent together with its head
 _PIECE = 1 << 18  # of a large body: the timeout is for one of them
@@ -232,9 +232,6 @@ class Exchange(pollers.Unique):
     def close(self) -> None:
         """End the exchange before its end, without a wait. The connection cannot be used again."""
         self.conn.close()
-        self.stop_writing()
-
-    def stop_writing(self) -> None:
         if self._writer is not None and not self._writer.done:
             self._writer.cancel()
 

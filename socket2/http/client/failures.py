@@ -23,6 +23,13 @@ class RequestError(OSError):
         return type(self), (self.reason, self.method, self.url), self.__dict__
 
 
+def words(error: BaseException) -> str:
+    """Say in a few words what has failed."""
+    if isinstance(error, RequestError):
+        return error.reason
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 class InvalidURL(RequestError, ValueError):
     """The text is not a URL that a request can have."""
 

@@ -86,9 +86,9 @@ class Pool(pollers.Unique):
         if fresh:
             for conn in [conn for conn in self._idle if conn.key == key]:
                 self._drop(conn)
-        turn = _Turn(key)
         if not self._has_waiting(key) and self._can_have(key):
             return self._take(key)
+        turn = _Turn(key)
         self._line.add(turn)
         return turn
 
@@ -120,10 +120,7 @@ class Pool(pollers.Unique):
 
     def _take(self, key: Key) -> Connection | None:
         """Return an idle connection, None for the right to make one, for which an idle one may have to go."""
-        found = None
-        for conn in self._idle:
-            if conn.key == key:
-                found = conn
+        found = next((conn for conn in reversed(self._idle) if conn.key == key), None)
         self._used[key] += 1
         if found is not None:
             self._idle.remove(found)

@@ -14,7 +14,7 @@ from ..messages.bounds import Limits
 from ..messages.clientside import ClientSide
 from ..messages.errors import ProtocolError
 from ..messages.heads import ResponseHead
-from .connection import BLOCK
+from ..messages.incoming import BLOCK
 from .failures import InvalidURL, ProxyError
 from .url import URL, credentials, parse_url
 

@@ -9,7 +9,7 @@ from .body import Body
 from .url import URL, basic
 
 # RFC 9110, 9.2.2. Such a request may be sent again if nobody knows what has become of it.
-_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY", "PROPFIND"))
+IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY", "PROPFIND"))
 
 Login = tuple[str, str]
 
@@ -55,7 +55,7 @@ class Request:
 
     @property
     def is_idempotent(self) -> bool:
-        return self.method in _IDEMPOTENT
+        return self.method in IDEMPOTENT
 
 
 def checked_method(method: str) -> str:

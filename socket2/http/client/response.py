@@ -25,7 +25,8 @@ from ...threads.thread import over_at_once
 from ..messages.errors import ProtocolError
 from ..messages.fields import Fields
 from ..messages.heads import ResponseHead
-from .connection import BLOCK, Timings
+from ..messages.incoming import BLOCK
+from .connection import Timings
 from .decoding import Decoder, DecodingError, decoder_of
 from .exchange import Exchange
 from .failures import RequestError, RequestTimeout, ResponseError
@@ -48,8 +49,8 @@ class Response(pollers.Unique):
     it. When all of it was received, the connection goes back to the client at once. If some is left at the end of the
     block, what has come already is dropped; if that was not the rest, the connection is closed.
 
-    A cancellation or timeout of a receive takes nothing: it can be tried again in the block. After any other error the
-    connection is closed. The errors are RequestErrors.
+    A cancellation or timeout of a receive takes nothing, nor does recvline() if the line is too long: it can be tried
+    again in the block. After any other error the connection is closed. The errors are RequestErrors.
     """
 
     __slots__ = (
@@ -186,7 +187,8 @@ class Response(pollers.Unique):
     def recvline(self, max_bytes: int = LINE_MAX) -> Operation[bytes | None]:
         """Receive a line of the body without its end, LF or CR LF; None at the end. The last line needs no end.
 
-        `max_bytes`: how long a line may be. Raises as recv() does; ResponseError if the line is longer.
+        `max_bytes`: how long a line may be. Raises as recv() does; ResponseError if the line is longer,
+        which takes nothing.
         """
         return self._limited(self._recvline(byte_count(max_bytes)))
 
@@ -288,8 +290,6 @@ class Response(pollers.Unique):
         while True:
             try:
                 line = buffer.line(False, max_bytes, False)
-            except RequestError:
-                raise
             except OSError as error:
                 raise ResponseError(str(error.strerror), self.method, self.url) from error
             if line is not None:
@@ -345,9 +345,12 @@ class Response(pollers.Unique):
         if self._release is None:
             return
         try:
-            while not self._ended and (data := self._exchange.at_hand(BLOCK)) is not None:
-                if not data:
-                    self._end()
+            while True:  # see threads/lock.py
+                if self._ended or (data := self._exchange.at_hand(BLOCK)) is None:
+                    break
+                if data:
+                    continue
+                self._end()
         except (ProtocolError, OSError):
             pass
         finally:

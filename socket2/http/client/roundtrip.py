@@ -15,7 +15,7 @@ from .connection import Connection, Timings
 from .cookies import cookie_field
 from .dialing import Dialer, Route
 from .exchange import Exchange
-from .failures import ConnectError, ProxyError, RequestError, RequestTimeout, ResponseError
+from .failures import ConnectError, ProxyError, RequestError, RequestTimeout, ResponseError, words
 from .pool import Pool
 from .proxies import Choice
 from .request import Request
@@ -141,7 +141,7 @@ class RoundTrip(pollers.Unique):
         if isinstance(error, TimeoutError):
             return RequestTimeout("no connection could be made in time", *about, "connect")
         kind = ProxyError if isinstance(error, ProxyError) else ConnectError
-        return kind(_words(error), *about)
+        return kind(words(error), *about)
 
     def _explained(self, error: BaseException, exchange: Exchange) -> BaseException:
         about = self._request.method, self._request.shown
@@ -152,7 +152,7 @@ class RoundTrip(pollers.Unique):
         if isinstance(error, ProtocolError):
             return ResponseError(error.reason, *about)
         if isinstance(error, OSError):
-            return ResponseError(f"the connection broke before a response: {_words(error)}", *about)
+            return ResponseError(f"the connection broke before a response: {words(error)}", *about)
         return error
 
     def may_be_repeated(self, error: RequestError) -> bool:
@@ -167,12 +167,6 @@ class RoundTrip(pollers.Unique):
             and (request.is_idempotent or not exchange.sent_bytes)
             and request.body.can_be_sent
         )
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, RequestError):
-        return error.reason
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _is_for_good(cause: BaseException | None) -> bool:

@@ -10,8 +10,6 @@ from ...streams.stream import Stream
 from ...threads.group import threadset
 from ...threads.loop import now
 
-BLOCK = 1 << 16
-
 
 class Relay:
     """The two directions end one after the other, as the two ends want it.
@@ -46,7 +44,7 @@ class Relay:
         try:
             while True:
                 try:
-                    data = yield from source.recv(BLOCK)
+                    data = yield from source.recv()
                 except TimeoutError:
                     if self._idle_s is not None and now() - self._heard_at < self._idle_s:
                         continue  # the other direction is in use

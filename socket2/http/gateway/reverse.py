@@ -72,9 +72,7 @@ class Proxy(pollers.Unique):
         exchange = request.exchange
         head = exchange.head
         if head.method == "CONNECT":
-            yield from exchange.respond(
-                405, b"Method Not Allowed\n", [*PLAIN_TEXT_PAIRS, (b"allow", b"GET, HEAD, POST")]
-            )
+            yield from request.respond(405, "Method Not Allowed\n", {"allow": "GET, HEAD, POST"})
             return
         body: bytes | None = b""
         if head.body:
@@ -153,11 +151,14 @@ class Proxy(pollers.Unique):
         health = self._health
         interval_s = _CLOSE_OLD_S if health is None else health.interval_s
         try:
-            while not server.stopping.is_set():
+            while True:  # see threads/lock.py
+                if server.stopping.is_set():
+                    break
                 for upstream in self.upstreams:
                     upstream.close_idle(self._manner.idle_s)
-                    if health is not None:
-                        health.start(upstream)
+                    if health is None:
+                        continue
+                    health.start(upstream)
                 with move_on_after(interval_s):
                     yield from server.stopping.wait()
         finally:
@@ -180,9 +181,6 @@ class Proxy(pollers.Unique):
 
     def __repr__(self) -> str:
         return f"<Proxy for {', '.join(upstream.name for upstream in self.upstreams)}>"
-
-
-PLAIN_TEXT_PAIRS = [(b"content-type", b"text/plain; charset=utf-8")]
 
 
 def _whole(exchange: Exchange) -> Generator[Any, None, bytes]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from ...streams.stream import Stream
 from ...threads.loop import now
+from ..client.failures import words
+from ..client.request import IDEMPOTENT
 from ..messages.errors import ProtocolError
 from ..messages.framing import CHUNKED
 from ..messages.heads import ResponseHead
@@ -24,9 +26,6 @@ from .sending import Sending
 from .upstream import Link, Upstream
 
 _INTERIM_MAX = 64
-
-# RFC 9110, 9.2.2. Such a request may be sent again if nobody knows what has become of it.
-_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY", "PROPFIND"))
 
 
 class Failure(Exception):
@@ -112,7 +111,7 @@ class Transit:
 
     def _link_to(self, upstream: Upstream) -> Generator[Any, None, Link]:
         """Return a connection that seems usable. Raises Failure."""
-        is_safe = self._body is not None and self._head.method in _IDEMPOTENT
+        is_safe = self._body is not None and self._head.method in IDEMPOTENT
         while (link := upstream.take(self._manner.idle_s)) is not None:
             if is_safe or (yield from link.is_quiet()):
                 return link
@@ -126,7 +125,7 @@ class Transit:
 
     def _is_repeatable(self) -> bool:
         """Whether the request can be sent again after a failure without the danger of doing something twice."""
-        return self._body is not None and not self._answered and (self._head.method in _IDEMPOTENT or not self._sent)
+        return self._body is not None and not self._answered and (self._head.method in IDEMPOTENT or not self._sent)
 
     def _has_ended(self) -> bool:
         return self._sending is None or self._sending.has_ended
@@ -261,8 +260,3 @@ class Transit:
         except (RuntimeError, ValueError):
             raise Failure("it changes to a protocol that the client has not offered") from None
         yield from Relay(client, Stream(link.sock, received=event.data), self._manner.upgraded_idle_s).run()
-
-
-def words(error: BaseException) -> str:
-    """Say in a few words what has failed."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

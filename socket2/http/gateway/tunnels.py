@@ -11,9 +11,9 @@ from ...streams.stream import stream
 from ...threads.coroutines import awaiting, check_callable, is_coroutine
 from ...threads.journal import Journal
 from ...threads.scope import timeout
+from ..client.failures import words
 from ..serving.request import Request
 from .relay import Relay
-from .transit import words
 
 log = Journal("socket2.http.proxy")
 

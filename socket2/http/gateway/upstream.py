@@ -15,8 +15,8 @@ from ...threads.lock import lock
 from ...threads.loop import now
 from ...threads.scheduler import current_scheduler
 from ...threads.scope import timeout
-from ...tls.contexts import default_client_context
 from ...tls.layer import TLS
+from ..client.dialing import secured
 from ..client.url import URL, parse_url
 from ..messages.bounds import Limits
 from ..messages.clientside import ClientSide
@@ -25,7 +25,6 @@ from .lookout import Lookout
 if TYPE_CHECKING:
     import ssl
 
-_ALPN = ("http/1.1",)
 _UNIX = "unix:"
 _LIMITS = Limits(head_bytes=64 * 1024, head_fields=200, body_bytes=None)
 
@@ -97,13 +96,10 @@ class Upstream(pollers.Unique):
             if not self.url.is_secure:
                 return Link(sock)
             try:
-                context = self._tls or default_client_context(_ALPN)
-                conn = TLS(sock, context, server_hostname=self.url.host.partition("%")[0], handshake_s=None)
-                yield from conn.handshake()
+                return Link((yield from secured(sock, self._tls, self.url.host)))
             except BaseException:
                 sock.close()
                 raise
-            return Link(conn)
 
     # Connections that wait for the next request.
 

@@ -84,7 +84,10 @@ def _received(request: Request) -> Generator[Any, None, IO[bytes]]:
     size = request.head.body
     body: IO[bytes] = io.BytesIO() if 0 <= size <= _IN_MEMORY_MAX else SpooledTemporaryFile(_IN_MEMORY_MAX)  # noqa: SIM115
     try:
-        while data := (yield from request.recv()):
+        while True:  # see threads/lock.py
+            data = yield from request.recv()
+            if not data:
+                break
             body.write(data)
         body.seek(0)
     except BaseException:
@@ -221,12 +224,17 @@ def _call(app: Application, environ: dict[str, Any], request: Request) -> Genera
             yield from Whole(reply.status, reply.started(), b"".join(map(octets, result))).send(exchange)
             return
         pieces = context.run(iter, result)
-        while (piece := context.run(next, pieces, None)) is not None:
+        while True:  # see threads/lock.py
+            piece = context.run(next, pieces, None)
+            if piece is None:
+                break
             reply.write(piece)
-            if data := reply.take():
-                fields, begun = reply.started(), reply.begun
-                reply.begun = True
-                yield from exchange.send(data) if begun else begin(exchange, reply.status, fields, data)
+            data = reply.take()
+            if not data:
+                continue
+            fields, begun = reply.started(), reply.begun
+            reply.begun = True
+            yield from exchange.send(data) if begun else begin(exchange, reply.status, fields, data)
         data = reply.take()
         if not reply.begun:
             yield from Whole(reply.status, reply.started(), data).send(exchange)

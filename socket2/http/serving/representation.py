@@ -206,6 +206,8 @@ def respond_with(exchange: Exchange, decide: Callable[[RequestHead], Answer]) ->
         for piece in answer.pieces:
             if isinstance(piece, bytes):
                 yield from exchange.send(piece)
-            elif file is not None:
-                yield from exchange.sendfile(file, piece.first, piece.size)
+                continue  # see threads/lock.py
+            if file is None:
+                continue
+            yield from exchange.sendfile(file, piece.first, piece.size)
         yield from exchange.end()

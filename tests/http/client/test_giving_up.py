@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from socket2 import Cancelled, Event, Thread, http, newthread, sleep, timeout
+from socket2 import Cancelled, Event, Thread, http, newthread, now, sleep, timeout
 from socket2.http import Client, PoolLimits, Timeouts
 from tests.interop.peers import LIMIT_S, swallowing
 from tests.tls.certificates import Authority
@@ -101,7 +101,7 @@ def test_a_server_that_takes_nothing(body: Callable[[], Any]) -> Steps:
 
 
 @in_thread
-def test_the_total_time(monkeypatch: pytest.MonkeyPatch) -> Steps:
+def test_the_total_time() -> Steps:
     def for_ever(peer: Peer) -> Steps:
         while (yield from peer.request()) is not None:
             yield from peer.send(answer(b"", "Location: /", status="302 Found"))
@@ -114,8 +114,10 @@ def test_the_total_time(monkeypatch: pytest.MonkeyPatch) -> Steps:
         assert client._means.pool.used == 0
     drop = b"".join(b"1\r\nx\r\n" for _ in range(2))
     with serving(silent_behind(OK + b"Transfer-Encoding: chunked\r\n\r\n" + drop)) as server:
-        with Client(timeouts=Timeouts(total=0.2)) as client:
+        with Client(timeouts=Timeouts(total=LIMIT_S)) as client:
             with (yield from client.request("GET", server.url)) as response:
+                assert response._deadline is not None
+                response._deadline = now() + SHORT
                 with pytest.raises(http.RequestTimeout) as caught:
                     yield from response.read()
                 assert caught.value.phase == "total"

@@ -75,7 +75,7 @@ def test_our_client_and_curl_go_through_it() -> None:
             conn.shutdown()
             assert (yield from conn.recvall()).endswith(b"\r\n\r\nhello")
         proxy = f"http://127.0.0.1:{server.addresses[0][1]}"
-        command = [needs("curl"), "-sS", "--proxytunnel", "--proxy", proxy, f"http://{where}/through"]
+        command = [needs("curl"), "-sS", "--noproxy", "", "--proxytunnel", "--proxy", proxy, f"http://{where}/through"]
         done = yield from socket2.call_in_thread(call, command)
         assert done.stdout == b"GET /through HTTP/1.1"
         yield from server.stop()
