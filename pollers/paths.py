@@ -81,7 +81,12 @@ def bind_path(
         if mode is not None:
             with suppress(OSError):  # only on Linux does bind(2) take the rights of the socket
                 os.fchmod(sock.fileno(), mode if owner == (-1, -1) else mode & stat.S_IRWXU)
-        sock.bind(path)
+        try:
+            sock.bind(path)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and (kind := _kind(path)) != "socket":
+                error.add_note(f"there is a {kind}, not a socket")
+            raise
         bound = BoundPath(path)
         try:
             if owner != (-1, -1):
@@ -93,6 +98,16 @@ def bind_path(
             bound.remove()
             raise
         return bound
+
+
+def _kind(path: Path) -> str:
+    """Return what a path leads to, in a word."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return "socket"  # it is gone by now
+    kinds = {stat.S_IFSOCK: "socket", stat.S_IFDIR: "directory", stat.S_IFLNK: "symbolic link"}
+    return kinds.get(stat.S_IFMT(mode), "file")
 
 
 def _chmod(path: Path, mode: int) -> None:

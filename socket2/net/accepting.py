@@ -138,9 +138,14 @@ class Accepting(Emitter):
             conn.close()
             self._fire("drop", drop)
             return
-        socket = Socket({**self._socket_options, "handle": conn, "pauseOnCreate": self._pause_on_connect})
-        self._took(socket)
-        self._welcome(socket)
+        socket = Socket(self._socket_options)
+        socket._hold_back()  # its events come after the listeners of 'connection' have added theirs
+        try:
+            socket._adopt(conn, True, True, paused=self._pause_on_connect)
+            self._took(socket)
+            self._welcome(socket)
+        finally:
+            socket._catch_up()
         if self._shared:
             self._see_to_accepting()
 

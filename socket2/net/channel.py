@@ -161,7 +161,8 @@ class Channel(Emitter):
         return answer
 
     def _post(self, envelope: dict[str, Any], fd: int | None) -> None:
-        if self._tcp is None:
+        tcp = self._tcp
+        if tcp is None:
             error = failure("ERR_IPC_CHANNEL_CLOSED", "the other process has gone")
             self._later(self._fire, "error", error)
             return
@@ -169,7 +170,7 @@ class Channel(Emitter):
         self._outgoing.append((_HEAD.pack(len(body), fd is not None) + body, fd))
         if not self._sending:
             self._sending = True
-            newthread(self._send_all, self._tcp.handle, name=f"writer of {self!r}")
+            newthread(self._send_all, tcp.handle, name=f"writer of {self!r}")
 
     def _send_all(self, handle: Handle) -> Generator[Any, None, None]:
         try:
@@ -287,6 +288,6 @@ class Channel(Emitter):
 
     def __repr__(self) -> str:
         with suppress(OSError):
-            if self._tcp is not None:
-                return f"<net.Channel fd {self._tcp.fileno()}>"
+            if (tcp := self._tcp) is not None:
+                return f"<net.Channel fd {tcp.fileno()}>"
         return "<net.Channel disconnected>"

@@ -162,6 +162,10 @@ class Emitter(pollers.Unique, EventEmitter):
         if is_first:
             scheduler.post(self._catch_up)
 
+    def _hold_back(self) -> None:
+        """Make calls that are deferred by other OS threads wait for _catch_up(). For an emitter that is new."""
+        self._put_off = (_nothing,)
+
     @operation
     def _in_turn(self, call: Callable[..., Any], *args: Any) -> Generator[Any, None, None]:
         """Make a call that may emit, while no other listener runs, and wait until it has been made."""
@@ -265,6 +269,10 @@ class _Waiter:
     def leave(self) -> None:
         self.emitter.removeListener(self.event, self.happened)
         self.emitter.removeListener("error", self.failed)
+
+
+def _nothing() -> None:
+    """Stand for what holds the others back."""
 
 
 def _raise(error: Exception) -> None:

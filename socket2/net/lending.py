@@ -49,6 +49,7 @@ class Lending(Reading, Writing):
 
     def _layer(self) -> ByteStream:
         """Return what a layer above can use. Raises Closed. To be overridden."""
-        if self._tcp is None:
+        tcp = self._tcp
+        if tcp is None:
             raise Closed
-        return self._tcp
+        return tcp

@@ -183,11 +183,12 @@ class Reading(Receiving):
     @operation
     def _recv_into(self, _n: int, owner: object) -> Generator[Any, None, memoryview]:
         """Receive into the buffer of the option `onread`."""
-        assert self._onread is not None
-        assert self._handle is not None
-        buffer = self._onread[0]
+        handle, onread = self._handle, self._onread
+        if handle is None or onread is None:
+            raise Closed  # by another OS thread
+        buffer = onread[0]
         self._room = buffer() if callable(buffer) else buffer
-        n = yield from self._handle.recv_into(self._room, 0, owner)
+        n = yield from handle.recv_into(self._room, 0, owner)
         return memoryview(self._room)[:n]
 
     def _hand_to(self, onread: tuple[Any, Callable[[int, Any], Any]], data: memoryview) -> None:

@@ -144,13 +144,15 @@ class Server(Accepting):
 
     def address(self) -> dict[str, Any] | str | None:
         """Return {"address", "family", "port"}, or the path; None before 'listening' and after close()."""
-        if self._listener is None or not self._told:
+        listener = self._listener
+        if listener is None or not self._told:
             return None
-        return address_of(self._listener.name())
+        return address_of(listener.name())
 
     def fileno(self) -> int:
         """Return the descriptor, -1 if the server does not listen. (Not in Node)"""
-        return self._listener.sock.fileno() if self._listener is not None else -1
+        listener = self._listener
+        return listener.sock.fileno() if listener is not None else -1
 
     # Counting.
 
@@ -275,5 +277,6 @@ class Server(Accepting):
         super()._listener_failed(event, args, error)
 
     def __repr__(self) -> str:
-        where = self._listener.name() if self._listener is not None else None
+        listener = self._listener
+        where = listener.name() if listener is not None else None
         return f"<{self._kind} {text_of(host_of(where), port_of(where)) if where is not None else 'closed'}>"

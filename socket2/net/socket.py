@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from typing import Any, Protocol, Self
+
+from pollers import Closed
 
 from ..sockets.tcp import TCP
 from ..threads.lock import lock
@@ -218,14 +221,15 @@ class Socket(Lending, Wishes):
 
     def _give_away(self) -> tuple[int, dict[str, Any]]:
         """Release the connection without closing it; return its descriptor and its state."""
-        if self._tcp is None or self.destroyed:
+        tcp = self._tcp  # which another OS thread may close, here and below
+        if tcp is None or self.destroyed:
             raise failure("ERR_SOCKET_CLOSED", "Socket is closed", errno.EBADF)
         if self.writableLength or self.writableEnded:
             raise failure("ERR_INVALID_HANDLE_TYPE", "a connection that is still sending cannot be given away")
         unread = b"".join(self._chunks).decode("latin-1")
         state = {"unread": unread, "bytesRead": self.bytesRead, "bytesWritten": self.bytesWritten}
         state |= {"allowHalfOpen": self.allowHalfOpen, "paused": self.isPaused()}
-        fd = self._tcp.detach()
+        fd = tcp.detach()
         self.destroy()
         return fd, state
 
@@ -295,11 +299,13 @@ class Socket(Lending, Wishes):
         if self.connecting:
             self.once("connect", self.resetAndDestroy)
             return self
-        if self._tcp is None:
+        tcp = self._tcp
+        if tcp is None:
             return self.destroy(failure("ERR_SOCKET_CLOSED", "Socket is closed", errno.EBADF))
-        if self._tcp.family == "unix":
-            raise told(TypeError("a UNIX socket cannot be reset"), code="ERR_INVALID_HANDLE_TYPE")
-        self._tcp.setopt("linger", 0)
+        with suppress(Closed):
+            if tcp.family == "unix":
+                raise told(TypeError("a UNIX socket cannot be reset"), code="ERR_INVALID_HANDLE_TYPE")
+            tcp.setopt("linger", 0)
         return self.destroy()
 
     def __enter__(self) -> Self:
@@ -315,12 +321,13 @@ class Socket(Lending, Wishes):
         return address_of(self._name("getsockname"))
 
     def _name(self, which: str) -> Any:
-        if which not in self._names and self._tcp is not None:
+        tcp, names = self._tcp, self._names
+        if which not in names and tcp is not None:
             try:
-                self._names[which] = getattr(self._tcp, which)()
+                names[which] = getattr(tcp, which)()
             except OSError:
                 return None  # the peer has gone
-        return self._names.get(which)
+        return names.get(which)
 
     @property
     def remoteAddress(self) -> str | None:

@@ -56,14 +56,14 @@ class Wishes(Connection):
 
     def _set_or_wish(self, name: str, option: tuple[int, int, int]) -> Self:
         self._wishes[name] = option
-        if self._tcp is not None:
-            self._set(*option)
+        self._set(*option)
         return self
 
     def _set(self, level: int, option: int, value: int) -> None:
+        tcp = self._tcp  # which another OS thread may close
         try:
-            if self._tcp is not None and (level != socket.IPPROTO_TCP or self._tcp.family != "unix"):
-                self._tcp.setsockopt(level, option, value)
+            if tcp is not None and (level != socket.IPPROTO_TCP or tcp.family != "unix"):
+                tcp.setsockopt(level, option, value)
         except OSError:
             pass  # the peer has gone: a read or write will report it
 

@@ -238,8 +238,9 @@ def process(
 
     It blocks for as long as the system needs to start the program, normally about a millisecond, and raises OSError if
     it cannot: FileNotFoundError, PermissionError. TypeError if `args` is one string, or for a stream over TLS;
-    ValueError if `args` is empty, or if a stream that is handed over has unread bytes in its buffer. On Windows, PIPE
-    and streams raise io.UnsupportedOperation: there use run_process(), files or DEVNULL. fork(2), execve(2).
+    ValueError if `args` is empty, for a negative descriptor, for STDOUT that is not `stderr`, or if a stream that is
+    handed over has unread bytes in its buffer. On Windows, PIPE and streams raise io.UnsupportedOperation: there use
+    run_process(), files or DEVNULL. fork(2), execve(2).
     """
     arguments = checked(args, env, cwd, (stdin, stdout, stderr))
     made_at = place_of(sys._getframe(1))
@@ -270,16 +271,16 @@ def process(
 
 
 def checked(
-    args: Sequence[StrOrBytesPath], env: object, cwd: StrOrBytesPath | None, redirects: Collection[Redirect]
+    args: Sequence[StrOrBytesPath], env: object, cwd: StrOrBytesPath | None, redirects: tuple[Redirect, ...]
 ) -> list[StrOrBytesPath]:
     """Return the arguments of a program as a list. Raises TypeError or ValueError if something is wrong."""
     if isinstance(args, (str, bytes, os.PathLike)):
         raise TypeError(f"a list of arguments is needed, such as ['ls', '-l'], not {args!r}")
     if not isinstance(env, Mapping | None):
         raise TypeError(f"an environment must be a mapping, such as a dict, not {env!r}")
-    for redirect in redirects:
+    for name, redirect in zip(_STANDARD, redirects, strict=True):
         if redirect is not None:
-            _check_redirect(redirect)
+            _check_redirect(name, redirect)
     if cwd is not None:
         os.fspath(cwd)
     arguments = list(args)
@@ -288,8 +289,13 @@ def checked(
     return arguments
 
 
-def _check_redirect(redirect: object) -> None:
-    if not isinstance(redirect, int) and not callable(getattr(redirect, "fileno", None)):
+def _check_redirect(name: str, redirect: object) -> None:
+    if isinstance(redirect, int):
+        if redirect == subprocess.STDOUT and name != "stderr":
+            raise ValueError(f"{name} cannot be STDOUT, which sends stderr where stdout goes")
+        if redirect < 0 and redirect not in (subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL):
+            raise ValueError(f"{name} must be PIPE, DEVNULL or a descriptor, not {redirect}")
+    elif not callable(getattr(redirect, "fileno", None)):
         raise TypeError(
             f"a child's stream must be None, PIPE, DEVNULL, a descriptor or an object with fileno(), not {redirect!r}"
         )

@@ -175,6 +175,7 @@ class _All(_Calls):
     """The threads of gather()."""
 
     __slots__ = ()
+    _NAME = "gather()"
 
     def _begin(self, at: int, call: Any) -> None:
         if is_coroutine(call) or is_lazy(call):
@@ -211,6 +212,7 @@ class _Race(_Calls):
     """The threads of first()."""
 
     __slots__ = ("errors", "results")
+    _NAME = "first()"
 
     def __init__(self) -> None:
         super().__init__()

@@ -225,7 +225,7 @@ class threadset(Roster, Generic[R_co]):
             return
         error = interruption
         if error is None:
-            error = BaseExceptionGroup(f"{len(errors)} errors in a threadset", errors) if errors[1:] else errors[0]
+            error = BaseExceptionGroup(f"{len(errors)} errors in a {self._NAME}", errors) if errors[1:] else errors[0]
         context = error.__context__
         try:
             raise error

@@ -9,7 +9,7 @@ Must not know how a group is left, nor what it raises: that is in group.py.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, ClassVar
 
 import pollers
 from pollers import Cancelled, operation
@@ -27,7 +27,7 @@ class Member(Join):
     leads = True
 
     def __init__(self, group: Roster) -> None:
-        super().__init__("threadset")
+        super().__init__(group._NAME)
         self.group = group
         self.thread: Thread[object] | None = None  # None until the thread has been made
         self.late = False  # started after the group was cancelled
@@ -52,7 +52,7 @@ class Member(Join):
             return
         if error is not None and thread.scheduler.interruptions.is_pending_or_raised(thread, error):
             return
-        error = Cancelled(f"{thread.name} was cancelled with its threadset")
+        error = Cancelled(f"{thread.name} was cancelled with its {self.group._NAME}")
         error.meant_for = thread
         self.cancellation = error
         (current_member() if now else thread.scheduler).interrupt(thread, error)
@@ -71,6 +71,8 @@ class Roster(pollers.Unique):
         "_open",
         "_owner",
     )
+
+    _NAME: ClassVar = "threadset"  # in messages
 
     def __init__(self, keep: bool) -> None:
         """Raises RuntimeError outside a thread."""
@@ -127,7 +129,7 @@ class Roster(pollers.Unique):
         """Add `member`, whose thread is about to start."""
         with lock:
             if not self._open:
-                raise RuntimeError("a threadset starts threads only inside its block")
+                raise RuntimeError(f"a {self._NAME} starts threads only inside its block")
             if member.thread is not None and member.thread.scheduler is not self._owner.scheduler:
                 raise RuntimeError("a threadset starts threads only in an OS thread that serves its scheduler")
             self._alive[member] = None
@@ -155,7 +157,7 @@ class Roster(pollers.Unique):
         """
         with lock:
             if self._alive:
-                self._joining = Join(f"end of {len(self._alive)} threads of a threadset")
+                self._joining = Join(f"end of {len(self._alive)} threads of a {self._NAME}")
             elif close:
                 self._close()
             return self._joining

@@ -194,3 +194,49 @@ def test_a_connection_that_comes_while_another_os_thread_destroys_its_socket_is_
         socket._adopt(conn, True, True, told=True)
         assert conn.closed
     socket2.start()
+
+
+def test_no_event_comes_before_the_listeners_of_connection_have_been_called() -> None:
+    """They block this OS thread until another one has closed all connections, and has made its posted calls."""
+    closed: list[bool] = []
+    is_there, has_gone = threading.Event(), threading.Event()
+
+    def blocks(_: Socket) -> None:
+        is_there.set()
+        assert has_gone.wait(LIMIT_S)
+
+    server = Server(blocks)
+    server.on("connection", lambda conn: conn.on("close", closed.append) and None)
+
+    async def main() -> None:
+        server.listen(0, "127.0.0.1")
+        await server.wait("listening")
+        with socket2.timeout(LIMIT_S):
+            with await socket2.connect("127.0.0.1", port_of(server)):
+                await socket2.call_in_thread(is_there.wait)
+                server.close()
+                server.closeAllConnections()
+                for _ in range(10):
+                    await socket2.sleep(0)
+                has_gone.set()
+
+    socket2.newthread(main)
+    assert socket2.serve_threads(2)
+    assert closed == [False]
+
+
+def test_a_reset_may_meet_an_os_thread_that_closes_the_socket() -> None:
+    async def main() -> None:
+        with Server() as server:
+            server.listen(0, "127.0.0.1")
+            await server.wait("listening")
+            client = net.connect(port_of(server), "127.0.0.1")
+            conn = await server.accept()
+            assert conn._tcp is not None
+            conn._tcp.close()
+            conn.resetAndDestroy()
+            assert conn.destroyed
+            client.destroy()
+
+    socket2.run(main)
+    assert socket2.start(LIMIT_S)

@@ -270,3 +270,9 @@ def test_one_string_is_no_list(args: Any) -> None:
 def test_no_arguments_at_all() -> None:
     with pytest.raises(ValueError, match="no program"):
         process([])
+
+
+@pytest.mark.parametrize(("name", "redirect"), [("stdout", STDOUT), ("stdin", STDOUT), ("stderr", -7), ("stdin", -7)])
+def test_what_is_no_place_for_a_stream_is_refused(name: str, redirect: int) -> None:
+    with pytest.raises(ValueError, match=f"^{name} "):
+        process(["true"], **{name: redirect})  # type: ignore[arg-type]

@@ -217,7 +217,15 @@ def test_a_file_that_is_no_socket_stays(tmp_path: pathlib.Path) -> None:
     with pytest.raises(OSError, match=r".") as failure:
         listen(path)
     assert failure.value.errno == errno.EADDRINUSE
+    assert "there is a file, not a socket" in failure.value.__notes__
     assert path.read_text() == "data"
+
+
+@needs_unix
+def test_a_directory_at_the_path_is_named(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(OSError, match=r".") as failure:
+        listen(str(tmp_path))
+    assert "there is a directory, not a socket" in failure.value.__notes__
 
 
 def test_bind_gives_a_datagram_socket(tmp_path: pathlib.Path) -> None:

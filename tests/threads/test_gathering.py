@@ -351,7 +351,7 @@ def test_the_first_failure_cancels_the_rest(crashes: list[str]) -> None:
             yield from gather(partial(stubborn, trail, 1), partial(fails, error), partial(stubborn, trail, 2))
         assert caught.value is error
         assert trail == [1, 2]
-        with pytest.raises(ExceptionGroup) as several:
+        with pytest.raises(ExceptionGroup, match=r"errors in a gather\(\)") as several:
             yield from gather(fails_in_its_cleanup, partial(fails, error), partial(stubborn, trail, 3))
         assert [repr(one) for one in several.value.exceptions] == ["ValueError('meant')", "KeyError('in the cleanup')"]
         assert trail == [1, 2, 3]

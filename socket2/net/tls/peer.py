@@ -54,8 +54,9 @@ class Peer(Connection):
 
     def _expect_sessions(self) -> None:
         """Emit 'session' for those that come after the handshake, if somebody listens."""
-        if self._tls is not None and not self._terms.is_server and self.listenerCount("session"):
-            self._tls.watch_sessions(self._session_came)
+        tls = self._tls
+        if tls is not None and not self._terms.is_server and self.listenerCount("session"):
+            tls.watch_sessions(self._session_came)
 
     def _session_came(self, session: ssl.SSLSession) -> None:
         self._later(self._tell_session, session)
@@ -77,7 +78,8 @@ class Peer(Connection):
 
     @property
     def _ssl(self) -> ssl.SSLObject | None:
-        return None if self._tls is None or self.destroyed else self._tls.ssl_object
+        tls = self._tls
+        return None if tls is None or self.destroyed else tls.ssl_object
 
     def getPeerCertificate(self, detailed: bool = False) -> dict[str, Any] | None:
         """Return the peer's certificate, {} if it has sent none; None before the handshake and after the end.
@@ -85,11 +87,13 @@ class Peer(Connection):
         It has subject, issuer, subjectaltname, valid_from, valid_to, serialNumber, fingerprint, fingerprint256,
         fingerprint512, infoAccess, and raw (DER). `detailed`: also issuerCertificate, as far as the peer has sent it.
         """
-        return None if self._ssl is None else certificate_of(self._ssl, detailed)
+        known = self._ssl
+        return None if known is None else certificate_of(known, detailed)
 
     def getCipher(self) -> dict[str, str] | None:
         """Return the cipher suite: name, version, and in TLS 1.3 standardName; None if there is no connection."""
-        cipher = None if self._ssl is None else self._ssl.cipher()
+        known = self._ssl
+        cipher = None if known is None else known.cipher()
         if cipher is None:
             return None
         name, version, _ = cipher
@@ -98,18 +102,21 @@ class Peer(Connection):
 
     def getProtocol(self) -> str | None:
         """Return the version of TLS, such as "TLSv1.3"; None if there is no connection."""
-        return None if self._ssl is None else self._ssl.version()
+        known = self._ssl
+        return None if known is None else known.version()
 
     def getSession(self) -> ssl.SSLSession | None:
         """Return the session, for the option `session`; None before there is one. In Node it is a Buffer.
 
         A connection resumes it if its secureContext is the same, or the options that make one are equal.
         """
-        return None if self._ssl is None else self._ssl.session
+        known = self._ssl
+        return None if known is None else known.session
 
     def isSessionReused(self) -> bool:
         """Return whether the handshake has resumed a session."""
-        return bool(self._ssl is not None and self._ssl.session_reused)
+        known = self._ssl
+        return bool(known is not None and known.session_reused)
 
     def getTLSTicket(self) -> None:
         """Raise NotImplementedError: use getSession()."""

@@ -143,9 +143,10 @@ class TLSSocket(Peer, Socket):
         self._start_securing_over()
 
     def _layer(self) -> ByteStream:
-        if self._tls is None or self.secureConnecting:
+        tls = self._tls
+        if tls is None or self.secureConnecting:
             raise Closed
-        return self._tls
+        return tls
 
     def _give_away(self) -> tuple[int, dict[str, Any]]:
         raise failure("ERR_INVALID_HANDLE_TYPE", "a TLS connection cannot be given away: its keys are in this process")
@@ -265,8 +266,8 @@ class TLSSocket(Peer, Socket):
 
     def _say_goodbye(self, tcp: TCP) -> Generator[Any, None, None]:
         with suppress(OSError):  # the peer has gone: a read will report it
-            if self._tls is not None:
-                yield from end(self._tls)
+            if (tls := self._tls) is not None:
+                yield from end(tls)
         self._later(self._emit_finish, tcp)
 
     def _leave(self, error: BaseException | None) -> None:
