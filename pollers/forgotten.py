@@ -50,7 +50,8 @@ def report(op: Any, name: str) -> None:
     if by == "POP_TOP" and before.startswith(_IN_HANDLERS):
         return
     name = name.rpartition(".")[2].lstrip("_")  # its class may be an inner one
-    place = f"{code.co_filename}:{frame.f_lineno}"
+    line = frame.f_lineno or _line_before(code, frame.f_lasti)
+    place = f"{code.co_filename}:{line}"
     if by.startswith(_DISCARDS):
         told = f"operation {_called_at(code, frame.f_lasti, name)} at {place} was never awaited: {MISSING}"
         source = None
@@ -61,11 +62,17 @@ def report(op: Any, name: str) -> None:
         told,
         RuntimeWarning,
         code.co_filename,
-        frame.f_lineno,
+        line,
         module=str(frame.f_globals.get("__name__")),
         registry=frame.f_globals.setdefault("__warningregistry__", {}),
         source=source,
     )
+
+
+def _line_before(code: CodeType, at: int) -> int:
+    """Return the line of the instruction before `at` that has one. A jump back to the head of a loop has none."""
+    lines = [line for start, _, line in code.co_lines() if start <= at and line is not None]
+    return lines[-1] if lines else code.co_firstlineno
 
 
 def excuse_arguments(steps: GeneratorType[Any, Any, Any]) -> None:

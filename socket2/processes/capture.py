@@ -43,10 +43,10 @@ def run_process(
 
     `input`: what it reads from its standard input; None: what `stdin` says. `capture_output`: return what it writes to
     its standard and error outputs, as `done.stdout` and `done.stderr`; for one of them use `stdout=PIPE` or
-    `stderr=PIPE`. `check`: raise subprocess.CalledProcessError, which has the output, if the exit code is not 0. The
-    other arguments and errors are those of process(). Returns a subprocess.CompletedProcess. A child that does not read
-    all of its input is no error. If the child leaves a process behind that has its output open, this waits for that,
-    too.
+    `stderr=PIPE`. `check`: raise subprocess.CalledProcessError, which has the output, if the exit code is not 0. There
+    is no `pass_fds`. The other arguments and errors are those of process(). Returns a subprocess.CompletedProcess. A
+    child that does not read all of its input is no error. If the child leaves a process behind that has its output
+    open, this waits for that, too.
 
     A cancellation or timeout, such as `with timeout(5):`, kills the child and takes its exit code; what it has written
     is dropped. Raises ValueError if `input` is given together with `stdin`, or `capture_output` with `stdout` or

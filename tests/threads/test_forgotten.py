@@ -88,6 +88,16 @@ def test_a_result_that_is_only_looked_at() -> None:
     assert reported(main)[0::2] == [f"1: operation recv {AT}", f"4: operation recv {AT}"]
 
 
+def test_one_that_is_dropped_on_the_way_back_to_the_head_of_a_loop() -> None:
+    """That instruction has no line of its own."""
+
+    def main(conn: Any) -> None:
+        for wanted in (True, False):
+            wanted and conn.recv(1)
+
+    assert reported(main) == [f"2: operation recv {AT}"]
+
+
 def test_one_in_a_variable_is_reported_where_it_is_dropped() -> None:
     def plain(conn: Any) -> int:
         data = conn.recv(1)
