@@ -48,7 +48,8 @@ call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywords)
         if (handle != NULL && handle != Py_None && limit != NULL && is_rule) {
             Py_INCREF(handle);
             Py_INCREF(limit); /* the argument may run foreign code, and so may end both */
-            PyObject *op = method_call(&shortcut->of_handle, shortcut->name, (PyObject *[]){handle, args[1], args[0]}, 3);
+            PyObject *all[] = {handle, args[1], args[0]};
+            PyObject *op = method_call(&shortcut->of_handle, shortcut->name, all, 3);
             op = under_limit(&shortcut->of_patience, shortcut->limit, limit, op);
             Py_DECREF(limit);
             Py_DECREF(handle);

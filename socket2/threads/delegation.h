@@ -74,16 +74,15 @@ check_not_running(Phase phase)
     return 0;
 }
 
-/* Put a timeout around the operation, unless it is None. `name` is "limit". Steals the reference to the operation. */
+/* Put a timeout around the operation, unless it is None. `name` is "limit". Steals the reference to the operation. The
+   caller has one to the timeout, too: while the operation was made, foreign code may have set another one. */
 static inline PyObject *
 under_limit(Method *known, PyObject *name, PyObject *limit, PyObject *op)
 {
     if (op == NULL || limit == Py_None) {
         return op;
     }
-    Py_INCREF(limit); /* another OS thread may set another one */
     PyObject *limited = method_call(known, name, (PyObject *[]){limit, op}, 2);
-    Py_DECREF(limit);
     Py_DECREF(op);
     return limited;
 }

@@ -1,4 +1,4 @@
-/* Patience.limit() of deadline.py in C: an operation that runs another one, and sets its deadline when that has to wait.
+/* Patience.limit() of deadline.py in C: an operation that runs another one, and sets its deadline if that has to wait.
 
    Most operations need no wait, or end long before their deadline. So this file sets and takes back a deadline that
    only this OS thread uses, if the heap of timers need not change. The methods of Patience handle everything else.
@@ -24,9 +24,7 @@ static void
 put(const Limits *limits, PyObject *object, int which, PyObject *value)
 {
     PyObject **place = slot_at(object, limits->offsets[which]);
-    PyObject *old = *place;
-    *place = Py_NewRef(value);
-    Py_XDECREF(old);
+    Py_XSETREF(*place, Py_NewRef(value));
 }
 
 static bool

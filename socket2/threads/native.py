@@ -28,7 +28,8 @@ _shortcut = None if pollers.CHECKING else in_c("_shortcut")  # checked operation
 def shortcut(method: Method) -> Method:
     """Decorate a socket method that only calls the handle's method of the same name.
 
-    It passes its one argument and the socket. The C version does this without a Python frame. It calls the decorated
-    function if the socket is not attached yet, or has a Setup.
+    It passes its one argument and the socket, and puts the timeout of its direction around the operation. The C version
+    does this without a Python frame. In unusual cases, for instance if the socket is not attached yet, it calls the
+    decorated function.
     """
     return method if _shortcut is None else _shortcut.Shortcut(method)

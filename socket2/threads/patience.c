@@ -1,6 +1,7 @@
 /* Patience.limit() in C: the operation as an object, and its decorator, which deadline.py uses.
 
-   Knows CPython, and which calls are usual; for others it calls the method in Python. Must not know what a step does. */
+   Knows CPython, and which calls are usual; for others it calls the method in Python. Must not know what a step
+   does. */
 
 #include "patience.h"
 #include "../../pollers/forgotten.h"
@@ -407,7 +408,8 @@ limits_execute(PyObject *module, Limits *limits)
     }
     limits->thread_type = (PyTypeObject *)taken_from("socket2.threads.thread", "Thread");
     limits->monotonic = taken_from("time", "monotonic");
-    if (limits->thread_type == NULL || limits->monotonic == NULL || learn(limits, limits->thread_type, LIMIT_SCHEDULER, LIMIT_CREW) < 0 ||
+    if (limits->thread_type == NULL || limits->monotonic == NULL ||
+        learn(limits, limits->thread_type, LIMIT_SCHEDULER, LIMIT_CREW) < 0 ||
         names_make(limits->names, name_texts, LIMIT_NAMES) < 0) {
         return -1;
     }

@@ -36,7 +36,7 @@ static const char *const name_texts[NAMES] = {
 };
 
 typedef struct {
-    Limits limits; /* the first: limit.c knows only this */
+    Limits limits; /* the first: patience.c knows only this */
     PyTypeObject *thread_type;
     PyTypeObject *stepper_type;
     Py_ssize_t offsets[SLOTS];
@@ -55,9 +55,7 @@ static void
 put(const State *state, PyObject *object, int which, PyObject *value)
 {
     PyObject **place = slot(state, object, which);
-    PyObject *old = *place;
-    *place = Py_NewRef(value);
-    Py_XDECREF(old);
+    Py_XSETREF(*place, Py_NewRef(value));
 }
 
 static bool

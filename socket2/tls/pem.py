@@ -46,7 +46,7 @@ def _explain_certificate(error: OSError, certificate: str, key: str) -> NoReturn
     for path, is_regular in kinds:
         if not is_regular:  # a FIFO cannot be read again
             _explain(error, path)
-        text = Path(path).read_bytes()  # raises, too, if that is not allowed
+        text = Path(path).read_bytes()  # raises, too, if that is not allowed; the last one is the key's
     if isinstance(error, ssl.SSLError):
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=certificate)

@@ -346,7 +346,11 @@ maker_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywo
         }
         PyObject *limit = slot(maker, args[0], maker->sends ? WRITE_LIMIT : READ_LIMIT);
         if (engine != NULL && Py_IS_TYPE(engine, maker->engine) && limit != NULL && is_usual(maker, argument)) {
-            return under_limit(&maker->state->limit, maker->state->names[LIMIT], limit, transfer_new(maker, args[0], argument));
+            Py_INCREF(limit); /* the garbage collector may run foreign code, which may end it */
+            PyObject *op = transfer_new(maker, args[0], argument);
+            op = under_limit(&maker->state->limit, maker->state->names[LIMIT], limit, op);
+            Py_DECREF(limit);
+            return op;
         }
     }
     return PyObject_Vectorcall(maker->standin.function, args, nargsf, keywords);

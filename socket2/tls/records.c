@@ -1,14 +1,15 @@
 /* The steps of TLS.recv() and TLS.sendall() in C: one record is received or sent, without a Python frame.
 
    This file has only the usual case: the handshake is over, nobody else uses that direction, a record comes whole, and
-   data is encrypted all at once. For all others it runs the same operation in Python, from its start or from where it has come to. It
-   knows when a case is usual, and calls the objects of the `ssl` module, which release the GIL: meanwhile the lane and
-   the engine's lock are taken. Must not know OpenSSL, sockets, or what an operation looks like from outside. */
+   data is encrypted all at once. For all others it runs the same operation in Python, from its start or from where it
+   has come to. It knows when a case is usual, and calls the objects of the `ssl` module, which release the GIL:
+   meanwhile the lane and the engine's lock are taken. Must not know OpenSSL, sockets, or what an operation looks like
+   from outside. */
 
 #include "records.h"
 
-/* A lane, and the lock of an engine: a list that is empty while somebody has it. The GIL protects it. It keeps its memory
-   here, which `del` and append() of Python free and allocate. */
+/* A lane, and the lock of an engine: a list that is empty while somebody has it. The GIL protects it. It keeps its
+   memory here, which `del` and append() of Python free and allocate. */
 
 static bool
 is_free(PyObject *list)

@@ -116,10 +116,8 @@ static inline void
 put(const Maker *maker, PyObject *object, int which, PyObject *value)
 {
     PyObject **place = slot_at(object, maker->offsets[which]);
-    PyObject *old = *place;
-    if (old != value) {
-        *place = Py_NewRef(value);
-        Py_XDECREF(old);
+    if (*place != value) {
+        Py_XSETREF(*place, Py_NewRef(value));
     }
 }
 

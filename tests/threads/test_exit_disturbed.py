@@ -15,13 +15,10 @@ import pytest
 from socket2 import Cancelled, Thread, newthread, resume, run, sleep, suspend
 from socket2.threads import exiting
 
+from ..injection import RaisedError
 from ..interop.peers import LIMIT_S
 
 Steps = Generator[Any, Any, None]
-
-
-class Raised(Exception):
-    """What a signal handler raises here."""
 
 
 def holds_on(dropped: list[str]) -> Steps:
@@ -39,7 +36,7 @@ def holds_on(dropped: list[str]) -> Steps:
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_a_signal_handler_that_raises_leaves_no_thread_undropped(monkeypatch: pytest.MonkeyPatch) -> None:
     def handler(*_: object) -> None:
-        raise Raised
+        raise RaisedError
 
     def raises_in_the_cleanup() -> Steps:
         try:
@@ -58,7 +55,7 @@ def test_a_signal_handler_that_raises_leaves_no_thread_undropped(monkeypatch: py
         newthread(raises_in_the_cleanup)
         newthread(holds_on, dropped)
         run(sleep, 0)
-        with suppress(Raised):
+        with suppress(RaisedError):
             exiting.clean_up()
     finally:
         signal.signal(signal.SIGUSR1, was)

@@ -25,6 +25,12 @@ def shared(request: pytest.FixtureRequest) -> None:
         joining.share(current_scheduler())
 
 
+@pytest.fixture(autouse=True)
+def long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, a cleanup that ends has enough time."""
+    monkeypatch.setattr(exiting, "CLEANUP_S", LIMIT_S)
+
+
 def turns(count: int) -> Steps:
     for _ in range(count):
         yield from sleep(0)
@@ -193,7 +199,6 @@ def test_an_async_generator_that_was_dropped_is_closed() -> None:
 def test_other_members_help_and_are_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     """What they do not tell this OS thread, it finds out: that only a thread is left which a cleanup has started."""
     monkeypatch.setattr(exiting, "LATE_S", 0.01)
-    monkeypatch.setattr(exiting, "CLEANUP_S", LIMIT_S)
     joining.share(current_scheduler())
     poller = current_scheduler().poller
     left = threading.Event()

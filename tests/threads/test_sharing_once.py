@@ -219,9 +219,10 @@ def test_a_member_that_is_blocked_for_ever_does_not_keep_the_interpreter_from_it
 def test_ctrl_c_ends_all_members(count: int) -> None:
     with program(f"""
         def main():
+            yield from sleep(0.05)
+            print("serving", flush=True)
             while True:
                 yield from sleep(0.05)
-                print("serving", flush=True)
 
         newthread(main)
         try:

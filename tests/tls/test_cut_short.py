@@ -13,12 +13,9 @@ import pytest
 
 from socket2 import TLS
 
+from ..injection import Raised
 from .certificates import Authority, versions
 from .ends import Steps, limited, shaken, tls
-
-
-class Raised(BaseException):
-    """The error of a signal handler."""
 
 
 class CutShort:

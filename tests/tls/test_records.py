@@ -78,6 +78,30 @@ def test_a_timeout_is_around_an_operation_in_c(authority: Authority) -> None:
         run(main)
 
 
+def test_a_finalizer_changes_the_timeout_while_an_operation_is_made(authority: Authority) -> None:
+    """CPython 3.11 may collect garbage there."""
+
+    class Changes:
+        def __init__(self) -> None:
+            self.cycle = self
+
+        def __del__(self) -> None:
+            server.settimeout(None)
+
+    with tls(authority) as (_, server):
+        many = [server.recv() for _ in range(300)]  # more than are kept for reuse
+        server.settimeout(60)
+        Changes()
+        was = gc.get_threshold()
+        gc.set_threshold(1)
+        try:
+            many.append(server.recv())
+        finally:
+            gc.set_threshold(*was)
+        for op in many:
+            op.close()
+
+
 @versions
 def test_an_operation_is_a_generator(authority: Authority, version: str) -> None:
     with tls(authority, version=version, room=10) as (client, server):
