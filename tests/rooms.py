@@ -49,16 +49,17 @@ ROOMS = {
         "bounds errors status dates fields syntax llhttp target forwarded framing heads chunks incoming outgoing"
         " serverside clientside media codings preconditions ranges"
     ),
+    "socket2.http.client": (
+        "failures url body connection exchange socks5 proxies dialing pool decoding response cookies request redirects"
+        " roundtrip client command"
+    ),
+    "socket2.http.websocket": ("closing deflate codec wire keepalive leaving terms socket upgrade accepting opening"),
     "socket2.http.serving": (
         "silence reading exchange body representation request origin health accesslog conversation program"
     ),
     "socket2.http.hosting": (
         "mount sending environ bridge replying wsgi connectionscope isolated otherloops cycle lifespan aioloop asgi"
         " loading"
-    ),
-    "socket2.http.client": (
-        "failures url body connection exchange socks5 proxies dialing pool decoding response cookies request redirects"
-        " roundtrip client command"
     ),
     "socket2.http.gateway": "hops lookout upstream balancing checkups sending relay transit reverse tunnels",
     "socket2.http.files": "names beneath listing directory",

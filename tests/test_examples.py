@@ -21,7 +21,10 @@ from .programs.running import EXAMPLES, byte_passes, reset, send_all, server, se
 
 ECHO_SERVERS = ["echo_server.py", "echo_server_async.py", "echo_server_net.py"]
 PROTOCOLS = ["resp_server.py", "socks5_server.py", "job_queue.py", "mqtt_broker.py"]
-SERVERS = [[name] for name in [*ECHO_SERVERS, *PROTOCOLS, "chat.py", "udp_time_server.py", "worker_server.py"]] + [
+SERVERS = [
+    [name]
+    for name in [*ECHO_SERVERS, *PROTOCOLS, "chat.py", "chat_websocket.py", "udp_time_server.py", "worker_server.py"]
+] + [
     ["dns_cache.py", "--upstream", "127.0.0.1"],
     ["tcp_proxy.py", "127.0.0.1:9"],
     ["reverse_proxy.py", "127.0.0.1:9"],
@@ -31,7 +34,15 @@ SERVERS = [[name] for name in [*ECHO_SERVERS, *PROTOCOLS, "chat.py", "udp_time_s
     ["throttled_server.py", str(Path(__file__).resolve())],
     ["password_server.py", ":memory:"],
 ]
-ALL = {*ECHO_SERVERS, *PROTOCOLS, "dns_cache.py", "chat.py", "udp_time_server.py", "tcp_proxy.py"} | {
+ALL = {
+    *ECHO_SERVERS,
+    *PROTOCOLS,
+    "dns_cache.py",
+    "chat.py",
+    "chat_websocket.py",
+    "udp_time_server.py",
+    "tcp_proxy.py",
+} | {
     "port_scanner.py",
     "ping.py",
     "worker_server.py",

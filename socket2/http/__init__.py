@@ -2,8 +2,9 @@
 
 The room knows messages and who exchanges them. It uses connections and threads only through their public methods.
 Read `messages/` first: it has what HTTP is, without I/O. `serving/` is a server, `client/` a client,
-`hosting/` runs applications of other interfaces on the server, `gateway/` passes requests on to other servers, and
-`files/` serves the files of a directory. `command` is `python -m socket2 serve`.
+`websocket/` is what a connection of either can become, `hosting/` runs applications of other interfaces on the server,
+`gateway/` passes requests on to other servers, and `files/` serves the files of a directory. `command` is
+`python -m socket2 serve`.
 """
 
 from __future__ import annotations
@@ -33,11 +34,16 @@ from .messages.errors import ProtocolError
 from .messages.fields import Fields
 from .serving.program import handler, serve
 from .serving.request import Request
+from .websocket.closing import WebSocketClosed
+from .websocket.codec import Fragment
+from .websocket.opening import WebSocketRefused, websocket
+from .websocket.socket import WebSocket
 
 __all__ = [
     "Client",
     "ConnectError",
     "Fields",
+    "Fragment",
     "InvalidURL",
     "LifespanError",
     "Limits",
@@ -54,6 +60,9 @@ __all__ = [
     "StatusError",
     "Timeouts",
     "Timings",
+    "WebSocket",
+    "WebSocketClosed",
+    "WebSocketRefused",
     "asgi",
     "directory",
     "forward_proxy",
@@ -61,5 +70,6 @@ __all__ = [
     "proxy",
     "request",
     "serve",
+    "websocket",
     "wsgi",
 ]

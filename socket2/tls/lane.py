@@ -26,10 +26,11 @@ class Lane:
     `finally` appends to `lane.free`, and calls wake() if there is anything in `lane.waiting`.
     """
 
-    __slots__ = ("_doing", "_guests", "free", "waiting")
+    __slots__ = ("_doing", "_guests", "_what", "free", "waiting")
 
-    def __init__(self, doing: str) -> None:
+    def __init__(self, doing: str, what: str = "TLS stream") -> None:
         self._doing = doing
+        self._what = what
         self.free = [None]  # empty while it is taken
         self.waiting: list[Wait] | None = None
         self._guests = 0
@@ -77,7 +78,7 @@ class Lane:
     @operation
     def changed(self) -> Generator[Any, None, None]:
         """Wait until its holder gives it back or has received something, or has just done so."""
-        wait = Wait(f"TLS stream that another thread is {self._doing}")
+        wait = Wait(f"{self._what} that another thread is {self._doing}")
         with lock:
             if self.waiting is None:
                 self.waiting = []
@@ -105,8 +106,8 @@ class Lane:
         ours = member.current if member is not None else None
         for thread in list(scheduler.threads) if scheduler is not None else ():
             if thread is not ours and self._is_held_in(thread._coro):
-                return Busy(f"thread {thread.name!r} is {self._doing} this stream already")
-        return Busy(f"another thread is {self._doing} this stream already")
+                return Busy(f"thread {thread.name!r} is {self._doing} this {self._what.removeprefix('TLS ')} already")
+        return Busy(f"another thread is {self._doing} this {self._what.removeprefix('TLS ')} already")
 
     def _is_held_in(self, coro: Any) -> bool:
         return any(one is self for link in links_of(coro) for one in gc.get_referents(link))

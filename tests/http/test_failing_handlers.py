@@ -183,3 +183,17 @@ def test_what_cannot_be_a_handler() -> None:
 )
 def test_no_reference_cycle_is_left(handler: Any, data: bytes) -> None:
     assert not left_by(lambda: exchanges(handler, data))
+
+
+def test_no_reference_cycle_is_left_by_a_client_that_leaves() -> None:
+    async def read(request: Request) -> None:
+        await request.recv()
+
+    async def client(server: socket2.Server) -> None:
+        stream = await connect(server)
+        await stream.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n")
+        await socket2.sleep(0)
+        stream.sock.setopt("linger", 0)
+        stream.close()
+
+    assert not left_by(lambda: serve(read, client))

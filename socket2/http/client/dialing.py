@@ -27,15 +27,19 @@ _ALPN = ("http/1.1",)
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How to reach the server of a URL. `unix`: a path to use in place of the URL's host."""
+    """How to reach the server of a URL. `unix`: a path to use in place of the URL's host.
+
+    `tunnels`: a proxy only makes the connection, although it could forward the request.
+    """
 
     url: URL
     proxy: Proxy | None = None
     unix: str | None = None
+    tunnels: bool = False
 
     @property
     def is_forwarded(self) -> bool:
-        return self.proxy is not None and self.proxy.forwards(self.url)
+        return self.proxy is not None and not self.tunnels and self.proxy.forwards(self.url)
 
     @property
     def key(self) -> Key:
@@ -78,7 +82,7 @@ class Dialer:
                     sock = yield from secured(sock, self._tls, proxy.url.host)
                 if proxy.is_socks:
                     yield from socks5(sock, url.host, url.port, proxy.login)
-                elif url.is_secure:
+                elif not route.is_forwarded:
                     yield from tunnel(sock, url, proxy, self._limits)
             if url.is_secure:
                 sock = yield from secured(sock, self._tls, url.host)

@@ -48,7 +48,9 @@ class RoundTrip(pollers.Unique):
         self._request = request
         self._started_at = started_at
         self._deadline = deadline
-        self._route = Route(request.url, means.choice.proxy_for(request.url), means.unix)
+        # What a request says in Upgrade is for its next hop, and proxies forward no other protocol.
+        tunnels = "upgrade" in request.fields
+        self._route = Route(request.url, means.choice.proxy_for(request.url), means.unix, tunnels)
         self._timings = Timings()
         self._exchange: Exchange | None = None
         self.reused = False

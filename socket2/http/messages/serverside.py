@@ -309,7 +309,8 @@ class ServerSide:
         if self.request is None:
             self.request = simple_request("GET")
         self.closing = True
-        head = self.head(error.status, {"content-type": "text/plain; charset=utf-8"}, len(body))
+        given = [("content-type", "text/plain; charset=utf-8"), *error.headers]
+        head = self.head(error.status, given, len(body))
         return head + b"".join(self.data(body)) + self.end()
 
     def _asked(self) -> RequestHead:

@@ -78,8 +78,8 @@ class Conversation:
         usual = [limit for limit in (limits.idle_s, limits.send_s) if limit is not None]
         with scope() as patience:
             silence = Silence(scheduler, patience, min(usual, default=None))
+            self._exchange = Exchange(self._conn, limits, silence, scheduler.now, stopping())
             try:
-                self._exchange = Exchange(self._conn, limits, silence, scheduler.now, stopping())
                 if limits.head_s is not None:
                     silence.limit(scheduler.now() + limits.head_s)
                 try:
@@ -92,6 +92,8 @@ class Conversation:
                     yield from stream(self._conn).finish(_LINGER_S)
             finally:
                 silence.disarm()
+                if self._exchange.websocket is not None:
+                    self._exchange.websocket.abort()  # nothing is left of it, whatever has ended the conversation
                 if self._begun is not None:
                     self._note(is_complete=False)
         if patience.cut_short:
@@ -107,56 +109,65 @@ class Conversation:
         conn = exchange.conn
         side, silence, now, idle_s = exchange.side, exchange.silence, exchange.now, self._limits.idle_s
         first = True
-        while True:
-            head = made = None
-            data = b""
-            if side.incoming.empty:
-                if idle_s is not None and not first:
-                    silence.until = now() + idle_s
-                if server is not None:
-                    server.wait_for_request(thread)
-                try:
-                    data = yield from conn.recv(BLOCK)
-                except BaseException as error:
+        try:
+            while True:
+                head = made = None
+                data = b""
+                if side.incoming.empty:
+                    if idle_s is not None and not first:
+                        silence.until = now() + idle_s
                     if server is not None:
-                        server.request_has_come(thread, error)
-                    raise
-                if server is not None:
-                    server.request_has_come(thread)
-                if not data:
+                        server.wait_for_request(thread)
+                    try:
+                        data = yield from conn.recv(BLOCK)
+                    except BaseException as error:
+                        if server is not None:
+                            server.request_has_come(thread, error)
+                        raise
+                    if server is not None:
+                        server.request_has_come(thread)
+                    if not data:
+                        return
+                    head = side.take(data)
+                if head is None:
+                    head = yield from self._rest_of_head(first)
+                silence.until = None
+                first = False
+                request = Request(head, exchange, self._client, self._scheme)
+                if trust is not None:
+                    request.believed = trust.names
+                    request._client, request._scheme, request._host = trust.origin(
+                        head.fields, self._client, self._scheme
+                    )
+                if is_noted:
+                    self._begun = now(), request._client
+                try:
+                    made = handler(request)
+                    if made.__class__ is GeneratorType:
+                        yield from made
+                    elif made is not None:
+                        yield from self._awaiting(made)
+                    if not side.answered:
+                        yield from self._complete(request)
+                except Exception as error:
+                    if exchange.broken or isinstance(error, ProtocolError) or self._is_end(error):
+                        raise  # the client or the connection has caused it
+                    yield from self._fail(request, error)
+                finally:
+                    request._exchange = None
+                if is_noted:
+                    self._note(side.answered and not exchange.broken)
+                if not side.go_on() and not (yield from self._settle()):
                     return
-                head = side.take(data)
-            if head is None:
-                head = yield from self._rest_of_head(first)
-            silence.until = None
-            first = False
-            request = Request(head, exchange, self._client, self._scheme)
-            if trust is not None:
-                request.believed = trust.names
-                request._client, request._scheme, request._host = trust.origin(head.fields, self._client, self._scheme)
-            if is_noted:
-                self._begun = now(), request._client
-            try:
-                made = handler(request)
-                if made.__class__ is GeneratorType:
-                    yield from made
-                elif made is not None:
-                    yield from self._awaiting(made)
-                if not side.answered:
-                    yield from self._complete(request)
-            except Exception as error:
-                if exchange.broken or isinstance(error, ProtocolError):
-                    raise  # the client or the connection has caused it
-                yield from self._fail(request, error)
-            finally:
-                request._exchange = None
-            if is_noted:
-                self._note(side.answered and not exchange.broken)
-            if not side.go_on() and not (yield from self._settle()):
-                return
-            if exchange.unusual:
-                exchange.begin()
-            del request, made, data, head  # an idle connection keeps nothing of a request
+                if exchange.unusual:
+                    exchange.begin()
+                del request, made, data, head  # an idle connection keeps nothing of a request
+        finally:
+            del server, thread  # the traceback of an error has this frame: avoid a cycle
+
+    def _is_end(self, error: Exception) -> bool:
+        """Whether the error says that the connection, as a WebSocket, has ended."""
+        return self._exchange.websocket is not None and self._exchange.websocket.is_end(error)
 
     def _awaiting(self, made: Any) -> Generator[Any, None, None]:
         if is_coroutine(made):
@@ -178,6 +189,8 @@ class Conversation:
         """Do what is left to do before another request can come. Return False if none can."""
         exchange = self._exchange
         side = exchange.side
+        if exchange.websocket is not None:
+            yield from exchange.websocket.end(None)
         if exchange.upgraded or exchange.broken:
             return False
         if not side.answered:
@@ -202,7 +215,9 @@ class Conversation:
         """Log an error of the handler. The client learns nothing of it but 500, or that the answer is cut off."""
         exchange = self._exchange
         log.error("the handler of %r failed", request, error=error, about=self._about(request))
-        if not exchange.side.status:
+        if exchange.websocket is not None:
+            yield from exchange.websocket.end(error)
+        elif not exchange.side.status:
             yield from exchange.respond(500, b"Internal Server Error\n", PLAIN_TEXT)
 
     def _refuse(self, error: ProtocolError) -> Generator[Any, None, None]:

@@ -27,6 +27,7 @@ from ..messages.heads import RequestHead
 from ..messages.incoming import BLOCK, End, Upgraded
 from ..messages.outgoing import Piece, Written
 from ..messages.serverside import ServerSide
+from ..websocket.socket import WebSocket
 from .reading import PIECE, in_memory, read_some, size_behind
 from .silence import Silence
 
@@ -80,6 +81,7 @@ class Exchange:
         "trailers",
         "unusual",
         "upgraded",
+        "websocket",
     )
 
     def __init__(self, conn: AnyByteStream, limits: Limits, silence: Silence, now: Any, stopping: Flag | None) -> None:
@@ -92,6 +94,7 @@ class Exchange:
         self.stopping = stopping
         self.broken = False
         self.upgraded = False
+        self.websocket: WebSocket | None = None
         self._server: SocketAddress | None = None
         self.begin()
 
@@ -379,16 +382,10 @@ class Exchange:
 
     def cut(self) -> None:
         """Close so that the client sees that the answer is not complete, whatever its framing."""
-        if self.side.framing == UNTIL_CLOSE:
-            reset_when_closed(self.below)
+        sock = socket_of(self.below)
+        if self.side.framing == UNTIL_CLOSE and hasattr(sock, "setopt") and not sock.closed:
+            sock.setopt("linger", 0)  # only a reset tells a body that was cut off from a whole one
         self.below.close()
-
-
-def reset_when_closed(conn: AnyByteStream) -> None:
-    """Have close() reset the connection. Only then can the client tell a body that was cut off from a whole one."""
-    sock = socket_of(conn)
-    if hasattr(sock, "setopt") and not sock.closed:
-        sock.setopt("linger", 0)
 
 
 def socket_of(conn: AnyByteStream) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from pollers import Operation
@@ -15,6 +15,9 @@ from ...streams.transport import byte_count
 from ..messages.fields import Fields, Given, pairs_of
 from ..messages.heads import RequestHead
 from ..messages.outgoing import Written
+from ..websocket.accepting import accepted
+from ..websocket.socket import WebSocket
+from ..websocket.terms import CLOSE_S, MAX_BYTES, PING_S, Terms
 from .body import Body
 from .exchange import Exchange
 from .representation import Answer, file_answer, respond_with
@@ -251,6 +254,47 @@ class Request(Body):
         not offered this, or an answer has begun.
         """
         return self._now().upgrade(protocol, headers)
+
+    def websocket(
+        self,
+        *,
+        subprotocols: Iterable[str] = (),
+        origins: Iterable[str] | None = None,
+        compress: bool = True,
+        max_bytes: int | None = MAX_BYTES,
+        ping_interval_s: float | None = PING_S,
+        ping_timeout_s: float | None = PING_S,
+        close_s: float = CLOSE_S,
+        headers: Given = (),
+    ) -> Operation[WebSocket]:
+        """Accept a WebSocket, and return it. When the handler ends, it is closed.
+
+        `subprotocols`: those that the handler speaks, the preferred one first; `ws.subprotocol` is the first of them
+        that the client offers. `origins`: of which sites pages may open it, such as ["https://example.org"]; ["*"]: of
+        all; None: only pages of the host that the request names. Programs other than browsers send no Origin, and are
+        not refused.
+
+        `compress`: whether to compress messages if the client can. `max_bytes`: how long a message may be, as it is
+        after decompression; the peer of a longer one gets code 1009. None: no limit. After `ping_interval_s` seconds
+        without anything from the client it gets a ping, and if nothing comes in `ping_timeout_s` seconds the connection
+        is closed, with code 1006. None: no pings; no limit. `close_s`: how long the end may take after the first Close
+        frame. `headers`: more fields of the answer.
+
+        Raises ProtocolError if the request does not ask for a WebSocket (status 400, 405, 426) or comes from another
+        site (403); if the handler does not catch it, it is the answer. Raises RuntimeError if an answer has begun. The
+        call raises ValueError, TypeError; ImportError if the package `websockets` is missing.
+        """
+        exchange = self._now()
+        return accepted(
+            self._head,
+            self.host,
+            exchange,
+            Terms(max_bytes, ping_interval_s, ping_timeout_s, close_s),
+            subprotocols=subprotocols,
+            origins=origins,
+            compress=compress,
+            headers=headers,
+        )
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target}>"
