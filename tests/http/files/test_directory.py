@@ -244,6 +244,8 @@ def test_names_that_windows_understands_differently(path: bytes) -> None:
 def test_names() -> None:
     assert names_of(b"/a/b%20c/", windows=True) == (["a", "b c"], True)
     assert names_of(b"/console.log", windows=True) == (["console.log"], False)
+    for path in (b"/..", b"/a/..", b"/%2e%2e/a", b"/a/./b", b"/.", b"/a%2fb", b"/a%00"):
+        assert names_of(path, windows=False) is names_of(path, windows=True) is None
     assert names_of(b"*") is names_of(b"") is names_of(b"a") is None
     assert is_hidden("\u200c.git")
     assert not is_hidden(".well-known")

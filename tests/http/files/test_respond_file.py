@@ -16,6 +16,7 @@ import pollers
 import socket2
 from socket2 import http
 from socket2.http import Request
+from socket2.http.serving.reading import PIECE
 
 from ...interop.peers import pattern, run
 from ..scene import connect, everything, exchanges, serve
@@ -238,6 +239,23 @@ def test_a_piece_that_is_too_long_or_before_the_answer(large: Path) -> None:
 # Transfers. The client has to read, or it is held up.
 
 
+def test_a_part_that_is_not_in_memory_is_awaited_in_an_os_thread(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def cold(fd: int, buffers: Any, offset: int, flags: int = 0) -> int:
+        raise BlockingIOError
+
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        read.append(offset)
+        return b""
+
+    monkeypatch.setattr("socket2.http.serving.reading._NOWAIT", 1)
+    monkeypatch.setattr(os, "preadv", cold, raising=False)
+    monkeypatch.setattr(os, "pread", pread, raising=False)
+    assert asked(large)[2] == LARGE
+    assert read == list(range(0, len(LARGE), PIECE))
+
+
 @pytest.mark.parametrize("name", pollers.available())
 def test_large_files_over_every_poller(name: str, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOCKET2_POLLER", name)
@@ -332,7 +350,11 @@ def test_a_client_that_leaves_is_no_fault(big: Path, caplog: pytest.LogCaptureFi
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_tls(large: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("can_tell", [True, False])
+def test_tls(can_tell: bool, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`can_tell`: whether the system can say that a read would wait for the disk."""
+    if not can_tell:
+        monkeypatch.setattr("socket2.http.serving.reading._NOWAIT", None)
     trustme = pytest.importorskip("trustme")
     pem = tmp_path / "server.pem"
     authority = trustme.CA()
