@@ -53,7 +53,9 @@ ROOMS = {
         "failures url body connection exchange socks5 proxies dialing pool decoding response cookies request redirects"
         " roundtrip client command"
     ),
-    "socket2.http.websocket": ("closing deflate codec wire keepalive leaving terms socket upgrade accepting opening"),
+    "socket2.http.websocket": (
+        "closing deflate entropy codec wire keepalive leaving terms socket upgrade accepting opening"
+    ),
     "socket2.http.serving": (
         "silence reading exchange body representation request origin health accesslog conversation program"
     ),

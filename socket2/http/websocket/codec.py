@@ -7,7 +7,6 @@ at a time, when it is asked for, so a block of bytes that inflates to much more 
 from __future__ import annotations
 
 import codecs
-import os
 from collections.abc import Callable
 from io import StringIO
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from typing import NamedTuple
 from ...streams.buffer import Buffer
 from .closing import NO_CODE, NOT_UTF8, PROTOCOL, TOO_BIG, Close, Violation, may_be_received
 from .deflate import Deflate
+from .entropy import unpredictable
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
@@ -259,7 +259,7 @@ class Frames:
             head = bytes((first, 127 | masked)) + length.to_bytes(8)
         if not masked:
             return b"".join((head, data))
-        mask = os.urandom(4)
+        mask = unpredictable(4)
         return b"".join((head, mask, self._mask(bytes(data), mask)))
 
 

@@ -6,12 +6,12 @@ answered. A thread exists only while there is something to do.
 
 from __future__ import annotations
 
-import os
 import weakref
 
 from ...threads.loop import newthread
 from ...threads.scheduler import Scheduler
 from ...threads.timers import Alarm
+from .entropy import unpredictable
 from .wire import Wire
 
 
@@ -80,6 +80,6 @@ class Watch(Alarm):
             return now + interval_s
         if now < wire.heard_at + interval_s:
             return wire.heard_at + interval_s
-        wire.send_ping(os.urandom(4))
+        wire.send_ping(unpredictable(4))
         self._pinged_at = now
         return now + (interval_s if timeout_s is None else min(interval_s, timeout_s))

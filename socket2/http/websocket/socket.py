@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from ...threads.thread import over_at_once
 from .closing import INTERNAL, LOST, NORMAL, End, WebSocketClosed, check_close
 from .codec import PING, Fragment, Frames, Message
 from .deflate import Deflate
+from .entropy import unpredictable
 from .keepalive import Watch
 from .terms import LONGEST_S, Terms, limited
 from .wire import Wire, is_of_connection
@@ -216,7 +216,7 @@ class WebSocket(Wire):
         received this message. Raises WebSocketClosed; TimeoutError after `timeout_s` seconds; ValueError if the
         payload is too long, or a ping with it is on its way.
         """
-        payload = os.urandom(8) if data is None else bytes(data)
+        payload = unpredictable(8) if data is None else bytes(data)
         if len(payload) > _PAYLOAD_MAX:
             raise ValueError(f"a ping has at most {_PAYLOAD_MAX} bytes, not {len(payload)}")
         return within(timeout_s, self._ping_once, payload)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-import os
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +15,7 @@ from ..messages.errors import ProtocolError
 from ..messages.fields import Fields, elements, field_name
 from ..messages.heads import RequestHead
 from .deflate import Agreement, Deflate
+from .entropy import unpredictable
 
 if TYPE_CHECKING:
     from websockets.extensions.permessage_deflate import PerMessageDeflate
@@ -38,7 +38,7 @@ class Agreed(NamedTuple):
 
 
 def new_key() -> str:
-    return b64encode(os.urandom(16)).decode()
+    return b64encode(unpredictable(16)).decode()
 
 
 def accept_of(key: str) -> str:
