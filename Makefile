@@ -54,6 +54,7 @@ stress: $(VENV)/installed-test
 	EACH_ERROR=1 $(BIN)/python -m pytest -q -n auto tests/threads tests/http -k test_raising
 	SOCKET2_NATIVE=0 EACH_ERROR=1 $(BIN)/python -m pytest -q -n auto tests/threads tests/http -k test_raising
 	$(BIN)/python -m tests.tls.at_random --total 100000
+	$(BIN)/python -m tests.tls.at_random --total 20000 --members 4
 	$(BIN)/python -m tests.http.at_random --total 1000000
 	$(BIN)/python -m tests.tls.each_byte
 	$(BIN)/python -m bench tls-soak --only socket2-native-async,socket2-generator

@@ -42,7 +42,9 @@ build build/native-tsan "-O1 -fsanitize=thread"
         sanitized -m tests.stress --seed $seed --members 4 --how serve --operations 10000
     done
     sanitized -m tests.stress --seed 4 --members 4 --how come-and-go --operations 10000
-    sanitized -m pytest -q tests/contract/test_sharing.py tests/contract/test_sharing_attempts.py tests/tls/test_sharing.py
+    sanitized -m tests.tls.at_random --seed 5 --members 4 --total 500
+    sanitized -m pytest -q tests/contract/test_sharing.py tests/contract/test_sharing_attempts.py tests/tls/test_sharing.py \
+        tests/threads/test_{patience,sharing_races}.py
 )
 
 build build/native-plain "-O2"

@@ -24,6 +24,7 @@ from socket2.threads import thread
 from socket2.threads.deadline import Patience
 from socket2.threads.member import current_member
 from socket2.threads.native import in_c
+from socket2.threads.scheduler import current_scheduler
 from tests.contract.driver import Driver, does
 from tests.native.records import round_of_records
 from tests.tls.certificates import Authority
@@ -33,10 +34,20 @@ OPERATIONS_PER_ROUND = 20
 THREADS_EVERY = 5
 RECORDS_EVERY = 10  # they cost even more
 RSS_GROWTH_MAX = 1 << 20
+SWEEP_MIN = 64
 PATIENCE = Patience(1000.0)  # one for all: each leaves an entry in the heap of timers
 
 
+def sweep_timers() -> None:
+    """Drop the entries of timers that were disarmed. Until they are the majority, their number goes up and down."""
+    timers = current_scheduler().timers
+    timers.useless += len(timers.heap) + SWEEP_MIN  # sweep() counts anew
+    timers.sweep()
+    assert not timers.heap
+
+
 def account() -> dict[str, int]:
+    sweep_timers()
     gc.collect()
     return {
         "blocks": sys.getallocatedblocks(),

@@ -1,7 +1,8 @@
 """Random programs over a TLS stream: cancellations and timeouts at any wait, in both directions. Nothing may be lost.
 
 `python -m tests.tls.at_random --total 100000` makes programs until there were so many cancellations. A failure prints
-the seed, which makes the same program again.
+the seed, which makes the same program again. With `--members 4` so many OS threads run the programs, several programs
+at a time, and cancellations come at any moment. Then the seed does not decide everything.
 """
 
 from __future__ import annotations
@@ -9,29 +10,38 @@ from __future__ import annotations
 import argparse
 import itertools
 import random
+import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from socket2 import TLS, Cancelled, Closed, newthread, run, sleep, timeout
+from socket2 import TLS, Cancelled, Closed, newthread, run, serve_threads, sleep, threadset, timeout
 
 from .certificates import VERSIONS, Authority
 from .ends import Steps, ends, over, shaken
 
 MOST = 40_000
+KINDS = ("memory", "memory", "unix", "tcp", "tls")
+SHARED_KINDS = ("unix", "tcp", "tls")  # the others are for one OS thread
+PROGRAMS = 4
+# The interpreter's own interval, and shorter ones: then OS threads interrupt each other in more places.
+SWITCH_INTERVALS_S = (0.005, 0.0005, 0.00005)
 
 
 class Program:
     """One program. `given_up` counts the operations that ended early."""
 
-    def __init__(self, authority: Authority, seed: int) -> None:
+    def __init__(self, authority: Authority, seed: int, kinds: Sequence[str] = KINDS) -> None:
         self._authority = authority
         self._random = random.Random(seed)
+        self._kinds = kinds
         self.given_up = 0
 
     def main(self) -> Steps:
         chance = self._random
-        kind = chance.choice(["memory", "memory", "unix", "tcp", "tls"])
+        kind = chance.choice(self._kinds)
         below = ends(self._authority, kind, chance.choice([1, 10, 100, 5000]))
         client, server = over(self._authority, *below, chance.choice(VERSIONS))
         with client, server:
@@ -123,23 +133,60 @@ def make(authority: Authority, seed: int) -> int:
     return program.given_up
 
 
+@contextmanager
+def switching(interval_s: float) -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(interval_s)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def make_shared(authority: Authority, seed: int, members: int) -> int:
+    """Do the same with several programs at a time, which so many OS threads run."""
+    programs = [Program(authority, seed * PROGRAMS + number, SHARED_KINDS) for number in range(PROGRAMS)]
+    errors: list[BaseException] = []
+
+    def main() -> Steps:
+        try:
+            with threadset() as ts:
+                for program in programs:
+                    ts.newthread(program.main)
+                yield from ts.join()
+        except BaseException as error:
+            errors.append(error)
+
+    newthread(main)
+    with switching(random.Random(seed).choice(SWITCH_INTERVALS_S)):
+        serve_threads(members)
+    if errors:
+        raise errors[0]
+    return sum(program.given_up for program in programs)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.tls.at_random", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.randrange(10**9))
     parser.add_argument("--total", type=int, default=1, help="cancellations and timeouts")
+    parser.add_argument("--members", type=int, default=1, help="OS threads")
     options = parser.parse_args()
     given_up = 0
     with tempfile.TemporaryDirectory() as folder:
         authority = Authority(Path(folder))
         for seed in itertools.count(options.seed):
             try:
-                given_up += make(authority, seed)
+                if options.members > 1:
+                    given_up += make_shared(authority, seed, options.members)
+                else:
+                    given_up += make(authority, seed)
             except BaseException:
                 print(f"seed {seed}")
                 raise
             if given_up >= options.total:
                 break
-    print(f"{seed + 1 - options.seed} programs, {given_up} operations ended early, nothing lost")
+    programs = (seed + 1 - options.seed) * (PROGRAMS if options.members > 1 else 1)
+    print(f"{programs} programs, {given_up} operations ended early, nothing lost")
 
 
 if __name__ == "__main__":
