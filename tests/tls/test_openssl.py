@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 
 import pytest
 
@@ -211,5 +212,54 @@ def test_a_client_certificate_of_openssl(authority: Authority, version: str) -> 
                     with pytest.raises(ssl.SSLError, match="(?i)verify failed"):
                         yield from conn.handshake()
                 yield from client.until("(?i)alert.*unknown ca")
+
+    limited(main)
+
+
+@versions
+def test_sessions_of_s_client(authority: Authority, version: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "session")
+
+    def main() -> Steps:
+        with listen("127.0.0.1:0", tls=authority.server(version)) as listener:
+            for resumed, option in ((False, "-sess_out"), (True, "-sess_in")):
+                with s_client(authority, listener.getsockname()[1], option, path) as client:
+                    with (yield from listener.accept()) as conn:
+                        yield from conn.handshake()
+                        assert conn.resumed is resumed
+                        yield from conn.sendall(b"the tickets go with this\n")
+                        yield from client.until("the tickets go with this")
+                        client.end()
+                        assert (yield from conn.recv()) == b""
+                        yield from conn.finish()
+                        yield from client.until("DONE")
+
+    limited(main)
+
+
+@versions
+def test_sessions_and_names_of_s_server(authority: Authority, version: str) -> None:
+    path = str(authority.issue("a.example"))
+
+    def main() -> Steps:
+        options = ["-servername", "a.example", "-cert2", path, "-key2", path]
+        with s_server(authority, flag_of(version), *options) as server:
+            port = int((yield from server.until(r"ACCEPT \S+:(\d+)"))[1])
+            context = authority.client()
+            for name in ("localhost", "a.example"):
+                session = None
+                for resumed in (False, True):
+                    conn = yield from connect("127.0.0.1", port, tls=context, server_hostname=name, session=session)
+                    with conn:
+                        assert conn.resumed is resumed
+                        yield from conn.sendall(b"hello\n")
+                        yield from server.until("hello")
+                        server.say("the tickets came before this")
+                        yield from conn.recv()
+                        assert conn.peer_certificate is not None
+                        assert ("DNS", name) in conn.peer_certificate["subjectAltName"]
+                        session = conn.session
+                        yield from conn.finish()
+                        yield from server.until("DONE")
 
     limited(main)

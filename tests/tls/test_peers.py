@@ -51,7 +51,7 @@ class Pages:
 
 @versions
 def test_curl(any_poller: None, authority: Authority, version: str) -> None:
-    """curl notices if the body has no length and the end is cut off."""
+    """The end of the connection is the end of the body."""
     curl = command("--cacert", str(authority.file))
     pages = Pages()
 
@@ -63,6 +63,27 @@ def test_curl(any_poller: None, authority: Authority, version: str) -> None:
         assert done.stdout == BODY
         yield from server.stop()
         assert pages.seen[0].alpn == "http/1.1"
+
+    limited(main)
+
+
+@versions
+def test_curl_resumes_with_its_certificate(authority: Authority, version: str) -> None:
+    mine = str(authority.issue("me"))
+    curl = command("--cacert", str(authority.file), "--cert", mine, "--key", mine)
+    pages = Pages()
+
+    def main() -> Steps:
+        server = Server(pages.serve, tls=authority.server(version, client_ca=authority.file))
+        yield from server.listen("127.0.0.1")
+        url = f"https://localhost:{server.addresses[0][1]}/"
+        done = yield from call_in_thread(call, [*curl, "-4", "--connect-to", "::127.0.0.1:", url, url])
+        assert done.stdout == BODY * 2
+        yield from server.stop()
+        for conn, resumed in zip(pages.seen, (False, True), strict=True):
+            assert (conn.resumed, conn.server_name) == (resumed, "localhost")
+            assert conn.peer_certificate is not None
+            assert ("DNS", "me") in conn.peer_certificate["subjectAltName"]
 
     limited(main)
 
