@@ -34,8 +34,8 @@ ROOMS = {
     ),
     "socket2.streams": "buffer claim pieces transport stream",
     "socket2.tls": (
-        "latch ciphertext identity failures engine lane carrier negotiated arguments layer pem reloading contexts"
-        " development endpoint starttls"
+        "latch ciphertext wrapped identity failures engine lane carrier negotiated arguments layer pem reloading"
+        " contexts development endpoint starttls"
     ),
     "socket2.files": "waitable fdstream standard disk",
     "socket2.processes": "reaping child capture",

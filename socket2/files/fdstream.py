@@ -173,7 +173,7 @@ class FdStream(pollers.Unique):
                 yield from self._until_ready(writing=False)
         finally:
             claim.thread = None
-            claim.free.append(None)
+            claim.free = None
 
     def _read(self, n: int) -> bytes:
         with self._changed:
@@ -218,7 +218,7 @@ class FdStream(pollers.Unique):
             raise
         finally:
             claim.thread = None
-            claim.free.append(None)
+            claim.free = None
 
     @operation
     def _send(self, data: memoryview) -> Generator[Any, None, int]:

@@ -110,7 +110,7 @@ class TransferObject(Object[TCP]):
             data = pattern.result(prefix, self._buffer.take(end))
         finally:
             claim.thread = None
-            claim.free.append(None)
+            claim.free = None
         self._received += end
         return _told((data, None, None) if err is None else (None, err, data), begun)
 
@@ -156,7 +156,7 @@ class TransferObject(Object[TCP]):
         finally:
             self._sent += sent
             claim.thread = None
-            claim.free.append(None)
+            claim.free = None
         last = before + sent
         return _told((last, None, None) if err is None else (None, err, last), begun)
 
@@ -181,8 +181,7 @@ class TransferObject(Object[TCP]):
 
     def _refuse_if_in_use(self, side: Literal["reading", "writing"]) -> None:
         claim: Claim = getattr(self, f"_{side}")
-        if not claim.free:
-            raise claim.refusal()
+        claim.check()
         super()._refuse_if_in_use(side)  # a thread in accept() has no claim
 
     def dirty(self) -> bool:

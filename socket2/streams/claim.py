@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Claim:
     """One thread's right to one direction of a stream, for all steps of an operation.
 
-    `claim.take()`, and then at once a `try` block whose `finally` calls `claim.free.append(None)`. A signal handler
+    `claim.take()`, and then at once a `try` block whose `finally` says `claim.free = None`. A signal handler
     may raise anywhere: then the claim has not been taken, or it is given back. No `with` block could promise that,
     because its `__exit__()`, in Python, may be interrupted before its first instruction.
     """
@@ -26,7 +26,7 @@ class Claim:
 
     def __init__(self, doing: str) -> None:
         self._doing = doing
-        self.free = [None]  # empty while it is taken
+        self.free = None  # there is no such attribute while it is taken
         self.thread: Thread[object] | None = None  # the thread that holds it, while it waits
         self.counted = 0  # how many operations that end at once have been counted in advance
 
@@ -38,14 +38,14 @@ class Claim:
     def take(self) -> Self:
         """Take it without waiting. Raises Busy if another thread has it."""
         try:
-            del self.free[0]  # one thread succeeds. After a call the interpreter would check for signals
-        except IndexError:
+            del self.free  # one thread succeeds. After a call the interpreter would check for signals
+        except AttributeError:
             raise self.refusal() from None
         return self
 
     def check(self) -> None:
         """Raise Busy if another thread has it."""
-        if not self.free:
+        if not hasattr(self, "free"):
             raise self.refusal()
 
     def if_free(self, act: Callable[[], object]) -> None:
@@ -55,4 +55,4 @@ class Claim:
             try:
                 act()
             finally:
-                self.free.append(None)
+                self.free = None

@@ -196,7 +196,7 @@ class Stream(pollers.Unique):
             note_socket(error, self.sock)
             raise
         finally:
-            claim.free.append(None)
+            claim.free = None
 
     def _let_others_run(self, turn: Pass) -> Generator[Any, None, None]:
         self._reading.thread = currentthread()
@@ -297,7 +297,7 @@ class Stream(pollers.Unique):
             raise
         finally:
             claim.thread = None
-            claim.free.append(None)
+            claim.free = None
 
     # Closing.
 
@@ -313,7 +313,7 @@ class Stream(pollers.Unique):
         try:
             self.sock.shutdown(how)
         finally:
-            claim.free.append(None)
+            claim.free = None
 
     def finish(self, grace_s: float = 2.0) -> Operation[None]:
         """Close so that the data we sent arrives: end our half, then drop input until the peer ends its half.
@@ -337,9 +337,9 @@ class Stream(pollers.Unique):
             try:
                 return (yield from act())
             finally:
-                reading.free.append(None)
+                reading.free = None
         finally:
-            writing.free.append(None)
+            writing.free = None
 
     def check_idle(self) -> None:
         """Raise Busy if another thread sends or receives. For the other rooms of socket2."""

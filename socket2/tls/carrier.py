@@ -88,7 +88,7 @@ class Carrier(pollers.Unique):
         """Raise Busy if another thread sends, receives or makes the handshake. For the other rooms of socket2."""
         self._receiving.check()
         self._sending.check()
-        if self._shaking is not None and not self._shaking.free:
+        if self._shaking is not None and self._shaking.taken:
             raise Busy("another thread is making the handshake of this stream")
 
     def _check_open(self) -> None:
@@ -129,7 +129,7 @@ class Carrier(pollers.Unique):
         if failure is None:
             return False
         note_socket(failure, self.sock)  # for its copies, because the socket may be closed soon
-        if self._closed or other.free:
+        if self._closed or not other.taken:
             return False
         if self._engine.pending:
             newthread(self._alert(), name="TLS alert")
@@ -144,7 +144,7 @@ class Carrier(pollers.Unique):
             with suppress(OSError), timeout(ALERT_S):
                 yield from self._flush()
         finally:
-            if not (self._sending.free and self._receiving.free):
+            if self._sending.taken or self._receiving.taken:
                 self.sock.close()
 
     # The handshake.
@@ -177,7 +177,7 @@ class Carrier(pollers.Unique):
                 self.close()
             raise
         finally:
-            lane.free.append(None)
+            lane.free = None
             lane.left()
 
     @operation
@@ -217,7 +217,7 @@ class Carrier(pollers.Unique):
         try:
             yield from self._refill()
         finally:
-            lane.free.append(None)
+            lane.free = None
             lane.left()
 
     def _refill(self) -> Generator[Any, None, None]:
@@ -272,7 +272,7 @@ class Carrier(pollers.Unique):
             try:
                 yield from self._push_without_wait()
             finally:
-                lane.free.append(None)
+                lane.free = None
                 lane.left()
             return
         self._receiving.wake()  # the other thread may wait for ciphertext, and sends when it goes on
@@ -307,7 +307,7 @@ class Carrier(pollers.Unique):
                     raise
             return len(self._unsent)
         finally:
-            self._sending.free.append(None)
+            self._sending.free = None
             self._sending.left()
 
     @operation
@@ -329,5 +329,5 @@ class Carrier(pollers.Unique):
         try:
             yield from self._push()
         finally:
-            lane.free.append(None)
+            lane.free = None
             lane.left()

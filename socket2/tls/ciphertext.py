@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 
-from .latch import exclusive
+from .latch import Latch, exclusive
 
 RECORD = 1 << 14
 """The most plain bytes in a record."""
@@ -17,12 +17,11 @@ SEALED = RECORD + 256 + 5
 """The most bytes of a record."""
 
 
-class Ciphertext:
-    """Two buffers of OpenSSL, and what is not in them. The lock `_free` protects all of this: see latch."""
+class Ciphertext(Latch):
+    """Two buffers of OpenSSL, and what is not in them. It is the lock that protects all of this."""
 
     __slots__ = (
         "_eof",
-        "_free",
         "_held",
         "_incoming",
         "_made",
@@ -33,7 +32,7 @@ class Ciphertext:
     )
 
     def __init__(self) -> None:
-        self._free = [None]
+        super().__init__()
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._received: bytes | memoryview = b""  # what OpenSSL has not been given yet

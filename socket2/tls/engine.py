@@ -12,16 +12,17 @@ import ssl
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from .ciphertext import RECORD, SEALED, Ciphertext
+from .ciphertext import RECORD, SEALED
 from .failures import again, lasting, ragged
-from .identity import is_for
+from .identity import misdirected
 from .latch import crowd, exclusive, notify, take
+from .wrapped import Wrapped
 
 # How much longer than its data a record of TLS 1.3 is, if the peer has not padded it. Every record is that long.
 _TAG = 22
 
 
-class Engine(Ciphertext):
+class Engine(Wrapped):
     """One side of a TLS connection.
 
     `ragged_end`: take an end of the ciphertext without a close_notify for the end of the data.
@@ -36,12 +37,10 @@ class Engine(Ciphertext):
         "_ragged_end",
         "_server_side",
         "_session",
-        "_ssl",
         "_tag",
         "_tell_session",
         "established",
         "sealed",
-        "ssl_object",
     )
 
     def __init__(
@@ -55,9 +54,7 @@ class Engine(Ciphertext):
     ) -> None:
         if context.check_hostname and not server_side and not server_hostname:  # the ssl module would check no name
             raise ValueError("the context checks the server's name: give server_hostname")
-        super().__init__()
-        self.ssl_object = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname, session)
-        self._ssl: Any = getattr(self.ssl_object, "_sslobj", self.ssl_object)  # the same without a frame for each call
+        super().__init__(context, server_side, server_hostname, session)
         self.established = False
         """Whether the handshake is complete on this side."""
         self._server_side = server_side
@@ -87,7 +84,7 @@ class Engine(Ciphertext):
         while True:
             self._put()
             try:
-                self.ssl_object.do_handshake()
+                self._ssl.do_handshake()
             except ssl.SSLWantReadError:
                 if self._received:
                     continue
@@ -98,36 +95,23 @@ class Engine(Ciphertext):
             except ssl.SSLError as error:
                 self._fail(error)
             break
-        self._check_resumed()
+        if not self._server_side and (wrong := misdirected(self.ssl_object)) is not None:
+            self._fail(wrong)
         self.established = True
-        if self._server_side and self.ssl_object.version() == "TLSv1.3":
+        if self._server_side and self._ssl.version() == "TLSv1.3":
             self._held = self._outgoing.pending
         self._look()
+        self._unwrap()
         return True
-
-    def _check_resumed(self) -> None:
-        """Raise if a session was resumed that is for another server."""
-        side = self.ssl_object
-        name = side.server_hostname
-        if self._server_side or not side.session_reused or not side.context.check_hostname or name is None:
-            return
-        certificate = side.getpeercert()
-        if certificate is not None and not is_for(certificate, name):
-            error = ssl.SSLCertVerificationError(
-                1, f"the session is for another server: its certificate is not for {name!r}"
-            )
-            error.library, error.reason = "SSL", "CERTIFICATE_VERIFY_FAILED"
-            self._fail(error)
 
     # Data.
 
     def open(self, data: bytes, n: int) -> bytes | None:
         """Do the same as feed(data), then receive(n)."""
-        free = self._free
         try:
-            del free[0]
-        except IndexError:
-            take(free)
+            del self._free
+        except AttributeError:
+            take(self)
         try:
             size = len(data)
             if not (self.hungry and 0 < size <= SEALED):
@@ -143,7 +127,7 @@ class Engine(Ciphertext):
             # Most often the whole of what came was one record, so OpenSSL has nothing more, and nothing to say.
             return plain if size - len(plain) == self._tag else self._more(plain, n)
         finally:
-            free.append(None)
+            self._free = None
             if crowd:
                 notify()
 
@@ -255,7 +239,7 @@ class Engine(Ciphertext):
         self._tell_session = tell
 
     def _look_for_session(self) -> None:
-        session = self.ssl_object.session
+        session = self._ssl.session
         if session is not None and session.has_ticket and session != self._session:
             self._session = session
             assert self._tell_session is not None
@@ -274,11 +258,10 @@ class Engine(Ciphertext):
 
     def seal(self, data: bytes) -> bytes:
         """Do the same as encrypt(data), then take(). `sealed` is how many bytes are in records now."""
-        free = self._free
         try:
-            del free[0]
-        except IndexError:
-            take(free)
+            del self._free
+        except AttributeError:
+            take(self)
         try:
             if self._made or self._failure is not None or self._ended or len(data) > RECORD:
                 return self._seal(data)
@@ -290,7 +273,7 @@ class Engine(Ciphertext):
             except BaseException as error:
                 return self._write_failed(data, error)
         finally:
-            free.append(None)
+            self._free = None
             if crowd:
                 notify()
 
@@ -330,7 +313,8 @@ class Engine(Ciphertext):
             while True:
                 with data[done : done + RECORD] as piece:
                     try:
-                        done += self.ssl_object.write(piece)
+                        made: int = self._ssl.write(piece)
+                        done += made
                     except ssl.SSLWantReadError:
                         if self._put():
                             # Renegotiation: OpenSSL needs what came. A read takes it in, and keeps what it decrypts.
@@ -362,9 +346,9 @@ class Engine(Ciphertext):
 
     def _end(self) -> None:
         # unwrap() would drop data that came, so OpenSSL must not have any.
-        if pending := self.ssl_object.pending():
+        if pending := self._ssl.pending():
             try:
-                self._plain += self.ssl_object.read(pending)
+                self._plain += self._ssl.read(pending)
             except BaseException as error:
                 self._fail(error)
         self.hungry = False

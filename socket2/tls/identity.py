@@ -5,8 +5,22 @@ OpenSSL checks this in a full handshake. When it resumes a session it checks not
 
 from __future__ import annotations
 
+import ssl
 from ipaddress import ip_address
 from typing import Any
+
+
+def misdirected(side: ssl.SSLObject) -> ssl.SSLCertVerificationError | None:
+    """Return an error if a client has resumed a session that is for another server than it wants."""
+    name = side.server_hostname
+    if not side.session_reused or not side.context.check_hostname or name is None:
+        return None
+    certificate = side.getpeercert()
+    if certificate is None or is_for(certificate, name):
+        return None
+    error = ssl.SSLCertVerificationError(1, f"the session is for another server: its certificate is not for {name!r}")
+    error.library, error.reason = "SSL", "CERTIFICATE_VERIFY_FAILED"
+    return error
 
 
 def is_for(certificate: dict[str, Any], name: str) -> bool:

@@ -22,8 +22,8 @@ from ..threads.wait import Wait
 class Lane:
     """One thread at a time holds it.
 
-    An operation deletes `lane.free[0]`, which no signal handler can interrupt. At once follows a `try` block whose
-    `finally` appends to `lane.free`, and calls wake() if there is anything in `lane.waiting`.
+    An operation deletes `lane.free`, which no signal handler can interrupt. At once follows a `try` block whose
+    `finally` sets it to None again, and calls wake() if there is anything in `lane.waiting`.
     """
 
     __slots__ = ("_doing", "_guests", "_what", "free", "waiting")
@@ -31,9 +31,14 @@ class Lane:
     def __init__(self, doing: str, what: str = "TLS stream") -> None:
         self._doing = doing
         self._what = what
-        self.free = [None]  # empty while it is taken
+        self.free = None  # there is no such attribute while it is taken
         self.waiting: list[Wait] | None = None
         self._guests = 0
+
+    @property
+    def taken(self) -> bool:
+        """Whether somebody holds the lane."""
+        return not hasattr(self, "free")
 
     @operation
     def enter(self) -> Generator[Any, None, None]:
@@ -44,7 +49,7 @@ class Lane:
     def check(self) -> None:
         """Raise Busy if an operation holds the lane."""
         with lock:
-            if not self.free and not self._guests:
+            if self.taken and not self._guests:
                 raise self._refusal()
 
     def visit(self) -> bool:
@@ -56,21 +61,21 @@ class Lane:
         try:
             with lock:
                 try:
-                    del self.free[0]
+                    del self.free
                     taken = True
                     self._guests += as_guest
-                except IndexError:
+                except AttributeError:
                     if not as_guest and not self._guests:
                         raise self._refusal() from None
         except BaseException:  # of a signal handler, for example
             if taken:
-                self.free.append(None)
+                self.free = None
                 self._guests = 0
             raise
         return taken
 
     def left(self) -> None:
-        """End a visit(), after `lane.free.append(None)` has given the lane back."""
+        """End a visit(), after `lane.free = None` has given the lane back."""
         with lock:
             self._guests -= 1
         self.wake()
@@ -83,7 +88,7 @@ class Lane:
             if self.waiting is None:
                 self.waiting = []
             self.waiting.append(wait)
-        if self.free:  # otherwise the holder sees this wait
+        if not self.taken:  # otherwise the holder sees this wait
             self.wake()
         yield from wait.wait()
 

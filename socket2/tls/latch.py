@@ -1,6 +1,6 @@
-"""A lock for OS threads that costs little while nobody waits for it: a list that is empty while it is taken.
+"""A lock for OS threads that costs little while nobody waits for it: an attribute that is not there while it is taken.
 
-`free = take(free)`, and at once a `try` block whose `finally` calls `free.append(None)`, then notify() if anybody is in
+`take(latch)`, and at once a `try` block whose `finally` says `latch._free = None`, then calls notify() if anybody is in
 `crowd`: see streams.claim. This module must not know what the lock protects.
 """
 
@@ -25,16 +25,24 @@ crowd: list[None] = []
 _LOOK_AGAIN_S = 0.05
 
 
-def take(free: list[None]) -> list[None]:
-    """Take the lock, and wait for it if needed. Return it."""
+class Latch:
+    """What is locked."""
+
+    __slots__ = ("_free",)
+
+    def __init__(self) -> None:
+        self._free = None
+
+
+def take(latch: Latch) -> None:
+    """Take the lock, and wait for it if needed."""
     try:
-        del free[0]
-    except IndexError:
-        _wait_for(free)
-    return free
+        del latch._free
+    except AttributeError:
+        _wait_for(latch)
 
 
-def _wait_for(free: list[None]) -> None:
+def _wait_for(latch: Latch) -> None:
     taken = False
     try:
         with _guard:
@@ -42,16 +50,16 @@ def _wait_for(free: list[None]) -> None:
             try:
                 while True:
                     try:
-                        del free[0]
+                        del latch._free
                         taken = True
                         return
-                    except IndexError:
+                    except AttributeError:
                         _changed.wait(_LOOK_AGAIN_S)
             finally:
                 crowd.pop()
     except BaseException:  # of a signal handler
         if taken:
-            free.append(None)
+            latch._free = None
         raise
 
 
@@ -62,15 +70,15 @@ def notify() -> None:
 
 
 def exclusive(method: Method) -> Method:
-    """Decorate a method that holds the lock `self._free` while it runs."""
+    """Decorate a method of a Latch that holds the lock while it runs."""
 
     @wraps(method)
     def whole(self: Any, *args: Any) -> Any:
-        free = take(self._free)
+        take(self)
         try:
             return method(self, *args)
         finally:
-            free.append(None)
+            self._free = None
             if crowd:
                 notify()
 

@@ -169,8 +169,8 @@ class TLS(Negotiated):
         if (lane := held) is None:
             lane = self._receiving
             try:
-                del lane.free[0]
-            except IndexError:
+                del lane.free
+            except AttributeError:
                 yield from lane.enter()
         try:
             engine = self._engine
@@ -208,7 +208,7 @@ class TLS(Negotiated):
             yield from self._report(error)
             raise
         finally:
-            lane.free.append(None)
+            lane.free = None
             if lane.waiting:
                 lane.wake()
 
@@ -227,7 +227,7 @@ class TLS(Negotiated):
             raise error
         finally:
             del error  # its traceback has this frame: avoid a cycle
-            lane.free.append(None)
+            lane.free = None
             lane.wake()
 
     # Sending.
@@ -252,8 +252,8 @@ class TLS(Negotiated):
         if (lane := held) is None:
             lane = self._sending
             try:
-                del lane.free[0]
-            except IndexError:
+                del lane.free
+            except AttributeError:
                 if data:
                     self._check_sending()  # whoever has the lane may wait for ever
                 yield from lane.enter()
@@ -299,7 +299,7 @@ class TLS(Negotiated):
             self._send_ended(error, sent)
             raise
         finally:
-            lane.free.append(None)
+            lane.free = None
             if lane.waiting:
                 lane.wake()
 
@@ -373,10 +373,10 @@ class TLS(Negotiated):
             try:
                 yield from self._finish_both(grace_s)
             finally:
-                self._receiving.free.append(None)
+                self._receiving.free = None
                 self._receiving.wake()
         finally:
-            self._sending.free.append(None)
+            self._sending.free = None
             self._sending.wake()
 
     def _finish_both(self, grace_s: float) -> Generator[Any, None, None]:

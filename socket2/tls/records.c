@@ -8,37 +8,24 @@
 
 #include "records.h"
 
-/* A lane, and the lock of an engine: a list that is empty while somebody has it. The GIL protects it. It keeps its
-   memory here, which `del` and append() of Python free and allocate. */
+/* A lane, and the lock of an engine: a slot that is empty while somebody has it. The GIL protects it. */
 
 static bool
-is_free(PyObject *list)
+is_free(const Maker *maker, PyObject *object, int which)
 {
-    return list != NULL && PyList_CheckExact(list) && PyList_GET_SIZE(list) > 0;
+    return slot(maker, object, which) != NULL;
 }
 
 static void
-list_take(PyObject *list)
+lock_take(const Maker *maker, PyObject *object, int which)
 {
-    Py_ssize_t last = PyList_GET_SIZE(list) - 1;
-    PyObject *item = PyList_GET_ITEM(list, last);
-    Py_SET_SIZE(list, last);
-    Py_DECREF(item);
+    Py_CLEAR(*slot_at(object, maker->offsets[which])); /* it was None, so no code runs */
 }
 
-static int
-list_give(PyObject *list)
+static void
+lock_give(const Maker *maker, PyObject *object, int which)
 {
-    if (list == NULL || !PyList_CheckExact(list)) {
-        PyErr_SetString(PyExc_TypeError, "a lock of this TLS stream is no list");
-        return -1;
-    }
-    if (PyList_GET_SIZE(list) >= ((PyListObject *)list)->allocated) {
-        return PyList_Append(list, Py_None);
-    }
-    PyList_SET_ITEM(list, PyList_GET_SIZE(list), Py_NewRef(Py_None));
-    Py_SET_SIZE(list, PyList_GET_SIZE(list) + 1);
-    return 0;
+    put(maker, object, which, Py_None);
 }
 
 /* Wake all that wait for the lane. If a signal handler raises, before the method has begun perhaps, do it again. */
@@ -67,10 +54,8 @@ leave(Transfer *transfer)
     PyObject *error = error_take();
     PyObject *lane = transfer->lane;
     transfer->lane = NULL;
-    int status = list_give(slot(maker, lane, FREE));
-    if (status == 0 && slot(maker, lane, WAITING) != Py_None) {
-        status = wake(maker, lane);
-    }
+    lock_give(maker, lane, FREE);
+    int status = slot(maker, lane, WAITING) != Py_None ? wake(maker, lane) : 0;
     Py_DECREF(lane);
     if (error != NULL) {
         PyErr_Clear();
@@ -84,8 +69,9 @@ static int
 unlock(const Maker *maker, PyObject *engine)
 {
     State *state = maker->state;
-    int status = list_give(slot(maker, engine, ENGINE_FREE));
-    if (status == 0 && PyList_GET_SIZE(state->crowd) > 0) {
+    int status = 0;
+    lock_give(maker, engine, ENGINE_FREE);
+    if (PyList_GET_SIZE(state->crowd) > 0) {
         PyObject *error = error_take();
         PyObject *told = PyObject_CallNoArgs(state->notify);
         status = told == NULL ? -1 : 0;
@@ -137,11 +123,11 @@ engine_open(Maker *maker, PyObject *engine, PyObject *data, PyObject *wanted)
     State *state = maker->state;
     PyObject *incoming = slot(maker, engine, INCOMING), *ssl = slot(maker, engine, SSL);
     Py_ssize_t size = PyBytes_CheckExact(data) ? PyBytes_GET_SIZE(data) : 0;
-    if (!is_free(slot(maker, engine, ENGINE_FREE)) || slot(maker, engine, HUNGRY) != Py_True || size == 0 ||
+    if (!is_free(maker, engine, ENGINE_FREE) || slot(maker, engine, HUNGRY) != Py_True || size == 0 ||
         size > SEALED || incoming == NULL || ssl == NULL) {
         return call_by_name(engine, state->names[OPEN], data, wanted, NULL);
     }
-    list_take(slot(maker, engine, ENGINE_FREE));
+    lock_take(maker, engine, ENGINE_FREE);
     Py_INCREF(incoming); /* other OS threads run meanwhile */
     Py_INCREF(ssl);
     PyObject *plain = NULL, *n = NULL;
@@ -180,7 +166,7 @@ engine_seal(Maker *maker, PyObject *engine, PyObject *data)
     if (PyBytes_GET_SIZE(data) > RECORD) {
         return call_by_name(engine, state->names[SEAL], data, NULL, NULL);
     }
-    list_take(slot(maker, engine, ENGINE_FREE));
+    lock_take(maker, engine, ENGINE_FREE);
     Py_INCREF(outgoing);
     Py_INCREF(ssl);
     PyObject *records = NULL;
@@ -394,7 +380,7 @@ enter(Transfer *transfer)
     PyObject *stream = transfer->stream, *engine = engine_of(maker, stream);
     PyObject *lane = slot(maker, stream, maker->sends ? SENDING : RECEIVING);
     if (engine == NULL || lane == NULL || !Py_IS_TYPE(lane, maker->state->lane_type) ||
-        slot(maker, stream, FLOWING) != Py_True || !is_free(slot(maker, lane, FREE)) ||
+        slot(maker, stream, FLOWING) != Py_True || !is_free(maker, lane, FREE) ||
         !is_empty_bytes(slot(maker, stream, UNSENT))) {
         return false;
     }
@@ -402,12 +388,12 @@ enter(Transfer *transfer)
         if (slot(maker, engine, HUNGRY) != Py_True || slot(maker, engine, PENDING) != Py_False) {
             return false;
         }
-    } else if (!is_free(slot(maker, engine, ENGINE_FREE)) || slot(maker, engine, FAILURE) != Py_None ||
+    } else if (!is_free(maker, engine, ENGINE_FREE) || slot(maker, engine, FAILURE) != Py_None ||
                slot(maker, engine, ENDED) != Py_False || !is_empty_tuple(slot(maker, engine, MADE)) ||
                slot(maker, engine, OUTGOING) == NULL || slot(maker, engine, SSL) == NULL) {
         return false;
     }
-    list_take(slot(maker, lane, FREE));
+    lock_take(maker, lane, FREE);
     transfer->lane = Py_NewRef(lane);
     return true;
 }

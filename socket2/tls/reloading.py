@@ -103,9 +103,9 @@ def choose_by_name(context: ssl.SSLContext, contexts: Mapping[str, ssl.SSLContex
     by_name = {name.lower().rstrip("."): one for name, one in contexts.items()}
 
     def choose(ssl_object: Any, name: str | None, _: ssl.SSLContext) -> None:
-        ssl_object.server_name = name
         if name is None:
             return
+        ssl_object.server_name = name
         name = name.lower().rstrip(".")
         found = by_name.get(name) or by_name.get(f"*.{name.partition('.')[2]}")
         if found is not None:

@@ -369,7 +369,7 @@ def test_a_stream_that_is_dropped_leaves_no_cycle() -> None:
         ours._reading.take()
         with pytest.raises(Busy):
             await ours.recvline()
-        ours._reading.free.append(None)
+        ours._reading.free = None
 
     gc.disable()
     try:

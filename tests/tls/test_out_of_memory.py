@@ -53,9 +53,9 @@ def pair(authority: Authority) -> Iterator[Pair]:
 
 
 def check_free(side: TLS) -> None:
-    assert side._receiving.free
-    assert side._sending.free
-    assert side._engine._free
+    assert not side._receiving.taken
+    assert not side._sending.taken
+    assert hasattr(side._engine, "_free")
 
 
 def at_once(op: Any) -> Any:

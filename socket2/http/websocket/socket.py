@@ -84,8 +84,8 @@ class WebSocket(Wire):
     def _recv(self) -> Generator[Any, None, str | bytes | None]:
         lane = self._receiving
         try:
-            del lane.free[0]
-        except IndexError:
+            del lane.free
+        except AttributeError:
             yield from lane.enter()
         try:
             if (turn := over_at_once()) is not None:
@@ -109,7 +109,7 @@ class WebSocket(Wire):
                     self._frames.joined = 0
                     return message.whole()
         finally:
-            lane.free.append(None)
+            lane.free = None
             if lane.waiting:
                 lane.wake()
             if self._pings:
@@ -129,8 +129,8 @@ class WebSocket(Wire):
         """
         lane = self._receiving
         try:
-            del lane.free[0]
-        except IndexError:
+            del lane.free
+        except AttributeError:
             yield from lane.enter()
         try:
             if (turn := over_at_once()) is not None:
@@ -146,7 +146,7 @@ class WebSocket(Wire):
             self._frames.joined = 0
             return fragment
         finally:
-            lane.free.append(None)
+            lane.free = None
             if lane.waiting:
                 lane.wake()
             if self._pings:
@@ -175,8 +175,8 @@ class WebSocket(Wire):
     def _send(self, is_text: bool, data: bytes | memoryview, last: bool) -> Generator[Any, None, None]:
         lane = self._sending
         try:
-            del lane.free[0]
-        except IndexError:
+            del lane.free
+        except AttributeError:
             self._check_open()
             yield from lane.enter()
         begun, taken = False, 0
@@ -196,7 +196,7 @@ class WebSocket(Wire):
             error.bytes_sent = taken  # type: ignore[attr-defined]
             raise
         finally:
-            lane.free.append(None)
+            lane.free = None
             if lane.waiting:
                 lane.wake()
             if self._owes and self._over is None:
@@ -242,7 +242,7 @@ class WebSocket(Wire):
                     raise self._broken(error) from error
                 raise
             finally:
-                sending.free.append(None)
+                sending.free = None
                 sending.left()
                 if self._owes and self._over is None:
                     self._send_controls()

@@ -157,7 +157,7 @@ class Wire(Unique):
             try:
                 yield from self._part()
             finally:
-                sending.free.append(None)
+                sending.free = None
                 sending.left()
         self._finish(ending)
 
@@ -227,7 +227,7 @@ class Wire(Unique):
         except WebSocketClosed:
             pass
         finally:
-            receiving.free.append(None)
+            receiving.free = None
             receiving.left()
 
     def attend(self) -> Generator[Any, None, None]:
@@ -251,7 +251,7 @@ class Wire(Unique):
                 if not is_of_connection(error):
                     raise
             finally:
-                sending.free.append(None)
+                sending.free = None
                 sending.left()
 
     @property
@@ -261,7 +261,7 @@ class Wire(Unique):
 
     def _send_controls(self) -> None:
         """Have control frames sent, by a thread unless one is sending."""
-        if self._sending.free and not self._flusher:
+        if not self._sending.taken and not self._flusher:
             self._flusher = True
             newthread(self._be_flusher, name="websocket control")
 
@@ -347,7 +347,7 @@ class Wire(Unique):
     @property
     def unattended(self) -> bool:
         """Whether nobody receives, although there is room."""
-        return self._over is None and self._ahead is None and bool(self._receiving.free)
+        return self._over is None and self._ahead is None and not self._receiving.taken
 
     def send_ping(self, payload: bytes) -> None:
         """Have a ping sent, unless one could not be sent yet, or the end is near."""

@@ -179,7 +179,7 @@ class Channel(Carrier):
         except OSError as error:
             self.sock.handle.told(error)
         finally:
-            self._sending.free.append(None)
+            self._sending.free = None
             self._sending.left()
 
     def _drop_what_came(self) -> None:
@@ -192,7 +192,7 @@ class Channel(Carrier):
                 if self._is_ready(writing=False):
                     self.sock.std.recv(BLOCK)
             finally:
-                self._receiving.free.append(None)
+                self._receiving.free = None
                 self._receiving.left()
 
     def _is_ready(self, writing: bool) -> bool:

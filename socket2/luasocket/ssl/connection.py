@@ -120,10 +120,10 @@ class Connection(Named, TransferObject):
                 return False, self._text(error, "writing")
             finally:
                 writing.thread = None
-                writing.free.append(None)
+                writing.free = None
         finally:
             reading.thread = None
-            reading.free.append(None)
+            reading.free = None
         return True, None
 
     def _begun_channel(self) -> Channel:
@@ -187,7 +187,7 @@ class Connection(Named, TransferObject):
                 elif data is not None:
                     return True
             finally:
-                claim.free.append(None)
+                claim.free = None
         return super().dirty()
 
     # What the connection is.
