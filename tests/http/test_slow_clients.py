@@ -61,12 +61,15 @@ def test_a_connection_without_a_request_is_closed_without_an_answer() -> None:
     serve(echo, client, limits=Limits(head_s=SHORT_S))
 
 
-@pytest.mark.parametrize("limits", [Limits(idle_s=SHORT_S), Limits(idle_s=SHORT_S, send_s=None, head_s=None)])
-def test_a_connection_that_is_idle_is_closed_without_an_answer(limits: Limits) -> None:
+@pytest.mark.parametrize("behind", [b"", b"\r\n"])
+@pytest.mark.parametrize("limits", [Limits(idle_s=SHORT_S), Limits(idle_s=SHORT_S, send_s=None, head_s=SHORT_S)])
+def test_a_connection_that_is_idle_is_closed_without_an_answer(limits: Limits, behind: bytes) -> None:
+    """Empty lines behind a request begin no other one."""
+
     async def client(server: socket2.Server) -> None:
         with await connect(server) as stream:
             for _ in range(3):
-                await stream.sendall(GET)
+                await stream.sendall(GET + behind)
                 await whole_answer(stream)
             assert await everything(stream) == b""
 

@@ -103,14 +103,18 @@ class Incoming:
             except LimitExceeded:
                 raise self._too_long() from None
             if at < 0:
+                # Empty lines begin no head: some clients send one behind a body, and then nothing.
+                while buffer.ahead(True, 2) == b"\r\n":
+                    buffer.take(2)
+                    self._count_blanks(2)
+                    self._edge = b""
+                self.empty = not len(buffer)
                 self._check_begun(check_line)
                 return None
             head = buffer.take(at + 4)
             self.empty = not len(buffer)
             if head[0] == 13:
-                self._blank += len(head) - len(head := self._without_blanks(head))
-                if self._blank > _BLANK_MAX:
-                    raise ProtocolError("too many empty lines come before a request")
+                self._count_blanks(len(head) - len(head := self._without_blanks(head)))
                 if not head:
                     continue
                 if not head.endswith(b"\r\n\r\n"):  # the only line end belonged to the blanks
@@ -119,6 +123,11 @@ class Incoming:
             self._line_seen = False
             self._edge = b""
             return head
+
+    def _count_blanks(self, n: int) -> None:
+        self._blank += n
+        if self._blank > _BLANK_MAX:
+            raise ProtocolError("too many empty lines come before a request")
 
     @staticmethod
     def _without_blanks(head: bytes) -> bytes:
@@ -139,8 +148,7 @@ class Incoming:
         if lonely(edge + news):
             raise ProtocolError("the head has a control character, or a line that does not end with CR LF")
         if not self._line_seen:
-            begun = self._without_blanks(self._buffer.ahead(True, self.limits.head_bytes) or b"")
-            line, end, _ = begun.partition(b"\r\n")
+            line, end, _ = (self._buffer.ahead(True, self.limits.head_bytes) or b"").partition(b"\r\n")
             if end:
                 check_line(line)
                 self._line_seen = True

@@ -131,6 +131,10 @@ class Conversation:
                     head = side.take(data)
                 if head is None:
                     head = yield from self._rest_of_head(first)
+                    if head is None:
+                        if side.incoming.ended:
+                            return
+                        continue
                 silence.until = None
                 first = False
                 request = Request(head, exchange, self._client, self._scheme)
@@ -175,13 +179,16 @@ class Conversation:
         else:
             check_result(self._handler, made)
 
-    def _rest_of_head(self, first: bool) -> Generator[Any, None, RequestHead]:
-        """Receive until a head is complete. Its time begins now, or has begun with the connection."""
+    def _rest_of_head(self, first: bool) -> Generator[Any, None, RequestHead | None]:
+        """Receive until a head is complete. Its time begins now, or has begun with the connection.
+
+        Return None if only empty lines have come: no request has begun.
+        """
         exchange, head_s = self._exchange, self._limits.head_s
         side, silence = exchange.side, exchange.silence
         if head_s is not None and not first:
             silence.limit(exchange.now() + head_s)
-        while (head := side.next_head()) is None:
+        while (head := side.next_head()) is None and not side.incoming.empty:
             side.receive((yield from exchange.conn.recv(BLOCK)))
         return head
 

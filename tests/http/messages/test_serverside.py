@@ -14,6 +14,7 @@ from socket2.http.messages.fields import Fields
 from socket2.http.messages.heads import RequestHead
 from socket2.http.messages.serverside import ServerSide
 
+from ..conftest import Checkers
 from ..sides import serve
 from ..smuggled import chunked, get, post
 
@@ -367,3 +368,13 @@ def test_chunks_whose_grammar_is_rarely_used() -> None:
     body = b'5 ; a = "\\"b\\\\;\xe9" ;c\r\nhello\r\n6;d=e\r\n world\r\n00;f\r\nVary: *\r\nVary: a\r\n\r\n'
     happened = serve(ServerSide(), [chunked(body)])
     assert happened[1:] == [("data", b"hello world"), ("end", [(b"vary", b"*"), (b"vary", b"a")])]
+
+
+@pytest.mark.parametrize("behind", [b"\r\n", b"\r\n\r\n", b"\r\n" * 3])
+def test_empty_lines_behind_a_body_begin_no_request(behind: bytes, checker: Checkers) -> None:
+    """Some clients send one, and then nothing. RFC 9112, 2.2."""
+    data = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx" + behind
+    for pieces in ([data], [data[at : at + 1] for at in range(len(data))]):
+        side = ServerSide(checker=checker.requests)
+        assert [event[0] for event in serve(side, pieces)] == ["request", "data", "end"]
+        assert side.incoming.empty
