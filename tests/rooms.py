@@ -60,8 +60,8 @@ ROOMS = {
         "silence reading exchange body representation request origin health accesslog conversation program"
     ),
     "socket2.http.hosting": (
-        "mount sending environ bridge replying wsgi connectionscope isolated otherloops cycle lifespan aioloop asgi"
-        " loading"
+        "mount sending environ bridge replying wsgi connectionscope isolated otherloops cycle dialogue lifespan"
+        " aioloop asgi loading"
     ),
     "socket2.http.gateway": "hops lookout upstream balancing checkups sending relay transit reverse tunnels",
     "socket2.http.files": "names beneath listing directory",

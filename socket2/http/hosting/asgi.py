@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..messages.errors import ProtocolError
 from ..serving.request import Request
-from .connectionscope import http_scope
+from ..websocket.terms import MAX_BYTES
+from ..websocket.upgrade import wants_websocket
+from .connectionscope import http_scope, websocket_scope
 from .cycle import Cycle
+from .dialogue import Dialogue
 from .isolated import Isolated
 from .lifespan import Lifespan, Mode
 from .mount import checked_root
@@ -35,12 +38,22 @@ class asgi:
     raises http.LifespanError. serve(), http.serve() and workers do all that; with a Server of your own, call
     `lifespan.startup()` and `lifespan.shutdown(grace_s)` of the handler.
 
+    `max_message_bytes`: how long a message of a WebSocket may be, None for no limit; `compress`: whether messages are
+    compressed if the client can. Which pages may open a WebSocket is for the application to say: it sees Origin.
+
     Raises TypeError if `app` is not callable; ValueError for a `root_path` that does not begin with "/", or if there is
     no such `lifespan`.
     """
 
     def __init__(
-        self, app: Application, *, root_path: str = "", lifespan: Mode = "auto", asyncio: bool = False
+        self,
+        app: Application,
+        *,
+        root_path: str = "",
+        lifespan: Mode = "auto",
+        asyncio: bool = False,
+        max_message_bytes: int | None = MAX_BYTES,
+        compress: bool = True,
     ) -> None:
         if not callable(app):
             raise TypeError(f"an ASGI application must be callable, not {app!r}")
@@ -49,6 +62,8 @@ class asgi:
         self._app = app
         self._root = checked_root(root_path)
         self._in_asyncio = asyncio
+        self._max_message_bytes = max_message_bytes
+        self._compress = compress
         if asyncio:
             from .aioloop import InAsyncio, LifespanWithLoop  # other applications do not need asyncio
 
@@ -67,6 +82,9 @@ class asgi:
             return
         if limit is not None and head.body > limit:
             raise ProtocolError("the body is too large", 413)
+        if head.upgrade is not None and wants_websocket(head):
+            yield from self._converse(request)
+            return
         cycle = Cycle(request.exchange)
         state = self.lifespan.state if self.lifespan is not None else None
         try:
@@ -79,3 +97,19 @@ class asgi:
         except SystemExit as error:
             raise RuntimeError("the application raised SystemExit") from error
         cycle.check()
+
+    def _converse(self, request: Request) -> Generator[Any, None, None]:
+        """Be the handler of a request for a WebSocket."""
+        dialogue = Dialogue(request, self._max_message_bytes, self._compress)
+        state = self.lifespan.state if self.lifespan is not None else None
+        scope = websocket_scope(request, self._root, state, dialogue.subprotocols)
+        try:
+            yield from Isolated(self._app(scope, dialogue.receive, dialogue.send))
+        except Exception as error:
+            if not self._in_asyncio and needs_asyncio(error):
+                raise RuntimeError(NEEDS_ASYNCIO) from error
+            if not dialogue.caused(error):
+                raise
+        except SystemExit as error:
+            raise RuntimeError("the application raised SystemExit") from error
+        dialogue.check()

@@ -16,6 +16,10 @@ HTTP_EXTENSIONS: dict[str, dict[str, Any]] = {
     "http.response.early_hint": {},
 }
 
+WEBSOCKET_EXTENSIONS: dict[str, dict[str, Any]] = {"websocket.http.response": {}}
+
+_WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
+
 
 def http_scope(request: Request, root: str, state: dict[str, Any] | None) -> dict[str, Any]:
     """Return the scope of a request. `root`: the path that the application is mounted at."""
@@ -42,6 +46,19 @@ def http_scope(request: Request, root: str, state: dict[str, Any] | None) -> dic
     }
     if state is not None:
         scope["state"] = state.copy()
+    return scope
+
+
+def websocket_scope(
+    request: Request, root: str, state: dict[str, Any] | None, subprotocols: list[str]
+) -> dict[str, Any]:
+    """Return the scope of a WebSocket, whose client offers `subprotocols`."""
+    scope = http_scope(request, root, state)
+    del scope["method"]
+    scope["type"] = "websocket"
+    scope["scheme"] = _WEBSOCKET_SCHEMES[request.scheme]
+    scope["subprotocols"] = subprotocols
+    scope["extensions"] = WEBSOCKET_EXTENSIONS
     return scope
 
 

@@ -16,6 +16,8 @@ from .socket import WebSocket
 from .terms import Terms
 from .upgrade import Agreed, accept, checked_subprotocols
 
+_OWN_FIELDS = (b"sec-websocket-accept", b"sec-websocket-protocol", b"sec-websocket-extensions")
+
 
 class Upgradable(Protocol):
     """The exchange of a request."""
@@ -63,6 +65,9 @@ def accepted(
         raise TypeError("origins must be a list of str, not one str")
     allowed = None if origins is None else list(origins)
     pairs = pairs_of(headers)
+    for name, _ in pairs:
+        if name in _OWN_FIELDS:
+            raise ValueError(f"{name.decode()} is written by the handshake itself")
     return _accept(head, host, exchange, terms, names, allowed, compress, pairs)
 
 

@@ -82,7 +82,7 @@ def accept(
     key = _key_of(fields)
     _check_origin(fields, host, origins)
     answer = [("sec-websocket-accept", accept_of(key))]
-    offered = _tokens(fields, "sec-websocket-protocol")
+    offered = offered_subprotocols(fields)
     subprotocol = next((name for name in subprotocols if name in offered), None)
     if subprotocol is not None:
         answer.append(("sec-websocket-protocol", subprotocol))
@@ -92,6 +92,16 @@ def accept(
         if text:
             answer.append(("sec-websocket-extensions", text))
     return Agreed(answer, subprotocol, deflate)
+
+
+def wants_websocket(head: RequestHead) -> bool:
+    """Whether a request asks for a WebSocket, correctly or not."""
+    return head.method == "GET" and head.upgrade is not None and b"websocket" in elements(head.upgrade)
+
+
+def offered_subprotocols(fields: Fields) -> list[str]:
+    """Return the subprotocols that a client speaks, the preferred one first. Raises ProtocolError."""
+    return _tokens(fields, "sec-websocket-protocol")
 
 
 def _upgrade_required(reason: str) -> ProtocolError:
