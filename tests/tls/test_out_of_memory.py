@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,9 @@ from .certificates import Authority
 from .ends import Steps, ends, limited, over, shaken
 
 pytestmark = pytest.mark.skipif(layer._records is None, reason="the part in C is not built, or switched off")
+
+RESULTS_ARE_EXCEPTIONS = sys.version_info >= (3, 12)
+"""`yield from` takes the result of an operation in C from a StopIteration, which needs memory, too."""
 
 NUMBERS = range(20)  # operations take most of their memory from what is kept for reuse
 
@@ -87,7 +91,8 @@ def test_a_receive(authority: Authority) -> None:
                 both.close()
                 yield from both.open()
             else:
-                assert received == data, f"allocation {number}: {errors}"
+                lost = errors and received is None and RESULTS_ARE_EXCEPTIONS
+                assert lost or received == data, f"allocation {number}: {errors}"
         assert 0 < failures < len(NUMBERS)
 
     with pair(authority) as both:
