@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import socket2
+from socket2 import http
 from socket2.http import Request
 
 from ..interop.haproxy import haproxy
@@ -38,6 +39,21 @@ def told(fields: bytes, **options: Any) -> str:
 def test_nobody_is_believed_unless_the_program_says_so() -> None:
     assert told(SPOOFED) == "127.0.0.1 http a"
     assert told(SPOOFED, trusted=["127.0.0.2", "10.0.0.0/8", "unix"], trusted_fields=ALL) == "127.0.0.1 http a"
+
+
+def test_applications_see_the_host_that_a_trusted_peer_names() -> None:
+    def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [environ["HTTP_HOST"].encode()]
+
+    async def asgi(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b" ".join(v for k, v in scope["headers"] if k == b"host")})
+
+    for answer in (http.wsgi(wsgi), http.asgi(asgi)):
+        for fields, host in ((ALL, b"evil"), (ALL[:1], b"a")):
+            found = exchanges(answer, GET + SPOOFED + b"\r\n", trusted=["127.0.0.1"], trusted_fields=fields)
+            assert found.endswith(b"\r\n\r\n" + host)
 
 
 def test_a_trusted_peer_is_believed() -> None:

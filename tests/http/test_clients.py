@@ -117,7 +117,7 @@ def test_node(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == [[200, "hello", False], [200, "abcdefg", True], [200, "", True], [200, "x", True]]
 
 
-@pytest.mark.parametrize("options", [{"members": 2}, {"workers": 2}])
+@pytest.mark.parametrize("options", [{"members": 2}, {"members": None, "workers": 2}, {"members": None}])
 def test_several_os_threads_or_processes(options: dict[str, int], tmp_path: Path) -> None:
     if "workers" in options and not hasattr(os, "fork"):
         pytest.skip("this system has no fork")

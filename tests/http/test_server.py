@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Generator
 from pathlib import Path
@@ -104,13 +103,29 @@ def test_a_body_in_pieces() -> None:
 def test_json() -> None:
     async def add(request: Request) -> None:
         numbers = await request.json()
-        await request.respond(200, json.dumps(sum(numbers)), headers={"Content-Type": "application/json"})
+        await request.respond(200, json=sum(numbers))
 
     found = exchanges(add, post(b"Content-Length: 7\r\n", b"[1,2,3]"), post(b"Content-Length: 2\r\n", b"[1"))
     one, _, other = found.partition(b"6")
     assert one == OK + b"content-type: application/json\r\ncontent-length: 1\r\n\r\n"
     assert other.startswith(b"HTTP/1.1 400 ")
     assert other.endswith(b"the body is not JSON\n")
+
+
+def test_an_answer_as_json() -> None:
+    async def tell(request: Request) -> None:
+        with pytest.raises(TypeError, match="either a body or json"):
+            request.respond(200, "a", json=[])
+        with pytest.raises(ValueError, match="JSON"):
+            request.respond(200, json=float("nan"))
+        with pytest.raises(TypeError, match="serializable"):
+            request.respond(200, json=object())
+        await request.respond(
+            200, headers={"X": "y", **({"Content-Type": "a/b"} if request.query else {})}, json=["\xe9"]
+        )
+
+    typed = OK + b'x: y\r\ncontent-type: %b\r\ncontent-length: 6\r\n\r\n["\xc3\xa9"]'
+    assert exchanges(tell, GET, GET.replace(b"/ ", b"/?a ")) == typed % b"application/json" + typed % b"a/b"
 
 
 @pytest.mark.parametrize("flush", [True, False])

@@ -5,14 +5,13 @@ Knows whether its length is known, and whether it can be sent again: a retry or 
 
 from __future__ import annotations
 
-import json as json_module
 from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import urlencode
 
 from ...threads.coroutines import awaiting, is_coroutine
 from ..messages.incoming import BLOCK
-from ..messages.outgoing import checked_length
+from ..messages.outgoing import checked_length, json_octets
 from .url import Query
 
 if TYPE_CHECKING:
@@ -126,8 +125,7 @@ def body_of(content: Content, json: object, form: Query | None, length: int | No
     if (content is not None) + (json is not None) + (form is not None) > 1:
         raise TypeError("a request has only one of body, json and form")
     if json is not None:
-        text = json_module.dumps(json, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return Body(text.encode("utf-8"), "application/json")
+        return Body(json_octets(json), "application/json")
     if form is not None:
         return Body(urlencode(form, doseq=True).encode("ascii"), "application/x-www-form-urlencoded")  # type: ignore[arg-type]
     return Body(content, length=length)

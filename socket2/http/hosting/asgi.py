@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..messages.errors import ProtocolError
 from ..serving.request import Request
 from ..websocket.terms import MAX_BYTES
 from ..websocket.upgrade import wants_websocket
@@ -14,7 +13,7 @@ from .cycle import Cycle
 from .dialogue import Dialogue
 from .isolated import Isolated
 from .lifespan import Lifespan, Mode
-from .mount import checked_root
+from .mount import admit, checked_root
 from .otherloops import NEEDS_ASYNCIO, needs_asyncio
 
 if TYPE_CHECKING:
@@ -76,12 +75,8 @@ class asgi:
         self.__qualname__ = getattr(app, "__qualname__", type(app).__qualname__)
 
     def __call__(self, request: Request) -> Generator[Any, None, None]:
-        head, limit = request.head, request.body_limit
-        if head.method == "CONNECT":
-            yield from request.respond(501, "CONNECT is not implemented\n")
-            return
-        if limit is not None and head.body > limit:
-            raise ProtocolError("the body is too large", 413)
+        head = request.head
+        admit(head, request.body_limit)
         if head.upgrade is not None and wants_websocket(head):
             yield from self._converse(request)
             return

@@ -39,7 +39,7 @@ def http_scope(request: Request, root: str, state: dict[str, Any] | None) -> dic
         "raw_path": raw_path,
         "query_string": query,
         "root_path": root,
-        "headers": headers_of(head),
+        "headers": headers_of(head, request.named_host),
         "client": client[:2] if isinstance(client, tuple) else None,
         "server": server[:2] if isinstance(server, tuple) else (server, None),
         "extensions": HTTP_EXTENSIONS,
@@ -70,13 +70,13 @@ def path_and_query(head: RequestHead) -> tuple[bytes, bytes]:
     return target.path, target.query
 
 
-def headers_of(head: RequestHead) -> list[tuple[bytes, bytes]]:
-    """Return the fields. A host in the target takes the place of the Host field."""
+def headers_of(head: RequestHead, host: bytes | None) -> list[tuple[bytes, bytes]]:
+    """Return the fields. `host`: takes the place of the Host field."""
     pairs = []
     for line in head.block[2:-4].split(b"\r\n"):
         name, colon, value = line.partition(b":")
         if colon:
             pairs.append((name.lower(), value.strip(b" \t")))
-    if not head.origin and (authority := head.target.authority):
-        pairs = [(b"host", authority), *(pair for pair in pairs if pair[0] != b"host")]
+    if host is not None:
+        pairs = [(b"host", host), *(pair for pair in pairs if pair[0] != b"host")]
     return pairs

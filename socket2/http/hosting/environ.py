@@ -5,22 +5,28 @@ Text is str whose characters are the bytes that came: the field's and the path's
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
+from io import BufferedRandom, BufferedReader, FileIO
+from stat import S_ISREG
+from tempfile import _TemporaryFileWrapper
 from typing import IO, Any
 
-from ...sockets.address import SocketAddress
 from ...version import __version__
-from ..messages.heads import RequestHead
+from ..messages.status import has_no_body
+from ..serving.request import Request
 from .mount import below, decoded, name_and_port
 
 _OWN_KEYS = {b"content-length": "CONTENT_LENGTH", b"content-type": "CONTENT_TYPE"}
+
+_BUFFERED = (BufferedReader, BufferedRandom)
 
 _SOFTWARE = f"socket2/{__version__}"
 
 
 class FileWrapper:
-    """wsgi.file_wrapper: an iterator over the blocks of a file."""
+    """wsgi.file_wrapper: an iterator over the blocks of a file. A server may look into it, and send the file."""
 
     def __init__(self, file: IO[bytes], block_size: int = 8192) -> None:
         self.file = file
@@ -37,19 +43,35 @@ class FileWrapper:
             raise StopIteration
         return data
 
+    def left(self) -> tuple[IO[bytes], int, int] | None:
+        """Return the file as the kernel can send it, the position from which to send, and how many bytes are left.
 
-def environ_of(
-    head: RequestHead,
-    scheme: str,
-    client: SocketAddress,
-    server: SocketAddress,
-    root: str,
-    *,
-    multithread: bool,
-) -> dict[str, Any]:
+        None if it is no regular file on a disk, but one that only has the descriptor of such a file, as compressed ones
+        do. Raises OSError.
+        """
+        file: Any = self.file
+        if isinstance(file, _TemporaryFileWrapper):
+            file = file.file
+        raw = file.raw if type(file) in _BUFFERED else file
+        if type(raw) is not FileIO or not file.readable():
+            return None
+        found = os.fstat(raw.fileno())
+        if not S_ISREG(found.st_mode):
+            return None
+        position = file.tell()
+        return file, position, max(found.st_size - position, 0)
+
+
+def file_of(result: object, status: int) -> tuple[IO[bytes], int, int] | None:
+    """Return what FileWrapper.left() says, None if an application has returned something else."""
+    return result.left() if type(result) is FileWrapper and not has_no_body(status) else None
+
+
+def environ_of(request: Request, root: str, *, multithread: bool) -> dict[str, Any]:
     """Return the environ of a request, without wsgi.input. `root`: the path that the application is mounted at."""
+    head, scheme, client = request.head, request.scheme, request.client
     target = head.target
-    name, port = name_and_port(server, head, scheme)
+    name, port = name_and_port(request.server, request.host, scheme)
     path = decoded(target.path) if target.path != b"*" else b""
     environ: dict[str, Any] = {
         "REQUEST_METHOD": head.method,
@@ -75,8 +97,8 @@ def environ_of(
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = str(client[0]), str(client[1])
     for field, value in head.fields.raw:
         _add(environ, field, value)
-    if target.authority:
-        environ["HTTP_HOST"] = target.authority.decode("latin-1")  # it takes the place of the Host field
+    if (host := request.named_host) is not None:
+        environ["HTTP_HOST"] = host.decode("latin-1")
     return environ
 
 

@@ -1,4 +1,4 @@
-"""Where an application is in the space of URLs: the path that it is mounted at, and the address of its server."""
+"""Where an application is in the space of URLs, and which requests are none for applications of any interface."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from ...sockets.address import SocketAddress
+from ..messages.errors import ProtocolError
 from ..messages.heads import RequestHead
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -24,6 +25,14 @@ def checked_root(path: str) -> str:
     return path
 
 
+def admit(head: RequestHead, body_limit: int | None) -> None:
+    """Refuse what needs no application to be refused. Raises ProtocolError."""
+    if head.method == "CONNECT":
+        raise ProtocolError("CONNECT is not implemented", 501)
+    if body_limit is not None and head.body > body_limit:
+        raise ProtocolError("the body is too large", 413)
+
+
 @lru_cache(maxsize=256)
 def decoded(path: bytes) -> bytes:
     """Return a path without percent-encoding. Slashes that were encoded become slashes, as for every server."""
@@ -37,11 +46,11 @@ def below(root: bytes, path: bytes) -> bytes:
     return path
 
 
-def name_and_port(address: SocketAddress, head: RequestHead, scheme: str) -> tuple[str, int]:
-    """Return the host and port of this server. At a UNIX path it is what the client calls it."""
+def name_and_port(address: SocketAddress, host_and_port: str, scheme: str) -> tuple[str, int]:
+    """Return the host and port of this server. At a UNIX path it is what the client calls it: `host_and_port`."""
     if isinstance(address, tuple):
         return str(address[0]), int(address[1])
-    host, colon, port = head.host.decode("latin-1").rpartition(":")
+    host, colon, port = host_and_port.rpartition(":")
     if not colon or not port.isdecimal():
-        host, port = head.host.decode("latin-1"), str(DEFAULT_PORTS[scheme])
+        host, port = host_and_port, str(DEFAULT_PORTS[scheme])
     return host.strip("[]") or "localhost", int(port)

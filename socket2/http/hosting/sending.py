@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from pollers import operation
 
@@ -37,3 +37,14 @@ def begin(exchange: Exchange, status: int, fields: Written, data: Piece) -> Gene
     yield from exchange.start(status, fields, None, flush=not data)
     if data:
         yield from exchange.send(data)
+
+
+@operation
+def send_file(
+    exchange: Exchange, status: int, fields: Written, file: IO[bytes], position: int, left: int
+) -> Generator[Any, None, None]:
+    """Send an answer whose body is what is `left` of a file, or as much of that as its Content-Length says."""
+    length = left if fields.length is None else fields.length
+    yield from exchange.start(status, fields, length, False)
+    yield from exchange.sendfile(file, position, min(length, left))
+    yield from exchange.end()

@@ -18,14 +18,13 @@ from ...threads.capacity import CapacityLimiter
 from ...threads.osthreads import call_in_thread
 from ...threads.portal import portal
 from ...threads.scheduler import current_scheduler
-from ..messages.errors import ProtocolError
 from ..messages.incoming import BLOCK
 from ..serving.request import Request
 from .bridge import Bridge, Incoming, UnreadableBody
-from .environ import environ_of
-from .mount import checked_root
+from .environ import environ_of, file_of
+from .mount import admit, checked_root
 from .replying import Reply, octets
-from .sending import Whole, begin
+from .sending import Whole, begin, send_file
 
 Application: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -56,26 +55,13 @@ def wsgi(
     answer = _in_loop if in_loop else _in_os_thread
 
     def hosted(request: Request) -> Generator[Any, None, None]:
-        if request.method == "CONNECT":
-            return _refuse_connect(request)
-        head, server = request.head, request.server
+        admit(request.head, request.body_limit)
         shared = not in_loop or current_scheduler().crew is not None
-        environ = environ_of(head, request.scheme, request.client, server, root, multithread=shared)
+        environ = environ_of(request, root, multithread=shared)
         return answer(app, environ, request, limiter)
 
     hosted.__qualname__ = getattr(app, "__qualname__", type(app).__qualname__)
     return hosted
-
-
-def _refuse_connect(request: Request) -> Generator[Any, None, None]:
-    yield from request.respond(501, "CONNECT is not implemented\n")
-
-
-def _check_length(request: Request) -> None:
-    """Refuse a body that is known to be too large, before the application runs. Raises ProtocolError."""
-    limit = request.body_limit
-    if limit is not None and request.head.body > limit:
-        raise ProtocolError("the body is too large", 413)
 
 
 @operation
@@ -102,7 +88,6 @@ def _received(request: Request) -> Generator[Any, None, IO[bytes]]:
 def _in_os_thread(
     app: Application, environ: dict[str, Any], request: Request, limiter: CapacityLimiter | None
 ) -> Generator[Any, None, None]:
-    _check_length(request)
     size = request.head.body
     body: IO[bytes] | None = None
     if size == 0:
@@ -153,6 +138,11 @@ class _Run(Reply):
         try:
             if isinstance(result, (list, tuple)) and not self.begun:
                 return Whole(self.status, self.started(), b"".join(map(octets, result)))
+            if not self.begun and (file := file_of(result, self.status)) is not None:
+                exchange, status, fields = self._exchange, self.status, self.started()
+                self.begun = True
+                self._bridge.call(lambda: send_file(exchange, status, fields, *file))
+                return None
             for data in result:
                 if octets(data):
                     self.write(data)
@@ -186,7 +176,6 @@ def _settle_quietly(bridge: Bridge) -> None:
 def _in_loop(
     app: Application, environ: dict[str, Any], request: Request, limiter: CapacityLimiter | None
 ) -> Generator[Any, None, None]:
-    _check_length(request)
     with (yield from _received(request)) as body:
         environ["wsgi.input"] = body
         try:
@@ -222,6 +211,9 @@ def _call(app: Application, environ: dict[str, Any], request: Request) -> Genera
     try:
         if isinstance(result, (list, tuple)) and not reply.pieces:
             yield from Whole(reply.status, reply.started(), b"".join(map(octets, result))).send(exchange)
+            return
+        if not reply.pieces and (file := file_of(result, reply.status)) is not None:
+            yield from send_file(exchange, reply.status, reply.started(), *file)
             return
         pieces = context.run(iter, result)
         while True:  # see threads/lock.py

@@ -5,6 +5,7 @@ Whoever answers cannot set Transfer-Encoding: it follows from the version and fr
 
 from __future__ import annotations
 
+import json
 from typing import TypeAlias
 
 from .chunks import chunk_of, last_chunk
@@ -17,6 +18,11 @@ Piece: TypeAlias = bytes | bytearray | memoryview
 _SPECIAL = frozenset((b"content-length", b"transfer-encoding", b"connection", b"date", b"host"))
 
 _NO_TRAILERS = frozenset((b"content-length", b"transfer-encoding", b"host"))
+
+
+def json_octets(value: object) -> bytes:
+    """Return a value as JSON, in UTF-8. Raises TypeError, ValueError for what JSON cannot say, such as NaN."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def checked_length(length: int) -> int:

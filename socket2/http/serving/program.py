@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Generator, Iterable, Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from ...servers.program import serve as serve_connections
@@ -84,7 +85,7 @@ def serve(
     trusted_fields: Iterable[str] = USUAL,
     health: str | None = None,
     workers: int | None = None,
-    members: int = 1,
+    members: int | None = None,
     listeners: Sequence[TCP | socket.socket] = (),
     backlog: int | None = None,
     mode: int | None = MODE,
@@ -107,8 +108,8 @@ def serve(
 
     `answer`, `limits`, `access_log`, `trusted`, `trusted_fields`, `health`: as in handler(). `workers`: how many
     processes serve, as in serve_workers(); None: only this one. `members`: how many OS threads of this process serve,
-    as in serve_threads(). Give one of the two. All other arguments: as in socket2.serve(), or as in serve_workers()
-    with `workers`.
+    as in serve_threads(); None: one. Give one of the two. All other arguments: as in socket2.serve(), or as in
+    serve_workers() with `workers`.
 
     Call this instead of run(). In a loop of your own, use socket2.serve() or a Server, with handler(). While the server
     stops, it finishes the requests that have begun, says `Connection: close` in their answers, and closes the
@@ -137,6 +138,7 @@ def serve(
         "drain_s": drain_s,
         "ready": ready,
     }
+    members = 1 if members is None else index(members)
     if members < 1 or (members > 1 and workers is not None):
         raise ValueError(f"members must be at least 1, and 1 with workers, not {members!r}")
     if workers is not None:

@@ -14,7 +14,7 @@ from ...streams.stream import Stream
 from ...streams.transport import byte_count
 from ..messages.fields import Fields, Given, pairs_of
 from ..messages.heads import RequestHead
-from ..messages.outgoing import Written
+from ..messages.outgoing import Written, json_octets
 from ..websocket.accepting import accepted
 from ..websocket.socket import WebSocket
 from ..websocket.terms import CLOSE_S, MAX_BYTES, PING_S, Terms
@@ -30,7 +30,14 @@ Text: TypeAlias = "str | ReadableBuffer"
 NOTHING: frozenset[bytes] = frozenset()
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
+_JSON = (b"content-type", b"application/json")
 PLAIN_TEXT = Written([_TEXT])
+
+
+def _typed(headers: Given, content_type: tuple[bytes, bytes]) -> Given:
+    """Return the fields of an answer, with this Content-Type unless they have one."""
+    pairs = pairs_of(headers)
+    return pairs if any(name == b"content-type" for name, _ in pairs) else [*pairs, content_type]
 
 
 class Request(Body):
@@ -98,6 +105,17 @@ class Request(Body):
         return (self._head.host if self._host is None else self._host).decode("latin-1")
 
     @property
+    def named_host(self) -> bytes | None:
+        """The host that takes the place of the Host field: of the target, or what trusted proxies say. None: none does.
+
+        For the other rooms of socket2.
+        """
+        if self._host is not None:
+            return self._host
+        head = self._head
+        return None if head.origin else head.target.authority or None
+
+    @property
     def http_version(self) -> str:
         """ "1.1" or "1.0"."""
         return f"1.{self._head.minor}"
@@ -146,27 +164,27 @@ class Request(Body):
         """The status of the answer; 0 before it has begun."""
         return self._now().side.status
 
-    def respond(self, status: int, body: Text = b"", headers: Given = ()) -> Operation[None]:
+    def respond(self, status: int, body: Text = b"", headers: Given = (), *, json: object = None) -> Operation[None]:
         """Send a whole answer.
 
         `body`: bytes, or a str, which is sent as UTF-8 and as text/plain unless `headers` has a Content-Type. For HEAD
         only its length is sent. `headers`: a dict, or pairs of names and values. Date and Content-Length are added.
+        `json`: a value to send as JSON in place of a body, as application/json unless `headers` has a Content-Type.
 
         Returns when the system has accepted the answer. Raises ValueError if the status or a header cannot be, or has
         a line end in it; RuntimeError if an answer has begun; errors of the connection. A cancellation cuts the answer
-        off: the connection is closed.
+        off: the connection is closed. The call raises TypeError for a body together with `json`, and as json.dumps().
         """
         exchange = self._exchange or self._now()
+        if json is not None:
+            if body:
+                raise TypeError("an answer has either a body or json")
+            return exchange.respond(status, json_octets(json), _typed(headers, _JSON))
         if type(body) is bytes:
             return exchange.respond(status, body, headers)
         if not isinstance(body, str):
             return exchange.respond(status, memoryview(body).cast("B"), headers)
-        given: Given | Written = PLAIN_TEXT
-        if headers:
-            given = pairs_of(headers)
-            if all(name != b"content-type" for name, _ in given):
-                given = [*given, _TEXT]
-        return exchange.respond(status, body.encode(), given)
+        return exchange.respond(status, body.encode(), _typed(headers, _TEXT) if headers else PLAIN_TEXT)
 
     def respond_file(
         self,

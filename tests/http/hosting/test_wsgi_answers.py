@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import socket2
 from socket2 import http
+from socket2.http.hosting.environ import FileWrapper
 
 from ..scene import ask, connect, exchanges, serve
 from ..smuggled import post
@@ -256,3 +261,59 @@ def test_a_server_that_cuts_off_its_application() -> None:
 
     serve(http.wsgi(app), client)
     assert isinstance(errors[0], OSError)
+
+
+# Files.
+
+
+def sending_a_file(file: Callable[[], Any], *headers: tuple[str, str], status: str = "200 OK") -> Any:
+    def app(environ: Environ, start_response: Any) -> Any:
+        start_response(status, [*TEXT, *headers])
+        opened.append(file())
+        return environ["wsgi.file_wrapper"](opened[-1])
+
+    opened: list[Any] = []
+    app.opened = opened  # type: ignore[attr-defined]
+    return app
+
+
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_a_file_is_sent_by_the_kernel(
+    hosted: Host, tmp_path: Path, buffering: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(200_000) + b"hello")
+
+    def at_the_third_byte() -> Any:
+        file = path.open("rb", buffering=buffering)
+        file.read(3)
+        return file
+
+    monkeypatch.setattr(FileWrapper, "__next__", None)
+    app = sending_a_file(at_the_third_byte)
+    head = OK + PLAIN + b"content-length: 200002\r\n\r\n"
+    assert exchanges(hosted(app), GET, GET) == (head + bytes(199_997) + b"hello") * 2
+    assert exchanges(hosted(app), GET.replace(b"GET", b"HEAD")) == head
+    assert all(file.closed for file in app.opened)
+    shorter = sending_a_file(at_the_third_byte, ("Content-Length", "5"))
+    assert exchanges(hosted(shorter), GET) == OK + PLAIN + b"content-length: 5\r\n\r\n" + bytes(5)
+
+
+def test_files_that_the_kernel_cannot_send(hosted: Host, tmp_path: Path) -> None:
+    """A compressed file has the descriptor of another one."""
+    path = tmp_path / "file.gz"
+    path.write_bytes(gzip.compress(b"hello"))
+    make: Callable[[], Any]
+    compressed = partial(gzip.GzipFile, path)
+    for make in (compressed, lambda: io.BufferedReader(compressed()), partial(io.BytesIO, b"hello")):
+        found = exchanges(hosted(sending_a_file(make)), GET)
+        assert found.endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+
+
+def test_a_file_that_is_too_short(hosted: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"hello")
+    app = sending_a_file(lambda: path.open("rb"), ("Content-Length", "9"))
+    assert exchanges(hosted(app), GET, GET) == OK + PLAIN + b"content-length: 9\r\n\r\nhello"
+    assert "4 bytes less" in caplog.text
+    assert app.opened[0].closed
