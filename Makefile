@@ -5,15 +5,12 @@ ADDRESS ?= 127.0.0.1:8000
 SCENARIOS ?= echo connections idle scale share bulk bulk-send udp spawn switch timers lookup import micro tls
 # Options for all scenarios, for instance: make bench BENCH="--rounds 3 --share-core"
 BENCH ?=
-# Tests of whole programs. `make test-programs` runs them in pure Python.
-PROGRAMS := tests/programs tests/console tests/test_examples.py tests/test_examples_commands.py \
-	tests/test_examples_ping.py tests/test_examples_proxy.py tests/test_guides.py tests/test_side_by_side.py
-# Tests that the second run skips: the first run covers all pollers, they test only the parts in C, or whole programs.
-ONCE := $(PROGRAMS) tests/contract tests/native tests/files tests/processes tests/tls tests/interop/test_thousand.py \
+# Tests that are not repeated in pure Python: `make test` covers all pollers, or they test only the parts in C.
+ONCE := tests/contract tests/native tests/files tests/processes tests/tls tests/interop/test_thousand.py \
 	tests/http/messages tests/http/test_clients.py \
 	tests/threads/test_stepping.py tests/sockets/test_shortcut.py \
 	tests/test_package.py tests/test_parts_in_c.py tests/test_rooms.py tests/test_tidy.py
-# Tests that the third run repeats over a simulated kqueue.
+# Tests that are repeated over a simulated kqueue.
 KQUEUE := tests/sockets/test_tcp.py tests/sockets/test_tcp_connect.py tests/sockets/test_tcp_transfer.py \
 	tests/sockets/test_tcp_lifetime.py tests/sockets/test_udp.py tests/sockets/test_udp_many.py \
 	tests/sockets/test_udp_unix.py
@@ -24,18 +21,17 @@ CODE := pollers socket2 tests bench examples docs
 # Many tests wait for a timeout or another process, so two workers share a core.
 export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
-.PHONY: run test test-programs test-native test-tls test-headers test-windows stress lint bench docs clean
+.PHONY: run test test-pure test-native test-tls test-headers test-windows stress lint bench docs clean
 
 run: $(VENV)/installed
 	@$(BIN)/python -m socket2 echo $(ADDRESS)
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -n auto
-	SOCKET2_CHECK=1 SOCKET2_NATIVE=0 $(BIN)/python -m pytest -q -n auto $(ONCE:%=--ignore=%)
 	SOCKET2_POLLER=kqueue $(BIN)/python -m pytest -q -n auto $(KQUEUE)
 
-test-programs: $(VENV)/installed-test
-	SOCKET2_CHECK=1 SOCKET2_NATIVE=0 $(BIN)/python -m pytest -q -n auto $(PROGRAMS)
+test-pure: $(VENV)/installed-test
+	SOCKET2_CHECK=1 SOCKET2_NATIVE=0 $(BIN)/python -m pytest -q -n auto $(ONCE:%=--ignore=%)
 
 test-native: $(VENV)/installed-test
 	tools/test_native.sh $(BIN)/python

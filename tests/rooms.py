@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
+import gc
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,8 +108,14 @@ def module(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@functools.cache
 def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), path)
+    """The collector would look at millions of nodes again and again, and find no garbage."""
+    gc.disable()
+    try:
+        return ast.parse(path.read_bytes(), path)
+    finally:
+        gc.enable()
 
 
 def says_only_what_it_is(path: Path) -> bool:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pollers
 import socket2
 
 from .interop.peers import LIMIT_S, ROOT
+from .rooms import tree_of
 
 LINES_MAX = 400
 DOCSTRING_LINES_MAX = 10
@@ -42,11 +42,6 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), path)
-
-
 def is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
 
@@ -63,7 +58,7 @@ def imports(path: Path) -> set[str]:
     """Return the full names of the modules that a module of the repository imports when it runs."""
     package = path.relative_to(ROOT).parts[:-1]
     found = set()
-    for node in executed(parsed(path)):
+    for node in executed(tree_of(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -101,7 +96,7 @@ def test_no_module_is_too_long() -> None:
 
 def test_every_module_says_what_it_is() -> None:
     def is_silent(path: Path) -> bool:
-        tree = parsed(path)
+        tree = tree_of(path)
         return not ast.get_docstring(tree) and (path.name != "__init__.py" or bool(tree.body))
 
     assert not offenders(EVERYTHING, is_silent)
@@ -111,7 +106,7 @@ def test_every_module_says_it_in_a_few_lines() -> None:
     """Examples may have more lines, to show how they are called."""
 
     def is_wordy(path: Path) -> bool:
-        return len((ast.get_docstring(parsed(path)) or "").splitlines()) > DOCSTRING_LINES_MAX
+        return len((ast.get_docstring(tree_of(path)) or "").splitlines()) > DOCSTRING_LINES_MAX
 
     assert not offenders([path for path in EVERYTHING if path.parent.name != "examples"], is_wordy)
 
@@ -145,7 +140,7 @@ def test_socket2_knows_the_interface_of_the_pollers_and_not_how_they_are_made() 
 
 def test_pollers_alone_know_the_operating_system() -> None:
     def knows_it(path: Path) -> bool:
-        named = {ast.unparse(node) for node in ast.walk(parsed(path)) if isinstance(node, ast.Attribute)}
+        named = {ast.unparse(node) for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)}
         return not {"sys.platform", "os.name"}.isdisjoint(named | imports(path))
 
     assert not offenders(sources("socket2", "bench"), knows_it)
@@ -213,7 +208,7 @@ def test_nothing_public_is_an_async_def() -> None:
     """A plain generator cannot `yield from` a coroutine."""
 
     def has_one(path: Path) -> bool:
-        return any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(parsed(path)))
+        return any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(tree_of(path)))
 
     assert not offenders(sources("pollers", "socket2"), has_one)
 
@@ -228,7 +223,7 @@ def test_a_package_says_that_it_is_typed(package: str) -> None:
 
 def test_a_test_waits_for_something_and_not_for_time_to_pass() -> None:
     def sleeps(path: Path) -> bool:
-        calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
+        calls = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
         return "time.sleep" in imports(path) or any(ast.unparse(call.func) == "time.sleep" for call in calls)
 
     assert set(offenders(sources("tests"), sleeps)) == MAY_SLEEP.keys()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import socket
+import threading
 import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
@@ -147,10 +149,17 @@ class Driver:
         self.poller.shutdown()
 
 
+# A bind to any free port is slow after thousands of connections, so all pairs of a process share one listener.
+_LISTENER = socket.create_server(("127.0.0.1", 0))
+atexit.register(_LISTENER.close)
+_PAIRING = threading.Lock()
+
+
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        one = socket.create_connection(listener.getsockname())
-        other, _ = listener.accept()
+    with _PAIRING:
+        one = socket.create_connection(_LISTENER.getsockname())
+        other, address = _LISTENER.accept()
+        assert address == one.getsockname()
     return one, other
 
 
