@@ -246,5 +246,56 @@ def test_workers_share_sessions(authority: Authority) -> None:
         assert server.stderr() == b""
 
 
+RELOADED = """
+import sys
+import socket2
+
+def echo(conn):
+    while data := (yield from conn.recv()):
+        yield from conn.sendall(data)
+
+context = socket2.server_context(sys.argv[1])
+ready = lambda workers: print(f"listening on port:{workers.addresses[0][1]}", flush=True)
+socket2.serve_workers(echo, "127.0.0.1", 0, workers=2, tls=context, ready=ready)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"), reason="needs fork and SO_REUSEPORT"
+)
+def test_a_signal_loads_the_certificate_of_workers_again(authority: Authority, tmp_path: Path) -> None:
+    """New workers have the new one, and a connection of an old worker continues."""
+    path = tmp_path / "cert.pem"
+    shutil.copy(authority.ours, path)
+
+    def asks(conn: TLS) -> Steps:
+        yield from conn.sendall(b"x")
+        assert (yield from conn.recv()) == b"x"
+
+    def main(server: Program) -> Steps:
+        port = server.port(r"port:(\d+)")
+        client = authority.client()
+        with timeout(LIMIT_S), (yield from connect("127.0.0.1", port, tls=client)) as old:
+            yield from asks(old)
+            shutil.copy(authority.issue("localhost", "127.0.0.1", "new.example"), path)
+            server.send_signal(signal.SIGHUP)
+            names: tuple[Any, ...] = ()
+            while ("DNS", "new.example") not in names:
+                with (yield from connect("127.0.0.1", port, tls=client)) as conn:
+                    assert conn.peer_certificate
+                    names = conn.peer_certificate["subjectAltName"]
+                    yield from asks(conn)
+                    yield from conn.finish()
+                yield from sleep(0.001)
+            yield from asks(old)
+            yield from old.finish()
+
+    with python_program(RELOADED, str(path)) as server:
+        run(main, server)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert server.stderr() == b""
+
+
 def python_program(text: str, *args: str) -> Program:
     return Program([sys.executable, "-W", "error", "-c", text, *args], env={"PYTHONPATH": str(ROOT)})
