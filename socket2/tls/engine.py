@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from .ciphertext import RECORD, SEALED
 from .failures import again, lasting, ragged
@@ -123,7 +123,7 @@ class Engine(Wrapped):
                 self._incoming.write(data)
                 plain: bytes = self._ssl.read(n)
             except BaseException as error:
-                return self._read_failed(error, n)  # type: ignore[no-any-return]
+                return self._read_failed(error, n)
             # Most often the whole of what came was one record, so OpenSSL has nothing more, and nothing to say.
             return plain if size - len(plain) == self._tag else self._more(plain, n)
         finally:
@@ -148,7 +148,7 @@ class Engine(Wrapped):
         if self._plain:
             data, self._plain = self._plain[:n], self._plain[n:]
             return data
-        first: bytes | None = self._read(min(n, RECORD))
+        first = self._read(min(n, RECORD))
         if not first or len(first) == n or self.hungry:
             return first
         return self._join(first, n)
@@ -167,22 +167,9 @@ class Engine(Wrapped):
             size += len(piece)
         return b"".join(pieces)
 
-    @exclusive
-    def receive_into(self, buffer: memoryview) -> int | None:
-        """Put data into `buffer`. Return how many bytes; 0 at the end; None if more ciphertext is needed.
-
-        The data of one record at most. Raises as receive() does.
-        """
-        if self._plain:
-            data, self._plain = self._plain[: len(buffer)], self._plain[len(buffer) :]
-            buffer[: len(data)] = data
-            return len(data)
-        received: int | None = self._read(len(buffer), buffer)
-        return received
-
-    def _read(self, n: int, *buffer: memoryview) -> Any:
+    def _read(self, n: int) -> bytes | None:
         if self._peer_ended:
-            return 0 if buffer else b""
+            return b""
         self._check()
         if self._top_up():
             self._dry = False
@@ -190,10 +177,10 @@ class Engine(Wrapped):
             self.hungry = True
             return None
         try:
-            data = self._ssl.read(n, *buffer)
+            data: bytes = self._ssl.read(n)
         except BaseException as error:
-            return self._read_failed(error, n, *buffer)
-        self._has_read(data if buffer else len(data), n)
+            return self._read_failed(error, n)
+        self._has_read(len(data), n)
         return data
 
     def _has_read(self, size: int, n: int) -> None:
@@ -212,16 +199,15 @@ class Engine(Wrapped):
         else:
             self._dry = self.hungry = False
 
-    def _read_failed(self, error: BaseException, n: int, *buffer: memoryview) -> Any:
+    def _read_failed(self, error: BaseException, n: int) -> bytes | None:
         """Go on after an error was raised instead of returning data."""
         self._look()
         if self._tell_session is not None:
             self._look_for_session()
-        end = 0 if buffer else b""
         if isinstance(error, ssl.SSLWantReadError):
             self._tag = None  # OpenSSL has a part of a record, perhaps
             if self._put():
-                return self._read(n, *buffer)
+                return self._read(n)
             self._dry = True
             if not self._eof:
                 self.hungry = True
@@ -232,7 +218,7 @@ class Engine(Wrapped):
             self._fail(error)
         self._peer_ended = True
         self.hungry = False
-        return end
+        return b""
 
     def watch_sessions(self, tell: Callable[[ssl.SSLSession], object]) -> None:
         """Call `tell` with each session that the server sends after the handshake. It must not use this engine."""

@@ -40,7 +40,7 @@ Side: TypeAlias = Literal["read", "write"]
 
 _records = None if CHECKING else in_c("_records")
 quick: Callable[[Method], Method] = (lambda method: method) if _records is None else _records.quick
-"""Decorates recv() and sendall(): C makes the operation if it is a usual one, otherwise the function does."""
+"""Decorates recv(), recv_into() and sendall(): C makes the operation if it is usual, otherwise the function does."""
 
 
 class TLS(Negotiated):
@@ -149,6 +149,7 @@ class TLS(Negotiated):
         op = self._receive(n, None)
         return op if self._read_limit is None else self._read_limit.limit(op)
 
+    @quick
     def recv_into(self, buffer: WriteableBuffer, n: int | None = None, /) -> Operation[int]:
         """Receive into `buffer`, up to `n` bytes or its length. Return the number of bytes, 0 at the end of the stream.
 
@@ -161,11 +162,11 @@ class TLS(Negotiated):
     @operation
     def _receive_into(self, buffer: WriteableBuffer, size: int) -> Generator[Any, None, Any]:
         with memoryview(buffer) as view, view.cast("B") as octets, octets[:size] as room:
-            return (yield from self._receive(size, room))
+            return (yield from self._receive(len(room), room))
 
     @operation
     def _receive(self, n: int, buffer: memoryview | None, held: Lane | None = None) -> Generator[Any, None, Any]:
-        """Return what the engine has: data, or how much it has put into `buffer`. Takes the lane if it is not held."""
+        """Return data, or how much is in `buffer` now. Takes the lane if it is not held."""
         if (lane := held) is None:
             lane = self._receiving
             try:
@@ -182,7 +183,7 @@ class TLS(Negotiated):
                 if not (self._flowing and n):
                     break
                 if not engine.hungry:
-                    received = engine.receive(n) if buffer is None else engine.receive_into(buffer)
+                    received = engine.receive(n)
                 else:
                     if engine.pending or self._unsent:
                         yield from self._answer_first()
@@ -192,16 +193,15 @@ class TLS(Negotiated):
                     except Exception as error:
                         self._blame(error)
                         raise
-                    if buffer is None:
-                        received = engine.open(data, n)
-                    else:
-                        engine.feed(data)
-                        received = engine.receive_into(buffer)
+                    received = engine.open(data, n)
                     if lane.waiting:
                         lane.wake()
                 if received is None:
                     continue
-                return received
+                if buffer is None:
+                    return received
+                buffer[: len(received)] = received
+                return len(received)
             self._check_open()
             return b"" if buffer is None else 0
         except Exception as error:

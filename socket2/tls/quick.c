@@ -13,8 +13,10 @@ static const char *const slot_texts[SLOTS] = {
 
 static const char *const name_texts[NAMES] = {
     "__await__", "bytes_sent", "close", "limit", "_more", "open", "read", "_read_failed", "_receive", "_receive_failed",
-    "recv", "seal", "_send_failed", "_sendall", "sendall", "throw", "wake", "write", "_write_failed",
+    "_receive_into", "recv", "seal", "_send_failed", "_sendall", "sendall", "throw", "wake", "write", "_write_failed",
 };
+
+static const char *const way_texts[] = {"recv", "recv_into", "sendall"};
 
 /* The operation as an object: it behaves like a generator. */
 
@@ -90,7 +92,7 @@ static int
 stop(Transfer *transfer)
 {
     PyObject *inner = Py_NewRef(transfer->inner), *result = NULL;
-    if (transfer->replaced || !transfer->maker->sends) {
+    if (transfer->replaced || !sends(transfer)) {
         transfer->phase = RUNNING;
         PyObject *closed = call_by_name(inner, transfer->maker->state->names[CLOSE], NULL, NULL, NULL);
         (void)transfer_finish(transfer, closed, &result);
@@ -140,8 +142,7 @@ static PyObject *
 transfer_repr(PyObject *self)
 {
     Transfer *transfer = (Transfer *)self;
-    return PyUnicode_FromFormat("<operation TLS.%s, %s>", transfer->maker->sends ? "sendall" : "recv",
-                                phase_texts[transfer->phase]);
+    return PyUnicode_FromFormat("<operation TLS.%s, %s>", way_texts[transfer->maker->way], phase_texts[transfer->phase]);
 }
 
 static PyObject *
@@ -158,7 +159,7 @@ transfer_finalize(PyObject *self)
     bool is_forgotten = transfer->phase == NEW && !transfer->excused && is_dropped(self);
     transfer->excused = true;
     if (is_forgotten) {
-        forgotten_report(self, PyUnicode_FromString(transfer->maker->sends ? "sendall" : "recv"));
+        forgotten_report(self, PyUnicode_FromString(way_texts[transfer->maker->way]));
     } else if (transfer->phase == SUSPENDED) {
         PyObject *error = error_take();
         if (stop(transfer) < 0) {
@@ -293,7 +294,7 @@ learn_engine(Maker *maker)
 }
 
 static PyObject *
-transfer_new(Maker *maker, PyObject *stream, PyObject *argument)
+transfer_new(Maker *maker, PyObject *stream, PyObject *argument, Py_ssize_t size)
 {
     State *state = maker->state;
     Transfer *transfer = state->free;
@@ -311,25 +312,53 @@ transfer_new(Maker *maker, PyObject *stream, PyObject *argument)
     transfer->stream = Py_NewRef(stream);
     transfer->argument = Py_NewRef(argument);
     transfer->inner = transfer->lane = NULL;
+    transfer->size = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
     transfer->phase = NEW;
     transfer->replaced = transfer->excused = false;
     PyObject_GC_Track(transfer);
     return (PyObject *)transfer;
 }
 
-/* Whether this argument is a usual one. */
-static bool
-is_usual(const Maker *maker, PyObject *argument)
+/* How many bytes an object has, if it is bytes, a bytearray or a memoryview, else -1. The first step looks again. */
+static Py_ssize_t
+bytes_in(PyObject *object)
 {
-    if (maker->sends) {
-        return PyBytes_CheckExact(argument) && PyBytes_GET_SIZE(argument) > 0 && PyBytes_GET_SIZE(argument) <= BLOCK;
+    Py_buffer view;
+    if (PyBytes_CheckExact(object)) {
+        return PyBytes_GET_SIZE(object);
     }
-    if (!PyLong_CheckExact(argument)) {
-        return false;
+    if (!(PyByteArray_CheckExact(object) || PyMemoryView_Check(object)) ||
+        PyObject_GetBuffer(object, &view, PyBUF_SIMPLE) < 0) {
+        PyErr_Clear(); /* the function raises it */
+        return -1;
     }
-    Py_ssize_t n = PyLong_AsSsize_t(argument);
+    Py_ssize_t size = view.len;
+    PyBuffer_Release(&view);
+    return size;
+}
+
+/* How many bytes to receive or to send, -1 if these arguments are not usual. */
+static Py_ssize_t
+size_of(const Maker *maker, PyObject *const *args, Py_ssize_t count)
+{
+    if (maker->way == SENDS) {
+        Py_ssize_t size = count == 1 ? bytes_in(args[0]) : -1;
+        return size > 0 && size <= BLOCK ? size : -1;
+    }
+    if (maker->way == RECEIVES && count == 0) {
+        return BLOCK;
+    }
+    PyObject *wanted = args[count - 1];
+    Py_ssize_t n = PyLong_CheckExact(wanted) ? PyLong_AsSsize_t(wanted) : -1;
     PyErr_Clear();
-    return n > 0;
+    if (maker->way == RECEIVES) {
+        return count == 1 && n > 0 ? n : -1;
+    }
+    Py_ssize_t room = (count == 1 || count == 2) && !PyBytes_CheckExact(args[0]) ? bytes_in(args[0]) : -1;
+    if (count == 1 || (count == 2 && wanted == Py_None)) {
+        n = room;
+    }
+    return n > 0 && n <= room && !(PyMemoryView_Check(args[0]) && PyMemoryView_GET_BUFFER(args[0])->readonly) ? n : -1;
 }
 
 static PyObject *
@@ -337,17 +366,17 @@ maker_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywo
 {
     Maker *maker = (Maker *)self;
     Py_ssize_t count = PyVectorcall_NARGS(nargsf);
-    if (keywords == NULL && maker->owner != NULL && (count == 2 || (count == 1 && !maker->sends)) &&
+    if (keywords == NULL && maker->owner != NULL && (count > 1 || (count == 1 && maker->way == RECEIVES)) &&
         PyObject_TypeCheck(args[0], maker->owner)) {
-        PyObject *argument = count == 2 ? args[1] : maker->state->block;
         PyObject *engine = slot(maker, args[0], ENGINE);
         if (maker->engine == NULL && learn_engine(maker) < 0) {
             return NULL;
         }
-        PyObject *limit = slot(maker, args[0], maker->sends ? WRITE_LIMIT : READ_LIMIT);
-        if (engine != NULL && Py_IS_TYPE(engine, maker->engine) && limit != NULL && is_usual(maker, argument)) {
+        PyObject *limit = slot(maker, args[0], maker->way == SENDS ? WRITE_LIMIT : READ_LIMIT);
+        Py_ssize_t size = size_of(maker, args + 1, count - 1);
+        if (engine != NULL && Py_IS_TYPE(engine, maker->engine) && limit != NULL && size > 0) {
             Py_INCREF(limit); /* the garbage collector may run foreign code, which may end it */
-            PyObject *op = transfer_new(maker, args[0], argument);
+            PyObject *op = transfer_new(maker, args[0], count > 1 ? args[1] : maker->state->block, size);
             op = under_limit(&maker->state->limit, maker->state->names[LIMIT], limit, op);
             Py_DECREF(limit);
             return op;
@@ -365,7 +394,11 @@ maker_set_name(PyObject *self, PyObject *const *args, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "__set_name__() takes a class and a name");
         return NULL;
     }
-    maker->sends = PyUnicode_CompareWithASCIIString(args[1], "sendall") == 0;
+    for (Way way = RECEIVES; way <= SENDS; way++) {
+        if (PyUnicode_CompareWithASCIIString(args[1], way_texts[way]) == 0) {
+            maker->way = way;
+        }
+    }
     if (learn(maker, (PyTypeObject *)args[0], 0, FREE) < 0 ||
         learn(maker, maker->state->lane_type, FREE, ENGINE_FREE) < 0) {
         return NULL;

@@ -159,11 +159,11 @@ engine_open(Maker *maker, PyObject *engine, PyObject *data, PyObject *wanted)
 
 /* Engine.seal(). Return the records. Any error makes the engine fail, as in engine_open(). */
 static PyObject *
-engine_seal(Maker *maker, PyObject *engine, PyObject *data)
+engine_seal(Maker *maker, PyObject *engine, PyObject *data, uint32_t size)
 {
     State *state = maker->state;
     PyObject *outgoing = slot(maker, engine, OUTGOING), *ssl = slot(maker, engine, SSL);
-    if (PyBytes_GET_SIZE(data) > RECORD) {
+    if (size > RECORD) {
         return call_by_name(engine, state->names[SEAL], data, NULL, NULL);
     }
     lock_take(maker, engine, ENGINE_FREE);
@@ -194,6 +194,7 @@ transfer_finish(Transfer *transfer, PyObject *value, PyObject **result)
 {
     transfer->phase = DONE;
     Py_CLEAR(transfer->inner);
+    Py_CLEAR(transfer->argument);
     if (transfer->lane != NULL && leave(transfer) < 0) {
         Py_CLEAR(value);
     }
@@ -217,13 +218,32 @@ replace(Transfer *transfer, PyObject *op, PyObject **result)
     return transfer_advance(transfer, outcome, value, result);
 }
 
-static PySendResult
-from_the_start(Transfer *transfer, PyObject **result)
+/* The operation in Python for what the usual one has begun, whose lane it takes over. */
+static PyObject *
+continuation(const Transfer *transfer)
 {
-    Maker *maker = transfer->maker;
-    PyObject *name = maker->state->names[maker->sends ? SENDALL : RECEIVE];
-    PyObject *buffer = maker->sends ? NULL : Py_None;
-    return replace(transfer, call_by_name(transfer->stream, name, transfer->argument, buffer, NULL), result);
+    PyObject *name = transfer->maker->state->names[RECEIVE];
+    if (transfer->maker->way == RECEIVES) {
+        return call_by_name(transfer->stream, name, transfer->argument, Py_None, transfer->lane);
+    }
+    PyObject *size = PyLong_FromUnsignedLong(transfer->size);
+    PyObject *op = size != NULL ? call_by_name(transfer->stream, name, size, transfer->argument, transfer->lane) : NULL;
+    Py_XDECREF(size);
+    return op;
+}
+
+PyObject *
+transfer_in_python(const Transfer *transfer)
+{
+    PyObject *const *names = transfer->maker->state->names;
+    if (transfer->maker->way != RECEIVES_INTO) {
+        PyObject *buffer = sends(transfer) ? NULL : Py_None;
+        return call_by_name(transfer->stream, names[sends(transfer) ? SENDALL : RECEIVE], transfer->argument, buffer, NULL);
+    }
+    PyObject *size = PyLong_FromUnsignedLong(transfer->size);
+    PyObject *op = size != NULL ? call_by_name(transfer->stream, names[RECEIVE_INTO], transfer->argument, size, NULL) : NULL;
+    Py_XDECREF(size);
+    return op;
 }
 
 /* Begin an operation of the stream below, and make its first step. */
@@ -254,11 +274,30 @@ fill(Transfer *transfer, PyObject **result)
     PyObject *stream = transfer->stream, *engine = engine_of(maker, stream);
     if (engine == NULL || slot(maker, stream, FLOWING) != Py_True || slot(maker, engine, HUNGRY) != Py_True ||
         slot(maker, engine, PENDING) != Py_False || !is_empty_bytes(slot(maker, stream, UNSENT))) {
-        PyObject *name = maker->state->names[RECEIVE];
-        PyObject *op = call_by_name(stream, name, transfer->argument, Py_None, transfer->lane);
-        return replace(transfer, op, result);
+        return replace(transfer, continuation(transfer), result);
     }
     return begin(transfer, maker->state->names[RECV], maker->state->room, result);
+}
+
+/* Return what the receive returns. Steals the reference to the data. */
+static PyObject *
+delivered(Transfer *transfer, PyObject *plain)
+{
+    if (transfer->maker->way == RECEIVES) {
+        return plain;
+    }
+    Py_buffer room; /* asked for again, since foreign code may have released the view */
+    PyObject *count = NULL;
+    if (PyObject_GetBuffer(transfer->argument, &room, PyBUF_WRITABLE) == 0) {
+        Py_ssize_t size = PyBytes_CheckExact(plain) ? PyBytes_GET_SIZE(plain) : 0;
+        if (size > 0 && size <= room.len) {
+            memcpy(room.buf, PyBytes_AS_STRING(plain), (size_t)size);
+        }
+        PyBuffer_Release(&room);
+        count = PyLong_FromSsize_t(size);
+    }
+    Py_DECREF(plain);
+    return count;
 }
 
 static PySendResult
@@ -269,7 +308,9 @@ received(Transfer *transfer, PyObject *data, PyObject **result)
     if (engine == NULL) {
         PyErr_SetString(PyExc_AttributeError, "this stream has lost its engine");
     } else {
-        plain = engine_open(maker, engine, data, transfer->argument);
+        PyObject *most = maker->way == RECEIVES ? Py_NewRef(transfer->argument) : PyLong_FromUnsignedLong(transfer->size);
+        plain = most != NULL ? engine_open(maker, engine, data, most) : NULL;
+        Py_XDECREF(most);
         Py_DECREF(engine);
     }
     Py_DECREF(data);
@@ -277,7 +318,7 @@ received(Transfer *transfer, PyObject *data, PyObject **result)
         return transfer_advance(transfer, PYGEN_ERROR, NULL, result);
     }
     if (plain != Py_None) {
-        return transfer_finish(transfer, plain, result);
+        return transfer_finish(transfer, delivered(transfer, plain), result);
     }
     Py_DECREF(plain);
     if (slot(maker, transfer->lane, WAITING) != Py_None && wake(maker, transfer->lane) < 0) {
@@ -296,7 +337,7 @@ sent(Transfer *transfer, PyObject *nothing, PyObject **result)
     PyObject *sealed = engine != NULL ? slot(maker, engine, SEALED_BYTES) : NULL;
     Py_DECREF(nothing);
     put(maker, stream, UNSENT, maker->state->empty);
-    if (sealed != NULL && PyLong_AsSsize_t(sealed) != PyBytes_GET_SIZE(transfer->argument)) {
+    if (sealed != NULL && PyLong_AsSsize_t(sealed) != (Py_ssize_t)transfer->size) {
         PyObject *name = maker->state->names[SENDALL];
         PyObject *op = call_by_name(stream, name, transfer->argument, transfer->lane, sealed);
         return replace(transfer, op, result);
@@ -333,16 +374,16 @@ failed(Transfer *transfer, PyObject **result)
     Maker *maker = transfer->maker;
     State *state = maker->state;
     Py_CLEAR(transfer->inner);
-    if (transfer->lane == NULL || (!maker->sends && !PyErr_ExceptionMatches(PyExc_Exception))) {
+    if (transfer->lane == NULL || (!sends(transfer) && !PyErr_ExceptionMatches(PyExc_Exception))) {
         return transfer_finish(transfer, NULL, result);
     }
     PyObject *error = error_take();
-    if (maker->sends) {
+    if (sends(transfer)) {
         keep_unsent(transfer, error);
     }
-    PyObject *op = call_by_name(transfer->stream, state->names[maker->sends ? SEND_FAILED : RECEIVE_FAILED], error,
+    PyObject *op = call_by_name(transfer->stream, state->names[sends(transfer) ? SEND_FAILED : RECEIVE_FAILED], error,
                                 NULL, NULL);
-    if (!maker->sends) {
+    if (!sends(transfer)) {
         Py_DECREF(error);
         return replace(transfer, op, result); /* it may send an alert, and raises the error */
     }
@@ -369,7 +410,34 @@ transfer_advance(Transfer *transfer, PySendResult outcome, PyObject *value, PyOb
     if (outcome == PYGEN_ERROR) {
         return failed(transfer, result);
     }
-    return transfer->maker->sends ? sent(transfer, value, result) : received(transfer, value, result);
+    return sends(transfer) ? sent(transfer, value, result) : received(transfer, value, result);
+}
+
+/* Keep the buffer or the data where it is, with as many bytes as now. Return false if it has changed too much. */
+static bool
+hold(Transfer *transfer)
+{
+    if (transfer->maker->way == RECEIVES || PyBytes_CheckExact(transfer->argument)) {
+        return true;
+    }
+    PyObject *view = PyMemoryView_FromObject(transfer->argument);
+    if (view == NULL) {
+        PyErr_Clear(); /* Python raises it again */
+        return false;
+    }
+    const Py_buffer *bytes = PyMemoryView_GET_BUFFER(view);
+    bool is_usual = PyBuffer_IsContiguous(bytes, 'C') && bytes->ndim == 1 && bytes->format != NULL &&
+                    strcmp(bytes->format, "B") == 0 && bytes->len > 0 &&
+                    (sends(transfer) ? bytes->len <= BLOCK : !bytes->readonly);
+    if (!is_usual) {
+        Py_DECREF(view);
+        return false;
+    }
+    if (sends(transfer) || (Py_ssize_t)transfer->size > bytes->len) {
+        transfer->size = (uint32_t)bytes->len;
+    }
+    Py_SETREF(transfer->argument, view);
+    return true;
 }
 
 /* Take the lane, if this is the usual case. */
@@ -378,13 +446,13 @@ enter(Transfer *transfer)
 {
     Maker *maker = transfer->maker;
     PyObject *stream = transfer->stream, *engine = engine_of(maker, stream);
-    PyObject *lane = slot(maker, stream, maker->sends ? SENDING : RECEIVING);
+    PyObject *lane = slot(maker, stream, sends(transfer) ? SENDING : RECEIVING);
     if (engine == NULL || lane == NULL || !Py_IS_TYPE(lane, maker->state->lane_type) ||
         slot(maker, stream, FLOWING) != Py_True || !is_free(maker, lane, FREE) ||
         !is_empty_bytes(slot(maker, stream, UNSENT))) {
         return false;
     }
-    if (!maker->sends) {
+    if (!sends(transfer)) {
         if (slot(maker, engine, HUNGRY) != Py_True || slot(maker, engine, PENDING) != Py_False) {
             return false;
         }
@@ -403,15 +471,15 @@ transfer_start(Transfer *transfer, PyObject **result)
 {
     Maker *maker = transfer->maker;
     transfer->phase = RUNNING;
-    if (!enter(transfer)) {
-        return from_the_start(transfer, result);
+    if (!hold(transfer) || !enter(transfer)) {
+        return replace(transfer, transfer_in_python(transfer), result);
     }
-    if (!maker->sends) {
+    if (!sends(transfer)) {
         return fill(transfer, result);
     }
     PyObject *engine = Py_NewRef(slot(maker, transfer->stream, ENGINE));
     put(maker, engine, SEALED_BYTES, maker->state->zero);
-    PyObject *records = engine_seal(maker, engine, transfer->argument);
+    PyObject *records = engine_seal(maker, engine, transfer->argument, transfer->size);
     Py_DECREF(engine);
     if (records == NULL) {
         return transfer_advance(transfer, PYGEN_ERROR, NULL, result);
@@ -426,9 +494,7 @@ int
 transfer_become_python(Transfer *transfer)
 {
     Maker *maker = transfer->maker;
-    PyObject *name = maker->state->names[maker->sends ? SENDALL : RECEIVE];
-    PyObject *op = call_by_name(transfer->stream, name, transfer->argument, maker->sends ? NULL : Py_None, NULL);
-    transfer->inner = steps_of(op, maker->state->names[AWAIT]);
+    transfer->inner = steps_of(transfer_in_python(transfer), maker->state->names[AWAIT]);
     if (transfer->inner == NULL) {
         transfer->phase = DONE;
         return -1;

@@ -51,6 +51,7 @@ enum {
     READ_FAILED,
     RECEIVE,
     RECEIVE_FAILED,
+    RECEIVE_INTO,
     RECV,
     SEAL,
     SEND_FAILED,
@@ -84,13 +85,16 @@ typedef struct {
     int free_count;
 } State;
 
+/* What a method does. */
+typedef enum { RECEIVES, RECEIVES_INTO, SENDS } Way;
+
 /* The decorator's object. It makes a Transfer if it can, else it calls the function in Python. */
 typedef struct {
     StandIn standin;
     State *state;
     PyTypeObject *owner;  /* the class whose method this is; NULL until the class is made */
     PyTypeObject *engine; /* the class of its engines; NULL until the first call, since it imports `ssl` */
-    bool sends;
+    Way way;
     Py_ssize_t offsets[SLOTS];
 } Maker;
 
@@ -98,10 +102,11 @@ typedef struct Transfer {
     PyObject_HEAD
     Maker *maker;
     PyObject *stream;
-    PyObject *argument; /* the number of bytes to receive, or the data */
+    PyObject *argument; /* the number of bytes to receive; or the buffer or the data, from the first step on a view */
     PyObject *inner;    /* the steps of the operation below, or of the one in Python; else NULL */
     PyObject *lane;     /* while it has that; else NULL */
-    Phase phase;
+    uint32_t size;      /* the most bytes to receive, or how many to send */
+    Phase phase : 8;
     bool replaced; /* by the operation in Python, whose steps are `inner` and which gives the lane back */
     bool excused;
 } Transfer;
@@ -120,6 +125,15 @@ put(const Maker *maker, PyObject *object, int which, PyObject *value)
         Py_XSETREF(*place, Py_NewRef(value));
     }
 }
+
+static inline bool
+sends(const Transfer *transfer)
+{
+    return transfer->maker->way == SENDS;
+}
+
+/* Return the operation in Python, which does the same. */
+PyObject *transfer_in_python(const Transfer *transfer);
 
 /* Make the first step. */
 PySendResult transfer_start(Transfer *transfer, PyObject **result);

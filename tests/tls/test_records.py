@@ -1,10 +1,11 @@
-"""recv() and sendall() of TLS in C: they behave as those in Python, which they hand over to in all unusual cases."""
+"""recv(), recv_into() and sendall() of TLS in C: like those in Python, to which they hand over all unusual cases."""
 
 from __future__ import annotations
 
 import gc
 import sys
 import warnings
+from array import array
 from typing import Any
 
 import pytest
@@ -33,8 +34,18 @@ def test_which_calls_are_made_in_c(authority: Authority) -> None:
         assert is_in_c(client.recv())
         assert is_in_c(client.recv(1))
         assert is_in_c(client.sendall(b"x"))
-        for op in (client.recv(0), client.recv(True), client.sendall(b""), client.sendall(bytearray(1))):
+        buffer = bytearray(9)
+        assert is_in_c(client.recv_into(buffer))
+        assert is_in_c(client.recv_into(buffer, None))
+        assert is_in_c(client.recv_into(memoryview(buffer), 3))
+        assert is_in_c(client.sendall(buffer))
+        assert is_in_c(client.sendall(memoryview(b"data")))
+        for op in (client.recv(0), client.recv(True), client.sendall(b""), client.sendall(bytearray())):
             assert not is_in_c(op)
+        assert not is_in_c(client.recv_into(array("i", [1])))
+        assert not is_in_c(client.recv_into(bytearray()))
+        assert not is_in_c(client.sendall(array("i", [1])))
+        assert not is_in_c(client.sendall(memoryview(b"data")[::2]))
         assert is_in_c(client.sendall(bytes(1 << 16)))
         assert not is_in_c(client.sendall(bytes((1 << 16) + 1)))
         with pytest.raises(ValueError, match="negative"):
