@@ -37,7 +37,7 @@ ROOMS = {
     "socket2.streams": "buffer claim pieces transport stream",
     "socket2.tls": (
         "latch ciphertext wrapped identity failures engine lane carrier negotiated arguments layer pem reloading"
-        " contexts development endpoint starttls"
+        " contexts development starttls endpoint"
     ),
     "socket2.files": "waitable fdstream standard disk",
     "socket2.processes": "reaping child capture",

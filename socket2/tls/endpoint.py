@@ -1,6 +1,6 @@
 """connect() and listen() by name, with TLS or without.
 
-How a socket connects or listens is in the room of the sockets. This module only puts TLS over the result.
+How a socket connects or listens is in the room of the sockets, and how TLS begins in starttls.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pollers import Operation, operation
@@ -19,9 +18,11 @@ from ..sockets.eyeballs import DELAY_S
 from ..sockets.paths import MODE, Owner, PathRules, Unlink
 from ..sockets.socket import place_of
 from ..sockets.tcp import TCP
-from .arguments import HANDSHAKE_S, check_arguments, check_context, handshake_limit
+from ..streams.transport import AnyByteStream
+from .arguments import HANDSHAKE_S, check_context, handshake_limit
 from .contexts import default_client_context, protocols
 from .layer import TLS
+from .starttls import begun, maker
 
 if TYPE_CHECKING:
     import ssl
@@ -96,16 +97,7 @@ def connect(
             return opening
         context = _client_context(tls, alpn)
         name = server_hostname if server_hostname is not None else _name_of(where, port)
-        check_arguments(context, False, name, session, handshake_s)
-        make = partial(
-            TLS,
-            context=context,
-            server_hostname=name,
-            session=session,
-            ragged_end=ragged_end,
-            handshake_s=handshake_s,
-        )
-        return _secured(opening, make)
+        return _secured(opening, maker(context, False, name, session, ragged_end, handshake_s))
     except BaseException:
         opening.close()
         raise
@@ -138,15 +130,13 @@ def _name_of(where: Host, port: Port) -> str | None:
 
 
 @operation
-def _secured(opening: Operation[TCP], make: Callable[[TCP], TLS]) -> Generator[Any, None, TLS]:
+def _secured(opening: Operation[TCP], make: Callable[[AnyByteStream], TLS]) -> Generator[Any, None, TLS]:
     sock = yield from opening
     try:
-        conn = make(sock)
-        yield from conn.handshake()
+        return (yield from begun(sock, make))
     except BaseException:
         sock.close()
         raise
-    return conn
 
 
 class TLSListener:

@@ -75,8 +75,21 @@ def starttls(
     if buffered not in ("refuse", "tls"):
         raise ValueError(f"buffered must be 'refuse' or 'tls', not {buffered!r}")
     check_byte_stream(stream)
+    make = maker(context, server_side, server_hostname, session, ragged_end, handshake_s)
+    return _as_stream(stream, make, buffered == "tls") if isinstance(stream, Stream) else begun(stream, make)
+
+
+def maker(
+    context: ssl.SSLContext,
+    server_side: bool,
+    server_hostname: str | None,
+    session: ssl.SSLSession | None,
+    ragged_end: bool,
+    handshake_s: float | None,
+) -> Callable[[AnyByteStream], TLS]:
+    """Return a function that makes a TLS object over a byte stream, for begun(). Raises now what that would raise."""
     check_arguments(context, server_side, server_hostname, session, handshake_s)
-    make = partial(
+    return partial(
         TLS,
         context=context,
         server_side=server_side,
@@ -85,13 +98,12 @@ def starttls(
         ragged_end=ragged_end,
         handshake_s=handshake_s,
     )
-    return _as_stream(stream, make, buffered == "tls") if isinstance(stream, Stream) else _begun(stream, make)
 
 
 @operation
 def _as_stream(lines: Stream, make: Callable[[AnyByteStream], TLS], takes_buffer: bool) -> Generator[Any, None, Stream]:
     if takes_buffer and lines.buffered:
-        return stream((yield from _begun(lines, make)))
+        return stream((yield from begun(lines, make)))
     return stream((yield from lines.alone(partial(_below, lines, make))))
 
 
@@ -103,11 +115,12 @@ def _below(lines: Stream, make: Callable[[AnyByteStream], TLS]) -> Generator[Any
         )
         note_socket(error, lines)
         raise error
-    return (yield from _begun(lines.sock, make))
+    return (yield from begun(lines.sock, make))
 
 
 @operation
-def _begun(below: AnyByteStream, make: Callable[[AnyByteStream], TLS]) -> Generator[Any, None, TLS]:
+def begun(below: AnyByteStream, make: Callable[[AnyByteStream], TLS]) -> Generator[Any, None, TLS]:
+    """Begin TLS over a byte stream that nobody uses, make the handshake, and return the TLS object."""
     check_idle(below)  # now, because a handshake that fails closes it
     conn = make(below)
     yield from conn.handshake()
