@@ -21,7 +21,7 @@ CODE := pollers socket2 tests bench examples docs
 # Many tests wait for a timeout or another process, so two workers share a core.
 export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
-.PHONY: run test test-pure test-native test-tls test-headers test-windows stress lint bench docs clean
+.PHONY: run test test-pure test-native test-tls test-http test-headers test-windows stress lint bench docs clean
 
 run: $(VENV)/installed
 	@$(BIN)/python -m socket2 echo $(ADDRESS)
@@ -38,6 +38,9 @@ test-native: $(VENV)/installed-test
 
 test-tls: $(VENV)/installed-test $(VENV)/installed-examiners
 	$(BIN)/python -m pytest -q -n auto tests/examined
+
+test-http: $(VENV)/installed-test
+	$(BIN)/python -m pytest -q tests/http/examined
 
 test-headers: $(VENV)/installed-headers
 	$(BIN)/python -m tests.kqueue.headers
