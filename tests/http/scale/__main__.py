@@ -21,7 +21,7 @@ from tests.interop.peers import LIMIT_S, Program, beside, python
 from ...limits import allow_descriptors
 from ..scene import whole_answer
 
-PROGRAM = Path(__file__).with_name("programs.py")
+PROGRAM = Path(__file__).with_name("subject.py")
 GET = b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n"
 MB = 1 << 20
 
