@@ -77,12 +77,13 @@ def server_context(
     certificate authorities. If it is given, a client must have a certificate that one of them has issued; with
     `client_certificate="optional"`, a client may also have none. `alpn`: the protocols that the server speaks, best
     first. `names`: other contexts by the name that a client asks for (SNI); `*.example.org` stands for one label. Such
-    a context provides the certificate and `alpn`. What is required of clients is decided by this context. `keylog`: as
-    in client_context().
+    a context provides the certificate and `alpn`. What is required of clients is decided by this context, and
+    `client_ca` is loaded into the others, too. `keylog`: as in client_context().
 
     Raises OSError or ssl.SSLError if a file cannot be used, with its name and the reason. Raises TypeError for a path
     that is no path; ValueError for `client_certificate` without `client_ca`, for a pattern in `names` that no name can
     match, or if one of its contexts requires a certificate of clients and this one does not: these have no effect.
+    Raises ValueError, too, if one of them trusts other authorities than `client_ca`.
     """
     import ssl
 
@@ -108,8 +109,28 @@ def server_context(
     )
     context = make(ServerContext)
     assert isinstance(context, ServerContext)
+    if client_ca is not None:
+        _trust_alike(context, _text("client_ca", client_ca), contexts)
     context.remember(partial(make, ssl.SSLContext), contexts.values())
     return context
+
+
+def _trust_alike(context: ssl.SSLContext, client_ca: str, contexts: Mapping[str, ssl.SSLContext]) -> None:
+    """Let the contexts by name trust the same authorities.
+
+    OpenSSL asks the authorities of the context that was chosen. They must not differ: a session that began under one
+    name can be resumed under another one, and then no certificate is asked for.
+    """
+    from .pem import authorities
+    from .reloading import ServerContext
+
+    trusted = set(context.get_ca_certs(binary_form=True))
+    for name, one in contexts.items():
+        newest = one.newest if isinstance(one, ServerContext) else one
+        if not trusted.issuperset(newest.get_ca_certs(binary_form=True)):
+            raise ValueError(f"names[{name!r}] trusts other authorities than {client_ca}, and so would let in others")
+    for one in contexts.values():
+        one.load_verify_locations(**authorities(client_ca))
 
 
 def _check_names(contexts: Mapping[str, ssl.SSLContext], required: bool) -> None:

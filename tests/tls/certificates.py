@@ -32,6 +32,7 @@ class Authority:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.file = folder / "ca.pem"
+        self.stranger = folder / "stranger-ca.pem"
         if prepared := os.environ.get("PREPARED_CERTIFICATES"):
             shutil.copytree(prepared, folder, dirs_exist_ok=True)
             return
@@ -40,6 +41,7 @@ class Authority:
         self._ca = trustme.CA()
         self._stranger = trustme.CA()
         self._ca.cert_pem.write_to_path(str(self.file))
+        self._stranger.cert_pem.write_to_path(str(self.stranger))
 
     def issue(self, *names: str, by_stranger: bool = False) -> Path:
         """Return a file with a key and a certificate for these names."""

@@ -59,6 +59,42 @@ def test_client_certificates(authority: Authority, version: str) -> None:
 
 
 @versions
+def test_the_authorities_for_clients_hold_for_every_name(authority: Authority, version: str) -> None:
+    """OpenSSL asks the context that was chosen by name, which has none of its own."""
+    by_name = server_context(authority.issue("a.example"))
+    context = authority.server(version, client_ca=authority.file, names={"a.example": by_name})
+    mine = client_context(ca=authority.file, certificate=authority.issue("me"))
+    strange = client_context(ca=authority.file, certificate=authority.issue("me", by_stranger=True))
+
+    def ask(listener: TLSListener, client: ssl.SSLContext) -> Steps:
+        serving = newthread(serve_one, listener)
+        try:
+            with (yield from connect(*listener.getsockname(), tls=client, server_hostname="a.example")) as conn:
+                assert (yield from stream(conn).recvall()) == b"data"
+        finally:
+            with suppress(ssl.SSLError):
+                yield from serving.join()
+
+    def main() -> Steps:
+        for _ in range(2):
+            with listen("127.0.0.1:0", tls=context) as listener:
+                yield from ask(listener, mine)
+                for client in strange, authority.client():
+                    with pytest.raises(ssl.SSLError, match="ALERT"):
+                        yield from ask(listener, client)
+            context.reload()
+
+    run(main)
+
+
+def test_a_name_cannot_let_in_clients_of_other_authorities(authority: Authority) -> None:
+    """They could resume their sessions under the other names."""
+    other = server_context(authority.ours, client_ca=authority.stranger)
+    with pytest.raises(ValueError, match=r"names\['a.example'\] trusts other authorities"):
+        server_context(authority.ours, client_ca=authority.file, names={"a.example": other})
+
+
+@versions
 def test_contexts_by_name(authority: Authority, version: str) -> None:
     one = server_context(authority.issue("a.example"), alpn=["of a"])
     wild = server_context(authority.issue("*.b.example"))
