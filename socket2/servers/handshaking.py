@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..sockets.tcp import TCP
 from ..streams.transport import note_socket
 from ..threads.coroutines import steps_of_call
+from ..threads.scope import timeout
 from ..threads.semaphores import Held, Semaphore
 from ..tls.arguments import check_context, handshake_limit
 from ..tls.layer import TLS
@@ -41,7 +42,8 @@ def check_limits(
 class Secured:
     """Makes each connection TLS, and passes that to `handler`.
 
-    `max_handshakes`: how many handshakes are made at a time; None for any number.
+    `max_handshakes`: how many handshakes are made at a time; None for any number. A client has its turn when it has
+    sent something: otherwise as many silent clients would keep out all others.
     """
 
     __slots__ = ("_context", "_handler", "_handshake_s", "_most", "_room")
@@ -74,10 +76,19 @@ class Secured:
                 if self._room is None:
                     yield from tls.handshake()
                 else:
+                    yield from self._first_byte(conn)
                     with (yield from self._turn(self._room)):
                         yield from tls.handshake()
         except TimeoutError as error:
             note_socket(error, conn)  # it may have waited for others
+            raise
+
+    def _first_byte(self, conn: TCP) -> Generator[Any, None, None]:
+        try:
+            with timeout(self._handshake_s):
+                yield from conn.handle.wait_readable(conn)
+        except TimeoutError as error:
+            error.args = (f"the client sent nothing for {self._handshake_s:g} s, so TLS did not begin",)
             raise
 
     def _turn(self, room: Semaphore) -> Generator[Any, None, Held]:

@@ -131,14 +131,16 @@ def test_a_slow_handshake_delays_nobody(any_poller: None, authority: Authority) 
 
 def test_so_many_handshakes_at_a_time(authority: Authority) -> None:
     def test(server: Server, address: Any) -> Steps:
-        silent = yield from connect(*address)
-        with silent, (yield from connect(*address)):
+        slow = yield from connect(*address)
+        with slow, (yield from connect(*address)) as other:
+            for early in slow, other:
+                yield from early.sendall(b"\x16")
             while server.connections < 2:
                 yield from sleep(0.001)
             waiting = newthread(connect(*address, tls=authority.client()))
             yield from sleep(0.05)
             assert not waiting.done
-            silent.close()
+            slow.close()
             with (yield from waiting.join()) as conn:
                 yield from conn.sendall(b"x")
                 assert (yield from conn.recv()) == b"x"
@@ -146,12 +148,51 @@ def test_so_many_handshakes_at_a_time(authority: Authority) -> None:
     run(with_server, Server(echo, tls=authority.server(), max_handshakes=2), test)
 
 
+def test_silent_clients_keep_nobody_out(any_poller: None, authority: Authority) -> None:
+    def test(server: Server, address: Any) -> Steps:
+        silent = []
+        for _ in range(3):
+            silent.append((yield from connect(*address)))
+        while server.connections < 3:
+            yield from sleep(0.001)
+        with (yield from connect(*address, tls=authority.client())) as conn:
+            yield from conn.sendall(b"x")
+            assert (yield from conn.recv()) == b"x"
+        for one in silent:
+            one.close()
+        yield from gone(server)
+
+    run(with_server, Server(echo, tls=authority.server(), max_handshakes=1, handshake_s=None), test)
+
+
+def test_a_silent_client_is_one_line_with_a_limit_too(
+    any_poller: None, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    def test(server: Server, address: Any) -> Steps:
+        with (yield from connect(*address)) as silent:
+            assert (yield from silent.recv(1)) == b""
+            yield from gone(server)
+
+    with at_info(caplog):
+        run(with_server, Server(echo, tls=authority.server(), max_handshakes=1, handshake_s=0.05), test)
+    [(level, line)] = lines(caplog)
+    assert level == "INFO"
+    assert "the client sent nothing for 0.05 s, so TLS did not begin" in line
+
+
 def test_nobody_waits_for_others_handshakes_for_ever(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
     """The third is still in the line when its time is over."""
 
     def test(server: Server, address: Any) -> Steps:
-        with (yield from connect(*address)), (yield from connect(*address)), (yield from connect(*address)) as last:
-            assert (yield from last.recv(1)) == b""
+        with (
+            (yield from connect(*address)) as one,
+            (yield from connect(*address)) as two,
+            (yield from connect(*address)) as last,
+        ):
+            for conn in one, two, last:
+                yield from conn.sendall(b"\x16")
+            with pytest.raises(ConnectionResetError):
+                yield from last.recv(1)  # nobody has received the byte
             yield from gone(server)
 
     with at_info(caplog):
