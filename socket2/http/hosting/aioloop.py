@@ -7,10 +7,11 @@ application works. Only this module knows asyncio.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pollers import Operation, operation
 
@@ -18,6 +19,8 @@ from ...threads.events import Event
 from ...threads.osthreads import call_in_thread
 from ...threads.portal import portal
 from .lifespan import Lifespan
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class AsyncioLoop:
@@ -83,6 +86,16 @@ class _Crossing(Coroutine[Any, Any, Any]):
         self._steps.close()
 
 
+def _marked(function: F) -> F:
+    """Say that a function returns a coroutine. Adapters of asgiref ask for that."""
+    mark: Any = getattr(inspect, "markcoroutinefunction", None)
+    if mark is None:  # before Python 3.12
+        vars(function)["_is_coroutine"] = vars(asyncio.coroutines)["_is_coroutine"]
+    else:
+        mark(function)
+    return function
+
+
 class _Call:
     """One call of an application. All methods but the first two run in asyncio's loop."""
 
@@ -126,6 +139,7 @@ class _Call:
         finally:
             self.ended.set()
 
+    @_marked
     def receive(self) -> Awaitable[Any]:
         """Receive a message. If the task is cancelled meanwhile, the next receive gets it."""
         if self._pending is None:
@@ -135,6 +149,7 @@ class _Call:
     def _received(self) -> None:
         self._pending = None
 
+    @_marked
     def send(self, message: Any) -> Awaitable[None]:
         if message["type"] == "http.response.start" and not self._held:
             self._held.append(message)

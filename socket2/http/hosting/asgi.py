@@ -87,10 +87,14 @@ class asgi:
         except Exception as error:
             if not self._in_asyncio and needs_asyncio(error):
                 raise RuntimeError(NEEDS_ASYNCIO) from error
+            if cycle.waiting:
+                yield from cycle.settle()
             if cycle.works():
                 raise
         except SystemExit as error:
             raise RuntimeError("the application raised SystemExit") from error
+        if cycle.waiting:
+            yield from cycle.settle()
         cycle.check()
 
     def _converse(self, request: Request) -> Generator[Any, None, None]:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from pollers import operation
 
 from ...files.disk import open_file
+from ...threads.events import Event
 from ...threads.scope import scope
 from ..messages.errors import ProtocolError
 from ..messages.framing import CHUNKED
@@ -35,6 +36,7 @@ class Cycle:
         "_asked",
         "_exchange",
         "_fields",
+        "_free",
         "_has_trailers",
         "_status",
         "_trailers",
@@ -47,6 +49,7 @@ class Cycle:
         self._exchange = exchange
         self._asked = False  # whether the end of the body was delivered
         self._waiting: scope | None = None  # that of a receive which waits for the end of the client
+        self._free: Event | None = None  # set when it does not wait any more
         self._has_trailers = False
         self.state = NOTHING
         self.error: Exception | None = None
@@ -107,6 +110,8 @@ class Cycle:
                     self.error = error
                 finally:
                     self._waiting = None
+                    if self._free is not None:
+                        self._free.set()
         return {"type": "http.disconnect"}
 
     # What an application sends.
@@ -213,6 +218,20 @@ class Cycle:
         self.state = TRAILERS
         if not self._has_trailers:
             yield from self._end()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a receive waits for the end of the client, and so uses the connection."""
+        return self._waiting is not None
+
+    @operation
+    def settle(self) -> Generator[Any, None, None]:
+        """End a receive that waits for the end of the client, when its application has ended without it."""
+        waiting = self._waiting
+        if waiting is not None:
+            self._free = Event()
+            waiting.cancel()
+            yield from self._free.wait()
 
     def _wake(self) -> None:
         """End a receive that waits for the end of the client."""

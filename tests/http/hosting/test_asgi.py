@@ -13,7 +13,7 @@ import socket2
 from socket2 import http
 
 from ...garbage import left_by
-from ..scene import ask, connect, everything, exchanges, serve, undated
+from ..scene import ask, connect, everything, exchanges, serve, undated, whole_answer
 from ..smuggled import CHUNKS, chunked, get, post
 from ..test_server import GET, OK
 from .test_wsgi import HELLO, PLAIN
@@ -219,6 +219,30 @@ def test_a_thread_that_waits_for_the_client_to_leave() -> None:
 
     assert serve(http.asgi(app), client) == HELLO * 3
     assert seen == ["http.disconnect"] * 3
+
+
+@pytest.mark.parametrize("path", [b"/fail", b"/return"])
+def test_a_thread_that_waits_for_the_client_to_leave_when_the_application_has_failed(path: bytes) -> None:
+    """The connection is free for the next request."""
+
+    async def app(scope: Scope, receive: Any, send: Any) -> None:
+        await read(receive)
+        threads.append(socket2.newthread(receive))
+        await socket2.sleep(0)
+        assert scope["path"] != "/fail"
+        if scope["path"] == "/":
+            await hello(scope, receive, send)
+
+    async def client(server: socket2.Server) -> None:
+        with await connect(server) as stream:
+            for line, status in ((path, 500), (b"/", 200), (path, 500)):
+                await stream.sendall(GET.replace(b"/ ", line + b" "))
+                assert (await whole_answer(stream))[0] == status
+
+    threads: list[socket2.Thread[Any]] = []
+    serve(http.asgi(app), client)
+    assert len(threads) == 3
+    assert all(thread.done for thread in threads)
 
 
 def test_a_client_that_leaves(caplog: pytest.LogCaptureFixture) -> None:
