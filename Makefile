@@ -36,8 +36,9 @@ test-pure: $(VENV)/installed-test
 test-native: $(VENV)/installed-test
 	tools/test_native.sh $(BIN)/python
 
+# testssl.sh and the compiler of Go may take longer than other tests.
 test-tls: $(VENV)/installed-test $(VENV)/installed-examiners
-	$(BIN)/python -m pytest -q -n auto tests/examined
+	$(BIN)/python -m pytest -q -n auto -o hang_limit_s=1000 tests/examined
 
 test-http: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q tests/http/examined
