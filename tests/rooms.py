@@ -46,6 +46,7 @@ ROOMS = {
         "listeners passed accepting proxyheader connection handshaking networks behind server current draining renewal"
         " program inheritance staff supervisor workers"
     ),
+    "socket2.metrics": "exposition figures colleagues __init__",
     "socket2.console": "asking table redraw rates screen top",
     "socket2.http.messages": (
         "bounds errors status dates fields syntax llhttp target forwarded framing heads chunks incoming outgoing"
@@ -59,7 +60,8 @@ ROOMS = {
         "closing deflate entropy codec wire keepalive leaving terms socket upgrade accepting opening"
     ),
     "socket2.http.serving": (
-        "silence reading exchange body representation request origin health accesslog conversation program"
+        "silence reading exchange body representation request origin health accesslog tally conversation metrics"
+        " program"
     ),
     "socket2.http.hosting": (
         "mount sending environ bridge replying wsgi connectionscope isolated otherloops cycle dialogue lifespan"

@@ -32,7 +32,7 @@ def facts(now: Snapshot) -> dict[str, Any]:
         "time": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
         "monotonic_s": monotonic(),
         "cpu_s": process_time(),
-        "memory_bytes": _memory_bytes(),
+        "memory_bytes": memory_bytes(),
         "loops": [asdict(loop) for loop in now.loops()],
         "kinds": _kinds(now),
         "queues": backlogs(),
@@ -41,7 +41,7 @@ def facts(now: Snapshot) -> dict[str, Any]:
     }
 
 
-def _memory_bytes() -> int | None:
+def memory_bytes() -> int | None:
     """Return how much memory the process has in use (RSS); None if the system does not say. proc_pid_statm(5)."""
     if not hasattr(os, "sysconf"):
         return None

@@ -32,6 +32,7 @@ from .hosting.wsgi import wsgi
 from .messages.bounds import Limits
 from .messages.errors import ProtocolError
 from .messages.fields import Fields
+from .serving.metrics import metrics
 from .serving.program import handler, serve
 from .serving.request import Request
 from .websocket.closing import WebSocketClosed
@@ -67,6 +68,7 @@ __all__ = [
     "directory",
     "forward_proxy",
     "handler",
+    "metrics",
     "proxy",
     "request",
     "serve",

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from ..sockets.tcp import TCP
 from ..streams.transport import note_socket
 from ..threads.coroutines import steps_of_call
+from ..threads.lock import lock
 from ..threads.scope import timeout
 from .connection import before_requests, current_connection, name_of, peer_of
-from .handshaking import Secured
+from .handshaking import Handshakes, Secured
 from .networks import Networks
 from .proxyheader import HeaderParser, MalformedHeader, ProxyHeader
 
@@ -30,11 +31,16 @@ def layered(
     handshake_s: float | None,
     max_handshakes: int | None,
     balancers: Sequence[Any] | None,
-) -> Callable[[Any], Any]:
-    """Return what handles a connection from its first byte: the PROXY header, then TLS, then `handler`."""
+) -> tuple[Callable[[Any], Any], Handshakes | None]:
+    """Return what handles a connection from its first byte: the PROXY header, then TLS, then `handler`.
+
+    And what counts the handshakes, None without TLS.
+    """
+    counts = None
     if tls is not None:
-        handler = Secured(handler, tls, handshake_s, max_handshakes).serve
-    return handler if balancers is None else Proxied(handler, name, balancers, handshake_s).serve
+        secured = Secured(handler, tls, handshake_s, max_handshakes)
+        handler, counts = secured.serve, secured.counts
+    return (handler if balancers is None else Proxied(handler, name, balancers, handshake_s).serve), counts
 
 
 class Proxied:
@@ -55,15 +61,18 @@ class Proxied:
 
     def serve(self, conn: TCP) -> Generator[Any, None, None]:
         """Be the thread of a connection."""
+        connection = current_connection.get()
         try:
             with before_requests():
                 header = yield from self._header(conn)
         except Exception as error:
             note_socket(error, conn)
+            if connection is not None:
+                with lock:
+                    connection.server.refused += 1
             raise
         if header is None:
             return
-        connection = current_connection.get()
         if connection is not None:
             connection.header = header
         if header.source is not None:

@@ -48,6 +48,7 @@ class ServerSide(Protocol):
 
     stopping: Event
     requests: int
+    refused: int
     _first_request_s: float
 
     def about(self) -> dict[str, object]: ...

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..sockets.tcp import TCP
 from ..streams.transport import note_socket
 from ..threads.coroutines import steps_of_call
+from ..threads.lock import lock
 from ..threads.scope import timeout
 from ..threads.semaphores import Held, Semaphore
 from ..tls.arguments import check_context, handshake_limit
@@ -39,6 +40,18 @@ def check_limits(
         raise TypeError("max_handshakes needs tls, a context; it does not count the handshakes of starttls()")
 
 
+class Handshakes:
+    """How many handshakes of a server were full, resumed an earlier session, and failed."""
+
+    __slots__ = ("failed", "full", "resumed")
+
+    def __init__(self) -> None:
+        self.full = self.resumed = self.failed = 0
+
+    def facts(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
 class Secured:
     """Makes each connection TLS, and passes that to `handler`.
 
@@ -46,7 +59,7 @@ class Secured:
     sent something: otherwise as many silent clients would keep out all others.
     """
 
-    __slots__ = ("_context", "_handler", "_handshake_s", "_most", "_room")
+    __slots__ = ("_context", "_handler", "_handshake_s", "_most", "_room", "counts")
 
     def __init__(
         self,
@@ -60,6 +73,7 @@ class Secured:
         self._context = context
         self._handshake_s = handshake_limit(handshake_s)
         self._most = max_handshakes
+        self.counts = Handshakes()
         self._room = Semaphore(max_handshakes) if max_handshakes is not None else None
 
     def serve(self, conn: TCP) -> Generator[Any, None, None]:
@@ -71,6 +85,7 @@ class Secured:
             yield from tls.end()
 
     def _shake(self, conn: TCP, tls: TLS) -> Generator[Any, None, None]:
+        counts = self.counts
         try:
             with before_requests():
                 if self._room is None:
@@ -79,9 +94,17 @@ class Secured:
                     yield from self._first_byte(conn)
                     with (yield from self._turn(self._room)):
                         yield from tls.handshake()
-        except TimeoutError as error:
-            note_socket(error, conn)  # it may have waited for others
+        except OSError as error:
+            with lock:
+                counts.failed += 1
+            if isinstance(error, TimeoutError):
+                note_socket(error, conn)  # it may have waited for others
             raise
+        with lock:
+            if tls.resumed:
+                counts.resumed += 1
+            else:
+                counts.full += 1
 
     def _first_byte(self, conn: TCP) -> Generator[Any, None, None]:
         try:

@@ -98,8 +98,7 @@ class Server(pollers.Unique):
         self.stopping = Event()
         self.leaving = Event()
         self.cut = 0
-        self.accepted = 0
-        self.requests = 0
+        self.accepted = self.refused = self.requests = 0
         self._accepting: dict[TCP, Thread[object] | None] = {}
         self._connections: dict[Connection, None] = {}
         self._queued: deque[TCP] = deque()  # accepted at the end, waiting for a place
@@ -110,7 +109,7 @@ class Server(pollers.Unique):
         # These do not change, or take the lock themselves.
         self.addresses: list[SocketAddress] = []
         self._name = getattr(handler, "__qualname__", "connection")
-        self._handler = layered(handler, self._name, tls, handshake_s, max_handshakes, proxy_protocol)
+        self._handler, self._handshakes = layered(handler, self._name, tls, handshake_s, max_handshakes, proxy_protocol)
         self._room = Room(max_connections) if max_connections is not None else None
         self._first_request_s = duration(first_request_s)
         self._gone = Event()
@@ -128,9 +127,10 @@ class Server(pollers.Unique):
 
     def facts(self) -> dict[str, object]:
         """Return what the server is doing. For the other rooms of socket2."""
-        counts = {name: getattr(self, name) for name in ("connections", "accepted", "requests", "cut")}
+        counts = {name: getattr(self, name) for name in ("connections", "accepted", "refused", "requests", "cut")}
+        handshakes = {"handshakes": self._handshakes and self._handshakes.facts()}
         addresses = list(map(format_address, self.addresses))
-        return {"server": self._name, "addresses": addresses, "stopping": self.stopping.is_set()} | counts
+        return {"server": self._name, "addresses": addresses, "stopping": self.stopping.is_set()} | counts | handshakes
 
     # Accepting.
 

@@ -20,6 +20,11 @@ STOP = b"s"
 GO = b"g"
 CUT = b"c"
 
+own_number: int | None = None
+"""The number of this process, if it is a worker."""
+is_leaving = False
+"""Whether this worker was asked to leave or to stop. It may have a successor with its number."""
+
 
 class Worker:
     """One worker process, as the supervisor sees it."""

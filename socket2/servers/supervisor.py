@@ -26,6 +26,7 @@ from ..threads.catching import name_of
 from ..threads.exiting import clean_up
 from ..threads.inventory import enroll, withdraw
 from ..threads.journal import Journal
+from . import staff
 from .inheritance import Places
 from .listeners import where
 from .server import CLEANUP_S
@@ -179,6 +180,7 @@ class Workers:
 
     def _be_worker(self, number: int, its: socket.socket, masked: set[Any]) -> NoReturn:
         status = 1
+        staff.own_number = number
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -29,6 +29,7 @@ from ..threads.sleeping import sleep
 from ..threads.timers import duration
 from ..tls.arguments import HANDSHAKE_S
 from ..tls.layer import TLS
+from . import staff
 from .draining import stop_drained
 from .inheritance import Places
 from .listeners import adopt_listener, bind, check_listener, listen, queries_of
@@ -240,6 +241,7 @@ class _Orders:
 
     def asked_to_leave(self, signum: int) -> None:
         self._asked += 1
+        staff.is_leaving = True
         if self._server is not None:
             newthread(self._leave, self._server)
 
@@ -259,7 +261,7 @@ class _Orders:
         if self._asked:
             newthread(self._leave, server)
         order = yield from self._next()
-        self._ordered = True
+        self._ordered = staff.is_leaving = True
         drain_s = 0.0
         if order == STOP:
             drain_s = self._drain_s

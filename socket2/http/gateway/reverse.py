@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pollers
 
 from ...servers.connection import current_connection
+from ...threads.inventory import enroll
 from ...threads.journal import Journal
 from ...threads.loop import newthread
 from ...threads.scheduler import Scheduler, current_scheduler
@@ -142,6 +143,7 @@ class Proxy(pollers.Unique):
                 raise RuntimeError("this proxy is in use in another loop: make one for each loop")
             self.close()
             self._scheduler = scheduler
+            enroll(self)
         self._served = server
         if server is not None:
             newthread(self._look_after, server, name="proxy")
@@ -167,6 +169,11 @@ class Proxy(pollers.Unique):
                 self.close()
             if health is not None:
                 health.cancel()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the upstreams are doing. For the other rooms of socket2."""
+        time = self._scheduler.now() if self._scheduler is not None else 0.0
+        return {"upstreams": [upstream.facts(time) for upstream in self.upstreams]}
 
     def close(self) -> None:
         """Close the connections that are not in use. When the server of its requests stops, this is done for you."""

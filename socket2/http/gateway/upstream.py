@@ -172,5 +172,10 @@ class Upstream(pollers.Unique):
             self.out_until = now() + eject_s
             return was_in
 
+    def facts(self, time: float) -> dict[str, Any]:
+        """Return what it is doing, as JSON data."""
+        counts = {name: getattr(self, name) for name in ("active", "idle", "is_well", "served", "failed")}
+        return counts | {"upstream": self.name, "is_out": self.out_until > time}
+
     def __repr__(self) -> str:
         return f"<Upstream {self.name}, {self.active} active, {self.idle} idle>"

@@ -6,7 +6,7 @@ answered, and no more is received than handlers ask for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from types import GeneratorType
 from typing import Any
 
@@ -29,6 +29,7 @@ from .exchange import Exchange, Flag
 from .origin import Trust
 from .request import PLAIN_TEXT, Request
 from .silence import Silence
+from .tally import Tally
 
 log = Journal("socket2.http.server")
 
@@ -40,7 +41,6 @@ class Conversation:
     """One connection, and the handler of its requests."""
 
     __slots__ = (
-        "_access",
         "_begun",
         "_client",
         "_conn",
@@ -48,6 +48,7 @@ class Conversation:
         "_handler",
         "_limits",
         "_lingers",
+        "_notes",
         "_scheme",
         "_trust",
     )
@@ -57,17 +58,17 @@ class Conversation:
         conn: AnyByteStream,
         handler: Callable[[Request], Any],
         limits: Limits,
-        access: AccessLog | None,
+        notes: Sequence[AccessLog | Tally],
         trust: Trust | None,
     ) -> None:
         self._conn = conn
         self._handler = handler
         self._limits = limits
-        self._access = access
+        self._notes = notes
         self._client: SocketAddress = getattr(conn, "remote_address", "")
         self._scheme = "https" if isinstance(conn, TLS) else "http"
         self._trust = trust if trust is not None and self._client in trust.proxies else None
-        # When the present request had come, and from whom, until it is in the access log.
+        # When the present request had come, and from whom, until it is noted.
         self._begun: tuple[float, SocketAddress] | None = None
         self._lingers = False  # whether the client may be sending when the connection ends
 
@@ -104,7 +105,7 @@ class Conversation:
 
         What most requests need is here, in one frame. Raises ProtocolError.
         """
-        exchange, handler, trust, is_noted = self._exchange, self._handler, self._trust, self._access is not None
+        exchange, handler, trust, is_noted = self._exchange, self._handler, self._trust, bool(self._notes)
         server, thread = current_connection.get(), currentthread()
         conn = exchange.conn
         side, silence, now, idle_s = exchange.side, exchange.silence, exchange.now, self._limits.idle_s
@@ -236,7 +237,7 @@ class Conversation:
         if answer:
             yield from exchange.transmit(answer)
             exchange.sent = len(error.reason) + 1
-            if self._access is not None:
+            if self._notes:
                 self._note(True, head)
         elif not exchange.side.answered:
             exchange.cut()
@@ -254,13 +255,13 @@ class Conversation:
                 yield from stream(self._conn).finish(_LINGER_S)
 
     def _note(self, is_complete: bool, head: RequestHead | None = None) -> None:
-        """Log the answer, or what there is of one. `head`: of the present request, if that was one."""
-        exchange, access = self._exchange, self._access
+        """Log and count the answer, or what there is of one. `head`: of the present request, if that was one."""
+        exchange = self._exchange
         begun, client = self._begun or (exchange.now(), self._client)
         if self._begun is not None:
             head, self._begun = exchange.head, None
-        if access is not None:
-            access.note(head, client, exchange.side.status, exchange.sent, exchange.now() - begun, is_complete)
+        for noted in self._notes:
+            noted.note(head, client, exchange.side.status, exchange.sent, exchange.now() - begun, is_complete)
 
     def _about(self, request: Request) -> dict[str, object]:
         return {"peer": self._peer(), "method": request.method, "target": request.target}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,12 @@ from ...tls.arguments import HANDSHAKE_S
 from ..messages.bounds import Limits
 from .accesslog import AccessLog, LogFormat
 from .conversation import Conversation
-from .health import with_health
+from .health import at_path, with_health
+from .metrics import Reporting
+from .metrics import metrics as respond_with_metrics
 from .origin import USUAL, Trust
 from .request import Request
+from .tally import Tally
 
 if TYPE_CHECKING:
     import ssl
@@ -37,6 +41,7 @@ def handler(
     trusted: Sequence[Any] = (),
     trusted_fields: Iterable[str] = USUAL,
     health: str | None = None,
+    metrics: str | bool = False,
 ) -> Callable[[AnyByteStream], Generator[Any, None, None]]:
     """Make a handler of connections of a handler of requests: `socket2.serve(http.handler(hello), "localhost:8000")`.
 
@@ -51,6 +56,10 @@ def handler(
 
     `health`: a path that is answered in place of `answer`: with 200, or with 503 as soon as the server is to stop.
 
+    `metrics`: a path that is answered with figures about this process, as OpenMetrics text: its servers, loops and TLS,
+    and what `answer` has answered. Every client can see them. True only counts, for socket2.metrics.text() and for
+    http.metrics, a handler that you serve elsewhere.
+
     An error in `answer` is logged to "socket2.http.server" with a traceback (ERROR). The client gets 500, or if the
     answer has begun, the connection is closed so that the client sees that it is not complete. What a client does wrong
     is logged in one line (INFO). The result takes a connection of any kind, and can be the handler of a Server.
@@ -63,11 +72,15 @@ def handler(
     if health is not None:
         answer = with_health(answer, health)
     bounds = limits or Limits()
-    access = AccessLog(access_log) if access_log is not None else None
+    notes: tuple[AccessLog | Tally, ...] = (AccessLog(access_log),) if access_log is not None else ()
+    if metrics is not False:
+        notes += (Tally(name or "http"),)
+    if isinstance(metrics, str):
+        answer = at_path(metrics, "metrics", respond_with_metrics, answer)
     trust = Trust(trusted, trusted_fields) if trusted else None
 
     def converse(conn: AnyByteStream) -> Generator[Any, None, None]:
-        return Conversation(conn, answer, bounds, access, trust).run()
+        return Conversation(conn, answer, bounds, notes, trust).run()
 
     converse.__qualname__ = name or "http"
     converse.lifespan = lifespan  # type: ignore[attr-defined]
@@ -84,6 +97,8 @@ def serve(
     trusted: Sequence[Any] = (),
     trusted_fields: Iterable[str] = USUAL,
     health: str | None = None,
+    metrics: str | bool = False,
+    metrics_at: Host = None,
     workers: int | None = None,
     members: int | None = None,
     listeners: Sequence[TCP | socket.socket] = (),
@@ -106,10 +121,13 @@ def serve(
 ) -> int:
     """Serve HTTP until SIGTERM or SIGINT arrives, then stop gracefully; return how many connections were cut off.
 
-    `answer`, `limits`, `access_log`, `trusted`, `trusted_fields`, `health`: as in handler(). `workers`: how many
-    processes serve, as in serve_workers(); None: only this one. `members`: how many OS threads of this process serve,
-    as in serve_threads(); None: one. Give one of the two. All other arguments: as in socket2.serve(), or as in
+    `answer`, `limits`, `access_log`, `trusted`, `trusted_fields`, `health`, `metrics`: as in handler(). `workers`: how
+    many processes serve, as in serve_workers(); None: only this one. `members`: how many OS threads of this process
+    serve, as in serve_threads(); None: one. Give one of the two. All other arguments: as in socket2.serve(), or as in
     serve_workers() with `workers`.
+
+    `metrics_at`: a place as `host`, "127.0.0.1:9100". Then the figures are there, for those who can reach it, at every
+    path. With `workers`, whichever worker is asked answers for all: its figures have the label `worker`.
 
     Call this instead of run(). In a loop of your own, use socket2.serve() or a Server, with handler(). While the server
     stops, it finishes the requests that have begun, says `Connection: close` in their answers, and closes the
@@ -118,7 +136,13 @@ def serve(
     Raises ValueError if `members` is less than 1, or both are given; otherwise as socket2.serve() and serve_workers().
     """
     connections = handler(
-        answer, limits=limits, access_log=access_log, trusted=trusted, trusted_fields=trusted_fields, health=health
+        answer,
+        limits=limits,
+        access_log=access_log,
+        trusted=trusted,
+        trusted_fields=trusted_fields,
+        health=health,
+        metrics=metrics or metrics_at is not None,
     )
     options: dict[str, Any] = {
         "listeners": listeners,
@@ -141,15 +165,23 @@ def serve(
     members = 1 if members is None else index(members)
     if members < 1 or (members > 1 and workers is not None):
         raise ValueError(f"members must be at least 1, and 1 with workers, not {members!r}")
-    if workers is not None:
-        return serve_workers(connections, host, port, workers=workers, resolver=resolver, **options)
+
+    def work() -> int:
+        if workers is not None:
+            return serve_workers(connections, host, port, workers=workers, resolver=resolver, **options)
+        if members == 1:
+            return run(main, resolver=resolver)
+        return _run_together(main, members, resolver)
 
     def main() -> Generator[Any, None, int]:
         return (yield from serve_connections(connections, host, port, **options))
 
-    if members == 1:
-        return run(main, resolver=resolver)
-    return _run_together(main, members, resolver)
+    if not metrics and metrics_at is None:
+        return work()
+    reporting = Reporting(handler(respond_with_metrics), metrics_at, workers, getattr(connections, "lifespan", None))
+    with closing(reporting):
+        connections.lifespan = reporting  # type: ignore[attr-defined]
+        return work()
 
 
 def _run_together(main: Callable[[], Generator[Any, None, int]], members: int, resolver: Resolver | None) -> int:
