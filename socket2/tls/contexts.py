@@ -6,6 +6,7 @@ A context is an ssl.SSLContext, so all of its settings are there. Every function
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -19,6 +20,9 @@ Path: TypeAlias = "str | os.PathLike[str]"
 
 # For TLS 1.2, as TLS 1.3 has them: a new key for each connection, and no CBC. OpenSSL's own default has more.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+# What can be in `names`: a client asks for no address (RFC 6066, section 3).
+_ASKED_FOR = re.compile(r"(?![\d.]*$)[^:/\s]+")
 
 
 def client_context(
@@ -94,6 +98,8 @@ def server_context(
     if client_certificate is not None and client_ca is None:
         raise ValueError("client_certificate needs client_ca: without it, no client is asked for a certificate")
     required = client_ca is not None and client_certificate != "optional"
+    if not isinstance(names, (Mapping, type(None))):
+        raise TypeError(f"names must be a dict of names and contexts, not {names!r:.80}")
     offered, contexts = protocols(alpn), dict(names or {})
     _check_names(contexts, required)
     make = partial(
@@ -141,6 +147,10 @@ def _check_names(contexts: Mapping[str, ssl.SSLContext], required: bool) -> None
             raise TypeError(f"names[{name!r}] must be an ssl.SSLContext, not {context!r}")
         if context.protocol == ssl.PROTOCOL_TLS_CLIENT:
             raise ValueError(f"names[{name!r}] is a context for clients: it needs one as server_context() makes it")
+        if not isinstance(name, str):
+            raise TypeError(f"names: a name must be a str, not {name!r:.80}")
+        if not _ASKED_FOR.fullmatch(name):
+            raise ValueError(f"names: {name!r} matches no name: a client asks for a host's name without a port or path")
         if "*" in name.removeprefix("*."):
             raise ValueError(
                 f"names: {name!r} matches no name; '*' stands for the first label only, as in '*.example.org'"
@@ -213,10 +223,19 @@ def _text(name: str, path: Path) -> str:
 
 
 def protocols(alpn: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of the protocols. Raises TypeError for one string, which would be taken letter by letter."""
-    if isinstance(alpn, (str, bytes)):
+    """Return the names of the protocols. Raises TypeError for one string, which would be taken letter by letter.
+
+    Raises TypeError, too, for what is no list of texts, and ValueError for a name that ALPN cannot have.
+    """
+    if isinstance(alpn, (str, bytes)) or not isinstance(alpn, Iterable):
         raise TypeError(f"alpn must be a sequence of names, not {alpn!r}")
-    return tuple(alpn)
+    names = tuple(alpn)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"alpn: the name of a protocol must be a str, not {name!r:.80}")
+        if not (name.isascii() and 0 < len(name) < 256):
+            raise ValueError(f"alpn: the name of a protocol has 1 to 255 characters of ASCII, not {name!r:.80}")
+    return names
 
 
 @lru_cache(maxsize=16)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 
-def load_certificate(context: ssl.SSLContext, certificate: str, key: str | None, password: str | None) -> None:
+def load_certificate(context: ssl.SSLContext, certificate: str, key: str | None, password: str | bytes | None) -> None:
     """Load a certificate and its private key; `key` None: from the same file.
 
     Without a password OpenSSL would ask for it on the terminal, so that counts as an empty one. Raises OSError or

@@ -150,3 +150,33 @@ def test_a_dot_at_the_end_of_a_name(authority: Authority) -> None:
             assert (yield from serving.join()).server_name == "localhost"
 
     limited(main)
+
+
+@pytest.mark.parametrize("alpn", [[b"h2"], [5], 5, None, "h2", b"h2"])
+def test_protocols_that_are_no_texts(authority: Authority, alpn: Any) -> None:
+    with pytest.raises(TypeError, match="^alpn"):
+        client_context(alpn=alpn)
+    with pytest.raises(TypeError, match="^alpn"):
+        server_context(authority.ours, alpn=alpn)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256, "\u00e9"])
+def test_protocols_that_cannot_be(authority: Authority, name: str) -> None:
+    with pytest.raises(ValueError, match="alpn: the name of a protocol has 1 to 255"):
+        client_context(alpn=["h2", name])
+    with pytest.raises(ValueError, match="alpn: the name of a protocol has 1 to 255"):
+        server_context(authority.ours, alpn=["h2", name])
+
+
+@pytest.mark.parametrize("name", ["", ".", "a.example:443", "https://a.example/", "127.0.0.1", "::1", "a b"])
+def test_names_that_no_client_asks_for(authority: Authority, name: str) -> None:
+    with pytest.raises(ValueError, match="matches no name"):
+        server_context(authority.ours, names={name: server_context(authority.ours)})
+
+
+@pytest.mark.parametrize("names", [["a.example"], {b"a.example": None}, "a.example"])
+def test_names_that_are_no_texts(authority: Authority, names: Any) -> None:
+    if isinstance(names, dict):
+        names = dict.fromkeys(names, server_context(authority.ours))
+    with pytest.raises(TypeError, match="^names"):
+        server_context(authority.ours, names=names)

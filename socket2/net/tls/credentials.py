@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from ...tls.pem import load_certificate
 from ..arguments import CONNECT_OPTIONS, SERVER_OPTIONS, SOCKET_OPTIONS, options_of
 from ..failures import told
 from .failures import unavailable
@@ -140,8 +141,11 @@ class SecureContext:
             context.set_ecdh_curve(options["ecdhCurve"])
         for cert, key, passphrase in _identities(options):
             with _as_file(cert) as cert_file, _as_file(key) as key_file:
-                # Without a password OpenSSL would ask for it on the terminal.
-                context.load_cert_chain(cert_file, key_file, passphrase)
+                try:
+                    load_certificate(context, cert_file, key_file, passphrase)
+                except OSError as error:
+                    _name_options(error, {"cert": cert_file, "key": key_file})
+                    raise
         if alpn:
             context.set_alpn_protocols(list(alpn))
         keylog = os.environ.get("SSLKEYLOGFILE")
@@ -159,6 +163,14 @@ class SecureContext:
                 context.load_verify_locations(**{"capath" if os.path.isdir(one) else "cafile": os.fspath(one)})
             else:
                 context.load_verify_locations(cadata=_text(one) if b"-----BEGIN" in _octets(one) else bytes(one))
+
+
+def _name_options(error: OSError, files: Mapping[str, Any]) -> None:
+    """Let the message of an error name the option where it names a file that was made for its PEM."""
+    for option, path in files.items():
+        if isinstance(path, str) and isinstance(error.strerror, str) and path in error.strerror:
+            error.strerror = error.strerror.replace(path, f"the option {option}")
+            error.filename = None
 
 
 @lru_cache(maxsize=32)

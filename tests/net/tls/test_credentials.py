@@ -85,8 +85,18 @@ def test_wrong_certificates_and_keys(authority: Authority, tmp_path: Path) -> No
         tls.createServer(key=encrypted(key), cert=cert)  # without asking for its passphrase
     with pytest.raises(ssl.SSLError):
         tls.createServer(key=texts(authority)[0], cert=authority.issue("another").read_bytes())
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(OSError, match=r"No such file.*nothing\.pem"):
         tls.createServer(cert=tmp_path / "nothing.pem")
+    another = authority.issue("another").read_bytes()
+    for options, reason in (
+        ({"key": key, "cert": "x"}, "the option cert: it contains no certificate in PEM"),
+        ({"key": "x", "cert": cert}, "the option key: it contains no private key in PEM"),
+        ({"key": encrypted(key), "cert": cert}, "the option key: the password of the private key is wrong or missing"),
+        ({"key": key, "cert": another}, "the option key: it does not fit the certificate in the option cert: KEY_"),
+        ({"cert": tmp_path / "empty.pem"}, r"empty\.pem: it contains no certificate in PEM"),
+    ):
+        with pytest.raises(ssl.SSLError, match=reason):
+            tls.createServer(options)
     with pytest.raises(TypeError, match="must be PEM"):
         tls.createServer(cert=1)
     with pytest.raises(ValueError, match="one certificate for each key"):
