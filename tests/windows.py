@@ -23,6 +23,7 @@ _ROUTES = "Wine takes SO_DONTROUTE for set once and for all"
 _INTERFACE = "Wine takes an interface for IPv4 by its address only, and not by its number"
 _NO_CRYPTOGRAPHY = "the package cryptography does not load under Wine 8"
 _NO_RECVMSG = "this server needs packet_info and recvmsg(), which are missing on Windows"
+_NO_PIPES = "IOCP waits for sockets only, and not for pipes"
 _REFUSED = "Wine tells a refused datagram only to a receive that was waiting already"
 
 EXPECTED: dict[str, str] = {
@@ -52,6 +53,10 @@ EXPECTED: dict[str, str] = {
     "tests/contract/test_strangers.py::test_the_number_belongs_to_a_socket_of_somebody_else[iocp": _NO_IDENTITY,
     "tests/contract/test_strangers.py::test_the_number_belongs_to_a_socket_of_somebody_else[select": _NO_IDENTITY,
     "tests/contract/test_udp.py::test_refused_is_told_once_and_the_socket_is_well[select": _REFUSED,
+    "tests/http/client/test_requests.py::test_a_body_comes_through_a_pipe": _NO_PIPES,
+    "tests/http/client/test_requests.py::test_a_response_comes_while_the_request_is_sent": _NO_PIPES,
+    "tests/http/test_cut_short.py::test_nothing_is_sent_behind_an_answer_that_was_given_up[to the end]": _RESET,
+    "tests/http/test_failing_handlers.py::test_an_answer_without_an_end_is_reset_if_its_handler_fails": _RESET,
     "tests/sockets/test_addr.py::test_a_path_is_the_address_of_a_unix_socket": _NO_UNIX,
     "tests/sockets/test_addr.py::test_a_protocol_that_the_type_does_not_have_is_a_failed_look_up": _ANY_PROTOCOL,
     "tests/sockets/test_addr.py::test_a_scope_can_be_given_by_name_and_by_number": _NO_SCOPE_NAMES,

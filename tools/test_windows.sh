@@ -34,6 +34,8 @@ what+=(tests/sockets/test_{hostnames,multicast,multicast_by_ipv6,nameinfo,pairs}
       tests/tls/test_{at_random,contexts,endpoint,engine,engine_at_the_end,giving_up,handshakes,layer}.py
       tests/tls/test_{arguments,cut_short,failing_together,pem,server,sharing,starttls,stream_contract}.py
       tests/tls/facts/test_{data,ends}.py
+      tests/http/{client,files}
+      tests/http/test_{clients,cut_short,draining,failing_handlers,server,slow_clients}.py
       tests/console/test_rates.py tests/debug/test_backlog.py)
 [ $# = 0 ] || what=("$@")
 # A test that hangs ends its worker, and pytest names it. The other tests continue.

@@ -46,12 +46,12 @@ if __name__ == "__main__":
 
 @contextmanager
 def server(tmp_path: Path, **options: object) -> Iterator[tuple[Program, int]]:
-    """Run a program that serves; SIGTERM ends it."""
+    """Run a program that serves; a signal ends it gracefully. Windows has no SIGTERM that can be handled."""
     path = tmp_path / "server.py"
     path.write_text(SERVER)
     with python(path, repr(options)) as program:
         yield program, program.port(r"listening on (\d+)")
-        program.send_signal(signal.SIGTERM)
+        program.send_signal(signal.SIGINT if os.name == "nt" else signal.SIGTERM)
         status, said = program.wait(LIMIT_S), program.stderr()
         assert (status, said) == (0, b"")
 
