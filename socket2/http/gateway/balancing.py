@@ -38,6 +38,9 @@ class Balancer:
         count = len(self.upstreams)
         first = self._next % count
         self._next = first + 1
+        likely = self.upstreams[first]
+        if likely.is_well and not (tried or likely.out_until or self._least or self._most):
+            return likely
         turn = self.upstreams[first:] + self.upstreams[:first]
         fit = [
             upstream

@@ -8,7 +8,7 @@ trusted proxies.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from ...sockets.address import SocketAddress
 from ..messages.fields import elements
@@ -85,6 +85,12 @@ def node_of(peer: SocketAddress) -> bytes:
     return str(peer[0]).partition("%")[0].encode("ascii", "replace") if isinstance(peer, tuple) else b"unknown"
 
 
+@lru_cache(maxsize=1024)
+def hop_of(peer: SocketAddress, believed: frozenset[bytes], scheme: str, wanted: bytes, pseudonym: bytes) -> Hop:
+    """Return between whom a request of a client at this address goes on."""
+    return Hop(node_of(peer), believed, scheme, wanted, pseudonym)
+
+
 def is_about_hops(name: bytes) -> bool:
     """Whether a field tells about earlier hops. Programs that take CGI's names cannot tell "_" from "-"."""
     if b"_" in name:
@@ -100,6 +106,33 @@ def request_fields(head: RequestHead, host: bytes, hop: Hop) -> bytes:
 
 @lru_cache(maxsize=256)
 def _request_fields(block: bytes, minor: int, host: bytes, hop: Hop) -> bytes:
+    if not hop.believed and len(block) < _KEPT_MAX:
+        lines = [_passed_line(line) for line in block.split(b"\r\n")]
+        if None not in lines:
+            return b"host: %b\r\n%b%b" % (host, b"".join(cast("list[bytes]", lines)), _told(minor, hop))
+    return _chosen_fields(block, minor, host, hop)
+
+
+@lru_cache(maxsize=1024)
+def _passed_line(line: bytes) -> bytes | None:
+    """Return what becomes of a field of a request, if nobody is believed. None: that depends on what else it says.
+
+    Clients repeat most of their fields, and change a few. This must say the same as _chosen_fields().
+    """
+    name, colon, value = line.partition(b":")
+    name, value = name.lower(), value.strip(b" \t")
+    if name == b"connection":
+        return b"" if value.lower() == b"keep-alive" else None  # that field never goes on
+    return b"" if not colon or name in _OF_REQUESTS or is_about_hops(name) else b"%b: %b\r\n" % (name, value)
+
+
+@lru_cache(maxsize=1024)
+def _told(minor: int, hop: Hop) -> bytes:
+    """Return the lines that a proxy adds to a request without fields about hops."""
+    return _chosen_fields(b"", minor, b"", hop).removeprefix(b"host: \r\n")
+
+
+def _chosen_fields(block: bytes, minor: int, host: bytes, hop: Hop) -> bytes:
     pairs = _pairs(block, _OF_REQUESTS)
     earlier: dict[bytes, list[bytes]] = {}
     for name, value in pairs:

@@ -21,7 +21,7 @@ from ..serving.exchange import Exchange
 from ..serving.request import PLAIN_TEXT, Request
 from .balancing import Balance, Balancer
 from .checkups import Health
-from .hops import Hop, node_of, request_fields
+from .hops import hop_of, request_fields
 from .transit import ClientLeft, Failure, Manner, Transit
 from .upstream import Upstream
 
@@ -88,13 +88,13 @@ class Proxy(pollers.Unique):
                 break
             host = head.host if self._keeps_host and head.host else upstream.host
             peer = getattr(exchange.below, "remote_address", "")
-            hop = Hop(
-                node_of(peer), request.believed, request.scheme, request.host.encode("latin-1"), self._manner.pseudonym
-            )
+            wanted = request.host.encode("latin-1")
+            hop = hop_of(peer, request.believed, request.scheme, wanted, self._manner.pseudonym)
+            has_served = False
             upstream.enter()
             try:
                 yield from Transit(self._manner, exchange, request_fields(head, host, hop), body).run(upstream)
-                upstream.succeed()
+                has_served = True
                 return
             except Failure as error:
                 failure = error
@@ -103,7 +103,7 @@ class Proxy(pollers.Unique):
                 exchange.broken = True
                 raise ConnectionResetError(errno.ECONNRESET, "the client left before the response") from None
             finally:
-                upstream.leave()
+                upstream.leave(has_served)
             if failure.is_begun:
                 exchange.cut()
                 exchange.broken = True

@@ -64,7 +64,18 @@ class Manner:
 class Transit:
     """A request. `body`: all of it, None if it is passed on as it comes. `fields`: the lines of its head."""
 
-    __slots__ = ("_answered", "_body", "_exchange", "_fields", "_head", "_manner", "_sending", "_sent", "_upgrade")
+    __slots__ = (
+        "_answered",
+        "_body",
+        "_exchange",
+        "_fields",
+        "_head",
+        "_is_safe",
+        "_manner",
+        "_sending",
+        "_sent",
+        "_upgrade",
+    )
 
     def __init__(self, manner: Manner, exchange: Exchange, fields: bytes, body: bytes | None) -> None:
         self._manner = manner
@@ -72,6 +83,7 @@ class Transit:
         self._head = head = exchange.head
         self._fields = fields
         self._body = body
+        self._is_safe = body is not None and head.method in IDEMPOTENT  # to be sent twice
         self._upgrade: bytes | None = None
         if head.upgrade is not None and not head.body and head.upgrade.lower() in manner.upgrades:
             self._upgrade = head.upgrade
@@ -84,17 +96,49 @@ class Transit:
 
         Raises Failure, ClientLeft; ProtocolError if the client's body is wrong; the errors of the client's connection.
         """
+        head, body, exchange = self._head, self._body, self._exchange
         while True:
-            link = yield from self._link_to(upstream)
-            link.watch.client = self._exchange.below.fileno()
+            link = upstream.take(self._manner.idle_s) if self._is_safe else None
+            if link is None:
+                link = yield from self._link_to(upstream)
+            link.watch.client = exchange.below.fileno()
             try:
-                response = yield from self._ask(link)
-                if response.status == 101:
-                    yield from self._switch(link, response)
-                else:
-                    yield from self._pass_back(link, response)
-                    if self._sending is not None:
-                        yield from self._sending.stop()
+                if body is None or not (head.usual and head.origin) or self._upgrade is not None:
+                    yield from self._answer(link, (yield from self._ask(link)))
+                    return
+                # What most requests need is in this frame: request and response, each in one piece.
+                side, watch = link.side, link.watch
+                try:
+                    yield from link.sock.sendall(side.whole(head, self._fields, body))
+                    self._sent = True
+                except OSError as error:
+                    self._note_unsent(link, error)
+                watch.limit(exchange.now() + self._manner.read_s)
+                try:
+                    data = yield from link.sock.recv(BLOCK)
+                except OSError as error:
+                    raise self._explained(link, error) from error
+                watch.until = None
+                if data:
+                    self._answered = True
+                whole = side.take(data)
+                if whole is None:
+                    yield from self._answer(link, (yield from self._response(link)))
+                    return
+                server = exchange.side
+                if self._is_stopping():
+                    server.closing = True
+                assert side.response is not None
+                passed = response_fields(side.response, self._manner.pseudonym)
+                exchange.unusual = True
+                exchange.sent = len(whole)
+                reply = server.whole(side.response.status, passed.written, whole)
+                if reply is None:  # the client's connection ends
+                    reply = server.head(side.response.status, passed.written, passed.length) + whole
+                    server.data(whole)
+                    server.end()
+                yield from exchange.transmit(reply)
+                return
             except Failure as failure:
                 if failure.may_repeat and link.used:
                     upstream.close_idle()  # it was closed while it was idle; so were the others, perhaps
@@ -107,13 +151,20 @@ class Transit:
                     link.close()
                     if self._sending is not None:
                         self._sending.cancel()
-            return
+
+    def _answer(self, link: Link, response: ResponseHead) -> Generator[Any, None, None]:
+        """Pass on the rest of a response."""
+        if response.status == 101:
+            yield from self._switch(link, response)
+        else:
+            yield from self._pass_back(link, response)
+            if self._sending is not None:
+                yield from self._sending.stop()
 
     def _link_to(self, upstream: Upstream) -> Generator[Any, None, Link]:
         """Return a connection that seems usable. Raises Failure."""
-        is_safe = self._body is not None and self._head.method in IDEMPOTENT
         while (link := upstream.take(self._manner.idle_s)) is not None:
-            if is_safe or (yield from link.is_quiet()):
+            if self._is_safe or (yield from link.is_quiet()):
                 return link
             link.close()
         try:
@@ -156,10 +207,14 @@ class Transit:
                 )
                 self._sent = True
             except OSError as error:
-                self._sent = self._sent or getattr(error, "bytes_sent", 1) > 0
-                if not isinstance(error, ConnectionError):
-                    raise self._explained(link, error) from error
+                self._note_unsent(link, error)
         return (yield from self._response(link))
+
+    def _note_unsent(self, link: Link, error: OSError) -> None:
+        """Note that the request was not sent as a whole. A response may be here: then the error is not raised."""
+        self._sent = self._sent or getattr(error, "bytes_sent", 1) > 0
+        if not isinstance(error, ConnectionError):
+            raise self._explained(link, error) from error
 
     # The response.
 

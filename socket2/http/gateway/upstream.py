@@ -151,15 +151,13 @@ class Upstream(pollers.Unique):
         with lock:
             self.active += 1
 
-    def leave(self) -> None:
+    def leave(self, has_served: bool) -> None:
         with lock:
             self.active -= 1
-
-    def succeed(self) -> None:
-        with lock:
-            self.served += 1
-            self.failures = 0
-            self.out_until = 0.0
+            if has_served:
+                self.served += 1
+                self.failures = 0
+                self.out_until = 0.0
 
     def fail(self, failures_max: int, eject_s: float) -> bool:
         """Note a failure. Return whether it has just been taken out."""

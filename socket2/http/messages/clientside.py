@@ -13,15 +13,19 @@ from .bounds import Limits
 from .errors import ProtocolError
 from .fields import Given, field_name
 from .framing import CHUNKED
-from .heads import RESPONSES, ResponseHead, parse_response
+from .heads import RESPONSES, RequestHead, ResponseHead, parse_response
 from .incoming import BLOCK, End, Incoming, Upgraded
-from .outgoing import Outgoing, Piece, Written, checked_length
+from .outgoing import SENT, Outgoing, Piece, Written, checked_length
+from .status import has_no_body
 from .syntax import Checker
 
 _FIT_FOR_TARGET = frozenset(range(0x21, 0x7F)) - {ord("#")}
 
 # Requests with these have no body unless they say so. For others, a server expects a length. RFC 9110, 8.6.
 _NO_LENGTH = ("GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+
+# Larger heads are not kept while a connection is idle.
+_KEPT_MAX = 1024
 
 
 class ClientSide:
@@ -34,6 +38,7 @@ class ClientSide:
     __slots__ = (
         "_checker",
         "_error",
+        "_known",
         "_method",
         "_offered",
         "_out",
@@ -55,6 +60,7 @@ class ClientSide:
         self.closing = False
         self._checker = checker
         self._error: tuple[str, int] | None = None
+        self._known: tuple[bytes, ResponseHead] | None = None  # the latest head that take() has seen
         self._method = ""  # of the present request, "" before it
         self._offered = False  # whether it has offered to upgrade the connection
         self._out: Outgoing | None = None
@@ -105,6 +111,22 @@ class ClientSide:
             raise ValueError(f"not a method: {method!r}")
         return b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), octets)
 
+    def whole(self, request: RequestHead, block: bytes, body: bytes) -> bytes:
+        """Return a whole request for the path that another one names. That was received, and has been checked.
+
+        `block`: the checked lines of the fields, with Host, without those that frame the message. The next is take().
+        Raises RuntimeError if the exchange before is not over.
+        """
+        if self._method or self.closing:
+            raise RuntimeError("the exchange before is not over, or the connection cannot be used again")
+        method = request.method
+        self._method = method
+        self._out = SENT
+        self._sent = True
+        if body or method not in _NO_LENGTH:
+            block += b"content-length: %d\r\n" % len(body)
+        return b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method.encode("ascii"), request.raw_target, block, body)
+
     def data(self, data: Piece) -> list[Piece]:
         """Return what to send for a piece of the request's body. Raises ValueError if it is too long; RuntimeError."""
         return self._begun().data(data)
@@ -125,6 +147,40 @@ class ClientSide:
     def receive(self, data: bytes) -> None:
         """Add what was received; b"" is the end of what the server sends."""
         self.incoming.receive(data)
+
+    def take(self, data: bytes) -> bytes | None:
+        """Do receive() for the first data behind a request. Return the body if that is a whole response, with a length.
+
+        Then the exchange is over. Otherwise return None, and next() goes on: it finds all of what has come. Servers
+        like to repeat themselves. What was found out about a head is true of one that is equal.
+        """
+        incoming, method = self.incoming, self._method
+        at = data.find(b"\r\n\r\n") + 4
+        head = data[:at]
+        known = self._known
+        if not incoming.empty or not 4 < at <= self.limits.head_bytes + 4 or method == "HEAD" or method == "CONNECT":
+            incoming.receive(data)
+            return None
+        if known is None or known[0] != head:
+            try:
+                known = head, parse_response(head, method, self.limits, self._checker)
+            except ProtocolError:  # next() finds it, too
+                incoming.receive(data)
+                return None
+            self._known = known if at < _KEPT_MAX else None
+        response = known[1]
+        if has_no_body(response.status) or response.body != len(data) - at or self._is_too_large(response):
+            incoming.receive(data)
+            return None
+        self.response = response
+        self.received_all = True
+        if not response.keep_alive:
+            self.closing = True
+        return data[at:]
+
+    def _is_too_large(self, response: ResponseHead) -> bool:
+        most = self.limits.body_bytes
+        return most is not None and response.body > most
 
     def next(self, n: int = BLOCK) -> ResponseHead | bytes | End | Upgraded | None:
         """Return the next event: a head, up to `n` bytes of its body, an End. None if more must be received first.

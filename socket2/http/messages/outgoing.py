@@ -49,7 +49,7 @@ class Written:
                 continue
             lines.append(b"%b: %b\r\n" % (name, value))
         self.block = b"".join(lines)
-        self.usual = len(lines) == len(pairs) and not self.has_date  # whether none of them is special
+        self.usual = len(lines) == len(pairs)  # whether none of them changes how a whole answer is framed
 
     @classmethod
     def checked(
@@ -68,7 +68,7 @@ class Written:
         written.has_host = has_host
         written.connection = list(connection)
         written.length = length
-        written.usual = False
+        written.usual = not connection and length is None
         return written
 
     def _keep(self, name: bytes, value: bytes) -> bool:

@@ -27,7 +27,10 @@ _KEPT_MAX = 1024
 
 @lru_cache(maxsize=512)
 def usual_head(status: int, block: bytes, size: int) -> bytes | None:
-    """Return the head of an answer but the date and the empty line; None if such answers have no body."""
+    """Return the head of an answer but the date, if `block` has none, and the empty line.
+
+    None if such answers have no body.
+    """
     if has_no_body(status):
         return None
     return status_line(status) + block + b"content-length: %d\r\n" % size
@@ -242,7 +245,7 @@ class ServerSide:
         known = usual_head(status, given.block, len(body)) if given.usual else None
         if known is None:
             return None
-        data = b"".join((known, date_line(), b"\r\n", body))
+        data = b"".join((known, b"" if given.has_date else date_line(), b"\r\n", body))
         self._out = SENT
         self.status = status
         self.answered = True

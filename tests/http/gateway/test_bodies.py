@@ -67,6 +67,32 @@ def test_a_response_with_a_body(response: bytes, minor: int) -> None:
     assert (b"transfer-encoding: chunked" in head) == bool(minor and b"Content-Length" not in response[:100])
 
 
+def test_a_response_with_a_length_cut_anywhere() -> None:
+    """Requests of one client, which come on one connection, and so do their responses, each in one piece or two."""
+    response = answer(b"hello", "X: y")
+
+    def test(scene: Any) -> Steps:
+        with (yield from scene.connect()) as conn:
+            for _ in range(1, len(response) + 1):
+                yield from conn.sendall(GET)
+                head = yield from conn.recvuntil(b"\r\n\r\n", keep_end=True)
+                assert undated(head) == b"HTTP/1.1 200 OK\r\nx: y\r\nvia: 1.1 socket2\r\ncontent-length: 5\r\n\r\n"
+                assert (yield from conn.recvn(5)) == b"hello"
+        assert scene.upstream.connections == 1
+
+    def script(peer: Any) -> Steps:
+        for cut in range(1, len(response) + 1):
+            if (yield from peer.request()) is None:
+                return
+            yield from peer.send(response[:cut])
+            for _ in range(3):
+                yield from socket2.sleep(0)
+            if cut < len(response):
+                yield from peer.send(response[cut:])
+
+    through(test, script)
+
+
 def test_a_response_cut_anywhere() -> None:
     """It comes to the client as a whole, or so that the client sees that it is not."""
     response = OK + b"Transfer-Encoding: chunked\r\nX: y\r\n\r\n2\r\nhi\r\n3\r\nyou\r\n0\r\nX-T: z\r\n\r\n"

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from socket2.http.gateway import hops
+
 from ..client.scripted import Steps, always, answer
 from ..scene import undated
 from .scene import CLOSE, once, through
@@ -33,6 +35,30 @@ HOPS = (
     b"Proxy-Connection: x\r\nTE: trailers\r\nTrailer: X-T\r\nProxy-Authorization: Basic x\r\nUpgrade: h2c\r\n"
     b"HTTP2-Settings: AAMA\r\n"
 )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"A: b\r\n",
+        b"A:\r\nB:  c \t\r\nCookie: x\r\nCOOKIE: y\r\n",
+        b"Connection: Keep-Alive\r\nKeep-Alive: timeout=5\r\n",
+        b"Connection: close\r\nClose: 1\r\n",
+        b"Connection: keep-alive, a\r\nA: b\r\n",
+        b"A: b\r\nConnection:\r\n",
+        b"TE: trailers\r\nContent-Length: 0\r\nExpect: 100-continue\r\nUpgrade: x\r\n",
+        b"X-Forwarded-For: 6.6.6.6\r\nX_Forwarded_Host: b\r\nForwarded: for=6.6.6.6\r\n",
+        b"Via: 1.1 other\r\nX-Long: %b\r\n" % (b"y" * 2000),
+    ],
+)
+@pytest.mark.parametrize("peer", ["192.0.2.1", "2001:db8::1"])
+def test_fields_one_by_one_and_all_together(fields: bytes, peer: str) -> None:
+    """What becomes of a field that many requests have is known already."""
+    hop = hops.hop_of((peer, 80), frozenset(), "https", b"a", b"socket2")
+    block = b"\r\nHost: a\r\n" + fields + b"\r\n"
+    for _ in range(2):
+        hops._request_fields.cache_clear()
+        assert hops._request_fields(block, 1, b"b", hop) == hops._chosen_fields(block, 1, b"b", hop)
 
 
 def test_fields_of_the_connection_stay_behind() -> None:

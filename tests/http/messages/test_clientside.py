@@ -173,3 +173,74 @@ def test_a_response_without_a_request() -> None:
     for _ in range(2):
         with pytest.raises(ProtocolError):
             side.next()
+
+
+def events_of(side: ClientSide, response: bytes, cut: int, first: Callable[[bytes], bytes | None]) -> list[Any]:
+    """Return what comes of a response in two pieces: of the first through `first`. The last item: why no more does."""
+    events: list[Any] = []
+    if (whole := first(response[:cut])) is not None:
+        return [repr(side.response), whole, "over", side.closing]
+    body = b""
+    try:
+        for data in (response[cut:], b""):
+            while (event := side.next()) is not None:
+                if isinstance(event, bytes):
+                    body += event
+                else:
+                    events.append(repr(event))
+            if side.received_all:
+                return [events[-2], body, "over", side.closing]
+            side.receive(data)
+    except ProtocolError as error:
+        events.append(str(error))
+    return [*events, body]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "response",
+    [
+        EMPTY,
+        OK + b"Content-Length: 5\r\n\r\nhello",
+        OK + b"Content-Length: 5\r\nConnection: close\r\n\r\nhello",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        OK + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+        OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello",
+        OK + b"Content-Length: 5\r\nA b: c\r\n\r\nhello",
+        OK + b"Content-Length: 11\r\n\r\nhello hello",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        OK + b"\r\nhello",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK + b"Content-Length: 5\r\n\r\nhello",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        OK + b"X: " + b"y" * 20_000 + b"\r\nContent-Length: 5\r\n\r\nhello",
+        b"\r\n" + EMPTY,
+        b"hello\r\n\r\n",
+    ],
+)
+def test_a_response_that_may_be_whole(method: str, response: bytes, checker: Checkers) -> None:
+    """take() finds what receive() and next() find, wherever the first piece ends, and if the head is known."""
+    known = ClientSide(Limits(body_bytes=10), checker.responses)
+    for cut in [*range(min(len(response), 200) + 1), len(response)]:
+        sides = [ClientSide(Limits(body_bytes=10), checker.responses) for _ in range(2)]
+        for side in sides:
+            side.head(method, "/", HOST)
+            side.end()
+        expected = events_of(sides[0], response, cut, sides[0].receive)
+        assert events_of(sides[1], response, cut, sides[1].take) == expected
+    for _ in range(3):
+        known.head(method, "/", HOST)
+        known.end()
+        assert events_of(known, response, len(response), known.take) == expected
+        if known.closing or not (known.received_all and known.incoming.empty):
+            break
+        known.next_exchange()
+
+
+def test_a_whole_response_with_more_behind_it_is_none() -> None:
+    side = ClientSide()
+    side.head("GET", "/", HOST)
+    side.end()
+    assert side.take(EMPTY + b"H") is None
+    assert not side.incoming.empty
