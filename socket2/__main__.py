@@ -1,5 +1,6 @@
 """The command line: `python -m socket2` describes the installation, `echo HOST:PORT` runs an echo server, `serve
-TARGET` an HTTP server, `get URL` sends an HTTP request, `ps PID` and `top PID` show what a process is doing.
+TARGET` an HTTP server, `proxy FILE` a reverse proxy, `get URL` sends an HTTP request, `ps PID` and `top PID` show what
+a process is doing.
 """
 
 from __future__ import annotations
@@ -196,6 +197,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         from .http.client.command import add_arguments
 
         add_arguments(command)
+    command = commands.add_parser("proxy", help="pass HTTP requests on to other servers, as a file says")
+    if named == ["proxy"]:
+        from .http.gateway.command import add_arguments
+
+        add_arguments(command)
     ps = command = commands.add_parser("ps", help="show what the threads of a process are waiting for")
     command.add_argument(
         "pid", type=process_id, metavar="PID", nargs="?", help="one of your processes, run with SOCKET2_DEBUG=1"
@@ -244,6 +250,10 @@ def main(arguments: list[str] | None = None) -> int:
             show_rates(options.pid, options.every, options.times)
         elif options.command == "serve":
             serve_http(options)
+        elif options.command == "proxy":
+            from .http.gateway.command import run_proxy
+
+            run_proxy(options)
         elif options.command == "get":
             from .http.client.command import get
 

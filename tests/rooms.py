@@ -67,7 +67,9 @@ ROOMS = {
         "mount sending environ bridge replying wsgi connectionscope isolated otherloops cycle dialogue lifespan"
         " aioloop asgi loading"
     ),
-    "socket2.http.gateway": "hops lookout upstream balancing checkups sending relay transit reverse tunnels",
+    "socket2.http.gateway": (
+        "hops lookout upstream balancing checkups sending relay transit reverse tunnels settings routes command"
+    ),
     "socket2.http.files": "names beneath listing directory",
     "socket2.http": "command __init__",
     "socket2.net": (

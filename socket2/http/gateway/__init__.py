@@ -6,4 +6,5 @@ means for the other. It does not know how messages are framed: it uses `messages
 Read `hops` first, what becomes of a head; `lookout`, how long upstreams may make us wait; `upstream`, one server;
 `balancing` and `checkups`, which of them gets a request. `sending` and `transit` are one request on its way, `relay`
 what follows an upgrade. `reverse` puts them together. `tunnels` is a forward proxy.
+`settings`, `routes` and `command` make a program of a file: `python -m socket2 proxy`.
 """

@@ -65,6 +65,7 @@ class Proxy(pollers.Unique):
         self._eject_s = eject_s
         self._health = health
         self._scheduler: Scheduler | None = None
+        self._is_retired = False
         self._served: object = None  # the server whose end closes the idle connections
 
     def __call__(self, request: Request) -> Generator[Any, None, None]:
@@ -139,7 +140,7 @@ class Proxy(pollers.Unique):
         if self._scheduler is scheduler and (server is None or self._served is server):
             return
         if self._scheduler is not scheduler:
-            if any(upstream.active for upstream in self.upstreams):
+            if self._is_in_use():
                 raise RuntimeError("this proxy is in use in another loop: make one for each loop")
             self.close()
             self._scheduler = scheduler
@@ -154,7 +155,7 @@ class Proxy(pollers.Unique):
         interval_s = _CLOSE_OLD_S if health is None else health.interval_s
         try:
             while True:  # see threads/lock.py
-                if server.stopping.is_set():
+                if server.stopping.is_set() or (self._is_retired and not self._is_in_use()):
                     break
                 for upstream in self.upstreams:
                     upstream.close_idle(self._manner.idle_s)
@@ -174,6 +175,14 @@ class Proxy(pollers.Unique):
         """Return what the upstreams are doing. For the other rooms of socket2."""
         time = self._scheduler.now() if self._scheduler is not None else 0.0
         return {"upstreams": [upstream.facts(time) for upstream in self.upstreams]}
+
+    def _is_in_use(self) -> bool:
+        return any(upstream.active for upstream in self.upstreams)
+
+    def retire(self) -> None:
+        """Look after the upstreams no longer than until the present requests have ended. For the other rooms."""
+        self._is_retired = True
+        self.close()
 
     def close(self) -> None:
         """Close the connections that are not in use. When the server of its requests stops, this is done for you."""
