@@ -28,6 +28,7 @@ from socket2 import TCP, Server, debug, http, newthread, run, serve, sleep, star
 from socket2.servers import server as server_module
 from socket2.sockets.address import format_address
 
+from .http.gateway import troubles
 from .http.scene import a_lifespan_fails
 from .interop.peers import LIMIT_S, ROOT
 from .test_main import SEARCH
@@ -59,7 +60,6 @@ def row_of(line: str) -> Row:
 ROWS = [
     row_of(line) for line in (ROOT / "docs" / "logging.md").read_text().splitlines() if line.startswith("| `socket2")
 ]
-HERE = [row for row in ROWS if row.logger != "socket2.http.proxy"]  # those of the proxy need upstreams
 
 # What causes each message.
 
@@ -330,6 +330,12 @@ CAUSES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "REQUEST was not": partial(answered, lambda request: None, GET),
     "CLIENT: REASON": partial(answered, lambda request: None, b"nonsense\r\n"),
     "LINE": partial(answered, lambda request: request.respond(200, "hello"), GET),
+    "TARGET: ERROR": troubles.a_tunnel_cannot_be_dug,
+    "UPSTREAM: METHOD": troubles.an_upstream_fails,
+    "UPSTREAM gets": troubles.an_upstream_is_taken_out,
+    "UPSTREAM fails": troubles.an_upstream_becomes_well_again,
+    "UPSTREAM is well": troubles.an_upstream_becomes_well_again,
+    "there is no upstream": troubles.there_is_no_upstream,
     "thread NAME has": a_thread_blocks,
     "thread NAME ran": a_thread_blocks,
     "`python": there_is_no_private_directory,
@@ -349,7 +355,7 @@ def test_the_table_has_each_message() -> None:
         assert any(re.fullmatch(pattern, row.message) for row in ROWS), text
 
 
-@pytest.mark.parametrize("row", HERE, ids=lambda row: re.sub(r"\W+", "-", row.message)[:40])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: re.sub(r"\W+", "-", row.message)[:40])
 def test_a_row_of_the_table(row: Row, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     causes = [cause for words, cause in CAUSES.items() if row.message.startswith(words)]
     if re.search(r"worker N\b", row.message):

@@ -99,18 +99,23 @@ def _proxy(settings: Settings, options: dict[str, Any]) -> Proxy:
 
 
 def _forward(options: dict[str, Any]) -> Handler:
-    options = dict(options)
-    clients = Networks(options.pop("clients")) if "clients" in options else None
-    places = {_place(text) for text in options.pop("allow")}
+    others = {name: value for name, value in options.items() if name not in ("allow", "clients")}
+    return forward_proxy(allowing(options), **others)
 
-    def allow(request: Request, host: str, port: int) -> bool:
+
+def allowing(options: dict[str, Any]) -> Callable[[Any, str, int], bool]:
+    """Return what decides whether a client may have a connection to a place. Raises ValueError."""
+    clients = Networks(options["clients"]) if "clients" in options else None
+    places = {_place(text) for text in options["allow"]}
+
+    def allow(request: Any, host: str, port: int) -> bool:
         if clients is not None and request.client not in clients:
             return False
         host = host.lower().removesuffix(".")
         above = [f"*.{'.'.join(parts)}" for parts in _tails(host)]
         return any((name, number) in places for name in (host, *above) for number in (port, None))
 
-    return forward_proxy(allow, **options)
+    return allow
 
 
 def _tails(host: str) -> Generator[list[str], None, None]:

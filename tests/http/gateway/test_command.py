@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from socket2 import http
-from socket2.http.gateway.command import Configured
+from socket2.http.gateway.command import Configured, allowing
 from socket2.http.gateway.routes import Routes, has_dots
 from socket2.http.gateway.settings import WrongSettings, read
 from tests.tls.certificates import Authority
@@ -280,3 +280,36 @@ def secure_nginx(nginx: str, folder: Path) -> Iterator[int]:
     with Program(command, announces="stderr") as program:
         program.announced("start worker|using the|OS:")
         yield port
+
+
+def test_a_forward_proxy(tmp_path: Path) -> None:
+    with upstream(tmp_path, "one") as one:
+        text = f"""
+[server]
+bind = "127.0.0.1:0"
+[forward]
+allow = ["*.example.org:*", "127.0.0.1:{one}"]
+clients = ["127.0.0.0/8"]
+"""
+        with proxying(written(tmp_path, text)) as (_, port):
+            proxy = ("--proxytunnel", "--noproxy", "", "--proxy", f"http://127.0.0.1:{port}")
+            assert ask(*proxy, f"http://127.0.0.1:{one}/a") == "one /a None\n"
+            assert ask(f"http://127.0.0.1:{port}/") == "no route\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "is_allowed"),
+    [
+        ("a.example.org", 1, True),
+        ("A.B.Example.org.", 443, True),
+        ("example.org", 1, False),
+        ("aexample.org", 1, False),
+        ("10.0.0.1", 80, True),
+        ("10.0.0.1", 81, False),
+        ("::1", 80, True),
+        ("::2", 80, False),
+    ],
+)
+def test_places_of_a_forward_proxy(host: str, port: int, is_allowed: bool) -> None:
+    allowed = allowing({"allow": ["*.example.org:*", "10.0.0.1:80", "[::1]:80"]})
+    assert allowed(None, host, port) is is_allowed
