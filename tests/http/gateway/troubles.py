@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import socket2
@@ -60,3 +61,14 @@ def a_tunnel_cannot_be_dug(_: object) -> None:
         await ask(server, b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: a\r\n\r\n" % refusing_port())
 
     serve(http.forward_proxy(lambda *_: True), client)
+
+
+CAUSES: dict[str, Callable[[object], None]] = {
+    "TARGET: ERROR": a_tunnel_cannot_be_dug,
+    "UPSTREAM: METHOD": an_upstream_fails,
+    "UPSTREAM gets": an_upstream_is_taken_out,
+    "UPSTREAM fails": an_upstream_becomes_well_again,
+    "UPSTREAM is well": an_upstream_becomes_well_again,
+    "there is no upstream": there_is_no_upstream,
+}
+"""By the first words of their rows in docs/logging.md."""
