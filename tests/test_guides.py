@@ -25,7 +25,7 @@ _BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```console\n(?P<consol
 _COMMAND = re.compile(r"\$ printf '(?P<request>.*)' \| nc -N 127\.0\.0\.1 8000\n(?P<answer>(?:(?!\$ ).*\n)*)")
 
 # Blocks that are not programs to run: output, and commands for the pages. Python under another name would not run.
-_FENCES = {"python", "console", "{eval-rst}", "{toctree}"}
+_FENCES = {"python", "console", "toml", "{eval-rst}", "{toctree}"}
 
 # What programs without a console must print. All others print nothing on stderr.
 PRINTS = {
