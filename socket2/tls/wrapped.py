@@ -40,10 +40,13 @@ class Wrapped(Ciphertext):
     def _unwrap(self) -> None:
         """Free the SSLObject, unless the program has noted something there.
 
-        Not in TLS 1.2: at a renegotiation, OpenSSL asks the context for the name again, which gets the SSLObject.
+        Not in TLS 1.2: at a renegotiation, OpenSSL asks the context for the name again, which gets the SSLObject. A
+        callback for OpenSSL's messages, which is for debugging and private, gets it with each message.
         """
         made = self._object
         if type(made) is not ssl.SSLObject or made.version() != "TLSv1.3":
+            return
+        if getattr(made.context, "_msg_callback", None) is not None:
             return
         if {"_sslobj"} <= vars(made).keys() <= {"_sslobj", "server_name"}:
             self._server_name = getattr(made, "server_name", None)  # see reloading.choose_by_name()

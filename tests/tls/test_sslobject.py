@@ -61,3 +61,18 @@ def test_one_of_the_contexts_own_class_stays(authority: Authority) -> None:
     client = type(client)(context, server_hostname="localhost")
     shake(client, server)
     assert type(client.ssl_object) is OwnObject
+
+
+def test_a_callback_for_messages_gets_it_with_each(authority: Authority) -> None:
+    client, server = pair(authority, "TLSv1.3")
+    told: list[object] = []
+    context = authority.client("TLSv1.3")
+    context._msg_callback = lambda conn, *message: told.append(conn)  # type: ignore[attr-defined]
+    client = type(client)(context, server_hostname="localhost")
+    shake(client, server)
+    told.clear()
+    send(client, server, b"data")
+    send(server, client, b"answer")
+    assert client.receive(10) == b"answer"
+    assert told
+    assert {type(conn) for conn in told} == {ssl.SSLObject}
