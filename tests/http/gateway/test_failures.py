@@ -9,6 +9,7 @@ import pytest
 
 import socket2
 from socket2 import http
+from socket2.http.gateway import lookout
 
 from ...interop.peers import refusing_port, swallowing
 from ..client.scripted import OK, Server, Steps, always, answer, echo, in_thread
@@ -238,7 +239,9 @@ def test_what_comes_behind_a_response_belongs_to_nobody(extra: bytes) -> None:
     through(test, always(answer(b"mine") + extra))
 
 
-def test_a_client_that_leaves_ends_its_request_at_the_upstream() -> None:
+def test_a_client_that_leaves_ends_its_request_at_the_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookout, "LOOK_S", 0.1)
+
     def script(peer: Any) -> Steps:
         yield from peer.request()
         came.set()
