@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -191,8 +192,8 @@ def test_nobody_waits_for_others_handshakes_for_ever(authority: Authority, caplo
         ):
             for conn in one, two, last:
                 yield from conn.sendall(b"\x16")
-            with pytest.raises(ConnectionResetError):
-                yield from last.recv(1)  # nobody has received the byte
+            with suppress(ConnectionResetError):  # nobody has received the byte; Wine makes an end of this
+                assert not (yield from last.recv(1))
             yield from gone(server)
 
     with at_info(caplog):
