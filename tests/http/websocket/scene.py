@@ -6,11 +6,16 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import pytest
+
 import socket2
 from socket2 import Stream, http
 from socket2.http.websocket.codec import masking
 
 from ..client.scripted import Steps
+
+# Here, because whoever imports this module opens WebSockets.
+pytest.importorskip("websockets", reason="websockets is not installed (pip install websockets)")
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 PROOF = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3

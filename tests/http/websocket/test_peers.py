@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import websockets.sync.client
-import websockets.sync.server
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
 import socket2
 from socket2 import http
@@ -15,6 +12,12 @@ from tests.interop.peers import LIMIT_S, OSThread, Program, beside, needs, patte
 
 from ..client.scripted import Steps, in_thread
 from .scene import echo, serving, url
+
+pytest.importorskip("websockets", reason="websockets is not installed (pip install websockets)")
+
+import websockets.sync.client
+import websockets.sync.server
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
 DATA = pattern(7, 200_000)
 TEXT = "h\xe9llo " * 20_000
