@@ -258,6 +258,7 @@ def fork():
 
 def work(its, listeners):
     if forks == 2:
+        its.sendall(staff.READY)
         raise ValueError("of a worker")
     elif forks == 3:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -268,12 +269,13 @@ def work(its, listeners):
         its.sendall(b"0")
     else:
         its.sendall(staff.READY)
+        os.kill(os.getppid(), signal.SIGTERM)
         while True:
             signal.pause()
 
 os.fork = fork
 workers = supervisor.Workers(work, 1, [("127.0.0.1", 80)], 0)
-workers.run(lambda workers: os.kill(os.getpid(), signal.SIGTERM))
+workers.run(None)
 """
 
 

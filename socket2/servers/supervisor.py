@@ -72,13 +72,14 @@ class Workers:
         self._workers: dict[int, Worker] = {}
         self._leaving: list[Worker] = []  # workers whose successors have their listeners
         self._due = dict.fromkeys(range(count), 0.0)  # the missing workers, and when to start them
-        self._failures = [0] * count
-        self._starts = [0] * count
+        self._failures, self._starts = [0] * count, [0] * count
         self._asked = 0  # how many signals asked to stop
         self._heard = 0  # how many of those were acted on
         self._kill_at: float | None = None
         self._last: set[int] = set()  # missing workers for which a last one was started during the stop
         self._cut = 0
+        self._served = False  # whether all workers have been ready at a time
+        self._failure = ""  # why one could not start before that
         self._previous: dict[int, Any] = {}  # the handlers to restore
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
@@ -103,15 +104,18 @@ class Workers:
                     self._bury()
                     self._let_leave()
                     self._renew()
-                    if ready is not None and self._are_ready():
-                        tell, ready = ready, None
-                        tell(self)
+                    if not self._served and not self._asked and self._are_ready():
+                        self._served = True
+                        if ready is not None:
+                            ready(self)
                     self._pass_on()
             finally:
                 withdraw(self)
                 self._kill(self._living())
                 self._wake_receiver.close()
                 self._wake_sender.close()
+        if self._failure:
+            raise RuntimeError(self._failure)
         return self._cut
 
     def _are_ready(self) -> bool:
@@ -251,6 +255,10 @@ class Workers:
         if (code == 0 and worker.has_stopped) or code == -signal.SIGTERM:  # it was asked to leave
             self._due[number] = monotonic()
             log.info("worker %d (pid %d) has left; starting another", number, worker.pid, about=about)
+            return
+        if code > 0 and not self._served and not worker.ready:  # another one would fail, too
+            self._failure = f"worker {number} could not start: it has ended with status {code}, and logged why"
+            self._asked = max(self._asked, 1)
             return
         if monotonic() - worker.begun >= _WELL_S:
             self._failures[number] = 0

@@ -88,8 +88,8 @@ def serve_workers(
     supervisor dies, its workers stop gracefully.
 
     Call this instead of run(). It blocks, and it forks (fork(2)): so only in the main OS thread, before others start.
-    Raises RuntimeError elsewhere. Raises OSError if an address is not available, or if the system lacks fork or
-    SO_REUSEPORT.
+    Raises RuntimeError elsewhere, and if a worker fails before all of them listen; the log says why. Raises OSError if
+    an address is not available, or if the system lacks fork or SO_REUSEPORT.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("serve_workers() forks and catches signals: call it in the main OS thread")

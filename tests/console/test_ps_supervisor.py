@@ -176,8 +176,10 @@ def serving(pid: int) -> set[int]:
 DIES = """
     def work(its, listeners):
         say(f"dies {os.getpid()}")
+        its.sendall(READY)
         os._exit(1)
 
+    from socket2.servers.staff import READY
     from socket2.servers.supervisor import Workers
     say("ready")
     Workers(work, 1, [("127.0.0.1", 1)], 0).run(None)
