@@ -161,8 +161,8 @@ class TLS(Negotiated):
 
     @operation
     def _receive_into(self, buffer: WriteableBuffer, size: int) -> Generator[Any, None, Any]:
-        with memoryview(buffer) as view, view.cast("B") as octets, octets[:size] as room:
-            return (yield from self._receive(len(room), room))
+        with memoryview(buffer).cast("B") as room:  # holds the buffer
+            return (yield from self._receive(min(size, len(room)), room))
 
     @operation
     def _receive(self, n: int, buffer: memoryview | None, held: Lane | None = None) -> Generator[Any, None, Any]:
@@ -268,6 +268,8 @@ class TLS(Negotiated):
                 yield from self._push()
             elif not data and (turn := over_at_once()) is not None:
                 yield from turn.wait()
+            if type(data) is memoryview and data.nbytes <= BLOCK and data.c_contiguous and not sent:
+                data = bytes(data)  # the copy costs less than the views for the other way
             if type(data) is bytes and 0 < len(data) <= BLOCK and not sent:  # the most frequent case
                 records = self._unsent = self._engine.seal(data)
                 sent = self._engine.sealed
@@ -289,12 +291,10 @@ class TLS(Negotiated):
                     if sent >= len(octets):
                         break
                     with octets[sent : sent + BLOCK] as piece:
-                        made = self._engine.encrypt(piece)
-                    sent += made
+                        sent += (made := self._engine.encrypt(piece))
                     yield from self._push()
-                    if made:
-                        continue
-                    yield from self._fill()  # the peer has to say something first
+                    if not made:
+                        yield from self._fill()  # the peer has to say something first
         except BaseException as error:
             self._send_ended(error, sent)
             raise
