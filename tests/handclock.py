@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pollers
+
+from .interop.peers import LIMIT_S
 
 STARTS_AT_S = 1000.0
 
@@ -40,6 +43,17 @@ class HandClock:
                 raise RuntimeError("all threads wait, and none has a deadline")
             self.waits.append(timeout_s)
             self.time_s = math.nextafter(self.time_s + timeout_s, math.inf)  # the sum may have been rounded down
+        return waiters
+
+
+class SetClock(HandClock):
+    """A clock that only the test moves. It waits in the kernel, so it never runs ahead of data on their way."""
+
+    def poll(self, timeout_s: float | None = None, limit: int = 256, /) -> list[Any]:
+        until = time.monotonic() + LIMIT_S
+        waiters: list[Any] = self._inner.poll(0 if timeout_s == 0 else LIMIT_S, limit)
+        if timeout_s != 0 and not waiters and time.monotonic() >= until:
+            raise RuntimeError("all threads wait, and the test does not move the clock")
         return waiters
 
 

@@ -6,102 +6,140 @@ from typing import Any
 
 import pytest
 
+import pollers
 import socket2
 from socket2 import Event, http, newthread, sleep
 from socket2.http import WebSocketClosed
+from socket2.threads.scheduler import Scheduler, local
 
+from ...handclock import SetClock
 from ..client.scripted import Steps, in_thread
 from .scene import CLOSE, PING, PONG, TEXT, Raw, closing, echo, raw_client, raw_server, serving, url
 
 OFTEN = 0.01
 
 
+@pytest.fixture
+def clock() -> SetClock:
+    clock = SetClock(pollers.choose())
+    assert local.scheduler is None
+    local.scheduler = Scheduler(clock)
+    return clock
+
+
 @pytest.mark.parametrize("reads", [False, True])
 @in_thread
-def test_a_silent_peer_gets_pings(reads: bool) -> Steps:
+def test_a_silent_peer_gets_pings(clock: SetClock, reads: bool) -> Steps:
     def script(raw: Raw) -> Steps:
         for _ in range(3):
             first, payload = yield from raw.recv()
             assert first == PING
             assert len(payload) == 4
+            clock.time_s += OFTEN / 10
             yield from raw.send((PONG, payload))
         yield from raw.send((TEXT, b"enough"))
         yield from raw.recv()
 
     with raw_server(script) as address:
         ws = yield from http.websocket(address, ping_interval_s=OFTEN)
-        if not reads:
+        reading = newthread(ws.recv) if reads else None
+        for _ in range(3):
+            heard_at = ws.heard_at
+            clock.time_s += 2 * OFTEN
+            while ws.heard_at == heard_at:
+                yield from sleep(0)
+        if reading is None:
             while not ws.ahead:
-                yield from sleep(OFTEN)
-        assert (yield from ws.recv()) == "enough"
+                yield from sleep(0)
+        assert (yield from ws.recv() if reading is None else reading.join()) == "enough"
         ws.abort()
 
 
 @pytest.mark.parametrize("reads", [False, True])
 @in_thread
-def test_a_peer_that_does_not_answer_pings(reads: bool) -> Steps:
+def test_a_peer_that_does_not_answer_pings(clock: SetClock, reads: bool) -> Steps:
     def script(raw: Raw) -> Steps:
-        while (yield from raw.recv()) is not None:
-            pass
+        assert (yield from raw.recv())[0] == PING
+        pinged.set()
+        assert (yield from raw.recv()) is None
 
+    pinged = Event()
     with raw_server(script) as address:
         ws = yield from http.websocket(address, ping_interval_s=OFTEN, ping_timeout_s=OFTEN)
-        if not reads:
-            while not ws.closed:
-                yield from sleep(OFTEN)
+        reading = newthread(ws.recv) if reads else None
+        clock.time_s += 2 * OFTEN
+        yield from pinged.wait()
+        assert not ws.closed
+        clock.time_s += 2 * OFTEN
+        while not ws.closed:
+            yield from sleep(0)
         with pytest.raises(WebSocketClosed, match="no answer to a ping within 0.01 s") as caught:
-            yield from ws.recv()
+            yield from ws.recv() if reading is None else reading.join()
         assert caught.value.code == 1006
 
 
 @in_thread
-def test_a_peer_that_takes_nothing_fails_the_ping_too() -> Steps:
+def test_a_peer_that_takes_nothing_fails_the_ping_too(clock: SetClock) -> Steps:
     def script(raw: Raw) -> Steps:
         yield from done.wait()
 
     done = Event()
     with raw_server(script) as address:
         ws = yield from http.websocket(address, ping_interval_s=OFTEN, ping_timeout_s=OFTEN, compress=False)
+        sending = newthread(ws.send, bytes(20 << 20))
+        clock.time_s += 2 * OFTEN
+        while ws._watcher._pinged_at is None:
+            yield from sleep(0)
+        clock.time_s += 2 * OFTEN
         with pytest.raises(WebSocketClosed):
-            yield from ws.send(bytes(20 << 20))
+            yield from sending.join()
 
 
 @in_thread
-def test_whatever_comes_is_a_sign_of_life() -> Steps:
+def test_whatever_comes_is_a_sign_of_life(clock: SetClock) -> Steps:
     """No pong, but messages."""
 
     def script(raw: Raw) -> Steps:
         for _ in range(10):
-            yield from sleep(OFTEN)
+            yield from go_on.wait()
+            go_on.clear()
             yield from raw.send((TEXT, b"x"))
         yield from raw.send((CLOSE, closing(1000)))
-        while (yield from raw.recv()) is not None:
+        while (yield from raw.recv())[0] == PING:
             pass
 
+    go_on = Event()
     with raw_server(script) as address:
-        ws = yield from http.websocket(address, ping_interval_s=OFTEN / 2, ping_timeout_s=10.0)
-        n = 0
-        while (yield from ws.recv()) is not None:
-            n += 1
-        assert n == 10
-
-
-@in_thread
-def test_without_a_limit_for_the_pong() -> Steps:
-    def script(raw: Raw) -> Steps:
-        for _ in range(3):
-            assert (yield from raw.recv())[0] == PING
-        yield from raw.send((CLOSE, b""))
-        while (yield from raw.recv()) is not None:
-            pass
-
-    with raw_server(script) as address:
-        ws = yield from http.websocket(address, ping_interval_s=OFTEN, ping_timeout_s=None)
+        ws = yield from http.websocket(address, ping_interval_s=OFTEN / 2, ping_timeout_s=3 * OFTEN)
+        for _ in range(10):
+            clock.time_s += OFTEN
+            go_on.set()
+            assert (yield from ws.recv()) == "x"
         assert (yield from ws.recv()) is None
 
 
 @in_thread
-def test_pings_of_the_peer_are_answered_although_the_program_does_not_receive() -> Steps:
+def test_without_a_limit_for_the_pong(clock: SetClock) -> Steps:
+    def script(raw: Raw) -> Steps:
+        for _ in range(3):
+            assert (yield from raw.recv())[0] == PING
+            pinged.set()
+        yield from raw.send((CLOSE, b""))
+        assert (yield from raw.recv())[0] == CLOSE
+
+    pinged = Event()
+    with raw_server(script) as address:
+        ws = yield from http.websocket(address, ping_interval_s=OFTEN, ping_timeout_s=None)
+        reading = newthread(ws.recv)
+        for _ in range(3):
+            clock.time_s += 2 * OFTEN
+            yield from pinged.wait()
+            pinged.clear()
+        assert (yield from reading.join()) is None
+
+
+@in_thread
+def test_pings_of_the_peer_are_answered_although_the_program_does_not_receive(clock: SetClock) -> Steps:
     def script(raw: Raw) -> Steps:
         yield from raw.send((PING, b"are you there"))
         while (yield from raw.recv()) != (PONG, b"are you there"):
@@ -112,12 +150,13 @@ def test_pings_of_the_peer_are_answered_although_the_program_does_not_receive() 
     answered = Event()
     with raw_server(script) as address:
         ws = yield from http.websocket(address, ping_interval_s=OFTEN, ping_timeout_s=None)
+        clock.time_s += 2 * OFTEN
         yield from answered.wait()
         ws.abort()
 
 
 @in_thread
-def test_a_message_that_waits_stops_the_reading() -> Steps:
+def test_a_message_that_waits_stops_the_reading(clock: SetClock) -> Steps:
     """A peer that is never read is not thought dead, and no more than a message is received ahead."""
 
     def script(raw: Raw) -> Steps:
@@ -127,8 +166,13 @@ def test_a_message_that_waits_stops_the_reading() -> Steps:
 
     with raw_server(script) as address:
         ws = yield from http.websocket(address, ping_interval_s=OFTEN, ping_timeout_s=OFTEN)
+        while not ws.ahead:
+            clock.time_s += 2 * OFTEN
+            yield from sleep(0)
         for _ in range(10):
-            yield from sleep(OFTEN)
+            clock.time_s += 2 * OFTEN
+            for _ in range(5):
+                yield from sleep(0)
         assert ws.ahead
         assert not ws.closed
         assert (yield from ws.recv()) == "1"
@@ -189,15 +233,18 @@ def test_a_stop_with_a_handler_that_only_sends() -> Steps:
 
 
 @in_thread
-def test_a_client_that_ignores_the_stop_is_left_in_time() -> Steps:
+def test_a_client_that_ignores_the_stop_is_left_in_time(clock: SetClock) -> Steps:
     def handler(request: http.Request) -> Steps:
         ws = yield from request.websocket(close_s=OFTEN)
         yield from ws.recv()
 
     with serving(handler) as server, raw_client(server) as connect:
         raw = yield from connect()
-        assert (yield from server.stop(10.0)) == 0
+        stopping = newthread(server.stop, 10.0)
         assert (yield from raw.recv()) == (CLOSE, closing(1001))
+        assert not stopping.done
+        clock.time_s += 2 * OFTEN
+        assert (yield from stopping.join()) == 0
 
 
 @in_thread
