@@ -33,6 +33,8 @@ def check_limits(
     Raises TypeError for a limit on handshakes that would have no effect.
     """
     for name, limit in (("max_connections", max_connections), ("max_handshakes", max_handshakes)):
+        if isinstance(limit, bool):
+            raise TypeError(f"{name} must be a number, not {limit!r}")
         if limit is not None and operator.index(limit) < 1:
             raise ValueError(f"{name} must be at least 1, not {limit!r}")
     handshake_limit(handshake_s)

@@ -5,6 +5,8 @@ This module knows only the `ssl` module, which it imports late: most programs do
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from ..sockets.hostnames import ascii_name
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 
 HANDSHAKE_S = 10.0
 """The default limit for a handshake, in seconds."""
+
+
+# In ASCII, as a certificate can have it. "_" is in names that DNS knows and RFC 1123 does not.
+_HOST_NAME = re.compile(r"(?=.{1,253}\.?\Z)[\w-]{1,63}(?:\.[\w-]{1,63})*\.?", re.ASCII)
 
 
 def check_context(context: object, *, server_side: bool) -> None:
@@ -34,13 +40,34 @@ def check_context(context: object, *, server_side: bool) -> None:
 def name_to_ask_for(server_hostname: str | None) -> str | None:
     """Return the name of a server as clients ask for it, and as certificates have it: in ASCII, without a last dot.
 
-    Raises TypeError if it is not a str, UnicodeError if it cannot be a host name.
+    Raises TypeError if it is not a str, ValueError if it can be neither a host name nor an address, also as a
+    UnicodeError.
     """
     if server_hostname is None:
         return None
     if not isinstance(server_hostname, str):
         raise TypeError(f"server_hostname must be a str, not {server_hostname!r}")
-    return ascii_name(server_hostname).removesuffix(".")
+    try:
+        name = ascii_name(server_hostname)
+        if not _HOST_NAME.fullmatch(name):
+            ip_address(name)
+    except UnicodeError as error:
+        raise UnicodeError(f"server_hostname: {error}") from None
+    except ValueError:
+        raise ValueError(f"server_hostname must be the name of a host, not {server_hostname!r:.80}") from None
+    return name.removesuffix(".")
+
+
+def check_client_only(server_side: bool, server_hostname: str | None, session: object) -> None:
+    """Raise TypeError for what only a client has and a server was given, or for a session that is none."""
+    import ssl
+
+    if server_side and server_hostname is not None:
+        raise TypeError("server_hostname is for clients: a server has no use for it")
+    if server_side and session is not None:
+        raise TypeError("session is for clients: a server has no use for it")
+    if session is not None and not isinstance(session, ssl.SSLSession):
+        raise TypeError(f"session must be an ssl.SSLSession, not {session!r:.80}")
 
 
 def check_arguments(
@@ -54,6 +81,7 @@ def check_arguments(
     from .engine import Engine
 
     check_context(context, server_side=server_side)
+    check_client_only(server_side, server_hostname, session)
     handshake_limit(handshake_s)
     Engine(context, server_side=server_side, server_hostname=name_to_ask_for(server_hostname), session=session)
 

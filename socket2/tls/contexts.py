@@ -43,13 +43,15 @@ def client_context(
 
     This reads files, which blocks for some milliseconds: make one context and use it for many connections. Raises
     OSError or ssl.SSLError if a file cannot be used, with its name and the reason; TypeError for a path that is no
-    path, ValueError if there is a key without a certificate.
+    path or a password without a certificate, ValueError if there is a key without a certificate.
     """
     import ssl
 
     from .pem import authorities, naming
 
     offered = protocols(alpn)
+    if password is not None and certificate is None:
+        raise TypeError("password is that of the certificate's key: it needs a certificate")
     ca, certificate, key, keylog = (
         None if path is None else _text(name, path)
         for name, path in (("ca", ca), ("certificate", certificate), ("key", key), ("keylog", keylog))
@@ -86,7 +88,8 @@ def server_context(
 
     Raises OSError or ssl.SSLError if a file cannot be used, with its name and the reason. Raises TypeError for a path
     that is no path; ValueError for `client_certificate` without `client_ca`, for a pattern in `names` that no name can
-    match, or if one of its contexts requires a certificate of clients and this one does not: these have no effect.
+    match, for two spellings of one name there, or if one of its contexts requires a certificate of clients and this one
+    does not: these have no effect.
     Raises ValueError, too, if one of them trusts other authorities than `client_ca`.
     """
     import ssl
@@ -142,6 +145,9 @@ def _trust_alike(context: ssl.SSLContext, client_ca: str, contexts: Mapping[str,
 def _check_names(contexts: Mapping[str, ssl.SSLContext], required: bool) -> None:
     import ssl
 
+    from .reloading import as_asked_for
+
+    known: dict[str, str] = {}
     for name, context in contexts.items():
         if not isinstance(context, ssl.SSLContext):
             raise TypeError(f"names[{name!r}] must be an ssl.SSLContext, not {context!r}")
@@ -155,6 +161,9 @@ def _check_names(contexts: Mapping[str, ssl.SSLContext], required: bool) -> None
             raise ValueError(
                 f"names: {name!r} matches no name; '*' stands for the first label only, as in '*.example.org'"
             )
+        twin = known.setdefault(as_asked_for(name), name)
+        if twin != name:
+            raise ValueError(f"names: {twin!r} and {name!r} are the same name")
         if context.verify_mode == ssl.CERT_REQUIRED and not required:
             raise ValueError(f"names[{name!r}] requires a certificate of clients, which only the first context can do")
 
@@ -213,8 +222,13 @@ def _set_up(
 
 
 def _text(name: str, path: Path) -> str:
-    """Return a path as text. Raises TypeError for bytes, which could be the certificate itself, ValueError for ""."""
+    """Return a path as text. Raises TypeError for bytes, ValueError for "" and for what such a file contains."""
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
+    if isinstance(text, (str, bytes)) and ("-----BEGIN" if isinstance(text, str) else b"-----BEGIN") in text:
+        wrong = f"{name} must be a path, not text in PEM"  # which may be secret
+        if name.endswith("ca"):
+            wrong += "; the context's load_verify_locations(cadata=...) takes that"
+        raise ValueError(wrong) if isinstance(text, str) else TypeError(wrong)
     if not isinstance(text, str):
         raise TypeError(f"{name} must be a path, not {path!r:.80}")
     if not text:

@@ -24,7 +24,7 @@ from ..threads.native import in_c
 from ..threads.scope import timeout
 from ..threads.thread import over_at_once
 from ..threads.timers import duration
-from .arguments import HANDSHAKE_S, check_context, handshake_limit, name_to_ask_for
+from .arguments import HANDSHAKE_S, check_client_only, check_context, handshake_limit, name_to_ask_for
 from .carrier import BLOCK, ROOM
 from .lane import Lane
 from .negotiated import Negotiated
@@ -74,13 +74,9 @@ class TLS(Negotiated):
 
         check_byte_stream(sock)
         check_context(context, server_side=server_side)
-        engine = Engine(
-            context,
-            server_side=server_side,
-            server_hostname=name_to_ask_for(server_hostname),
-            session=session,
-            ragged_end=ragged_end,
-        )
+        check_client_only(server_side, server_hostname, session)
+        name = name_to_ask_for(server_hostname)
+        engine = Engine(context, server_side=server_side, server_hostname=name, session=session, ragged_end=ragged_end)
         super().__init__(sock, engine, handshake_limit(handshake_s))
         self._read_limit: Patience | None = None
         self._write_limit: Patience | None = None

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any
 
+from ..sockets.hostnames import ascii_name
+
 
 class ServerContext(ssl.SSLContext):
     """An ssl.SSLContext whose certificate can be loaded again. Made by server_context()."""
@@ -95,12 +97,17 @@ for _name in (
         setattr(ServerContext, _name, _repeated(_name))
 
 
+def as_asked_for(name: str) -> str:
+    """Return a name in the one form that all its spellings have. A client asks for "xn--bcher-kva.example"."""
+    return ascii_name(name).lower().rstrip(".")
+
+
 def choose_by_name(context: ssl.SSLContext, contexts: Mapping[str, ssl.SSLContext]) -> None:
     """Let `context` hand a client to the one of `contexts` whose key is the name that it asks for.
 
     "*.example.org" is for all names with one more label. Clients with other names, or none, stay with `context`.
     """
-    by_name = {name.lower().rstrip("."): one for name, one in contexts.items()}
+    by_name = {as_asked_for(name): one for name, one in contexts.items()}
 
     def choose(ssl_object: Any, name: str | None, _: ssl.SSLContext) -> None:
         if name is None:

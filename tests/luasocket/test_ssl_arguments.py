@@ -36,6 +36,36 @@ def test_wrap_refuses_what_is_no_context(pair: Pair) -> None:
         ssl.wrap(pair.client, None)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"options": 5}, "parameter 'options': string or list expected, got int"),
+        ({"verify": 5}, "parameter 'verify': string or list expected, got int"),
+        ({"options": [5]}, "parameter 'options': string expected, got int"),
+        ({"certificates": 5}, "parameter 'certificates': list expected, got int"),
+        ({"certificates": [5]}, "parameter 'certificates': dict expected, got int"),
+        (None, "parameters: dict expected, got NoneType"),
+    ],
+    ids=str,
+)
+def test_parameters_of_the_wrong_type(authority: Authority, wrong: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=f"^{message}$"):
+        ssl.newcontext(None if wrong is None else {**params(authority), **wrong})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"alpn": ["\u00e9"]}, "invalid ALPN name (not ASCII)"),
+        ({"verifyy": "peer"}, "parameter not supported (verifyy)"),
+        ({"certificates": [{"cert": "a.pem"}]}, "parameter not supported (cert)"),
+    ],
+    ids=str,
+)
+def test_parameters_that_are_refused(authority: Authority, wrong: Any, message: str) -> None:
+    assert ssl.newcontext({**params(authority), **wrong}) == (None, message)
+
+
 def test_wrap_takes_a_server_context_that_chooses_by_name(authority: Authority) -> None:
     context = server_context(authority.ours, names={"a.example": server_context(authority.issue("a.example"))})
 

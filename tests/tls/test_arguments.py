@@ -27,6 +27,8 @@ from .certificates import Authority
 from .ends import Steps, limited
 from .hosting import serve_one
 
+BAD_NAMES = [".", ".a", "a..b", "a" * 64, "a\0b", "https://a.example/", "a b", "a.example:443", "\u00fc" * 64]
+
 
 def nothing(conn: TLS) -> None:
     raise AssertionError(conn)
@@ -80,8 +82,9 @@ def test_a_context_for_the_other_side(authority: Authority) -> None:
         ({"server_hostname": 5}, TypeError),
         ({"server_hostname": b"localhost"}, TypeError),
         ({"server_hostname": ""}, ValueError),
-        ({"server_hostname": "."}, ValueError),
+        *(({"server_hostname": name}, ValueError) for name in BAD_NAMES),
         ({"server_hostname": "localhost", "session": "none"}, TypeError),
+        ({"server_hostname": "localhost", "session": b"x"}, TypeError),
         ({"server_hostname": "localhost", "handshake_s": -1}, ValueError),
         ({"server_hostname": "localhost", "handshake_s": "1"}, TypeError),
     ],
@@ -89,8 +92,21 @@ def test_a_context_for_the_other_side(authority: Authority) -> None:
 )
 def test_clients(authority: Authority, options: dict[str, Any], error: type[Exception]) -> None:
     for make in clients(authority):
-        with pytest.raises(error):
+        with pytest.raises(error, match="session" if "session" in options else "server_hostname|handshake|1"):
             with_context(make, authority.client(), **options)
+
+
+def test_what_only_clients_have(authority: Authority) -> None:
+    below = memory_pair()[0]
+    for make in partial(starttls, stream(below)), partial(starttls, below), partial(TLS, below):
+        for options in {"server_hostname": "localhost"}, {"session": b"x"}:
+            with pytest.raises(TypeError, match=f"{next(iter(options))} is for clients"):
+                make(context=authority.server(), server_side=True, **options)
+
+
+@pytest.mark.parametrize("name", ["a_b.example", "127.0.0.1", "::1", "a" * 63 + ".example", "b\u00fccher.example"])
+def test_names_of_servers(authority: Authority, name: str) -> None:
+    TLS(memory_pair()[0], authority.client(), server_hostname=name)
 
 
 def test_a_limit_for_handshakes(authority: Authority) -> None:
@@ -103,6 +119,8 @@ def test_a_limit_for_handshakes(authority: Authority) -> None:
     for of_server in servers(authority)[1:3]:
         with pytest.raises(TypeError, match="max_handshakes needs tls"):
             of_server(max_handshakes=1)
+        with pytest.raises(TypeError, match="max_handshakes must be a number, not True"):
+            with_context(of_server, authority.server(), max_handshakes=True)
 
 
 def test_contexts(authority: Authority) -> None:
@@ -126,6 +144,25 @@ def test_contexts(authority: Authority) -> None:
         server_context(authority.ours, client_ca="")
     with pytest.raises(ValueError, match="is a context for clients"):
         server_context(authority.ours, client_ca=authority.file, names={"a.example": authority.client()})
+
+
+def test_text_in_place_of_a_file(authority: Authority) -> None:
+    """It may be a key, so it is not in the message."""
+    text = authority.file.read_text()
+    kinds: list[tuple[Any, type[Exception]]] = [(text, ValueError), (text.encode(), TypeError)]
+    makers: dict[str, Callable[..., Any]] = {"ca": client_context, "client_ca": partial(server_context, authority.ours)}
+    for wrong, error in kinds:
+        for name, make in makers.items():
+            with pytest.raises(error, match=f"^{name} must be a path, not text in PEM; .*cadata") as caught:
+                make(**{name: wrong})
+            assert "BEGIN" not in str(caught.value)
+    with pytest.raises(ValueError, match="^certificate must be a path, not text in PEM$"):
+        server_context(text)
+
+
+def test_a_password_without_a_certificate() -> None:
+    with pytest.raises(TypeError, match="password .* needs a certificate"):
+        client_context(password="secret")
 
 
 @pytest.mark.parametrize("kind", ["optional", "required"])
@@ -172,6 +209,29 @@ def test_protocols_that_cannot_be(authority: Authority, name: str) -> None:
 def test_names_that_no_client_asks_for(authority: Authority, name: str) -> None:
     with pytest.raises(ValueError, match="matches no name"):
         server_context(authority.ours, names={name: server_context(authority.ours)})
+
+
+@pytest.mark.parametrize("pattern", ["b\u00fccher.example", "XN--BCHER-KVA.example.", "*.b\u00fccher.example"])
+def test_names_beyond_ascii(authority: Authority, pattern: str) -> None:
+    asked = "a.b\u00fccher.example" if pattern.startswith("*") else "b\u00fccher.example"
+    chosen = server_context(authority.issue("a.xn--bcher-kva.example", "xn--bcher-kva.example"))
+
+    def main() -> Steps:
+        with listen("127.0.0.1:0", tls=server_context(authority.ours, names={pattern: chosen})) as listener:
+            serving = newthread(serve_one, listener)
+            where = listener.getsockname()
+            with (yield from connect(where, tls=authority.client(), server_hostname=asked)) as conn:
+                assert (yield from stream(conn).recvall()) == b"data"
+            yield from serving.join()
+
+    limited(main)
+
+
+@pytest.mark.parametrize("other", ["A.example", "a.example.", "\uff41.example"])
+def test_two_spellings_of_one_name(authority: Authority, other: str) -> None:
+    names = dict.fromkeys(["a.example", other], server_context(authority.ours))
+    with pytest.raises(ValueError, match="names: 'a.example' and .* are the same name"):
+        server_context(authority.ours, names=names)
 
 
 @pytest.mark.parametrize("names", [["a.example"], {b"a.example": None}, "a.example"])

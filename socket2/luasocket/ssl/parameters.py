@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import ssl
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,11 @@ from .options import OPTIONS, PROTOCOLS, RAGGED_END, VERIFY, VERIFY_EXT, limits
 from .reasons import reason_of
 
 _CURVES = {"P-256": "prime256v1", "P-384": "secp384r1", "P-521": "secp521r1"}
+_PAIR = frozenset(("certificate", "key", "password"))
+_KNOWN = _PAIR.union(
+    ("alpn", "cafile", "capath", "certificates", "ciphers", "ciphersuites", "curve", "curveslist"),
+    ("dane", "depth", "dhparam", "mode", "options", "protocol", "verify", "verifyext"),
+)
 
 
 class Refused(Exception):
@@ -62,6 +67,7 @@ def context_of(cfg: Any) -> tuple[Context | None, Message | None]:
 
 
 def _made(params: Mapping[str, Any]) -> Context:
+    _check_table("parameters", params, _KNOWN)
     protocol, mode = _string(params, "protocol"), _string(params, "mode")
     if protocol not in PROTOCOLS:
         raise Refused(f"invalid protocol ({protocol})")
@@ -71,24 +77,43 @@ def _made(params: Mapping[str, Any]) -> Context:
     context.check_hostname = False
     context.options = ssl.OP_NO_SSLv3 | ssl.OP_NO_COMPRESSION
     context.set_ciphers("DEFAULT")  # OpenSSL's, as in LuaSec; Python has its own
-    for pair in params.get("certificates") or [params]:
+    for pair in _pairs(params):
         _load_pair(context, pair)
     _trust(context, params.get("cafile"), params.get("capath"))
     _choose_ciphers(context, params)
-    _verify(context, mode, _words(params.get("verify")))
-    names = set(_words(params.get("options")))
+    _verify(context, mode, _words(params, "verify"))
+    names = set(_words(params, "options"))
     for name in sorted(names):
         context.options |= _known(OPTIONS, name, "option")
     context.minimum_version, context.maximum_version = limits(protocol, names)
     if params.get("depth") is not None:
         raise Refused("verification depth not supported")
     _choose_groups(context, params)
-    for name in _words(params.get("verifyext")):
+    for name in _words(params, "verifyext"):
         context.verify_flags |= _known(VERIFY_EXT, name, "verify option")
     _choose_alpn(context, mode, params.get("alpn"))
     if params.get("dane"):
         raise Refused("DANE not supported")
     return Context(context, mode, RAGGED_END in names)
+
+
+def _check_table(what: str, params: Any, known: frozenset[str]) -> None:
+    """Raise TypeError for what is no dict; refuse a parameter that LuaSec does not have: it may be a misspelt one."""
+    if not isinstance(params, Mapping):
+        raise TypeError(f"{what}: dict expected, got {type(params).__name__}")
+    for name in params:
+        if name not in known:
+            raise Refused(f"parameter not supported ({name})")
+
+
+def _pairs(params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the parameters with certificates: those in a list, or the parameters themselves."""
+    pairs = params.get("certificates")
+    if pairs is not None and (isinstance(pairs, (str, bytes, Mapping)) or not isinstance(pairs, Sequence)):
+        raise TypeError(f"parameter 'certificates': list expected, got {type(pairs).__name__}")
+    for pair in pairs or ():
+        _check_table("parameter 'certificates'", pair, _PAIR)
+    return pairs or [params]
 
 
 def _string(params: Mapping[str, Any], name: str) -> str:
@@ -98,12 +123,15 @@ def _string(params: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _words(value: Any) -> Sequence[str]:
+def _words(params: Mapping[str, Any], name: str) -> Sequence[str]:
     """Return a parameter that is one string or several."""
+    value = params.get(name)
+    if isinstance(value, (bytes, Mapping)) or not isinstance(value, (str, Iterable, type(None))):
+        raise TypeError(f"parameter {name!r}: string or list expected, got {type(value).__name__}")
     words = [] if value is None else [value] if isinstance(value, str) else list(value)
     for word in words:
         if not isinstance(word, str):
-            raise TypeError(f"string expected, got {type(word).__name__}")
+            raise TypeError(f"parameter {name!r}: string expected, got {type(word).__name__}")
     return words
 
 
@@ -256,7 +284,9 @@ def _choose_alpn(context: ssl.SSLContext, mode: str, alpn: Any) -> None:
             raise Refused("invalid ALPN parameter")
         if not name:
             raise Refused("invalid ALPN name (empty string)")
-        if len(name.encode()) > 255:
+        if not name.isascii():
+            raise Refused("invalid ALPN name (not ASCII)")
+        if len(name) > 255:
             raise Refused("invalid ALPN name (length > 255)")
     if not alpn:
         raise Refused("invalid ALPN list (empty)")

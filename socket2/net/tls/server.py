@@ -61,6 +61,8 @@ class Server(PlainServer):
 
         The context has the certificate, and the authorities for those of clients. The last match counts.
         """
+        if not isinstance(hostname, str):
+            raise told(TypeError(f"hostname must be a str, not {hostname!r:.80}"), code="ERR_INVALID_ARG_TYPE")
         if not hostname:
             raise told(ValueError("hostname must be a name"), code="ERR_TLS_REQUIRED_SERVER_NAME")
         made = context if isinstance(context, SecureContext) else createSecureContext(context)

@@ -33,6 +33,11 @@ def encrypted(key: str) -> bytes:
     return whole.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, rule)
 
 
+def test_a_name_that_is_no_text() -> None:
+    with pytest.raises(TypeError, match="hostname must be a str, not 5"):
+        tls.createServer().addContext(5, {})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("form", ["text", "bytes", "buffer", "path", "list", "passphrase", "pem", "context"])
 def test_forms(authority: Authority, form: str) -> None:
     key, cert = texts(authority)
