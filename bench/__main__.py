@@ -36,6 +36,7 @@ from bench.scenarios import (
     tls,
     tls_soak,
     udp,
+    websocket,
 )
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -56,6 +57,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     tls.SCENARIO,
     tls_soak.SCENARIO,
     http.SCENARIO,
+    websocket.SCENARIO,
 )
 OUTPUT_OPTIONS = ("scenario", "chosen_scenario", "only", "json", "plot", "save")
 

@@ -28,6 +28,7 @@ PROGRAMS = {
     "udp": "load",
     "http": "load",
     "http-varied": "load",
+    "websocket": "load",
     "idle": "load",
     "connections": "churn",
     "bulk": "pour",
@@ -40,7 +41,7 @@ class LoadSettings:
     """The settings of a load.
 
     Args:
-        mode: the kind of load: echo, udp, http, http-varied, connections, bulk or bulk-send.
+        mode: the kind of load: echo, udp, http, http-varied, websocket, connections, bulk or bulk-send.
         connections: how many at a time.
         size: bytes per request, or per send.
         warmup_s: how long to run before the measurement, in seconds.

@@ -30,6 +30,7 @@ __all__ = [
     "STACKS",
     "TLS_SERVERS",
     "UDP_SERVERS",
+    "WEBSOCKET_SERVERS",
     "Contender",
     "Roster",
     "chosen",
@@ -170,6 +171,23 @@ HTTP_SERVERS: Roster = (
     _http("aiohttp-asyncio", "aiohttp_app asyncio", "aiohttp"),
     _http("hypercorn-uvloop", "hypercorn_app", "hypercorn", "uvloop"),
     Contender("node", ("node", "bench/servers/http/node.js"), program="node"),
+)
+
+
+def _websocket(name: str, arguments: str, module: str, below: str | None = None) -> Contender:
+    """Return the row for a server that is a module of bench.servers.websocket. See KEEP_MEMORY."""
+    command = (sys.executable, "-m", *f"bench.servers.websocket.{arguments}".split())
+    return Contender(name, command, module, KEEP_MEMORY, below)
+
+
+WEBSOCKET_SERVERS: Roster = (
+    Contender("c", (str(BUILD / "echo_server"),)),
+    *_socket2("servers.websocket.socket2_{style}", "generator"),
+    *_socket2("servers.websocket.socket2_{style}", "async"),
+    _websocket("websockets-uvloop", "websockets_app uvloop", "websockets", "uvloop"),
+    _websocket("websockets-asyncio", "websockets_app asyncio", "websockets"),
+    _websocket("aiohttp-uvloop", "aiohttp_app uvloop", "aiohttp", "uvloop"),
+    _websocket("aiohttp-asyncio", "aiohttp_app asyncio", "aiohttp"),
 )
 
 UDP_SERVERS: Roster = (

@@ -1,10 +1,10 @@
 /* The load generator: keeps every connection busy with one request at a time, or holds it idle.
  *
- * Knows the echo protocol and HTTP from the client's side, and nothing about the server. It is in C so that it is
+ * Knows the echo protocol, HTTP and WebSockets from the client's side, and nothing about the server. It is in C so that it is
  * faster than the servers: no allocation and one clock reading per request. With "udp" a connection is a connected
  * datagram socket. A datagram that does not come back counts as lost and is not sent again.
  *
- * load echo|udp|http|http-varied HOST PORT [--connections N] [--size B] [--warmup-s S] [--duration-s S | --requests N]
+ * load echo|udp|http|http-varied|websocket HOST PORT [--connections N] [--size B] [--warmup-s S] [--duration-s S | --requests N]
  * load idle HOST PORT [--connections N]
  */
 #define _GNU_SOURCE
@@ -15,6 +15,7 @@
 
 #include "histogram.h"
 #include "http_exchange.h"
+#include "websocket_exchange.h"
 
 #ifndef TRANSPORT
 #define TRANSPORT "plain_transport.h"
@@ -47,7 +48,7 @@ struct stage { /* one stretch of load: the warm-up, or the measurement */
 static struct connection *connections;
 static char *pattern, buffer[BUFFER_BYTES];
 static int poller;
-static bool datagrams, http, varied;
+static bool datagrams, http, varied, websocket; /* `http` also for WebSockets: the answer has a form */
 
 /* Makes the next message. `size`: of an echo. */
 static void next_message(struct connection *connection, size_t size)
@@ -56,7 +57,11 @@ static void next_message(struct connection *connection, size_t size)
 
     connection->sequence++;
     connection->sent = connection->received = 0;
-    if (http) {
+    if (websocket) {
+        connection->size = websocket_frame(connection->exchange, pattern + pattern_offset(number, connection->sequence),
+                                           size, connection->sequence);
+        connection->message = connection->exchange->request;
+    } else if (http) {
         connection->size = http_request(connection->exchange, varied, number, connection->sequence);
         connection->message = connection->exchange->request;
     } else {
@@ -75,6 +80,8 @@ static void check(const struct connection *connection, const char *data, size_t 
 
 static bool is_answered(const struct connection *connection)
 {
+    if (websocket)
+        return websocket_is_echoed(connection->exchange, connection->received);
     if (http)
         return http_is_answered(connection->exchange, connection->received);
     return connection->received == connection->size;
@@ -96,19 +103,36 @@ static ssize_t take(struct connection *connection)
     return received;
 }
 
+static void take_first(struct connection *connection)
+{
+    ssize_t received = take(connection);
+
+    if (received <= 0)
+        die("first answer: %s", received == 0 ? "the server closed the connection" : "");
+}
+
+static void open_websocket(struct connection *connection)
+{
+    size_t size = websocket_opening(connection->exchange);
+
+    if (transport_send(&connection->transport, connection->exchange->request, size) != (ssize_t)size)
+        die("upgrade");
+    while (!websocket_is_open(connection->exchange, connection->received))
+        take_first(connection);
+}
+
 /* Makes one blocking exchange. After that the server has accepted the connection and started its handler. */
 static void greet(struct connection *connection, size_t size)
 {
-    next_message(connection, size);
     if (!transport_handshake(&connection->transport))
         die("handshake");
+    if (websocket)
+        open_websocket(connection);
+    next_message(connection, size);
     if (transport_send(&connection->transport, connection->message, connection->size) != (ssize_t)connection->size)
         die("first send");
-    while (!is_answered(connection)) {
-        ssize_t received = take(connection);
-        if (received <= 0)
-            die("first answer: %s", received == 0 ? "the server closed the connection" : "");
-    }
+    while (!is_answered(connection))
+        take_first(connection);
 }
 
 static void open_all(size_t greeting)
@@ -297,16 +321,19 @@ static void idle(void)
 
 int main(int argc, char **argv)
 {
-    read_options(argc, argv, "echo|udp|http|http-varied|idle");
+    read_options(argc, argv, "echo|udp|http|http-varied|websocket|idle");
     datagrams = strcmp(options.mode, "udp") == 0;
     varied = strcmp(options.mode, "http-varied") == 0;
-    http = varied || strcmp(options.mode, "http") == 0;
+    websocket = strcmp(options.mode, "websocket") == 0;
+    http = varied || websocket || strcmp(options.mode, "http") == 0;
     transport_setup();
     errno = 0;
     if (datagrams && options.certificate)
         die("no TLS over datagrams");
     if (datagrams && options.size > BUFFER_BYTES - 512)
         die("no datagram is that long: %ld", options.size);
+    if (websocket && options.size > WEBSOCKET_MESSAGE_MAX)
+        die("no message is that long: %ld", options.size);
     if (datagrams || http || strcmp(options.mode, "echo") == 0)
         exchange();
     else if (strcmp(options.mode, "idle") == 0)

@@ -1,0 +1,28 @@
+"""The package websockets: `websockets_app asyncio|uvloop`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from websockets.asyncio.server import ServerConnection, serve
+
+
+async def echo(ws: ServerConnection) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+async def main() -> None:
+    async with serve(echo, "127.0.0.1", 0, backlog=4096) as server:
+        print("ready", server.sockets[0].getsockname()[1], flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "uvloop":
+        import uvloop
+
+        uvloop.run(main())
+    else:
+        asyncio.run(main())
