@@ -83,6 +83,7 @@ def prepare(folder: Path) -> None:
         ("*.b.example",),
         ("outer.example",),
         ("xn--fa-hia.example",),
+        ("a.xn--bcher-kva.example", "xn--bcher-kva.example"),
     ):
         authority.issue(*names)
         authority.issue(*names, by_stranger=True)
