@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from socket2 import TLS, Server, call_in_thread, connect, newthread, stream
 
-from ..interop.peers import Program, call, needs
+from ..interop.golang import built
+from ..interop.peers import Program, call
 from ..tls.certificates import Authority, versions
 from ..tls.ends import Steps, limited
 
 SOURCE = Path(__file__).with_name("go") / "peer.go"
 BODY = b"0123456789abcdef" * 20000
-BUILDS_S = 600.0
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +25,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def peer(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Build the program, with what it needs of Go's library."""
-    folder = tmp_path_factory.mktemp("go")
-    env = os.environ | {"GO111MODULE": "off", "GOCACHE": str(folder / "cache"), "CGO_ENABLED": "0", "HOME": str(folder)}
-    command = [needs("go", "golang-go"), "build", "-o", str(folder / "peer"), str(SOURCE)]
-    done = subprocess.run(command, env=env, capture_output=True, timeout=BUILDS_S, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    return str(folder / "peer")
+    return built(SOURCE, tmp_path_factory.mktemp("go"))
 
 
 @versions
