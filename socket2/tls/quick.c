@@ -142,7 +142,8 @@ static PyObject *
 transfer_repr(PyObject *self)
 {
     Transfer *transfer = (Transfer *)self;
-    return PyUnicode_FromFormat("<operation TLS.%s, %s>", way_texts[transfer->maker->way], phase_texts[transfer->phase]);
+    return PyUnicode_FromFormat("<operation TLS.%s, %s>", way_texts[transfer->maker->way],
+                                phase_texts[transfer->phase]);
 }
 
 static PyObject *

@@ -218,30 +218,23 @@ replace(Transfer *transfer, PyObject *op, PyObject **result)
     return transfer_advance(transfer, outcome, value, result);
 }
 
-/* The operation in Python for what the usual one has begun, whose lane it takes over. */
-static PyObject *
-continuation(const Transfer *transfer)
-{
-    PyObject *name = transfer->maker->state->names[RECEIVE];
-    if (transfer->maker->way == RECEIVES) {
-        return call_by_name(transfer->stream, name, transfer->argument, Py_None, transfer->lane);
-    }
-    PyObject *size = PyLong_FromUnsignedLong(transfer->size);
-    PyObject *op = size != NULL ? call_by_name(transfer->stream, name, size, transfer->argument, transfer->lane) : NULL;
-    Py_XDECREF(size);
-    return op;
-}
-
 PyObject *
 transfer_in_python(const Transfer *transfer)
 {
     PyObject *const *names = transfer->maker->state->names;
-    if (transfer->maker->way != RECEIVES_INTO) {
-        PyObject *buffer = sends(transfer) ? NULL : Py_None;
-        return call_by_name(transfer->stream, names[sends(transfer) ? SENDALL : RECEIVE], transfer->argument, buffer, NULL);
+    PyObject *stream = transfer->stream, *argument = transfer->argument, *lane = transfer->lane;
+    if (sends(transfer)) {
+        return call_by_name(stream, names[SENDALL], argument, NULL, NULL);
     }
-    PyObject *size = PyLong_FromUnsignedLong(transfer->size);
-    PyObject *op = size != NULL ? call_by_name(transfer->stream, names[RECEIVE_INTO], transfer->argument, size, NULL) : NULL;
+    if (transfer->maker->way == RECEIVES) {
+        return call_by_name(stream, names[RECEIVE], argument, Py_None, lane);
+    }
+    PyObject *size = PyLong_FromUnsignedLong(transfer->size), *op = NULL;
+    if (size != NULL && lane != NULL) {
+        op = call_by_name(stream, names[RECEIVE], size, argument, lane);
+    } else if (size != NULL) {
+        op = call_by_name(stream, names[RECEIVE_INTO], argument, size, NULL);
+    }
     Py_XDECREF(size);
     return op;
 }
@@ -274,7 +267,7 @@ fill(Transfer *transfer, PyObject **result)
     PyObject *stream = transfer->stream, *engine = engine_of(maker, stream);
     if (engine == NULL || slot(maker, stream, FLOWING) != Py_True || slot(maker, engine, HUNGRY) != Py_True ||
         slot(maker, engine, PENDING) != Py_False || !is_empty_bytes(slot(maker, stream, UNSENT))) {
-        return replace(transfer, continuation(transfer), result);
+        return replace(transfer, transfer_in_python(transfer), result);
     }
     return begin(transfer, maker->state->names[RECV], maker->state->room, result);
 }
@@ -308,7 +301,10 @@ received(Transfer *transfer, PyObject *data, PyObject **result)
     if (engine == NULL) {
         PyErr_SetString(PyExc_AttributeError, "this stream has lost its engine");
     } else {
-        PyObject *most = maker->way == RECEIVES ? Py_NewRef(transfer->argument) : PyLong_FromUnsignedLong(transfer->size);
+        PyObject *most = Py_NewRef(transfer->argument);
+        if (maker->way == RECEIVES_INTO) {
+            Py_SETREF(most, PyLong_FromUnsignedLong(transfer->size));
+        }
         plain = most != NULL ? engine_open(maker, engine, data, most) : NULL;
         Py_XDECREF(most);
         Py_DECREF(engine);

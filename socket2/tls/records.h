@@ -132,7 +132,7 @@ sends(const Transfer *transfer)
     return transfer->maker->way == SENDS;
 }
 
-/* Return the operation in Python, which does the same. */
+/* Return the operation in Python, which does the same. A receive that has the lane hands it over. */
 PyObject *transfer_in_python(const Transfer *transfer);
 
 /* Make the first step. */
