@@ -40,8 +40,8 @@ def check_context(context: object, *, server_side: bool) -> None:
 def name_to_ask_for(server_hostname: str | None) -> str | None:
     """Return the name of a server as clients ask for it, and as certificates have it: in ASCII, without a last dot.
 
-    Raises TypeError if it is not a str, ValueError if it can be neither a host name nor an address, also as a
-    UnicodeError.
+    Raises TypeError if it is not a str; ValueError, or its subclass UnicodeError, if it can be neither a host name nor
+    an address.
     """
     if server_hostname is None:
         return None
@@ -59,7 +59,7 @@ def name_to_ask_for(server_hostname: str | None) -> str | None:
 
 
 def check_client_only(server_side: bool, server_hostname: str | None, session: object) -> None:
-    """Raise TypeError for what only a client has and a server was given, or for a session that is none."""
+    """Raise TypeError if a server was given what only clients have, or if `session` is no session."""
     import ssl
 
     if server_side and server_hostname is not None:

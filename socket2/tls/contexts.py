@@ -89,8 +89,7 @@ def server_context(
     Raises OSError or ssl.SSLError if a file cannot be used, with its name and the reason. Raises TypeError for a path
     that is no path; ValueError for `client_certificate` without `client_ca`, for a pattern in `names` that no name can
     match, for two spellings of one name there, or if one of its contexts requires a certificate of clients and this one
-    does not: these have no effect.
-    Raises ValueError, too, if one of them trusts other authorities than `client_ca`.
+    does not: these have no effect. Raises ValueError, too, if one of them trusts other authorities than `client_ca`.
     """
     import ssl
 
@@ -138,8 +137,9 @@ def _trust_alike(context: ssl.SSLContext, client_ca: str, contexts: Mapping[str,
         newest = one.newest if isinstance(one, ServerContext) else one
         if not trusted.issuperset(newest.get_ca_certs(binary_form=True)):
             raise ValueError(f"names[{name!r}] trusts other authorities than {client_ca}, and so would let in others")
+    more = authorities(client_ca)
     for one in contexts.values():
-        one.load_verify_locations(**authorities(client_ca))
+        one.load_verify_locations(**more)
 
 
 def _check_names(contexts: Mapping[str, ssl.SSLContext], required: bool) -> None:
@@ -161,7 +161,10 @@ def _check_names(contexts: Mapping[str, ssl.SSLContext], required: bool) -> None
             raise ValueError(
                 f"names: {name!r} matches no name; '*' stands for the first label only, as in '*.example.org'"
             )
-        twin = known.setdefault(as_asked_for(name), name)
+        try:
+            twin = known.setdefault(as_asked_for(name), name)
+        except UnicodeError as error:
+            raise UnicodeError(f"names: {error}") from None
         if twin != name:
             raise ValueError(f"names: {twin!r} and {name!r} are the same name")
         if context.verify_mode == ssl.CERT_REQUIRED and not required:
@@ -237,9 +240,10 @@ def _text(name: str, path: Path) -> str:
 
 
 def protocols(alpn: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of the protocols. Raises TypeError for one string, which would be taken letter by letter.
+    """Return the names of the protocols.
 
-    Raises TypeError, too, for what is no list of texts, and ValueError for a name that ALPN cannot have.
+    Raises TypeError for anything but a series of str, also for one str, which would be taken letter by letter;
+    ValueError for a name that ALPN cannot have.
     """
     if isinstance(alpn, (str, bytes)) or not isinstance(alpn, Iterable):
         raise TypeError(f"alpn must be a sequence of names, not {alpn!r}")
