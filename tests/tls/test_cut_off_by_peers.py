@@ -7,10 +7,8 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-import trio
 
 from socket2 import TLS, Server, call_in_thread, connect, listen, stream
 
@@ -113,8 +111,19 @@ def cut_off(conn: TLS) -> Steps:
     lines.close()
 
 
+def check_client(authority: Authority, version: str, visit: Callable[[int], None]) -> None:
+    def main() -> Steps:
+        server = Server(cut_off, tls=authority.server(version))
+        yield from server.listen("127.0.0.1")
+        with beside(visit, server.addresses[0][1]) as thread:
+            yield from call_in_thread(thread.outcome)
+        yield from server.stop()
+
+    limited(main)
+
+
 @versions
-def test_the_standard_library_and_trio(authority: Authority, version: str) -> None:
+def test_the_standard_library(authority: Authority, version: str) -> None:
     def visit(port: int) -> None:
         with socket.create_connection(("127.0.0.1", port), LIMIT_S) as plain:
             context = authority.client(version)
@@ -123,22 +132,20 @@ def test_the_standard_library_and_trio(authority: Authority, version: str) -> No
                 with pytest.raises(ssl.SSLEOFError):
                     receive_all(sock)
 
-    async def visit_by_trio(port: int) -> None:
+    check_client(authority, version, visit)
+
+
+@versions
+def test_trio(authority: Authority, version: str) -> None:
+    trio = pytest.importorskip("trio", reason="trio is not installed (pip install trio)")
+
+    async def visit(port: int) -> None:
         context = authority.client(version)
-        conn: Any = await trio.open_ssl_over_tcp_stream("127.0.0.1", port, ssl_context=context)
+        conn = await trio.open_ssl_over_tcp_stream("127.0.0.1", port, ssl_context=context)
         await conn.send_all(b"\n")
         with pytest.raises(trio.BrokenResourceError):
             while await conn.receive_some():
                 pass
         await trio.aclose_forcefully(conn)
 
-    def main() -> Steps:
-        server = Server(cut_off, tls=authority.server(version))
-        yield from server.listen("127.0.0.1")
-        port = server.addresses[0][1]
-        for peer in (visit, lambda port: trio.run(visit_by_trio, port)):
-            with beside(peer, port) as thread:
-                yield from call_in_thread(thread.outcome)
-        yield from server.stop()
-
-    limited(main)
+    check_client(authority, version, lambda port: trio.run(visit, port))

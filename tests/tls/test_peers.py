@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from socket2 import (
     TLS,
@@ -202,6 +201,8 @@ def test_asyncio(authority: Authority, version: str) -> None:
 
 @versions
 def test_trio(authority: Authority, version: str) -> None:
+    trio = pytest.importorskip("trio", reason="trio is not installed (pip install trio)")
+
     async def client(port: int) -> bytes:
         conn = await trio.open_ssl_over_tcp_stream("127.0.0.1", port, ssl_context=authority.client(version))
         await conn.send_all(BODY)
