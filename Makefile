@@ -40,8 +40,9 @@ test-native: $(VENV)/installed-test
 test-tls: $(VENV)/installed-test $(VENV)/installed-examiners
 	$(BIN)/python -m pytest -q -n auto -o hang_limit_s=1000 tests/examined
 
+# All cases of the Autobahn test suite take an hour.
 test-http: $(VENV)/installed-test
-	$(BIN)/python -m pytest -q tests/http/examined
+	$(BIN)/python -m pytest -q -o hang_limit_s=8000 tests/http/examined
 
 test-headers: $(VENV)/installed-headers
 	$(BIN)/python -m tests.kqueue.headers
