@@ -114,8 +114,8 @@ def module(path: Path) -> str:
 
 @functools.cache
 def tree_of(path: Path) -> ast.Module:
-    """The collector would look at millions of nodes again and again, and find no garbage."""
-    gc.disable()
+    """Return the syntax tree of a module."""
+    gc.disable()  # it would look at millions of nodes again and again, and find no garbage
     try:
         return ast.parse(path.read_bytes(), path)
     finally:

@@ -34,14 +34,13 @@ OPERATIONS_PER_ROUND = 20
 THREADS_EVERY = 5
 RECORDS_EVERY = 10  # they cost even more
 RSS_GROWTH_MAX = 1 << 20
-SWEEP_MIN = 64
 PATIENCE = Patience(1000.0)  # one for all: each leaves an entry in the heap of timers
 
 
 def sweep_timers() -> None:
     """Drop the entries of timers that were disarmed. Until they are the majority, their number goes up and down."""
     timers = current_scheduler().timers
-    timers.useless += len(timers.heap) + SWEEP_MIN  # sweep() counts anew
+    timers.useless = sys.maxsize  # so that there are enough of them; sweep() counts anew
     timers.sweep()
     assert not timers.heap
 

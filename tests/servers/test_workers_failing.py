@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -10,7 +11,9 @@ import pytest
 
 from ..interop.peers import LIMIT_S, ROOT
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"), reason="needs fork and SO_REUSEPORT"
+)
 
 PROGRAM = """
 import logging, os, socket2
@@ -24,7 +27,6 @@ async def app(scope, receive, send):
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        print("shut down", flush=True)
         await send({"type": "lifespan.shutdown.complete"})
 
 made = []
