@@ -1,10 +1,11 @@
 /* The load generator: keeps every connection busy with one request at a time, or holds it idle.
  *
- * Knows the echo protocol, HTTP and WebSockets from the client's side, and nothing about the server. It is in C so that it is
- * faster than the servers: no allocation and one clock reading per request. With "udp" a connection is a connected
+ * Knows the echo protocol, HTTP and WebSockets from the client's side, and nothing about the server. It is in C so that
+ * it is faster than the servers: no allocation and one clock reading per request. With "udp" a connection is a connected
  * datagram socket. A datagram that does not come back counts as lost and is not sent again.
  *
- * load echo|udp|http|http-varied|websocket HOST PORT [--connections N] [--size B] [--warmup-s S] [--duration-s S | --requests N]
+ * load echo|udp|http|http-varied|websocket HOST PORT [--connections N] [--size B] [--warmup-s S]
+ *     [--duration-s S | --requests N]
  * load idle HOST PORT [--connections N]
  */
 #define _GNU_SOURCE
@@ -48,7 +49,7 @@ struct stage { /* one stretch of load: the warm-up, or the measurement */
 static struct connection *connections;
 static char *pattern, buffer[BUFFER_BYTES];
 static int poller;
-static bool datagrams, http, varied, websocket; /* `http` also for WebSockets: the answer has a form */
+static bool datagrams, http, varied, websocket; /* `http`: also with WebSockets, whose answers end as they say */
 
 /* Makes the next message. `size`: of an echo. */
 static void next_message(struct connection *connection, size_t size)

@@ -34,7 +34,7 @@ def layered(
 ) -> tuple[Callable[[Any], Any], Handshakes | None]:
     """Return what handles a connection from its first byte: the PROXY header, then TLS, then `handler`.
 
-    And what counts the handshakes, None without TLS.
+    Return also what counts the handshakes; None without TLS.
     """
     counts = None
     if tls is not None:

@@ -57,8 +57,8 @@ class Handshakes:
 class Secured:
     """Makes each connection TLS, and passes that to `handler`.
 
-    `max_handshakes`: how many handshakes are made at a time; None for any number. A client has its turn when it has
-    sent something: otherwise as many silent clients would keep out all others.
+    `max_handshakes`: how many handshakes are made at a time; None for any number. A client gets its turn when it has
+    sent something: otherwise that many silent clients would keep all others out.
     """
 
     __slots__ = ("_context", "_handler", "_handshake_s", "_most", "_room", "counts")

@@ -1,4 +1,7 @@
-"""A worker process as its supervisor sees it: what it has told, what it is told, and its end."""
+"""A worker process as its supervisor sees it: what it has told, what it is told, and its end.
+
+Also what such a process knows of itself.
+"""
 
 from __future__ import annotations
 

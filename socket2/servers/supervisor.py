@@ -73,7 +73,7 @@ class Workers:
         self._leaving: list[Worker] = []  # workers whose successors have their listeners
         self._due = dict.fromkeys(range(count), 0.0)  # the missing workers, and when to start them
         self._failures, self._starts = [0] * count, [0] * count
-        self._asked = 0  # how many signals asked to stop
+        self._asked = 0  # how many signals asked to stop; a worker that cannot start counts as one
         self._heard = 0  # how many of those were acted on
         self._kill_at: float | None = None
         self._last: set[int] = set()  # missing workers for which a last one was started during the stop

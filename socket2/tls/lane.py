@@ -1,4 +1,4 @@
-"""The right to use one direction of a TLS stream, or to make its handshake.
+"""The right to use one direction of a TLS stream or a WebSocket, or to make its handshake.
 
 An operation holds the lane of its direction, also while it waits for the stream below; a second one gets Busy. But each
 direction may have to do the other's work: a receive may have an answer to send. Such a guest uses a free lane, and an
@@ -109,10 +109,12 @@ class Lane:
     def _refusal(self) -> Busy:
         scheduler, member = local.scheduler, local.member
         ours = member.current if member is not None else None
+        who = "another thread"
         for thread in list(scheduler.threads) if scheduler is not None else ():
             if thread is not ours and self._is_held_in(thread._coro):
-                return Busy(f"thread {thread.name!r} is {self._doing} this {self._what.removeprefix('TLS ')} already")
-        return Busy(f"another thread is {self._doing} this {self._what.removeprefix('TLS ')} already")
+                who = f"thread {thread.name!r}"
+                break
+        return Busy(f"{who} is {self._doing} this {self._what.removeprefix('TLS ')} already")
 
     def _is_held_in(self, coro: Any) -> bool:
         return any(one is self for link in links_of(coro) for one in gc.get_referents(link))

@@ -1,8 +1,8 @@
 """Random programs over a TLS stream: cancellations and timeouts at any wait, in both directions. Nothing may be lost.
 
 `python -m tests.tls.at_random --total 100000` makes programs until there were so many cancellations. A failure prints
-the seed, which makes the same program again. With `--members 4` so many OS threads run the programs, several programs
-at a time, and cancellations come at any moment. Then the seed does not decide everything.
+the seed, which makes the same program again. With `--members 4`, four OS threads run several programs at a time, and
+cancellations come at any moment. Then the seed alone does not decide what happens.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def switching(interval_s: float) -> Iterator[None]:
 
 
 def make_shared(authority: Authority, seed: int, members: int) -> int:
-    """Do the same with several programs at a time, which so many OS threads run."""
+    """Do the same with several programs at a time, which `members` OS threads run."""
     programs = [Program(authority, seed * PROGRAMS + number, SHARED_KINDS) for number in range(PROGRAMS)]
     errors: list[BaseException] = []
 

@@ -18,7 +18,7 @@ from .reasons import reason_of
 
 _CURVES = {"P-256": "prime256v1", "P-384": "secp384r1", "P-521": "secp521r1"}
 _PAIR = frozenset(("certificate", "key", "password"))
-_KNOWN = _PAIR.union(
+_PARAMETERS = _PAIR.union(
     ("alpn", "cafile", "capath", "certificates", "ciphers", "ciphersuites", "curve", "curveslist"),
     ("dane", "depth", "dhparam", "mode", "options", "protocol", "verify", "verifyext"),
 )
@@ -67,7 +67,7 @@ def context_of(cfg: Any) -> tuple[Context | None, Message | None]:
 
 
 def _made(params: Mapping[str, Any]) -> Context:
-    _check_table("parameters", params, _KNOWN)
+    _check_table("parameters", params, _PARAMETERS)
     protocol, mode = _string(params, "protocol"), _string(params, "mode")
     if protocol not in PROTOCOLS:
         raise Refused(f"invalid protocol ({protocol})")
