@@ -18,7 +18,7 @@ from .entropy import unpredictable
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
-_CONTROL_MAX = 125
+CONTROL_MAX = 125  # bytes
 _NO_LIMIT = 1 << 62
 _HEAD_MAX = 14
 
@@ -152,7 +152,7 @@ class Frames:
             problem = "the server must not mask its frames" if self._is_client else "the client must mask its frames"
             raise Violation(PROTOCOL, problem)
         size = 2
-        if length > _CONTROL_MAX:
+        if length > CONTROL_MAX:
             least, size = (126, 4) if length == 126 else (1 << 16, 10)
             if len(seen) < size:
                 return None
@@ -180,7 +180,7 @@ class Frames:
         if opcode & 8:
             if opcode > PONG:
                 raise Violation(PROTOCOL, f"the opcode {opcode} is reserved")
-            if length > _CONTROL_MAX:
+            if length > CONTROL_MAX:
                 raise Violation(PROTOCOL, "a control frame is longer than 125 bytes")
             if first < 0x80:
                 raise Violation(PROTOCOL, "a control frame is fragmented")
@@ -251,7 +251,7 @@ class Frames:
     def _frame(self, first: int, data: bytes | memoryview) -> bytes:
         masked = 0x80 if self._is_client else 0
         length = len(data)
-        if length <= _CONTROL_MAX:
+        if length <= CONTROL_MAX:
             head = bytes((first, length | masked))
         elif length < 1 << 16:
             head = bytes((first, 126 | masked)) + length.to_bytes(2)

@@ -17,19 +17,17 @@ from ...threads.scheduler import current_scheduler
 from ...threads.scope import move_on_after
 from ...threads.thread import over_at_once
 from .closing import INTERNAL, LOST, NORMAL, End, WebSocketClosed, check_close
-from .codec import PING, Fragment, Frames, Message
+from .codec import CONTROL_MAX, PING, Fragment, Frames, Message
 from .deflate import Deflate
 from .entropy import unpredictable
 from .keepalive import Watch
-from .terms import LONGEST_S, Terms, limited
+from .terms import Terms
 from .wire import Wire, is_of_connection
 
 if TYPE_CHECKING:
     from typing import Self
 
     from _typeshed import ReadableBuffer
-
-_PAYLOAD_MAX = 125
 
 # How long the end of a plain `with` block tries to send a Close frame that cannot be sent at once.
 _PART_S = 1.0
@@ -62,9 +60,9 @@ class WebSocket(Wire):
         self._watcher = Watch(
             self,
             current_scheduler(),
-            limited("ping_interval_s", terms.ping_interval_s),
-            limited("ping_timeout_s", terms.ping_timeout_s),
-            min(terms.close_s, LONGEST_S),
+            terms.ping_interval_s,
+            terms.ping_timeout_s,
+            terms.close_s,
         )
 
     # Receiving.
@@ -78,10 +76,20 @@ class WebSocket(Wire):
 
         In a generator: `while (message := (yield from ws.recv())) is not None:`
         """
-        return self._recv()
+        return self._receive(True)
+
+    def recv_fragment(self) -> Operation[Fragment | None]:
+        """Receive a piece of a message as the peer has sent it: its `data`, and whether it is the `last` one.
+
+        Use it for messages that are too large to keep: the limit for the size of a message counts for each piece alone.
+        If recv() was interrupted within a message, what it had received comes first. The end, a cancellation and errors
+        are as with recv().
+        """
+        return self._receive(False)
 
     @operation
-    def _recv(self) -> Generator[Any, None, str | bytes | None]:
+    def _receive(self, whole: bool) -> Generator[Any, None, Any]:
+        """Receive a message, or a fragment of one."""
         lane = self._receiving
         try:
             del lane.free
@@ -90,6 +98,10 @@ class WebSocket(Wire):
         try:
             if (turn := over_at_once()) is not None:
                 yield from turn.wait()
+            if not whole and (message := self._message) is not None:
+                self._message = None
+                self._frames.joined = 0
+                return Fragment(message.whole(), False)
             while True:
                 fragment = self._at_hand()
                 if fragment is None:
@@ -99,9 +111,9 @@ class WebSocket(Wire):
                     continue
                 message = self._message
                 if message is None:
-                    if fragment.last:
+                    if fragment.last or not whole:
                         self._frames.joined = 0
-                        return fragment.data
+                        return fragment.data if whole else fragment
                     message = self._message = Message()
                 message.add(fragment.data)
                 if fragment.last:
@@ -115,42 +127,16 @@ class WebSocket(Wire):
             if self._pings:
                 self._see_to_pongs()
 
-    def __aiter__(self) -> _Messages:
+    def __aiter__(self) -> Self:
         """Iterate over the messages with `async for`: recv() until it returns None."""
-        return _Messages(self)
+        return self
 
     @operation
-    def recv_fragment(self) -> Generator[Any, None, Fragment | None]:
-        """Receive a piece of a message as the peer has sent it: its `data`, and whether it is the `last` one.
-
-        Use it for messages that are too large to keep: the limit for the size of a message counts for each piece alone.
-        If recv() was interrupted within a message, what it had received comes first. The end, a cancellation and errors
-        are as with recv().
-        """
-        lane = self._receiving
-        try:
-            del lane.free
-        except AttributeError:
-            yield from lane.enter()
-        try:
-            if (turn := over_at_once()) is not None:
-                yield from turn.wait()
-            if self._message is not None:
-                message, self._message = self._message, None
-                self._frames.joined = 0
-                return Fragment(message.whole(), False)
-            while (fragment := self._at_hand()) is None:
-                if self._over is not None and self._over.is_normal:
-                    return None
-                yield from self._more()
-            self._frames.joined = 0
-            return fragment
-        finally:
-            lane.free = None
-            if lane.waiting:
-                lane.wake()
-            if self._pings:
-                self._see_to_pongs()
+    def __anext__(self) -> Generator[Any, None, str | bytes]:
+        message = yield from self.recv()
+        if message is None:
+            raise StopAsyncIteration
+        return message
 
     # Sending.
 
@@ -217,8 +203,8 @@ class WebSocket(Wire):
         payload is too long, or a ping with it is on its way.
         """
         payload = unpredictable(8) if data is None else bytes(data)
-        if len(payload) > _PAYLOAD_MAX:
-            raise ValueError(f"a ping has at most {_PAYLOAD_MAX} bytes, not {len(payload)}")
+        if len(payload) > CONTROL_MAX:
+            raise ValueError(f"a ping has at most {CONTROL_MAX} bytes, not {len(payload)}")
         return within(timeout_s, self._ping_once, payload)
 
     @operation
@@ -357,22 +343,3 @@ class WebSocket(Wire):
     def __repr__(self) -> str:
         state = "closed" if self._over is not None else "closing" if self._closing is not None else "open"
         return f"<WebSocket, {state}, over {self._conn!r}>"
-
-
-class _Messages:
-    """The messages of a WebSocket, one by one, for `async for`."""
-
-    __slots__ = ("_ws",)
-
-    def __init__(self, ws: WebSocket) -> None:
-        self._ws = ws
-
-    def __aiter__(self) -> Self:
-        return self
-
-    @operation
-    def __anext__(self) -> Generator[Any, None, str | bytes]:
-        message = yield from self._ws.recv()
-        if message is None:
-            raise StopAsyncIteration
-        return message

@@ -73,7 +73,7 @@ def accept(
     fields = head.fields
     if head.method != "GET":
         raise ProtocolError("a WebSocket begins with GET", 405, {"allow": "GET"})
-    if head.upgrade is None or b"websocket" not in elements(head.upgrade):
+    if not wants_websocket(head):
         raise _upgrade_required("this is a WebSocket: the request must offer to upgrade to it")
     if fields.get_all("sec-websocket-version") != [_VERSION]:
         raise _upgrade_required(f"the version of the WebSocket protocol must be {_VERSION}")

@@ -335,11 +335,6 @@ class Wire(Unique):
         return self._over is not None
 
     @property
-    def closing(self) -> bool:
-        """Whether a Close frame was sent or received."""
-        return self._closing is not None
-
-    @property
     def ahead(self) -> bool:
         """Whether something waits for the program, so that no more is received."""
         return self._ahead is not None
