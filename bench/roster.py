@@ -152,8 +152,8 @@ TLS_SERVERS: Roster = (
 
 
 def _http(name: str, arguments: str, module: str, below: str | None = None) -> Contender:
-    """Return the row for an HTTP server that is a module of bench.servers.http. See KEEP_MEMORY."""
-    command = (sys.executable, "-m", *f"bench.servers.http.{arguments}".split())
+    """Return the row for an HTTP server that is a module of bench.servers. See KEEP_MEMORY."""
+    command = (sys.executable, "-m", *f"bench.servers.{arguments}".split())
     return Contender(name, command, module, KEEP_MEMORY, below)
 
 
@@ -162,32 +162,25 @@ HTTP_SERVERS: Roster = (
     Contender("nginx", (sys.executable, "-m", "bench.servers.http.nginx"), program="nginx"),
     *_socket2("servers.http.socket2_{style}", "generator"),
     *_socket2("servers.http.socket2_{style}", "async"),
-    _http("granian-rsgi", "granian_app rsgi", "granian"),
-    _http("granian-asgi", "granian_app asgi", "granian"),
-    _http("uvicorn-uvloop-httptools", "uvicorn_app uvloop httptools", "uvicorn", "uvloop"),
-    _http("uvicorn-asyncio-httptools", "uvicorn_app asyncio httptools", "uvicorn", "httptools"),
-    _http("uvicorn-asyncio-h11", "uvicorn_app asyncio h11", "uvicorn", "h11"),
-    _http("aiohttp-uvloop", "aiohttp_app uvloop", "aiohttp", "uvloop"),
-    _http("aiohttp-asyncio", "aiohttp_app asyncio", "aiohttp"),
-    _http("hypercorn-uvloop", "hypercorn_app", "hypercorn", "uvloop"),
+    _http("granian-rsgi", "http.granian_app rsgi", "granian"),
+    _http("granian-asgi", "http.granian_app asgi", "granian"),
+    _http("uvicorn-uvloop-httptools", "http.uvicorn_app uvloop httptools", "uvicorn", "uvloop"),
+    _http("uvicorn-asyncio-httptools", "http.uvicorn_app asyncio httptools", "uvicorn", "httptools"),
+    _http("uvicorn-asyncio-h11", "http.uvicorn_app asyncio h11", "uvicorn", "h11"),
+    _http("aiohttp-uvloop", "http.aiohttp_app uvloop", "aiohttp", "uvloop"),
+    _http("aiohttp-asyncio", "http.aiohttp_app asyncio", "aiohttp"),
+    _http("hypercorn-uvloop", "http.hypercorn_app", "hypercorn", "uvloop"),
     Contender("node", ("node", "bench/servers/http/node.js"), program="node"),
 )
-
-
-def _websocket(name: str, arguments: str, module: str, below: str | None = None) -> Contender:
-    """Return the row for a server that is a module of bench.servers.websocket. See KEEP_MEMORY."""
-    command = (sys.executable, "-m", *f"bench.servers.websocket.{arguments}".split())
-    return Contender(name, command, module, KEEP_MEMORY, below)
-
 
 WEBSOCKET_SERVERS: Roster = (
     Contender("c", (str(BUILD / "echo_server"),)),
     *_socket2("servers.websocket.socket2_{style}", "generator"),
     *_socket2("servers.websocket.socket2_{style}", "async"),
-    _websocket("websockets-uvloop", "websockets_app uvloop", "websockets", "uvloop"),
-    _websocket("websockets-asyncio", "websockets_app asyncio", "websockets"),
-    _websocket("aiohttp-uvloop", "aiohttp_app uvloop", "aiohttp", "uvloop"),
-    _websocket("aiohttp-asyncio", "aiohttp_app asyncio", "aiohttp"),
+    _http("websockets-uvloop", "websocket.websockets_app uvloop", "websockets", "uvloop"),
+    _http("websockets-asyncio", "websocket.websockets_app asyncio", "websockets"),
+    _http("aiohttp-uvloop", "websocket.aiohttp_app uvloop", "aiohttp", "uvloop"),
+    _http("aiohttp-asyncio", "websocket.aiohttp_app asyncio", "aiohttp"),
 )
 
 UDP_SERVERS: Roster = (

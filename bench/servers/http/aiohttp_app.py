@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+
+from bench.servers.loops import run
 
 
 async def hello(_request: web.Request) -> web.Response:
     return web.Response(text="Hello, world!")
 
 
-async def main() -> None:
+async def serve(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> None:
     app = web.Application()
-    app.router.add_get("/", hello)
+    app.router.add_get("/", handler)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
@@ -23,9 +25,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "uvloop":
-        import uvloop
-
-        uvloop.run(main())
-    else:
-        asyncio.run(main())
+    run(serve(hello))

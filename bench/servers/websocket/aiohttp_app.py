@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-
 from aiohttp import WSMsgType, web
+
+from bench.servers.http.aiohttp_app import serve
+from bench.servers.loops import run
 
 
 async def echo(request: web.Request) -> web.WebSocketResponse:
@@ -17,20 +17,5 @@ async def echo(request: web.Request) -> web.WebSocketResponse:
     return ws
 
 
-async def main() -> None:
-    app = web.Application()
-    app.router.add_get("/", echo)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
-    print("ready", runner.addresses[0][1], flush=True)
-    await asyncio.Event().wait()
-
-
 if __name__ == "__main__":
-    if sys.argv[1] == "uvloop":
-        import uvloop
-
-        uvloop.run(main())
-    else:
-        asyncio.run(main())
+    run(serve(echo))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 from websockets.asyncio.server import ServerConnection, serve
+
+from bench.servers.loops import run
 
 
 async def echo(ws: ServerConnection) -> None:
@@ -20,9 +21,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "uvloop":
-        import uvloop
-
-        uvloop.run(main())
-    else:
-        asyncio.run(main())
+    run(main())
