@@ -11,6 +11,7 @@ import pytest
 import socket2
 from socket2 import Stream, http
 from socket2.http.websocket.codec import masking
+from socket2.http.websocket.upgrade import accept_of
 
 from ..client.scripted import Steps
 
@@ -145,13 +146,22 @@ def raw_server(script: Callable[[Raw], Steps]) -> Generator[str, None, None]:
 
 def answer(head: bytes) -> bytes:
     """Return a server's answer to a request."""
-    from socket2.http.websocket.upgrade import accept_of
-
     key = next(line for line in head.decode().split("\r\n") if line.lower().startswith("sec-websocket-key: "))
     return (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {accept_of(key[19:])}\r\n\r\n"
     ).encode()
+
+
+def deaf(raw: Raw) -> Steps:
+    """A server that receives nothing."""
+    yield from socket2.Event().wait()
+
+
+def silent(raw: Raw) -> Steps:
+    """A server that receives, and sends nothing."""
+    while (yield from raw.recv()) is not None:
+        pass
 
 
 def echo(request: http.Request) -> Steps:

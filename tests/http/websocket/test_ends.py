@@ -27,6 +27,7 @@ from .scene import (
     raw_server,
     served,
     serving,
+    silent,
     url,
 )
 
@@ -120,11 +121,7 @@ def test_our_close_waits_for_the_peers() -> Steps:
 
 @in_thread
 def test_a_peer_that_does_not_answer_the_close() -> Steps:
-    def script(raw: Raw) -> Steps:
-        while (yield from raw.recv()) is not None:
-            pass
-
-    with raw_server(script) as address:
+    with raw_server(silent) as address:
         ws = yield from http.websocket(address, close_s=0.01)
         yield from ws.close()
         assert ws.close_code == 1006

@@ -13,9 +13,10 @@ from socket2.http import Fragment, WebSocket, WebSocketClosed
 from tests.garbage import left_by
 from tests.interop.peers import run, swallowing
 
+from ...handclock import SetClock
 from ..client.scripted import Steps, in_thread
 from ..client.scripted import serving as serving_scripts
-from .scene import BINARY, CLOSE, PING, PONG, TEXT, Raw, closing, echo, frame, raw_server, serving, url
+from .scene import BINARY, CLOSE, PING, PONG, TEXT, Raw, closing, deaf, echo, frame, raw_server, serving, silent, url
 
 SHORT = 0.01
 BIG = 20 << 20  # more than sockets take
@@ -33,14 +34,14 @@ def cancelled(thread: Thread[Any]) -> Steps:
 
 @in_thread
 def test_opening_can_be_given_up_at_each_wait() -> Steps:
-    def silent(peer: Any) -> Steps:
+    def halting(peer: Any) -> Steps:
         yield from peer.head()
         yield from peer.send(b"HTTP/1.1 101 Switching")
         assert not (yield from peer.lines.recvall())
 
     with swallowing() as port:
         yield from cancelled(newthread(http.websocket(f"ws://127.0.0.1:{port}/")))
-    with serving_scripts(silent) as server:
+    with serving_scripts(halting) as server:
         where = server.url.replace("http", "ws")
         yield from cancelled(newthread(http.websocket(where)))
         with pytest.raises(http.RequestTimeout):
@@ -162,31 +163,19 @@ def test_what_is_left_of_a_send_goes_out_by_itself() -> Steps:
     assert received == [bytes(BIG)]
 
 
-def deaf(raw: Raw) -> Steps:
-    yield from done.wait()
-
-
-def silent(raw: Raw) -> Steps:
-    while (yield from raw.recv()) is not None:
-        pass
-
-
-done = Event()
-
-
 @pytest.mark.parametrize("script", [deaf, silent])
 @in_thread
-def test_a_close_that_is_given_up(script: Callable[[Raw], Steps]) -> Steps:
+def test_a_close_that_is_given_up(clock: SetClock, script: Callable[[Raw], Steps]) -> Steps:
     """Nothing can be sent any more, and in time the connection is closed."""
     with raw_server(script) as address:
-        ws = yield from http.websocket(address, compress=False, close_s=5 * SHORT)
+        ws = yield from http.websocket(address, compress=False, close_s=SHORT)
         if script is deaf:
-            with pytest.raises(TimeoutError), timeout(SHORT):
-                yield from ws.send(bytes(BIG))
+            yield from cancelled(newthread(ws.send, bytes(BIG)))
         yield from cancelled(newthread(ws.close))
         assert not ws.closed
         with pytest.raises(WebSocketClosed):
             yield from ws.send("a")
+        clock.time_s += 2 * SHORT
         with pytest.raises(WebSocketClosed, match="has not closed in time"):
             yield from ws.recv()
         assert ws.closed
@@ -208,22 +197,23 @@ def test_a_ping_that_is_given_up() -> Steps:
 
 
 @in_thread
-def test_the_end_of_a_close_can_be_given_up() -> Steps:
+def test_the_end_of_a_close_can_be_given_up(clock: SetClock) -> Steps:
     """The Close frames are exchanged, but the peer does not close the connection."""
 
     def script(raw: Raw) -> Steps:
         yield from raw.send((CLOSE, closing(1000)))
         yield from raw.recv()
         reached.set()
-        yield from done.wait()
+        yield from deaf(raw)
 
     reached = Event()
     with raw_server(script) as address:
-        ws = yield from http.websocket(address, close_s=5 * SHORT)
+        ws = yield from http.websocket(address, close_s=SHORT)
         thread = newthread(ws.recv)
         yield from reached.wait()
         yield from cancelled(thread)
         assert ws.close_code == 1000
+        clock.time_s += 2 * SHORT
         assert (yield from ws.recv()) is None
         assert ws.closed
 

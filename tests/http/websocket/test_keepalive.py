@@ -6,25 +6,15 @@ from typing import Any
 
 import pytest
 
-import pollers
 import socket2
 from socket2 import Event, http, newthread, sleep
 from socket2.http import WebSocketClosed
-from socket2.threads.scheduler import Scheduler, local
 
 from ...handclock import SetClock
 from ..client.scripted import Steps, in_thread
-from .scene import CLOSE, PING, PONG, TEXT, Raw, closing, echo, raw_client, raw_server, serving, url
+from .scene import CLOSE, PING, PONG, TEXT, Raw, closing, deaf, echo, raw_client, raw_server, serving, url
 
 OFTEN = 0.01
-
-
-@pytest.fixture
-def clock() -> SetClock:
-    clock = SetClock(pollers.choose())
-    assert local.scheduler is None
-    local.scheduler = Scheduler(clock)
-    return clock
 
 
 @pytest.mark.parametrize("reads", [False, True])
@@ -80,11 +70,7 @@ def test_a_peer_that_does_not_answer_pings(clock: SetClock, reads: bool) -> Step
 
 @in_thread
 def test_a_peer_that_takes_nothing_fails_the_ping_too(clock: SetClock) -> Steps:
-    def script(raw: Raw) -> Steps:
-        yield from done.wait()
-
-    done = Event()
-    with raw_server(script) as address:
+    with raw_server(deaf) as address:
         ws = yield from http.websocket(address, ping_interval_s=OFTEN, ping_timeout_s=OFTEN, compress=False)
         sending = newthread(ws.send, bytes(20 << 20))
         clock.time_s += 2 * OFTEN

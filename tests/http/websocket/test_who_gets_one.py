@@ -15,7 +15,7 @@ from tests.tls.certificates import Authority
 from ..client.scripted import Steps, in_thread
 from ..client.scripted import serving as serving_scripts
 from ..client.test_proxies import connecting
-from .scene import PROOF, TEXT, Raw, echo, frame, raw_client, raw_server, request, serving, url
+from .scene import PROOF, TEXT, Raw, answer, echo, frame, raw_client, request, serving, url
 
 
 def answer_to(data: bytes, handler: Callable[[http.Request], Steps] = echo) -> Steps:
@@ -197,8 +197,6 @@ def test_frames_that_come_with_the_request() -> Steps:
 )
 @in_thread
 def test_what_a_client_refuses(change: Callable[[bytes], bytes], error: str) -> Steps:
-    from .scene import answer
-
     def script(peer: Any) -> Steps:
         yield from peer.send(change(answer((yield from peer.head()))))
         assert not (yield from peer.lines.recvall())
@@ -261,19 +259,13 @@ def test_a_client_that_does_not_compress() -> Steps:
 
 @in_thread
 def test_a_frame_that_comes_with_the_answer() -> Steps:
-    def script(raw: Raw) -> Steps:
-        yield from raw.recv()
+    def script(peer: Any) -> Steps:
+        yield from peer.send(answer((yield from peer.head())) + frame(TEXT, b"early", mask=False))
+        yield from peer.lines.recvall()
 
-    from . import scene
-
-    original = scene.answer
-    scene.answer = lambda head: original(head) + frame(TEXT, b"early", mask=False)
-    try:
-        with raw_server(script) as address:
-            with (yield from http.websocket(address)) as ws:
-                assert (yield from ws.recv()) == "early"
-    finally:
-        scene.answer = original
+    with serving_scripts(script) as server:
+        with (yield from http.websocket(server.url.replace("http", "ws"))) as ws:
+            assert (yield from ws.recv()) == "early"
 
 
 @pytest.mark.parametrize(
