@@ -31,11 +31,14 @@ class Colleagues:
 
     def __init__(self, count: int) -> None:
         self._questions: list[tuple[socket.socket, socket.socket]] = []
-        for _ in range(count):
-            pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._questions.append(pair)
-            for end in pair:
-                end.setblocking(False)
+        try:
+            for _ in range(count):
+                self._questions.append(pair := socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+                for end in pair:
+                    end.setblocking(False)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         for asking, asked in self._questions:

@@ -21,6 +21,8 @@ from ..sockets.endpoint import split
 from ..sockets.paths import PathRules, bind_to_file, check_no_file, file_of
 from ..sockets.tcp import TCP, tcp
 from ..sockets.udp import unix
+from ..threads.loop import run
+from ..threads.resolver import Resolver
 
 _NOT_HERE = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}  # the errors of a family that this system or interface lacks
 
@@ -61,6 +63,23 @@ def listen_at(
         if not nodelay and sock.family != "unix":
             sock.setopt("nodelay", False)
     return listen(bound, backlog)
+
+
+def listen_before_forks(
+    queries: list[Query], backlog: int | None, reuse_port: bool, rules: PathRules, resolver: Resolver | None
+) -> list[TCP]:
+    """Return a listening socket for each address of a host, as listen_at() does, where no loop runs.
+
+    A lookup blocks. Without a `resolver` it needs no OS thread, which a process that forks must not have. Raises
+    OSError.
+    """
+    answers = []
+    for query in queries:
+        found = query.at_once()
+        if found is None:
+            found = query.look_up() if resolver is None else run(resolve, query, resolver=resolver)
+        answers.append(found)
+    return listen(bind(answers, reuse_port, rules), backlog)
 
 
 def listen(bound: list[TCP], backlog: int | None) -> list[TCP]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pollers import Poller
 
-from ..sockets.address import AddressList, Host, Port, Query, resolve
+from ..sockets.address import Host, Port
 from ..sockets.paths import MODE, Owner, PathRules, Unlink
 from ..sockets.tcp import TCP
 from ..sockets.udp import unix
@@ -32,7 +32,7 @@ from ..tls.layer import TLS
 from . import staff
 from .draining import stop_drained
 from .inheritance import Places
-from .listeners import adopt_listener, bind, check_listener, listen, queries_of
+from .listeners import adopt_listener, check_listener, listen_before_forks, queries_of
 from .program import serve
 from .renewal import reload_plainly, signals_to_reload
 from .server import FIRST_REQUEST_S, GRACE_S, Server
@@ -158,15 +158,8 @@ def _places(
 ) -> Places:
     if inherited:
         return Places([adopt_listener(listener) for listener in inherited], 0, None, handed_on=False)
-    mine = listen(bind([_addresses(query, resolver) for query in queries_of(host, port)], True, rules), backlog)
+    mine = listen_before_forks(queries_of(host, port), backlog, True, rules, resolver)
     return Places(mine, 0 if mine[0].family == "unix" else count, backlog)
-
-
-def _addresses(query: Query, resolver: Resolver | None) -> AddressList:
-    found = query.at_once()
-    if found is None:
-        found = query.look_up() if resolver is None else run(resolve, query, resolver=resolver)
-    return found
 
 
 def _idle_poller() -> Poller | None:

@@ -177,6 +177,7 @@ def test_what_comes_twice_is_summed_and_text_is_escaped() -> None:
 # Workers.
 
 SERVER = """
+import sys
 from socket2 import http
 
 async def hello(request):
@@ -185,18 +186,23 @@ async def hello(request):
 def ready(workers):
     print("listening on", "%s:%d" % workers.addresses[0], flush=True)
 
-http.serve(hello, "127.0.0.1:0", metrics="/metrics", workers=2, ready=ready)
+where = {"metrics_at": sys.argv[1]} if sys.argv[1:] else {"metrics": "/metrics"}
+http.serve(hello, "127.0.0.1:0", **where, workers=2, ready=ready)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_one_worker_answers_for_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at", ["its own addresses", "a path"])
+def test_one_worker_answers_for_all(at: str, tmp_path: Path) -> None:
     (tmp_path / "server.py").write_text(SERVER)
-    with python(tmp_path / "server.py") as server:
+    path = tmp_path / "metrics"
+    given = [str(path)] if at == "a path" else []
+    way = ["--unix-socket", *given] if given else []
+    with python(tmp_path / "server.py", *given) as server:
         place = f"http://127.0.0.1:{server.port()}"
 
         def asked() -> Figures:
-            ask = curl.command(f"{place}/metrics")
+            ask = curl.command(*way, f"{place}/metrics")
             done = subprocess.run(ask, capture_output=True, timeout=LIMIT_S, check=True)
             return parsed(done.stdout.decode())
 
@@ -209,6 +215,23 @@ def test_one_worker_answers_for_all(tmp_path: Path) -> None:
         assert of(figures, "socket2_http_requests_total", method="GET", status="2xx") == 8
         server.send_signal(signal.SIGINT)
         assert server.wait() == 0
+        assert server.stderr() == b""
+    assert not path.exists()
+
+
+class Refusing:
+    def getaddrinfo(self, *_: object) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "the table has no such name")
+
+    def getnameinfo(self, *_: object) -> Any:
+        raise AssertionError
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_the_resolver_of_workers_looks_up_the_place_of_metrics() -> None:
+    place = "metrics.invalid:0"
+    with pytest.raises(socket.gaierror, match="the table"):
+        http.serve(answer, "127.0.0.1:0", metrics_at=place, workers=2, resolver=Refusing())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no workers")

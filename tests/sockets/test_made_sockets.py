@@ -194,13 +194,9 @@ MAKERS = ("socket.socket(", "socket.socketpair(", "fromfd(", "pollers.adopt")
 
 
 def test_nothing_else_makes_sockets() -> None:
-    """Sockets between processes are the exception, and listeners that the workers of a server share."""
-    between = {"inquiry.py", "supervisor.py", "colleagues.py", "metrics.py"}
+    """Sockets between processes are the exception."""
+    between = {"inquiry.py", "supervisor.py", "colleagues.py"}
     making = {
-        path.name
-        for path in (peers.ROOT / "socket2").rglob("*.py")
-        if any(
-            word in path.read_text() for word in ("socket.socket(", "socket.socketpair(", "fromfd(", "pollers.adopt")
-        )
+        path.name for path in (peers.ROOT / "socket2").rglob("*.py") if any(word in path.read_text() for word in MAKERS)
     }
     assert making == between

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable, Generator
-from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pollers import Operation, operation
+from pollers import operation
 
-from ...servers.listeners import listen_at, queries_of
+from ...servers.listeners import listen_before_forks, queries_of
 from ...servers.program import Lifespan
 from ...servers.server import Server
 from ...sockets.address import Host
 from ...sockets.paths import PathRules
+from ...sockets.tcp import TCP
 from ...streams.transport import AnyByteStream
-from ...threads.loop import newthread, run
+from ...threads.loop import newthread
+from ...threads.resolver import Resolver
 from ...threads.thread import Thread
 from .request import Request
 
-_colleagues: Any = None  # the workers of the server of this process, if it has any
+if TYPE_CHECKING:
+    from ...metrics.colleagues import Colleagues
+
+_colleagues: Colleagues | None = None  # the workers of the server of this process, if it has any
 
 
 def metrics(request: Request) -> Generator[Any, None, None]:
@@ -38,7 +40,7 @@ class Reporting:
     """What metrics need beside a server, from its start to its end. `inner`: what the handler needs itself.
 
     `place`: where they are to be, None for the server's own addresses. With `workers`, it listens now: they share the
-    sockets.
+    sockets. `resolver`: as in serve_workers(). Raises OSError.
     """
 
     def __init__(
@@ -47,11 +49,12 @@ class Reporting:
         place: Host,
         workers: int | None,
         inner: Lifespan | None,
+        resolver: Resolver | None,
     ) -> None:
         global _colleagues
         self._place = place
         self._inner = inner
-        self._listeners: list[socket.socket] = []
+        self._listeners: list[TCP] = []
         self._connections = connections
         self._server: Server | None = None
         self._answering: Thread[None] | None = None
@@ -59,42 +62,37 @@ class Reporting:
             return
         from ...metrics.colleagues import Colleagues
 
-        if place is not None:
-            self._listeners = run(_listening, place)
         _colleagues = Colleagues(workers)
+        try:
+            if place is not None:
+                self._listeners = listen_before_forks(queries_of(place, None), None, False, PathRules(), resolver)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         global _colleagues
         for listener in self._listeners:
-            if listener.family == getattr(socket, "AF_UNIX", None):
-                with suppress(OSError):
-                    os.unlink(listener.getsockname())
             listener.close()
         if _colleagues is not None:
             _colleagues.close()
             _colleagues = None
 
-    def startup(self) -> Operation[None]:
-        return self._startup()
-
     @operation
-    def _startup(self) -> Generator[Any, None, None]:
+    def startup(self) -> Generator[Any, None, None]:
         if _colleagues is not None:
             self._answering = newthread(_colleagues.answer, name="metrics")
         if self._place is not None:
             self._server = server = Server(self._connections)
             for listener in self._listeners:
-                server.add(socket.socket(fileno=os.dup(listener.fileno())), shared=True)
+                server.add(listener, shared=True)
             if not self._listeners:
                 yield from server.listen(self._place)
         if self._inner is not None:
             yield from self._inner.startup()
 
-    def shutdown(self, grace_s: float) -> Operation[None]:
-        return self._shutdown(grace_s)
-
     @operation
-    def _shutdown(self, grace_s: float) -> Generator[Any, None, None]:
+    def shutdown(self, grace_s: float) -> Generator[Any, None, None]:
         try:
             if self._inner is not None:
                 yield from self._inner.shutdown(grace_s)
@@ -103,8 +101,3 @@ class Reporting:
                 self._answering.cancel()
             if self._server is not None:
                 yield from self._server.stop(0)
-
-
-def _listening(place: Host) -> Generator[Any, None, list[socket.socket]]:
-    listeners = yield from listen_at(queries_of(place, None), None, False, True, PathRules())
-    return [socket.socket(fileno=listener.detach()) for listener in listeners]

@@ -178,7 +178,8 @@ def serve(
 
     if not metrics and metrics_at is None:
         return work()
-    reporting = Reporting(handler(respond_with_metrics), metrics_at, workers, getattr(connections, "lifespan", None))
+    lifespan = getattr(connections, "lifespan", None)
+    reporting = Reporting(handler(respond_with_metrics), metrics_at, workers, lifespan, resolver)
     with closing(reporting):
         connections.lifespan = reporting  # type: ignore[attr-defined]
         return work()
