@@ -47,9 +47,9 @@ def handler_of(options: argparse.Namespace) -> Callable[[Any], Any]:
     """Return the handler for what is to be served. Raises ValueError if that is nothing that can be."""
     if os.path.isdir(options.target):
         return directory(options.target, listing=options.listing)
-    drive, _ = os.path.splitdrive(options.target)  # "C:" is no module
-    module = options.target.partition(":")[0]
-    if drive or not all(part.isidentifier() for part in module.split(".")):
+    module, _, name = options.target.partition(":")
+    words = [*module.split("."), *(name.split(".") if name else ())]
+    if not all(word.isidentifier() for word in words):  # such as the path behind a drive of Windows
         raise ValueError(f"{options.target} is not a directory, and not MODULE:NAME")
     app = load(options.target, factory=options.factory)
     if (options.kind or kind_of(app)) == "wsgi":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from socket2.http.command import handler_of
 
 from ..interop import curl
 from ..interop.peers import LIMIT_S, Program
@@ -54,6 +57,9 @@ def test_what_cannot_be_served(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == f"python -m socket2: {tmp_path / 'none'} is not a directory, and not MODULE:NAME\n"
     assert command("serve", str(tmp_path), "--certificate", "x").returncode == 2
+    for path in ("C:\\none", "C:/none", "none/of", "a-b", "a:b-c", ":a"):
+        with pytest.raises(ValueError, match="is not a directory, and not MODULE:NAME"):
+            handler_of(argparse.Namespace(target=path))
 
 
 APPS = """
