@@ -13,30 +13,10 @@ import pytest
 import socket2
 from socket2 import http
 
-from ...interop.haproxy import haproxy
-from ...interop.peers import Program, needs
 from ...tls.test_nginx import nginx
 from ..scene import connect, serve
 from .garden import CASES
-from .test_peers import Upstream, answers_on
-
-NODE = """
-const server = require('http').createServer((request, response) => {
-  const pieces = []
-  request.on('data', data => pieces.push(data))
-  request.on('end', () => response.end(JSON.stringify({method: request.method, target: request.url,
-    body: Buffer.concat(pieces).toString('latin1')})))
-})
-server.listen(process.argv[1], () => console.log('ready'))
-"""
-
-
-@contextmanager
-def node(folder: Path) -> Iterator[str]:
-    path = folder / "node"
-    with Program([needs("node"), "-e", NODE, str(path)]) as program:
-        program.announced("ready")
-        yield f"unix:{path}"
+from .test_peers import Upstream, answers_on, haproxy_to_node, node
 
 
 @contextmanager
@@ -46,15 +26,6 @@ def nginx_to_node(folder: Path) -> Iterator[str]:
         pass_on = f"proxy_pass http://{url}:; proxy_http_version 1.1; proxy_set_header Connection '';"
         with nginx(folder / "n", f"listen unix:{path}; location / {{ {pass_on} }}"):
             yield f"unix:{path}"
-
-
-@contextmanager
-def haproxy_to_node(folder: Path) -> Iterator[str]:
-    with (
-        node(folder) as url,
-        haproxy(folder, f" server s unix@{url.removeprefix('unix:')}", mode="http") as (host, port),
-    ):
-        yield f"http://{host}:{port}"
 
 
 NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -25,9 +26,10 @@ from .scene import CLOSE, once, through
 
 NODE = """
 const server = require('http').createServer((request, response) => {
-  let size = 0
-  request.on('data', data => size += data.length)
-  request.on('end', () => { console.log(request.method, request.url, size); response.end(request.url) })
+  const pieces = []
+  request.on('data', data => pieces.push(data))
+  request.on('end', () => response.end(JSON.stringify({method: request.method, target: request.url,
+    body: Buffer.concat(pieces).toString('latin1')})))
 })
 server.listen(process.argv[1], () => console.log('ready'))
 """
@@ -35,6 +37,7 @@ server.listen(process.argv[1], () => console.log('ready'))
 
 @contextmanager
 def node(folder: Path) -> Iterator[str]:
+    """A server whose answers say what it takes a request for."""
     path = folder / "node"
     with Program([needs("node"), "-e", NODE, str(path)]) as program:
         program.announced("ready")
@@ -44,7 +47,7 @@ def node(folder: Path) -> Iterator[str]:
 @contextmanager
 def nginx_upstream(folder: Path) -> Iterator[str]:
     path = folder / "n" / "s"
-    with nginx(folder / "n", f"listen unix:{path}; location / {{ return 200 $request_uri; }}"):
+    with nginx(folder / "n", f'listen unix:{path}; location / {{ return 200 \'{{"target": "$request_uri"}}\'; }}'):
         yield f"unix:{path}"
 
 
@@ -141,7 +144,7 @@ def test_requests_in_a_pipeline_get_their_own_answers(upstream: Upstream, tmp_pa
             with await connect(server) as conn:
                 await conn.sendall(b"".join(data) + b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 found = await answers_on(conn)
-            assert [body for _, body in found] == [*paths, b"/last"]
+            assert [json.loads(body)["target"].encode() for _, body in found] == [*paths, b"/last"]
 
     in_front(upstream, tmp_path, client)
 
