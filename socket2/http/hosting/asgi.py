@@ -84,17 +84,18 @@ class asgi:
         state = self.lifespan.state if self.lifespan is not None else None
         try:
             yield from Isolated(self._app(http_scope(request, self._root, state), cycle.receive, cycle.send))
-        except Exception as error:
-            if not self._in_asyncio and needs_asyncio(error):
-                raise RuntimeError(NEEDS_ASYNCIO) from error
+        except (Exception, SystemExit) as error:
             if cycle.waiting:
                 yield from cycle.settle()
+            if isinstance(error, SystemExit):
+                raise RuntimeError("the application raised SystemExit") from error
+            if not self._in_asyncio and needs_asyncio(error):
+                raise RuntimeError(NEEDS_ASYNCIO) from error
             if cycle.works():
                 raise
-        except SystemExit as error:
-            raise RuntimeError("the application raised SystemExit") from error
-        if cycle.waiting:
-            yield from cycle.settle()
+        else:
+            if cycle.waiting:
+                yield from cycle.settle()
         cycle.check()
 
     def _converse(self, request: Request) -> Generator[Any, None, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from pathlib import Path
@@ -221,7 +222,7 @@ def test_a_thread_that_waits_for_the_client_to_leave() -> None:
     assert seen == ["http.disconnect"] * 3
 
 
-@pytest.mark.parametrize("path", [b"/fail", b"/return"])
+@pytest.mark.parametrize("path", [b"/fail", b"/exit", b"/asyncio", b"/return"])
 def test_a_thread_that_waits_for_the_client_to_leave_when_the_application_has_failed(path: bytes) -> None:
     """The connection is free for the next request."""
 
@@ -230,6 +231,10 @@ def test_a_thread_that_waits_for_the_client_to_leave_when_the_application_has_fa
         threads.append(socket2.newthread(receive))
         await socket2.sleep(0)
         assert scope["path"] != "/fail"
+        if scope["path"] == "/exit":
+            raise SystemExit
+        if scope["path"] == "/asyncio":
+            asyncio.get_running_loop()
         if scope["path"] == "/":
             await hello(scope, receive, send)
 
