@@ -18,6 +18,7 @@ from ..websocket.socket import WebSocket
 from ..websocket.upgrade import accept, offered_subprotocols
 from .cycle import DONE, Cycle
 from .isolated import NOW
+from .otherloops import with_origins
 
 Message: TypeAlias = MutableMapping[str, Any]
 
@@ -56,14 +57,10 @@ class Dialogue:
             return self._cycle is not None and not self._cycle.works()
         if self._socket.close_code is None:
             return False
-        seen: list[BaseException] = []
-        one: BaseException | None = error
-        while one is not None and one not in seen:
-            if isinstance(one, WebSocketClosed) or type(one).__name__ == "WebSocketDisconnect":
-                return True
-            seen.append(one)
-            one = one.__cause__ or one.__context__
-        return False
+        return any(
+            isinstance(one, WebSocketClosed) or type(one).__name__ == "WebSocketDisconnect"
+            for one in with_origins(error)
+        )
 
     # What an application receives.
 
@@ -81,8 +78,7 @@ class Dialogue:
         except WebSocketClosed:
             message = None
         if message is None:
-            code = socket.close_code
-            return {"type": "websocket.disconnect", "code": code or LOST, "reason": socket.close_reason}
+            return {"type": "websocket.disconnect", "code": socket.close_code or LOST, "reason": socket.close_reason}
         return {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}
 
     # What an application sends.
@@ -123,7 +119,7 @@ class Dialogue:
     def _close(self, message: Message) -> Awaitable[None]:
         if self._socket is None:
             return self._refuse()
-        code, reason = message.get("code", NORMAL), message.get("reason") or ""
+        code, reason = message.get("code"), message.get("reason") or ""
         code = NORMAL if code is None else code
         check_close(code, reason)
         self._socket.leave(code, reason)

@@ -16,11 +16,14 @@ _TEXTS = (
 
 def needs_asyncio(error: BaseException) -> bool:
     """Whether an error, or one that it comes from, says that asyncio or anyio does not run here."""
-    seen: list[BaseException] = []
+    return any(type(one).__name__ in _NAMES or any(text in str(one) for text in _TEXTS) for one in with_origins(error))
+
+
+def with_origins(error: BaseException) -> list[BaseException]:
+    """Return an error and those that it comes from."""
+    found: list[BaseException] = []
     one: BaseException | None = error
-    while one is not None and one not in seen:
-        if type(one).__name__ in _NAMES or any(text in str(one) for text in _TEXTS):
-            return True
-        seen.append(one)
+    while one is not None and one not in found:
+        found.append(one)
         one = one.__cause__ or one.__context__
-    return False
+    return found
