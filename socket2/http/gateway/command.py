@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from ..serving.program import handler as check_handler
 from ..serving.program import serve
 from ..serving.request import Request
 from .reverse import Proxy, proxy
-from .routes import Handler, Routes
+from .routes import Handler, Routes, wildcards
 from .settings import Settings, WrongSettings, read
 from .tunnels import forward_proxy
 
@@ -112,15 +112,9 @@ def allowing(options: dict[str, Any]) -> Callable[[Any, str, int], bool]:
         if clients is not None and request.client not in clients:
             return False
         host = host.lower().removesuffix(".")
-        above = [f"*.{'.'.join(parts)}" for parts in _tails(host)]
-        return any((name, number) in places for name in (host, *above) for number in (port, None))
+        return any((name, number) in places for name in (host, *wildcards(host)) for number in (port, None))
 
     return allow
-
-
-def _tails(host: str) -> Generator[list[str], None, None]:
-    parts = host.split(".")
-    yield from (parts[at:] for at in range(1, len(parts)))
 
 
 def _place(text: str) -> tuple[str, int | None]:

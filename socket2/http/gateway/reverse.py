@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import pollers
+from pollers import Operation
 
 from ...servers.connection import current_connection
 from ...threads.inventory import enroll
@@ -74,7 +75,7 @@ class Proxy(pollers.Unique):
         exchange = request.exchange
         head = exchange.head
         if head.method == "CONNECT":
-            yield from request.respond(405, "Method Not Allowed\n", {"allow": "GET, HEAD, POST"})
+            yield from refuse_tunnel(request)
             return
         body: bytes | None = b""
         if head.body:
@@ -197,6 +198,11 @@ class Proxy(pollers.Unique):
 
     def __repr__(self) -> str:
         return f"<Proxy for {', '.join(upstream.name for upstream in self.upstreams)}>"
+
+
+def refuse_tunnel(request: Request) -> Operation[None]:
+    """Answer CONNECT, where there are no tunnels."""
+    return request.respond(405, "Method Not Allowed\n", {"allow": "GET, HEAD, POST"})
 
 
 def _whole(exchange: Exchange) -> Generator[Any, None, bytes]:

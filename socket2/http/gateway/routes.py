@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from ..serving.request import Request
+from .reverse import refuse_tunnel
 
 Handler = Callable[[Request], Any]
 
@@ -23,13 +24,11 @@ class Routes:
             self._hosts.setdefault(host, []).append((path.rstrip("/"), handler))
         for paths in self._hosts.values():
             paths.sort(key=lambda each: -len(each[0]))
-        self._tunnels = tunnels
+        self._tunnels = tunnels or refuse_tunnel
 
     def answer(self, request: Request) -> Any:
         """Be the handler of requests."""
         if request.method == "CONNECT":
-            if self._tunnels is None:
-                return request.respond(405, "Method Not Allowed\n", {"allow": "GET, HEAD, POST"})
             return self._tunnels(request)
         path = request.path
         if has_dots(path):
@@ -58,8 +57,11 @@ def _patterns(host: str) -> Generator[str, None, None]:
         name = host
     name = name.lower().removesuffix(".")
     yield name
-    while name:
-        name = name.partition(".")[2]
-        if name:
-            yield f"*.{name}"
+    yield from wildcards(name)
     yield ""
+
+
+def wildcards(name: str) -> Generator[str, None, None]:
+    """Yield *.name for each name that a host is below, the longest first."""
+    while name := name.partition(".")[2]:
+        yield f"*.{name}"

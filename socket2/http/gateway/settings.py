@@ -29,8 +29,7 @@ TEXT = Kind("a string", (str,))
 TEXTS = Kind("a list of strings", (str,), is_list=True)
 WHOLE = Kind("a whole number", (int,))
 SECONDS = Kind("a number", (int, float))
-NUMBER_OR_OFF = Kind("a number, or false for no limit", (int, float, bool))
-FLAG = Kind("true or false", (bool,))
+NUMBER_OR_OFF = Kind("a number, or false for no limit", (int, float))
 
 _SERVER = {
     "bind": TEXT,
@@ -209,5 +208,5 @@ def _fits(value: Any, kind: Kind) -> bool:
     if kind.is_list:
         return isinstance(value, list) and all(isinstance(each, kind.types) for each in value)
     if isinstance(value, bool):
-        return bool in kind.types and (kind is FLAG or not value)
+        return kind is NUMBER_OR_OFF and not value
     return isinstance(value, kind.types)

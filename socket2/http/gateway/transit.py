@@ -176,7 +176,7 @@ class Transit:
 
     def _is_repeatable(self) -> bool:
         """Whether the request can be sent again after a failure without the danger of doing something twice."""
-        return self._body is not None and not self._answered and (self._head.method in IDEMPOTENT or not self._sent)
+        return not self._answered and (self._is_safe or (self._body is not None and not self._sent))
 
     def _has_ended(self) -> bool:
         return self._sending is None or self._sending.has_ended

@@ -20,7 +20,7 @@ from socket2.http.gateway.settings import WrongSettings, read
 from tests.tls.certificates import Authority
 
 from ...interop import curl
-from ...interop.peers import LIMIT_S, ROOT, Program, needs
+from ...interop.peers import LIMIT_S, ROOT, Program, needs, python
 from ...test_main import PYTHON_M, SEARCH
 from ...test_main import call as command
 
@@ -173,7 +173,7 @@ http.serve(tell, "127.0.0.1:0", ready=ready)
 @contextmanager
 def upstream(folder: Path, name: str) -> Iterator[int]:
     (folder / "server.py").write_text(SERVER)
-    with Program([*PYTHON_M[:1], str(folder / "server.py"), name], env=SEARCH) as program:
+    with python(folder / "server.py", name) as program:
         yield program.port()
 
 
