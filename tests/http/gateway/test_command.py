@@ -23,6 +23,7 @@ from ...interop import curl
 from ...interop.peers import LIMIT_S, ROOT, Program, needs, python
 from ...test_main import PYTHON_M, SEARCH
 from ...test_main import call as command
+from ...tls.test_nginx import nginx
 
 RIGHT = """
 [server]
@@ -226,13 +227,13 @@ upstream = "app"
 
 def test_the_example_of_the_guide(authority: Authority, tmp_path: Path) -> None:
     """With curl in front of it, over TLS; nginx is one of the servers behind it, over TLS, too."""
-    nginx = needs("nginx")
+    needs("nginx", "nginx-light")
     page = (ROOT / "docs" / "http-proxy.md").read_text()
     example = page.partition("```toml\n")[2].partition("```")[0]
     server_pem = authority.issue("localhost", "127.0.0.1", "www.example.org", "api.example.org")
     (tmp_path / "server.pem").write_bytes(server_pem.read_bytes())
     (tmp_path / "internal-ca.pem").write_bytes(authority.file.read_bytes())
-    with upstream(tmp_path, "one") as one, secure_nginx(nginx, tmp_path) as two:
+    with upstream(tmp_path, "one") as one, secure_nginx(tmp_path / "n", server_pem) as two:
         for documented, used in (
             ('":443"', '"127.0.0.1:0"'),
             ('"127.0.0.1:9100"', f'"{tmp_path / "metrics"}"'),
@@ -257,29 +258,19 @@ def test_the_example_of_the_guide(authority: Authority, tmp_path: Path) -> None:
 
 
 @contextmanager
-def secure_nginx(nginx: str, folder: Path) -> Iterator[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    (folder / "nginx.conf").write_text(f"""
-        daemon off; master_process off; pid {folder}/pid; error_log stderr notice;
-        events {{}}
-        http {{
-            access_log off;
-            client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-            uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-            server {{
-                listen 127.0.0.1:{port} ssl;
-                ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.pem;
-                location /healthz {{ return 200 "ok"; }}
-                location / {{ return 200 "nginx $uri $http_x_forwarded_proto\\n"; }}
-            }}
-        }}
-    """)
-    command = [nginx, "-c", str(folder / "nginx.conf"), "-e", "stderr", "-p", str(folder)]
-    with Program(command, announces="stderr") as program:
-        program.announced("start worker|using the|OS:")
-        yield port
+def secure_nginx(folder: Path, certificate: Path) -> Iterator[int]:
+    with socket.socket() as holding:  # so that nobody else gets the port
+        holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holding.bind(("127.0.0.1", 0))
+        port = int(holding.getsockname()[1])
+        block = (
+            f"listen 127.0.0.1:{port} ssl reuseport;\n"
+            f"ssl_certificate {certificate}; ssl_certificate_key {certificate};\n"
+            'location /healthz { return 200 "ok"; }\n'
+            'location / { return 200 "nginx $uri $http_x_forwarded_proto\\n"; }'
+        )
+        with nginx(folder, block):
+            yield port
 
 
 def test_a_forward_proxy(tmp_path: Path) -> None:
