@@ -6,6 +6,7 @@ could find, and a worker's successor is asked in the same way. The question brin
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -53,7 +54,12 @@ class Colleagues:
         asking, asked = self._questions[me]
         with unix("dgram", fileno=os.dup(asked.fileno())) as questions:
             while True:
-                question, fds = yield from recv_fds(questions, 16, 1)
+                try:
+                    question, fds = yield from recv_fds(questions, 16, 1)
+                except OSError as error:
+                    if error.errno != errno.EMSGSIZE:
+                        raise
+                    continue  # there was no room for the descriptor: this question stays without an answer
                 with suppress(OSError):
                     with socket.socket(fileno=fds[0]) as conn:
                         if staff.is_leaving:

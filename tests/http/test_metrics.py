@@ -242,6 +242,8 @@ def test_a_worker_that_does_not_answer_is_down(monkeypatch: pytest.MonkeyPatch) 
             answering = socket2.newthread(workers.answer)
             yield from socket2.sleep(0)
             monkeypatch.setattr(staff, "own_number", 0)
+            with socket.socket() as much:  # as if the descriptors of the process were used up
+                socket.send_fds(workers._questions[1][0], [b"?"], [much.fileno()] * 2)
             answers: dict[int, Any] = {}
             yield from workers._ask(1, answers)
             monkeypatch.setattr(colleagues, "ANSWER_S", 0.001)
