@@ -1,4 +1,7 @@
-"""The health path: balancers ask whether this server takes requests, and learn early that it is to stop."""
+"""Paths that a server answers itself, such as that of its health.
+
+Balancers ask there whether the server takes requests, and learn early that it is to stop.
+"""
 
 from __future__ import annotations
 
