@@ -75,7 +75,7 @@ class Engine(Unique):
         self._forked = False
         self._pid = os.getpid()
         self._polls = self._events = self._wakeups = 0
-        self._wake_receiver, self._wake_sender = map(_Waker.of, socket.socketpair())
+        self._wake_receiver, self._wake_sender = self.make_waker()
         _engines.add(self)
 
     # The methods of a back end.
@@ -91,6 +91,11 @@ class Engine(Unique):
     def wait(self, timeout_s: float | None, limit: int) -> list[tuple[int, int]]:
         """Return edges as (descriptor, bits), up to `limit`. [] after `timeout_s` seconds or earlier."""
         raise NotImplementedError
+
+    def make_waker(self) -> tuple[Any, Any]:
+        """Return two connected sockets: what is sent to the second makes the first readable, which ends a wait."""
+        one, other = map(_Waker.of, socket.socketpair())
+        return one, other
 
     def rouse(self) -> None:
         """Make wait() return. Any OS thread or signal handler may call this."""
