@@ -22,6 +22,10 @@ ROOMS = {
     ),
     "pollers.windows": "winsock overlapped winhandles iocp",
     "pollers.checked": "watched checking",
+    "pollers.simulated": (
+        "link faults surroundings description numeric ports inet transmission teardown threeway tcp datagrams udp unix"
+        " unixstream unixdatagrams kinds options sock pairs poller host world __init__"
+    ),
     "pollers (whole)": "decorator __init__",
     "socket2": "version",
     "socket2.threads": (

@@ -226,7 +226,8 @@ class Engine(Unique):
                     raise
 
     def wakeup_fileno(self) -> int:
-        return self._wake_sender.fileno()
+        number: int = self._wake_sender.fileno()
+        return number
 
     def finish(self, direction: Direction) -> None:
         """Make the next poll() return the waiter of `direction`, as if an event had finished the operation."""

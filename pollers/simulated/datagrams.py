@@ -5,18 +5,16 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from ..control import constant
-from . import addresses
-from .addresses import Endpoint
+from . import numeric
 from .description import AF_INET, MSG_CTRUNC, fail
+from .inet import Inet, text_of
+from .link import Link
+from .numeric import Endpoint
 from .ports import ANY, ANY6, choose, score
-
-if TYPE_CHECKING:
-    from .host import Host
-    from .link import Link
-    from .udp import Datagram, Udp
+from .surroundings import Home
 
 _IP, _IPV6 = socket.IPPROTO_IP, socket.IPPROTO_IPV6
 HEADER = 28  # bytes
@@ -32,15 +30,40 @@ _TTL, _TOS = socket.IP_TTL, socket.IP_TOS
 TTL_DEFAULT, GROUP_TTL_DEFAULT = 64, 1
 
 
-def send(sock: Udp, data: bytes, target: Endpoint, control: Any) -> None:
+class Datagram(NamedTuple):
+    """What is on the way, and how it arrives."""
+
+    data: bytes
+    source: Endpoint
+    target: Endpoint
+    ttl: int
+    tos: int
+    interface: int
+
+
+class Receiver(Inet):
+    """A socket that datagrams come to."""
+
+    groups: list[tuple[str, int, str | None]]  # group, interface, source
+
+    def arrived(self, one: Datagram) -> None:
+        """Keep what has arrived, if there is room."""
+        raise NotImplementedError
+
+    def unreachable(self, error: int, target: Endpoint) -> None:
+        """An ICMP error has come."""
+        raise NotImplementedError
+
+
+def send(sock: Receiver, data: bytes, target: Endpoint, control: Any) -> None:
     """Send a datagram. Raises OSError (ENETUNREACH, EINVAL)."""
     ip = target[0]
-    source = sock.source(ip) if not addresses.is_group(ip) and ip != "255.255.255.255" else _group_source(sock, ip)
+    source = sock.source(ip) if not numeric.is_group(ip) and ip != "255.255.255.255" else _group_source(sock, ip)
     ttl, tos, chosen = _asked_for(sock, ip, control)
     if not sock.has_port:
         sock.take_port(sock.local[0])
     from_ = (chosen or source, sock.local[1])
-    if addresses.is_group(ip) or ip == "255.255.255.255":
+    if numeric.is_group(ip) or ip == "255.255.255.255":
         _to_group(sock, data, from_, target, ttl, tos)
         return
     host, link = sock.host.way_to(ip)
@@ -48,15 +71,13 @@ def send(sock: Udp, data: bytes, target: Endpoint, control: Any) -> None:
 
 
 def _made(
-    data: bytes, source: Endpoint, target: Endpoint, ttl: int, tos: int, host: Host, link: Link | None
+    data: bytes, source: Endpoint, target: Endpoint, ttl: int, tos: int, host: Home, link: Link | None
 ) -> Datagram:
-    from .udp import Datagram
-
     return Datagram(data, source, target, ttl, tos, LOOPBACK_INTERFACE if link is host.loop else INTERFACE)
 
 
-def _group_source(sock: Udp, ip: str) -> str:
-    if sock.local[0] not in (ANY, ANY6) and not addresses.is_group(sock.local[0]):
+def _group_source(sock: Receiver, ip: str) -> str:
+    if sock.local[0] not in (ANY, ANY6) and not numeric.is_group(sock.local[0]):
         return sock.local[0]
     six = ":" in ip
     chosen = sock.options.get((_IPV6, socket.IPV6_MULTICAST_IF) if six else (_IP, socket.IP_MULTICAST_IF))
@@ -70,11 +91,11 @@ def _group_source(sock: Udp, ip: str) -> str:
     return "::1" if six else "127.0.0.1"
 
 
-def _asked_for(sock: Udp, ip: str, control: Any) -> tuple[int, int, str | None]:
+def _asked_for(sock: Receiver, ip: str, control: Any) -> tuple[int, int, str | None]:
     """Return the TTL, the TOS and the source that the options and the control data ask for."""
     six = ":" in ip
     options = sock.options
-    if addresses.is_group(ip):
+    if numeric.is_group(ip):
         key = (_IPV6, socket.IPV6_MULTICAST_HOPS) if six else (_IP, socket.IP_MULTICAST_TTL)
         ttl = options.get(key, GROUP_TTL_DEFAULT)
     else:
@@ -99,7 +120,7 @@ def _asked_for(sock: Udp, ip: str, control: Any) -> tuple[int, int, str | None]:
     return (TTL_DEFAULT if ttl < 0 else ttl), tos, chosen
 
 
-def _carry(sock: Udp, host: Host | None, link: Link | None, one: Datagram) -> None:
+def _carry(sock: Receiver, host: Home | None, link: Link | None, one: Datagram) -> None:
     """Bring a datagram to a host, or lose it."""
     world = sock.world
     if link is None or host is None:
@@ -126,15 +147,13 @@ def _carry(sock: Udp, host: Host | None, link: Link | None, one: Datagram) -> No
             world.soon(_arrive, sock, host, link, one)
 
 
-def _trace(sock: Udp, one: Datagram, how: str) -> None:
+def _trace(sock: Receiver, one: Datagram, how: str) -> None:
     if sock.world.trace is not None:
-        from .inet import text_of
-
         text = f"udp {len(one.data)}{how}"
         sock.world.trace(sock.world.monotonic(), "packet", text_of(one.source), text_of(one.target), text)
 
 
-def _arrive(sock: Udp, host: Host, link: Link, one: Datagram) -> None:
+def _arrive(sock: Receiver, host: Home, link: Link, one: Datagram) -> None:
     if not link.up or not host.up:
         return
     ip, port = one.target
@@ -158,7 +177,7 @@ def _arrive(sock: Udp, host: Host, link: Link, one: Datagram) -> None:
 # Groups.
 
 
-def _to_group(sock: Udp, data: bytes, source: Endpoint, target: Endpoint, ttl: int, tos: int) -> None:
+def _to_group(sock: Receiver, data: bytes, source: Endpoint, target: Endpoint, ttl: int, tos: int) -> None:
     six = ":" in target[0]
     broadcast = target[0] == "255.255.255.255"
     loops = sock.options.get((_IPV6, socket.IPV6_MULTICAST_LOOP) if six else (_IP, socket.IP_MULTICAST_LOOP), 1)
@@ -176,7 +195,7 @@ def _to_group(sock: Udp, data: bytes, source: Endpoint, target: Endpoint, ttl: i
                 sock.world.at(sock.world.monotonic() + delay_s, _arrive_at_group, host, link, one)
 
 
-def _arrive_at_group(host: Host, link: Link | None, one: Datagram) -> None:
+def _arrive_at_group(host: Home, link: Link | None, one: Datagram) -> None:
     if (link is not None and not link.up) or not host.up:
         return
     ip, port = one.target
@@ -190,7 +209,7 @@ def _arrive_at_group(host: Host, link: Link | None, one: Datagram) -> None:
             sock.arrived(one)
 
 
-def _takes(sock: Udp, one: Datagram, member: bool) -> bool:
+def _takes(sock: Receiver, one: Datagram, member: bool) -> bool:
     mine = [group for group in sock.groups if group[0] == one.target[0]]
     if not mine:  # IP_MULTICAST_ALL: ip(7)
         return member and ":" not in one.target[0] and bool(sock.options.get((_IP, _MULTICAST_ALL), 1))
@@ -201,7 +220,7 @@ _MULTICAST_ALL = 49
 _JOIN_SOURCE, _LEAVE_SOURCE = 46, 47
 
 
-def change_group(sock: Udp, level: int, option: int, value: Any) -> None:
+def change_group(sock: Receiver, level: int, option: int, value: Any) -> None:
     """Join or leave a group, if the option does that. Raises OSError (EADDRINUSE, EADDRNOTAVAIL)."""
     if (level, option) in ((_IP, socket.IP_ADD_MEMBERSHIP), (_IP, socket.IP_DROP_MEMBERSHIP)):
         ip = socket.inet_ntoa(value[:4])
@@ -217,7 +236,7 @@ def change_group(sock: Udp, level: int, option: int, value: Any) -> None:
         join = option == _JOIN_SOURCE
     else:
         return
-    if not addresses.is_group(ip):
+    if not numeric.is_group(ip):
         fail(errno.EINVAL)
     mine = [group for group in sock.groups if group[0] == ip and group[2] == source]
     if join:
@@ -233,14 +252,14 @@ def change_group(sock: Udp, level: int, option: int, value: Any) -> None:
 # Control data.
 
 
-def control_of(sock: Udp, one: Datagram) -> list[tuple[int, int, bytes]]:
+def control_of(sock: Receiver, one: Datagram) -> list[tuple[int, int, bytes]]:
     """Return the control data that the receiver has asked for."""
     made: list[tuple[int, int, bytes]] = []
     asked = sock.options.get
     if sock.family == AF_INET:
         target = socket.inet_aton(one.target[0])
         if asked((_IP, _PKTINFO)):
-            local = target if not addresses.is_group(one.target[0]) else socket.inet_aton(_local(sock.host))
+            local = target if not numeric.is_group(one.target[0]) else socket.inet_aton(_local(sock.host))
             made.append((_IP, _PKTINFO, struct.pack("=i4s4s", one.interface, local, target)))
         if asked((_IP, _RECVTTL)):
             made.append((_IP, _TTL, struct.pack("=i", one.ttl)))
@@ -248,7 +267,7 @@ def control_of(sock: Udp, one: Datagram) -> list[tuple[int, int, bytes]]:
             made.append((_IP, _TOS, struct.pack("=B", one.tos)))
         return made
     if asked((_IPV6, _RECVPKTINFO6)):
-        shown = addresses.shown(sock.family, one.target)[0]
+        shown = numeric.shown(sock.family, one.target)[0]
         made.append((_IPV6, _PKTINFO6, socket.inet_pton(socket.AF_INET6, shown) + struct.pack("=i", one.interface)))
     if asked((_IPV6, _RECVHOPLIMIT)):
         made.append((_IPV6, _HOPLIMIT, struct.pack("=i", one.ttl)))
@@ -257,13 +276,13 @@ def control_of(sock: Udp, one: Datagram) -> list[tuple[int, int, bytes]]:
     return made
 
 
-def _local(host: Host) -> str:
+def _local(host: Home) -> str:
     return next((mine for mine in host.addresses if ":" not in mine), "127.0.0.1")
 
 
 def fitting(control: list[tuple[int, int, bytes]], room: int) -> tuple[list[tuple[int, int, bytes]], int]:
     """Return the control data that `room` bytes hold, and MSG_CTRUNC if that is not all: cmsg(3)."""
-    kept = []
+    kept: list[tuple[int, int, bytes]] = []
     for one in control:
         head = 16
         if room < head:

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from ..operation import system_error
-
-if TYPE_CHECKING:
-    from .host import Host
-    from .poller import Watch
+from .surroundings import Home, Watcher
 
 # The bits of poll(2) and epoll(7).
 IN, PRI, OUT, ERR, HUP, RDHUP = 0x1, 0x2, 0x4, 0x8, 0x10, 0x2000
@@ -51,11 +48,11 @@ class Description:
     family = type = proto = 0
     is_listening = False
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Home) -> None:
         self.host = host
         self.world = host.world
         self.references = 0  # descriptors, and messages that carry one
-        self.watches: list[Watch] = []
+        self.watches: list[Watcher] = []
         self.options: dict[tuple[int, int], Any] = {}
         self.error = 0  # SO_ERROR
         self.shut = 0

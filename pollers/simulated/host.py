@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import errno
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..checked.checking import Checked
 from ..operation import Poller, system_error
+from .description import Description
 from .link import Link
+from .pairs import pair
+from .poller import Simulated
 from .ports import Ports
-
-if TYPE_CHECKING:
-    from .description import Description
-    from .unix import Paths
-    from .world import World
+from .sock import Sock
+from .surroundings import Network
+from .unix import Paths
 
 # No descriptor of the real kernel has such a number, so the two are never mixed up.
 FIRST_DESCRIPTOR = 1_000_000
@@ -27,9 +29,7 @@ LOOPBACK, LOOPBACK6 = "127.0.0.1", "::1"
 class Host:
     """Made by World.host()."""
 
-    def __init__(self, world: World, number: int, addresses: list[str], name: str) -> None:
-        from .unix import Paths
-
+    def __init__(self, world: Network, number: int, addresses: list[str], name: str) -> None:
         self.world = world
         self.number = number
         self.name = name
@@ -55,26 +55,15 @@ class Host:
 
     def poller(self, *, check: bool = False) -> Poller:
         """Make a poller for the sockets of this host; `check`: a checked one."""
-        from .poller import Simulated
-
         made: Any = Simulated(self)
-        if check:
-            from ..checked.checking import Checked
-
-            return Checked(made)
-        poller: Poller = made
-        return poller
+        return Checked(made) if check else made
 
     def socket(self, family: int, type: int, proto: int = 0, /) -> Any:
         """Make a socket, non-blocking once a poller has it. It has the interface of socket.socket. socket(2)."""
-        from .sock import Sock
-
         return Sock(family, type, proto, host=self)
 
     def socketpair(self, family: int, type: int, proto: int = 0, /) -> tuple[Any, Any]:
         """Make two connected sockets, of an internet family too. socketpair(2)."""
-        from .pairs import pair
-
         return pair(self, family, type, proto)
 
     def wall_s(self) -> float:

@@ -1,17 +1,15 @@
-"""What TCP and UDP sockets have in common: local and remote address, the rules of bind(2), and options of addresses."""
+"""What TCP and UDP sockets have in common: local and remote address, the rules of bind(2), and options of numeric."""
 
 from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from . import addresses
-from .addresses import Endpoint
+from . import numeric
 from .description import AF_INET, AF_INET6, Description, fail
-
-if TYPE_CHECKING:
-    from .host import Host
+from .numeric import Endpoint
+from .surroundings import Home
 
 SOL_SOCKET = socket.SOL_SOCKET
 _REUSEADDR = (SOL_SOCKET, socket.SO_REUSEADDR)
@@ -24,7 +22,7 @@ class Inet(Description):
 
     is_waiting_for_time = False  # TIME_WAIT
 
-    def __init__(self, host: Host, family: int) -> None:
+    def __init__(self, host: Home, family: int) -> None:
         super().__init__(host)
         self.family = family
         self.local: Endpoint = ("0.0.0.0" if family == AF_INET else "::", 0)
@@ -47,21 +45,21 @@ class Inet(Description):
         return bool(self.options.get(_REUSEPORT))
 
     def name(self) -> Any:
-        return addresses.shown(self.family, self.local)
+        return numeric.shown(self.family, self.local)
 
     def peername(self) -> Any:
         if self.remote is None:
             fail(errno.ENOTCONN)
-        return addresses.shown(self.family, self.remote)
+        return numeric.shown(self.family, self.remote)
 
     def bind(self, address: Any) -> None:
-        ip, port = addresses.endpoint(self.family, address, "bind")
-        if not addresses.fits(self.family, ip, not self.is_both and ip != "::"):
+        ip, port = numeric.endpoint(self.family, address, "bind")
+        if not numeric.fits(self.family, ip, not self.is_both and ip != "::"):
             fail(errno.EADDRNOTAVAIL if ":" not in ip else errno.EINVAL)
         if self.has_port or not self.may_bind():
-            addresses.check_local(self.host, ip)
+            numeric.check_local(self.host, ip)
             fail(errno.EINVAL)
-        addresses.check_local(self.host, ip)
+        numeric.check_local(self.host, ip)
         if 0 < port < 1024 and self.host.uid:
             fail(errno.EACCES)
         self.take_port(ip, port)
@@ -83,12 +81,12 @@ class Inet(Description):
 
     def target(self, address: Any, call: str) -> Endpoint:
         """Return where to send or connect to. Raises OSError, and as endpoint()."""
-        ip, port = addresses.endpoint(self.family, address, call)
+        ip, port = numeric.endpoint(self.family, address, call)
         if ip == "0.0.0.0":
             ip = "127.0.0.1"
         elif ip == "::":
             ip = "::1" if self.local[0] == "::" or ":" in self.local[0] else "127.0.0.1"
-        if not addresses.fits(self.family, ip, not self.is_both):
+        if not numeric.fits(self.family, ip, not self.is_both):
             fail(errno.ENETUNREACH)
         if self.family == AF_INET6 and self.chose_address and (":" in ip) != (":" in self.local[0]):
             fail(errno.ENETUNREACH if ":" not in ip else errno.EINVAL)

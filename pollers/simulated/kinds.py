@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from .description import AF_INET, AF_INET6, AF_UNIX, DGRAM, RAW, SEQPACKET, STREAM, Description, fail
+from .surroundings import Home
 from .tcp import Tcp
 from .udp import Udp
 from .unixdatagrams import UnixDatagrams
 from .unixstream import UnixStream
 
-if TYPE_CHECKING:
-    from .host import Host
-
 IPPROTO_TCP, IPPROTO_UDP = 6, 17
 
 
-def new(host: Host, family: int, type: int, proto: int) -> Description:
+def new(host: Home, family: int, type: int, proto: int) -> Description:
     """Make a socket. Raises OSError: EAFNOSUPPORT, EPROTONOSUPPORT, ESOCKTNOSUPPORT."""
     made: Description
     if family in (AF_INET, AF_INET6):

@@ -12,8 +12,10 @@ import struct
 from typing import Any, Final
 
 from ..control import constant
+from ..operation import system_error
 from .description import AF_INET6, AF_UNIX, Description, fail
-from .tcp import ESTABLISHED, RECEIVES_MAX, SENDS_MAX, Tcp
+from .tcp import RECEIVES_MAX, SENDS_MAX, Tcp
+from .teardown import ESTABLISHED
 from .udp import Udp
 
 SOL, TCP, IP, IPV6 = socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP, socket.IPPROTO_IPV6
@@ -139,6 +141,7 @@ def set_option(description: Description, level: int, option: int, value: Any) ->
     """Do setsockopt(2). Raises OSError."""
     _has_level(description, level)
     key = (level, option)
+    made: int | bytes
     if key in _STRUCTS:
         made = _struct(value, _STRUCTS[key], key)
     elif key == _CONGESTION:
@@ -195,7 +198,7 @@ def _number(description: Description, key: tuple[int, int], value: int) -> int:
         if value and not 88 <= value <= 32767:
             fail(errno.EINVAL)
         return value
-    fail(errno.ENOPROTOOPT)
+    raise system_error(errno.ENOPROTOOPT)
 
 
 def get_option(description: Description, level: int, option: int, buflen: int) -> int | bytes:
@@ -238,7 +241,7 @@ def _value(description: Description, key: tuple[int, int]) -> int | bytes:
         return 32741 if getattr(description, "state", 0) == ESTABLISHED else 536
     if key == _INFO:
         return bytes([_INFO_STATES[getattr(description, "state", 0)]]).ljust(232, b"\0")
-    fail(errno.ENOPROTOOPT)
+    raise system_error(errno.ENOPROTOOPT)
 
 
 # The numbers of the states of TCP in tcp_info, in the order of ours.

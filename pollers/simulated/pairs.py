@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
+from ..operation import system_error
 from .description import AF_INET, AF_INET6, AF_UNIX, DGRAM, RAW, SEQPACKET, STREAM, fail
 from .sock import Sock
+from .surroundings import Home
 from .unixdatagrams import UnixDatagrams
 from .unixstream import UnixStream, join
 
-if TYPE_CHECKING:
-    from .host import Host
 
-
-def pair(host: Host, family: int, type: int, proto: int) -> tuple[Sock, Sock]:
+def pair(host: Home, family: int, type: int, proto: int) -> tuple[Sock, Sock]:
     """Make two connected sockets. See Poller.socketpair()."""
     with host.world.lock:
         if family == AF_UNIX:
             return _unix(host, type & 0xF, proto)
         if family in (AF_INET, AF_INET6) and type & 0xF in (STREAM, DGRAM):
             return _internet(host, family, type & 0xF, proto)
-    fail(errno.EOPNOTSUPP if family in (AF_INET, AF_INET6) else errno.EAFNOSUPPORT)
+    raise system_error(errno.EOPNOTSUPP if family in (AF_INET, AF_INET6) else errno.EAFNOSUPPORT)
 
 
-def _unix(host: Host, type: int, proto: int) -> tuple[Sock, Sock]:
+def _unix(host: Home, type: int, proto: int) -> tuple[Sock, Sock]:
     if proto not in (0, AF_UNIX):
         fail(errno.EPROTONOSUPPORT)
     if len(host.descriptors) + 2 > host.descriptors_max:
@@ -42,7 +40,7 @@ def _unix(host: Host, type: int, proto: int) -> tuple[Sock, Sock]:
     return Sock.of(host, first), Sock.of(host, second)
 
 
-def _internet(host: Host, family: int, type: int, proto: int) -> tuple[Sock, Sock]:
+def _internet(host: Home, family: int, type: int, proto: int) -> tuple[Sock, Sock]:
     here = "127.0.0.1" if family == AF_INET else "::1"
     made: list[Sock] = []
     try:

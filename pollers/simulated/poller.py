@@ -9,16 +9,14 @@ from __future__ import annotations
 import io
 from collections import deque
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..operation import Closed
 from ..readiness.handle import Handle
 from ..readiness.sharing import ShareableEngine
 from .description import ERR, HUP, IN, OUT, PRI, RDHUP, Description
 from .sock import Sock
-
-if TYPE_CHECKING:
-    from .host import Host
+from .surroundings import Home
 
 _ALWAYS = RDHUP | PRI | ERR | HUP
 
@@ -63,16 +61,17 @@ class Simulated(ShareableEngine):
 
     name = "simulated"
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Home) -> None:
         self.host = host
         self.noticed: deque[Watch] = deque()
         self._watches: dict[int, Watch] = {}
         self._roused = False
         self._forever = False
         super().__init__()
-        self.now = host.world.monotonic  # type: ignore[method-assign]
-        self.socket = host.socket  # type: ignore[method-assign,assignment]
-        self.socketpair = host.socketpair  # type: ignore[method-assign,assignment]
+        self.now = host.world.monotonic
+        make: Any = host.socket
+        self.socket = make
+        self.socketpair = host.socketpair
 
     def make_waker(self) -> tuple[Any, Any]:
         return _NoWaker(), _NoWaker()
@@ -83,10 +82,10 @@ class Simulated(ShareableEngine):
 
     # Descriptors.
 
-    def adopt(self, fileno: int, /) -> Any:  # type: ignore[override]
+    def adopt(self, fileno: int, /) -> Any:
         return Sock(0, 0, 0, fileno, host=self.host)
 
-    def ready(self, reading: Collection[int], writing: Collection[int], /) -> tuple[set[int], set[int]]:  # type: ignore[override]
+    def ready(self, reading: Collection[int], writing: Collection[int], /) -> tuple[set[int], set[int]]:
         found = self.host.descriptors
         with self.host.world.lock:
             return (
@@ -94,10 +93,10 @@ class Simulated(ShareableEngine):
                 {fd for fd in writing if fd in found and found[fd].poll() & (OUT | ERR | HUP)},
             )
 
-    def file(self, fileno: int, /) -> Any:  # type: ignore[override]
+    def file(self, fileno: int, /) -> Any:
         raise io.UnsupportedOperation("a simulated kernel has sockets only")
 
-    def foreign(self, fileno: int, writing: bool, /) -> Any:  # type: ignore[override]
+    def foreign(self, fileno: int, writing: bool, /) -> Any:
         raise io.UnsupportedOperation("a simulated kernel has sockets only")
 
     # The back end.
@@ -112,7 +111,8 @@ class Simulated(ShareableEngine):
             if watch is None or watch.description is not description:
                 watch = self._watches[fd] = Watch(self, fd, description)
             watch.bits |= bit
-            if description.poll() & watch.bits:
+            found: Any = description
+            if found.poll() & watch.bits:
                 watch.notice()
                 self.host.world.stirred()
 
@@ -146,8 +146,8 @@ class Simulated(ShareableEngine):
         noticed = self.noticed
         if not noticed and self.host.world.faults is None:
             return []
-        events = []
-        later = []
+        events: list[tuple[int, int]] = []
+        later: list[Watch] = []
         faults = self.host.world.faults
         while noticed and len(events) < limit:
             watch = noticed.popleft()

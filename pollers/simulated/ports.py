@@ -7,12 +7,10 @@ out by itself. One table of TCP, one of UDP; IPv4 and IPv6 share them, since a s
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..operation import system_error
-
-if TYPE_CHECKING:
-    from .host import Host
+from .surroundings import Home
 
 # /proc/sys/net/ipv4/ip_local_port_range
 FIRST_FREE, LAST_FREE = 32768, 60999
@@ -23,7 +21,7 @@ ANY, ANY6 = "0.0.0.0", "::"
 class Ports:
     """The bound sockets of a host, by protocol ("tcp", "udp") and port."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Home) -> None:
         self._host = host
         self._table: dict[tuple[str, int], list[Any]] = {}
         self._next = {"tcp": FIRST_FREE, "udp": FIRST_FREE}
@@ -71,7 +69,7 @@ class Ports:
         if not _overlap(ip, sock.is_both, other.local[0], other.is_both):
             return False
         if sock.reuses_port and other.reuses_port and sock.host.uid == other.host.uid:
-            return other.is_waiting_for_time
+            return bool(other.is_waiting_for_time)
         return not (sock.reuses_address and other.reuses_address and not other.is_listening)
 
     def listener(self, ip: str, port: int, peer: tuple[str, int]) -> Any:

@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..operation import system_error
 from . import options
 from .description import IN, MSG_DONTWAIT, OUT, Description, fail
 from .kinds import new
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from .host import Host
-
-_WAITING = {IN: "receive", OUT: "send"}
+from .surroundings import Home
 
 
 class Sock:
     """The interface of socket.socket."""
 
-    def __init__(self, family: int, type: int, proto: int = 0, fileno: int | None = None, *, host: Host) -> None:
+    def __init__(self, family: int, type: int, proto: int = 0, fileno: int | None = None, *, host: Home) -> None:
         self._fd = -1
         self._host = host
         self._world = host.world
@@ -46,7 +41,7 @@ class Sock:
         self.proto = description.proto
 
     @classmethod
-    def of(cls, host: Host, description: Description) -> Sock:
+    def of(cls, host: Home, description: Description) -> Sock:
         """Return a socket with a new descriptor. Raises OSError (EMFILE)."""
         return cls(0, 0, 0, host.add(description), host=host)
 
@@ -86,9 +81,10 @@ class Sock:
 
     def _own(self) -> Description:
         try:
-            return self._descriptors[self._fd]
+            description: Description = self._descriptors[self._fd]
         except KeyError:
             raise system_error(errno.EBADF) from None
+        return description
 
     @property
     def description(self) -> Description:
@@ -140,13 +136,7 @@ class Sock:
         with self._world.lock:
             options.set_option(self._own(), level, option, value)
 
-    @overload
-    def getsockopt(self, level: int, option: int) -> int: ...
-    @overload
-    def getsockopt(self, level: int, option: int, buflen: Literal[0]) -> int: ...
-    @overload
-    def getsockopt(self, level: int, option: int, buflen: int) -> bytes: ...
-    def getsockopt(self, level: int, option: int, buflen: int = 0) -> int | bytes:
+    def getsockopt(self, level: int, option: int, buflen: int = 0) -> Any:
         with self._world.lock:
             return options.get_option(self._own(), level, option, buflen)
 
@@ -351,7 +341,7 @@ class Sock:
         world = self._world
         world.calls += 1
         try:
-            description = self._descriptors[self._fd]
+            description: Description = self._descriptors[self._fd]
         except KeyError:
             raise system_error(errno.EBADF) from None
         if world.faults is not None:

@@ -1,6 +1,6 @@
 """TCP: the states of a connection, what a receive and a send answer in them, and how it ends.
 
-The handshake is in `handshake`, what is on the way in `transmission`. The order of the checks is that of Linux
+The handshake is in `threeway`, what is on the way in `transmission`. The order of the checks is that of Linux
 (tcp_recvmsg, tcp_sendmsg, tcp_poll, tcp_reset, tcp_close), since it decides which of two errors a program gets.
 """
 
@@ -9,10 +9,9 @@ from __future__ import annotations
 import errno
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from . import handshake
-from .closing import Ending
+from . import threeway
 from .description import (
     BOTH,
     ERR,
@@ -31,16 +30,9 @@ from .description import (
     again,
     fail,
 )
+from .surroundings import Home
+from .teardown import CLOSE, CLOSE_WAIT, CONNECTED, ESTABLISHED, LISTEN, SYN_SENT, TIME_WAIT, UNCONNECTED, Ending
 from .transmission import Segment, Transmission
-
-if TYPE_CHECKING:
-    from .host import Host
-
-CLOSE, LISTEN, SYN_SENT, ESTABLISHED, CLOSE_WAIT = 0, 1, 2, 3, 4
-FIN_WAIT1, FIN_WAIT2, CLOSING, LAST_ACK, TIME_WAIT = 5, 6, 7, 8, 9
-
-# Whether connect(2) has returned the outcome.
-UNCONNECTED, CONNECTING, CONNECTED = 0, 1, 2
 
 # /proc/sys/net/ipv4/tcp_rmem, and what Linux lets a send buffer grow to on the loopback interface.
 RECEIVES_MAX = 131072
@@ -58,12 +50,12 @@ class Tcp(Ending):
     protocol = "tcp"
     type = 1
 
-    def __init__(self, host: Host, family: int) -> None:
+    def __init__(self, host: Home, family: int) -> None:
         super().__init__(host, family)
         self.state = CLOSE
         self.phase = UNCONNECTED
         self.attempts = 0  # to connect
-        self.parent: Tcp | None = None  # the listener, until the handshake is over
+        self.parent: Ending | None = None  # the listener, until the handshake is over
         self.received = bytearray()
         self.window = WINDOW
         self.sends_max = SENDS_MAX
@@ -75,7 +67,7 @@ class Tcp(Ending):
         self.heard_at = self.world.monotonic()
         # Of a listener:
         self.backlog = 0
-        self.queue: deque[Tcp] = deque()
+        self.queue: deque[Any] = deque()
 
     @property
     def is_listening(self) -> bool:  # type: ignore[override]
@@ -119,10 +111,10 @@ class Tcp(Ending):
         return self.state == CLOSE and not self.phase
 
     def listen(self, backlog: int) -> None:
-        handshake.listen(self, backlog)
+        threeway.listen(self, backlog)
 
     def connect(self, address: Any, wait: bool) -> int:
-        return handshake.connect(self, address)
+        return threeway.connect(self, address)
 
     def can_connect(self, address: Any) -> bool:
         return self.state != SYN_SENT
@@ -197,7 +189,7 @@ class Tcp(Ending):
         self.heard_at = self.world.monotonic()
         state = self.state
         if segment.kind == "ACK":
-            handshake.finish(self)
+            threeway.finish(self)
             return
         if state in (CLOSE, TIME_WAIT) or (self.closed and segment.data):
             self.refuse()  # there is nobody any more

@@ -7,12 +7,10 @@ is lost only if the way back is down. A lost segment holds up those behind it, s
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .link import Link
-
-if TYPE_CHECKING:
-    from .tcp import Tcp
+from .surroundings import Home, Network
 
 SEGMENT_MAX = 65536
 HEADER = 40  # bytes
@@ -22,7 +20,7 @@ RTO_MIN_S, RTO_MAX_S, GIVES_UP_S = 0.2, 120.0, 924.6
 
 
 class Segment:
-    """Data, or a FIN, or the ACK that ends a handshake."""
+    """Data, or a FIN, or the ACK that ends a threeway."""
 
     __slots__ = ("data", "delivered", "kind", "urgent")
 
@@ -31,6 +29,25 @@ class Segment:
         self.data = data
         self.urgent = urgent  # the last byte is
         self.delivered = False
+
+
+class Sender(Protocol):
+    """A TCP socket, as its transmission knows it."""
+
+    state: int
+    out: Any
+
+    @property
+    def host(self) -> Home: ...
+    @property
+    def world(self) -> Network: ...
+    def arrived(self, segment: Segment, sender: Transmission) -> None: ...
+    def acknowledged(self) -> None: ...
+    def end_acknowledged(self) -> None: ...
+    def gives_up_s(self) -> float: ...
+    def room(self) -> int: ...
+    def timed_out(self) -> None: ...
+    def trace_packet(self, text: str) -> None: ...
 
 
 class Transmission:
@@ -55,7 +72,7 @@ class Transmission:
         "world",
     )
 
-    def __init__(self, sock: Tcp, peer: Tcp, link: Link, back: Link) -> None:
+    def __init__(self, sock: Sender, peer: Any, link: Link, back: Link) -> None:
         self.sock = sock
         self.peer = peer
         self.link = link
@@ -150,7 +167,7 @@ class Transmission:
             if one is segment:
                 break
         self.retry_s = RTO_MIN_S
-        self.stalled_since = None
+        self.stalled_since = self.world.monotonic() if self.armed else None
         self.sock.acknowledged()
 
     def _lost(self, segment: Segment) -> None:

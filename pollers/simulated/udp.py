@@ -9,10 +9,10 @@ from __future__ import annotations
 import errno
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-from . import addresses, datagrams
-from .addresses import Endpoint
+from . import datagrams, numeric
+from .datagrams import Datagram, Receiver
 from .description import (
     AF_INET,
     BOTH,
@@ -29,10 +29,8 @@ from .description import (
     again,
     fail,
 )
-from .inet import Inet
-
-if TYPE_CHECKING:
-    from .host import Host
+from .numeric import Endpoint
+from .surroundings import Home
 
 _BROADCAST = (socket.SOL_SOCKET, socket.SO_BROADCAST)
 _RCVBUF = (socket.SOL_SOCKET, socket.SO_RCVBUF)
@@ -43,26 +41,17 @@ OVERHEAD = 768
 RECEIVES_MAX = 212992
 
 
-class Datagram(NamedTuple):
-    data: bytes
-    source: Endpoint
-    target: Endpoint
-    ttl: int
-    tos: int
-    interface: int
-
-
-class Udp(Inet):
+class Udp(Receiver):
     """A UDP socket."""
 
     protocol = "udp"
     type = 2
 
-    def __init__(self, host: Host, family: int) -> None:
+    def __init__(self, host: Home, family: int) -> None:
         super().__init__(host, family)
         self.queue: deque[Datagram] = deque()
         self.queued = 0  # bytes, with overhead
-        self.groups: list[tuple[str, int, str | None]] = []  # group, interface, source
+        self.groups = []
 
     def poll(self) -> int:
         mask = OUT
@@ -134,22 +123,19 @@ class Udp(Inet):
         got = MSG_TRUNC if len(one.data) > n else 0
         control = datagrams.control_of(self, one) if room else []
         control, cut = datagrams.fitting(control, room)
-        return one.data[:n], addresses.shown(self.family, one.source), got | cut, control
+        return one.data[:n], numeric.shown(self.family, one.source), got | cut, control
 
     waits = False
 
-    def arrived(self, one: Datagram) -> bool:
-        """Keep what has arrived, if there is room."""
+    def arrived(self, one: Datagram) -> None:
         limit: int = self.options.get(_RCVBUF, RECEIVES_MAX)
         if self.queued and self.queued + len(one.data) + OVERHEAD > limit:
-            return False
+            return
         self.queue.append(one)
         self.queued += len(one.data) + OVERHEAD
         self.wake(IN)
-        return True
 
     def unreachable(self, error: int, target: Endpoint) -> None:
-        """An ICMP error has come."""
         if self.remote == target and not self.closed:
             self.error = error
             self.wake(ERR)

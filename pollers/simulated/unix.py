@@ -11,12 +11,10 @@ import errno
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .description import AF_UNIX, MSG_CTRUNC, Description, fail
-
-if TYPE_CHECKING:
-    from .host import Host
+from .surroundings import Home
 
 SOL_SOCKET = socket.SOL_SOCKET
 SCM_RIGHTS, SCM_CREDENTIALS = 1, 2
@@ -84,7 +82,7 @@ class UnixSocket(Description):
     family = AF_UNIX
     peer: UnixSocket | None = None
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Home) -> None:
         super().__init__(host)
         self.bound_to: Name = ""
         self.credentials = (0, -1, -1)  # of the peer

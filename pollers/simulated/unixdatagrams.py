@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .description import (
     BOTH,
@@ -23,10 +23,8 @@ from .description import (
     again,
     fail,
 )
+from .surroundings import Home
 from .unix import Carried, Name, UnixSocket, carried_by, name_of, unpack
-
-if TYPE_CHECKING:
-    from .host import Host
 
 SENDS_MAX = 212992
 QUEUE_MAX = 10  # /proc/sys/net/unix/max_dgram_qlen
@@ -51,7 +49,7 @@ class UnixDatagrams(UnixSocket):
     type = 2
     peer: UnixDatagrams | None
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Home) -> None:
         super().__init__(host)
         self.queue: deque[_Message] = deque()
         self.charged = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .description import (
     BOTH,
@@ -30,10 +30,8 @@ from .description import (
     again,
     fail,
 )
+from .surroundings import Home
 from .unix import Carried, UnixSocket, carried_by, name_of, unpack
-
-if TYPE_CHECKING:
-    from .host import Host
 
 SENDS_MAX = 212992
 OVERHEAD = 512  # of a message in the send buffer
@@ -59,7 +57,7 @@ class UnixStream(UnixSocket):
 
     peer: UnixStream | None
 
-    def __init__(self, host: Host, type: int) -> None:
+    def __init__(self, host: Home, type: int) -> None:
         super().__init__(host)
         self.type = type
         self.queue: deque[Message] = deque()
@@ -206,7 +204,7 @@ class UnixStream(UnixSocket):
         if not self.queue:
             self.raise_error()
             if self.shut & NO_MORE_IN:
-                return b"", self._from(), 0, []
+                return b"", None, 0, []
             raise again()
         if self.type == SEQPACKET:
             return self._receive_packet(n, flags, room)
@@ -214,9 +212,6 @@ class UnixStream(UnixSocket):
             here = min(n, sum(len(one.data) for one in self.queue))
             n = here if here < 2 else max(1, self.world.faults.short(self.host.name, "recv", self.describe(), here))
         return self._receive_bytes(n, flags, room)
-
-    def _from(self) -> Any:
-        return None if self.type == SEQPACKET else None
 
     def _receive_bytes(self, n: int, flags: int, room: int) -> Received:
         """Take bytes of several messages, but none behind a message with descriptors: those bound a receive."""
@@ -240,7 +235,7 @@ class UnixStream(UnixSocket):
                     self._taken(message)
             if len(data) >= n or rights:
                 break
-        return bytes(data), self._from(), cut, control
+        return bytes(data), None, cut, control
 
     def _receive_packet(self, n: int, flags: int, room: int) -> Received:
         message = self.queue[0]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
 from heapq import heappop, heappush
 from random import Random
 from typing import Any
@@ -18,12 +18,7 @@ from typing import Any
 from .faults import Faults
 from .host import Host
 from .link import Link
-
-Trace = Callable[[float, str, str, str, str], object]
-"""Called as trace(seconds, kind, source, target, text). `kind` is "call" or "packet".
-
-For a call, the source is the host, the target the socket. For a packet they are the addresses.
-"""
+from .surroundings import Trace
 
 
 class Stuck(RuntimeError):
@@ -31,7 +26,17 @@ class Stuck(RuntimeError):
 
 
 class World:
-    """A network of hosts, and its virtual clock. `wall_s`: the date at its beginning, in seconds since 1970."""
+    """A network of hosts, and its virtual clock. `wall_s`: the date at its beginning, in seconds since 1970.
+
+        world = World(random.Random(7))
+        a, b = world.host("10.0.0.1", "fd00::1", name="a"), world.host("10.0.0.2", name="b")
+        world.link(a, b).latency_s = 0.01  # one direction: a Link, whose attributes may change at any time
+        poller = a.poller()                # a Poller; its socket() makes what a.socket() makes
+
+    Time moves in advance(), and in a poll() or a blocking call that has to wait, and nowhere else. A program of several
+    hosts calls each host's poll(0) until none returns a waiter, and then advance(). Set `faults` and `trace` at any
+    time; None costs nothing.
+    """
 
     STARTS_AT_S = 1000.0
 
@@ -40,10 +45,10 @@ class World:
         self.faults: Faults | None = None
         self.trace: Trace | None = None
         self.calls = 0
-        self.cookies = 0
         """How many system calls were made."""
+        self.cookies = 0
         self.hosts: list[Host] = []
-        self.lock: Any = nullcontext()
+        self.lock: Any = threading.RLock()
         self._now_s = self.STARTS_AT_S
         self._wall_s = wall_s - self.STARTS_AT_S
         self._events: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..operation import system_error
-from . import addresses
-from .description import fail
+from . import numeric
+from .description import AF_INET, fail
 from .link import Link
+from .surroundings import Home
+from .teardown import CLOSE, CONNECTED, CONNECTING, ESTABLISHED, LISTEN, SYN_SENT, UNCONNECTED
 from .transmission import Segment, Transmission
-
-if TYPE_CHECKING:
-    from .host import Host
-    from .tcp import Tcp
-
-CLOSE, LISTEN, SYN_SENT, ESTABLISHED = 0, 1, 2, 3
-UNCONNECTED, CONNECTING, CONNECTED = 0, 1, 2
 
 # /proc/sys/net/ipv4/tcp_syn_retries is 6: after 1, 3, 7, ... 63 seconds, and the end after 127.
 SYN_TRIES = 7
@@ -33,7 +28,7 @@ BACKLOG_MAX = 4096
 _KEEPALIVE = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
-def listen(sock: Tcp, backlog: int) -> None:
+def listen(sock: Any, backlog: int) -> None:
     """Do listen(2)."""
     if sock.state not in (CLOSE, LISTEN) or sock.phase != UNCONNECTED:
         fail(errno.EINVAL)
@@ -48,16 +43,16 @@ def listen(sock: Tcp, backlog: int) -> None:
     sock.backlog = min(backlog if backlog >= 0 else BACKLOG_MAX, BACKLOG_MAX)
 
 
-def _at(ports: Any, sock: Tcp) -> list[Any]:
+def _at(ports: Any, sock: Any) -> list[Any]:
     found: list[Any] = ports.at("tcp", sock.local[1])
     return found
 
 
-def _clash(sock: Tcp, other: Tcp) -> bool:
+def _clash(sock: Any, other: Any) -> bool:
     return sock.local[0] == other.local[0] and not (sock.reuses_port and other.reuses_port)
 
 
-def connect(sock: Tcp, address: Any) -> int:
+def connect(sock: Any, address: Any) -> int:
     """Do connect(2) without a wait. Return 0 or an errno."""
     ip, port = sock.target(address, "connect")
     if sock.phase == CONNECTING:
@@ -69,7 +64,7 @@ def connect(sock: Tcp, address: Any) -> int:
         return 0
     if sock.state != CLOSE or sock.phase == CONNECTED:
         return errno.EISCONN
-    if addresses.is_group(ip) or ip == "255.255.255.255":
+    if numeric.is_group(ip) or ip == "255.255.255.255":
         return errno.ENETUNREACH
     source = sock.source(ip)
     if sock.has_port:
@@ -85,7 +80,7 @@ def connect(sock: Tcp, address: Any) -> int:
     return errno.EINPROGRESS
 
 
-def _failed(sock: Tcp) -> int:
+def _failed(sock: Any) -> int:
     """Return why a connect has failed. The socket is as before it."""
     error = sock.take_error() or errno.ECONNABORTED
     sock.phase = UNCONNECTED
@@ -96,11 +91,11 @@ def _failed(sock: Tcp) -> int:
     if not sock.chose_port:
         sock.leave_port()
     if not sock.chose_address:
-        sock.local = ("0.0.0.0" if sock.family == addresses.AF_INET else "::", sock.local[1])
+        sock.local = ("0.0.0.0" if sock.family == AF_INET else "::", sock.local[1])
     return error
 
 
-def _send_syn(sock: Tcp, attempt: int, tries: int) -> None:
+def _send_syn(sock: Any, attempt: int, tries: int) -> None:
     if sock.state != SYN_SENT or sock.attempts != attempt or sock.remote is None:
         return
     world = sock.world
@@ -118,7 +113,7 @@ def _send_syn(sock: Tcp, attempt: int, tries: int) -> None:
             world.at(world.monotonic() + wait_s, _send_syn, sock, attempt, tries + 1)
 
 
-def _packet(sock: Tcp, link: Link | None, text: str, arrive: Any, *args: Any) -> None:
+def _packet(sock: Any, link: Link | None, text: str, arrive: Any, *args: Any) -> None:
     """Send a packet of `sock` over the link, which calls `arrive` at the other end."""
     world = sock.world
     delay_s = link.delay_s(SYN_SIZE, world.monotonic()) if link is not None else None
@@ -134,7 +129,7 @@ def _packet(sock: Tcp, link: Link | None, text: str, arrive: Any, *args: Any) ->
         world.soon(arrive, *args)
 
 
-def _syn_arrived(sock: Tcp, attempt: int, target: Host, link: Link) -> None:
+def _syn_arrived(sock: Any, attempt: int, target: Home, link: Link) -> None:
     if not link.up or not target.up or sock.remote is None:
         return
     back = target.way_to(sock.local[0])[1]
@@ -149,12 +144,12 @@ def _syn_arrived(sock: Tcp, attempt: int, target: Host, link: Link) -> None:
         _packet(sock, back, "RST", _refused, sock, attempt, back)
 
 
-def _refused(sock: Tcp, attempt: int, back: Link) -> None:
+def _refused(sock: Any, attempt: int, back: Link) -> None:
     if sock.attempts == attempt and sock.state == SYN_SENT and back.up:
         sock.was_reset()
 
 
-def _accepted(sock: Tcp, attempt: int, listener: Tcp, link: Link, back: Link) -> None:
+def _accepted(sock: Any, attempt: int, listener: Any, link: Link, back: Link) -> None:
     if sock.state != SYN_SENT or sock.attempts != attempt or sock.remote is None or not back.up or not sock.host.up:
         return
     made = type(sock)(listener.host, listener.family)
@@ -170,7 +165,7 @@ def _accepted(sock: Tcp, attempt: int, listener: Tcp, link: Link, back: Link) ->
     sock.out.begin(Segment("ACK"))
 
 
-def _established(sock: Tcp) -> None:
+def _established(sock: Any) -> None:
     sock.state = ESTABLISHED
     sock.heard_at = sock.world.monotonic()
     if sock.options.get(_KEEPALIVE):
@@ -178,7 +173,7 @@ def _established(sock: Tcp) -> None:
     sock.wake(0)
 
 
-def finish(made: Tcp) -> None:
+def finish(made: Any) -> None:
     """The last ACK of the handshake has come."""
     listener, made.parent = made.parent, None
     if listener is None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import Any
 
 from .description import BOTH, NO_MORE_IN, NO_MORE_OUT, fail
 from .inet import Inet, text_of
 from .transmission import GIVES_UP_S, Transmission
 
-if TYPE_CHECKING:
-    from collections import deque
-
 CLOSE, LISTEN, SYN_SENT, ESTABLISHED, CLOSE_WAIT = 0, 1, 2, 3, 4
 FIN_WAIT1, FIN_WAIT2, CLOSING, LAST_ACK, TIME_WAIT = 5, 6, 7, 8, 9
+
+# Whether connect(2) has returned the outcome.
+UNCONNECTED, CONNECTING, CONNECTED = 0, 1, 2
 
 # TCP_TIMEWAIT_LEN, and /proc/sys/net/ipv4/tcp_fin_timeout
 TIME_WAIT_S = FIN_TIMEOUT_S = 60.0
@@ -35,6 +36,12 @@ class Ending(Inet):
     """A connection, as far as it ends."""
 
     state: int
+    phase: int
+    attempts: int
+    backlog: int
+    parent: Ending | None
+    window: int
+    sends_max: int
     received: bytearray
     ended: bool
     out: Transmission | None

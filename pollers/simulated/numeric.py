@@ -37,7 +37,7 @@ def _ip(family: int, host: str) -> str:
 
 
 def endpoint(family: int, address: Any, call: str) -> Endpoint:
-    """Return the address that a program gave. Raises TypeError, OverflowError and gaierror as the socket module does."""
+    """Return the address that a program gave. Raises as the socket module does."""
     if not isinstance(address, tuple):
         kind = "AF_INET6" if family == AF_INET6 else "AF_INET"
         raise TypeError(f"{call}(): {kind} address must be tuple, not {type(address).__name__}")
