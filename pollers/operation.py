@@ -374,6 +374,12 @@ class Poller(Protocol):
     def fileno(self) -> int:
         """Return the kernel's descriptor (epoll, kqueue). Raises OSError if there is none."""
 
+    def watch(self) -> bool:
+        """Let another event loop wait until fileno() is readable, and call poll(0) then. wakeup() ends its wait, too.
+
+        Returns False if poll() would return at once. Raises io.UnsupportedOperation if no other loop can wait for it.
+        """
+
     def stats(self) -> Stats:
         """Return the counters as they are now."""
 

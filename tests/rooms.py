@@ -31,7 +31,8 @@ ROOMS = {
     "socket2.threads": (
         "native journal inventory"
         " lock inbox timers coroutines chain ctrl_c cancellation crew resolver mending scheduler wait"
-        " thread outcome stepping member joining exiting loop deadline scope sleeping jobs line turns block events"
+        " thread outcome stepping sniffed member embedded joining exiting loop deadline scope sleeping jobs line turns"
+        " block events"
         " semaphores mutexes capacity exchange sorting queues memory_channel roster group gathering osthreads milestone"
         " unbroken condition catching signals portal"
     ),

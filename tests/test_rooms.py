@@ -44,6 +44,7 @@ MAY_NAME = {
     "socket2.http.hosting.loading": ["importlib.import_module"],  # an application of the user
     "socket2.servers.supervisor": ["sys.modules"] * 2,  # only if debugging is loaded, which is a room below
     "socket2.threads.native": ["importlib.import_module"],
+    "socket2.threads.sniffed": ["sys.modules"],  # only if somebody has imported sniffio
 }
 
 

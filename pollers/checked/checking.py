@@ -310,6 +310,9 @@ class Checked(Unique):
     def fileno(self) -> int:
         return self.inner.fileno()  # type: ignore[no-any-return]
 
+    def watch(self) -> bool:
+        return self.inner.watch()  # type: ignore[no-any-return]
+
     def stats(self) -> Stats:
         return self.inner.stats()  # type: ignore[no-any-return]
 

@@ -173,7 +173,7 @@ poller_poll(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     poller->waiting++;
     int count = wait_for_events(poller, events, limit, timeout_s);
     poller->waiting--;
-    poller->woken = false;
+    poller->watched = poller->woken = false;
     if (count < 0) {
         return NULL;
     }
@@ -210,6 +210,17 @@ poller_fileno(PyObject *self, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     return PyLong_FromLong(poller->epoll_fd);
+}
+
+static PyObject *
+poller_watch(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Poller *poller = (Poller *)self;
+    if (poller_check(poller) < 0) {
+        return NULL;
+    }
+    poller->watched = true;
+    return PyBool_FromLong(!poller->woken && poller->finished_first == NULL);
 }
 
 static PyObject *
@@ -431,6 +442,7 @@ static PyMethodDef poller_methods[] = {
     {"wakeup", poller_wakeup, METH_NOARGS, PyDoc_STR("Make poll() return soon.")},
     {"wakeup_fileno", poller_wakeup_fileno, METH_NOARGS, PyDoc_STR("Return a descriptor for signal.set_wakeup_fd().")},
     {"fileno", poller_fileno, METH_NOARGS, PyDoc_STR("Return the epoll descriptor.")},
+    {"watch", poller_watch, METH_NOARGS, PyDoc_STR("Let another event loop wait for the descriptor.")},
     {"stats", poller_stats, METH_NOARGS, PyDoc_STR("Return the poller's counters.")},
     {"share", poller_share, METH_NOARGS, PyDoc_STR("Let several OS threads use the poller from now on.")},
     {"shutdown", poller_shutdown, METH_NOARGS, PyDoc_STR("Close all handles. Returns their waiters.")},

@@ -14,7 +14,7 @@ poller_wake(Poller *poller)
         return 0;
     }
     poller->woken = true;
-    if (poller->waiting == 0) {
+    if (poller->waiting == 0 && !poller->watched) {
         return 0;
     }
     poller->wakeups++;

@@ -22,6 +22,7 @@ typedef struct Poller {
     Py_ssize_t polls, events, wakeups;
     int epoll_fd, wake_receiver, wake_sender;
     int waiting;             /* how many OS threads are in epoll_wait(2) without the GIL */
+    bool watched;            /* another loop waits for the descriptor */
     bool woken, shut, forked;
 } Poller;
 

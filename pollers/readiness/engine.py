@@ -7,6 +7,7 @@ a socket pair, since signal.set_wakeup_fd() writes single bytes, which an eventf
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import weakref
@@ -28,6 +29,7 @@ from .interface import HUNG_UP, READABLE, WRITABLE
 
 # All events of a handle.
 _ALL = READABLE | WRITABLE | HUNG_UP
+
 
 # A back end never waits longer than this: some systems refuse longer timeouts, and poll() may return early.
 WAIT_MAX_S = 86400.0
@@ -51,6 +53,7 @@ class Engine(Unique):
 
     name = ""
     handle_class: type[Handle] = Handle
+    watchable = False  # whether another loop can wait for the descriptor
     misses_what_is_armed_meanwhile = False  # True: the back end ignores descriptors that are armed while it waits
 
     # The kernel's clock and sockets.
@@ -70,6 +73,7 @@ class Engine(Unique):
         self._finished: list[Any] = []  # the waiters that the next poll() returns
         self._unread: list[tuple[int, int]] = []
         self._waiting = False
+        self._watched = False  # another loop waits for the descriptor
         self._woken = False
         self._shut = False
         self._forked = False
@@ -151,7 +155,7 @@ class Engine(Unique):
             self._unread = [(fd, _ALL) for fd in (self._wake_receiver.fileno(), *self._handles)]
             raise
         finally:
-            self._waiting = self._woken = False
+            self._waiting = self._watched = self._woken = False
 
     def _digest(self, events: list[tuple[int, int]]) -> list[Any]:
         """Try the operations of these events again. Return the waiters of all finished operations."""
@@ -215,7 +219,7 @@ class Engine(Unique):
             self._check()
         if not self._woken:
             self._woken = True
-            if self._waiting:
+            if self._waiting or self._watched:
                 self._wakeups += 1
                 try:
                     self.rouse()
@@ -228,6 +232,13 @@ class Engine(Unique):
     def wakeup_fileno(self) -> int:
         number: int = self._wake_sender.fileno()
         return number
+
+    def watch(self) -> bool:
+        self._check()
+        if not self.watchable:
+            raise io.UnsupportedOperation(f"another event loop cannot wait for the {self.name} poller")
+        self._watched = True  # first: see _await()
+        return not (self._woken or self._finished or self._unread)
 
     def finish(self, direction: Direction) -> None:
         """Make the next poll() return the waiter of `direction`, as if an event had finished the operation."""

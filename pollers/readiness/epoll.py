@@ -23,6 +23,7 @@ class Epoll(ShareableEngine):
     """epoll(7). `fileno()` is the epoll descriptor."""
 
     name = "epoll"
+    watchable = True
 
     def __init__(self) -> None:
         self._epoll = select.epoll()

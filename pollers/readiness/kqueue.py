@@ -37,6 +37,7 @@ class Kqueue(ShareableEngine):
     """
 
     name = "kqueue"
+    watchable = True
 
     def __init__(self, impl: Any = select) -> None:
         self._impl = impl

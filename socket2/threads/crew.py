@@ -79,6 +79,7 @@ class CrewMember(Protocol):
     taken: Any
     """The thread that it took from the ready queue, until the thread's step begins."""
     running: bool
+    alone: int
 
     def stop(self) -> None: ...
     def is_between_steps(self) -> bool: ...

@@ -31,16 +31,23 @@ def descriptor(poller_name: str) -> int:
 def join(poller_name: str, fd: int) -> int:
     """Make this OS thread a member of the scheduler whose poller has the descriptor `fd`, and return `fd`.
 
-    Raises ValueError if there is no such scheduler; RuntimeError if this OS thread still uses its own.
+    Raises ValueError if there is no such scheduler; RuntimeError if this OS thread still uses its own,
+    or if the loop of the other one shares its OS thread with another event loop.
     """
     scheduler = find_scheduler(poller_name, fd)
     if scheduler is None:
         raise ValueError(f"descriptor {fd} belongs to no {poller_name} poller of a scheduler in this process")
     if local.scheduler is not scheduler:
+        _check_not_alone(scheduler)
         _leave_own()
         share(scheduler)
         local.scheduler, local.member = scheduler, Member(scheduler, guest=True)
     return fd
+
+
+def _check_not_alone(scheduler: Scheduler) -> None:
+    if any(member.alone for member in list(scheduler.loops)):
+        raise RuntimeError("the loop of that OS thread shares it with another event loop: no OS thread can join it")
 
 
 def _leave_own() -> None:

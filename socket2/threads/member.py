@@ -18,6 +18,7 @@ from .crew import Bell
 from .ctrl_c import CtrlC, make_calls, may_wake
 from .mending import mend
 from .scheduler import Scheduler, current_scheduler, local, other_os_threads
+from .sniffed import Sniffed
 from .stepping import Stepper, step
 from .thread import Thread
 from .timers import deadline_after
@@ -32,6 +33,9 @@ _CHECK_AGAIN_S = 0.5
 class Member(Stepper):
     """The loop of one OS thread, which runs threads of a scheduler."""
 
+    alone = 0
+    """How many others in this OS thread need that no other OS thread serves the scheduler, too."""
+
     def __init__(self, scheduler: Scheduler, *, guest: bool = False) -> None:
         super().__init__(scheduler)
         self._guest = guest  # whether it leaves the scheduler when its start() or run() ends
@@ -39,6 +43,7 @@ class Member(Stepper):
         self._stopping = False
         self._main: Thread[object] | None = None  # the thread that run() waits for
         self._hooks: Any = None  # those of async generators, from before the loop
+        self._sniffed = Sniffed()
         # For the crew: see CrewMember.
         self.bell = Bell()
         self.allowance = 0
@@ -287,6 +292,7 @@ class Member(Stepper):
         self._ctrl_c.begin()
         self._hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(finalizer=self._close_generator)
+        self._sniffed.begin()
         scheduler = self.scheduler
         with scheduler.entry:
             scheduler.loops.append(self)
@@ -311,6 +317,7 @@ class Member(Stepper):
         if self._hooks is not None:
             sys.set_asyncgen_hooks(*self._hooks)
             self._hooks = None
+        self._sniffed.end()
         if self._guest and not stays:
             local.scheduler = local.member = None
         self._ctrl_c.end()
