@@ -57,6 +57,7 @@ stress: $(VENV)/installed-test
 	$(BIN)/python -m tests.tls.at_random --total 100000
 	$(BIN)/python -m tests.tls.at_random --total 20000 --members 4
 	$(BIN)/python -m tests.http.at_random --total 1000000
+	$(BIN)/python -m tests.http.heads_at_random --total 1000000
 	$(BIN)/python -m tests.http.scale
 	$(BIN)/python -m tests.tls.each_byte
 	$(BIN)/python -m bench tls-soak --only socket2-native-async,socket2-generator

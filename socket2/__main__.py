@@ -33,7 +33,13 @@ _BLOCK = 1 << 16
 _EVERY_S = 2.0
 
 # The parts in C other than the native poller, and the package of each.
-PARTS_IN_C = {"_once": "pollers", "_stepping": "socket2", "_shortcut": "socket2", "_records": "socket2"}
+PARTS_IN_C = {
+    "_once": "pollers",
+    "_stepping": "socket2",
+    "_shortcut": "socket2",
+    "_records": "socket2",
+    "_heads": "socket2",
+}
 
 
 def echo(conn: TCP | TLS) -> Generator[Any, None, None]:

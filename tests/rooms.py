@@ -54,8 +54,8 @@ ROOMS = {
     "socket2.metrics": "exposition figures colleagues __init__",
     "socket2.console": "asking table redraw rates screen top",
     "socket2.http.messages": (
-        "bounds errors status dates fields syntax llhttp target forwarded framing heads chunks incoming outgoing"
-        " serverside clientside media codings preconditions ranges"
+        "bounds errors status dates fields syntax llhttp compiled target forwarded framing heads chunks incoming"
+        " outgoing serverside clientside media codings preconditions ranges"
     ),
     "socket2.http.client": (
         "failures url body connection exchange socks5 proxies dialing pool decoding response cookies request redirects"

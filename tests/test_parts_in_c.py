@@ -22,6 +22,7 @@ PARTS = {
     "socket2/threads": "slots delegation limit patience stepping",
     "socket2/sockets": "shortcut",
     "socket2/tls": "records quick",
+    "socket2/http/messages": "syntax heads module",
 }
 
 ORDER = [f"{folder}/{name}" for folder, names in PARTS.items() for name in names.split()]

@@ -26,6 +26,19 @@ slot_offset(PyTypeObject *type, const char *name)
     return offset;
 }
 
+/* Learn the offsets of several slots. */
+static inline int
+slots_learn(PyTypeObject *type, const char *const *names, Py_ssize_t *offsets, int count)
+{
+    for (int which = 0; which < count; which++) {
+        offsets[which] = slot_offset(type, names[which]);
+        if (offsets[which] < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static inline PyObject **
 slot_at(PyObject *object, Py_ssize_t offset)
 {

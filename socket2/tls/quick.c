@@ -272,13 +272,7 @@ static PyType_Spec transfer_spec = {
 static int
 learn(Maker *maker, PyTypeObject *type, int from, int to)
 {
-    for (int which = from; which < to; which++) {
-        maker->offsets[which] = slot_offset(type, slot_texts[which]);
-        if (maker->offsets[which] < 0) {
-            return -1;
-        }
-    }
-    return 0;
+    return slots_learn(type, slot_texts + from, maker->offsets + from, to - from);
 }
 
 /* Learn the slots of an engine. Only now, because importing that imports `ssl`, and a stream has done it. */

@@ -15,6 +15,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, Htt
 
 from socket2.http.messages.clientside import ClientSide
 from socket2.http.messages.framing import UNTIL_CLOSE
+from socket2.http.messages.heads import checkers
 from socket2.http.messages.serverside import ServerSide
 
 from .conftest import checkers_of
@@ -97,7 +98,7 @@ def complete(happened: Happened) -> list[Message]:
 def attempt(seed: int) -> bool:
     """Compare what is seen of one stream. Return whether it was taken. Raises AssertionError."""
     rng = random.Random(seed)
-    kinds = [checkers_of("llhttp"), checkers_of("python")]
+    kinds = [checkers_of(kind) for kind in checkers()]
     is_response = rng.random() < 0.3
     data = stream([head + rng.choice(BODIES) for head in RESPONSES] if is_response else REQUESTS, rng) or b"x"
 
@@ -107,7 +108,8 @@ def attempt(seed: int) -> bool:
         return serve(ServerSide(checker=kinds[number].requests), pieces)
 
     whole = happened(0, [data])
-    for number, pieces in ((1, [data]), (rng.randrange(2), split(data, rng) if len(data) > 1 else [data])):
+    others = [(number, [data]) for number in range(1, len(kinds))]
+    for number, pieces in (*others, (rng.randrange(len(kinds)), split(data, rng) if len(data) > 1 else [data])):
         other = happened(number, pieces)
         assert (known(other), is_refused(other)) == (known(whole), is_refused(whole)), (seed, data)
     ours, seen = complete(whole), seen_by_llhttp(data, is_response)

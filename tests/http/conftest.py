@@ -1,4 +1,4 @@
-"""Both parsers of heads, and certificates. Each test that takes a `checker` runs with llhttp and without."""
+"""The parsers of heads, and certificates. Each test that takes a `checker` runs with each of them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ class Checkers(NamedTuple):
 def checkers_of(kind: str) -> Checkers:
     make = checkers().get(kind)
     if make is None:
-        pytest.skip("httptools is not installed (pip install httptools)")
+        pytest.skip(
+            "the part in C is not built" if kind == "c" else "httptools is not installed (pip install httptools)"
+        )
     return Checkers(make(False), make(True))
 
 
-@pytest.fixture(params=["llhttp", "python"])
+@pytest.fixture(params=["c", "llhttp", "python"])
 def checker(request: pytest.FixtureRequest) -> Checkers:
     return checkers_of(request.param)
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from .bounds import Limits
+from .compiled import Compiled, compiled
 from .errors import ProtocolError
 from .fields import Fields
 from .framing import UNTIL_CLOSE, Framing
@@ -155,6 +157,8 @@ def parse_request(head: bytes, limits: Limits, checker: Checker, before: Request
     `before`: an earlier request. Clients like to repeat themselves: what was found out about its fields is true of
     fields that are equal.
     """
+    if checker.usual is not None and (usual := checker.usual(head, limits)) is not None:
+        return cast("RequestHead", usual)
     end = head.find(b"\r\n")
     try:
         name, target, version = head[:end].split(b" ")
@@ -269,13 +273,18 @@ def parse_response(head: bytes, method: str, limits: Limits, checker: Checker) -
 
 def checkers() -> dict[str, Callable[[bool], Checker]]:
     """Return the kinds of checkers that there are, the preferred one first. Their argument: whether for responses."""
-    try:
+    kinds: dict[str, Callable[[bool], Checker]] = {}
+    if compiled is not None:
+        kinds["c"] = Compiled
+    with suppress(ImportError):
         from .llhttp import Llhttp
-    except ImportError:
-        return {"python": Pattern}
-    return {"llhttp": Llhttp, "python": Pattern}
+
+        kinds["llhttp"] = Llhttp
+    return kinds | {"python": Pattern}
 
 
+if compiled is not None:
+    compiled.learn(RequestHead, Limits, _ORIGIN)
 _Checker = next(iter(checkers().values()))
 REQUESTS: Checker = _Checker(False)
 RESPONSES: Checker = _Checker(True)

@@ -26,9 +26,10 @@ class _Parser:
 class Llhttp:
     """A checker with llhttp's parser for requests or responses."""
 
-    __slots__ = ("_kind", "_ready")
+    __slots__ = ("_kind", "_ready", "usual")
 
     def __init__(self, is_response: bool) -> None:
+        self.usual = None
         self._kind = HttpResponseParser if is_response else HttpRequestParser
         self._ready: list[_Parser] = []
 

@@ -1,4 +1,4 @@
-"""Which heads are well-formed, in Python: used where llhttp is missing, and to say what is wrong with a head.
+"""Which heads are well-formed, in Python: used where others are missing, and to say what is wrong with a head.
 
 A head is complete: it ends with an empty line. Its verdict is that of llhttp without any leniency, for all heads that
 `heads` has not refused before.
@@ -7,7 +7,10 @@ A head is complete: it ends with an empty line. Its verdict is that of llhttp wi
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from .bounds import Limits
 
 _NAME = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _FIELDS = rb"(?:" + _NAME + rb":[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+"
@@ -24,7 +27,14 @@ _LONELY = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]|[^\r]\n").searc
 
 
 class Checker(Protocol):
-    """Decides which heads of one kind are well-formed. Any OS thread may use it."""
+    """Decides which heads of one kind are well-formed. Any OS thread may use it.
+
+    `usual`: makes a request of a complete head and Limits, if it is a usual one, else returns None; None if there is
+    no such function.
+    """
+
+    @property
+    def usual(self) -> Callable[[bytes, Limits], Any] | None: ...
 
     def check(self, head: bytes, /) -> object:
         """Return something true if the head is well-formed."""
@@ -33,9 +43,10 @@ class Checker(Protocol):
 class Pattern:
     """A checker that is a regular expression."""
 
-    __slots__ = ("check",)
+    __slots__ = ("check", "usual")
 
     def __init__(self, is_response: bool) -> None:
+        self.usual = None
         self.check = _RESPONSE if is_response else _REQUEST
 
 

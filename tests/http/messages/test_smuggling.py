@@ -1,4 +1,4 @@
-"""What a request may not be: each is refused as a whole or after its head, with both checkers."""
+"""What a request may not be: each is refused as a whole or after its head, with all checkers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However a message is cut into pieces, the same events come out, with both checkers, and no error but ours."""
+"""However a message is cut into pieces, the same events come out, with all checkers, and no error but ours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import random
 import pytest
 
 from socket2.http.messages.clientside import ClientSide
+from socket2.http.messages.heads import checkers
 from socket2.http.messages.serverside import ServerSide
 
 from ..conftest import checkers_of
@@ -44,7 +45,7 @@ def known(happened: Happened) -> Happened:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_any_split_gives_the_same_events(seed: int) -> None:
-    kinds = [checkers_of("llhttp"), checkers_of("python")]
+    kinds = [checkers_of(kind) for kind in checkers()]
     rng = random.Random(seed)
     taken = 0
     for _ in range(150):
@@ -59,7 +60,7 @@ def test_any_split_gives_the_same_events(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_any_split_of_responses_gives_the_same_events(seed: int) -> None:
-    kinds = [checkers_of("llhttp"), checkers_of("python")]
+    kinds = [checkers_of(kind) for kind in checkers()]
     rng = random.Random(seed)
     for _ in range(150):
         data = stream([a + b for a in RESPONSES for b in BODIES], rng)
