@@ -21,7 +21,7 @@ CODE := pollers socket2 tests bench examples docs
 # Many tests wait for a timeout or another process, so two workers share a core.
 export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
-.PHONY: run test test-pure test-native test-tls test-http test-headers test-windows stress lint bench docs clean
+.PHONY: run test test-pure test-native test-tls test-http test-bench test-headers test-windows stress lint bench docs clean
 
 run: $(VENV)/installed
 	@$(BIN)/python -m socket2 echo $(ADDRESS)
@@ -43,6 +43,10 @@ test-tls: $(VENV)/installed-test $(VENV)/installed-examiners
 # All cases of the Autobahn test suite take an hour.
 test-http: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -o hang_limit_s=8000 tests/http/examined
+
+# Builds the peers in other languages, if their compilers are there.
+test-bench: $(VENV)/installed-test $(VENV)/installed-bench
+	$(BIN)/python -m pytest -q -o hang_limit_s=1000 tests/bench tests/bench/examined
 
 test-headers: $(VENV)/installed-headers
 	$(BIN)/python -m tests.kqueue.headers

@@ -12,11 +12,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.build import build_all
+from bench.contender import Roster, chosen, environment_notes
+from bench.counters import counting_note
 from bench.machine import busy_note, describe, place
 from bench.plot import check_plotting, write_png
 from bench.programs import BenchError
 from bench.results import Results, command_of, saved_path, write_json
-from bench.roster import Roster, chosen
 from bench.rounds import interleave, moved_note
 from bench.scenario import Scenario
 from bench.scenarios import (
@@ -120,8 +121,8 @@ def _run(options: Namespace) -> Results:
     with progress(options.rounds * len(plan.cases) * len(options.only)) as step:
         trials = interleave(plan.cases, options.only, options.rounds, step)
     where = plan.where or placement.note
-    notes = [f"{options.rounds} rounds, medians; {where}", *plan.notes]
-    notes += [note for note in (moved_note(trials), busy) if note]
+    notes = [f"{options.rounds} rounds, medians; {where}", *plan.notes, *environment_notes(options.only)]
+    notes += [note for note in (moved_note(trials), busy, counting_note() if scenario.compiled else None) if note]
     parameters = {name: setting for name, setting in vars(options).items() if name not in OUTPUT_OPTIONS}
     return Results(scenario, plan, parameters, machine, tuple(notes), trials)
 

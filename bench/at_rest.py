@@ -10,10 +10,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from bench.contender import Contender
 from bench.load import holding
 from bench.machine import Placement
 from bench.measure import memory_used, serving
-from bench.roster import Contender
 from bench.scenario import Column, Sample
 
 __all__ = ["COLUMNS", "FIRST_CONNECTIONS", "measure_idle"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.programs import BenchError
 
-__all__ = ["BUILD", "HEAP", "build_all", "compiler_version"]
+__all__ = ["BUILD", "FLAGS", "HEAP", "build_all", "compiler", "compiler_version"]
 
 SOURCES = Path(__file__).resolve().parent / "c"
 BUILD = SOURCES.parent / "build"
@@ -47,30 +47,31 @@ def build_all(tls: bool = False) -> None:
 def compiler_version() -> str:
     """Return the name and version that the compiler prints."""
     try:
-        done = subprocess.run([*_compiler(), "--version"], capture_output=True, text=True, check=False)
+        done = subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return "gone since the build"
     return done.stdout.partition("\n")[0]
 
 
-def _compiler() -> list[str]:
+def compiler() -> list[str]:
+    """Return the command of the C compiler."""
     return shlex.split(os.environ.get("CC", "cc"))
 
 
 def _compile(source: Path, program: Path) -> None:
-    compiler = _compiler()
+    words = compiler()
     needs_openssl = source.stem.startswith(TLS_PROGRAMS)
     # Compile into another file first, so that an interrupted compilation does not look finished.
     fresh = program.with_name(f"{program.name}.{os.getpid()}")
     libraries = OPENSSL if needs_openssl else ()
     if program == HEAP:
         libraries = ("-shared", "-fPIC")
-    command = [*compiler, *FLAGS, "-o", str(fresh), str(source), *libraries]
+    command = [*words, *FLAGS, "-o", str(fresh), str(source), *libraries]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise BenchError(f"no C compiler: {compiler[0]!r} not found; install one or set CC") from error
+        raise BenchError(f"no C compiler: {words[0]!r} not found; install one or set CC") from error
     if done.returncode != 0:
         hint = ". It needs OpenSSL 3 for C (Debian: libssl-dev; Fedora: openssl-devel)" if needs_openssl else ""
-        raise BenchError(f"{compiler[0]} could not compile {source.name}{hint}:\n{done.stderr.strip()}")
+        raise BenchError(f"{words[0]} could not compile {source.name}{hint}:\n{done.stderr.strip()}")
     fresh.replace(program)

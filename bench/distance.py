@@ -15,7 +15,7 @@ __all__ = ["METRIC", "alike", "core_distance_ns"]
 METRIC = "core_distance_ns"
 # Typical distances: 70-120 ns between cores that share a cache, 320-390 ns between others.
 LIKE_FACTOR = 1.6
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 
 
 def core_distance_ns(placement: Placement) -> float:

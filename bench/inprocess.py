@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, ArgumentTypeError
 
+from bench.contender import Contender
 from bench.programs import BenchError, Program
-from bench.roster import Contender
 from bench.stacks import BATCH
 
 __all__ = ["add_count", "alone_on", "metrics_of"]

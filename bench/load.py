@@ -46,6 +46,7 @@ class LoadSettings:
         size: bytes per request, or per send.
         warmup_s: how long to run before the measurement, in seconds.
         duration_s: how long to measure, in seconds.
+        counted_s: how long to count instructions and system calls after that, in seconds; 0: not at all.
         requests: how many requests, or connections, to make in a measurement, whatever time that takes.
         certificate: use TLS; the file with the server's certificate.
         resume: resume TLS sessions.
@@ -56,6 +57,7 @@ class LoadSettings:
     size: int
     warmup_s: float
     duration_s: float
+    counted_s: float = 0.0
     requests: int | None = None
     certificate: Path | None = None
     resume: bool = False
@@ -91,11 +93,15 @@ class Load:
         """Wait until the load has run for a while and is at rest."""
         self.program.expect("warm", OPEN_TIMEOUT_S + self._settings.warmup_s)
 
-    def measure(self) -> dict[str, float]:
-        """Load the server. Returns the load generator's figures when the server is at rest again. May be repeated."""
+    def measure(self, duration_s: float | None = None) -> dict[str, float]:
+        """Load the server. Returns the load generator's figures when the server is at rest again. May be repeated.
+
+        Args:
+            duration_s: how long, in seconds, if not as the settings say. All later measurements are as long.
+        """
         settings = self._settings
-        self.program.tell("go")
-        longest_s = settings.duration_s if settings.requests is None else REQUESTS_TIMEOUT_S
+        self.program.tell("go" if duration_s is None else f"go {duration_s}")
+        longest_s = duration_s or (settings.duration_s if settings.requests is None else REQUESTS_TIMEOUT_S)
         text = self.program.expect("", longest_s + GRACE_S)
         try:
             answer: dict[str, float] = json.loads(text)

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.contender import Contender
 from bench.programs import BenchError, Program
-from bench.roster import Contender
 
-__all__ = ["Cpu", "Memory", "cpu_used", "memory_used", "serving"]
+__all__ = ["Cpu", "Memory", "cpu_used", "memory_used", "processes", "serving"]
 
 START_TIMEOUT_S = 30.0
 
@@ -61,18 +61,18 @@ class Memory:
     uss: int
 
 
-def _processes(pid: int) -> Iterator[int]:
+def processes(pid: int) -> Iterator[int]:
     """Yield a process and all its descendants."""
     yield pid
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in children.read_text().split():
-            yield from _processes(int(child))
+            yield from processes(int(child))
 
 
 def cpu_used(pid: int) -> Cpu:
     """Read the CPU time of a server: of a process and its descendants."""
     total_ns = user_ticks = system_ticks = minor_faults = 0
-    for process in _processes(pid):
+    for process in processes(pid):
         # The clock id of another process, as clock_getcpuclockid(3) computes it.
         total_ns += time.clock_gettime_ns((~process << 3) | 2)
         # The program's name, in parentheses, may contain spaces.
@@ -86,7 +86,7 @@ def cpu_used(pid: int) -> Cpu:
 def memory_used(pid: int) -> Memory:
     """Read the memory use of a server: of a process and its descendants."""
     sizes: Counter[str] = Counter()
-    for process in _processes(pid):
+    for process in processes(pid):
         for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]:
             name, _, rest = line.partition(":")
             sizes[name] += int(rest.split()[0]) * 1024
@@ -99,12 +99,12 @@ def serving(server: Contender, core: int | None) -> Iterator[tuple[Program, int]
 
     Args:
         server: a row of the roster.
-        core: the core to pin it to, None for any.
+        core: the core to pin it to, None for any. A row may ask for all cores.
 
     Raises:
         BenchError: the server did not start; or the block's error, with the last lines of the server's stderr.
     """
-    with Program(server.name, server.command, core, server.env) as program:
+    with Program(server.name, server.command, core if server.pinned else None, server.env) as program:
         port = int(program.expect("ready", START_TIMEOUT_S))
         try:
             yield program, port

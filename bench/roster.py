@@ -9,21 +9,21 @@ the baseline.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
-from shutil import which
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pollers
 from bench.build import BUILD
 from bench.certificates import CERTIFICATE
+from bench.contender import POLLER, Contender, Roster
+from bench.foreign import GO, JAVA, LIBUV, NODE, TOKIO, Foreign
 
 __all__ = [
     "BLOCKING_SERVERS",
     "ECHO_SERVERS",
     "HTTP_SERVERS",
     "IMPORTS",
+    "KEEP_MEMORY",
     "MICRO",
     "SINK_SERVERS",
     "SOURCE_SERVERS",
@@ -31,64 +31,22 @@ __all__ = [
     "TLS_SERVERS",
     "UDP_SERVERS",
     "WEBSOCKET_SERVERS",
-    "Contender",
-    "Roster",
-    "chosen",
 ]
 
-POLLER = "SOCKET2_POLLER"
 PURE = {POLLER: "epoll", "SOCKET2_NATIVE": "0"}
 NATIVE = {POLLER: "native"}
 # asyncio and its kind allocate 256 KiB per receive. Depending on what else is in the heap, glibc gives that memory back
-# each time, and a request costs two page faults and 15 to 20 us more. These settings prevent it.
+# each time, and a request costs two page faults and 15 to 20 us more. These settings prevent it. All peers in Python
+# have them, and the report says so.
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "16777216", "MALLOC_MMAP_THRESHOLD_": "8388608"}
 
 
-@dataclass(frozen=True)
-class Contender:
-    """One row of the roster.
-
-    Args:
-        name: its name in tables and for `--only`.
-        command: the program and its arguments. It runs in the root of the repository.
-        module: the top-level module that it needs, or None.
-        env: its environment variables.
-        below: another module that it needs, below the measured one.
-        program: a program that it needs.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    module: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
-    below: str | None = None
-    program: str | None = None
-
-    def missing(self) -> str | None:
-        """Return why it cannot be measured here, or None if it can."""
-        for module in (self.module, self.below):
-            if module is not None and find_spec(module) is None:
-                return f"module {module} is not installed"
-        if self.program is not None and which(self.program) is None:
-            return f"program {self.program} is not installed"
-        poller = self.env.get(POLLER)
-        if poller is not None and poller not in pollers.available():
-            return f"socket2 has no poller {poller!r} here"
-        return None
-
-    def version(self) -> str | None:
-        """Return the version of the measured distribution; None for the standard library, C, or a source tree."""
-        try:
-            return version(self.module) if self.module else None
-        except PackageNotFoundError:
-            return None
-
-
-Roster = tuple[Contender, ...]
-
-
 def _python(name: str, program: str, module: str | None = None) -> Contender:
-    return Contender(name, (sys.executable, "-m", f"bench.{program}"), module)
+    return Contender(name, (sys.executable, "-m", *f"bench.{program}".split()), module, KEEP_MEMORY)
+
+
+def _foreign(name: str, foreign: Foreign, warmup_s: float = 0.0, pinned: bool = True, **env: str) -> Contender:
+    return Contender(name, foreign.command, env=env, foreign=foreign, pinned=pinned, warmup_s=warmup_s)
 
 
 def _socket2(program: str, style: str) -> Roster:
@@ -119,9 +77,20 @@ ECHO_SERVERS: Roster = (
     _python("asyncio-protocol", "servers.echo.asyncio_protocol"),
     _python("asyncio-streams", "servers.echo.asyncio_streams"),
     _python("asyncio-sockets", "servers.echo.asyncio_sockets"),
+    _python("rloop-protocol", "servers.echo.rloop_protocol", "rloop"),
+    _python("twisted-protocol", "servers.echo.twisted_protocol", "twisted"),
     _python("gevent-sockets", "servers.echo.gevent_sockets", "gevent"),
+    _python("eventlet-sockets", "servers.echo.eventlet_sockets", "eventlet"),
     _python("curio-sockets", "servers.echo.curio_sockets", "curio"),
     _python("trio-streams", "servers.echo.trio_streams", "trio"),
+    _python("anyio-asyncio", "servers.echo.anyio_streams asyncio", "anyio"),
+    replace(_python("anyio-trio", "servers.echo.anyio_streams trio", "anyio"), below="trio"),
+    _foreign("libuv", LIBUV),
+    _foreign("tokio", TOKIO),
+    _foreign("go-1", GO, GOMAXPROCS="1"),
+    _foreign("go-all-cores", GO, pinned=False),
+    _foreign("java-nio", JAVA, warmup_s=3.0),
+    _foreign("node", NODE, warmup_s=1.5),
 )
 
 
@@ -278,22 +247,3 @@ MICRO: Roster = (
     Contender("bare", (sys.executable, "-m", "bench.micro", "bare")),
     *(_poller(name) for name in dict.fromkeys([*pollers.available(), "native"])),
 )
-
-
-def chosen(roster: Roster, names: Sequence[str] | None) -> Roster:
-    """Return the rows to measure. The baseline is always the first, since ratios need it.
-
-    Args:
-        roster: the rows to choose from.
-        names: the names of rows, None for all of them.
-
-    Raises:
-        ValueError: a name is not in the roster.
-    """
-    if names is None:
-        return roster
-    known = {row.name: row for row in roster}
-    for name in names:
-        if name not in known:
-            raise ValueError(f"no row {name!r}: the rows are {', '.join(known)}")
-    return (roster[0], *(known[name] for name in dict.fromkeys(names) if name != roster[0].name))

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from bench.contender import Contender
 from bench.distance import METRIC, alike
 from bench.programs import BenchError
-from bench.roster import Contender
 from bench.scenario import Case, Sample
 
 __all__ = ["Outcome", "Spread", "Trial", "interleave", "moved_note", "ratio", "value"]

@@ -12,8 +12,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bench.contender import Contender, Roster
 from bench.machine import Placement
-from bench.roster import Contender, Roster
 
 __all__ = ["Case", "Column", "Line", "Plan", "Sample", "Scenario"]
 

@@ -92,14 +92,21 @@ static inline struct sockaddr_in server_address(void)
     return address;
 }
 
-/* Waits for a line, which begins a measurement. Returns false if stdin has ended. */
+/* Waits for a line, which begins a measurement: "go", or "go SECONDS" for one of another length than --duration-s.
+   Returns false if stdin has ended. */
 static inline bool await_line(void)
 {
-    char line[16];
+    char line[64];
 
     fflush(stdout);
-    if (fgets(line, sizeof line, stdin))
+    if (fgets(line, sizeof line, stdin)) {
+        double seconds;
+        if (sscanf(line, "go %lf", &seconds) == 1) {
+            options.duration_s = seconds;
+            options.requests = 0;
+        }
         return true;
+    }
     if (ferror(stdin))
         die("stdin");
     return false;

@@ -1,5 +1,6 @@
-/* What the C servers share: a socket on a free port of the loopback address, the line that prints the port, and how
-   they accept. */
+/* What the C servers share: a socket on a free port of $BENCH_HOST or else of 127.0.0.1, the line that prints the port,
+   and how they accept. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -21,9 +22,13 @@ static inline int open_on(int type, int port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     socklen_t length = sizeof address;
+    const char *host = getenv("BENCH_HOST");
     int on = 1, fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (inet_pton(AF_INET, host ? host : "127.0.0.1", &address.sin_addr) != 1) {
+        fprintf(stderr, "BENCH_HOST: not an IPv4 address: %s\n", host);
+        exit(1);
+    }
     if (fd < 0)
         die("socket");
     if (type == SOCK_STREAM && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)

@@ -123,8 +123,11 @@ int main(int argc, char **argv)
         die("no memory or no epoll");
     run(&warmup, options.warmup_s);
     await_go();
-    run(&measured, options.duration_s);
-    printf("{\"bytes\": %llu, \"seconds\": %.6f, \"load_cpu_s\": %.6f}\n", (unsigned long long)measured.bytes,
-           (double)measured.elapsed_ns / 1e9, (double)measured.cpu_ns / 1e9);
+    do {
+        memset(&measured, 0, sizeof measured);
+        run(&measured, options.duration_s);
+        printf("{\"bytes\": %llu, \"seconds\": %.6f, \"load_cpu_s\": %.6f}\n", (unsigned long long)measured.bytes,
+               (double)measured.elapsed_ns / 1e9, (double)measured.cpu_ns / 1e9);
+    } while (await_line());
     return 0;
 }

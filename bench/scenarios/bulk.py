@@ -9,8 +9,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from functools import partial
 
+from bench.contender import Contender
 from bench.machine import Placement, spare_connections
-from bench.roster import SINK_SERVERS, SOURCE_SERVERS, Contender
+from bench.roster import SINK_SERVERS, SOURCE_SERVERS
 from bench.scenario import Case, Column, Plan, Sample, Scenario
 from bench.under_load import add_times, measure_loaded, settings_of
 

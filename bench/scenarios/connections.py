@@ -8,22 +8,16 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from bench.columns import cost_columns
+from bench.contender import Contender
 from bench.machine import Placement, spare_connections
-from bench.roster import ECHO_SERVERS, Contender
-from bench.scenario import Case, Column, Plan, Sample, Scenario
+from bench.roster import ECHO_SERVERS
+from bench.scenario import Case, Plan, Sample, Scenario
 from bench.under_load import add_times, measure_loaded, settings_of
 
 __all__ = ["SCENARIO"]
 
-COLUMNS = (
-    Column("cpu_us_per_connection", "cpu us/conn", 2, ratio=True, spread=True),
-    Column("user_us_per_connection", "user", 2),
-    Column("system_us_per_connection", "sys", 2),
-    Column("busy_percent", "busy %"),
-    Column("connections_per_s", "conn/s", ratio=True),
-    Column("p50_us", "p50 us", ratio=True),
-    Column("p99_us", "p99 us", ratio=True),
-)
+COLUMNS = cost_columns("connection", "conn")
 
 
 def _add_arguments(parser: ArgumentParser) -> None:

@@ -10,23 +10,16 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from bench.columns import cost_columns
+from bench.contender import Contender
 from bench.machine import Placement, spare_connections
-from bench.roster import ECHO_SERVERS, Contender
+from bench.roster import ECHO_SERVERS
 from bench.scenario import Case, Column, Plan, Sample, Scenario
 from bench.under_load import add_times, measure_loaded, settings_of
 
 __all__ = ["SCENARIO"]
 
-COLUMNS = (
-    Column("cpu_us_per_request", "cpu us/req", 2, ratio=True, spread=True),
-    Column("user_us_per_request", "user", 2),
-    Column("system_us_per_request", "sys", 2),
-    Column("busy_percent", "busy %"),
-    Column("requests_per_s", "req/s", ratio=True),
-    Column("p50_us", "p50 us", ratio=True),
-    Column("p99_us", "p99 us", ratio=True),
-    Column("p99_9_us", "p99.9 us", ratio=True),
-)
+COLUMNS = cost_columns("request", "req", Column("p99_9_us", "p99.9 us", ratio=True))
 MATRIX_SIZES = (64, 1024, 65536)
 MATRIX_CONNECTIONS = (1, 100, 1000)
 

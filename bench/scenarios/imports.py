@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from bench.contender import Contender
 from bench.inprocess import alone_on, metrics_of
 from bench.machine import Placement
-from bench.roster import IMPORTS, Contender
+from bench.roster import IMPORTS
 from bench.scenario import Case, Column, Plan, Sample, Scenario
 
 __all__ = ["SCENARIO"]

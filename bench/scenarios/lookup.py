@@ -10,10 +10,11 @@ from __future__ import annotations
 import socket
 from argparse import ArgumentParser, Namespace
 
+from bench.contender import Contender
 from bench.inprocess import add_count, alone_on, metrics_of
 from bench.machine import Placement
 from bench.programs import BenchError
-from bench.roster import STACKS, Contender
+from bench.roster import STACKS
 from bench.scenario import Case, Column, Plan, Sample, Scenario
 from bench.stacks import LOOKUP_PORT, LOOKUP_TASKS
 

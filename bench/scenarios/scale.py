@@ -12,10 +12,11 @@ from argparse import ArgumentParser, Namespace
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
+from bench.contender import Contender
 from bench.distance import METRIC
 from bench.load import holding
 from bench.machine import Placement, spare_connections
-from bench.roster import ECHO_SERVERS, Contender
+from bench.roster import ECHO_SERVERS
 from bench.scenario import Case, Column, Line, Plan, Sample, Scenario
 from bench.under_load import add_times, measure_loaded, settings_of
 

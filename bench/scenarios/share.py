@@ -13,9 +13,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bench.contender import Contender
 from bench.machine import Placement
 from bench.programs import Program
-from bench.roster import BLOCKING_SERVERS, Contender
+from bench.roster import BLOCKING_SERVERS
 from bench.scenario import Case, Column, Plan, Sample, Scenario
 from bench.under_load import add_times, measure_loaded, settings_of
 

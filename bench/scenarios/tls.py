@@ -15,32 +15,20 @@ from bench import at_rest
 from bench.at_rest import FIRST_CONNECTIONS, measure_idle
 from bench.build import BUILD
 from bench.certificates import CERTIFICATE, make_certificate
+from bench.columns import cost_columns
+from bench.contender import Contender
 from bench.load import LoadSettings
 from bench.machine import Placement, spare_connections
 from bench.programs import BenchError, Program
-from bench.roster import TLS_SERVERS, Contender
+from bench.roster import TLS_SERVERS
 from bench.scenario import Case, Column, Plan, Sample, Scenario
 from bench.under_load import add_times, measure_loaded
 
 __all__ = ["SCENARIO", "note_of_versions"]
 
 
-def columns(thing: str, short: str) -> tuple[Column, ...]:
-    """Return the columns of a case that counts this thing; `short` is how the table calls it."""
-    return (
-        Column(f"cpu_us_per_{thing}", f"cpu us/{short}", 2, ratio=True, spread=True),
-        Column(f"user_us_per_{thing}", "user", 2),
-        Column(f"system_us_per_{thing}", "sys", 2),
-        Column(f"faults_per_{thing}", f"faults/{short}", 2),
-        Column("busy_percent", "busy %"),
-        Column(f"{thing}s_per_s", f"{short}/s", ratio=True),
-        Column("p50_us", "p50 us", ratio=True),
-        Column("p99_us", "p99 us", ratio=True),
-    )
-
-
-REQUESTS = columns("request", "req")
-HANDSHAKES = columns("connection", "conn")
+REQUESTS = cost_columns("request", "req")
+HANDSHAKES = cost_columns("connection", "conn")
 SIZES = (64, 16384, 65536)
 LARGE_BYTES = 16384
 GREETING_BYTES = 64
@@ -113,7 +101,9 @@ def _loaded(
 def _echoes(options: Namespace, placement: Placement, most: int) -> Iterator[Case]:
     for size in options.size:
         number = min(most, options.connections if size < LARGE_BYTES else options.large_connections)
-        settings = LoadSettings("echo", number, size, options.warmup_s, options.duration_s, certificate=CERTIFICATE)
+        settings = LoadSettings(
+            "echo", number, size, options.warmup_s, options.duration_s, options.counted_s, certificate=CERTIFICATE
+        )
         yield _loaded(f"{size} B x {number}", settings, placement, "requests", "request", REQUESTS)
 
 
@@ -126,6 +116,7 @@ def _handshakes(options: Namespace, placement: Placement, most: int) -> Iterator
             GREETING_BYTES,
             options.warmup_s,
             options.duration_s,
+            options.counted_s,
             certificate=CERTIFICATE,
             resume=resume,
         )

@@ -19,11 +19,12 @@ from dataclasses import dataclass, replace
 
 from bench.build import HEAP
 from bench.certificates import CERTIFICATE, make_certificate
+from bench.contender import Contender, Roster
 from bench.load import Load, LoadSettings, holding
 from bench.machine import Placement, spare_connections
 from bench.measure import cpu_used, memory_used, serving
 from bench.programs import BenchError, Program
-from bench.roster import TLS_SERVERS, Contender, Roster
+from bench.roster import TLS_SERVERS
 from bench.scenario import Case, Column, Plan, Sample, Scenario
 from bench.scenarios.tls import note_of_versions
 

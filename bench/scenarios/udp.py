@@ -8,23 +8,16 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from bench.columns import cost_columns
+from bench.contender import Contender
 from bench.machine import Placement, spare_connections
-from bench.roster import UDP_SERVERS, Contender
+from bench.roster import UDP_SERVERS
 from bench.scenario import Case, Column, Plan, Sample, Scenario
 from bench.under_load import add_times, measure_loaded, settings_of
 
 __all__ = ["SCENARIO"]
 
-COLUMNS = (
-    Column("cpu_us_per_request", "cpu us/dgram", 2, ratio=True, spread=True),
-    Column("user_us_per_request", "user", 2),
-    Column("system_us_per_request", "sys", 2),
-    Column("busy_percent", "busy %"),
-    Column("requests_per_s", "dgram/s", ratio=True),
-    Column("p50_us", "p50 us", ratio=True),
-    Column("p99_us", "p99 us", ratio=True),
-    Column("lost", "lost"),
-)
+COLUMNS = cost_columns("request", "dgram", Column("lost", "lost"))
 
 
 def _add_arguments(parser: ArgumentParser) -> None:

@@ -8,23 +8,16 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from bench.columns import cost_columns
+from bench.contender import Contender
 from bench.machine import Placement, spare_connections
-from bench.roster import WEBSOCKET_SERVERS, Contender
-from bench.scenario import Case, Column, Plan, Sample, Scenario
+from bench.roster import WEBSOCKET_SERVERS
+from bench.scenario import Case, Plan, Sample, Scenario
 from bench.under_load import add_times, measure_loaded, settings_of
 
 __all__ = ["SCENARIO"]
 
-COLUMNS = (
-    Column("cpu_us_per_message", "cpu us/msg", 2, ratio=True, spread=True),
-    Column("user_us_per_message", "user", 2),
-    Column("system_us_per_message", "sys", 2),
-    Column("faults_per_message", "faults/msg", 2),
-    Column("busy_percent", "busy %"),
-    Column("requests_per_s", "msg/s", ratio=True),
-    Column("p50_us", "p50 us", ratio=True),
-    Column("p99_us", "p99 us", ratio=True),
-)
+COLUMNS = cost_columns("message", "msg")
 BASELINE = WEBSOCKET_SERVERS[0]
 
 

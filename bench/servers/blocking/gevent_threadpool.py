@@ -8,6 +8,7 @@ import gevent
 from gevent.server import StreamServer
 from gevent.socket import IPPROTO_TCP, TCP_NODELAY, socket
 
+from bench.servers import HOST
 from bench.servers.blocking import MARK, block
 
 
@@ -22,7 +23,7 @@ def echo(connection: socket, address: tuple[str, int]) -> None:
 
 
 def main() -> None:
-    server = StreamServer(("127.0.0.1", 0), echo, backlog=4096)
+    server = StreamServer((HOST, 0), echo, backlog=4096)
     server.start()
     print("ready", server.server_port, flush=True)
     server.serve_forever()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+from bench.servers import HOST
+
 
 class Echo(asyncio.Protocol):
     """One connection; the transport sets TCP_NODELAY itself and survives resets."""
@@ -24,7 +26,7 @@ class Echo(asyncio.Protocol):
 
 
 async def main() -> None:
-    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0, backlog=4096)
+    server = await asyncio.get_running_loop().create_server(Echo, HOST, 0, backlog=4096)
     print("ready", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -6,6 +6,8 @@ import asyncio
 import socket
 from contextlib import suppress
 
+from bench.servers import HOST
+
 
 async def echo(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
     with connection, suppress(ConnectionError):
@@ -15,7 +17,7 @@ async def echo(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> No
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
-    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listener = socket.create_server((HOST, 0), backlog=4096)
     listener.setblocking(False)
     print("ready", listener.getsockname()[1], flush=True)
     tasks = set()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from bench.servers import HOST
+
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     # The transport sets TCP_NODELAY itself.
@@ -16,7 +18,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def main() -> None:
-    server = await asyncio.start_server(echo, "127.0.0.1", 0, backlog=4096)
+    server = await asyncio.start_server(echo, HOST, 0, backlog=4096)
     print("ready", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -7,6 +7,8 @@ from contextlib import suppress
 from gevent.server import StreamServer
 from gevent.socket import IPPROTO_TCP, TCP_NODELAY, socket
 
+from bench.servers import HOST
+
 
 def echo(connection: socket, address: tuple[str, int]) -> None:
     # The server closes the connection when this returns.
@@ -17,7 +19,7 @@ def echo(connection: socket, address: tuple[str, int]) -> None:
 
 
 def main() -> None:
-    server = StreamServer(("127.0.0.1", 0), echo, backlog=4096)
+    server = StreamServer((HOST, 0), echo, backlog=4096)
     server.start()
     print("ready", server.server_port, flush=True)
     server.serve_forever()

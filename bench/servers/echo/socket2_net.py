@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import socket2
+from bench.servers import HOST
 from socket2 import net
 
 
@@ -24,7 +25,7 @@ def ready(address: Any) -> None:
 
 def main() -> None:
     server = net.createServer({"noDelay": True}, echo)
-    server.listen(0, "127.0.0.1", 4096)
+    server.listen(0, HOST, 4096)
     server.on("listening", lambda: ready(server.address()))
     socket2.start()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import trio
 
+from bench.servers import HOST
+
 
 async def echo(stream: trio.SocketStream) -> None:
     # The stream sets TCP_NODELAY itself.
@@ -16,7 +18,7 @@ async def echo(stream: trio.SocketStream) -> None:
 
 
 async def main() -> None:
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1", backlog=4096)
+    listeners = await trio.open_tcp_listeners(0, host=HOST, backlog=4096)
     print("ready", listeners[0].socket.getsockname()[1], flush=True)
     await trio.serve_listeners(echo, listeners)
 

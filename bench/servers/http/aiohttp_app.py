@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from bench.servers import HOST
 from bench.servers.loops import run
 
 
@@ -19,7 +20,7 @@ async def serve(handler: Callable[[web.Request], Awaitable[web.StreamResponse]])
     app.router.add_get("/", handler)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
+    await web.TCPSite(runner, HOST, 0, backlog=4096).start()
     print("ready", runner.addresses[0][1], flush=True)
     await asyncio.Event().wait()
 

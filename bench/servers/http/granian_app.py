@@ -10,6 +10,7 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
+from bench.servers import HOST
 from bench.servers.http.late import free_port, say_when_ready
 
 
@@ -24,6 +25,4 @@ if __name__ == "__main__":
         target = "bench.servers.http.asgi_app:app"
     port = free_port()
     threading.Thread(target=say_when_ready, args=(port,), daemon=True).start()
-    Granian(
-        target, "127.0.0.1", port, interface=interface, backlog=4096, log_access=False, log_level=LogLevels.error
-    ).serve()
+    Granian(target, HOST, port, interface=interface, backlog=4096, log_access=False, log_level=LogLevels.error).serve()

@@ -10,11 +10,12 @@ import uvloop
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from bench.servers import HOST
 from bench.servers.http.asgi_app import app
 
 
 async def main() -> None:
-    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listener = socket.create_server((HOST, 0), backlog=4096)
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.backlog = 4096

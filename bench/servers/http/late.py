@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import time
 
+from bench.servers import HOST
+
 PATIENCE_S = 20.0
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
+    """Return a port of HOST that nobody has now."""
+    with socket.create_server((HOST, 0)) as sock:
         return int(sock.getsockname()[1])
 
 
@@ -19,7 +21,7 @@ def say_when_ready(port: int) -> None:
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
         try:
-            socket.create_connection(("127.0.0.1", port)).close()
+            socket.create_connection((HOST, port)).close()
         except OSError:
             time.sleep(0.05)
         else:

@@ -6,4 +6,5 @@ const server = http.createServer((request, response) => {
   response.end("Hello, world!");
 });
 server.keepAliveTimeout = 75000;
-server.listen({ port: 0, host: "127.0.0.1", backlog: 4096 }, () => console.log("ready", server.address().port));
+const host = process.env.BENCH_HOST || "127.0.0.1";
+server.listen({ port: 0, host, backlog: 4096 }, () => console.log("ready", server.address().port));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.servers import HOST
 from bench.servers.http.socket2_generator import ready
 from socket2 import http
 
@@ -11,4 +12,4 @@ async def hello(request: http.Request) -> None:
 
 
 if __name__ == "__main__":
-    http.serve(hello, "127.0.0.1:0", backlog=4096, ready=ready)
+    http.serve(hello, f"{HOST}:0", backlog=4096, ready=ready)

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 import socket2
+from bench.servers import HOST
 from socket2 import http
 
 
@@ -18,4 +19,4 @@ def ready(server: socket2.Server) -> None:
 
 
 if __name__ == "__main__":
-    http.serve(hello, "127.0.0.1:0", backlog=4096, ready=ready)
+    http.serve(hello, f"{HOST}:0", backlog=4096, ready=ready)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from bench.servers import HOST
+
 
 class Sink(asyncio.BufferedProtocol):
     """One connection; the transport sets TCP_NODELAY itself and closes after the client."""
@@ -19,7 +21,7 @@ class Sink(asyncio.BufferedProtocol):
 
 
 async def main() -> None:
-    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", 0, backlog=4096)
+    server = await asyncio.get_running_loop().create_server(Sink, HOST, 0, backlog=4096)
     print("ready", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

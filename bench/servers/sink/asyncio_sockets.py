@@ -6,6 +6,8 @@ import asyncio
 import socket
 from contextlib import suppress
 
+from bench.servers import HOST
+
 
 async def sink(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
     buffer = bytearray(262144)
@@ -16,7 +18,7 @@ async def sink(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> No
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
-    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listener = socket.create_server((HOST, 0), backlog=4096)
     listener.setblocking(False)
     print("ready", listener.getsockname()[1], flush=True)
     tasks = set()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from gevent.server import StreamServer
 from gevent.socket import IPPROTO_TCP, TCP_NODELAY, socket
 
+from bench.servers import HOST
+
 
 def sink(connection: socket, address: tuple[str, int]) -> None:
     # The server closes the connection when this returns.
@@ -15,7 +17,7 @@ def sink(connection: socket, address: tuple[str, int]) -> None:
 
 
 def main() -> None:
-    server = StreamServer(("127.0.0.1", 0), sink, backlog=4096)
+    server = StreamServer((HOST, 0), sink, backlog=4096)
     server.start()
     print("ready", server.server_port, flush=True)
     server.serve_forever()

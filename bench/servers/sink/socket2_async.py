@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import socket2
+from bench.servers import HOST
 
 
 async def sink(conn: socket2.TCP) -> None:
@@ -17,7 +18,7 @@ async def sink(conn: socket2.TCP) -> None:
 
 async def main() -> None:
     listener = socket2.tcp()
-    listener.listen("127.0.0.1", 0)
+    listener.listen(HOST, 0)
     print("ready", listener.getsockname()[1], flush=True)
     while True:
         conn = await listener.accept()

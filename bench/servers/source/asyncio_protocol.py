@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+from bench.servers import HOST
 from bench.servers.source import BLOCK
 
 
@@ -38,7 +39,7 @@ class Source(asyncio.Protocol):
 
 
 async def main() -> None:
-    server = await asyncio.get_running_loop().create_server(Source, "127.0.0.1", 0, backlog=4096)
+    server = await asyncio.get_running_loop().create_server(Source, HOST, 0, backlog=4096)
     print("ready", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

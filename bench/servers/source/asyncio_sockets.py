@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
+from bench.servers import HOST
 from bench.servers.source import BLOCK
 
 
@@ -16,7 +17,7 @@ async def source(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> 
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
-    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listener = socket.create_server((HOST, 0), backlog=4096)
     listener.setblocking(False)
     print("ready", listener.getsockname()[1], flush=True)
     tasks = set()

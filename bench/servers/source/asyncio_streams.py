@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from bench.servers import HOST
 from bench.servers.source import BLOCK
 
 
@@ -16,7 +17,7 @@ async def source(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def main() -> None:
-    server = await asyncio.start_server(source, "127.0.0.1", 0, backlog=4096)
+    server = await asyncio.start_server(source, HOST, 0, backlog=4096)
     print("ready", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -6,6 +6,7 @@ import curio
 from curio.network import run_server, tcp_server_socket
 from curio.socket import IPPROTO_TCP, TCP_NODELAY
 
+from bench.servers import HOST
 from bench.servers.source import BLOCK
 
 
@@ -16,7 +17,7 @@ async def source(client: curio.io.Socket, address: tuple[str, int]) -> None:
 
 
 async def main() -> None:
-    listener = tcp_server_socket("127.0.0.1", 0, backlog=4096)
+    listener = tcp_server_socket(HOST, 0, backlog=4096)
     print("ready", listener.getsockname()[1], flush=True)
     await run_server(listener, source)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gevent.server import StreamServer
 from gevent.socket import IPPROTO_TCP, TCP_NODELAY, socket
 
+from bench.servers import HOST
 from bench.servers.source import BLOCK
 
 
@@ -16,7 +17,7 @@ def source(connection: socket, address: tuple[str, int]) -> None:
 
 
 def main() -> None:
-    server = StreamServer(("127.0.0.1", 0), source, backlog=4096)
+    server = StreamServer((HOST, 0), source, backlog=4096)
     server.start()
     print("ready", server.server_port, flush=True)
     server.serve_forever()

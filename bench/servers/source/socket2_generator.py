@@ -7,6 +7,7 @@ from collections.abc import Generator
 from typing import Any
 
 import socket2
+from bench.servers import HOST
 from bench.servers.source import BLOCK
 
 
@@ -19,7 +20,7 @@ def source(conn: socket2.TCP) -> Generator[Any, Any, None]:
 
 def main() -> Generator[Any, Any, None]:
     listener = socket2.tcp()
-    listener.listen("127.0.0.1", 0)
+    listener.listen(HOST, 0)
     print("ready", listener.getsockname()[1], flush=True)
     while True:
         conn = yield from listener.accept()

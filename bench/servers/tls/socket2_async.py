@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import socket2
+from bench.servers import HOST
 
 
 async def echo(conn: socket2.TLS) -> None:
@@ -18,7 +19,7 @@ async def echo(conn: socket2.TLS) -> None:
 
 
 async def main() -> None:
-    listener = socket2.listen("127.0.0.1", 0, tls=socket2.server_context(sys.argv[1]))
+    listener = socket2.listen(HOST, 0, tls=socket2.server_context(sys.argv[1]))
     print("ready", listener.getsockname()[1], flush=True)
     while True:
         conn = await listener.accept()

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from typing import Any
 
 import socket2
+from bench.servers import HOST
 
 
 def echo(conn: socket2.TLS) -> Generator[Any, Any, None]:
@@ -20,7 +21,7 @@ def echo(conn: socket2.TLS) -> Generator[Any, Any, None]:
 
 
 def main() -> Generator[Any, Any, None]:
-    listener = socket2.listen("127.0.0.1", 0, tls=socket2.server_context(sys.argv[1]))
+    listener = socket2.listen(HOST, 0, tls=socket2.server_context(sys.argv[1]))
     print("ready", listener.getsockname()[1], flush=True)
     while True:
         conn = yield from listener.accept()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from bench.servers import HOST
 from bench.servers.tls import context
 
 
@@ -18,7 +19,7 @@ async def echo(stream: trio.SSLStream[trio.SocketStream]) -> None:
 
 
 async def main() -> None:
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1", backlog=4096)
+    listeners = await trio.open_tcp_listeners(0, host=HOST, backlog=4096)
     print("ready", listeners[0].socket.getsockname()[1], flush=True)
     made = context()
     await trio.serve_listeners(echo, [trio.SSLListener(listener, made) for listener in listeners])

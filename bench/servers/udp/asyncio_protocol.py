@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+from bench.servers import HOST
+
 
 class Echo(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -17,7 +19,7 @@ class Echo(asyncio.DatagramProtocol):
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(Echo, ("127.0.0.1", 0))
+    transport, _ = await loop.create_datagram_endpoint(Echo, (HOST, 0))
     print("ready", transport.get_extra_info("sockname")[1], flush=True)
     await loop.create_future()
 

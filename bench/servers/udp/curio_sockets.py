@@ -5,10 +5,12 @@ from __future__ import annotations
 import curio
 from curio import socket
 
+from bench.servers import HOST
+
 
 async def main() -> None:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
+    sock.bind((HOST, 0))
     print("ready", sock.getsockname()[1], flush=True)
     while True:
         data, address = await sock.recvfrom(65536)

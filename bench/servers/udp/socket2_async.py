@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket2
+from bench.servers import HOST
 
 
 async def main() -> None:
     sock = socket2.udp()
-    sock.bind("127.0.0.1", 0)
+    sock.bind(HOST, 0)
     print("ready", sock.getsockname()[1], flush=True)
     while True:
         data, address = await sock.recvfrom(65536)

@@ -6,11 +6,12 @@ from collections.abc import Generator
 from typing import Any
 
 import socket2
+from bench.servers import HOST
 
 
 def main() -> Generator[Any, Any, None]:
     sock = socket2.udp()
-    sock.bind("127.0.0.1", 0)
+    sock.bind(HOST, 0)
     print("ready", sock.getsockname()[1], flush=True)
     while True:
         data, address = yield from sock.recvfrom(65536)

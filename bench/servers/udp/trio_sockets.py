@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import trio
 
+from bench.servers import HOST
+
 
 async def main() -> None:
     with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock:
-        await sock.bind(("127.0.0.1", 0))
+        await sock.bind((HOST, 0))
         print("ready", sock.getsockname()[1], flush=True)
         while True:
             data, address = await sock.recvfrom(65536)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.servers import HOST
 from bench.servers.http.socket2_generator import ready
 from socket2 import http
 
@@ -13,4 +14,4 @@ async def echo(request: http.Request) -> None:
 
 
 if __name__ == "__main__":
-    http.serve(echo, "127.0.0.1:0", backlog=4096, ready=ready)
+    http.serve(echo, f"{HOST}:0", backlog=4096, ready=ready)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from bench.servers import HOST
 from bench.servers.http.socket2_generator import ready
 from socket2 import http
 
@@ -16,4 +17,4 @@ def echo(request: http.Request) -> Generator[Any, None, None]:
 
 
 if __name__ == "__main__":
-    http.serve(echo, "127.0.0.1:0", backlog=4096, ready=ready)
+    http.serve(echo, f"{HOST}:0", backlog=4096, ready=ready)

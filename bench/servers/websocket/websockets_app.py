@@ -6,6 +6,7 @@ import asyncio
 
 from websockets.asyncio.server import ServerConnection, serve
 
+from bench.servers import HOST
 from bench.servers.loops import run
 
 
@@ -15,7 +16,7 @@ async def echo(ws: ServerConnection) -> None:
 
 
 async def main() -> None:
-    async with serve(echo, "127.0.0.1", 0, backlog=4096) as server:
+    async with serve(echo, HOST, 0, backlog=4096) as server:
         print("ready", server.sockets[0].getsockname()[1], flush=True)
         await asyncio.Event().wait()
 
