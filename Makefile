@@ -16,7 +16,7 @@ KQUEUE := tests/sockets/test_tcp.py tests/sockets/test_tcp_connect.py tests/sock
 	tests/sockets/test_udp_unix.py
 # pip hides the message of setup.py about a build without a C compiler.
 SAY_WHAT_IS_MISSING := $(BIN)/python -m socket2 | grep -E '^native: (no|yes,)' || true
-CODE := pollers socket2 tests bench examples docs
+CODE := pollers socket2 pytest_socket2 tests bench examples docs
 
 # Many tests wait for a timeout or another process, so two workers share a core.
 export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')

@@ -52,6 +52,8 @@ def do_not_inherit_signals() -> None:
 do_not_inherit_signals()
 never_ask_for_invalid_names()
 
+pytest_plugins = ["pytester"]
+
 _DESCRIPTORS = "/proc/self/fd"
 _LISTED = os.name == "posix" and Path(_DESCRIPTORS).is_dir()
 _LITTLE_S = 3.0

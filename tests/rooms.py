@@ -92,8 +92,13 @@ ROOMS = {
     "socket2.luasocket.ssl": "reasons options x509 parameters channel connection __init__",
     "socket2.luasocket.ltn12": "filter source sink pump __init__",
     "socket2.luasocket (whole)": "__init__",
+    "socket2.testing": "jumping overdue remains reports held ports ownloop __init__",
     "socket2 (whole)": "__init__ __main__",
+    "pytest_socket2": "ownership options running fixtures __init__",
 }
+
+
+PACKAGES = ("pollers", "pytest_socket2", "socket2")
 
 
 def room_of(title: str) -> str:
@@ -109,7 +114,7 @@ ORDER = [place(title, name) for title, names in ROOMS.items() for name in names.
 
 
 def sources() -> list[Path]:
-    return sorted(path for package in ("pollers", "socket2") for path in (ROOT / package).rglob("*.py"))
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
 def module(path: Path) -> str:

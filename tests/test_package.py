@@ -20,6 +20,7 @@ import pytest
 import socket2
 
 from .interop.peers import LIMIT_S, ROOT, needs
+from .rooms import PACKAGES
 
 BUILD_S = 300.0
 
@@ -99,6 +100,12 @@ socket2.start()
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=LIMIT_S, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("KeyError\n", "")
+
+
+def test_pytest_finds_the_plugin() -> None:
+    assert project()["entry-points"] == {"pytest11": {"socket2": "pytest_socket2"}}
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {f"{package}*" for package in PACKAGES} == set(found)
 
 
 # What a type checker knows.
@@ -218,8 +225,6 @@ def test_the_sdist_has_all_modules_and_what_the_parts_in_c_are_made_of(tmp_path:
     with tarfile.open(archive) as tar:
         held = {name.partition("/")[2] for name in tar.getnames()}
     for kind in ("*.py", "*.[ch]"):
-        needed = {
-            path.relative_to(ROOT).as_posix() for room in ("pollers", "socket2") for path in (ROOT / room).rglob(kind)
-        }
+        needed = {path.relative_to(ROOT).as_posix() for room in PACKAGES for path in (ROOT / room).rglob(kind)}
         assert needed
         assert needed <= held

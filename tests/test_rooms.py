@@ -33,7 +33,7 @@ from .rooms import (
 
 ENDINGS = ("", "s", "es", "er", "ers", "ed", "ing", "ings", "ion", "ions", "ship", "set", "y", "e")
 
-OURS = ("pollers", "socket2", "tests", "bench", "examples")
+OURS = ("pollers", "pytest_socket2", "socket2", "tests", "bench", "examples")
 
 # The modules that find others by a text, because the system or the build decides whether these exist.
 MAY_NAME = {
@@ -192,7 +192,7 @@ def alike(one: str, other: str) -> bool:
     return bool({one.removesuffix(ending) for ending in ENDINGS} & {other.removesuffix(ending) for ending in ENDINGS})
 
 
-@pytest.mark.parametrize("tree", [("pollers", "socket2"), ("bench",), ("examples",), ("tests",)], ids="-".join)
+@pytest.mark.parametrize("tree", [("pollers", "pytest_socket2", "socket2"), ("bench",), ("examples",), ("tests",)], ids="-".join)
 def test_no_two_modules_differ_by_an_ending_only(tree: tuple[str, ...]) -> None:
     """This includes a module in Python and a part in C."""
     paths = [path for folder in tree for path in (ROOT / folder).rglob("*.*") if path.suffix in (".py", ".c", ".h")]

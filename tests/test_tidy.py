@@ -81,8 +81,8 @@ def fresh(program: str) -> str:
     return done.stdout
 
 
-PRODUCT = sources("pollers", "socket2", "bench")
-EVERYTHING = sources("pollers", "socket2", "bench", "examples", "tests")
+PRODUCT = sources("pollers", "pytest_socket2", "socket2", "bench")
+EVERYTHING = sources("pollers", "pytest_socket2", "socket2", "bench", "examples", "tests")
 
 
 def offenders(paths: list[Path], offends: Callable[[Path], object]) -> list[str]:
@@ -213,7 +213,7 @@ def test_nothing_public_is_an_async_def() -> None:
     assert not offenders(sources("pollers", "socket2"), has_one)
 
 
-@pytest.mark.parametrize("package", ["pollers", "socket2"])
+@pytest.mark.parametrize("package", ["pollers", "pytest_socket2", "socket2"])
 def test_a_package_says_that_it_is_typed(package: str) -> None:
     assert files(package).joinpath("py.typed").is_file()
 

@@ -236,6 +236,7 @@ def test_nothing_else_asks_what_time_it_is() -> None:
         "history.py",
         "facts.py",
         "watchdog.py",
+        "overdue.py",
         "supervisor.py",
         "staff.py",
         "clock.py",

@@ -1,0 +1,1 @@
+"""Tests of the pytest plugin. Each runs pytest on a small project of its own."""

@@ -1,0 +1,1 @@
+"""Tests of socket2.testing."""
