@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .ownership import is_ours
 from .options import limit_of, reporter, seed_from_environment
+from .ownership import is_ours
 from .running import FAILED, LOOP
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import pytest
 from .interop.peers import ROOT
 from .rooms import (
     ORDER,
+    PACKAGES,
     PATHS,
     ROOMS,
     imported_by,
@@ -192,7 +193,7 @@ def alike(one: str, other: str) -> bool:
     return bool({one.removesuffix(ending) for ending in ENDINGS} & {other.removesuffix(ending) for ending in ENDINGS})
 
 
-@pytest.mark.parametrize("tree", [("pollers", "pytest_socket2", "socket2"), ("bench",), ("examples",), ("tests",)], ids="-".join)
+@pytest.mark.parametrize("tree", [PACKAGES, ("bench",), ("examples",), ("tests",)], ids="-".join)
 def test_no_two_modules_differ_by_an_ending_only(tree: tuple[str, ...]) -> None:
     """This includes a module in Python and a part in C."""
     paths = [path for folder in tree for path in (ROOT / folder).rglob("*.*") if path.suffix in (".py", ".c", ".h")]
