@@ -3,8 +3,8 @@
 pytest loads this package in every run where socket2 is installed, so it imports socket2 only when a test needs it:
 coverage has to see that import. This room knows pytest, and does not know how a loop works: see `socket2.testing`.
 
-Read `ownership` first: which tests are ours. `running`: how they run, and their fixtures that wait. `fixtures`: what tests
-can ask for.
+Read `ownership` first: which tests are ours. `options`: settings and marks. `running`: how tests run, and
+their fixtures that wait. `fixtures`: what tests can ask for.
 """
 
 from __future__ import annotations
