@@ -13,6 +13,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TypeAlias
 
+from pollers import leakproof
+
 from ..threads.scheduler import PoolThread
 
 Call: TypeAlias = Callable[[], float | None]
@@ -26,7 +28,8 @@ class Overdue:
 
     def _forget(self) -> None:
         """A forked child has no OS thread that watches."""
-        self._changed = threading.Condition()
+        self._lock = leakproof(threading.Lock())
+        self._changed = threading.Condition(self._lock)
         self._due: float | None = None
         self._call: Call = _nothing
         self._begun = 0  # how many times there have been
@@ -38,7 +41,7 @@ class Overdue:
 
         A second begin() replaces the first one.
         """
-        with self._changed:
+        with self._lock:
             self._due, self._call = monotonic() + limit_s, call
             self._begun += 1
             if self._os_thread is None:
@@ -49,13 +52,13 @@ class Overdue:
 
     def end(self) -> None:
         """Make no further call. One that is being made now goes on."""
-        with self._changed:
+        with self._lock:
             self._due, self._call = None, _nothing
             self._begun += 1
 
     def stop(self) -> None:
         """End the OS thread. The next begin() starts another one."""
-        with self._changed:
+        with self._lock:
             ending, self._os_thread = self._os_thread, None
             self._due, self._call = None, _nothing
             self._changed.notify()
@@ -66,14 +69,14 @@ class Overdue:
         while (due := self._next()) is not None:
             call, begun = due
             again_s = call()
-            with self._changed:
+            with self._lock:
                 if again_s is not None and begun == self._begun:
                     self._due, self._call = monotonic() + again_s, call
             del call, due
 
     def _next(self) -> tuple[Call, int] | None:
         """Wait until a call is due. Return None after stop()."""
-        with self._changed:
+        with self._lock:
             while self._os_thread is threading.current_thread():
                 now = monotonic()
                 if self._due is not None and self._due <= now:
