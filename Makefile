@@ -21,7 +21,7 @@ CODE := pollers socket2 pytest_socket2 tests bench examples docs
 # Many tests wait for a timeout or another process, so two workers share a core.
 export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
-.PHONY: run test test-pure test-native test-tls test-http test-bench test-headers test-windows stress lint bench docs clean
+.PHONY: run test test-pure test-native test-tls test-http test-bench test-headers test-windows stress lint bench docs docs-check clean
 
 run: $(VENV)/installed
 	@$(BIN)/python -m socket2 echo $(ADDRESS)
@@ -76,6 +76,9 @@ bench: $(VENV)/installed-bench
 
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs build/docs
+
+docs-check: docs
+	$(BIN)/python docs/making/check.py build/docs
 
 clean:
 	rm -rf $(VENV) .winpy build bench/build *.egg-info

@@ -26,6 +26,7 @@ _COMMAND = re.compile(r"\$ printf '(?P<request>.*)' \| nc -N 127\.0\.0\.1 8000\n
 
 # Blocks that are not programs to run: output, and commands for the pages. Python under another name would not run.
 _FENCES = {"python", "console", "toml", "{eval-rst}", "{toctree}"}
+_DIRECTIVES = ("{literalinclude} ", "{drawn} ")
 
 # What programs without a console must print. All others print nothing on stderr.
 PRINTS = {
@@ -97,7 +98,7 @@ def test_no_program_is_overlooked(page: Path) -> None:
     fences = re.findall(r"^ *(?:```|~~~)(.*)$", text, re.M)
     included = {fence.split()[1] for fence in fences if fence.startswith("{literalinclude} ")}
     assert all((page.parent / path).resolve().parent.parent == ROOT / "examples" for path in included)  # tested there
-    assert {fence for fence in fences[::2] if not fence.startswith("{literalinclude} ")} <= _FENCES
+    assert {fence for fence in fences[::2] if not fence.startswith(_DIRECTIVES)} <= _FENCES
     assert set(fences[1::2]) <= {""}
     matched = list(_BLOCK.finditer(text))
     assert fences.count("python") == len(matched)

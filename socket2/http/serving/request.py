@@ -76,7 +76,7 @@ class Request(Body):
 
     @property
     def path(self) -> str:
-        """The path without percent-encoding, as UTF-8. "*" for OPTIONS *, "" for CONNECT."""
+        """The path without percent-encoding, as UTF-8. `"*"` for `OPTIONS *`, `""` for CONNECT."""
         return self._head.target.decoded_path()
 
     @property
