@@ -47,7 +47,6 @@ class ServerSide(Protocol):
     """What a connection knows of its server."""
 
     stopping: Event
-    requests: int
     refused: int
     _first_request_s: float
 
@@ -60,7 +59,20 @@ class ServerSide(Protocol):
 class Connection(Join):
     """A connection and its thread. It learns of the thread's end as a joiner does."""
 
-    __slots__ = ("begun", "conn", "cut", "fd", "header", "idle", "interruption", "met", "server", "thread", "timer")
+    __slots__ = (
+        "begun",
+        "conn",
+        "cut",
+        "fd",
+        "header",
+        "idle",
+        "interruption",
+        "met",
+        "requests",
+        "server",
+        "thread",
+        "timer",
+    )
 
     def __init__(self, server: ServerSide, conn: TCP) -> None:
         super().__init__("connection")
@@ -72,6 +84,7 @@ class Connection(Join):
         self.thread: Thread[object] | None = None  # None until the thread is made
         self.cut = False
         self.met = False  # whether it has reached its first between_requests
+        self.requests = 0  # counted here, because a count of the server would need the lock each time
         self.idle: Thread[object] | None = None
         self.interruption: Cancelled | None = None
         self.timer: Timer | None = None
@@ -111,8 +124,7 @@ class Connection(Join):
         self.idle = None
         self.met = True
         if error is None:
-            with lock:
-                self.server.requests += 1
+            self.requests += 1
         if self.server.stopping.is_set():
             self._stay(thread, error)
 
@@ -130,7 +142,7 @@ class Connection(Join):
         """Take back what request_has_come() has noted: it was not a request."""
         with lock:
             self.met = False
-            self.server.requests -= error is None
+            self.requests -= error is None
 
     def leave(self) -> None:
         """End the wait for a request, because the server stops. A connection's first request gets some more time."""
@@ -198,6 +210,28 @@ class Connection(Join):
         except OSError:
             return True
         return False
+
+
+class Connections(dict[Connection, None]):
+    """The connections of a server, and how many requests it has had. The lock guards them."""
+
+    __slots__ = ("_before",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before = 0  # requests of connections that have ended
+
+    def __delitem__(self, connection: Connection) -> None:
+        super().__delitem__(connection)
+        self._before += connection.requests
+
+    def present(self) -> list[Connection]:
+        with lock:
+            return list(self)
+
+    def requests(self) -> int:
+        with lock:
+            return self._before + sum([connection.requests for connection in self])
 
 
 def _is_readable(waiting: Any, poller: Poller) -> bool:

@@ -33,7 +33,7 @@ from ..tls.arguments import HANDSHAKE_S
 from ..tls.layer import TLS
 from .accepting import Room, accept, accept_in_turn, drain
 from .behind import layered
-from .connection import Connection, current_connection, name_of, peer_of
+from .connection import Connection, Connections, current_connection, name_of, peer_of
 from .handshaking import check_limits
 from .listeners import adopt_listener, listen_at, queries_of, where
 
@@ -98,9 +98,9 @@ class Server(pollers.Unique):
         self.stopping = Event()
         self.leaving = Event()
         self.cut = 0
-        self.accepted = self.refused = self.requests = 0
+        self.accepted = self.refused = 0
         self._accepting: dict[TCP, Thread[object] | None] = {}
-        self._connections: dict[Connection, None] = {}
+        self._connections = Connections()
         self._queued: deque[TCP] = deque()  # accepted at the end, waiting for a place
         self._cutting = False
         self._stopped = False  # whether stop() was called; the program may have set `stopping` itself
@@ -120,6 +120,10 @@ class Server(pollers.Unique):
     def connections(self) -> int:
         """How many connections there are now."""
         return len(self._connections)
+
+    @property
+    def requests(self) -> int:
+        return self._connections.requests()
 
     def about(self) -> dict[str, object]:
         """Return what log records say of the server. For the other rooms of socket2."""
@@ -315,7 +319,7 @@ class Server(pollers.Unique):
             self._cutting = True
             queued, self._queued = self._queued, deque()
             self.cut += len(queued)
-        for connection in self._present():
+        for connection in self._connections.present():
             self._cut_off(connection)
         for conn in queued:
             conn.close()
@@ -367,21 +371,17 @@ class Server(pollers.Unique):
         self._look_whether_gone()
         for _ in range(2 + len(self._connections) // _EVENTS_PER_TURN):  # at least two: the first may end in this turn
             yield from sleep(0)  # a request that has arrived is received before anyone leaves
-        for connection in self._present():
+        for connection in self._connections.present():
             connection.leave()
         if not (yield from self._gone_after(grace_s)):
             self._cut_off_all()
             if not (yield from self._gone_after(CLEANUP_S)):
-                for connection in self._present():
+                for connection in self._connections.present():
                     connection.conn.close()
                 if not (yield from self._gone_after(CLEANUP_S)):
                     log.error("%d threads of %s did not end", len(self._connections), self._name, about=self.about())
                     self._gone.set()
         return self.cut
-
-    def _present(self) -> list[Connection]:
-        with lock:
-            return list(self._connections)
 
     def _cancel_accepting(self) -> None:
         with lock:

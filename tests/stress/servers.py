@@ -118,7 +118,7 @@ class Round:
         yield from self._server.stop(grace_s)
 
     def _cancel_one(self) -> None:
-        present = self._server._present()
+        present = self._server._connections.present()
         if present:
             connection = self._random.choice(present)
             with self._lock:
