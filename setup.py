@@ -65,7 +65,7 @@ if __name__ == "__main__":
         part("socket2._stepping", *glob.glob("socket2/threads/*.c")),
         part("socket2._shortcut", "socket2/sockets/shortcut.c"),
         part("socket2._records", *glob.glob("socket2/tls/*.c")),
-        part("socket2._heads", *glob.glob("socket2/http/messages/*.c")),
+        part("socket2._http", *glob.glob("socket2/http/*/*.c")),
     ]
     setup(
         ext_modules=parts if sys.platform == "linux" else [],

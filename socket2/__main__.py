@@ -38,7 +38,7 @@ PARTS_IN_C = {
     "_stepping": "socket2",
     "_shortcut": "socket2",
     "_records": "socket2",
-    "_heads": "socket2",
+    "_http": "socket2",
 }
 
 

@@ -67,7 +67,7 @@ ROOMS = {
         "closing deflate entropy codec wire keepalive leaving terms socket upgrade accepting opening"
     ),
     "socket2.http.serving": (
-        "silence reading exchange body representation request origin health accesslog tally conversation metrics"
+        "silence reading below exchange body representation request origin health accesslog tally conversation metrics"
         " program"
     ),
     "socket2.http.hosting": (

@@ -22,7 +22,8 @@ PARTS = {
     "socket2/threads": "slots delegation limit patience stepping",
     "socket2/sockets": "shortcut",
     "socket2/tls": "records quick",
-    "socket2/http/messages": "syntax heads module",
+    "socket2/http/messages": "state syntax heads outgoing serverside",
+    "socket2/http/serving": "answering usually",
 }
 
 ORDER = [f"{folder}/{name}" for folder, names in PARTS.items() for name in names.split()]

@@ -13,7 +13,7 @@ build() { # build DIRECTORY FLAGS: copy what the tests need, and build the parts
     cp -r pollers socket2 tests pyproject.toml setup.py README.md "$1"
     rm -f "$1"/{pollers,socket2}/*.so
     (cd "$1" && CFLAGS="$strict $2" "$python" setup.py --quiet build_ext --inplace)
-    ls "$1"/pollers/_{native,once}*.so "$1"/socket2/_{stepping,shortcut,records,heads}*.so >/dev/null # setuptools may skip them; this test may not
+    ls "$1"/pollers/_{native,once}*.so "$1"/socket2/_{stepping,shortcut,records,http}*.so >/dev/null # setuptools may skip them; this test may not
 }
 
 echo "== $("$python" --version), -Wall -Wextra -Werror; AddressSanitizer, UndefinedBehaviorSanitizer"
@@ -55,7 +55,7 @@ if command -v valgrind >/dev/null; then
     PYTHONMALLOC=malloc SOCKET2_POLLER=native valgrind --quiet --track-origins=yes --log-file=valgrind.log \
         "$python" -m pytest -q -o hang_limit_s=0 tests/native/test_{operations,foreign_code,attempts}.py \
         tests/pollers/test_once.py tests/threads/test_{forgotten,patience,stepping}.py tests/sockets/test_shortcut.py \
-        tests/tls/test_{records,given_buffers}.py tests/http/messages/test_heads_in_c.py \
+        tests/tls/test_{records,given_buffers}.py tests/http/messages/test_{heads,answers}_in_c.py \
         tests/contract/test_{recv,close,accept,awaited_once,strangers}.py \
         -k "not checked and not reused_number and not just_after and not no_descriptor_left"  # valgrind's own limits break these
     # CPython 3.11 multiplies an uninitialized digit by zero (maybe_small_long). These reports are not about our code.

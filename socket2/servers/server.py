@@ -74,10 +74,9 @@ class Server(pollers.Unique):
     less than 1 connection, a time is negative, a network is none, or the context is for clients.
 
     `stopping`: an Event that is set when stop() is called or no listener is left. `leaving`: one that is set then, or
-    `drain_s` earlier (see serve()). `cut`: how many connections were cut off. `accepted`, `requests`: how many
-    connections there were, and how many between_requests blocks ended without an error. `addresses`: where the server
-    listens or listened, in the standard library's form. Any thread of the scheduler may call the methods, in any OS
-    thread: shared state changes under a lock that is never held while waiting.
+    `drain_s` earlier (see serve()). `cut`: how many connections were cut off. `accepted`: how many there were.
+    `addresses`: where the server listens or listened, in the standard library's form. Any thread of the scheduler may
+    call the methods, in any OS thread: shared state changes under a lock that is never held while waiting.
     """
 
     def __init__(
@@ -123,6 +122,7 @@ class Server(pollers.Unique):
 
     @property
     def requests(self) -> int:
+        """How many between_requests blocks have ended without an error."""
         return self._connections.requests()
 
     def about(self) -> dict[str, object]:

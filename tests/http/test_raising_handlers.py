@@ -122,4 +122,4 @@ def test_answers_are_in_order_or_the_connection_ends(way: Way, body: bytes) -> N
         for number, one in enumerate(found):
             assert (b"/%d%b" % (number, body)).startswith(one), (injection.where, got)
 
-    assert at_each_place(attempt, FILES, Raised, RaisedError) > 100
+    assert at_each_place(attempt, FILES, Raised, RaisedError) > 50  # more without the part in C

@@ -376,7 +376,7 @@ def test_a_thread_without_its_slots_is_an_error_and_no_crash(crashes: list[Any],
 @pytest.mark.skipif(pollers.native_status() != "yes", reason="the parts in C were not built, or are switched off")
 @pytest.mark.parametrize(
     ("name", "package"),
-    [(f"_{name}", "socket2") for name in ("stepping", "shortcut", "records", "heads")] + [("_once", "pollers")],
+    [(f"_{name}", "socket2") for name in ("stepping", "shortcut", "records", "http")] + [("_once", "pollers")],
 )
 def test_where_one_part_in_c_was_built_so_were_all_and_each_is_found(name: str, package: str) -> None:
     assert in_c(name, package) is not None

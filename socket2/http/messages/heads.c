@@ -132,31 +132,22 @@ note_all(Framing *framing, const char *at, const char *end, Py_ssize_t most)
 static PyObject *
 method_of(const State *state, Text octets)
 {
-    for (Py_ssize_t index = 0; index < PyTuple_GET_SIZE(state->methods); index += 2) {
-        PyObject *known = PyTuple_GET_ITEM(state->methods, index);
+    PyObject *methods = state->told[METHODS], *known, *name;
+    Py_ssize_t at = 0;
+    while (PyDict_Next(methods, &at, &known, &name)) {
         if ((size_t)PyBytes_GET_SIZE(known) == octets.size &&
             memcmp(PyBytes_AS_STRING(known), octets.at, octets.size) == 0) {
-            return PyTuple_GET_ITEM(state->methods, index + 1);
+            return name;
         }
     }
     return NULL;
 }
 
-/* Return a limit, -1 if it is more than C can count. */
-static Py_ssize_t
-limit(const State *state, PyObject *limits, int which)
-{
-    PyObject *most = *slot_at(limits, state->of_limits[which]);
-    Py_ssize_t value = most != NULL && PyLong_Check(most) ? PyLong_AsSsize_t(most) : -1;
-    PyErr_Clear();
-    return value;
-}
-
-/* Set a slot of a new object. Steals the reference; NULL is an error. */
+/* Set a slot of a new request. Steals the reference; NULL is an error. */
 static bool
-set(const State *state, PyObject *request, int which, PyObject *value)
+set(const State *state, PyObject *request, int slot, PyObject *value)
 {
-    *slot_at(request, state->of_request[which]) = value;
+    *slot_at(request, state->classes[REQUEST_HEAD].at[slot]) = value;
     return value != NULL;
 }
 
@@ -169,24 +160,25 @@ bytes_of(const char *at, const char *end)
 static PyObject *
 made(const State *state, PyObject *head, PyObject *method, Text target, const char *block, const Framing *framing)
 {
-    PyObject *request = state->request->tp_alloc(state->request, 0);
+    PyTypeObject *type = state->classes[REQUEST_HEAD].type;
+    PyObject *request = type->tp_alloc(type, 0);
     if (request == NULL) {
         return NULL;
     }
     const char *end = PyBytes_AS_STRING(head) + PyBytes_GET_SIZE(head);
     bool is_head = PyUnicode_CompareWithASCIIString(method, "HEAD") == 0;
-    set(state, request, METHOD, Py_NewRef(method));
-    set(state, request, MINOR, Py_NewRef(state->one));
-    set(state, request, ORIGIN, Py_NewRef(Py_True));
-    set(state, request, RAW, Py_NewRef(head));
-    set(state, request, KEEP_ALIVE, Py_NewRef(framing->closes ? Py_False : Py_True));
-    set(state, request, EXPECTS_CONTINUE, Py_NewRef(Py_False));
-    set(state, request, UPGRADE, Py_NewRef(Py_None));
-    set(state, request, USUAL, Py_NewRef(is_head ? Py_False : Py_True));
-    if (!set(state, request, RAW_TARGET, bytes_of(target.at, target.at + target.size)) ||
-        !set(state, request, BLOCK, bytes_of(block, end)) ||
-        !set(state, request, BODY, PyLong_FromSsize_t(framing->body)) ||
-        !set(state, request, HOST_OF, bytes_of(framing->host.at, framing->host.at + framing->host.size))) {
+    set(state, request, REQUEST_METHOD, Py_NewRef(method));
+    set(state, request, REQUEST_MINOR, Py_NewRef(state->one));
+    set(state, request, REQUEST_ORIGIN, Py_NewRef(Py_True));
+    set(state, request, REQUEST_RAW, Py_NewRef(head));
+    set(state, request, REQUEST_KEEP_ALIVE, Py_NewRef(framing->closes ? Py_False : Py_True));
+    set(state, request, REQUEST_EXPECTS_CONTINUE, Py_NewRef(Py_False));
+    set(state, request, REQUEST_UPGRADE, Py_NewRef(Py_None));
+    set(state, request, REQUEST_USUAL, Py_NewRef(is_head ? Py_False : Py_True));
+    if (!set(state, request, REQUEST_RAW_TARGET, bytes_of(target.at, target.at + target.size)) ||
+        !set(state, request, REQUEST_BLOCK, bytes_of(block, end)) ||
+        !set(state, request, REQUEST_BODY, PyLong_FromSsize_t(framing->body)) ||
+        !set(state, request, REQUEST_HOST, bytes_of(framing->host.at, framing->host.at + framing->host.size))) {
         Py_DECREF(request);
         return NULL;
     }
@@ -196,23 +188,25 @@ made(const State *state, PyObject *head, PyObject *method, Text target, const ch
 PyObject *
 request_of(const State *state, PyObject *head, PyObject *limits)
 {
-    if (state->request == NULL || !PyBytes_CheckExact(head) || !Py_IS_TYPE(limits, state->limits)) {
-        return Py_NewRef(Py_None);
+    if (state->classes[REQUEST_HEAD].type == NULL || state->told[METHODS] == NULL || !PyBytes_CheckExact(head) ||
+        !is_of(state, limits, LIMITS)) {
+        return NULL;
     }
     const char *at = PyBytes_AS_STRING(head), *end = at + PyBytes_GET_SIZE(head);
     const char *blank = behind(at, end, TOKEN);
     PyObject *method = method_of(state, (Text){at, (size_t)(blank - at)});
     at = blank;
     if (method == NULL || !SKIP(&at, end, " ") || at == end || *at != '/') {
-        return Py_NewRef(Py_None);
+        return NULL;
     }
     Text target = {at, (size_t)(behind(at, end, PATH) - at)};
     at += target.size;
     const char *block = at + sizeof " HTTP/1.1" - 1;
     Framing framing = {.body = 0};
-    if ((Py_ssize_t)target.size > limit(state, limits, TARGET_BYTES) || !SKIP(&at, end, " HTTP/1.1\r\n") ||
-        !note_all(&framing, at, end, limit(state, limits, HEAD_FIELDS))) {
-        return Py_NewRef(Py_None);
+    if ((Py_ssize_t)target.size > counted(get(state, LIMITS, limits, LIMITS_TARGET_BYTES)) ||
+        !SKIP(&at, end, " HTTP/1.1\r\n") ||
+        !note_all(&framing, at, end, counted(get(state, LIMITS, limits, LIMITS_HEAD_FIELDS)))) {
+        return NULL;
     }
     return made(state, head, method, target, block, &framing);
 }

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import cast
 
 from .bounds import Limits
-from .compiled import Compiled, compiled
+from .compiled import Compiled, compiled, learn, tell
 from .errors import ProtocolError
 from .fields import Fields
 from .framing import UNTIL_CLOSE, Framing
@@ -283,8 +283,8 @@ def checkers() -> dict[str, Callable[[bool], Checker]]:
     return kinds | {"python": Pattern}
 
 
-if compiled is not None:
-    compiled.learn(RequestHead, Limits, _ORIGIN)
+learn(RequestHead, Limits)
+tell(methods=_ORIGIN, checker=Compiled)
 _Checker = next(iter(checkers().values()))
 REQUESTS: Checker = _Checker(False)
 RESPONSES: Checker = _Checker(True)

@@ -42,14 +42,13 @@ class Written:
         self.length: int | None = None
         self.connection: list[bytes] = []
         self.closes = self.has_date = self.has_host = False
+        self.usual = True  # whether none of them but Content-Length changes how a whole answer is framed
         lines = []
-        pairs = pairs_of(given)
-        for name, value in pairs:
+        for name, value in pairs_of(given):
             if name in _SPECIAL and not self._keep(name, value):
                 continue
             lines.append(b"%b: %b\r\n" % (name, value))
         self.block = b"".join(lines)
-        self.usual = len(lines) == len(pairs)  # whether none of them changes how a whole answer is framed
 
     @classmethod
     def checked(
@@ -68,7 +67,7 @@ class Written:
         written.has_host = has_host
         written.connection = list(connection)
         written.length = length
-        written.usual = not connection and length is None
+        written.usual = not connection
         return written
 
     def _keep(self, name: bytes, value: bytes) -> bool:
@@ -82,6 +81,7 @@ class Written:
             return False
         if name == b"connection":
             named = elements(value)
+            self.usual = False
             self.closes = self.closes or b"close" in named
             self.connection += [element for element in named if element not in (b"close", b"keep-alive")]
             return False

@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from .bounds import Limits
+from .compiled import learn, tell, usually
 from .dates import date_line
 from .errors import ProtocolError
 from .fields import Given, elements
@@ -34,6 +35,10 @@ def usual_head(status: int, block: bytes, size: int) -> bytes | None:
     if has_no_body(status):
         return None
     return status_line(status) + block + b"content-length: %d\r\n" % size
+
+
+learn(Incoming, Written)
+tell(status_line=status_line, date_line=date_line, sent=SENT)
 
 
 class ServerSide:
@@ -116,6 +121,7 @@ class ServerSide:
             self._fail(error)
             raise
 
+    @usually
     def take(self, data: bytes) -> RequestHead | None:
         """Do receive() and next_head() together, for data that comes while nothing else was received.
 
@@ -235,6 +241,7 @@ class ServerSide:
         self.status = status
         return b"".join(parts)
 
+    @usually
     def whole(self, status: int, given: Given | Written, body: Piece) -> bytes | None:
         """Return a whole answer if it is a usual one, otherwise None, and nothing has changed. Raises ValueError."""
         request = self.request
@@ -242,7 +249,8 @@ class ServerSide:
             return None
         if not isinstance(given, Written):
             given = Written(given)
-        known = usual_head(status, given.block, len(body)) if given.usual else None
+        fits = given.usual and given.length in (None, len(body))
+        known = usual_head(status, given.block, len(body)) if fits else None
         if known is None:
             return None
         data = b"".join((known, b"" if given.has_date else date_line(), b"\r\n", body))
@@ -334,6 +342,7 @@ class ServerSide:
         if not self.go_on():
             raise RuntimeError("the exchange is not over, or the connection cannot be used again")
 
+    @usually
     def go_on(self) -> bool:
         """Begin to wait for the next request, and return True, if this exchange is over and another may follow it."""
         if not self.answered or not self.received_all or self.closing:

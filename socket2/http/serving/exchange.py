@@ -15,11 +15,11 @@ from ...sockets.address import SocketAddress
 from ...sockets.tcp import TCP
 from ...streams.stream import Stream
 from ...streams.transport import AnyByteStream
-from ...threads.coroutines import awaiting
 from ...threads.events import Event
 from ...threads.scope import timeout
 from ...tls.layer import TLS
 from ..messages.bounds import Limits
+from ..messages.compiled import learn, usually
 from ..messages.errors import ProtocolError
 from ..messages.fields import Fields, Given
 from ..messages.framing import CHUNKED, UNTIL_CLOSE
@@ -28,6 +28,7 @@ from ..messages.incoming import BLOCK, End, Upgraded
 from ..messages.outgoing import Piece, Written
 from ..messages.serverside import ServerSide
 from ..websocket.socket import WebSocket
+from .below import Awaited, socket_of
 from .reading import PIECE, in_memory, read_some, size_behind
 from .silence import Silence
 
@@ -41,20 +42,7 @@ class Flag(Protocol):
     def is_set(self) -> bool: ...
 
 
-class Awaited:
-    """A byte stream of a kind that we do not know: its operations may be coroutines."""
-
-    __slots__ = ("_below",)
-
-    def __init__(self, below: AnyByteStream) -> None:
-        self._below = below
-
-    def recv(self, n: int) -> Generator[Any, None, bytes]:
-        data: bytes = yield from awaiting(self._below.recv(n))
-        return data
-
-    def sendall(self, data: Piece) -> Generator[Any, None, None]:
-        yield from awaiting(self._below.sendall(data))
+learn(Silence, Event)
 
 
 class Exchange:
@@ -207,19 +195,12 @@ class Exchange:
     @operation
     def respond(self, status: int, body: Piece, given: Given | Written) -> Generator[Any, None, None]:
         """Send a whole answer. What transmit() does is here as well: a frame less for most requests."""
-        side = self.side
-        if self.stopping is not None and self.stopping.is_set():
-            side.closing = True
-        data = None
+        side, data = self.side, None
         try:
-            data = side.whole(status, given, body) if side.received_all else None
+            data = self._begin_answer(status, given, body)
             if data is not None:
-                self.sent = len(body)
-                silence, limits = self.silence, self.limits
-                if limits.send_s is not None:
-                    silence.until = self.now() + limits.send_s + len(data) / limits.send_rate
                 yield from self.conn.sendall(data)
-                silence.until = None
+                self.silence.until = None
                 return
         except BaseException as error:
             if side.status:
@@ -227,6 +208,19 @@ class Exchange:
                 self._break()
             raise
         yield from self._respond_unusually(status, body, given)
+
+    @usually
+    def _begin_answer(self, status: int, given: Given | Written, body: Piece) -> bytes | None:
+        """Return a whole answer, for which the client's time begins. None if it is not a usual one, or not the time."""
+        side = self.side
+        if self.stopping is not None and self.stopping.is_set():
+            side.closing = True
+        data = side.whole(status, given, body) if side.received_all else None
+        if data is not None:
+            self.sent = len(body)
+            if self.limits.send_s is not None:
+                self.silence.until = self.now() + self.limits.send_s + len(data) / self.limits.send_rate
+        return data
 
     @operation
     def _respond_unusually(self, status: int, body: Piece, given: Given | Written) -> Generator[Any, None, None]:
@@ -386,11 +380,3 @@ class Exchange:
         if self.side.framing == UNTIL_CLOSE and hasattr(sock, "setopt") and not sock.closed:
             sock.setopt("linger", 0)  # only a reset tells a body that was cut off from a whole one
         self.below.close()
-
-
-def socket_of(conn: AnyByteStream) -> Any:
-    """Return what is below all layers of a connection: usually a socket."""
-    below: Any = conn
-    while hasattr(below, "sock"):
-        below = below.sock
-    return below

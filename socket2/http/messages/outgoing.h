@@ -1,0 +1,12 @@
+/* Whole answers in C. */
+
+#ifndef SOCKET2_OUTGOING_H
+#define SOCKET2_OUTGOING_H
+
+#include "state.h"
+
+/* Return an answer with its head and body. If it is not a usual one, return NULL without an exception: Python must look
+   at it. It changes nothing of the connection. */
+PyObject *whole_answer(State *state, PyObject *status, PyObject *given, PyObject *body);
+
+#endif
