@@ -12,8 +12,9 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from typing import Final
 
-from .closing import close, close_descriptors
+from .closing import close, close_descriptors, closer_of
 from .control import Control, PacketInfo, control_of, packet_info_of, tos_of, ttl_of
 from .credentials import peer_uid
 from .decorator import CHECKING
@@ -84,6 +85,7 @@ __all__ = [
     "choose",
     "close",
     "close_descriptors",
+    "closer_of",
     "control_of",
     "disconnect",
     "end_of_stream",
@@ -111,6 +113,9 @@ __all__ = [
     "ttl_of",
 ]
 
+SIMULATED: Final = "simulated"
+"""The name of the poller over a kernel in memory, which every system has. available() does not list it."""
+
 _factories: dict[str, Callable[[], Poller]] = {}
 
 
@@ -132,6 +137,8 @@ def available() -> list[str]:
 def choose(name: str | None = None, *, checked: bool | None = None) -> Poller:
     """Make a poller: the one called `name`, else the one that SOCKET2_POLLER names, else the first that works.
 
+    "simulated" is over a kernel in memory with one host: its sockets connect only to each other, within this process.
+
     `checked` wraps it in the checking poller, which is slower and reports where it was misused. By default this depends
     on SOCKET2_CHECK=1 in the environment.
     Raises ValueError if this system has no poller of that name, OSError if the kernel has no descriptor or memory left.
@@ -145,6 +152,10 @@ def choose(name: str | None = None, *, checked: bool | None = None) -> Poller:
 
 
 def _make(name: str | None) -> Poller:
+    if name == SIMULATED:
+        from .simulated.loopback import here  # never chosen by itself, and few programs need it
+
+        return here().poller()
     if name is not None:
         if name not in _factories:
             raise ValueError(f"this system has no poller {name!r}: it has {', '.join(_factories)}")

@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Protocol
 
@@ -88,13 +88,19 @@ def close_all(handles: Iterable[Identified]) -> None:
         close(handle.sock, handle.identity)
 
 
-def close_descriptors(fds: list[int], keep: int = 0) -> None:
-    """Close all but the first `keep` descriptors, and remove them from the list. close(2).
+def closer_of(sock: object) -> Callable[[int], object]:
+    """Return what closes a descriptor that has come over this socket. A socket that is none of the kernel's has it."""
+    closer: Callable[[int], object] = getattr(sock, "close_descriptor", os.close)
+    return closer
+
+
+def close_descriptors(fds: list[int], keep: int = 0, closer: Callable[[int], object] | None = None) -> None:
+    """Close all but the first `keep` descriptors, and remove them from the list. close(2). `closer`: closer_of().
 
     A signal handler that raises comes before all of that or after it, so another call closes what is left, and nothing
     twice. If one of them is not open, the others are closed, and OSError (EBADF) is raised.
     """
-    closing = map(os.close, map(fds.pop, [keep] * (len(fds) - keep)))
+    closing = map(closer or os.close, map(fds.pop, [keep] * (len(fds) - keep)))
     try:
         any(closing)
     finally:

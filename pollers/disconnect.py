@@ -16,6 +16,9 @@ def disconnect(sock: socket.socket) -> None:
 
     Datagrams of the peer that have arrived can still be received. Raises OSError if the system refuses. connect(2).
     """
+    if hasattr(sock, "disconnect"):  # it is none of the kernel's
+        sock.disconnect()
+        return
     before = sock.getsockname()
     if os.name == "nt":
         sock.connect(("::" if sock.family == socket.AF_INET6 else "0.0.0.0", 0))

@@ -76,6 +76,9 @@ def bind_path(
     just taking the path. After an error there is no new file. A datagram socket can be sent to at once: on Linux its
     file never has more rights than `mode`, elsewhere it has those of the umask for a moment.
     """
+    if hasattr(sock, "bind_path"):  # it is none of the kernel's, and its path no file
+        other: BoundPath = sock.bind_path(path, mode, owner, begin)
+        return other
     with _alone_at(path):
         remove_stale(path, probe)
         if mode is not None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from .simulated.standin import active, no_simulated_descriptor_left
+
 
 def _resource() -> Any:
     return importlib.import_module("resource")
@@ -24,6 +26,9 @@ needs_limit = pytest.mark.skipif(not has_limit(), reason="this system has no lim
 
 def allow_descriptors(count: int) -> None:
     """Raise the limit to `count`, or skip the test."""
+    host = active()
+    if host is not None:
+        host.descriptors_max = max(host.descriptors_max, count)
     if has_limit():
         limit = _resource().RLIMIT_NOFILE
         soft, hard = _resource().getrlimit(limit)
@@ -35,6 +40,11 @@ def allow_descriptors(count: int) -> None:
 @contextlib.contextmanager
 def no_descriptor_left() -> Iterator[None]:
     """Lower the limit to the number of open descriptors. For tests that are marked with needs_limit."""
+    host = active()
+    if host is not None:
+        with no_simulated_descriptor_left(host):
+            yield
+        return
     limit = _resource().RLIMIT_NOFILE
     soft, hard = _resource().getrlimit(limit)
     lowest_free = os.dup(0)

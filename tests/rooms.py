@@ -24,7 +24,7 @@ ROOMS = {
     "pollers.checked": "watched checking",
     "pollers.simulated": (
         "link faults surroundings description numeric ports inet transmission teardown threeway tcp datagrams udp unix"
-        " unixstream unixdatagrams kinds options sock pairs poller host world __init__"
+        " unixstream unixdatagrams kinds options sock pairs poller host world loopback __init__"
     ),
     "pollers (whole)": "decorator __init__",
     "socket2": "version",

@@ -122,11 +122,16 @@ def sendto(handle: Attempting, argument: tuple[Any, Address]) -> int:
         raise Exhausted(error.errno, error.strerror) from None
 
 
+def kernel_sendfile(sock: socket.socket, fd: int, offset: int, count: int) -> int:
+    """Do sendfile(2) to a socket of the kernel."""
+    return without_sigpipe(os.sendfile, sock.fileno(), fd, offset, count)
+
+
 def sendfile(handle: Attempting, argument: tuple[int, int, int]) -> int:
     if not hasattr(os, "sendfile"):
         raise io.UnsupportedOperation("this system has no sendfile(2)")
     try:
-        return without_sigpipe(os.sendfile, handle.fd, *argument)
+        return handle.poller.sendfile(handle.sock, *argument)
     except OSError as error:
         if error.errno in _NO_SENDFILE:
             raise io.UnsupportedOperation(f"sendfile cannot send this file: {error.strerror}") from None

@@ -23,6 +23,7 @@ from ..operation import FINISHED, FORKED, PARKED, STREAK_MAX, Address, Closed, S
 from ..pairs import socketpair
 from ..probe import ready
 from ..unique import Unique
+from .attempts import kernel_sendfile
 from .attempts import recv as posix_recv
 from .handle import Direction, Handle
 from .interface import HUNG_UP, READABLE, WRITABLE
@@ -64,6 +65,7 @@ class Engine(Unique):
     ready = staticmethod(ready)
     file = staticmethod(file)
     foreign = staticmethod(Foreign)
+    sendfile = staticmethod(kernel_sendfile)
 
     def __init__(self) -> None:
         self.streak = 0

@@ -47,6 +47,9 @@ class Loop(Protocol):
     def ready(self, reading: Collection[int], writing: Collection[int], /) -> tuple[set[int], set[int]]:
         """Return which of these descriptors are ready. See Poller."""
 
+    def sendfile(self, sock: socket.socket, fd: int, offset: int, count: int, /) -> int:
+        """Send up to `count` bytes of the file `fd`, without a wait. sendfile(2)."""
+
     def is_to_return(self, direction: Any) -> bool:
         """Return whether the next poll() will return the waiter of `direction`."""
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
-from ..closing import close_descriptors
+from ..closing import close_descriptors, closer_of
 from ..control import FD_SIZE, Control, control_of, rights_of, without_rights
 from ..operation import Address, Exhausted
 from .attempts import NOSIGNAL
@@ -54,14 +54,14 @@ def receive_message(sock: socket.socket, n: int, room: int, most: int) -> Receiv
         fds = rights_of(ancillary)
         if len(fds) > most:
             flags |= socket.MSG_CTRUNC
-            close_descriptors(fds, most)
+            close_descriptors(fds, most, closer_of(sock))
         if not _CLOEXEC:
             for fd in fds:
                 os.set_inheritable(fd, False)
         return data, without_rights(ancillary), fds, flags, address
     except BaseException:
         if came:  # a signal handler raised
-            close_descriptors(rights_of(came[0][1]) if fds is None else fds)
+            close_descriptors(rights_of(came[0][1]) if fds is None else fds, closer=closer_of(sock))
         raise
 
 
@@ -102,6 +102,6 @@ def receive_descriptors(sock: socket.socket, n: int, most: int) -> tuple[bytes, 
     """
     data, _, fds, flags, _ = receive_message(sock, n, 0, most)
     if flags & socket.MSG_CTRUNC:
-        close_descriptors(fds)
+        close_descriptors(fds, closer=closer_of(sock))
         raise OSError(errno.EMSGSIZE, f"more than {most} descriptors came with {len(data)} bytes")
     return data, fds

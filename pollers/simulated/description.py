@@ -83,6 +83,9 @@ class Description:
     def bind(self, address: Any) -> None:
         fail(errno.EINVAL)
 
+    def bind_path(self, path: Any, mode: int | None, begin: Any) -> Any:
+        fail(errno.EINVAL)
+
     def listen(self, backlog: int) -> None:
         fail(errno.EOPNOTSUPP)
 

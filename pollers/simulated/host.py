@@ -6,7 +6,7 @@ It knows which socket has which number and which port. What a socket does is in 
 from __future__ import annotations
 
 import errno
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from ..checked.checking import Checked
@@ -113,6 +113,14 @@ class Host:
         self.descriptors[fd] = description
         description.references += 1
         return fd
+
+    def add_as(self, description: Description, fd: int) -> None:
+        """Give the description the free descriptor `fd`, as dup2(2) does."""
+        if fd in self._free:
+            self._free.remove(fd)
+            heapify(self._free)
+        self.descriptors[fd] = description
+        description.references += 1
 
     def get(self, fd: int) -> Description:
         """Return what a descriptor refers to. Raises OSError (EBADF)."""

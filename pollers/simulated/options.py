@@ -151,8 +151,8 @@ def set_option(description: Description, level: int, option: int, value: Any) ->
         made = name
     else:
         made = _number(description, key, _int(value))
-    description.option_changed(level, option, made)
     description.options[key] = made
+    description.option_changed(level, option, made)
 
 
 def _int(value: Any) -> int:

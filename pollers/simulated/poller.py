@@ -7,6 +7,7 @@ part in it, so there is no descriptor to wake it by.
 from __future__ import annotations
 
 import io
+import os
 from collections import deque
 from collections.abc import Collection
 from typing import Any
@@ -14,9 +15,11 @@ from typing import Any
 from ..operation import Closed
 from ..readiness.handle import Handle
 from ..readiness.sharing import ShareableEngine
-from .description import ERR, HUP, IN, OUT, PRI, RDHUP, Description
+from .description import ERR, HUP, IN, MSG_NOSIGNAL, OUT, PRI, RDHUP, Description
 from .sock import Sock
 from .surroundings import Home
+
+_SENDFILE_MAX = 1 << 17
 
 _ALWAYS = RDHUP | PRI | ERR | HUP
 
@@ -47,10 +50,13 @@ class Watch:
 
 
 class _NoWaker:
-    """What the engine has in place of a socket pair."""
+    """What the engine has in place of a socket pair: rouse() sets a flag."""
 
     def fileno(self) -> int:
         return -1
+
+    def recv(self, n: int) -> bytes:
+        return b""
 
     def close(self) -> None:
         pass
@@ -67,6 +73,7 @@ class Simulated(ShareableEngine):
         self._watches: dict[int, Watch] = {}
         self._roused = False
         self._forever = False
+        self._signals: tuple[int, ...] = ()  # a pipe
         super().__init__()
         self.now = host.world.monotonic
         make: Any = host.socket
@@ -79,6 +86,24 @@ class Simulated(ShareableEngine):
     def rouse(self) -> None:
         self._roused = True
         self.host.world.stirred()
+
+    def wakeup_fileno(self) -> int:
+        """Return -1, or in a world that has real signals a descriptor of the real kernel, made by the first call."""
+        if not self.host.world.has_signals:
+            return -1
+        if not self._signals:
+            self._signals = os.pipe()
+            for end in self._signals:
+                os.set_blocking(end, False)
+        return self._signals[1]
+
+    def _has_signal(self) -> bool:
+        if not self._signals:
+            return False
+        try:
+            return bool(os.read(self._signals[0], 4096))
+        except BlockingIOError:
+            return False
 
     # Descriptors.
 
@@ -98,6 +123,11 @@ class Simulated(ShareableEngine):
 
     def foreign(self, fileno: int, writing: bool, /) -> Any:
         raise io.UnsupportedOperation("a simulated kernel has sockets only")
+
+    def sendfile(self, sock: Any, fd: int, offset: int, count: int, /) -> int:
+        data = os.pread(fd, min(count, _SENDFILE_MAX), offset)
+        sent: int = sock.send(data, MSG_NOSIGNAL) if data else 0
+        return sent
 
     # The back end.
 
@@ -139,7 +169,11 @@ class Simulated(ShareableEngine):
             if events or not timeout_s:
                 return events
             self._roused = False
-            world.wait(lambda: self.noticed or self._roused, None if self._forever else timeout_s)
+            world.wait(
+                lambda: self.noticed or self._roused or self._has_signal(),
+                None if self._forever else timeout_s,
+                is_poll=True,
+            )
             return self._take(limit)
 
     def _take(self, limit: int) -> list[tuple[int, int]]:
@@ -170,5 +204,8 @@ class Simulated(ShareableEngine):
         return events
 
     def release(self) -> None:
+        ends, self._signals = self._signals, ()
+        for end in ends:
+            os.close(end)
         for fd in list(self._watches):
             self.disown(fd)

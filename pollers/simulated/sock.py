@@ -9,13 +9,16 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from ..operation import system_error
 from . import options
 from .description import IN, MSG_DONTWAIT, OUT, Description, fail
 from .kinds import new
 from .surroundings import Home
+
+# More bytes than this are in no memory.
+_BUFFER_MAX = 1 << 46
 
 
 class Sock:
@@ -147,6 +150,15 @@ class Sock:
             if self._world.trace is not None:
                 self._traced("bind", description, "")
 
+    def bind_path(self, path: Any, mode: int | None, owner: tuple[int, int], begin: Callable[[], object]) -> Any:
+        """Do what pollers.bind_path() does. The path is no file."""
+        with self._world.lock:
+            return self._begin("bind").bind_path(path, mode, begin)
+
+    def close_descriptor(self, fd: int) -> None:
+        """Close a descriptor that has come over this socket. Raises OSError (EBADF)."""
+        self._host.close(fd)
+
     def listen(self, backlog: int = 128) -> None:
         with self._world.lock:
             description = self._begin("listen")
@@ -219,6 +231,8 @@ class Sock:
     # Receiving.
 
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        if not 0 <= bufsize <= _BUFFER_MAX:
+            _refuse(bufsize, "recv")
         with self._world.lock:
             description = self._begin("recv")
             try:
@@ -233,8 +247,8 @@ class Sock:
 
     def _receive(self, call: str, n: int, flags: int, room: int) -> Any:
         with self._world.lock:
-            if n < 0:
-                raise ValueError(f"negative buffersize in {call}")
+            if not 0 <= n <= _BUFFER_MAX:
+                _refuse(n, call)
             description = self._begin("recv")
             try:
                 received = description.receive(n, flags, room)
@@ -368,6 +382,12 @@ class Sock:
 
     def __repr__(self) -> str:
         return f"<simulated socket fd={self._fd}, {self._host.name}>"
+
+
+def _refuse(n: int, call: str) -> NoReturn:
+    if n < 0:
+        raise ValueError(f"negative buffersize in {call}")
+    raise MemoryError
 
 
 def _known(kind: Any, number: int) -> Any:

@@ -110,9 +110,16 @@ class Ending(Inet):
         """Be closed at once, without a packet."""
         if self.out is not None:
             self.out.drop()
+        self._be_closed()
+
+    def _be_closed(self) -> None:
         self.state = CLOSE
         if self.closed or not self.chose_port:
             self.leave_port()
+        if self.out is not None and self.closed:
+            peer = self.out.peer
+            if peer.closed and peer.state == CLOSE:  # no packet will be sent any more
+                self.out = peer.out = None
 
     def _stop_listening(self) -> None:
         self.state = CLOSE
@@ -151,14 +158,11 @@ class Ending(Inet):
 
     def _time_is_over(self) -> None:
         if self.state == TIME_WAIT:
-            self.state = CLOSE
-            self.leave_port()
+            self._be_closed()
 
     def _done(self) -> None:
-        self.state = CLOSE
         self.shut = BOTH
-        if self.closed or not self.chose_port:
-            self.leave_port()
+        self._be_closed()
         self.wake(0)
 
     # By the peer.
@@ -208,10 +212,8 @@ class Ending(Inet):
         self.error = error
         if self.out is not None:
             self.out.drop()
-        self.state = CLOSE
         self.shut = BOTH
-        if self.closed or not self.chose_port:
-            self.leave_port()
+        self._be_closed()
         self.wake(0)
 
     def vanish(self) -> None:

@@ -187,6 +187,8 @@ class UnixDatagrams(UnixSocket):
         if peer is not None and peer.peer is self and not peer.closed and unread:
             peer.error = errno.ECONNRESET
             peer.wake(0)
+        if peer is not None and peer.closed:
+            self.peer = peer.peer = None
 
     def vanish(self) -> None:
         super().vanish()

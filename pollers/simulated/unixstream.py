@@ -282,6 +282,8 @@ class UnixStream(UnixSocket):
             if unread:
                 peer.error = errno.ECONNRESET
             peer.wake(0)
+        if peer is not None and peer.closed:
+            self.peer = peer.peer = None
         for made in self.waiting:
             made.closed = True
             made.abandon()

@@ -39,6 +39,7 @@ class World:
     """
 
     STARTS_AT_S = 1000.0
+    has_signals = False
 
     def __init__(self, random: Random, *, wall_s: float = 1_750_000_000.0) -> None:
         self.random = random
@@ -114,10 +115,10 @@ class World:
         while self._events and self._events[0][0] <= self.monotonic():
             self.advance()
 
-    def wait(self, is_over: Callable[[], object], timeout_s: float | None) -> bool:
+    def wait(self, is_over: Callable[[], object], timeout_s: float | None, *, is_poll: bool = False) -> bool:
         """Let time pass until `is_over()` or for `timeout_s` seconds (None: forever). Return whether it is over.
 
-        Raises Stuck if nothing is going to happen, and there is no timeout.
+        Raises Stuck if nothing is going to happen, and there is no timeout. `is_poll`: it is a poller that waits.
         """
         until_s = None
         if timeout_s is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import warnings
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pollers
@@ -31,11 +31,18 @@ class Message(Unique):
     that is garbage-collected while it has descriptors closes them with a ResourceWarning.
     """
 
-    __slots__ = ("__weakref__", "_fds", "address", "ancillary", "data", "flags")
+    __slots__ = ("__weakref__", "_closer", "_fds", "address", "ancillary", "data", "flags")
 
     def __init__(
-        self, data: bytes, ancillary: list[Control], fds: list[int], flags: int, address: SocketAddress | None
+        self,
+        data: bytes,
+        ancillary: list[Control],
+        fds: list[int],
+        flags: int,
+        address: SocketAddress | None,
+        closer: Callable[[int], object] | None = None,
     ) -> None:
+        self._closer = closer  # of the descriptors, if they are not the kernel's
         self._fds = fds
         self.data = data
         """The bytes: one datagram, or a part of a stream."""
@@ -83,7 +90,7 @@ class Message(Unique):
 
     def close(self) -> None:
         """Close the descriptors that nobody has taken. A second call does nothing."""
-        pollers.close_descriptors(self._fds)
+        pollers.close_descriptors(self._fds, closer=self._closer)
 
     def __enter__(self) -> Self:
         return self
@@ -131,6 +138,7 @@ def pieces_of(data: ReadableBuffer | Iterable[ReadableBuffer]) -> list[ReadableB
 def receive_message(handle: Handle, n: int, room: int, max_fds: int, owner: object) -> Generator[Any, None, Message]:
     """Wait for a message, and take it."""
     pollers.check_messages(handle.sock)
+    closer = pollers.closer_of(handle.sock)
     while True:
         yield from handle.wait_readable(owner)
         try:
@@ -142,12 +150,12 @@ def receive_message(handle: Handle, n: int, room: int, max_fds: int, owner: obje
                 raise Closed() from None  # by another OS thread
             raise handle.told(error) or error from None
         try:
-            message = Message(*received)
+            message = Message(*received, closer)
             if not message.data:
                 pollers.end_of_stream(handle)
             return message
         except BaseException:  # a signal handler raised
-            pollers.close_descriptors(received[2])
+            pollers.close_descriptors(received[2], closer=closer)
             raise
 
 

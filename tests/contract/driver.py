@@ -149,16 +149,27 @@ class Driver:
         self.poller.shutdown()
 
 
-# A bind to any free port is slow after thousands of connections, so all pairs of a process share one listener.
-_LISTENER = socket.create_server(("127.0.0.1", 0))
-atexit.register(_LISTENER.close)
+# A bind to any free port is slow after thousands of connections, so all pairs of a process share one listener. There
+# is a second one if simulated sockets stand in for the kernel's.
+_LISTENERS: dict[object, socket.socket] = {}
 _PAIRING = threading.Lock()
+
+
+def listener() -> socket.socket:
+    """Return the listener of all pairs."""
+    if socket.socket not in _LISTENERS:
+        made = _LISTENERS[socket.socket] = socket.create_server(("127.0.0.1", 0))
+        atexit.register(made.close)
+    return _LISTENERS[socket.socket]
+
+
+listener()
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
     with _PAIRING:
-        one = socket.create_connection(_LISTENER.getsockname())
-        other, address = _LISTENER.accept()
+        one = socket.create_connection(listener().getsockname())
+        other, address = listener().accept()
         assert address == one.getsockname()
     return one, other
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import select
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,10 @@ _KINDS: dict[str, Factory] = dict(_MACHINE)
 if hasattr(select, "poll"):  # otherwise "select" means this one
     _KINDS["select(2)"] = functools.partial(Select, use_poll=False)
 _FAULTY: dict[str, Factory] = {}
+# It answers as Linux does, with the numbers of this system.
+_SIMULATED: dict[str, Factory] = {}
+if sys.platform == "linux":
+    _SIMULATED["simulated"] = functools.partial(pollers.choose, "simulated", checked=False)
 
 if not hasattr(select, "kqueue") and hasattr(select, "epoll"):  # the simulator is built on it
     from tests.kqueue_sim import simulator
@@ -35,10 +40,14 @@ if not hasattr(select, "kqueue") and hasattr(select, "epoll"):  # the simulator 
     _FAULTY |= {f"kqueue-{name}": functools.partial(Kqueue, simulator(faults=it)) for name, it in BY_NAME.items()}
 
 
-def names() -> list[tuple[str, str]]:
-    """Return every kind to test, and in which manner. A kind with a fault is tested only bare."""
-    every = [(kind, manner) for kind in _KINDS for manner in ("bare", "checked", "shared")]
+def names(*, simulated: bool = False) -> list[tuple[str, str]]:
+    """Return every kind to test, and in which manner. A kind with a fault is tested only bare.
+
+    `simulated`: the caller lets the sockets of tests/simulated stand in for the kernel's.
+    """
     named = os.environ.get("SOCKET2_POLLER")
+    kinds = [*_KINDS, *_SIMULATED] if simulated or named in _SIMULATED else [*_KINDS]
+    every = [(kind, manner) for kind in kinds for manner in ("bare", "checked", "shared")]
     return [
         (kind, manner)
         for kind, manner in [*every, *((kind, "bare") for kind in _FAULTY)]
@@ -53,7 +62,7 @@ def for_programs() -> list[tuple[str, str]]:
 
 
 def make(kind: str, *, checked: bool = False) -> pollers.Poller:
-    poller: pollers.Poller = (_KINDS | _FAULTY)[kind]()
+    poller: pollers.Poller = (_KINDS | _FAULTY | _SIMULATED)[kind]()
     if checked:
         from pollers.checked.checking import Checked
 

@@ -19,6 +19,12 @@ from ..pipes import fill, make_room
 from .driver import Driver, does
 
 
+@pytest.fixture(autouse=True)
+def has_files(driver: Driver) -> None:
+    if driver.kind == "simulated":
+        pytest.skip("a simulated kernel has sockets only")
+
+
 @contextmanager
 def pipe() -> Iterator[tuple[int, int]]:
     ends = os.pipe()

@@ -33,6 +33,8 @@ def pair(driver: Driver, kind: int) -> tuple[Handle, Handle]:
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_a_message_and_its_descriptors_arrive(driver: Driver, kind: int) -> None:
+    if driver.kind == "simulated":
+        pytest.skip("a simulated kernel has sockets only; tests/simulated passes those")
     one, other = pair(driver, kind)
     waiting = driver.spawn(receive(other, most=1))
     assert not waiting.done

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import pollers
 from pollers.simulated import Host, Link, Stuck, World
 
 PORT = 7
@@ -209,3 +210,36 @@ def test_an_address_belongs_to_one_host(world: World) -> None:
         world.host("10.0.0.1")
     with pytest.raises(ValueError, match="nonsense"):
         world.host("nonsense")
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET])
+def test_a_descriptor_travels_in_a_message(hosts: tuple[Host, Host], kind: int) -> None:
+    a, _ = hosts
+    (one, other), (near, far) = a.socketpair(socket.AF_UNIX, kind), a.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with one, other, near:
+        control = pollers.control_of(socket.AF_UNIX, fds=[far.fileno()])
+        assert pollers.send_message(one, [b"a ", b"socket"], control) == 8
+        far.close()
+        data, rest, fds, flags, _ = pollers.receive_message(other, 100, 0, 1)
+        assert (data, rest, len(fds), flags) == (b"a socket", [], 1, 0)
+        with a.poller().adopt(fds[0]) as came:
+            came.send(b"works")
+            assert near.recv(100) == b"works"
+        assert near.recv(100) == b""
+        assert set(a.descriptors) == {one.fileno(), other.fileno(), near.fileno()}
+
+
+def test_descriptors_that_nobody_takes_are_closed(hosts: tuple[Host, Host]) -> None:
+    a, _ = hosts
+    (one, other), (near, far) = (a.socketpair(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(2))
+    with near:
+        for _ in range(2):
+            pollers.send_message(one, [b"x"], pollers.control_of(socket.AF_UNIX, fds=[far.fileno()]))
+        far.close()
+        assert pollers.receive_message(other, 1, 0, 0)[3] & socket.MSG_CTRUNC
+        near.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            near.recv(1)
+        one.close()
+        other.close()
+        assert near.recv(1) == b"", "the last copy went with the queue it was in"
