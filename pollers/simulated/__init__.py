@@ -5,7 +5,7 @@ Linux answers, and uses no byte and no descriptor of the real kernel. It must no
 Read `world`, which says how to use it, `host` and `link`, then `surroundings` and `description`. TCP is `tcp`,
 `teardown`, `threeway` and `transmission`, UDP `udp` and `datagrams`; both share `inet`, `numeric` and `ports`. UNIX
 sockets are `unix`, `unixstream` and `unixdatagrams`. `kinds`, `options`, `pairs` and `sock` are what a program sees of
-them, `poller` what a poller does. `faults` says what may go wrong.
+them, `poller` what a poller does. `faults` says what may go wrong; `loopback` is one host for a whole process.
 """
 
 from .faults import Faults

@@ -12,7 +12,7 @@ import pytest
 from .driver import PATIENCE_S, Driver, does
 from .kinds import make, names
 
-UNWATCHED = ("select", "iocp")
+UNWATCHED = ("select", "iocp", "simulated")
 
 watched = pytest.mark.parametrize(
     "driver", [one for one in names() if not one[0].startswith(UNWATCHED)], indirect=True, ids="-".join
