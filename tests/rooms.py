@@ -47,6 +47,7 @@ ROOMS = {
     "socket2.files": "waitable fdstream standard disk",
     "socket2.processes": "reaping child capture",
     "socket2.guests": "crossing",
+    "socket2.guests.asyncio": "selector writing transport loop __init__",
     "socket2.guests.trio": "present guest tasks __init__",
     "socket2.debug": "stacks history snapshot backlog facts listing watchdog inquiry tracing __init__",
     "socket2.servers": (

@@ -215,7 +215,8 @@ def test_nothing_public_is_an_async_def() -> None:
 
     guests = sources("socket2/guests")
     assert not offenders([path for path in sources("pollers", "socket2") if path not in guests], has_one)
-    assert not offenders(guests, has_a_public_one)
+    # The methods of an event loop of asyncio are coroutines.
+    assert offenders(guests, has_a_public_one) == ["socket2/guests/asyncio/loop.py"]
 
 
 def public_in(tree: ast.AST) -> Iterator[ast.AST]:
