@@ -9,7 +9,7 @@ their fixtures that wait. `fixtures`: what tests can ask for.
 
 from __future__ import annotations
 
-from .fixtures import autojump, connected_pair, free_port, loop, seed, socket2_loop, socket2_poller
+from .fixtures import autojump, connected_pair, free_port, loop, recorded, seed, socket2_loop, socket2_poller
 from .options import pytest_addoption, pytest_configure, pytest_enter_pdb, pytest_generate_tests, pytest_unconfigure
 from .running import (
     pytest_fixture_setup,
@@ -32,6 +32,7 @@ __all__ = [
     "pytest_pyfunc_call",
     "pytest_runtest_makereport",
     "pytest_unconfigure",
+    "recorded",
     "seed",
     "socket2_loop",
     "socket2_poller",

@@ -13,7 +13,7 @@ from .running import FAILED, LOOP
 
 if TYPE_CHECKING:
     from socket2 import TCP
-    from socket2.testing import JumpingClock, Loop
+    from socket2.testing import JumpingClock, Loop, Recorded
 
 _ENDS = pytest.StashKey[bool]()
 
@@ -107,6 +107,18 @@ def connected_pair(request: pytest.FixtureRequest) -> Iterator[tuple[TCP, TCP]]:
     finally:
         one.close()
         other.close()
+
+
+@pytest.fixture
+def recorded(request: pytest.FixtureRequest) -> Iterator[Recorded]:
+    """Peers that play scripts: see socket2.testing.Recorded. At the end each script must have been played."""
+    from socket2.testing import Recorded
+
+    loop = _loop_of(request)
+    peers = Recorded()
+    yield peers
+    if not request.node.stash.get(FAILED, False):
+        loop.run(peers.end)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 _FOREIGN = ("anyio", "asyncio", "curio", "gen_test", "tornado", "trio", "twisted")
 
 # Our fixtures that need the loop.
-_NEED_LOOP = ("autojump", "connected_pair", "loop")
+_NEED_LOOP = ("autojump", "connected_pair", "loop", "recorded")
 
 _OURS = pytest.StashKey[bool]()
 

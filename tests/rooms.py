@@ -95,7 +95,7 @@ ROOMS = {
     "socket2.luasocket.ssl": "reasons options x509 parameters channel connection __init__",
     "socket2.luasocket.ltn12": "filter source sink pump __init__",
     "socket2.luasocket (whole)": "__init__",
-    "socket2.testing": "jumping overdue remains reports held ports ownloop __init__",
+    "socket2.testing": "jumping overdue remains reports held ports script ownloop __init__",
     "socket2 (whole)": "__init__ __main__",
     "pytest_socket2": "ownership options running fixtures __init__",
 }

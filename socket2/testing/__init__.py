@@ -4,7 +4,8 @@ This room knows how the loop of an OS thread is replaced, and where the errors o
 pytest: `pytest_socket2` makes fixtures and marks of what is here, and so can others for their test framework.
 
 Read `ownloop` first: the loop of one test, on `remains` (what is left when it ends), `reports` (errors in the
-background) and `overdue` (tests that hang). Then `held`, for fixtures; `jumping`, the clock; and `ports`.
+background) and `overdue` (tests that hang). Then `held`, for fixtures; `jumping`, the clock; `ports`; and `script`, for
+peers.
 """
 
 from __future__ import annotations
@@ -14,8 +15,42 @@ from .jumping import JumpingClock
 from .overdue import overdue
 from .ownloop import Hung, LeftBehind, Loop
 from .ports import held_port
+from .script import (
+    Peer,
+    Recorded,
+    ScriptError,
+    Step,
+    close,
+    expect,
+    expect_end,
+    expect_until,
+    reset,
+    send,
+    shutdown,
+    wait,
+)
 
-__all__ = ["Held", "Hung", "JumpingClock", "LeftBehind", "Loop", "end_os_threads", "held_port"]
+__all__ = [
+    "Held",
+    "Hung",
+    "JumpingClock",
+    "LeftBehind",
+    "Loop",
+    "Peer",
+    "Recorded",
+    "ScriptError",
+    "Step",
+    "close",
+    "end_os_threads",
+    "expect",
+    "expect_end",
+    "expect_until",
+    "held_port",
+    "reset",
+    "send",
+    "shutdown",
+    "wait",
+]
 
 
 def end_os_threads() -> None:

@@ -214,3 +214,35 @@ def test_fixtures_that_need_the_loop_say_so(project: Project) -> None:
     result = project("def test_plain(loop):\n    pass\n", ini="socket2_mode = strict")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*loop needs the loop of socket2, and socket2 does not run this test*"])
+
+
+def test_a_recorded_peer_plays_its_script(project: Project) -> None:
+    result = project("""
+        import pytest
+        from socket2 import connect
+        from socket2.testing import expect, expect_end, send
+
+        async def talk(address, data):
+            with await connect(address) as conn:
+                await conn.sendall(data)
+                return await conn.recv(100)
+
+        async def test_it(recorded):
+            peer = recorded.listen(expect(b"PING"), send(b"PONG"), expect_end())
+            assert await talk(peer.address, b"PING") == b"PONG"
+
+        async def test_another_word(recorded):
+            peer = recorded.listen(expect(b"PING"), send(b"PONG"))
+            await talk(peer.address, b"PUNG")
+
+        async def test_nobody_comes(recorded):
+            recorded.listen(expect(b"PING"))
+            raise KeyError("of the test")
+    """)
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "E * step 1 of 2, expect(b'PING'), failed: at byte 1 came b'PUNG' in place of b'PING'",
+            "E * KeyError: 'of the test'",
+        ]
+    )
