@@ -57,7 +57,7 @@ ROOMS = {
     "socket2.metrics": "exposition figures colleagues __init__",
     "socket2.console": "asking table redraw rates screen top",
     "socket2.http.messages": (
-        "bounds errors status dates fields syntax llhttp compiled target forwarded framing heads chunks incoming"
+        "bounds errors status dates compiled fields syntax llhttp target forwarded framing heads chunks incoming"
         " outgoing serverside clientside media codings preconditions ranges"
     ),
     "socket2.http.client": (

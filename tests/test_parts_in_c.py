@@ -22,7 +22,7 @@ PARTS = {
     "socket2/threads": "slots delegation limit patience stepping",
     "socket2/sockets": "shortcut",
     "socket2/tls": "records quick",
-    "socket2/http/messages": "state syntax heads outgoing serverside",
+    "socket2/http/messages": "state syntax fields heads outgoing serverside",
     "socket2/http/serving": "answering usually",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote
 
+from ..messages.fields import received_pairs
 from ..messages.heads import RequestHead
 from ..serving.request import Request
 
@@ -72,11 +73,7 @@ def path_and_query(head: RequestHead) -> tuple[bytes, bytes]:
 
 def headers_of(head: RequestHead, host: bytes | None) -> list[tuple[bytes, bytes]]:
     """Return the fields. `host`: takes the place of the Host field."""
-    pairs = []
-    for line in head.block[2:-4].split(b"\r\n"):
-        name, colon, value = line.partition(b":")
-        if colon:
-            pairs.append((name.lower(), value.strip(b" \t")))
+    pairs = received_pairs(head.block)
     if host is not None:
         pairs = [(b"host", host), *(pair for pair in pairs if pair[0] != b"host")]
     return pairs

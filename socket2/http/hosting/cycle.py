@@ -18,7 +18,7 @@ from ...threads.scope import scope
 from ..messages.errors import ProtocolError
 from ..messages.framing import CHUNKED
 from ..messages.incoming import BLOCK
-from ..messages.outgoing import Piece, Written
+from ..messages.outgoing import Piece, Written, written
 from ..serving.exchange import Exchange
 from .isolated import NOW
 from .sending import Whole, begin
@@ -149,7 +149,7 @@ class Cycle:
             raise RuntimeError("the application has sent http.response.start twice")
         headers = message.get("headers", ())
         try:
-            self._fields = Written(headers)
+            self._fields = written(headers)
         except ValueError:  # Transfer-Encoding is the server's
             self._fields = Written([pair for pair in headers if bytes(pair[0]).lower() != b"transfer-encoding"])
         self._status: int = message["status"]

@@ -15,7 +15,7 @@ from .fields import Given, field_name
 from .framing import CHUNKED
 from .heads import RESPONSES, RequestHead, ResponseHead, parse_response
 from .incoming import BLOCK, End, Incoming, Upgraded
-from .outgoing import SENT, Outgoing, Piece, Written, checked_length
+from .outgoing import SENT, Outgoing, Piece, Written, checked_length, written
 from .status import has_no_body
 from .syntax import Checker
 
@@ -78,13 +78,13 @@ class ClientSide:
         if self._method or self.closing:
             raise RuntimeError("the exchange before is not over, or the connection cannot be used again")
         line = self._line(method, target)
-        written = given if isinstance(given, Written) else Written(given)
-        if not written.has_host:
+        fields = written(given)
+        if not fields.has_host:
             raise ValueError("a request needs a Host")
-        if written.length is not None:
-            if length and length != written.length:
-                raise ValueError(f"the Content-Length is {written.length}, but the body has {length} bytes")
-            length = written.length
+        if fields.length is not None:
+            if length and length != fields.length:
+                raise ValueError(f"the Content-Length is {fields.length}, but the body has {length} bytes")
+            length = fields.length
         if length is not None:
             checked_length(length)
         if method == "CONNECT" and length != 0:
@@ -95,12 +95,12 @@ class ClientSide:
             framing, shown = length, b"content-length: %d\r\n" % length
         else:
             framing, shown = 0, b""
-        self.closing = written.closes
-        connection = written.connection_line(*([b"close"] if written.closes else []))
+        self.closing = fields.closes
+        connection = fields.connection_line(*([b"close"] if fields.closes else []))
         self._method = method
-        self._offered = b"upgrade" in written.connection
+        self._offered = b"upgrade" in fields.connection
         self._out = Outgoing(framing)
-        return line + written.block + shown + connection + b"\r\n"
+        return line + fields.block + shown + connection + b"\r\n"
 
     @staticmethod
     def _line(method: str, target: str | bytes) -> bytes:

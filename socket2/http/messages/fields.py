@@ -6,8 +6,10 @@ What we write is checked here: a name or value cannot contain a line end, and so
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
+
+from .compiled import compiled
 
 Text: TypeAlias = str | bytes
 Given: TypeAlias = "Mapping[str, str] | Fields | Iterable[tuple[Text, Text]]"
@@ -62,6 +64,17 @@ def pairs_of(given: Given) -> list[tuple[bytes, bytes]]:
     return [(field_name(name), field_value(value)) for name, value in items]
 
 
+def _received_pairs(block: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the names, in lower case, and the values in the checked lines of a head."""
+    parts = [line.partition(b":") for line in block.split(b"\r\n")]
+    return [(name.lower(), value.strip(b" \t")) for name, colon, value in parts if colon]
+
+
+received_pairs: Callable[[bytes], list[tuple[bytes, bytes]]] = (
+    compiled.pairs if compiled is not None else _received_pairs
+)
+
+
 def block_of(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return checked names and values as the lines of a head, without the empty line behind them."""
     return b"".join([b"%b: %b\r\n" % pair for pair in pairs])
@@ -101,8 +114,7 @@ class Fields:
         """The names, in lower case, and the values, as bytes, in their order. Do not change the list."""
         if block := self._block:
             # The list is complete before others see it: a signal handler may raise, another OS thread may ask as well.
-            parts = [line.partition(b":") for line in block.split(b"\r\n")]
-            self._pairs = [(name.lower(), value.strip(b" \t")) for name, colon, value in parts if colon]
+            self._pairs = received_pairs(block)
             self._block = b""
         return self._pairs
 

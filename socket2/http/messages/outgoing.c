@@ -15,7 +15,7 @@ typedef struct {
     PyObject *given; /* a Written, or a dict, list or tuple */
     Py_ssize_t size; /* of their lines */
     Py_ssize_t length; /* what they say about the length of the body, or -1 */
-    bool has_date;
+    bool has_date, has_host;
 } Fields;
 
 /* Get the octets of bytes, or of a str in Latin-1. */
@@ -96,6 +96,7 @@ measure_field(Fields *fields, Text name, Text value)
         return false;
     }
     fields->has_date = fields->has_date || EQUALS(name, "date");
+    fields->has_host = fields->has_host || EQUALS(name, "host");
     fields->size += (Py_ssize_t)(name.size + value.size) + 4;
     return true;
 }
@@ -162,10 +163,7 @@ copy_fields(const State *state, char *to, const Fields *fields)
         if (is_length(name)) {
             continue;
         }
-        for (size_t index = 0; index < name.size; index++) {
-            char octet = name.at[index];
-            *to++ = octet >= 'A' && octet <= 'Z' ? (char)(octet + ('a' - 'A')) : octet;
-        }
+        to = lower(to, name);
         to = copy(to, ": ", 2);
         to = copy(to, value.at, value.size);
         to = copy(to, "\r\n", 2);
@@ -247,4 +245,43 @@ whole_answer(State *state, PyObject *status, PyObject *given, PyObject *body)
     to = copy(to, "\r\n", 2);
     copy_bytes(to, body);
     return whole;
+}
+
+/* Set a slot of a new object. Steals the reference; NULL is an error. */
+static bool
+set(const State *state, PyObject *written, int slot, PyObject *value)
+{
+    *slot_at(written, state->classes[WRITTEN].at[slot]) = value;
+    return value != NULL;
+}
+
+PyObject *
+written_of(const State *state, PyObject *given)
+{
+    PyTypeObject *type = state->classes[WRITTEN].type;
+    Fields fields = {.given = given, .length = -1};
+    if (type == NULL || is_of(state, given, WRITTEN) || !measure(state, &fields)) {
+        return NULL;
+    }
+    PyObject *block = PyBytes_FromStringAndSize(NULL, fields.size);
+    if (block == NULL) {
+        return NULL;
+    }
+    copy_fields(state, PyBytes_AS_STRING(block), &fields);
+    PyObject *written = type->tp_alloc(type, 0);
+    if (written == NULL) {
+        Py_DECREF(block);
+        return NULL;
+    }
+    set(state, written, WRITTEN_BLOCK, block);
+    set(state, written, WRITTEN_CLOSES, Py_NewRef(Py_False));
+    set(state, written, WRITTEN_HAS_DATE, Py_NewRef(fields.has_date ? Py_True : Py_False));
+    set(state, written, WRITTEN_HAS_HOST, Py_NewRef(fields.has_host ? Py_True : Py_False));
+    set(state, written, WRITTEN_USUAL, Py_NewRef(Py_True));
+    if (!set(state, written, WRITTEN_CONNECTION, PyList_New(0)) ||
+        !set(state, written, WRITTEN_LENGTH,
+             fields.length < 0 ? Py_NewRef(Py_None) : PyLong_FromSsize_t(fields.length))) {
+        Py_CLEAR(written);
+    }
+    return written;
 }

@@ -9,4 +9,7 @@
    at it. It changes nothing of the connection. */
 PyObject *whole_answer(State *state, PyObject *status, PyObject *given, PyObject *body);
 
+/* Return the Written of fields that a program gives. If they are not usual ones, return NULL without an exception. */
+PyObject *written_of(const State *state, PyObject *given);
+
 #endif

@@ -9,6 +9,7 @@ import json
 from typing import TypeAlias
 
 from .chunks import chunk_of, last_chunk
+from .compiled import compiled
 from .fields import Given, elements, pairs_of
 from .framing import CHUNKED, UNTIL_CLOSE
 
@@ -93,6 +94,14 @@ class Written:
         """Return the Connection field, b"" if it would be empty."""
         named = [*more, *self.connection]
         return b"connection: %b\r\n" % b", ".join(named) if named else b""
+
+
+def written(given: Given | Written) -> Written:
+    """Return checked fields. Raises as Written() does."""
+    if isinstance(given, Written):
+        return given
+    made: Written | None = compiled.written(given) if compiled is not None else None
+    return Written(given) if made is None else made
 
 
 class Outgoing:

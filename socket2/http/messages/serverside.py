@@ -18,7 +18,7 @@ from .fields import Given, elements
 from .framing import CHUNKED, UNTIL_CLOSE
 from .heads import REQUESTS, RequestHead, check_request_line, parse_request, simple_request
 from .incoming import BLOCK, End, Incoming, Upgraded
-from .outgoing import SENT, Outgoing, Piece, Written, checked_length
+from .outgoing import SENT, Outgoing, Piece, Written, checked_length, written
 from .status import has_no_body, status_line
 from .syntax import Checker
 
@@ -210,32 +210,32 @@ class ServerSide:
         Raises ValueError for fields or a status that cannot be; RuntimeError if the answer has begun.
         """
         request = self._asked()
-        written = None if not given else given if isinstance(given, Written) else Written(given)
+        fields = written(given) if given else None
         if length is None:
-            length = written.length if written is not None else None
+            length = fields.length if fields is not None else None
         else:
             checked_length(length)
-            if written is not None and written.length not in (None, length):
-                raise ValueError(f"the Content-Length is {written.length}, but the body has {length} bytes")
+            if fields is not None and fields.length not in (None, length):
+                raise ValueError(f"the Content-Length is {fields.length}, but the body has {length} bytes")
         line = status_line(status)
         if status < 200:
             raise ValueError("use informational() or upgrade() for an answer below 200")
-        if written is not None and written.closes:
+        if fields is not None and fields.closes:
             self.closing = True
         framing, shown = self._framing(request, status, length)
         parts = [line]
-        if written is None or not written.has_date:
+        if fields is None or not fields.has_date:
             parts.append(date_line())
-        if written is not None:
-            parts.append(written.block)
+        if fields is not None:
+            parts.append(fields.block)
         if shown:
             parts.append(shown)
         if self.closing:
-            parts.append(b"connection: close\r\n" if written is None else written.connection_line(b"close"))
+            parts.append(b"connection: close\r\n" if fields is None else fields.connection_line(b"close"))
         elif not request.minor:
             parts.append(b"connection: keep-alive\r\n")
-        elif written is not None and written.connection:
-            parts.append(written.connection_line())
+        elif fields is not None and fields.connection:
+            parts.append(fields.connection_line())
         parts.append(b"\r\n")
         self._out = Outgoing(framing, request.method == "HEAD" or status == 304)
         self.status = status
@@ -247,8 +247,7 @@ class ServerSide:
         request = self.request
         if request is None or not request.usual or self._out is not None or self.closing:
             return None
-        if not isinstance(given, Written):
-            given = Written(given)
+        given = written(given)
         fits = given.usual and given.length in (None, len(body))
         known = usual_head(status, given.block, len(body)) if fits else None
         if known is None:

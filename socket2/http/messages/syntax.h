@@ -86,6 +86,17 @@ equals(Text text, const char *lower, size_t size)
 
 #define EQUALS(text, lower) equals(text, lower, sizeof(lower) - 1)
 
+/* Write the text in lower case. Return where it ends. */
+static inline char *
+lower(char *to, Text text)
+{
+    for (size_t index = 0; index < text.size; index++) {
+        char octet = text.at[index];
+        *to++ = octet >= 'A' && octet <= 'Z' ? (char)(octet + ('a' - 'A')) : octet;
+    }
+    return to;
+}
+
 /* Return the text without blanks around it. */
 static inline Text
 stripped(Text text)

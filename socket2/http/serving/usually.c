@@ -3,7 +3,9 @@
    Knows which function in C does which method. Must not know what they do. */
 
 #include "../../../pollers/standin.h"
+#include "../messages/fields.h"
 #include "../messages/heads.h"
+#include "../messages/outgoing.h"
 #include "../messages/serverside.h"
 #include "../messages/syntax.h"
 #include "answering.h"
@@ -17,7 +19,7 @@ static const struct {
                       {"block", "body", "expects_continue", "host", "keep_alive", "method", "minor", "origin", "raw",
                        "raw_target", "upgrade", "usual"}},
     [LIMITS] = {"Limits", {"head_bytes", "head_fields", "target_bytes", "send_s", "send_rate"}},
-    [WRITTEN] = {"Written", {"block", "has_date", "length", "usual"}},
+    [WRITTEN] = {"Written", {"block", "closes", "connection", "has_date", "has_host", "length", "usual"}},
     [INCOMING] = {"Incoming", {"limits"}},
     [SERVER_SIDE] = {"ServerSide",
                      {"answered", "_before", "_checker", "closing", "_continued", "incoming", "limits", "_out",
@@ -226,6 +228,19 @@ request(PyObject *module, PyObject *const *args, Py_ssize_t count)
 }
 
 static PyObject *
+written(PyObject *module, PyObject *given)
+{
+    PyObject *made = written_of(PyModule_GetState(module), given);
+    return made != NULL || PyErr_Occurred() ? made : Py_NewRef(Py_None);
+}
+
+static PyObject *
+pairs(PyObject *Py_UNUSED(module), PyObject *block)
+{
+    return fields_of(block);
+}
+
+static PyObject *
 is_well_formed(PyObject *head, bool (*check)(const char *, size_t))
 {
     char *octets;
@@ -250,6 +265,8 @@ static PyMethodDef functions[] = {
     {"tell", (PyCFunction)(void (*)(void))tell, METH_FASTCALL, PyDoc_STR("Pass an object by name: tell(name, object).")},
     {"request", (PyCFunction)(void (*)(void))request, METH_FASTCALL,
      PyDoc_STR("Return the request that a complete head is, None if that is not usual: request(head, limits).")},
+    {"written", written, METH_O, PyDoc_STR("Return the Written of fields, None if they are not usual.")},
+    {"pairs", pairs, METH_O, PyDoc_STR("Return the names and values in the checked lines of a head.")},
     {"is_request", is_request, METH_O, PyDoc_STR("Whether a complete head of a request is well-formed.")},
     {"is_response", is_response, METH_O, PyDoc_STR("Whether a complete head of a response is well-formed.")},
     {NULL, NULL, 0, NULL},

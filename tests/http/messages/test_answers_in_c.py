@@ -10,8 +10,8 @@ import pytest
 
 from socket2.http.messages import dates
 from socket2.http.messages.compiled import compiled
-from socket2.http.messages.fields import Fields, Given
-from socket2.http.messages.outgoing import Written
+from socket2.http.messages.fields import Fields, Given, _received_pairs, received_pairs
+from socket2.http.messages.outgoing import Written, written
 from socket2.http.messages.serverside import ServerSide
 
 from ...native.test_memory import failing
@@ -138,6 +138,48 @@ def test_headers_at_random(seed: int) -> None:
         assert found[0] == found[1], given
         answered += isinstance(found[0], tuple) and isinstance(found[0][0], bytes)
     assert 10 < answered < 90
+
+
+def fields_of(make: Any, given: Any) -> object:
+    try:
+        fields = make(given)
+    except Exception as error:
+        return type(error), str(error)
+    return {name: getattr(fields, name) for name in Written.__slots__}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_fields_at_random(seed: int) -> None:
+    rng = random.Random(seed)
+    taken = 0
+    for _ in range(100):
+        given: Any = [(rng.choice(NAMES), rng.choice(VALUES)) for _ in range(rng.choice((0, 1, 1, 2, 3)))]
+        given = rng.choice((list, tuple, dict))(given)
+        assert fields_of(written, given) == fields_of(Written, given), given
+        assert compiled is not None
+        taken += compiled.written(given) is not None
+    assert 10 < taken < 90
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_lines_at_random(seed: int) -> None:
+    """Also those that no head can have."""
+    rng = random.Random(seed)
+    for _ in range(100):
+        block = b"".join(
+            rng.choices((b"A", b"b: ", b":", b"\r\n", b"\r", b"\n", b" ", b"\t", b"Xy\xff"), k=rng.randrange(20))
+        )
+        assert received_pairs(block) == _received_pairs(block), block
+
+
+@pytest.mark.parametrize("number", range(16))
+def test_each_allocation_of_fields_fails_once(number: int) -> None:
+    assert compiled is not None
+    made: list[Any] = []
+    for make, given in ((compiled.pairs, b"a: b\r\nc: d\r\n"), (compiled.written, {"a": "b", "content-length": "700"})):
+        with failing(number) as errors:
+            made.append(make(given))
+        assert errors or made.pop() is not None
 
 
 @pytest.mark.parametrize("number", range(16))
