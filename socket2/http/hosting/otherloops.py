@@ -11,6 +11,7 @@ _TEXTS = (
     "a future of asyncio",
     "waits for None, which is",
     "has no attribute 'create_future'",
+    "No module named 'anyio._backends.",
 )
 
 
