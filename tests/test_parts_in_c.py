@@ -24,6 +24,7 @@ PARTS = {
     "socket2/tls": "records quick",
     "socket2/http/messages": "state syntax fields heads outgoing serverside",
     "socket2/http/serving": "answering usually",
+    "socket2/http/hosting": "isolated module",
 }
 
 ORDER = [f"{folder}/{name}" for folder, names in PARTS.items() for name in names.split()]

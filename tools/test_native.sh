@@ -27,7 +27,7 @@ build build/native-asan "-O1 -fno-omit-frame-pointer -fsanitize=address,undefine
         tests/test_forgotten.py tests/threads/test_{forgotten,patience,stepping,scheduler,cancel,loop,interruptions,interruption_errors}.py \
         tests/threads/test_{sharing,sharing_end,sharing_once}.py \
         tests/tls/test_{records,given_buffers,layer,giving_up,engine,sharing,at_random,cut_short,out_of_memory}.py \
-        tests/http/messages tests/http/test_server.py
+        tests/http/messages tests/http/test_server.py tests/http/hosting/test_{isolated,asgi}.py
 )
 
 echo "== ThreadSanitizer"
@@ -55,7 +55,7 @@ if command -v valgrind >/dev/null; then
     PYTHONMALLOC=malloc SOCKET2_POLLER=native valgrind --quiet --track-origins=yes --log-file=valgrind.log \
         "$python" -m pytest -q -o hang_limit_s=0 tests/native/test_{operations,foreign_code,attempts}.py \
         tests/pollers/test_once.py tests/threads/test_{forgotten,patience,stepping}.py tests/sockets/test_shortcut.py \
-        tests/tls/test_{records,given_buffers}.py tests/http/messages/test_{heads,answers}_in_c.py \
+        tests/tls/test_{records,given_buffers}.py tests/http/messages/test_{heads,answers}_in_c.py tests/http/hosting/test_isolated.py \
         tests/contract/test_{recv,close,accept,awaited_once,strangers}.py \
         -k "not checked and not reused_number and not just_after and not no_descriptor_left"  # valgrind's own limits break these
     # CPython 3.11 multiplies an uninitialized digit by zero (maybe_small_long). These reports are not about our code.

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextvars import copy_context
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from ...threads.coroutines import is_coroutine, steps_of
+from ..messages.compiled import compiled, tell
 
 
-class Isolated:
+def _steps(made: Any) -> Any:
+    if not is_coroutine(made):
+        raise TypeError(f"the application returned {made!r}, which cannot be awaited: is it one for ASGI 3?")
+    return steps_of(made)
+
+
+class _Isolated:
     """Steps a coroutine: `yield from Isolated(coro)`. To whoever looks at the chain of a thread, it is a coroutine."""
 
     __slots__ = ("_run", "_send", "cr_await")
@@ -21,13 +28,11 @@ class Isolated:
 
     def __init__(self, made: Any) -> None:
         """Raises TypeError if `made` is no awaitable."""
-        if not is_coroutine(made):
-            raise TypeError(f"the application returned {made!r}, which cannot be awaited: is it one for ASGI 3?")
-        self.cr_await = steps_of(made)
+        self.cr_await = _steps(made)
         self._send = self.cr_await.send
         self._run = copy_context().run
 
-    def __iter__(self) -> Isolated:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:
@@ -41,6 +46,10 @@ class Isolated:
 
     def close(self) -> None:
         self._run(self.cr_await.close)
+
+
+tell(steps=_steps)
+Isolated: Any = _Isolated if compiled is None else compiled.Isolated
 
 
 class _Now:

@@ -62,12 +62,12 @@ enum { SILENCE_UNTIL };
 enum { EVENT_SET };
 
 /* What Python has passed besides. */
-enum { METHODS, STATUS_LINE, DATE_LINE, SENT, CHECKER, TOLD };
+enum { METHODS, STATUS_LINE, DATE_LINE, SENT, CHECKER, STEPS, TOLD };
 
 typedef struct {
     Class classes[CLASSES];
     PyObject *told[TOLD]; /* NULL before they are told */
-    PyObject *begin_body; /* a name */
+    PyObject *begin_body, *close, *throw; /* names */
     PyObject *zero, *one;
     PyObject *lines;      /* a dict: status lines of answers that have a body, None for others */
     PyObject *date;       /* the Date field, with its end, */
