@@ -25,11 +25,11 @@ if "-p" not in arguments:
     print(count, "", event, sep=";", file=sys.stderr)
     sys.exit(0)
 orders, answers = map(int, arguments[arguments.index("--control") + 1].removeprefix("fd:").split(","))
-signal.signal(signal.SIGINT, lambda number, frame: None)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 for expected in (b"enable\\n", b"disable\\n"):
     assert os.read(orders, 16) == expected
     os.write(answers, b"ack\\n")
-signal.pause()
+signal.sigwait([signal.SIGINT])
 events = arguments[arguments.index("-e") + 1].split(",")
 with open(arguments[arguments.index("-o") + 1], "w") as file:
     print("# started on a day", file=file)

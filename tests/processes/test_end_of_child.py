@@ -24,7 +24,13 @@ from socket2.processes import child
 
 from .started import SLEEP, Steps, settled
 
-pytestmark = pytest.mark.usefixtures("exit_way")
+pytestmark = pytest.mark.usefixtures("exit_way", "patient")
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may need longer than usual to end a child that has been killed."""
+    monkeypatch.setattr(child, "_KILLED_S", 30)
 
 
 def test_exit_codes() -> None:
