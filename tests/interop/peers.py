@@ -295,9 +295,9 @@ def receive_exactly(sock: socket.socket, size: int) -> bytes:
     return bytes(data)
 
 
-def call(command: list[str], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def call(command: list[str], stdin: bytes = b"", limit_s: float = LIMIT_S) -> subprocess.CompletedProcess[bytes]:
     """Run a program to its end. It blocks, so it is for OS threads. Fails if the exit status is not 0."""
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=LIMIT_S, check=False)
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=limit_s, check=False)
     assert done.returncode == 0, f"{command} has failed: {done.stderr.decode(errors='replace')}"
     return done
 

@@ -112,7 +112,8 @@ def test_more_blocks_than_numbers(tmp_path: Path) -> None:
     data = pattern(1, 65_600 * 8)
     (tmp_path / "file").write_bytes(data)
     with tftp(tmp_path) as (_, port):
-        assert call(command("--tftp-blksize", "8", f"tftp://127.0.0.1:{port}/file")).stdout == data
+        read = command("--max-time", "90", "--tftp-blksize", "8", f"tftp://127.0.0.1:{port}/file")
+        assert call(read, limit_s=100).stdout == data
 
 
 def test_many_clients_at_a_time(tmp_path: Path) -> None:
